@@ -1,0 +1,1 @@
+"""Where statements run: connections, transactions, locks, the driver's errors."""

@@ -1,0 +1,108 @@
+"""The sqlite3 driver's errors as this library's, by code and never by message text."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from datastore.errors import (
+    BusyError,
+    CheckError,
+    ClosedError,
+    CommitOutcomeUnknownError,
+    ConstraintError,
+    CorruptDatabaseError,
+    DatabaseError,
+    DatastoreError,
+    DiskFullError,
+    ForeignKeyError,
+    InvalidValueError,
+    ReadOnlyDatabaseError,
+    TransitionError,
+    UniqueError,
+)
+
+_constraints: dict[str, tuple[type[ConstraintError], str]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": (UniqueError, "a row with this key is there already"),
+    "SQLITE_CONSTRAINT_PRIMARYKEY": (UniqueError, "a row with this key is there already"),
+    "SQLITE_CONSTRAINT_ROWID": (UniqueError, "a row with this key is there already"),
+    "SQLITE_CONSTRAINT_FOREIGNKEY": (ForeignKeyError, "a row that it refers to is not there, or is still referred to"),
+    "SQLITE_CONSTRAINT_CHECK": (CheckError, "a value is outside its range"),
+    "SQLITE_CONSTRAINT_NOTNULL": (CheckError, "a value is missing"),
+    "SQLITE_CONSTRAINT_DATATYPE": (CheckError, "a value is of another type than its column"),
+    "SQLITE_MISMATCH": (CheckError, "a value is of another type than its column"),
+    "SQLITE_CONSTRAINT_TRIGGER": (TransitionError, "not allowed from here"),
+}
+
+#: By primary code: the name up to the second underscore.
+_others: dict[str, tuple[type[DatastoreError], str]] = {
+    "SQLITE_BUSY": (BusyError, "another connection holds a lock on the database; try again"),
+    "SQLITE_LOCKED": (BusyError, "another statement of this process holds a lock; try again"),
+    "SQLITE_READONLY": (ReadOnlyDatabaseError, "the database cannot be written to; check the rights of file and folder"),
+    "SQLITE_FULL": (DiskFullError, "no room left (disk, quota or max_page_count); nothing of the statement was kept"),
+    "SQLITE_CORRUPT": (CorruptDatabaseError, "the file is damaged; stop writing, run datastore verify, restore a backup"),
+    "SQLITE_NOTADB": (CorruptDatabaseError, "the file is no SQLite database, or its header is damaged"),
+    "SQLITE_TOOBIG": (InvalidValueError, "a value is larger than SQLite can keep"),
+    "SQLITE_CANTOPEN": (DatabaseError, "the file cannot be opened; check that it and its folder are there and writable"),
+    "SQLITE_IOERR": (DatabaseError, "reading or writing the file failed; check the disk"),
+    "SQLITE_INTERRUPT": (DatabaseError, "interrupted"),
+    "SQLITE_NOMEM": (DatabaseError, "out of memory"),
+}
+
+
+def code_of(error: BaseException) -> str:
+    """The extended result code's name, e.g. "SQLITE_BUSY_SNAPSHOT"; "" where there is none."""
+    return getattr(error, "sqlite_errorname", "") or ""
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether waiting may help."""
+    return code_of(error).startswith("SQLITE_BUSY")
+
+
+def translate(error: Exception, where: str, *, committing: bool = False) -> Exception:
+    """This library's error for *error*, naming *where*; *error* itself where it is not the driver's.
+
+    Args:
+        error: What was raised.
+        where: The statement and its file, or the action.
+        committing: Whether the failure may have happened during a commit.
+    """
+    if isinstance(error, DatastoreError):
+        return error
+    if isinstance(error, UnicodeEncodeError):
+        return InvalidValueError(f"{where}: text holds a lone surrogate, which no UTF-8 can keep")
+    if isinstance(error, OverflowError):
+        return InvalidValueError(f"{where}: an integer is larger than 64 bits")
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = code_of(error)
+    if found := _constraints.get(code):
+        kind, meaning = found
+        # SQLite names the constraint (CHECK), the columns (unique, NOT NULL) or the trigger's word; never a value.
+        constraint = str(error).rpartition("failed: ")[2].strip() if ":" in str(error) else ""
+        if code == "SQLITE_CONSTRAINT_TRIGGER":
+            constraint = str(error)
+        return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)
+    primary = "_".join(code.split("_")[:2])
+    if committing and primary == "SQLITE_IOERR":
+        return CommitOutcomeUnknownError(
+            f"{where}: {code} while committing; the change may or may not survive. Look before you repeat it"
+        )
+    if known := _others.get(primary):
+        other, meaning = known
+        return other(f"{where}: {code}: {meaning}")
+    if not code:
+        return _without_code(error, where)
+    return DatabaseError(f"{where}: {code}; the driver's words are this error's cause")
+
+
+def _without_code(error: sqlite3.Error, where: str) -> DatastoreError:
+    # What the sqlite3 module finds by itself, before SQLite is asked, carries no code.
+    text = str(error)
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
+        return ClosedError(f"{where}: the store is closed; open it again")
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError) and "bind" in text:
+        return InvalidValueError(f"{where}: a value is of a type that a database cannot keep")
+    if isinstance(error, sqlite3.DataError):
+        return InvalidValueError(f"{where}: a value is larger than SQLite can keep")
+    return DatabaseError(f"{where}: {type(error).__name__}; the driver's words are this error's cause")

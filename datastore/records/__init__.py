@@ -1,0 +1,28 @@
+"""What the repositories return: frozen records, one module a table, and the page of a list."""
+
+from __future__ import annotations
+
+from datastore.records.audit import AuditEntry, Redaction
+from datastore.records.conversations import Conversation
+from datastore.records.job_queue import Job, JobAttempt, JobCount
+from datastore.records.learnings import Learning, LearningHit, NewLearning
+from datastore.records.messages import Message, NewMessage, Role
+from datastore.records.pages import Page
+from datastore.records.uploads import Upload
+
+__all__ = [
+    "AuditEntry",
+    "Conversation",
+    "Job",
+    "JobAttempt",
+    "JobCount",
+    "Learning",
+    "LearningHit",
+    "Message",
+    "NewLearning",
+    "NewMessage",
+    "Page",
+    "Redaction",
+    "Role",
+    "Upload",
+]

@@ -1,0 +1,80 @@
+"""The records of *job_queue* and *job_attempts*."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import attrs
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "quarantined", "cancelled"]
+Outcome = Literal["succeeded", "failed", "expired", "released", "snoozed", "cancelled"]
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """One row of *job_queue*. A claimed one carries its lease: *lease_token*, *lease_expires_at*."""
+
+    #: Ascends, never used again.
+    id: int
+    type: str
+    status: JobStatus
+    #: 0 to 9; 9 is claimed first.
+    priority: int
+    #: Not claimed before this instant. Aware, UTC; so are all times.
+    run_at: datetime
+    #: Any JSON value, at most 1 MiB.
+    payload: Any
+    #: At most one live (queued or running) job has a given key.
+    dedupe_key: str | None
+    #: Claims so far that counted.
+    attempts: int
+    #: 1 to 1000; after that many failures the job is quarantined.
+    max_attempts: int
+    #: Wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
+    backoff_seconds: float
+    backoff_cap_seconds: float
+    #: Raised by every claim; a holder with an older token has lost the job.
+    lease_token: int
+    lease_expires_at: datetime | None
+    worker: str | None
+    #: Any JSON value that the worker last stored.
+    progress: Any
+    #: Somebody asked the worker to stop.
+    cancel_requested: bool
+    #: Any JSON value, of a job that succeeded.
+    result: Any
+    #: How the last attempt ended, and why.
+    last_outcome: Outcome | None
+    last_error: str | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class JobAttempt:
+    """One row of *job_attempts*: one claim of a job."""
+
+    job_id: int
+    lease_token: int
+    #: Which attempt the claim counted as.
+    attempt: int
+    worker: str | None
+    started_at: datetime
+    #: None while the attempt runs.
+    finished_at: datetime | None
+    outcome: Outcome | None
+    error: str | None
+
+
+@attrs.frozen(kw_only=True)
+class JobCount:
+    """How many jobs of one type have one status."""
+
+    type: str
+    status: JobStatus
+    count: int
+    #: The earliest run_at among them.
+    oldest_run_at: datetime

@@ -1,0 +1,69 @@
+"""The record of *learnings*, a search hit, and what a learning is before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Learning:
+    """One row of *learnings*."""
+
+    id: str
+    conversation_id: str
+    category: str
+    #: 1 to 1000 characters.
+    title: str
+    #: 1 byte to 1 MiB of UTF-8.
+    content: str
+    #: 0 (a guess) to 1 (certain).
+    confidence: float
+    #: Distinct, sorted.
+    tags: tuple[str, ...]
+    #: What makes two learnings of one conversation the same one.
+    dedupe_key: str
+    #: A JSON object, at most 1 MiB.
+    metadata: dict[str, Any]
+    #: Aware, UTC; so are all times.
+    created_at: datetime
+    updated_at: datetime
+    #: The conversation's own: hidden from lists and search since then.
+    deleted_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class LearningHit:
+    """A learning that a search found."""
+
+    learning: Learning
+    #: BM25, higher is better; 0.0 where there was no text to rank by.
+    score: float
+
+
+@attrs.frozen(kw_only=True)
+class NewLearning:
+    """A learning to store: what `LearningRepository.add_many` takes."""
+
+    conversation_id: str
+    category: str
+    #: 1 to 1000 characters.
+    title: str
+    #: 1 byte to 1 MiB of UTF-8.
+    content: str
+    #: 0 (a guess) to 1 (certain).
+    confidence: float = 1.0
+    #: Any order; repeated ones count once.
+    tags: Sequence[str] = ()
+    #: The messages it came from.
+    message_ids: Sequence[str] = ()
+    #: None: a hash of category, title and content.
+    dedupe_key: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    #: None: a new time-ordered UUID.
+    id: str | None = None
+    #: Aware; None: the instant of the transaction.
+    created_at: datetime | None = None

@@ -1,0 +1,48 @@
+"""The record of *messages*, and what one is before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import attrs
+
+Role = Literal["user", "assistant", "system", "tool"]
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """One row of *messages*."""
+
+    id: str
+    conversation_id: str
+    #: Place in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    position: int
+    role: Role
+    #: Sanitized text, 1 byte to 1 MiB of UTF-8.
+    content: str
+    #: SHA-256 of the content's UTF-8, lower-case hex.
+    content_hash: str
+    #: The caller's count, or an estimate: one token per 4 bytes of UTF-8, rounded up.
+    token_count: int
+    #: A JSON object, at most 1 MiB.
+    metadata: dict[str, Any]
+    #: Aware, UTC.
+    created_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class NewMessage:
+    """A message to append: what `MessageRepository.append_many` takes."""
+
+    role: Role
+    #: Sanitized text, 1 byte to 1 MiB of UTF-8.
+    content: str
+    #: None: a new time-ordered UUID.
+    id: str | None = None
+    #: None: one token per 4 bytes of UTF-8, rounded up.
+    token_count: int | None = None
+    metadata: Mapping[str, Any] | None = None
+    #: Aware; None: the instant of the transaction.
+    created_at: datetime | None = None

@@ -1,0 +1,73 @@
+"""The page of a list, and its cursor."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from datastore.errors import CursorError
+
+Record = TypeVar("Record")
+
+
+@attrs.frozen(kw_only=True)
+class Page(Generic[Record]):
+    """Some records of a list, and where the list goes on.
+
+    Iterating a page gives its items; it never fetches the next one by itself.
+    """
+
+    items: tuple[Record, ...]
+    #: Give it as ``after=`` for the items behind this page; None: there are none now.
+    next: str | None
+    #: Give it as ``before=`` (where the list has it) for the items ahead of this page; None on an
+    #: empty page.
+    previous: str | None
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def encode_cursor(scope: str, key: tuple[Any, ...]) -> str:
+    """A place in a list as URL-safe text.
+
+    Args:
+        scope: The list and its filters; only the same scope reads the cursor back.
+        key: The sort key of the item at that place: strings and integers.
+    """
+    body = json.dumps(key, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(_seal(scope, body) + body).decode().rstrip("=")
+
+
+def decode_cursor(scope: str, cursor: str, shape: tuple[type, ...]) -> tuple[Any, ...]:
+    """The sort key in *cursor*.
+
+    Raises:
+        CursorError: It is damaged, or of another list, or of the same list with other filters.
+    """
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        seal, body = raw[:8], raw[8:]
+        if seal == _seal(scope, body):
+            key = json.loads(body)
+            if tuple(type(part) for part in key) == shape:
+                return tuple(key)
+    except (TypeError, ValueError, binascii.Error, AttributeError):
+        pass
+    raise CursorError(
+        "this cursor is damaged or belongs to another list; use the next or previous of a page from the"
+        " same list with the same filters"
+    )
+
+
+def _seal(scope: str, body: bytes) -> bytes:
+    return hashlib.blake2s(scope.encode() + b"\0" + body, digest_size=8, person=b"cursor").digest()

@@ -1,0 +1,165 @@
+"""How Python values become column values and come back: time, JSON, text, ids.
+
+Time is text of fixed width, UTC, to the microsecond (``2026-11-23T09:14:05.000000Z``): its order is
+the order of time, SQLite's own date functions read it, and so does a person.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+from datastore.errors import InvalidValueError
+
+UTC = timezone.utc
+
+#: Longer JSON than this is refused before it reaches the database.
+MAX_JSON_BYTES = 1_048_576
+
+MAX_TAG_LENGTH = 100
+
+_escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+#: Sentinels that bound every text and every time: "no lower bound", "no upper bound".
+TEXT_MIN = ""
+TEXT_MAX = "\U0010ffff"
+TIME_MIN = datetime.min.replace(tzinfo=UTC)
+TIME_MAX = datetime.max.replace(tzinfo=UTC)
+
+
+def utc_now() -> datetime:
+    """The present instant: aware, UTC, to the microsecond."""
+    return datetime.now(UTC)
+
+
+def encode_timestamp(value: datetime) -> str:
+    """An aware datetime as 27 characters of UTC.
+
+    Raises:
+        InvalidValueError: The datetime is naive, or is not one.
+    """
+    try:
+        offset = value.utcoffset()
+    except AttributeError:
+        raise InvalidValueError(f"a datetime is needed, not {type(value).__name__}") from None
+    if offset is None:
+        raise InvalidValueError("a naive datetime has no instant; give it a tzinfo (datetime.now(timezone.utc))")
+    if offset:
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError:
+            raise InvalidValueError("this datetime is outside years 1 to 9999 in UTC") from None
+    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+#: The stored form back to an aware datetime.
+decode_timestamp = datetime.fromisoformat
+
+
+def encode_json(value: Any) -> str:
+    """Any JSON value as compact text.
+
+    Raises:
+        InvalidValueError: It is no JSON (an object of another type, NaN, a key that is no string),
+            holds a NUL or a lone surrogate, or is longer than 1 MiB.
+    """
+    if not value and type(value) is dict:
+        return "{}"
+    try:
+        _check_keys(value)
+        text = _dumps(value)
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidValueError("JSON text holds a lone surrogate, which no UTF-8 can keep") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValueError(f"not JSON: {type(error).__name__} in a value or key") from None
+    if size > MAX_JSON_BYTES:
+        raise InvalidValueError(f"JSON of {size} bytes; at most {MAX_JSON_BYTES} are kept")
+    if "\\u0000" in text and _escaped_nul.search(text):
+        raise InvalidValueError("JSON text holds a NUL character")
+    return text
+
+
+def _check_keys(value: Any) -> None:
+    # The encoder would turn 1, None and True into strings without a word.
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError
+        for part in value.values():
+            _check_keys(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_keys(part)
+
+
+def decode_json(text: str | None) -> Any:
+    """Stored JSON text back to Python values; None for NULL."""
+    if text == "{}":
+        return {}
+    return None if text is None else json.loads(text)
+
+
+def distinct_tags(tags: Iterable[str]) -> list[str]:
+    """Tags without repetition, sorted.
+
+    Raises:
+        InvalidValueError: One is empty, too long or no text; or they are one string.
+    """
+    if isinstance(tags, str):
+        raise InvalidValueError("tags: a list of strings is needed, not one string")
+    distinct = sorted({check_text(tag, "tags") for tag in tags})
+    if any(not 1 <= len(tag) <= MAX_TAG_LENGTH for tag in distinct):
+        raise InvalidValueError(f"tags: each has 1 to {MAX_TAG_LENGTH} characters")
+    return distinct
+
+
+def decode_tags(text: str) -> tuple[str, ...]:
+    """Stored tags back to a tuple."""
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+def check_text(value: str, name: str) -> str:
+    """*value*, if UTF-8 and the database can keep it.
+
+    Raises:
+        InvalidValueError: It is no string, or holds a NUL or a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise InvalidValueError(f"{name}: text is needed, not {type(value).__name__}")
+    if "\x00" in value:
+        raise InvalidValueError(f"{name}: holds a NUL character; remove it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidValueError(f"{name}: holds a lone surrogate, which no UTF-8 can keep") from None
+    return value
+
+
+def check_number(value: float, name: str) -> float:
+    """*value* as a float, if it is a finite number.
+
+    Raises:
+        InvalidValueError: It is NaN, infinite or no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidValueError(f"{name}: a finite number is needed")
+    return float(value)
+
+
+def new_id() -> str:
+    """A new UUID, version 7: ids made later sort later (RFC 9562, section 5.7 and method 3 of 6.2).
+
+    48 bits are milliseconds since 1970, 12 bits their fraction in steps of 244 ns, 62 are random.
+    """
+    now = time.time_ns()
+    milliseconds, rest = divmod(now, 1_000_000)
+    random = int.from_bytes(os.urandom(8), "big") & 0x3FFFFFFFFFFFFFFF
+    digits = f"{milliseconds << 80 | 0x7000 << 64 | (rest << 12) // 1_000_000 << 64 | 2 << 62 | random:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

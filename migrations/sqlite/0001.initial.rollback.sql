@@ -1,0 +1,18 @@
+-- LOSES DATA: every conversation, message, learning, job and upload. Back up first.
+DROP TABLE uploads;
+
+DROP TABLE job_attempts;
+
+DROP TABLE job_queue;
+
+DROP TABLE learning_messages;
+
+DROP TABLE learning_tags;
+
+DROP TABLE learnings;
+
+DROP TABLE messages;
+
+DROP TABLE conversations;
+
+PRAGMA application_id = 0;

@@ -1,0 +1,365 @@
+-- Initial tables: conversations, messages, learnings, the job queue, uploads.
+--
+-- Style: STRICT tables; every constraint named; uniqueness as a named index, so that plans name it.
+-- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'), so that text order is time order.
+-- Keys: seq is the row's place on disk (the full-text index refers to it; it never leaves the
+-- database); id is the name that applications use, a time-ordered UUID or the caller's own.
+--
+-- Locks: none to speak of, the tables are new.
+-- Rollback: LOSES DATA (drops every table of this step).
+
+-- Marks the file as this project's own ('DatS'), so that opening a foreign file is refused.
+PRAGMA application_id = 1147237459;
+
+CREATE TABLE conversations (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    session_id TEXT,
+    -- The caller's own key for "the same conversation", unique where given.
+    correlation_id TEXT,
+    source TEXT NOT NULL,
+    title TEXT,
+    -- Which sanitization the text went through. No text is stored without one.
+    sanitization_version TEXT NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    -- Kept by triggers on messages, whoever writes.
+    message_count INTEGER NOT NULL DEFAULT 0,
+    -- The highest position ever given out; positions are never used twice.
+    last_position INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    -- Last change of this row or last message, whichever is later.
+    updated_at TEXT NOT NULL,
+    completed_at TEXT,
+    -- Soft deletion: hidden from lists and search until restored or purged.
+    deleted_at TEXT,
+    CONSTRAINT conversations_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_session_id_check CHECK (length(session_id) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_correlation_id_check CHECK (length(correlation_id) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_source_check CHECK (length(source) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_title_check CHECK (length(title) <= 1000),
+    CONSTRAINT conversations_sanitization_version_check
+    CHECK (length(sanitization_version) BETWEEN 1 AND 100),
+    CONSTRAINT conversations_metadata_check
+    CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
+    CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
+    CONSTRAINT conversations_last_position_check CHECK (last_position >= 0),
+    CONSTRAINT conversations_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT conversations_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT conversations_completed_at_check
+    CHECK (completed_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT conversations_deleted_at_check CHECK (deleted_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT;
+
+-- Serves get_conversation and every statement by id; foreign keys refer to it.
+CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
+
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    -- Place in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    position INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL.
+    content TEXT NOT NULL,
+    -- SHA-256 of the content's UTF-8, lower-case hex.
+    content_hash TEXT NOT NULL,
+    token_count INTEGER NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    created_at TEXT NOT NULL,
+    CONSTRAINT messages_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT messages_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT messages_position_check CHECK (position >= 1),
+    CONSTRAINT messages_role_check CHECK (role IN ('user', 'assistant', 'system', 'tool')),
+    CONSTRAINT messages_content_check
+    CHECK (length(CAST(content AS BLOB)) BETWEEN 1 AND 1048576 AND instr(content, char(0)) = 0),
+    CONSTRAINT messages_content_hash_check CHECK (length(content_hash) = 64),
+    CONSTRAINT messages_token_count_check CHECK (token_count >= 0),
+    CONSTRAINT messages_metadata_check
+    CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
+    CONSTRAINT messages_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT;
+
+-- Serves get_message and every statement by id; foreign keys refer to it.
+CREATE UNIQUE INDEX messages_id_key ON messages (id);
+
+CREATE TABLE learnings (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    category TEXT NOT NULL,
+    title TEXT NOT NULL,
+    content TEXT NOT NULL,
+    -- 0 (a guess) to 1 (certain).
+    confidence REAL NOT NULL,
+    -- A JSON list of distinct strings, sorted; learning_tags is its index, kept by triggers.
+    tags TEXT NOT NULL DEFAULT '[]',
+    -- What makes two learnings of one conversation the same one.
+    dedupe_key TEXT NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    -- The conversation's own, copied by a trigger, so that lists and search need no join to hide it.
+    deleted_at TEXT,
+    CONSTRAINT learnings_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT learnings_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_category_check CHECK (length(category) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_title_check
+    CHECK (length(title) BETWEEN 1 AND 1000 AND instr(title, char(0)) = 0),
+    CONSTRAINT learnings_content_check
+    CHECK (length(CAST(content AS BLOB)) BETWEEN 1 AND 1048576 AND instr(content, char(0)) = 0),
+    CONSTRAINT learnings_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
+    CONSTRAINT learnings_tags_check CHECK (json_valid(tags) AND json_type(tags) = 'array'),
+    CONSTRAINT learnings_dedupe_key_check CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_metadata_check
+    CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
+    CONSTRAINT learnings_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT learnings_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT learnings_deleted_at_check CHECK (deleted_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT;
+
+-- Serves get_learning and every statement by id; foreign keys refer to it.
+CREATE UNIQUE INDEX learnings_id_key ON learnings (id);
+
+-- The index of learnings by tag, newest first. created_at repeats the learning's own, so that a
+-- page of one tag is a range of this table and nothing is sorted.
+CREATE TABLE learning_tags (
+    tag TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    learning_id TEXT NOT NULL,
+    CONSTRAINT learning_tags_pkey PRIMARY KEY (tag, created_at, learning_id),
+    CONSTRAINT learning_tags_learning_id_fkey
+    FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
+    CONSTRAINT learning_tags_tag_check CHECK (length(tag) BETWEEN 1 AND 100)
+) STRICT, WITHOUT ROWID;
+
+-- Which messages a learning came from.
+CREATE TABLE learning_messages (
+    learning_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    CONSTRAINT learning_messages_pkey PRIMARY KEY (learning_id, message_id),
+    CONSTRAINT learning_messages_learning_id_fkey
+    FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
+    CONSTRAINT learning_messages_message_id_fkey
+    FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE job_queue (
+    -- Ascends and is never used again: first in, first out within a priority.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    type TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'queued',
+    -- 0 to 9; 9 is claimed first.
+    priority INTEGER NOT NULL DEFAULT 0,
+    -- Not claimed before this instant. "Scheduled" is queued with run_at in the future.
+    run_at TEXT NOT NULL,
+    payload TEXT NOT NULL DEFAULT '{}',
+    -- At most one live (queued or running) job has a given key.
+    dedupe_key TEXT,
+    -- Claims so far that counted; a released or snoozed claim is given back.
+    attempts INTEGER NOT NULL DEFAULT 0,
+    max_attempts INTEGER NOT NULL,
+    -- Wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
+    backoff_seconds REAL NOT NULL,
+    backoff_cap_seconds REAL NOT NULL,
+    -- Raised by every claim; a holder with an older token has lost the job.
+    lease_token INTEGER NOT NULL DEFAULT 0,
+    lease_expires_at TEXT,
+    worker TEXT,
+    progress TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    result TEXT,
+    -- How the last attempt ended, and why; copied to job_attempts by a trigger.
+    last_outcome TEXT,
+    last_error TEXT,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    started_at TEXT,
+    finished_at TEXT,
+    CONSTRAINT job_queue_type_check CHECK (length(type) BETWEEN 1 AND 200),
+    CONSTRAINT job_queue_status_check
+    CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'quarantined', 'cancelled')),
+    CONSTRAINT job_queue_priority_check CHECK (priority BETWEEN 0 AND 9),
+    CONSTRAINT job_queue_payload_check CHECK (json_valid(payload)),
+    CONSTRAINT job_queue_dedupe_key_check CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT job_queue_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT job_queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT job_queue_backoff_check
+    CHECK (backoff_seconds >= 0.0 AND backoff_cap_seconds BETWEEN 0.0 AND 31536000.0),
+    -- A lease exists exactly while the job runs.
+    CONSTRAINT job_queue_lease_check
+    CHECK ((status = 'running') = (lease_expires_at IS NOT NULL) AND lease_token >= 0),
+    CONSTRAINT job_queue_progress_check CHECK (progress IS NULL OR json_valid(progress)),
+    CONSTRAINT job_queue_cancel_requested_check CHECK (cancel_requested IN (0, 1)),
+    CONSTRAINT job_queue_result_check CHECK (result IS NULL OR json_valid(result)),
+    CONSTRAINT job_queue_last_outcome_check CHECK (
+        last_outcome IN ('succeeded', 'failed', 'expired', 'released', 'snoozed', 'cancelled')
+    ),
+    CONSTRAINT job_queue_run_at_check CHECK (run_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT job_queue_lease_expires_at_check
+    CHECK (lease_expires_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT job_queue_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT job_queue_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT job_queue_started_at_check CHECK (started_at GLOB '????-??-??T??:??:??.??????Z'),
+    -- A terminal job has its end, a live one has none.
+    CONSTRAINT job_queue_finished_at_check CHECK (
+        (finished_at IS NOT NULL) = (status NOT IN ('queued', 'running'))
+        AND (finished_at IS NULL OR finished_at GLOB '????-??-??T??:??:??.??????Z')
+    )
+) STRICT;
+
+-- One row a claim, kept by triggers on job_queue, whoever writes.
+CREATE TABLE job_attempts (
+    job_id INTEGER NOT NULL,
+    lease_token INTEGER NOT NULL,
+    -- The count that this claim raised attempts to.
+    attempt INTEGER NOT NULL,
+    worker TEXT,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    -- NULL while the attempt runs.
+    outcome TEXT,
+    error TEXT,
+    CONSTRAINT job_attempts_pkey PRIMARY KEY (job_id, lease_token),
+    CONSTRAINT job_attempts_job_id_fkey
+    FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE uploads (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    learning_id TEXT NOT NULL,
+    -- Where to: at most one upload of a learning to a destination.
+    destination TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending',
+    -- The destination's own key for it, once uploaded.
+    remote_id TEXT,
+    -- What the destination answered.
+    receipt TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    uploaded_at TEXT,
+    confirmed_at TEXT,
+    CONSTRAINT uploads_learning_id_fkey
+    FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
+    CONSTRAINT uploads_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT uploads_destination_check CHECK (length(destination) BETWEEN 1 AND 200),
+    CONSTRAINT uploads_status_check
+    CHECK (status IN ('pending', 'uploading', 'uploaded', 'confirmed', 'failed')),
+    CONSTRAINT uploads_receipt_check CHECK (receipt IS NULL OR json_valid(receipt)),
+    CONSTRAINT uploads_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT uploads_metadata_check
+    CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
+    CONSTRAINT uploads_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT uploads_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT uploads_uploaded_at_check CHECK (uploaded_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT uploads_confirmed_at_check CHECK (confirmed_at GLOB '????-??-??T??:??:??.??????Z'),
+    -- What has arrived names where it arrived.
+    CONSTRAINT uploads_remote_id_check
+    CHECK (status NOT IN ('uploaded', 'confirmed') OR remote_id IS NOT NULL)
+) STRICT;
+
+-- Serves get_upload and every statement by id.
+CREATE UNIQUE INDEX uploads_id_key ON uploads (id);
+
+-- The number of messages and the last activity, right whoever writes.
+CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
+BEGIN
+    UPDATE conversations
+    SET
+        message_count = message_count + 1,
+        last_position = max(last_position, new.position),
+        updated_at = max(updated_at, new.created_at)
+    WHERE id = new.conversation_id;
+END;
+
+CREATE TRIGGER messages_count_delete AFTER DELETE ON messages
+BEGIN
+    UPDATE conversations
+    SET message_count = message_count - 1
+    WHERE id = old.conversation_id;
+END;
+
+-- A message stays where it was said; moving one would need counting in two conversations.
+CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id ON messages
+WHEN new.conversation_id <> old.conversation_id
+BEGIN
+    SELECT RAISE(ABORT, 'messages_conversation_id_fixed');
+END;
+
+-- Hides and shows a conversation's learnings with it.
+CREATE TRIGGER conversations_deleted_at_update AFTER UPDATE OF deleted_at ON conversations
+WHEN new.deleted_at IS NOT old.deleted_at
+BEGIN
+    UPDATE learnings
+    SET deleted_at = new.deleted_at
+    WHERE conversation_id = new.id;
+END;
+
+-- learning_tags follows learnings.tags.
+CREATE TRIGGER learnings_tags_insert AFTER INSERT ON learnings
+WHEN new.tags <> '[]'
+BEGIN
+    INSERT INTO learning_tags (tag, created_at, learning_id)
+    SELECT DISTINCT
+        value,
+        new.created_at,
+        new.id
+    FROM json_each(new.tags);
+END;
+
+CREATE TRIGGER learnings_tags_update AFTER UPDATE OF tags, created_at ON learnings
+WHEN new.tags <> old.tags OR new.created_at <> old.created_at
+BEGIN
+    DELETE FROM learning_tags WHERE learning_id = new.id;
+    INSERT INTO learning_tags (tag, created_at, learning_id)
+    SELECT DISTINCT
+        value,
+        new.created_at,
+        new.id
+    FROM json_each(new.tags);
+END;
+
+-- The history of a job: a claim opens an attempt ...
+CREATE TRIGGER job_queue_attempt_start AFTER UPDATE OF lease_token ON job_queue
+WHEN new.lease_token > old.lease_token
+BEGIN
+    INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at)
+    VALUES (new.id, new.lease_token, new.attempts, new.worker, new.started_at);
+END;
+
+-- ... and leaving running closes it.
+CREATE TRIGGER job_queue_attempt_finish AFTER UPDATE OF status ON job_queue
+WHEN old.status = 'running' AND new.status <> 'running'
+BEGIN
+    UPDATE job_attempts
+    SET
+        finished_at = new.updated_at,
+        outcome = new.last_outcome,
+        error = new.last_error
+    WHERE job_id = new.id AND lease_token = old.lease_token;
+END;
+
+-- Legal transitions only:
+--   pending -> uploading -> uploaded -> confirmed
+--   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (given up)
+--   failed -> pending (retry) or uploading (at once)
+CREATE TRIGGER uploads_status_transition BEFORE UPDATE OF status ON uploads
+WHEN (old.status || '>' || new.status) NOT IN (
+    'pending>uploading',
+    'uploading>uploaded',
+    'uploading>failed',
+    'uploading>pending',
+    'uploaded>confirmed',
+    'uploaded>failed',
+    'failed>pending',
+    'failed>uploading'
+)
+BEGIN
+    SELECT RAISE(ABORT, 'uploads_status_transition');
+END;

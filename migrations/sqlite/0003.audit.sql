@@ -1,0 +1,98 @@
+-- Audit: an append-only, hash-chained log of what left or changed, and what sanitization did.
+--
+-- audit_log holds no content and no foreign keys: it outlives its subjects. redactions are a
+-- conversation's own and go with it.
+--
+-- Locks: none to speak of, the tables are new.
+-- Rollback: LOSES DATA (drops the audit log and the redactions).
+-- depends: 0002.indexes
+
+CREATE TABLE audit_log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    action TEXT NOT NULL,
+    subject_type TEXT NOT NULL,
+    subject_id TEXT NOT NULL,
+    -- Who did it: the name that the application opened the store with.
+    actor TEXT NOT NULL,
+    reason TEXT,
+    -- Counts and names, never content.
+    details TEXT NOT NULL DEFAULT '{}',
+    created_at TEXT NOT NULL,
+    -- The hash of the entry before; 64 zeros for the first.
+    previous_hash TEXT NOT NULL,
+    -- SHA-256 over the entry and previous_hash (docs/schema.md says of which bytes).
+    hash TEXT NOT NULL,
+    CONSTRAINT audit_log_action_check
+    CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'redact')),
+    CONSTRAINT audit_log_subject_type_check
+    CHECK (subject_type IN ('conversation', 'message', 'learning', 'job', 'upload')),
+    CONSTRAINT audit_log_subject_id_check CHECK (length(subject_id) BETWEEN 1 AND 200),
+    CONSTRAINT audit_log_actor_check CHECK (length(actor) BETWEEN 1 AND 200),
+    CONSTRAINT audit_log_details_check
+    CHECK (json_valid(details) AND json_type(details) = 'object'),
+    CONSTRAINT audit_log_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT audit_log_previous_hash_check CHECK (length(previous_hash) = 64),
+    CONSTRAINT audit_log_hash_check CHECK (length(hash) = 64)
+) STRICT;
+
+-- The chain cannot fork. Serves no statement: it is the rule itself.
+CREATE UNIQUE INDEX audit_log_previous_hash_key ON audit_log (previous_hash);
+
+-- Serves list_audit_entries_by_subject.
+CREATE INDEX audit_log_subject_type_subject_id_idx ON audit_log (subject_type, subject_id, id);
+
+CREATE TRIGGER audit_log_append_only_update BEFORE UPDATE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log_append_only');
+END;
+
+CREATE TRIGGER audit_log_append_only_delete BEFORE DELETE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log_append_only');
+END;
+
+-- Without this, INSERT OR REPLACE would delete a row without firing the trigger above.
+CREATE TRIGGER audit_log_append_only_insert BEFORE INSERT ON audit_log
+WHEN EXISTS (SELECT 1 FROM audit_log AS present WHERE present.id = new.id OR present.previous_hash = new.previous_hash)
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log_append_only');
+END;
+
+-- What sanitization did to a message (or to the conversation, where no message is named).
+CREATE TABLE redactions (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    message_id TEXT,
+    -- What kind of thing it was: email, phone, name, ...
+    category TEXT NOT NULL,
+    -- Which rule found it, and in which detector.
+    rule TEXT NOT NULL,
+    detector TEXT NOT NULL,
+    -- A (keyed) hash of the original, never the original.
+    original_hash TEXT NOT NULL,
+    replacement TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    created_at TEXT NOT NULL,
+    CONSTRAINT redactions_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT redactions_message_id_fkey
+    FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE,
+    CONSTRAINT redactions_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT redactions_category_check CHECK (length(category) BETWEEN 1 AND 200),
+    CONSTRAINT redactions_rule_check CHECK (length(rule) BETWEEN 1 AND 200),
+    CONSTRAINT redactions_detector_check CHECK (length(detector) BETWEEN 1 AND 200),
+    CONSTRAINT redactions_original_hash_check CHECK (length(original_hash) BETWEEN 16 AND 200),
+    CONSTRAINT redactions_replacement_check CHECK (length(replacement) <= 1000),
+    CONSTRAINT redactions_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
+    CONSTRAINT redactions_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT;
+
+CREATE UNIQUE INDEX redactions_id_key ON redactions (id);
+
+-- Serves list_redactions; the foreign key.
+CREATE INDEX redactions_conversation_id_created_at_id_idx
+ON redactions (conversation_id, created_at, id);
+
+-- Serves the foreign key.
+CREATE INDEX redactions_message_id_idx ON redactions (message_id);

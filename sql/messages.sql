@@ -1,0 +1,294 @@
+-- Messages. Portable: each statement runs as it stands on every engine.
+
+-- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at)^
+-- Appends one message at the end of a conversation, which gives it its position.
+--   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
+--   conversation_id  text  a conversation that is not deleted
+--   role  text  user, assistant, system or tool
+--   content  text  sanitized text, 1 byte to 1 MiB of UTF-8
+--   content_hash  text  SHA-256 of the content's UTF-8, lower-case hex
+--   token_count  integer  0 or more
+--   metadata  json  an object, at most 1 MiB
+--   created_at  timestamp  when it was said
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1 (0: there is no such conversation, or it is deleted)
+-- Locks: two appenders to one conversation wait for each other, so that positions are never shared
+INSERT INTO messages (
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+)
+SELECT
+    :id,
+    conversations.id,
+    conversations.last_position + 1,
+    :role,
+    :content,
+    :content_hash,
+    :token_count,
+    :metadata,
+    :created_at
+FROM conversations
+WHERE
+    conversations.id = :conversation_id
+    AND conversations.deleted_at IS NULL
+RETURNING
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at;
+
+-- name: get_message(id)^
+-- One message.
+--   id  text  which one
+-- Index: messages_id_key (unique)
+-- Rows: 0 or 1
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+FROM messages
+WHERE id = :id;
+
+-- name: list_messages_after(conversation_id, after_position, max_rows)
+-- One page of a conversation, oldest first; page on with the last position returned.
+--   conversation_id  text  which conversation
+--   after_position  integer  0 for the first page
+--   max_rows  integer  1 to 1001
+-- Index: messages_conversation_id_position_key (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+FROM messages
+WHERE
+    conversation_id = :conversation_id
+    AND position > :after_position
+ORDER BY position
+LIMIT :max_rows;
+
+-- name: list_messages_before(conversation_id, before_position, max_rows)
+-- One page of a conversation, newest first; page on with the last position returned.
+--   conversation_id  text  which conversation
+--   before_position  integer  2^53 for the last page
+--   max_rows  integer  1 to 1001
+-- Index: messages_conversation_id_position_key (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+FROM messages
+WHERE
+    conversation_id = :conversation_id
+    AND position < :before_position
+ORDER BY position DESC
+LIMIT :max_rows;
+
+-- name: list_messages_by_time_after(conversation_id, created_from, created_before, after_created_at, after_id, max_rows)
+-- One page of a conversation by time, oldest first.
+--   conversation_id  text  which conversation
+--   created_from  timestamp  the earliest created_at, inclusive
+--   created_before  timestamp  the latest created_at, exclusive
+--   after_created_at  timestamp  the earliest instant for the first page
+--   after_id  text  '' for the first page
+--   max_rows  integer  1 to 1001
+-- Index: messages_conversation_id_created_at_id_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+FROM messages
+WHERE
+    conversation_id = :conversation_id
+    AND (created_at, id) > (:after_created_at, :after_id)
+    AND created_at >= :created_from
+    AND created_at < :created_before
+ORDER BY created_at, id
+LIMIT :max_rows;
+
+-- name: list_messages_by_time_before(conversation_id, created_from, created_before, before_created_at, before_id, max_rows)
+-- One page of a conversation by time, newest first.
+--   conversation_id  text  which conversation
+--   created_from  timestamp  the earliest created_at, inclusive
+--   created_before  timestamp  the latest created_at, exclusive
+--   before_created_at  timestamp  the latest instant for the first page
+--   before_id  text  '' for the first page
+--   max_rows  integer  1 to 1001
+-- Index: messages_conversation_id_created_at_id_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+FROM messages
+WHERE
+    conversation_id = :conversation_id
+    AND (created_at, id) < (:before_created_at, :before_id)
+    AND created_at >= :created_from
+    AND created_at < :created_before
+ORDER BY created_at DESC, id DESC
+LIMIT :max_rows;
+
+-- name: list_messages_within_tokens(conversation_id, max_tokens, max_rows)
+-- The latest messages whose tokens together fit a budget, oldest first: what a model is shown again.
+--   conversation_id  text  which conversation
+--   max_tokens  integer  the budget, 0 or more
+--   max_rows  integer  1 to 1000: looks no further back
+-- Index: messages_conversation_id_position_key (range scan); sorts at most max_rows rows
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+FROM (
+    SELECT
+        id,
+        conversation_id,
+        position,
+        role,
+        content,
+        content_hash,
+        token_count,
+        metadata,
+        created_at,
+        sum(token_count) OVER (ORDER BY position DESC) AS tokens_so_far
+    FROM (
+        SELECT
+            id,
+            conversation_id,
+            position,
+            role,
+            content,
+            content_hash,
+            token_count,
+            metadata,
+            created_at
+        FROM messages
+        WHERE conversation_id = :conversation_id
+        ORDER BY position DESC
+        LIMIT :max_rows
+    ) AS latest
+) AS counted
+WHERE tokens_so_far <= :max_tokens
+ORDER BY position;
+
+-- name: count_messages(conversation_id)$
+-- How many messages a conversation has, as its triggers keep it.
+--   conversation_id  text  which conversation
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1
+SELECT message_count
+FROM conversations
+WHERE id = :conversation_id;
+
+-- name: count_all_messages()$
+-- How many messages are stored, deleted conversations included.
+-- Index: conversations_created_at_id_idx is not enough; none (adds up message_count of every conversation)
+-- Rows: 1
+-- Allow: full-scan, a report; it reads one row a conversation, not one a message
+SELECT CAST(coalesce(sum(message_count), 0) AS INTEGER) AS message_count
+FROM conversations;
+
+-- name: update_message_content(id, content, content_hash, token_count)^
+-- Replaces a message's text by a more sanitized one.
+--   id  text  which one
+--   content  text  sanitized text, 1 byte to 1 MiB of UTF-8
+--   content_hash  text  SHA-256 of the content's UTF-8, lower-case hex
+--   token_count  integer  0 or more
+-- Index: messages_id_key (unique)
+-- Rows: 0 or 1
+UPDATE messages
+SET
+    content = :content,
+    content_hash = :content_hash,
+    token_count = :token_count
+WHERE id = :id
+RETURNING
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at;
+
+-- name: update_message_metadata(id, metadata)^
+-- Replaces a message's metadata.
+--   id  text  which one
+--   metadata  json  an object, at most 1 MiB
+-- Index: messages_id_key (unique)
+-- Rows: 0 or 1
+UPDATE messages
+SET metadata = :metadata
+WHERE id = :id
+RETURNING
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at;
+
+-- name: delete_message(id)$
+-- Deletes one message for good; its position stays unused.
+--   id  text  which one
+-- Index: messages_id_key (unique)
+-- Rows: 0 or 1: the conversation that it was in
+DELETE FROM messages
+WHERE id = :id
+RETURNING conversation_id;

@@ -1,0 +1,29 @@
+-- Conversations: what SQLite needs its own words for.
+
+-- name: merge_conversation_metadata(id, patch, now)^
+-- Merges an object into the metadata: RFC 7396, so a null removes its key.
+--   id  text  which one
+--   patch  json  an object
+--   now  timestamp  the instant of the transaction
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1
+-- Differs: json_patch is SQLite's; PostgreSQL has no merge patch and needs a function of its own
+UPDATE conversations
+SET
+    metadata = json_patch(metadata, :patch),
+    updated_at = :now
+WHERE id = :id
+RETURNING
+    id,
+    session_id,
+    correlation_id,
+    source,
+    title,
+    sanitization_version,
+    metadata,
+    message_count,
+    last_position,
+    created_at,
+    updated_at,
+    completed_at,
+    deleted_at;
