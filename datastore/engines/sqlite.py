@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
@@ -27,8 +27,10 @@ from datastore.errors import (
     TransactionError,
     TransactionLostError,
 )
-from datastore.statements.loader import Statements, bind
 from datastore.values import utc_now
+
+if TYPE_CHECKING:
+    from datastore.statements.loader import Statements
 
 Durability = Literal["full", "relaxed"]
 
@@ -75,6 +77,8 @@ class SQLiteEngine:
 
     def bind(self, statements: dict[str, Any]) -> Statements:
         """The statements as methods that run on the calling thread's connection."""
+        from datastore.statements.loader import bind  # aiosql, only once a store is opened
+
         return bind(statements, self._thread)
 
     def now(self) -> datetime:

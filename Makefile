@@ -1,0 +1,60 @@
+# make demo, make test: all that a fresh clone needs. The environment is made on the first call.
+#   make test VENV=/path/to/venv     another environment
+#   make test PYTHON=python3.12      another interpreter to make it with
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14 python; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { echo "$$python"; break; }; done)
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo install test test-all lint docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo      import the sample conversations into a new database, search them, run jobs'
+	@echo 'make test      run the tests'
+	@echo 'make test-all  run the tests, the long ones too'
+	@echo 'make lint      ruff, ruff format, mypy --strict, SQLFluff'
+	@echo 'make docs      write the generated pages of docs/ again'
+	@echo 'make clean     remove what the commands above made'
+
+demo: $(INSTALLED)
+	@$(BIN)/python docs/demo.py
+
+install: $(INSTALLED)
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+test-all: $(INSTALLED)
+	@$(BIN)/python -m pytest -m "long or not long"
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint sql migrations
+
+docs: $(INSTALLED)
+	@$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv build dist demo.db demo.db-wal demo.db-shm demo.db.gate
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find datastore tests perf docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installs again only when pyproject.toml has changed.
+$(INSTALLED): pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo 'No Python 3.11 or later with the venv module was found. Install one (Debian, Ubuntu:' >&2; \
+		echo '  apt install python3 python3-venv; macOS: brew install python; anywhere: uv python install 3.11),' >&2; \
+		echo '  or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; \
+		exit 1; \
+	fi
+	@test -x $(BIN)/python || { echo 'Making $(VENV) with $(PYTHON) ...'; $(PYTHON) -m venv $(VENV); }
+	@echo 'Installing datastore and its development tools into $(VENV) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@

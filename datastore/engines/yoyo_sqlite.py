@@ -1,0 +1,335 @@
+"""yoyo's backend for SQLite, for ``sqlite+datastore:///PATH``: a migration is one transaction.
+
+Stock yoyo runs a migration's steps in one transaction and marks it as applied in another, and locks by
+a row that outlives a crash: kill it at the wrong instant, and the schema can be neither applied nor
+rolled back. Here steps, log and mark are one BEGIN IMMEDIATE under the write gate, and there is no row.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from yoyo import internalmigrations
+from yoyo.backends.base import DatabaseBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import default_migration_table
+
+from datastore import migrations as files
+from datastore.engines.gate import Gate
+from datastore.engines.sqlite import APPLICATION_ID
+from datastore.engines.sqlite_errors import translate
+from datastore.errors import (
+    DatabaseMissingError,
+    ForeignKeyError,
+    InvalidValueError,
+    NotADatastoreError,
+    TransactionLostError,
+)
+from datastore.resources import sql_folder
+from datastore.statements.loader import read_file
+
+logger = logging.getLogger("yoyo.migrations")
+
+_TIMEOUT = 30.0
+_PREFIX = "sha256:"
+
+
+@contextmanager
+def open_backend(path: Path, timeout: float = _TIMEOUT) -> Iterator[DatastoreBackend]:
+    """The backend for *path*, with this library's errors instead of the driver's; closed at the end."""
+    uri = DatabaseURI(
+        "sqlite+datastore", None, None, None, None, quote(str(path.absolute())), {"timeout": f"{timeout}"}
+    )
+    try:
+        backend = DatastoreBackend(uri, default_migration_table)
+        try:
+            yield backend
+        finally:
+            backend.connection.close()
+            backend.gate.close()
+    except sqlite3.Error as error:
+        raise translate(error, f"migrating {path}") from error
+
+
+class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
+    """See the module. A missing or empty file is a stand-in in memory until something is applied."""
+
+    driver_module = "sqlite3"
+
+    _connection: sqlite3.Connection
+    _in_transaction: bool = False
+    _internal_schema_updated: bool = False
+
+    def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
+        if migration_table != default_migration_table:
+            raise InvalidValueError(f"migration_table must be {default_migration_table}: the store looks there")
+        self.path = Path(unquote(dburi.database or ""))
+        self.timeout = float(dburi.args.get("timeout", _TIMEOUT))
+        self.gate = Gate(f"{self.path}.gate")
+        self.gate_depth = 0
+        self.stand_in = False
+        #: The ids that this object applied or rolled back, in that order.
+        self.done: list[str] = []
+        super().__init__(dburi, migration_table)
+        self.has_transactional_ddl = True
+
+    @property
+    def list_tables_sql(self) -> str:
+        return _sql("list_table_names")
+
+    def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
+        path = self.path
+        if path.is_dir():
+            raise NotADatastoreError(f"{path} is a folder, not a database")
+        self.stand_in = not path.exists() or path.stat().st_size == 0
+        return sqlite3.connect(":memory:", isolation_level=None) if self.stand_in else self._open("rw")
+
+    def init_database(self) -> None:
+        """Nothing: no lock table, and SQLite's DDL is known to be transactional."""
+
+    @contextmanager
+    def lock(self, timeout: float = 10) -> Iterator[None]:
+        """Nothing: each migration takes the database's own lock, which dies with its process."""
+        yield
+
+    def break_lock(self) -> None:
+        logger.warning("There is no lock to break: SQLite's own ends with the process that holds it.")
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+        # As text: the driver's own conversion of datetimes is deprecated.
+        values = {
+            name: value.isoformat(" ") if isinstance(value, datetime) else value
+            for name, value in (params or {}).items()
+        }
+        cursor: sqlite3.Cursor = self.connection.execute(sql, values)
+        return cursor
+
+    def begin(self) -> None:
+        assert not self._in_transaction
+        self.execute("BEGIN IMMEDIATE")
+        self._in_transaction = True
+
+    def ensure_internal_schema_updated(self) -> None:
+        if self._internal_schema_updated or not internalmigrations.needs_upgrading(self):
+            return
+        if self._in_transaction:
+            internalmigrations.upgrade(self)
+        else:
+            with self._writing():
+                if internalmigrations.needs_upgrading(self):
+                    internalmigrations.upgrade(self)
+            self._internal_schema_updated = True
+
+    def get_applied_migration_hashes(self) -> list[str]:
+        # Looking writes nothing, not even yoyo's own tables.
+        if internalmigrations.get_current_version(self) == 0:
+            return []
+        hashes: list[str] = super().get_applied_migration_hashes()
+        return hashes
+
+    def to_apply(self, migrations: Any) -> Any:
+        self._check(migrations)
+        return super().to_apply(migrations)
+
+    def rollback_migrations(self, migrations: Any, force: bool = False) -> None:
+        self._check(migrations)
+        if migrations:
+            super().rollback_migrations(migrations, force)
+
+    def mark_migrations(self, migrations: Any) -> None:
+        self._change_marks(migrations, applied=True)
+
+    def unmark_migrations(self, migrations: Any) -> None:
+        self._change_marks(migrations, applied=False)
+
+    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
+        migration.load()
+        self._check([migration])
+        if not migration.use_transactions:
+            with self._gated():
+                if not mark or not self.is_applied(migration):
+                    super().apply_one(migration, force, mark)
+                    self.done.append(migration.id)
+            return
+        with self._writing():
+            self.ensure_internal_schema_updated()
+            if mark and self.is_applied(migration):
+                return  # by another process, in the meantime
+            logger.info("Applying %s", migration.id)
+            self._run(migration, "apply", force)
+            self.log_migration(migration, "apply")
+            if mark:
+                self.mark_one(migration, log=False)
+        self.done.append(migration.id)
+
+    def rollback_one(self, migration: Any, force: bool = False) -> None:
+        migration.load()
+        self._check([migration])
+        if not migration.use_transactions:
+            with self._gated():
+                if self.is_applied(migration):
+                    super().rollback_one(migration, force)
+                    self.done.append(migration.id)
+            return
+        with self._writing():
+            if not self.is_applied(migration):
+                return
+            logger.info("Rolling back %s", migration.id)
+            self._run(migration, "rollback", force)
+            self.log_migration(migration, "rollback")
+            self.unmark_one(migration, log=False)
+        self.done.append(migration.id)
+
+    def log_migration(self, migration: Any, operation: str) -> None:
+        data = self.get_log_data(migration, operation)
+        self.execute(self.format_sql(self.log_migration_sql), data)
+        if operation in ("apply", "mark"):
+            comment = _PREFIX + files.checksum(Path(migration.path))
+            self.execute(_sql("update_migration_log_comment"), {"id": data["id"], "comment": comment})
+
+    def _run(self, migration: Any, direction: str, force: bool) -> None:
+        def authorize(action: int, *_: str | None) -> int:
+            # BEGIN, COMMIT and ROLLBACK; savepoints are another action.
+            return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+        self.connection.set_authorizer(authorize)
+        try:
+            migration.process_steps(self, direction, force=force)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
+                raise
+            raise TransactionLostError(
+                f"migration {migration.id} would end its own transaction; BEGIN, COMMIT and ROLLBACK do not belong in it"
+            ) from error
+        finally:
+            self.connection.set_authorizer(None)
+
+    def _change_marks(self, migrations: Any, *, applied: bool) -> None:
+        if not migrations:
+            return
+        if self.stand_in:
+            raise DatabaseMissingError(f"there is no database at {self.path}; nothing was created")
+        self._check(migrations)
+        with self._writing():
+            self.ensure_internal_schema_updated()
+            for migration in migrations:
+                if self.is_applied(migration) is not applied:
+                    (self.mark_one if applied else self.unmark_one)(migration)
+
+    def _check(self, migrations: Any) -> None:
+        # The whole folder each time: an older step that was edited makes every later one doubtful.
+        folders = {Path(migration.path).parent for migration in migrations}
+        for folder in folders:
+            files.check_files(folder)
+        if internalmigrations.get_current_version(self) < internalmigrations.USE_VERSION_TABLE_FROM:
+            return
+        for name, recorded in self.execute(_sql("list_applied_migrations")).fetchall():
+            if not (recorded or "").startswith(_PREFIX):
+                continue  # stock yoyo applied it
+            for path in (folder / f"{name}.sql" for folder in folders):
+                if path.is_file() and recorded != _PREFIX + files.checksum(path):
+                    raise files.changed(path)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction under the gate, on the real file; foreign keys are checked at its end."""
+        with self._gated():
+            self.begin()
+            try:
+                yield
+                self._check_foreign_keys()
+                self.commit()
+            except BaseException:
+                # What went wrong is the news, also where SQLite has rolled back already.
+                with suppress(sqlite3.Error):
+                    self.rollback()
+                self._in_transaction = False
+                raise
+
+    @contextmanager
+    def _gated(self) -> Iterator[None]:
+        if self.gate_depth:
+            yield
+            return
+        if not self.path.parent.is_dir():
+            raise DatabaseMissingError(f"there is no folder {self.path.parent}; nothing was created")
+        self.gate.acquire(self.timeout)
+        self.gate_depth = 1
+        try:
+            if self.stand_in:
+                self._create()
+            yield
+            self._checkpoint()
+        finally:
+            self.gate_depth = 0
+            self.gate.release()
+
+    def _create(self) -> None:
+        connection = self._open("rwc")
+        self._connection.close()
+        self._connection = connection
+        self.stand_in = False
+        self._internal_schema_updated = False
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path.absolute()))}?mode={mode}&cache=private",
+            uri=True,
+            timeout=self.timeout,
+            isolation_level=None,
+        )
+        try:
+            self._check_file(connection)
+            # A migration that rebuilds a table would delete the rows that refer to it.
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            if mode == "rwc" and not connection.execute("PRAGMA schema_version").fetchone()[0]:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_file(self, connection: sqlite3.Connection) -> None:
+        try:
+            number = connection.execute("PRAGMA application_id").fetchone()[0]
+            foreign = [] if number else connection.execute(_sql("list_foreign_tables"), {"max_rows": 1}).fetchall()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
+                raise
+            raise NotADatastoreError(f"{self.path} is not a SQLite database") from error
+        if number not in (0, APPLICATION_ID) or foreign:
+            raise NotADatastoreError(f"{self.path} is a database of something else; nothing was changed")
+
+    def _check_foreign_keys(self) -> None:
+        broken = self.execute("PRAGMA foreign_key_check").fetchmany(100)
+        if broken:
+            tables = ", ".join(sorted({f"{row[0]} -> {row[2]}" for row in broken}))
+            raise ForeignKeyError(f"rows would refer to nothing ({tables}); the migration was rolled back")
+
+    def _checkpoint(self) -> None:
+        # As much as is possible without waiting for readers.
+        self.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.Error):
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
+
+
+@cache
+def _statements() -> dict[str, str]:
+    path = sql_folder() / "sqlite" / "migrations.sql"
+    return {statement.name: statement.sql for statement in read_file(path, "sqlite/migrations.sql")}
+
+
+def _sql(name: str) -> str:
+    return _statements()[name]

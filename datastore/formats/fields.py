@@ -1,0 +1,189 @@
+"""Reading single fields of a JSON object, with reasons that name the field and never its value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from datastore import values
+from datastore.errors import InvalidValueError
+
+MAX_CONTENT_BYTES = 1_048_576
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def _no_constant(name: str) -> Any:
+    raise InvalidValueError("not JSON: NaN and Infinity are no JSON numbers")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """The JSON object that *text* is. Of a repeated key the last value counts.
+
+    Raises:
+        InvalidValueError: It is no JSON, or JSON of another kind.
+    """
+    try:
+        value = _decoder.decode(text)
+    except InvalidValueError:
+        raise
+    except json.JSONDecodeError as error:
+        raise InvalidValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidValueError(f"not JSON that can be read: {type(error).__name__}") from None
+    if not isinstance(value, dict):
+        raise InvalidValueError(f"a JSON object is needed, not a {type(value).__name__}")
+    return value
+
+
+def required_text(data: Mapping[str, Any], key: str, where: str = "", longest: int | None = None) -> str:
+    """The text under *key*: there, not empty.
+
+    Raises:
+        InvalidValueError: It is not there, no text, empty, too long, or no database could keep it.
+    """
+    value = optional_text(data, key, where, longest)
+    if value is None:
+        raise InvalidValueError(f"{where}{key}: is missing")
+    return value
+
+
+def optional_text(
+    data: Mapping[str, Any], key: str, where: str = "", longest: int | None = None, *, may_be_empty: bool = False
+) -> str | None:
+    """The text under *key*; None where there is none, or null.
+
+    Raises:
+        InvalidValueError: It is no text, empty, longer than *longest* characters, or no database could keep it.
+    """
+    value = data.get(key)
+    if value is None:
+        return None
+    text = values.check_text(value, where + key)
+    if not text and not may_be_empty:
+        raise InvalidValueError(f"{where}{key}: is empty")
+    if longest is not None and len(text) > longest:
+        raise InvalidValueError(f"{where}{key}: {len(text)} characters; at most {longest} are kept")
+    return text
+
+
+def check_content(value: str, name: str) -> str:
+    """*value*, if it is 1 byte to 1 MiB of text.
+
+    Raises:
+        InvalidValueError: It is empty, too long, no text, or holds a NUL or a lone surrogate.
+    """
+    text = values.check_text(value, name)
+    if not text:
+        raise InvalidValueError(f"{name}: is empty")
+    if len(text) * 4 > MAX_CONTENT_BYTES and (size := len(text.encode())) > MAX_CONTENT_BYTES:
+        raise InvalidValueError(f"{name}: {size} bytes; at most {MAX_CONTENT_BYTES} are kept")
+    return text
+
+
+def optional_time(data: Mapping[str, Any], key: str, where: str = "") -> datetime | None:
+    """The instant under *key*, ISO 8601 with an offset, as aware UTC; None where there is none.
+
+    Raises:
+        InvalidValueError: It is no such text, or has no offset.
+    """
+    value = data.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidValueError(f"{where}{key}: a time is text such as 2026-11-23T09:14:05Z")
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidValueError(f"{where}{key}: no time such as 2026-11-23T09:14:05Z") from None
+    try:
+        return values.decode_timestamp(values.encode_timestamp(parsed))
+    except InvalidValueError:
+        fault = "has no offset (add Z for UTC)" if parsed.tzinfo is None else "is outside years 1 to 9999 in UTC"
+        raise InvalidValueError(f"{where}{key}: the time {fault}") from None
+
+
+def optional_unix_time(data: Mapping[str, Any], key: str, where: str = "") -> datetime | None:
+    """The instant under *key*, in seconds since 1970, to the microsecond; None where there is none.
+
+    Raises:
+        InvalidValueError: It is no finite number, or outside years 1 to 9999.
+    """
+    value = data.get(key)
+    if value is None:
+        return None
+    try:
+        return _EPOCH + timedelta(seconds=values.check_number(value, where + key))
+    except OverflowError:
+        raise InvalidValueError(f"{where}{key}: the time is outside years 1 to 9999") from None
+
+
+def check_fraction(value: Any, name: str) -> float:
+    """*value*, if it is a number from 0 to 1.
+
+    Raises:
+        InvalidValueError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InvalidValueError(f"{name}: a number from 0 to 1 is needed")
+    return float(value)
+
+
+def optional_integer(data: Mapping[str, Any], key: str, where: str, least: int) -> int | None:
+    """The whole number under *key*; None where there is none.
+
+    Raises:
+        InvalidValueError: It is no whole number, or outside *least* to 2^63 - 1.
+    """
+    value = data.get(key)
+    return None if value is None else check_integer(value, where + key, least)
+
+
+def check_integer(value: Any, name: str, least: int) -> int:
+    """*value*, if it is a whole number of at least *least* that a column can keep.
+
+    Raises:
+        InvalidValueError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+        raise InvalidValueError(f"{name}: a whole number of at least {least} is needed")
+    return value
+
+
+def read_metadata(data: Mapping[str, Any], known: frozenset[str], where: str = "") -> dict[str, Any]:
+    """The object under "metadata", with the unknown keys of *data* added where it has no such key.
+
+    Raises:
+        InvalidValueError: It is no JSON object that the database can keep.
+    """
+    given = data.get("metadata")
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise InvalidValueError(f"{where}metadata: a JSON object is needed")
+    unknown = {key: value for key, value in data.items() if key not in known}
+    merged = {**unknown, **given} if unknown else given
+    try:
+        values.encode_json(merged)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{where}metadata: {error}") from None
+    return merged
+
+
+def as_list(data: Mapping[str, Any], key: str, where: str = "") -> list[Any]:
+    """The list under *key*; empty where there is none.
+
+    Raises:
+        InvalidValueError: It is no list.
+    """
+    value = data.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidValueError(f"{where}{key}: a list is needed")
+    return value

@@ -1,0 +1,92 @@
+"""Learnings as JSON lines: ``{"title", "content", "category", "tags", "confidence", ...}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from datastore import values
+from datastore.errors import InvalidValueError
+from datastore.formats import fields as read
+from datastore.formats.items import ImportedLearning
+
+#: The keys that mean something; each can be mapped to another name.
+LEARNING_KEYS = frozenset(
+    {
+        "title", "content", "category", "tags", "confidence", "conversation_id", "message_positions",
+        "message_ids", "id", "dedupe_key", "metadata", "created_at", "updated_at",
+    }
+)  # fmt: skip
+
+
+def check_fields(fields: Mapping[str, str]) -> None:
+    """Nothing, if *fields* maps only what a learning has.
+
+    Raises:
+        InvalidValueError: It maps another name.
+    """
+    unknown = sorted(set(fields) - LEARNING_KEYS)
+    if unknown:
+        known = ", ".join(sorted(LEARNING_KEYS))
+        raise InvalidValueError(f"a learning has no field {', '.join(unknown)}; it has {known}")
+
+
+def read_learning(text: str, fields: Mapping[str, str] | None = None) -> ImportedLearning:
+    """One line of learnings.
+
+    Args:
+        text: A JSON object.
+        fields: Field to the file's name for it: ``{"category": "topic"}``.
+
+    Raises:
+        InvalidValueError: The line is bad; the message says what is, without the line's text.
+    """
+    data = read.parse_object(text)
+    if fields:
+        check_fields(fields)
+        data = _rename(data, fields)
+    return learning_of(data)
+
+
+def _rename(data: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    taken = set(fields.values())
+    renamed = {key: value for key, value in data.items() if key not in taken and key not in fields}
+    # What stood under a mapped field's own name is an unknown key now: kept, but it must not be read.
+    displaced = {f"file_{key}": data[key] for key in fields if key in data and key not in taken}
+    return {**displaced, **renamed, **{field: data[name] for field, name in fields.items() if name in data}}
+
+
+def learning_of(data: Mapping[str, Any], where: str = "", conversation_id: str | None = None) -> ImportedLearning:
+    """A learning from a JSON object; *conversation_id* where the object names none.
+
+    Raises:
+        InvalidValueError: A field is missing or bad.
+    """
+    content = read.required_text(data, "content", where)
+    return ImportedLearning(
+        title=read.required_text(data, "title", where, 1000),
+        content=read.check_content(content, f"{where}content"),
+        category=read.required_text(data, "category", where, 200),
+        tags=_tags(data, where),
+        confidence=read.check_fraction(data.get("confidence", 1.0), f"{where}confidence"),
+        conversation_id=read.optional_text(data, "conversation_id", where, 200) or conversation_id,
+        message_positions=tuple(
+            read.check_integer(place, f"{where}message_positions", 1)
+            for place in read.as_list(data, "message_positions", where)
+        ),
+        message_ids=tuple(
+            values.check_text(id, f"{where}message_ids") for id in read.as_list(data, "message_ids", where)
+        ),
+        id=read.optional_text(data, "id", where, 200),
+        dedupe_key=read.optional_text(data, "dedupe_key", where, 200),
+        metadata=read.read_metadata(data, LEARNING_KEYS, where),
+        created_at=read.optional_time(data, "created_at", where),
+        updated_at=read.optional_time(data, "updated_at", where),
+    )
+
+
+def _tags(data: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    try:
+        return tuple(values.distinct_tags(read.as_list(data, "tags")))
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{where}{error}") from None

@@ -1,0 +1,148 @@
+"""Any importable file as typed items: which format it is, and each of its items with its line."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+from datastore.errors import ImportFileError, InvalidValueError
+from datastore.formats import fields as read
+from datastore.formats.chat import read_chat
+from datastore.formats.chatgpt import read_chatgpt
+from datastore.formats.claude_code import read_claude_code
+from datastore.formats.items import BadLine, ImportedConversation, ImportedLearning
+from datastore.formats.learnings import check_fields, read_learning
+from datastore.formats.sources import TextSource
+
+Format = Literal["chat", "chatgpt", "claude-code", "learnings"]
+Item: TypeAlias = ImportedConversation | ImportedLearning | BadLine
+
+FORMATS: tuple[Format, ...] = ("chat", "chatgpt", "claude-code", "learnings")
+
+#: How far into a file its format is looked for: lines, or characters of an array.
+_LOOK_LINES = 50
+_LOOK_CHARACTERS = 1_048_576
+
+
+def open_text(path: str | os.PathLike[str]) -> TextSource:
+    """The file at *path*, plain or gzip (by its first bytes); use it in a ``with`` statement.
+
+    Raises:
+        ImportFileError: It is missing, a directory, or cannot be read.
+    """
+    return TextSource(path)
+
+
+def detect(path: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> Format:
+    """The format of the file, by its first lines; "chat" for an empty one.
+
+    Args:
+        path: The file.
+        fields: As for `read_learning`: a learning is known by its title and content.
+
+    Raises:
+        ImportFileError: It cannot be read, or is of no known format.
+    """
+    with open_text(path) as source:
+        start = source.read(1 << 16)
+        while start and not start.strip():
+            start = source.read(1 << 16)
+        damaged = source.damage
+        if start.lstrip().startswith("["):
+            while len(start) < _LOOK_CHARACTERS and (more := source.read(1 << 16)):
+                start += more
+            if '"mapping"' in start or start.strip("[] \t\r\n") == "":
+                return "chatgpt"
+            raise _unknown(source.name)
+    if not start:
+        if damaged:
+            raise ImportFileError(f"{os.fspath(path)}: {damaged}")
+        return "chat"
+    with open_text(path) as source:
+        for number, text in source.lines():
+            if number > _LOOK_LINES:
+                break
+            if isinstance(text, str) and (found := _line_format(text, fields or {})):
+                return found
+    raise _unknown(source.name)
+
+
+def _unknown(name: str) -> ImportFileError:
+    return ImportFileError(f"{name}: no known format; name one of {', '.join(FORMATS)}")
+
+
+def _line_format(text: str, fields: Mapping[str, str]) -> Format | None:
+    try:
+        data: dict[str, Any] = read.parse_object(text)
+    except InvalidValueError:
+        return None
+    if "messages" in data:
+        return "chat"
+    if "sessionId" in data or {"uuid", "message"} <= data.keys() or data.get("type") == "summary":
+        return "claude-code"
+    if {fields.get("title", "title"), fields.get("content", "content")} <= data.keys():
+        return "learnings"
+    return None
+
+
+def read_items(
+    source: str | os.PathLike[str] | TextSource,
+    format: Format | Literal["auto"] = "auto",
+    fields: Mapping[str, str] | None = None,
+    skipped: Counter[str] | None = None,
+) -> Iterator[tuple[int, Item]]:
+    """Every item of a file with its line, in the file's order, in bounded memory.
+
+    Args:
+        source: A path, or an open file that nothing was read from (for its *position*).
+        format: "auto": by `detect`.
+        fields: Field of a learning to the file's name for it.
+        skipped: Counts the lines of a transcript that hold no message, by their type.
+
+    Raises:
+        ImportFileError: The file cannot be read, or is of no known format.
+        InvalidValueError: *fields* names what a learning has not, or *format* is none.
+    """
+    check_fields(fields or {})
+    if format != "auto" and format not in FORMATS:
+        raise InvalidValueError(f"format: must be auto or one of {', '.join(FORMATS)}")
+    if isinstance(source, TextSource):
+        kind = detect(source.name, fields) if format == "auto" else format
+        return _items(source, kind, fields, skipped)
+    kind = detect(source, fields) if format == "auto" else format
+    return _closing(open_text(source), kind, fields, skipped)
+
+
+def _closing(
+    source: TextSource, kind: Format, fields: Mapping[str, str] | None, skipped: Counter[str] | None
+) -> Iterator[tuple[int, Item]]:
+    with source:
+        yield from _items(source, kind, fields, skipped)
+
+
+def _items(
+    source: TextSource, kind: Format, fields: Mapping[str, str] | None, skipped: Counter[str] | None
+) -> Iterator[tuple[int, Item]]:
+    if kind == "chatgpt":
+        yield from _array_items(source)
+    elif kind == "claude-code":
+        yield from read_claude_code(source.lines(), source.name, skipped)
+    else:
+        for number, text in source.lines():
+            yield number, text if isinstance(text, BadLine) else _line_item(source.name, number, text, kind, fields)
+
+
+def _array_items(source: TextSource) -> Iterator[tuple[int, Item]]:
+    for line, item in read_chatgpt(source, source.name):
+        if isinstance(item, BadLine) and source.damage:
+            item = BadLine(item.file, item.line, source.damage)
+        yield line, item
+
+
+def _line_item(name: str, number: int, text: str, kind: Format, fields: Mapping[str, str] | None) -> Item:
+    try:
+        return read_chat(text) if kind == "chat" else read_learning(text, fields)
+    except InvalidValueError as error:
+        return BadLine(name, number, str(error))

@@ -1,0 +1,167 @@
+"""Migrations from Python: apply, roll back, and the lock file of checksums.
+
+The same as ``yoyo apply`` and ``yoyo rollback`` do; yoyo is imported by the calls that need it only.
+A migration that was released never changes: SHA256SUMS beside the files holds their checksums
+(``sha256sum -c SHA256SUMS`` reads it too). ``python -m datastore.migrations lock`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datastore.errors import DatabaseMissingError, SchemaOutOfDateError
+from datastore.resources import migrations_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOCK_NAME = "SHA256SUMS"
+
+_ROLLBACK = ".rollback.sql"
+
+# yoyo keeps every migration that it ever read in one dictionary by id.
+_reading = threading.Lock()
+
+
+def migration_ids(folder: Path) -> list[str]:
+    """The ids of the migrations in *folder*, in their order."""
+    return sorted(path.stem for path in folder.glob("*.sql") if not path.name.endswith(_ROLLBACK))
+
+
+def pending(applied: Sequence[str], folder: Path | None = None) -> list[str]:
+    """The ids that stand in the folder but not in *applied*."""
+    return [name for name in migration_ids(folder or migrations_folder()) if name not in set(applied)]
+
+
+def apply(path: Path, folder: Path | None = None, *, timeout: float = 30.0) -> list[str]:
+    """Bring the database to the newest schema; a missing file is created.
+
+    Each migration is one transaction, and several processes may do this at once.
+
+    Returns:
+        The ids that this call applied, in their order.
+
+    Raises:
+        SchemaOutOfDateError: A migration was changed after its release.
+        NotADatastoreError: Something else is at that path.
+        BusyError: Another writer held the database for longer than *timeout* seconds.
+        DatabaseMissingError: There is no such folder to create the file in.
+    """
+    from datastore.engines.yoyo_sqlite import open_backend
+
+    with open_backend(path, timeout) as backend:
+        backend.apply_migrations(backend.to_apply(_read(folder)))
+        return list(backend.done)
+
+
+def rollback(
+    path: Path, folder: Path | None = None, *, all: bool = False, steps: int = 1, timeout: float = 30.0
+) -> list[str]:
+    """Undo the last *steps* migrations, or all of them. May lose data: each file's first line says so.
+
+    Returns:
+        The ids that this call undid, newest first.
+
+    Raises:
+        DatabaseMissingError: There is no such file.
+        SchemaOutOfDateError: A migration was changed after its release or after it was applied.
+    """
+    from datastore.engines.yoyo_sqlite import open_backend
+
+    if not path.exists():
+        raise DatabaseMissingError(f"there is no database at {path}; nothing was created")
+    with open_backend(path, timeout) as backend:
+        applied = backend.to_rollback(_read(folder))
+        backend.rollback_migrations(applied if all else applied[: max(0, steps)])
+        return list(backend.done)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a migration's text, however git wrote its line ends."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def read_lock(folder: Path) -> dict[str, str]:
+    """File name to checksum, as SHA256SUMS in *folder* has it; empty where there is none."""
+    lock = folder / LOCK_NAME
+    if not lock.is_file():
+        return {}
+    sums = {}
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            value, _, name = line.partition(" ")
+            sums[name.lstrip(" *")] = value.lower()
+    return sums
+
+
+def check_files(folder: Path) -> None:
+    """Refuse a folder where a file that SHA256SUMS lists is not as it was released.
+
+    Raises:
+        SchemaOutOfDateError: The first such file, by name.
+    """
+    for name, expected in sorted(read_lock(folder).items()):
+        path = folder / name
+        if not path.is_file() or checksum(path) != expected:
+            raise changed(path)
+
+
+def changed(path: Path) -> SchemaOutOfDateError:
+    """The error for a migration that is not what it was."""
+    return SchemaOutOfDateError(
+        f"migration {path.name} was changed after its release; restore it and write a new migration"
+    )
+
+
+def check_lock(folder: Path) -> list[str]:
+    """What is wrong between the files of *folder* and its SHA256SUMS; empty if nothing is."""
+    sums = read_lock(folder)
+    problems = []
+    for path in sorted(folder.glob("*.sql")):
+        if path.name not in sums:
+            problems.append(f"{path.name} is not listed in {LOCK_NAME}")
+        elif checksum(path) != sums[path.name]:
+            problems.append(f"{path.name} was changed")
+    problems += [f"{name} is missing" for name in sorted(sums) if not (folder / name).is_file()]
+    return problems
+
+
+def write_lock(folder: Path) -> None:
+    """Write SHA256SUMS anew from the files as they are."""
+    lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.sql"))]
+    (folder / LOCK_NAME).write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def _read(folder: Path | None) -> Any:
+    from yoyo import read_migrations
+
+    with _reading:
+        migrations = read_migrations(glob.escape(str(folder or migrations_folder())))
+        for migration in migrations:
+            migration.load()
+    return migrations
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``python -m datastore.migrations lock`` or ``check``, for every engine's folder."""
+    if list(arguments) not in (["lock"], ["check"]):
+        print("usage: python -m datastore.migrations lock|check", file=sys.stderr)
+        return 2
+    problems = []
+    for folder in sorted(path for path in migrations_folder().parent.iterdir() if path.is_dir()):
+        if arguments[0] == "lock":
+            write_lock(folder)
+            print(folder / LOCK_NAME)
+        problems += [f"{folder.name}: {problem}" for problem in check_lock(folder)]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,19 @@
+"""One repository a table: each method calls one statement and builds the record."""
+
+from __future__ import annotations
+
+from datastore.repositories.audit import AuditRepository
+from datastore.repositories.conversations import ConversationRepository
+from datastore.repositories.job_queue import JobQueueRepository
+from datastore.repositories.learnings import LearningRepository
+from datastore.repositories.messages import MessageRepository
+from datastore.repositories.uploads import UploadRepository
+
+__all__ = [
+    "AuditRepository",
+    "ConversationRepository",
+    "JobQueueRepository",
+    "LearningRepository",
+    "MessageRepository",
+    "UploadRepository",
+]

@@ -1,0 +1,132 @@
+"""What every repository has: the statements, the transaction's instant, pages, the audit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from datastore.errors import InvalidValueError
+from datastore.records.pages import Page, decode_cursor, encode_cursor
+
+Record = TypeVar("Record")
+
+#: A page holds at most this many records.
+MAX_ROWS = 1000
+
+#: A page holds so many where nothing is said.
+DEFAULT_ROWS = 50
+
+#: Where an optional argument of an update was not given: None would mean "make it NULL".
+UNCHANGED: Any = type("Unchanged", (), {"__repr__": lambda self: "UNCHANGED"})()
+
+
+class Engine(Protocol):
+    """What a repository needs of an engine."""
+
+    clock: Callable[[], datetime]
+
+    def now(self) -> datetime: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+
+class AuditWriter(Protocol):
+    """Writes one audit entry; the store hands in `AuditRepository.record`."""
+
+    def __call__(
+        self,
+        action: str,
+        *,
+        subject_type: str,
+        subject_id: str,
+        reason: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> object: ...
+
+
+class Repository:
+    """Base of the repositories."""
+
+    def __init__(
+        self, statements: Any, engine: Engine, *, new_id: Callable[[], str], audit: AuditWriter | None = None
+    ) -> None:
+        self._statements = statements
+        self._engine = engine
+        self._now = engine.now
+        self._new_id = new_id
+        self._record = audit
+
+    def _audit(self, action: str, noun: str, subject_id: str, reason: str | None, **details: Any) -> None:
+        assert self._record is not None
+        self._record(action, subject_type=noun, subject_id=subject_id, reason=reason, details=details)
+
+
+def check_max_rows(max_rows: int) -> int:
+    """*max_rows*, if a page can have so many.
+
+    Raises:
+        InvalidValueError: It is not 1 to 1000.
+    """
+    if isinstance(max_rows, bool) or not isinstance(max_rows, int) or not 1 <= max_rows <= MAX_ROWS:
+        raise InvalidValueError(f"max_rows is 1 to {MAX_ROWS}")
+    return max_rows
+
+
+def bounds(value: str | None, low: str, high: str) -> tuple[str, str]:
+    """A range that holds *value* only, or everything where it is None."""
+    return (low, high) if value is None else (value, value)
+
+
+class Pager:
+    """One list with one set of filters: reads cursors, asks for one row too many, makes pages.
+
+    Args:
+        name: The list's name; with *filters* it is what a cursor belongs to.
+        filters: The filters' values.
+        shape: The types of the sort key's parts.
+        after: The caller's cursor to go on behind, or None.
+        before: The caller's cursor to go back from, or None.
+        max_rows: The page's size.
+
+    Raises:
+        CursorError: A cursor is damaged or of another list.
+        InvalidValueError: *max_rows* is out of range, or both cursors are given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        filters: Sequence[Any],
+        shape: tuple[type, ...],
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> None:
+        if after is not None and before is not None:
+            raise InvalidValueError("give after or before, not both")
+        self._scope = json.dumps([name, *filters], default=str)
+        self._size = check_max_rows(max_rows)
+        #: Whether the page lies ahead of the cursor, so that rows come in reverse.
+        self.backwards = before is not None
+        cursor = before if before is not None else after
+        #: The sort key to start from, or None for the first page.
+        self.start = None if cursor is None else decode_cursor(self._scope, cursor, shape)
+        #: One row more than the page has, to know whether there is more.
+        self.max_rows = self._size + 1
+
+    def page(self, records: list[Record], key: Callable[[Record], tuple[Any, ...]]) -> Page[Record]:
+        """The page of *records*, which are in the order that the statement gave them."""
+        more = len(records) > self._size
+        items = records[: self._size]
+        if self.backwards:
+            items.reverse()
+        # Ahead of a cursor there is always something behind the page: what the cursor stood at.
+        has_next = bool(items) and (self.start is not None if self.backwards else more)
+        return Page(
+            items=tuple(items),
+            next=encode_cursor(self._scope, key(items[-1])) if has_next else None,
+            previous=encode_cursor(self._scope, key(items[0])) if items else None,
+        )

@@ -1,0 +1,267 @@
+"""Messages: appended, paged both ways, the latest that fit a model, redacted, deleted."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from datastore.errors import InvalidValueError, NotFoundError
+from datastore.records.messages import Message, NewMessage, Role
+from datastore.records.pages import Page
+from datastore.records.rows import RowReader
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, check_max_rows
+from datastore.values import TIME_MAX, TIME_MIN, check_text, decode_timestamp, encode_json, encode_timestamp
+
+_rows = RowReader(Message)
+
+#: Larger than every position.
+_END = 2**53
+
+
+class MessageRepository(Repository):
+    """The table *messages*."""
+
+    def append(
+        self,
+        conversation_id: str,
+        *,
+        role: Role,
+        content: str,
+        id: str | None = None,
+        token_count: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        created_at: datetime | None = None,
+    ) -> Message:
+        """Append one message at the end of a conversation; the database gives it its position.
+
+        Args:
+            conversation_id: A conversation that is not deleted.
+            role: Who speaks: user, assistant, system or tool.
+            content: Sanitized text, 1 byte to 1 MiB of UTF-8.
+            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+            token_count: None estimates one token per 4 bytes of UTF-8, rounded up.
+            metadata: A JSON object, at most 1 MiB.
+            created_at: When it was said, aware; None is now.
+
+        Returns:
+            The stored message, with its *position*.
+
+        Raises:
+            NotFoundError: There is no such conversation, or it is deleted.
+            UniqueError: The id is taken.
+            CheckError: *role*, *content* or another value is outside its range.
+            InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime).
+        """
+        content_hash, estimate = _measure(content)
+        row = self._statements.append_message(
+            id=self._new_id() if id is None else id,
+            conversation_id=conversation_id,
+            role=role,
+            content=content,
+            content_hash=content_hash,
+            token_count=estimate if token_count is None else token_count,
+            metadata={} if metadata is None else metadata,
+            created_at=self._now() if created_at is None else created_at,
+        )
+        if row is None:
+            raise NotFoundError("conversation")
+        return _rows.one(row)
+
+    def append_many(self, conversation_id: str, messages: Sequence[NewMessage]) -> builtins.list[Message]:
+        """Append several in their order, or none if one is refused; one statement for all.
+
+        Raises:
+            NotFoundError: There is no such conversation, or it is deleted.
+            UniqueError, CheckError, InvalidValueError: As `append`.
+        """
+        if not messages:
+            return []
+        now = self._now()
+        rows = self._statements.append_messages(
+            conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
+        )
+        if not rows:
+            raise NotFoundError("conversation")
+        return sorted(_rows.many(rows), key=lambda message: message.position)
+
+    def get(self, id: str) -> Message:
+        """One message.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = self._statements.get_message(id=id)
+        if row is None:
+            raise NotFoundError("message")
+        return _rows.one(row)
+
+    def find(self, id: str) -> Message | None:
+        """One message, or None."""
+        row = self._statements.get_message(id=id)
+        return None if row is None else _rows.one(row)
+
+    def list(
+        self,
+        conversation_id: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        last: bool = False,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Message]:
+        """One page of a conversation by position, oldest first within the page.
+
+        Args:
+            conversation_id: Which conversation; a deleted one's messages are still listed.
+            after: A page's *next*: the page behind it.
+            before: A page's *previous*: the page ahead of it.
+            last: The last page instead of the first, to read backwards from.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: A cursor is damaged or of another list.
+        """
+        pager = Pager("messages", [conversation_id], (int,), after=after, before=before, max_rows=max_rows)
+        if pager.backwards or (last and pager.start is None):
+            pager.backwards = True
+            position = _END if pager.start is None else pager.start[0]
+            rows = self._statements.list_messages_before(
+                conversation_id=conversation_id, before_position=position, max_rows=pager.max_rows
+            )
+        else:
+            position = 0 if pager.start is None else pager.start[0]
+            rows = self._statements.list_messages_after(
+                conversation_id=conversation_id, after_position=position, max_rows=pager.max_rows
+            )
+        return pager.page(_rows.many(rows), lambda message: (message.position,))
+
+    def list_by_time(
+        self,
+        conversation_id: str,
+        *,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Message]:
+        """One page of a conversation by time (then by id), oldest first within the page.
+
+        Args:
+            conversation_id: Which conversation.
+            created_from: The earliest *created_at*, inclusive.
+            created_before: The latest *created_at*, exclusive.
+            after: A page's *next*.
+            before: A page's *previous*.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: A cursor is damaged or of another list.
+        """
+        low, high = created_from or TIME_MIN, created_before or TIME_MAX
+        filters = [conversation_id, encode_timestamp(low), encode_timestamp(high)]
+        pager = Pager("messages by time", filters, (str, str), after=after, before=before, max_rows=max_rows)
+        at, id = (low, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        range: dict[str, Any] = {"conversation_id": conversation_id, "created_from": low, "created_before": high}
+        if pager.backwards:
+            rows = self._statements.list_messages_by_time_before(
+                **range, before_created_at=at, before_id=id, max_rows=pager.max_rows
+            )
+        else:
+            rows = self._statements.list_messages_by_time_after(
+                **range, after_created_at=at, after_id=id, max_rows=pager.max_rows
+            )
+        return pager.page(_rows.many(rows), lambda message: (encode_timestamp(message.created_at), message.id))
+
+    def latest(self, conversation_id: str, *, max_tokens: int, max_rows: int = DEFAULT_ROWS) -> builtins.list[Message]:
+        """The latest messages whose tokens together fit *max_tokens*, oldest first; at most *max_rows*.
+
+        It stops at the first message, going back, that does not fit; nothing is left out in between.
+        """
+        rows = self._statements.list_messages_within_tokens(
+            conversation_id=conversation_id, max_tokens=max_tokens, max_rows=check_max_rows(max_rows)
+        )
+        return _rows.many(rows)
+
+    def count(self, conversation_id: str | None = None) -> int:
+        """How many messages a conversation has; of all conversations where none is named.
+
+        Raises:
+            NotFoundError: There is no such conversation.
+        """
+        if conversation_id is None:
+            total: int = self._statements.count_all_messages()
+            return total
+        count: int | None = self._statements.count_messages(conversation_id=conversation_id)
+        if count is None:
+            raise NotFoundError("conversation")
+        return count
+
+    def update(self, id: str, *, metadata: Mapping[str, Any]) -> Message:
+        """Replace a message's metadata. What was said changes by `redact` only.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return self._one(self._statements.update_message_metadata(id=id, metadata=metadata))
+
+    def redact(self, id: str, *, content: str, reason: str | None = None) -> Message:
+        """Replace a message's text by a more sanitized one, and say so in the audit log.
+
+        Raises:
+            NotFoundError: There is none.
+            CheckError, InvalidValueError: As `append`.
+        """
+        content_hash, estimate = _measure(content)
+        with self._engine.transaction():
+            message = self._one(
+                self._statements.update_message_content(
+                    id=id, content=content, content_hash=content_hash, token_count=estimate
+                )
+            )
+            self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
+            return message
+
+    def delete(self, id: str, *, reason: str | None = None) -> None:
+        """Delete one message for good; its position stays unused.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._engine.transaction():
+            conversation_id = self._statements.delete_message(id=id)
+            if conversation_id is None:
+                raise NotFoundError("message")
+            self._audit("delete", "message", id, reason, conversation_id=conversation_id)
+
+    def _one(self, row: tuple[Any, ...] | None) -> Message:
+        if row is None:
+            raise NotFoundError("message")
+        return _rows.one(row)
+
+    def _values(self, message: NewMessage, now: datetime) -> builtins.list[Any]:
+        # Through JSON a NUL would cut the text off, so it is refused here and not by the table.
+        content_hash, estimate = _measure(check_text(message.content, "content"))
+        return [
+            self._new_id() if message.id is None else check_text(message.id, "id"),
+            message.role,
+            message.content,
+            content_hash,
+            estimate if message.token_count is None else message.token_count,
+            "{}" if not message.metadata else encode_json(message.metadata),
+            encode_timestamp(now if message.created_at is None else message.created_at),
+        ]
+
+
+def _measure(content: str) -> tuple[str, int]:
+    """The content's hash, and its tokens as estimated."""
+    try:
+        data = content.encode()
+    except UnicodeEncodeError:
+        raise InvalidValueError("content: holds a lone surrogate, which no UTF-8 can keep") from None
+    except AttributeError:
+        raise InvalidValueError(f"content: text is needed, not {type(content).__name__}") from None
+    return hashlib.sha256(data).hexdigest(), (len(data) + 3) // 4

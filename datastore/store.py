@@ -1,0 +1,226 @@
+"""The store: one database, its repositories, and the transactions that span them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from datastore.engines.sqlite import APPLICATION_ID, Durability, SQLiteEngine
+from datastore.errors import (
+    CorruptDatabaseError,
+    DatabaseMissingError,
+    DatastoreError,
+    InvalidValueError,
+    NotADatastoreError,
+    ReadOnlyDatabaseError,
+    SchemaOutOfDateError,
+)
+from datastore.resources import migrations_folder, sql_folder
+from datastore.values import new_id, utc_now
+
+if TYPE_CHECKING:
+    from datastore.repositories import (
+        AuditRepository,
+        ConversationRepository,
+        JobQueueRepository,
+        LearningRepository,
+        MessageRepository,
+        UploadRepository,
+    )
+    from datastore.statements.loader import Statement
+
+
+class Datastore:
+    """A database of conversations, messages, learnings, jobs, uploads and audit records.
+
+    Safe to share between threads. Close it, or use it in a ``with`` block.
+
+    Attributes:
+        conversations: `ConversationRepository`.
+        messages: `MessageRepository`.
+        learnings: `LearningRepository`.
+        jobs: `JobQueueRepository`.
+        uploads: `UploadRepository`.
+        audit: `AuditRepository`.
+    """
+
+    conversations: ConversationRepository
+    messages: MessageRepository
+    learnings: LearningRepository
+    jobs: JobQueueRepository
+    uploads: UploadRepository
+    audit: AuditRepository
+
+    def __init__(self, engine: SQLiteEngine, *, actor: str = "application", ids: Callable[[], str] = new_id) -> None:
+        """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
+        from datastore import repositories
+
+        self.engine = engine
+        statements = engine.bind(_statements(engine.name))
+        make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
+        self.audit = repositories.AuditRepository(**make, actor=actor)
+        make["audit"] = self.audit.record
+        self.conversations = repositories.ConversationRepository(**make)
+        self.messages = repositories.MessageRepository(**make)
+        self.learnings = repositories.LearningRepository(**make)
+        self.jobs = repositories.JobQueueRepository(**make)
+        self.uploads = repositories.UploadRepository(**make)
+        self._statements = statements
+
+    @classmethod
+    def open(
+        cls,
+        database: str | os.PathLike[str],
+        *,
+        migrate: bool = False,
+        durability: Durability = "full",
+        timeout: float = 30.0,
+        actor: str = "application",
+        gate: bool = True,
+        clock: Callable[[], datetime] = utc_now,
+        ids: Callable[[], str] = new_id,
+    ) -> Datastore:
+        """Open a database.
+
+        Args:
+            database: A path, or ``sqlite:///relative/path``, ``sqlite:////absolute/path``.
+            migrate: Apply pending migrations first; this also creates a missing file.
+            durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
+                power cut may undo every commit since the last checkpoint, never break consistency (NORMAL).
+            timeout: How long to wait for another writer, in seconds.
+            actor: Who the audit log says it was; 1 to 200 characters.
+            gate: Queue with the other processes of this library for the write lock
+                (docs/decisions/0003-write-gate.md).
+            clock: Where the time comes from; returns aware datetimes.
+            ids: Makes the ids that callers do not give.
+
+        Raises:
+            DatabaseMissingError: There is no such file (nothing was created).
+            NotADatastoreError: It is a folder, an empty file, or another program's database.
+            SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
+            ReadOnlyDatabaseError: The file or its folder cannot be written to.
+            CorruptDatabaseError: The file is damaged.
+        """
+        path = database_path(database)
+        if migrate:
+            from datastore import migrations
+
+            if path.exists():
+                _refuse_foreign(path)
+            migrations.apply(path)
+        _refuse_foreign(path)
+        engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
+        try:
+            _refuse_schema(engine, path)
+            return cls(engine, actor=actor, ids=ids)
+        except BaseException:
+            engine.close()
+            raise
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing, across repositories; ``with`` it.
+
+        Takes the write lock at its start. Inside another one it is a savepoint. Any exception (Ctrl-C
+        too) rolls it back and goes on up. Every call inside has the same instant as its present.
+
+        Raises:
+            BusyError: The write lock was not free within the timeout.
+            TransactionLostError: The database ended it before (a full disk, say): nothing was kept.
+            CommitOutcomeUnknownError: COMMIT itself failed; look before you repeat.
+        """
+        return self.engine.transaction()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused."""
+        return self.engine.snapshot()
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        self.engine.close()
+
+    def __enter__(self) -> Datastore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Datastore({str(self.engine.path)!r})"
+
+
+def database_path(database: str | os.PathLike[str]) -> Path:
+    """The file that a path or an ``sqlite:`` URL names, made absolute.
+
+    Raises:
+        InvalidValueError: It is empty, in memory, or a URL of another kind.
+    """
+    text = os.fspath(database)
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        if scheme not in ("sqlite", "sqlite+datastore"):
+            raise InvalidValueError(f"{scheme}: is no engine of this version; give a path or sqlite:///path")
+        text = unquote(rest.removeprefix("/").partition("?")[0])
+    if not text or text == ":memory:" or "\x00" in text:
+        raise InvalidValueError(
+            "a database is a file: give its path (for tests, one in a temporary folder; in memory every thread would have its own)"
+        )
+    return Path(text).expanduser().absolute()
+
+
+@functools.cache
+def _statements(engine: str) -> dict[str, Statement]:
+    from datastore.statements.loader import read_statements
+
+    return read_statements(sql_folder(), engine)
+
+
+def _refuse_foreign(path: Path) -> None:
+    # The file is not read here: opening and closing it would drop the locks of this process's connections.
+    if path.is_dir():
+        raise NotADatastoreError(f"{path} is a folder; give the path of a database file in it")
+    if not path.exists():
+        raise DatabaseMissingError(
+            f"there is no database at {path}; create it with datastore import, yoyo apply --database"
+            f" sqlite+datastore:///{path}, or Datastore.open(..., migrate=True)"
+        )
+    if not os.access(path, os.W_OK):
+        raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
+    if not os.access(path.parent, os.W_OK):
+        raise ReadOnlyDatabaseError(f"the folder of {path} cannot be written to, where the WAL has to be; change its rights")
+
+
+def _refuse_schema(engine: SQLiteEngine, path: Path) -> None:
+    try:
+        number = engine.pragma("application_id")
+        pages = engine.pragma("page_count")
+    except CorruptDatabaseError as error:
+        raise NotADatastoreError(f"{path} is no SQLite database (or its first page is damaged)") from error
+    apply = f"yoyo apply --database sqlite+datastore:///{path} {migrations_folder()}"
+    if number == 0 and pages == 0:
+        raise NotADatastoreError(f"{path} is an empty file; make a database of it with: {apply}")
+    if number not in (0, APPLICATION_ID):
+        raise NotADatastoreError(f"{path} is another program's database (application_id {number})")
+    from datastore.migrations import migration_ids
+
+    needed = migration_ids(migrations_folder())
+    try:
+        applied = [row[0] for row in engine.bind(_statements(engine.name)).list_applied_migrations()]
+    except DatastoreError as error:
+        raise NotADatastoreError(f"{path} is a SQLite database, but not one of this library") from error
+    if number == 0 and set(applied) - set(needed):
+        raise NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
+    if unknown := sorted(set(applied) - set(needed)):
+        raise SchemaOutOfDateError(
+            f"{path} has migrations that this version does not know ({', '.join(unknown)}); use a newer datastore"
+        )
+    if pending := [id for id in needed if id not in applied]:
+        raise SchemaOutOfDateError(f"{path} lacks {', '.join(pending)}; back it up, then run: {apply}")

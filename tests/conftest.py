@@ -1,0 +1,78 @@
+"""What every test can ask for: a fresh store, its clock, a conversation, a raw connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from datastore import Conversation, Datastore, Learning
+from datastore.migrations import apply
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A migrated database without rows, as bytes: copying it is faster than migrating each time."""
+    path = tmp_path_factory.mktemp("template") / "app.db"
+    apply(path)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    connection.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path, empty_database: bytes) -> Path:
+    """The file of a migrated, empty database."""
+    path = tmp_path / "app.db"
+    path.write_bytes(empty_database)
+    return path
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(path: Path, clock: Clock) -> Iterator[Datastore]:
+    """An open store; relaxed, because no test here cuts the power."""
+    with Datastore.open(path, clock=clock, durability="relaxed") as store:
+        yield store
+
+
+@pytest.fixture
+def conversation(store: Datastore) -> Conversation:
+    return store.conversations.add(sanitization_version="1", session_id="session-1", source="test")
+
+
+@pytest.fixture
+def learning(store: Datastore, conversation: Conversation) -> Learning:
+    return store.learnings.add(
+        conversation_id=conversation.id, category="databases", title="WAL", content="Readers do not block writers."
+    )
+
+
+@pytest.fixture
+def raw(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of nobody's: what a person with the sqlite3 shell could do."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    yield connection
+    connection.close()
