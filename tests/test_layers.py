@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("repositories",),
     ("formats", "migrations"),
     ("store",),
+    ("transfer",),
     ("",),
     ("cli",),
 )
@@ -32,6 +33,9 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 #: It stands in engines/, because it is SQLite's alone, and belongs to the layer of the migrations, which it runs.
 MOVED = {"engines.yoyo_sqlite": "migrations"}
+
+#: A repository imports helpers of its folder (base, ...) and none of these.
+REPOSITORIES = {"conversations", "messages", "learnings", "job_queue", "uploads", "audit", "transfer"}
 
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints: SQLite's engine, for the store and for yoyo.
 ENGINES = ("datastore/engines/sqlite.py", "datastore/engines/yoyo_sqlite.py")
@@ -119,8 +123,9 @@ def against_the_order(source: str, file: str) -> list[str]:
         other = layer(inner)
         if other != own and RANK.get(other, len(LAYERS)) >= RANK[own]:
             wrong.append(f"{file}:{line}: {own or 'datastore'} imports {imported}")
-        is_repository = own == other == "repositories" and name[-1] not in {"__init__", "base"}
-        if is_repository and inner.split(".")[1:2] not in (["base"], [name[-1]]):
+        target = inner.partition(".")[2].partition(".")[0]
+        is_other = target in REPOSITORIES - {name[-1]} or target.endswith("Repository")
+        if own == other == "repositories" and name[-1] != "__init__" and is_other:
             wrong.append(f"{file}:{line}: a repository imports {imported}")
     return wrong
 
@@ -197,6 +202,7 @@ def test_imports_go_one_way() -> None:
         ("datastore/repositories/messages.py", "from datastore.repositories import LearningRepository"),
         ("datastore/engines/sqlite.py", "from datastore.engines.yoyo_sqlite import DatastoreBackend"),
         ("datastore/repositories/messages.py", "import datastore.migrations"),
+        ("datastore/repositories/base.py", "import datastore.repositories.messages"),
         ("datastore/formats/chat.py", "import datastore.store"),
         ("datastore/store.py", "if TYPE_CHECKING:\n    import datastore.cli"),
         ("datastore/novelty.py", ""),
@@ -211,6 +217,7 @@ def test_a_planted_import_against_the_order_is_caught(file: str, source: str) ->
     [
         ("datastore/repositories/messages.py", "from datastore.repositories.base import Repository"),
         ("datastore/repositories/messages.py", "from .base import Repository\nfrom datastore import errors"),
+        ("datastore/repositories/job_queue.py", "from datastore.repositories.backoff import retry_delay"),
         ("datastore/repositories/__init__.py", "from datastore.repositories.messages import MessageRepository"),
         ("datastore/records/messages.py", "from datastore.records.pages import Page"),
         ("datastore/engines/yoyo_sqlite.py", "from datastore import migrations\nfrom datastore.engines import gate"),

@@ -163,7 +163,7 @@ def test_yoyo_applies_lists_and_rolls_back_the_wheels_migrations(installed: Path
     main = "import sys; from yoyo.scripts.main import main; sys.exit(main())"
 
     def yoyo(*arguments: str) -> str:
-        options = ("--batch", "--no-config-file", "--sources", folder, "--database", "sqlite+datastore:///app.db")
+        options = ("--batch", "--no-config-file", "--database", "sqlite+datastore:///app.db", folder)
         return run(installed / "python", "-c", main, *arguments, *options, cwd=empty)
 
     yoyo("apply")

@@ -37,8 +37,13 @@ Durability = Literal["full", "relaxed"]
 #: 'DatS': set by migration 0001, so that a foreign file is told apart.
 APPLICATION_ID = 1147237459
 
-#: The WAL is written back when it has grown to about this size, in bytes.
-CHECKPOINT_BYTES = 4 * 1024 * 1024
+#: The WAL is written back after about so many changed rows, or when it has grown by so many bytes.
+CHECKPOINT_ROWS = 1000
+CHECKPOINT_BYTES = 16 * 1024 * 1024
+
+#: A WAL of this size is cut to nothing when it is written back. A smaller one is used again from its
+#: start, which saves the file system from growing the file at every commit.
+TRUNCATE_BYTES = 64 * 1024 * 1024
 
 #: SQLite waits this long inside one call; longer waits are made of such slices, so that a signal
 #: (Ctrl-C) is served in between. Seconds.
@@ -67,8 +72,11 @@ class SQLiteEngine:
         self.clock = clock
         self._gate = Gate(f"{path}.gate", across_processes=gate)
         self._wal = f"{path}-wal"
+        # Held by the gate: rows changed since the last checkpoint, the WAL's size that calls for one, ...
+        self._changed = 0
         self._checkpoint_at = CHECKPOINT_BYTES
-        self._writes = 0
+        # ... and the connection's count of changes when the transaction began.
+        self._changes_before = 0
         self._closed = False
         self._connections: dict[int, sqlite3.Connection] = {}
         self._connections_lock = threading.Lock()
@@ -124,7 +132,7 @@ class SQLiteEngine:
             raise TransactionError("a checkpoint cannot run inside a transaction")
         self._gate.acquire(self.timeout)
         try:
-            return self._checkpoint(connection)
+            return self._checkpoint(connection, "TRUNCATE")
         finally:
             self._gate.release()
 
@@ -211,6 +219,7 @@ class SQLiteEngine:
         self._gate.acquire(self.timeout)
         try:
             self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
+            self._changes_before = connection.total_changes
         except BaseException:
             self._gate.release()
             raise
@@ -218,6 +227,7 @@ class SQLiteEngine:
     def end_write(self, connection: sqlite3.Connection) -> None:
         """Let the gate go, after a checkpoint if one is due."""
         try:
+            self._changed += connection.total_changes - self._changes_before
             self._checkpoint_if_due(connection)
         finally:
             self._gate.release()
@@ -232,8 +242,8 @@ class SQLiteEngine:
                 if not is_busy(error):
                     raise
                 result = self.patiently(run, "write")
-            self._writes += 1
-            if not self._writes & 63:
+            self._changed += 2  # itself, and as a rule a counter that a trigger keeps
+            if not self._changed & 62:
                 self._checkpoint_if_due(connection)
             return result
         finally:
@@ -259,15 +269,18 @@ class SQLiteEngine:
             size = os.stat(self._wal).st_size
         except OSError:
             return
-        if size >= self._checkpoint_at:
-            done = self._checkpoint(connection)
-            # A reader that stays would make every commit try again: wait for as much more.
-            self._checkpoint_at = CHECKPOINT_BYTES if done else size + CHECKPOINT_BYTES
+        if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
+            done = self._checkpoint(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL")
+            self._changed = 0
+            # What is there is used again; and a reader that stays would make every commit try again.
+            self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> bool:
+    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> bool:
+        # FULL and TRUNCATE hold the write lock, PASSIVE does not: that is what the WAL-reset bug needs.
         connection.execute("PRAGMA busy_timeout = 0").fetchall()
         try:
-            return connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            busy, frames, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            return bool(busy == 0 and frames == written)
         except sqlite3.OperationalError:
             return False  # the commit before it stands; the next one tries again
         finally:

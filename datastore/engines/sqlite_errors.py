@@ -49,9 +49,14 @@ _others: dict[str, tuple[type[DatastoreError], str]] = {
 }
 
 
+_unnamed = {3091: "SQLITE_CONSTRAINT_DATATYPE"}
+
+
 def code_of(error: BaseException) -> str:
     """The extended result code's name, e.g. "SQLITE_BUSY_SNAPSHOT"; "" where there is none."""
-    return getattr(error, "sqlite_errorname", "") or ""
+    name: str = getattr(error, "sqlite_errorname", "") or ""
+    # Python 3.11 has no name for the newest codes.
+    return _unnamed.get(getattr(error, "sqlite_errorcode", 0), name) if name == "unknown" else name
 
 
 def is_busy(error: BaseException) -> bool:

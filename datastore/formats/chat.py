@@ -33,11 +33,6 @@ CONVERSATION_KEYS = frozenset(
 MESSAGE_KEYS = frozenset({"id", "position", "role", "content", "token_count", "metadata", "created_at"})
 
 
-def compact(value: Any) -> str:
-    """*value* as JSON without spaces; text that came as a lone surrogate stays one, for a check to find."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def read_chat(text: str) -> ImportedConversation:
     """One line of chat.
 
@@ -71,7 +66,10 @@ def read_chat(text: str) -> ImportedConversation:
 
 
 def _line_id(data: Mapping[str, Any]) -> str:
-    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    try:
+        canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        raise InvalidValueError("not JSON that can be kept: nested too deeply") from None
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
@@ -100,7 +98,7 @@ def _message(data: Any, where: str) -> ImportedMessage:
     if content is None:
         for calls in ("tool_calls", "function_call"):
             if data.get(calls):
-                content, metadata, known = compact(data[calls]), {"tool_calls": True}, known | {calls}
+                content, metadata, known = read.compact(data[calls]), {"tool_calls": True}, known | {calls}
                 break
     elif isinstance(content, list):
         content = _joined_parts(content, f"{where}content")
@@ -168,7 +166,7 @@ def write_chat(
     written = [_written_learning(learning, message_ids) for learning, message_ids in learnings]
     if written:
         line["learnings"] = written
-    return compact(line)
+    return read.compact(line)
 
 
 def _written_message(message: Message) -> dict[str, Any]:

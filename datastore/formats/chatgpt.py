@@ -18,7 +18,7 @@ from datastore.records import Role
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system", "tool": "tool"}
 
 #: What the model thought, or was told about the user: not part of what was said.
-_UNSEEN = frozenset({"thoughts", "reasoning_recap", "user_editable_context", "model_editable_context"})
+_UNSEEN = ("thoughts", "reasoning_recap", "user_editable_context", "model_editable_context")
 
 
 def read_chatgpt(

@@ -15,7 +15,6 @@ import attrs
 
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.chat import compact
 from datastore.formats.items import BadLine, ImportedConversation, ImportedMessage
 from datastore.records import Role
 
@@ -140,7 +139,7 @@ def _segments(content: Any, role: Role) -> list[tuple[Role, str, dict[str, Any]]
             if result:
                 segments.append(("tool", result, _result_metadata(block)))
         elif block.get("type") == "tool_use":
-            texts.append(compact({key: block.get(key) for key in ("id", "name", "input")}))
+            texts.append(read.compact({key: block.get(key) for key in ("id", "name", "input")}))
             extra = {"tool_calls": True}
         elif block.get("type") == "text" and (text := _text(block)):
             texts.append(text)

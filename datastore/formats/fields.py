@@ -41,6 +41,18 @@ def parse_object(text: str) -> dict[str, Any]:
     return value
 
 
+def compact(value: Any) -> str:
+    """*value* as JSON without spaces; text that came as a lone surrogate stays one, for a check to find.
+
+    Raises:
+        InvalidValueError: It is nested too deeply.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise InvalidValueError("not JSON that can be kept: nested too deeply") from None
+
+
 def required_text(data: Mapping[str, Any], key: str, where: str = "", longest: int | None = None) -> str:
     """The text under *key*: there, not empty.
 

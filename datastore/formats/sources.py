@@ -7,9 +7,9 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
 
 from datastore.errors import ImportFileError
 from datastore.formats.items import BadLine
@@ -38,7 +38,7 @@ class TextSource:
                 raise
         except (OSError, ValueError) as error:
             raise _unreadable(self.name, error) from error
-        self._file: BinaryIO = cast(BinaryIO, gzip.GzipFile(fileobj=self._raw)) if packed else self._raw
+        self._file: BufferedReader | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if packed else self._raw
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
         self._ended = False
         #: What is wrong with the file itself, once reading met it.
@@ -92,7 +92,8 @@ class TextSource:
 
     def _guarded(self, size: int, *, line: bool) -> bytes:
         try:
-            return self._file.readline(size) if line else self._file.read(size)
+            # read1, for read would lose what stands before the end of damaged data.
+            return self._file.readline(size) if line else self._file.read1(size)
         except EOFError:
             self.damage = "the file ends in the middle of its compressed data"
         except (zlib.error, gzip.BadGzipFile):

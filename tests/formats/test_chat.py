@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datastore.errors import InvalidValueError
@@ -41,7 +41,12 @@ def test_a_line_with_every_kind_of_message() -> None:
         '[{"id":"t","function":{"name":"f"}}]',
         "42",
     ]
-    assert [part.metadata for part in found.messages] == [{}, {"name": "Ann"}, {"tool_calls": True}, {"tool_call_id": "t"}]
+    assert [part.metadata for part in found.messages] == [
+        {},
+        {"name": "Ann"},
+        {"tool_calls": True},
+        {"tool_call_id": "t"},
+    ]
     assert found.messages[3].created_at == datetime(2026, 1, 6, 9, tzinfo=timezone.utc)
     assert found.metadata == {"a": 1, "dataset": "sgd"}
 
@@ -169,6 +174,7 @@ def stored(draw: st.DrawFn) -> tuple[Conversation, list[Message], list[tuple[Lea
     return conversation, messages, learnings
 
 
+@settings(deadline=None)
 @given(stored())
 def test_what_is_written_reads_back_without_loss(
     everything: tuple[Conversation, list[Message], list[tuple[Learning, list[str]]]],

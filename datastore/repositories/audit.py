@@ -1,0 +1,316 @@
+"""The audit log, append-only and hash-chained, and the redactions that sanitization made."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from datastore.errors import InvalidValueError
+from datastore.records.audit import AuditAction, AuditEntry, Redaction, SubjectType
+from datastore.records.pages import Page
+from datastore.records.rows import RowReader
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Engine, Pager, Repository
+from datastore.values import (
+    TIME_MIN,
+    check_number,
+    check_text,
+    decode_json,
+    decode_timestamp,
+    encode_json,
+    encode_timestamp,
+)
+
+_entries = RowReader(AuditEntry)
+_redactions = RowReader(Redaction)
+
+#: What the first entry names as the hash before it.
+FIRST_HASH = "0" * 64
+
+#: Below every id that a forger could give an entry.
+_lowest_id = -(2**63)
+
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+class SnapshotEngine(Engine, Protocol):
+    """What the audit needs of an engine: consistent reads too."""
+
+    def snapshot(self) -> AbstractContextManager[None]: ...
+
+
+class AuditRepository(Repository):
+    """The tables *audit_log* and *redactions*.
+
+    Args:
+        statements: The bound statements.
+        engine: What they run on.
+        new_id: Makes the ids of redactions.
+        actor: Who the log says it was; 1 to 200 characters.
+
+    Raises:
+        InvalidValueError: *actor* is no such text.
+    """
+
+    def __init__(self, *, statements: Any, engine: SnapshotEngine, new_id: Callable[[], str], actor: str) -> None:
+        if not 1 <= len(check_text(actor, "actor")) <= 200:
+            raise InvalidValueError("actor: 1 to 200 characters are needed")
+        super().__init__(statements, engine, new_id=new_id)
+        self._snapshot = engine.snapshot
+        self._actor = actor
+
+    def record(
+        self,
+        action: AuditAction | str,
+        *,
+        subject_type: SubjectType | str,
+        subject_id: str,
+        reason: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> AuditEntry:
+        """Append an entry; it stays if the surrounding transaction does.
+
+        Args:
+            action: What was done.
+            subject_type: What kind of thing it was done to.
+            subject_id: Which one; 1 to 200 characters.
+            reason: Why, in the caller's words; it cannot be erased later, so no content.
+            details: Counts and names, never content.
+
+        Raises:
+            CheckError: There is no such action or kind of subject, or the id is too long.
+            InvalidValueError: A value cannot be stored at all.
+        """
+        # The hash is over what a reader will find: text as text, details as JSON gives them back.
+        check_text(subject_id, "subject_id")
+        if reason is not None:
+            check_text(reason, "reason")
+        kept = decode_json(encode_json({} if details is None else dict(details)))
+        with self._engine.transaction():
+            last = self._statements.find_last_audit_entry()
+            previous_hash = FIRST_HASH if last is None else last[-1]
+            now = self._now()
+            row = self._statements.add_audit_entry(
+                action=action,
+                subject_type=subject_type,
+                subject_id=subject_id,
+                actor=self._actor,
+                reason=reason,
+                details=kept,
+                created_at=now,
+                previous_hash=previous_hash,
+                hash=entry_hash(
+                    previous_hash, action, subject_type, subject_id, self._actor, reason, kept, encode_timestamp(now)
+                ),
+            )
+            return _entries.one(row)
+
+    def list(
+        self,
+        *,
+        subject_type: SubjectType | None = None,
+        subject_id: str | None = None,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[AuditEntry]:
+        """One page, oldest first; of one subject where both *subject_type* and *subject_id* are given.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+            InvalidValueError: Only one of *subject_type* and *subject_id* is given.
+        """
+        if (subject_type is None) != (subject_id is None):
+            raise InvalidValueError("give subject_type and subject_id together, or neither")
+        pager = Pager("audit entries", [subject_type, subject_id], (int,), after=after, max_rows=max_rows)
+        arguments: dict[str, Any] = {
+            "after_id": 0 if pager.start is None else pager.start[0],
+            "max_rows": pager.max_rows,
+        }
+        if subject_type is None:
+            rows = self._statements.list_audit_entries(**arguments)
+        else:
+            rows = self._statements.list_audit_entries_by_subject(
+                subject_type=subject_type, subject_id=subject_id, **arguments
+            )
+        return pager.page(_entries.many(rows), lambda record: (record.id,))
+
+    def count(self) -> int:
+        """How many entries the log has."""
+        count: int = self._statements.count_audit_entries()
+        return count
+
+    def verify(self) -> builtins.list[str]:
+        """Walk the whole chain, in one consistent view of the database.
+
+        Returns:
+            What is wrong, by entry and never with its content; empty if nothing is. Whoever can
+            rewrite the file can rewrite the newest entries and their hashes: note the last hash
+            elsewhere to notice that too.
+        """
+        problems: builtins.list[str] = []
+        last_id, last_hash, after_id = 0, FIRST_HASH, _lowest_id
+        with self._snapshot():
+            high_water = self._statements.audit_high_water() or 0
+            while rows := self._statements.list_audit_entries(after_id=after_id, max_rows=MAX_ROWS):
+                for row in rows:
+                    after_id = row[0]
+                    problems += _row_problems(row, last_id, last_hash)
+                    if after_id > 0:
+                        last_id, last_hash = after_id, row[-1]
+        if last_id < high_water:
+            problems.append(f"audit entries {_span(last_id + 1, high_water)} missing at the end")
+        elif last_id > high_water:
+            problems.append(f"audit entry {last_id}: above the log's own high-water mark {high_water}")
+        return problems
+
+    def add_redaction(
+        self,
+        conversation_id: str,
+        *,
+        category: str,
+        rule: str,
+        detector: str,
+        original_hash: str,
+        replacement: str,
+        confidence: float,
+        message_id: str | None = None,
+        id: str | None = None,
+    ) -> Redaction:
+        """Note one thing that sanitization replaced.
+
+        Args:
+            conversation_id: Where; the redaction is deleted with it.
+            category: What kind of thing it was; 1 to 200 characters.
+            rule: Which rule found it; 1 to 200 characters.
+            detector: In which detector; 1 to 200 characters.
+            original_hash: A (keyed) hash of the original, never the original; 16 to 200 characters.
+            replacement: What stands there now; at most 1000 characters.
+            confidence: 0 to 1.
+            message_id: The message of this conversation that it was in; None: its title or metadata.
+            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+
+        Raises:
+            ForeignKeyError: There is no such conversation or message.
+            UniqueError: The id is taken.
+            CheckError: A value is outside its range.
+            InvalidValueError: A value cannot be stored at all, or the message is in another conversation.
+        """
+        texts = {
+            "category": category,
+            "rule": rule,
+            "detector": detector,
+            "original_hash": original_hash,
+            "replacement": replacement,
+        }
+        for name, text in texts.items():
+            check_text(text, name)
+        with self._engine.transaction():
+            if message_id is not None:
+                place = self._statements.find_conversation_of_message(message_id=message_id)
+                if place is not None and place != conversation_id:
+                    raise InvalidValueError("message_id: this message is in another conversation")
+            row = self._statements.add_redaction(
+                id=self._new_id() if id is None else check_text(id, "id"),
+                conversation_id=conversation_id,
+                message_id=message_id,
+                confidence=check_number(confidence, "confidence"),
+                created_at=self._now(),
+                **texts,
+            )
+            return _redactions.one(row)
+
+    def add_redactions(self, redactions: Iterable[Mapping[str, Any]]) -> builtins.list[Redaction]:
+        """Note several, or none if one is refused; each is a mapping of `add_redaction`'s arguments."""
+        with self._engine.transaction():
+            return [self.add_redaction(**arguments) for arguments in redactions]
+
+    def redactions(
+        self, conversation_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
+    ) -> Page[Redaction]:
+        """One page of a conversation's redactions, those of its messages included, oldest first.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = Pager("redactions", [conversation_id], (str, str), after=after, max_rows=max_rows)
+        rows = self._statements.list_redactions(conversation_id=conversation_id, **_behind(pager))
+        return pager.page(_redactions.many(rows), _redaction_key)
+
+    def redactions_of_message(
+        self, message_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
+    ) -> Page[Redaction]:
+        """One page of a message's redactions, oldest first.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = Pager("redactions of message", [message_id], (str, str), after=after, max_rows=max_rows)
+        rows = self._statements.list_redactions_by_message(message_id=message_id, **_behind(pager))
+        return pager.page(_redactions.many(rows), _redaction_key)
+
+    def count_redactions(self, conversation_id: str) -> int:
+        """How many redactions a conversation has, those of its messages included."""
+        count: int = self._statements.count_redactions(conversation_id=conversation_id)
+        return count
+
+
+def entry_hash(
+    previous_hash: str,
+    action: str,
+    subject_type: str,
+    subject_id: str,
+    actor: str,
+    reason: str | None,
+    details: Any,
+    created_at: str,
+) -> str:
+    """SHA-256, lower-case hex, over the UTF-8 of a compact JSON list of the arguments, keys sorted.
+
+    Args:
+        previous_hash: The hash of the entry before, `FIRST_HASH` for the first.
+        action: As stored; so are all the others but *details*.
+        subject_type: As stored.
+        subject_id: As stored.
+        actor: As stored.
+        reason: As stored.
+        details: The JSON value, not its text: spaces and the order of keys do not matter.
+        created_at: The stored text.
+    """
+    parts = [previous_hash, action, subject_type, subject_id, actor, reason, details, created_at]
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()
+
+
+def _row_problems(row: tuple[Any, ...], last_id: int, last_hash: str) -> list[str]:
+    id, action, subject_type, subject_id, actor, reason, details, created_at, previous_hash, hash = row
+    problems = []
+    if id < 1:
+        problems.append(f"audit entry {id}: the log gives out no such id")
+    elif id > last_id + 1:
+        problems.append(f"audit entries {_span(last_id + 1, id - 1)} missing")
+    elif previous_hash != last_hash:
+        problems.append(f"audit entry {id}: not linked to the entry before it")
+    try:
+        expected = entry_hash(
+            previous_hash, action, subject_type, subject_id, actor, reason, decode_json(details), created_at
+        )
+    except (TypeError, ValueError, RecursionError):
+        expected = ""
+    if hash != expected:
+        problems.append(f"audit entry {id}: changed, its hash does not fit it")
+    return problems
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first} to {last}"
+
+
+def _behind(pager: Pager) -> dict[str, Any]:
+    start = (TIME_MIN, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+    return {"after_created_at": start[0], "after_id": start[1], "max_rows": pager.max_rows}
+
+
+def _redaction_key(record: Redaction) -> tuple[str, str]:
+    return encode_timestamp(record.created_at), record.id

@@ -1,0 +1,209 @@
+"""What a worker does with jobs: claims them under a fenced lease, and ends or extends the lease."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from datastore.errors import InvalidValueError, LeaseLostError
+from datastore.records.job_queue import Job
+from datastore.records.rows import RowReader
+from datastore.repositories.backoff import error_text, retry_delay
+from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository, check_max_rows
+from datastore.values import TIME_MIN, check_number, check_text
+
+_rows = RowReader(Job)
+
+_year = 366 * 24 * 3600.0
+
+#: A claim recovers at most so many expired leases.
+_RECOVERED_PER_CLAIM = 100
+
+
+class JobLeases(Repository):
+    """The worker's half of `JobQueueRepository`.
+
+    A claimed job carries its lease: hand the record itself to `heartbeat`, `succeed`, `fail` and
+    `release`. Each raises LeaseLostError, and changes nothing, once the lease is over or the job is
+    another worker's. A lease that has expired is lost even if nobody took the job yet.
+    """
+
+    def __init__(
+        self,
+        statements: Any,
+        engine: Engine,
+        *,
+        new_id: Callable[[], str],
+        audit: AuditWriter | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        super().__init__(statements, engine, new_id=new_id, audit=audit)
+        self._rng = random.Random() if rng is None else rng
+
+    def claim(self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0) -> Job | None:
+        """Lease the first job that is due; None if there is none. See `claim_many`."""
+        jobs = self.claim_many(types, worker=worker, lease_seconds=lease_seconds, max_rows=1)
+        return jobs[0] if jobs else None
+
+    def claim_many(
+        self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0, max_rows: int
+    ) -> list[Job]:
+        """Lease the first jobs that are due, after putting back those whose lease expired.
+
+        Args:
+            types: Only of these; None is every type (the first 1000 that have queued jobs).
+            worker: Who claims; kept in the job's history.
+            lease_seconds: How long until the jobs are somebody else's, without a `heartbeat`.
+            max_rows: 1 to 1000.
+
+        Returns:
+            The jobs, by highest priority, then earliest *run_at*, then lowest id.
+        """
+        if isinstance(types, str):
+            raise InvalidValueError("types: a list of strings is needed, not one string")
+        wanted = None if types is None else sorted({check_text(type, "types") for type in types})
+        check_text(worker, "worker")
+        check_max_rows(max_rows)
+        lease = _lease(lease_seconds)
+        with self._engine.transaction():
+            now = self._now()
+            self._recover(now, _RECOVERED_PER_CLAIM)
+            if wanted is None:
+                wanted = [type for (type,) in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
+            if not wanted:
+                return []
+            rows = self._statements.claim_jobs(
+                types=wanted, worker=worker, now=now, lease_expires_at=now + lease, max_rows=max_rows
+            )
+        return sorted(_rows.many(rows), key=lambda job: (-job.priority, job.run_at, job.id))
+
+    def heartbeat(self, job: Job, *, lease_seconds: float = 60.0, progress: Any = None) -> Job:
+        """Extend the lease from now on, and store *progress* (any JSON value; None keeps what is stored).
+
+        Returns:
+            The job as it is now: look at *cancel_requested*.
+
+        Raises:
+            LeaseLostError: Stop working on it.
+        """
+        lease = _lease(lease_seconds)
+        with self._engine.transaction():
+            now = self._now()
+            row = self._statements.heartbeat_job(
+                id=job.id, lease_token=job.lease_token, lease_expires_at=now + lease, progress=progress, now=now
+            )
+            return _held(row, "heartbeat")
+
+    def succeed(self, job: Job, result: Any = None) -> Job:
+        """End a claimed job well; *result* is any JSON value.
+
+        Raises:
+            LeaseLostError: Nothing was changed.
+        """
+        with self._engine.transaction():
+            now = self._now()
+            return _held(self._finish(job, now, now, "succeeded", "succeeded", None, result), "succeed")
+
+    def fail(self, job: Job, error: str | BaseException, *, permanent: bool = False) -> Job:
+        """End a claimed job's attempt badly: it is tried again after its backoff.
+
+        After *max_attempts*, or at once where *permanent*, it is quarantined until somebody requeues
+        it; if it was asked to stop, it is cancelled. *error* is kept, cut to 10,000 characters.
+
+        Raises:
+            LeaseLostError: Nothing was changed.
+        """
+        text = error_text(error)
+        with self._engine.transaction():
+            now = self._now()
+            return _held(self._end_attempt(self._current(job, "fail"), now, now, "failed", text, permanent), "fail")
+
+    def release(self, job: Job) -> Job:
+        """Give a claimed job back to the queue, at its place, without spending the attempt.
+
+        If it was asked to stop, it is cancelled instead.
+
+        Raises:
+            LeaseLostError: Nothing was changed.
+        """
+        with self._engine.transaction():
+            now = self._now()
+            if self._current(job, "release").cancel_requested:
+                return _held(self._finish(job, now, now, "cancelled", "cancelled", None), "release")
+            row = self._statements.release_job(id=job.id, lease_token=job.lease_token, lease_after=now, now=now)
+            return _held(row, "release")
+
+    def recover_expired(self, *, max_rows: int = 100) -> int:
+        """Put back, or quarantine, jobs whose lease expired; every claim does the same for 100.
+
+        Returns:
+            How many; call again while it is *max_rows*.
+        """
+        check_max_rows(max_rows)
+        with self._engine.transaction():
+            return self._recover(self._now(), max_rows)
+
+    def _current(self, job: Job, action: str) -> Job:
+        # What is stored, not what the worker saw: somebody may have asked it to stop since.
+        row = self._statements.get_job(id=job.id)
+        if row is None or (current := _rows.one(row)).lease_token != job.lease_token:
+            raise LeaseLostError(action)
+        return current
+
+    def _recover(self, now: datetime, max_rows: int) -> int:
+        jobs = _rows.many(self._statements.list_expired_jobs(now=now, max_rows=max_rows))
+        for job in jobs:
+            self._end_attempt(job, now, TIME_MIN, "expired", "lease expired")
+        return len(jobs)
+
+    def _end_attempt(
+        self, job: Job, now: datetime, lease_after: datetime, outcome: str, error: str, permanent: bool = False
+    ) -> Any:
+        if job.cancel_requested:
+            return self._finish(job, now, lease_after, "cancelled", outcome, error)
+        if permanent or job.attempts >= job.max_attempts:
+            return self._finish(job, now, lease_after, "quarantined", outcome, error)
+        return self._statements.retry_job(
+            id=job.id,
+            lease_token=job.lease_token,
+            lease_after=lease_after,
+            run_at=now + retry_delay(job.attempts, job.backoff_seconds, job.backoff_cap_seconds, self._rng),
+            last_outcome=outcome,
+            last_error=error,
+            now=now,
+        )
+
+    def _finish(
+        self,
+        job: Job,
+        now: datetime,
+        lease_after: datetime,
+        status: str,
+        outcome: str,
+        error: str | None,
+        result: Any = None,
+    ) -> Any:
+        return self._statements.finish_job(
+            id=job.id,
+            lease_token=job.lease_token,
+            lease_after=lease_after,
+            status=status,
+            result=result,
+            last_outcome=outcome,
+            last_error=error,
+            now=now,
+        )
+
+
+def _held(row: Any, action: str) -> Job:
+    if row is None:
+        raise LeaseLostError(action)
+    return _rows.one(row)
+
+
+def _lease(seconds: float) -> timedelta:
+    if not 0 < check_number(seconds, "lease_seconds") <= _year:
+        raise InvalidValueError("lease_seconds is more than 0 and at most a year")
+    return timedelta(seconds=seconds)

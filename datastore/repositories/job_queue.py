@@ -1,0 +1,211 @@
+"""The job queue: enqueued in the caller's transaction, claimed with a fenced lease, retried, quarantined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from datastore.errors import InvalidValueError, NotFoundError, TransitionError
+from datastore.records.job_queue import Job, JobAttempt, JobCount, JobStatus
+from datastore.records.pages import Page
+from datastore.records.rows import RowReader
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, bounds, check_max_rows
+from datastore.repositories.job_leases import JobLeases
+from datastore.values import TEXT_MAX, TEXT_MIN, check_number, check_text
+
+_rows = RowReader(Job)
+_attempt_rows = RowReader(JobAttempt)
+_count_rows = RowReader(JobCount)
+
+
+class JobQueueRepository(JobLeases):
+    """The table *job_queue*; what a worker calls is in `JobLeases`."""
+
+    def enqueue(
+        self,
+        type: str,
+        payload: Any = None,
+        *,
+        run_at: datetime | None = None,
+        delay: timedelta | float | None = None,
+        priority: int = 0,
+        max_attempts: int = 5,
+        dedupe_key: str | None = None,
+        backoff_seconds: float = 10.0,
+        backoff_cap_seconds: float = 3600.0,
+    ) -> Job:
+        """Store a job, in the caller's transaction if there is one.
+
+        Args:
+            type: Which handler; 1 to 200 characters.
+            payload: Any JSON value, at most 1 MiB; None is ``{}``.
+            run_at: Not claimed before this instant, aware; None is now.
+            delay: Instead of *run_at*: from now, a timedelta or seconds.
+            priority: 0 to 9; 9 is claimed first.
+            max_attempts: After so many failures it is quarantined; 1 to 1000.
+            dedupe_key: At most one live (queued or running) job has it; 1 to 200 characters.
+            backoff_seconds: The wait after the first failure; it doubles with each further one.
+            backoff_cap_seconds: The longest wait.
+
+        Returns:
+            The stored job, or, unchanged, the live one that has the key.
+
+        Raises:
+            CheckError: A value is outside its range.
+            InvalidValueError: A value cannot be stored at all, or *run_at* and *delay* are both given.
+        """
+        if run_at is not None and delay is not None:
+            raise InvalidValueError("give run_at or delay, not both")
+        if dedupe_key is not None:
+            check_text(dedupe_key, "dedupe_key")
+        with self._engine.transaction():
+            now = self._now()
+            row = self._statements.add_job(
+                type=check_text(type, "type"),
+                priority=priority,
+                run_at=run_at if run_at is not None else now + _duration(delay),
+                payload={} if payload is None else payload,
+                dedupe_key=dedupe_key,
+                max_attempts=max_attempts,
+                backoff_seconds=check_number(backoff_seconds, "backoff_seconds"),
+                backoff_cap_seconds=check_number(backoff_cap_seconds, "backoff_cap_seconds"),
+                now=now,
+            )
+            if row is None:
+                row = self._statements.find_live_job(dedupe_key=dedupe_key)
+            return _rows.one(row)
+
+    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
+        """Store several, or none if one is refused; each is a mapping of `enqueue`'s arguments."""
+        with self._engine.transaction():
+            return [self.enqueue(**arguments) for arguments in jobs]
+
+    def get(self, id: int) -> Job:
+        """One job.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = self._statements.get_job(id=id)
+        if row is None:
+            raise NotFoundError("job")
+        return _rows.one(row)
+
+    def find(self, id: int | None = None, *, dedupe_key: str | None = None) -> Job | None:
+        """The job with this id, or the live one with this key; None if there is none."""
+        if id is not None:
+            row = self._statements.get_job(id=id)
+        else:
+            row = self._statements.find_live_job(dedupe_key=dedupe_key)
+        return None if row is None else _rows.one(row)
+
+    def attempts(self, id: int) -> list[JobAttempt]:
+        """The claims of a job, oldest first (the latest 1000, should there be more).
+
+        Raises:
+            NotFoundError: There is no such job.
+        """
+        rows = self._statements.list_job_attempts(job_id=id, max_rows=MAX_ROWS)
+        if not rows:
+            self.get(id)
+        return _attempt_rows.many(reversed(rows))
+
+    def counts(self) -> list[JobCount]:
+        """How many jobs of each type have each status. Reads every job."""
+        return _count_rows.many(self._statements.count_jobs())
+
+    def requeue(self, id: int) -> Job:
+        """Queue a quarantined, failed or cancelled job again, with all its attempts; its history stays.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is live, or it succeeded.
+            UniqueError: Another live job has its key by now.
+        """
+        with self._engine.transaction():
+            row = self._statements.requeue_job(id=id, now=self._now())
+            return self._refuse(id, "requeued") if row is None else _rows.one(row)
+
+    def cancel(self, id: int) -> Job:
+        """End a queued job; ask the worker of a running one to stop (see `heartbeat`).
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It has ended.
+        """
+        with self._engine.transaction():
+            now = self._now()
+            row = self._statements.cancel_queued_job(id=id, now=now) or self._statements.request_job_cancel(
+                id=id, now=now
+            )
+            return self._refuse(id, "cancelled") if row is None else _rows.one(row)
+
+    def delete(self, id: int, *, reason: str | None = None) -> None:
+        """Delete a job and its history.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It runs; cancel it first.
+        """
+        with self._engine.transaction():
+            if not self._statements.delete_job(id=id):
+                self._refuse(id, "deleted")
+            self._audit("delete", "job", str(id), reason)
+
+    def purge(self, *, finished_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
+        """Delete jobs that ended before an instant, longest ended first, in one batch.
+
+        Returns:
+            How many went; call again while it is *max_rows*.
+        """
+        check_max_rows(max_rows)
+        with self._engine.transaction():
+            rows = self._statements.purge_finished_jobs(finished_before=finished_before, max_rows=max_rows)
+            for (id,) in sorted(rows):
+                self._audit("purge", "job", str(id), reason)
+            return len(rows)
+
+    def list(
+        self,
+        *,
+        status: JobStatus | None = None,
+        type: str | None = None,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Job]:
+        """One page, newest first (by id).
+
+        Args:
+            status: Only with this status.
+            type: Only of this type.
+            after: The *next* of the page before.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: *after* is damaged or of a list with other filters.
+        """
+        pager = Pager("jobs", [status, type], (int,), after=after, max_rows=max_rows)
+        status_from, status_to = bounds(status, TEXT_MIN, TEXT_MAX)
+        type_from, type_to = bounds(type, TEXT_MIN, TEXT_MAX)
+        rows = self._statements.list_jobs(
+            status_from=status_from,
+            status_to=status_to,
+            type_from=type_from,
+            type_to=type_to,
+            before_id=2**63 - 1 if pager.start is None else pager.start[0],
+            max_rows=pager.max_rows,
+        )
+        return pager.page(_rows.many(rows), lambda job: (job.id,))
+
+    def _refuse(self, id: int, action: str) -> Job:
+        job = self.get(id)
+        raise TransitionError(f"a {job.status} job cannot be {action}", "job_queue_status")
+
+
+def _duration(delay: timedelta | float | None) -> timedelta:
+    if delay is None:
+        return timedelta()
+    if isinstance(delay, timedelta):
+        return delay
+    return timedelta(seconds=check_number(delay, "delay"))

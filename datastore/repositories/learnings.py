@@ -1,0 +1,421 @@
+"""Learnings: stored once each, listed, searched, updated, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from datastore.engines.match import match_query
+from datastore.errors import ForeignKeyError, InvalidValueError, NotFoundError
+from datastore.records.learnings import Learning, LearningHit, NewLearning
+from datastore.records.messages import Message
+from datastore.records.pages import Page
+from datastore.records.rows import RowReader
+from datastore.repositories.base import (
+    DEFAULT_ROWS,
+    MAX_ROWS,
+    UNCHANGED,
+    Pager,
+    Repository,
+    bounds,
+    check_max_rows,
+)
+from datastore.values import (
+    TEXT_MAX,
+    TEXT_MIN,
+    TIME_MAX,
+    TIME_MIN,
+    check_number,
+    check_text,
+    decode_timestamp,
+    distinct_tags,
+    encode_timestamp,
+)
+
+_rows = RowReader(Learning)
+_messages = RowReader(Message)
+
+#: Which of a search's filters is the rarest is counted up to here; beyond, they are equally common.
+_COMMON = 10_000
+
+
+@attrs.frozen(kw_only=True)
+class _Filters:
+    """What a search asks for besides its text."""
+
+    category: str | None
+    min_confidence: float
+    tags_any: list[str]
+    tags_all: list[str]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that every search by text, tag or category has."""
+        return {
+            "min_confidence": self.min_confidence,
+            "tags_any": self.tags_any,
+            "min_tags_any": min(1, len(self.tags_any)),
+            "tags_all": self.tags_all,
+            "min_tags_all": len(self.tags_all),
+        }
+
+    def category_bounds(self) -> dict[str, str]:
+        low, high = bounds(self.category, TEXT_MIN, TEXT_MAX)
+        return {"category_from": low, "category_to": high}
+
+
+class LearningRepository(Repository):
+    """The tables *learnings*, *learning_tags* and *learning_messages*."""
+
+    def add(
+        self,
+        *,
+        conversation_id: str,
+        category: str,
+        title: str,
+        content: str,
+        confidence: float = 1.0,
+        tags: Sequence[str] = (),
+        message_ids: Sequence[str] = (),
+        dedupe_key: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        created_at: datetime | None = None,
+    ) -> Learning:
+        """Store a learning, or give back the first one where its conversation has the same already.
+
+        Args:
+            conversation_id: Where it comes from; a conversation that is not deleted.
+            category: 1 to 200 characters.
+            title: 1 to 1000 characters.
+            content: 1 byte to 1 MiB of UTF-8.
+            confidence: 0 (a guess) to 1 (certain).
+            tags: Each 1 to 100 characters, in any order; repeated ones count once.
+            message_ids: The messages of the conversation that it came from.
+            dedupe_key: What makes two learnings of the conversation the same one, 1 to 200 characters;
+                None is a hash of category, title and content.
+            metadata: A JSON object, at most 1 MiB.
+            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+            created_at: When it was learned, aware; None is now.
+
+        Returns:
+            The stored learning. The first one is given back unchanged: what else is given here (tags,
+            message ids, id, ...) is not merged into it.
+
+        Raises:
+            NotFoundError: There is no such conversation, or it is deleted.
+            UniqueError: The id is taken by another learning.
+            ForeignKeyError: A message is unknown, or of another conversation; nothing is stored.
+            CheckError: A value is outside its range.
+            InvalidValueError: A value cannot be stored at all (NaN, a naive datetime, a lone surrogate, ...).
+        """
+        check_text(conversation_id, "conversation_id")
+        check_text(category, "category")
+        check_text(title, "title")
+        check_text(content, "content")
+        key = _dedupe_key(category, title, content) if dedupe_key is None else check_text(dedupe_key, "dedupe_key")
+        with self._engine.transaction():
+            row = self._statements.add_learning(
+                id=self._new_id() if id is None else check_text(id, "id"),
+                conversation_id=conversation_id,
+                category=category,
+                title=title,
+                content=content,
+                confidence=check_number(confidence, "confidence"),
+                tags=distinct_tags(tags),
+                dedupe_key=key,
+                metadata={} if metadata is None else metadata,
+                created_at=self._now() if created_at is None else created_at,
+            )
+            if row is None:
+                return self._first(conversation_id, key)
+            record = _rows.one(row)
+            self._link(record.id, message_ids)
+            return record
+
+    def add_many(self, learnings: Iterable[NewLearning]) -> list[Learning]:
+        """Store several in one transaction, or none if one is refused; see `add`.
+
+        Returns:
+            One for each that was given, in their order; the same one twice where two are the same.
+        """
+        with self._engine.transaction():
+            return [self.add(**attrs.asdict(learning, recurse=False)) for learning in learnings]
+
+    def get(self, id: str) -> Learning:
+        """One learning, deleted or not (see its *deleted_at*).
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return self._one(self._statements.get_learning(id=id))
+
+    def find(
+        self, id: str | None = None, *, conversation_id: str | None = None, dedupe_key: str | None = None
+    ) -> Learning | None:
+        """The learning with this id, or with this dedupe key in this conversation; None if there is none."""
+        if id is not None:
+            row = self._statements.get_learning(id=id)
+        else:
+            row = self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
+        return None if row is None else _rows.one(row)
+
+    def messages(self, id: str) -> list[Message]:
+        """The messages that a learning came from, oldest first; none where it has none or is unknown."""
+        found: list[Message] = []
+        while True:
+            rows = self._statements.list_learning_messages(
+                learning_id=id, after_position=found[-1].position if found else 0, max_rows=MAX_ROWS
+            )
+            found += _messages.many(rows)
+            if len(rows) < MAX_ROWS:
+                return found
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        category: str | None = None,
+        tags_any: Sequence[str] = (),
+        tags_all: Sequence[str] = (),
+        min_confidence: float = 0.0,
+        max_rows: int = 20,
+    ) -> list[LearningHit]:
+        """The learnings that are not deleted and pass every filter: best first, without text newest first.
+
+        Args:
+            text: Anything a person types; words, and phrases in double quotes. A learning matches if it
+                has one of them; more, rarer ones and those in the title rank higher. "" is no text.
+            category: Only of this category.
+            tags_any: Only with one of these tags at least.
+            tags_all: Only with every one of these tags.
+            min_confidence: Only so certain or more; 0 to 1.
+            max_rows: 1 to 1000.
+
+        Returns:
+            The hits; none where *text* holds nothing that can be searched for.
+
+        Raises:
+            InvalidValueError: A filter cannot be right (*tags_any* is one string, NaN, *max_rows* of 0, ...).
+        """
+        if not isinstance(text, str):
+            raise InvalidValueError(f"text: text is needed, not {type(text).__name__}")
+        size = check_max_rows(max_rows)
+        filters = _Filters(
+            category=None if category is None else check_text(category, "category"),
+            min_confidence=check_number(min_confidence, "min_confidence"),
+            tags_any=distinct_tags(tags_any),
+            tags_all=distinct_tags(tags_all),
+        )
+        if not text:
+            return [LearningHit(learning=learning, score=0.0) for learning in self._newest(filters, size)]
+        query = match_query(text)
+        if query is None:
+            return []
+        rows = self._statements.search_learnings(
+            query=query, **filters.category_bounds(), **filters.arguments(), max_rows=size
+        )
+        return [LearningHit(learning=_rows.one(row[:-1]), score=row[-1]) for row in rows]
+
+    def categories(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
+        """The categories and how many learnings each has, the most frequent first; deleted ones do not count."""
+        return list(self._statements.list_category_counts(max_rows=check_max_rows(max_rows)))
+
+    def tags(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
+        """The tags and how many learnings each has, the most frequent first; deleted ones do not count."""
+        return list(self._statements.list_tag_counts(max_rows=check_max_rows(max_rows)))
+
+    def update(
+        self,
+        id: str,
+        *,
+        category: str = UNCHANGED,
+        title: str = UNCHANGED,
+        content: str = UNCHANGED,
+        confidence: float = UNCHANGED,
+        tags: Sequence[str] = UNCHANGED,
+        metadata: Mapping[str, Any] = UNCHANGED,
+    ) -> Learning:
+        """Replace what is given and keep the rest; *tags* and *metadata* are replaced as a whole.
+
+        The dedupe key stays, so that adding what was first learned again still gives this one back.
+
+        Raises:
+            NotFoundError: There is no such learning.
+            CheckError: A value is outside its range.
+            InvalidValueError: A value cannot be stored at all.
+        """
+        with self._engine.transaction():
+            present = self.get(id)
+            row = self._statements.update_learning(
+                id=id,
+                category=present.category if category is UNCHANGED else check_text(category, "category"),
+                title=present.title if title is UNCHANGED else check_text(title, "title"),
+                content=present.content if content is UNCHANGED else check_text(content, "content"),
+                confidence=present.confidence if confidence is UNCHANGED else check_number(confidence, "confidence"),
+                tags=distinct_tags(present.tags if tags is UNCHANGED else tags),
+                metadata=present.metadata if metadata is UNCHANGED else metadata,
+                now=self._now(),
+            )
+            return self._one(row)
+
+    def delete(self, id: str, *, reason: str | None = None) -> None:
+        """Delete it for good, with its tags, its links to messages and its uploads.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._engine.transaction():
+            uploads = self._statements.count_learning_uploads(learning_id=id)
+            if not self._statements.delete_learning(id=id):
+                raise NotFoundError("learning")
+            self._audit("delete", "learning", id, reason, uploads=uploads)
+
+    def _first(self, conversation_id: str, dedupe_key: str) -> Learning:
+        row = self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
+        if row is None or (record := _rows.one(row)).deleted_at is not None:
+            raise NotFoundError("conversation")
+        return record
+
+    def _link(self, id: str, message_ids: Sequence[str]) -> None:
+        if isinstance(message_ids, str):
+            raise InvalidValueError("message_ids: a list of ids is needed, not one string")
+        distinct = sorted({check_text(message_id, "message_ids") for message_id in message_ids})
+        if not distinct:
+            return
+        if self._statements.add_learning_messages(learning_id=id, message_ids=distinct) != len(distinct):
+            raise ForeignKeyError(
+                "message_ids: a message is not there, or is of another conversation than the learning",
+                "learning_messages_message_id_fkey",
+            )
+
+    def _newest(self, filters: _Filters, max_rows: int) -> list[Learning]:
+        """A search without text."""
+        if not filters.tags_all and not filters.tags_any and filters.category is None:
+            rows = self._statements.search_learnings_recent(
+                created_from=TIME_MIN, min_confidence=filters.min_confidence, max_rows=max_rows
+            )
+            return _rows.many(rows)
+        tags = self._rarest(filters)
+        if not tags:
+            rows = self._statements.search_learnings_by_category(
+                category=filters.category, **filters.arguments(), max_rows=max_rows
+            )
+            return _rows.many(rows)
+        # The newest with any of several tags are among the newest of each.
+        found: dict[str, Learning] = {}
+        for tag in tags:
+            rows = self._statements.search_learnings_by_tag(
+                tag=tag, **filters.category_bounds(), **filters.arguments(), max_rows=max_rows
+            )
+            found.update((record.id, record) for record in _rows.many(rows))
+        return sorted(found.values(), key=lambda record: (record.created_at, record.id), reverse=True)[:max_rows]
+
+    def _rarest(self, filters: _Filters) -> list[str]:
+        """The tags to drive a search by: the rarest of *tags_all*, or all of *tags_any*; none: by category."""
+        choices: list[list[str]] = [[tag] for tag in filters.tags_all]
+        if filters.tags_any:
+            choices.append(filters.tags_any)
+        if len(choices) + (filters.category is not None) == 1:
+            return choices[0] if choices else []
+        counted = [(sum(map(self._frequency, choice)), choice) for choice in choices]
+        if filters.category is not None:
+            count = self._statements.count_learnings_by_category_up_to(category=filters.category, max_rows=_COMMON)
+            counted.append((count, []))
+        return min(counted, key=lambda pair: pair[0])[1]
+
+    def _frequency(self, tag: str) -> int:
+        count: int = self._statements.count_learnings_by_tag_up_to(tag=tag, max_rows=_COMMON)
+        return count
+
+    def _one(self, row: tuple[Any, ...] | None) -> Learning:
+        if row is None:
+            raise NotFoundError("learning")
+        return _rows.one(row)
+
+    def count(
+        self,
+        *,
+        conversation_id: str | None = None,
+        category: str | None = None,
+        tag: str | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> int:
+        """How many there are; the filters are those of `list`."""
+        name, arguments = _choose("count", conversation_id, category, tag)
+        count: int = getattr(self._statements, name)(
+            **arguments, created_from=created_from or TIME_MIN, created_before=created_before or TIME_MAX
+        )
+        return count
+
+    # Behind every method that returns a list: its name would hide the type's.
+    def list(
+        self,
+        *,
+        conversation_id: str | None = None,
+        category: str | None = None,
+        tag: str | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Learning]:
+        """One page of those that are not deleted, newest first (by *created_at*, then by id).
+
+        Args:
+            conversation_id: Only of this conversation.
+            category: Only of this category.
+            tag: Only with this tag.
+            created_from: The earliest *created_at*, inclusive.
+            created_before: The latest *created_at*, exclusive.
+            after: The *next* of the page before.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: *after* is damaged or of a list with other filters.
+        """
+        low, high = created_from or TIME_MIN, created_before or TIME_MAX
+        filters = [conversation_id, category, tag, encode_timestamp(low), encode_timestamp(high)]
+        pager = Pager("learnings", filters, (str, str), after=after, max_rows=max_rows)
+        start = (high, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        name, arguments = _choose("list", conversation_id, category, tag)
+        rows = getattr(self._statements, name)(
+            **arguments,
+            created_from=low,
+            before_created_at=start[0],
+            before_id=start[1],
+            max_rows=pager.max_rows,
+        )
+        return pager.page(_rows.many(rows), lambda record: (encode_timestamp(record.created_at), record.id))
+
+
+def _dedupe_key(category: str, title: str, content: str) -> str:
+    text = json.dumps([category, title, content], ensure_ascii=False, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _choose(
+    verb: str, conversation_id: str | None, category: str | None, tag: str | None
+) -> tuple[str, dict[str, Any]]:
+    """The statement of the access path that the filters ask for, and its own arguments."""
+    category_from, category_to = bounds(category, TEXT_MIN, TEXT_MAX)
+    if conversation_id is not None:
+        tag_from, tag_to = bounds(tag, TEXT_MIN, TEXT_MAX)
+        return f"{verb}_learnings_by_conversation", {
+            "conversation_id": conversation_id,
+            "category_from": category_from,
+            "category_to": category_to,
+            "tag_from": tag_from,
+            "tag_to": tag_to,
+            "min_tags": 0 if tag is None else 1,
+        }
+    if tag is not None:
+        return f"{verb}_learnings_by_tag", {"tag": tag, "category_from": category_from, "category_to": category_to}
+    if category is not None:
+        return f"{verb}_learnings_by_category", {"category": category}
+    return f"{verb}_learnings", {}

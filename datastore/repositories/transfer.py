@@ -1,0 +1,72 @@
+"""What import and export need beside the other repositories: exact times, gaps, sources, a check."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+
+import attrs
+
+from datastore.records.learnings import Learning
+from datastore.records.rows import RowReader
+from datastore.repositories.base import Repository
+
+_learnings = RowReader(Learning)
+
+
+@attrs.frozen
+class MessageKey:
+    """What tells whether a message of a file is stored already."""
+
+    id: str
+    position: int
+    role: str
+    content_hash: str
+
+
+class TransferRepository(Repository):
+    """Statements over conversations, messages and learnings that only a copy of a database needs."""
+
+    def message_keys(self, conversation_id: str, from_position: int, to_position: int) -> list[MessageKey]:
+        """The keys of the messages between two positions, both inclusive, by position."""
+        rows = self._statements.list_message_keys(
+            conversation_id=conversation_id, from_position=from_position, to_position=to_position
+        )
+        return [MessageKey(*row) for row in rows]
+
+    def skip_positions(self, conversation_id: str, last_position: int) -> None:
+        """Leave a gap: the next message gets the position after *last_position*."""
+        self._statements.set_last_position(id=conversation_id, last_position=last_position)
+
+    def set_conversation_times(
+        self, id: str, *, updated_at: datetime | None = None, deleted_at: datetime | None = None
+    ) -> None:
+        """Give an imported conversation its old times; *updated_at* None keeps the stored one."""
+        self._statements.set_conversation_times(id=id, updated_at=updated_at, deleted_at=deleted_at)
+
+    def set_learning_updated_at(self, id: str, updated_at: datetime) -> None:
+        """Give an imported learning its old time of last change."""
+        self._statements.set_learning_updated_at(id=id, updated_at=updated_at)
+
+    def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
+        """Every learning of a conversation, also of a deleted one, with the ids of the messages it came from."""
+        records = _learnings.many(self._statements.list_conversation_learnings(conversation_id=conversation_id))
+        if not records:
+            return []
+        sources: dict[str, list[str]] = defaultdict(list)
+        for learning_id, message_id in self._statements.list_conversation_sources(conversation_id=conversation_id):
+            sources[learning_id].append(message_id)
+        return [(record, sources.get(record.id, [])) for record in records]
+
+    def miscounted(self, max_rows: int = 100) -> list[tuple[str, int, int]]:
+        """Conversations whose message_count is wrong: id, what it says, what was counted."""
+        rows: list[tuple[str, int, int]] = self._statements.list_miscounted_conversations(max_rows=max_rows)
+        return rows
+
+    def check_full_text(self) -> None:
+        """Compare the full-text index with the learnings.
+
+        Raises:
+            CorruptDatabaseError: They differ.
+        """
+        self._statements.check_learnings_fts()

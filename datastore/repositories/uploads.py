@@ -1,0 +1,227 @@
+"""Uploads: learnings on their way to a destination, one legal step at a time."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NoReturn, get_args
+
+from datastore.errors import InvalidValueError, NotFoundError, TransitionError
+from datastore.records.pages import Page
+from datastore.records.rows import RowReader
+from datastore.records.uploads import Upload, UploadStatus
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository
+from datastore.values import TIME_MAX, TIME_MIN, check_text, decode_timestamp, encode_timestamp
+
+_rows = RowReader(Upload)
+
+_statuses: tuple[UploadStatus, ...] = get_args(UploadStatus)
+
+
+class UploadRepository(Repository):
+    """The table *uploads*: pending -> uploading -> uploaded -> confirmed, or failed and again.
+
+    Each step is one UPDATE that demands the status it starts from, so of two callers one succeeds
+    and the other gets a `TransitionError`.
+    """
+
+    def add(
+        self,
+        learning_id: str,
+        destination: str,
+        metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,
+    ) -> Upload:
+        """Plan the upload of a learning; the same again gives the first one back, as it is by now.
+
+        Args:
+            learning_id: Which learning.
+            destination: Where to; 1 to 200 characters.
+            metadata: A JSON object, at most 1 MiB.
+            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+
+        Raises:
+            ForeignKeyError: There is no such learning.
+            UniqueError: The id is taken by another upload.
+            CheckError: A value is outside its range.
+            InvalidValueError: A value cannot be stored at all.
+        """
+        check_text(destination, "destination")
+        with self._engine.transaction():
+            row = self._statements.add_upload(
+                id=self._new_id() if id is None else check_text(id, "id"),
+                learning_id=learning_id,
+                destination=destination,
+                metadata={} if metadata is None else metadata,
+                now=self._now(),
+            )
+            if row is None:
+                row = self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
+            return _rows.one(row)
+
+    def add_many(self, uploads: Iterable[Mapping[str, Any]]) -> builtins.list[Upload]:
+        """Plan several, or none if one is refused; each is a mapping of `add`'s arguments."""
+        with self._engine.transaction():
+            return [self.add(**arguments) for arguments in uploads]
+
+    def get(self, id: str) -> Upload:
+        """One upload.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        row = self._statements.get_upload(id=id)
+        if row is None:
+            raise NotFoundError("upload")
+        return _rows.one(row)
+
+    def find(self, *, learning_id: str, destination: str) -> Upload | None:
+        """The upload of a learning to a destination; None if there is none."""
+        row = self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
+        return None if row is None else _rows.one(row)
+
+    def list(
+        self,
+        *,
+        status: UploadStatus | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Upload]:
+        """One page, oldest first (by *created_at*, then by id).
+
+        Args:
+            status: Only those in this status.
+            created_from: The earliest *created_at*, inclusive.
+            created_before: The latest *created_at*, exclusive.
+            after: The *next* of the page before.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: *after* is damaged or of a list with other filters.
+            InvalidValueError: There is no such status.
+        """
+        if status is not None and status not in _statuses:
+            raise InvalidValueError(f"status is one of {', '.join(_statuses)}")
+        low, high = created_from or TIME_MIN, created_before or TIME_MAX
+        filters = [status, encode_timestamp(low), encode_timestamp(high)]
+        pager = Pager("uploads", filters, (str, str), after=after, max_rows=max_rows)
+        start = (low, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        arguments: dict[str, Any] = {
+            "after_created_at": start[0],
+            "after_id": start[1],
+            "created_before": high,
+            "max_rows": pager.max_rows,
+        }
+        if status is None:
+            rows = self._statements.list_uploads(**arguments)
+        else:
+            rows = self._statements.list_uploads_by_status(status=status, **arguments)
+        return pager.page(_rows.many(rows), lambda record: (encode_timestamp(record.created_at), record.id))
+
+    def by_learning(self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Upload]:
+        """One page of a learning's uploads, by destination.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = Pager("uploads by learning", [learning_id], (str,), after=after, max_rows=max_rows)
+        rows = self._statements.list_uploads_by_learning(
+            learning_id=learning_id,
+            after_destination="" if pager.start is None else pager.start[0],
+            max_rows=pager.max_rows,
+        )
+        return pager.page(_rows.many(rows), lambda record: (record.destination,))
+
+    def counts(self) -> dict[str, int]:
+        """How many there are in each status; every status has its entry."""
+        counts: dict[str, int] = dict.fromkeys(_statuses, 0)
+        return counts | dict(self._statements.count_uploads())
+
+    def start(self, id: str) -> Upload:
+        """Begin, for the first time or again: pending or failed -> uploading; counts one attempt more.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is in another status.
+        """
+        return self._one(self._statements.start_upload(id=id, now=self._now()), id, "start")
+
+    def finish(self, id: str, *, remote_id: str, receipt: Any = None) -> Upload:
+        """The destination took it: uploading -> uploaded.
+
+        Args:
+            id: Which one.
+            remote_id: The destination's own key for it.
+            receipt: Any JSON value: what the destination answered.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is in another status.
+        """
+        check_text(remote_id, "remote_id")
+        row = self._statements.finish_upload(id=id, remote_id=remote_id, receipt=receipt, now=self._now())
+        return self._one(row, id, "finish")
+
+    def confirm(self, id: str, receipt: Any = None) -> Upload:
+        """The destination was seen to have it: uploaded -> confirmed. None keeps the present receipt.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is in another status.
+        """
+        return self._one(self._statements.confirm_upload(id=id, receipt=receipt, now=self._now()), id, "confirm")
+
+    def fail(self, id: str, error: str) -> Upload:
+        """Refused, or lost at the destination: uploading or uploaded -> failed.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is in another status.
+        """
+        check_text(error, "error")
+        return self._one(self._statements.fail_upload(id=id, last_error=error, now=self._now()), id, "fail")
+
+    def retry(self, id: str) -> Upload:
+        """Put it back in line: failed -> pending; its attempts and its last error stay.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is in another status.
+        """
+        return self._one(self._statements.retry_upload(id=id, now=self._now()), id, "retry")
+
+    def release(self, id: str) -> Upload:
+        """Give it up unfinished (its worker is gone): uploading -> pending; the attempt stays counted.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It is in another status.
+        """
+        return self._one(self._statements.release_upload(id=id, now=self._now()), id, "release")
+
+    def delete(self, id: str, *, reason: str | None = None) -> None:
+        """Delete it for good; what is at the destination stays there.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._engine.transaction():
+            status = self._statements.delete_upload(id=id)
+            if status is None:
+                raise NotFoundError("upload")
+            self._audit("delete", "upload", id, reason, status=status)
+
+    def _one(self, row: tuple[Any, ...] | None, id: str, action: str) -> Upload:
+        if row is None:
+            self._refuse(id, action)
+        return _rows.one(row)
+
+    def _refuse(self, id: str, action: str) -> NoReturn:
+        status = self.get(id).status
+        raise TransitionError(
+            f"{action}: not allowed for this upload, which is {status}; nothing was changed",
+            "uploads_status_transition",
+        )

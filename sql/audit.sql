@@ -1,0 +1,247 @@
+-- The audit log and the redactions. Portable: each statement runs as it stands on every engine.
+
+-- name: add_audit_entry(action, subject_type, subject_id, actor, reason, details, created_at, previous_hash, hash)^
+-- Appends one entry to the log, linked to the entry before it.
+--   action  text  soft_delete, restore, delete, purge or redact
+--   subject_type  text  conversation, message, learning, job or upload
+--   subject_id  text  which one
+--   actor  text  who did it; 1 to 200 characters
+--   reason  text?  why
+--   details  json  an object of counts and names, never content
+--   created_at  timestamp  the instant of the transaction
+--   previous_hash  text  the hash of the entry before; 64 zeros for the first
+--   hash  text  SHA-256 over previous_hash and the entry, lower-case hex
+-- Index: none (an insert; audit_log_previous_hash_key refuses a fork of the chain)
+-- Rows: 1
+-- Locks: reading the last entry and this insert are one transaction that holds the write lock from its start
+INSERT INTO audit_log (
+    action,
+    subject_type,
+    subject_id,
+    actor,
+    reason,
+    details,
+    created_at,
+    previous_hash,
+    hash
+)
+VALUES (
+    :action,
+    :subject_type,
+    :subject_id,
+    :actor,
+    :reason,
+    :details,
+    :created_at,
+    :previous_hash,
+    :hash
+)
+RETURNING
+    id,
+    action,
+    subject_type,
+    subject_id,
+    actor,
+    reason,
+    details,
+    created_at,
+    previous_hash,
+    hash;
+
+-- name: find_last_audit_entry()^
+-- The newest entry: the end of the chain.
+-- Index: none (the primary key, read from its end)
+-- Rows: 0 or 1
+-- Allow: full-scan, the plan says SCAN, but LIMIT 1 stops it at the first row
+SELECT
+    id,
+    action,
+    subject_type,
+    subject_id,
+    actor,
+    reason,
+    details,
+    created_at,
+    previous_hash,
+    hash
+FROM audit_log
+ORDER BY id DESC
+LIMIT 1;
+
+-- name: list_audit_entries(after_id, max_rows)
+-- One page of the log, oldest first.
+--   after_id  integer  the last id of the page before; 0 for the first page
+--   max_rows  integer  1 to 1001
+-- Index: none (the primary key: a range, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    action,
+    subject_type,
+    subject_id,
+    actor,
+    reason,
+    details,
+    created_at,
+    previous_hash,
+    hash
+FROM audit_log
+WHERE id > :after_id
+ORDER BY id
+LIMIT :max_rows;
+
+-- name: list_audit_entries_by_subject(subject_type, subject_id, after_id, max_rows)
+-- One page of what happened to one subject, oldest first.
+--   subject_type  text  conversation, message, learning, job or upload
+--   subject_id  text  which one; it need not be there any more
+--   after_id  integer  the last id of the page before; 0 for the first page
+--   max_rows  integer  1 to 1001
+-- Index: audit_log_subject_type_subject_id_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    action,
+    subject_type,
+    subject_id,
+    actor,
+    reason,
+    details,
+    created_at,
+    previous_hash,
+    hash
+FROM audit_log
+WHERE
+    subject_type = :subject_type
+    AND subject_id = :subject_id
+    AND id > :after_id
+ORDER BY id
+LIMIT :max_rows;
+
+-- name: count_audit_entries()$
+-- How many entries the log has.
+-- Index: none (every entry is counted, from the smallest index)
+-- Rows: 1
+-- Allow: full-scan, a report
+SELECT count(*) AS entry_count
+FROM audit_log;
+
+-- name: add_redaction(id, conversation_id, message_id, category, rule, detector, original_hash, replacement, confidence, created_at)^
+-- Notes one thing that sanitization replaced.
+--   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
+--   conversation_id  text  which conversation
+--   message_id  text?  which message of it; NULL: its title or metadata
+--   category  text  what kind of thing it was; 1 to 200 characters
+--   rule  text  which rule found it; 1 to 200 characters
+--   detector  text  in which detector; 1 to 200 characters
+--   original_hash  text  a (keyed) hash of the original, never the original; 16 to 200 characters
+--   replacement  text  what stands there now; at most 1000 characters
+--   confidence  real  0 to 1
+--   created_at  timestamp  the instant of the transaction
+-- Index: none (an insert)
+-- Rows: 1
+INSERT INTO redactions (
+    id,
+    conversation_id,
+    message_id,
+    category,
+    rule,
+    detector,
+    original_hash,
+    replacement,
+    confidence,
+    created_at
+)
+VALUES (
+    :id,
+    :conversation_id,
+    :message_id,
+    :category,
+    :rule,
+    :detector,
+    :original_hash,
+    :replacement,
+    :confidence,
+    :created_at
+)
+RETURNING
+    id,
+    conversation_id,
+    message_id,
+    category,
+    rule,
+    detector,
+    original_hash,
+    replacement,
+    confidence,
+    created_at;
+
+-- name: find_conversation_of_message(message_id)$
+-- Which conversation a message is in.
+--   message_id  text  which message
+-- Index: messages_id_key (unique)
+-- Rows: 0 or 1
+SELECT conversation_id
+FROM messages
+WHERE id = :message_id;
+
+-- name: list_redactions(conversation_id, after_created_at, after_id, max_rows)
+-- One page of a conversation's redactions, those of its messages included, oldest first.
+--   conversation_id  text  which conversation
+--   after_created_at  timestamp  the earliest instant for the first page
+--   after_id  text  '' for the first page
+--   max_rows  integer  1 to 1001
+-- Index: redactions_conversation_id_created_at_id_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    conversation_id,
+    message_id,
+    category,
+    rule,
+    detector,
+    original_hash,
+    replacement,
+    confidence,
+    created_at
+FROM redactions
+WHERE
+    conversation_id = :conversation_id
+    AND (created_at, id) > (:after_created_at, :after_id)
+ORDER BY created_at, id
+LIMIT :max_rows;
+
+-- name: list_redactions_by_message(message_id, after_created_at, after_id, max_rows)
+-- One page of a message's redactions, oldest first.
+--   message_id  text  which message
+--   after_created_at  timestamp  the earliest instant for the first page
+--   after_id  text  '' for the first page
+--   max_rows  integer  1 to 1001
+-- Index: redactions_message_id_idx (search); sorts the redactions of one message
+-- Rows: 0 to max_rows
+-- Allow: sort, one message has few redactions
+SELECT
+    id,
+    conversation_id,
+    message_id,
+    category,
+    rule,
+    detector,
+    original_hash,
+    replacement,
+    confidence,
+    created_at
+FROM redactions
+WHERE
+    message_id = :message_id
+    AND (created_at, id) > (:after_created_at, :after_id)
+ORDER BY created_at, id
+LIMIT :max_rows;
+
+-- name: count_redactions(conversation_id)$
+-- How many redactions a conversation has, those of its messages included.
+--   conversation_id  text  which conversation
+-- Index: redactions_conversation_id_created_at_id_idx (range scan)
+-- Rows: 1
+SELECT count(*) AS redaction_count
+FROM redactions
+WHERE conversation_id = :conversation_id;

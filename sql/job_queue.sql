@@ -1,0 +1,593 @@
+-- The job queue. Portable: each statement runs as it stands on every engine.
+--
+-- The fence: whatever a worker does to its job names the job and its lease_token, and touches no row whose lease
+-- was lost (it expired, or the job was claimed again, recovered or ended).
+
+-- name: add_job(type, priority, run_at, payload, dedupe_key, max_attempts, backoff_seconds, backoff_cap_seconds, now)^
+-- Enqueues a job, unless a live one has its key.
+--   type  text  which handler; 1 to 200 characters
+--   priority  integer  0 to 9; 9 is claimed first
+--   run_at  timestamp  not claimed before this instant
+--   payload  json  any value, at most 1 MiB
+--   dedupe_key  text?  at most one live (queued or running) job has it; 1 to 200 characters
+--   max_attempts  integer  1 to 1000
+--   backoff_seconds  real  wait after the first failure, doubled after each further one
+--   backoff_cap_seconds  real  the longest wait, at most a year
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue_dedupe_key_key (unique)
+-- Rows: 0 or 1 (0: find_live_job gives the one that has the key)
+INSERT INTO job_queue (
+    type,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    created_at,
+    updated_at
+)
+VALUES (
+    :type,
+    :priority,
+    :run_at,
+    :payload,
+    :dedupe_key,
+    :max_attempts,
+    :backoff_seconds,
+    :backoff_cap_seconds,
+    :now,
+    :now
+)
+ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'running') DO NOTHING
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: get_job(id)^
+-- One job.
+--   id  integer  which one
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE id = :id;
+
+-- name: find_live_job(dedupe_key)^
+-- The live (queued or running) job with a key.
+--   dedupe_key  text  the key
+-- Index: job_queue_dedupe_key_key (unique)
+-- Rows: 0 or 1
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    dedupe_key = :dedupe_key
+    AND status IN ('queued', 'running');
+
+-- name: list_jobs(status_from, status_to, type_from, type_to, before_id, max_rows)
+-- One page of the jobs, newest first. Goes down the ids and passes over other statuses and types: a filter that
+-- few jobs meet reads many; live jobs are few, old ones are purged.
+--   status_from  text  lower bound of status, inclusive: '' for every status
+--   status_to  text  upper bound of status, inclusive: the same as status_from for one
+--   type_from  text  lower bound of type, inclusive: '' for every type
+--   type_to  text  upper bound of type, inclusive: the same as type_from for one
+--   before_id  integer  2^63 - 1 for the first page
+--   max_rows  integer  1 to 1001
+-- Index: job_queue primary key (integer), range scan, no sort
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    id < :before_id
+    AND status >= :status_from
+    AND status <= :status_to
+    AND type >= :type_from
+    AND type <= :type_to
+ORDER BY id DESC
+LIMIT :max_rows;
+
+-- name: list_job_attempts(job_id, max_rows)
+-- The latest claims of a job, newest first.
+--   job_id  integer  which job
+--   max_rows  integer  1 to 1000
+-- Index: job_attempts primary key (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    job_id,
+    lease_token,
+    attempt,
+    worker,
+    started_at,
+    finished_at,
+    outcome,
+    error
+FROM job_attempts
+WHERE job_id = :job_id
+ORDER BY lease_token DESC
+LIMIT :max_rows;
+
+-- name: count_jobs()
+-- How many jobs of each type have each status, and the earliest run_at among them.
+-- Index: none (every job is counted)
+-- Rows: 0 to the number of types times the six statuses
+-- Allow: full-scan, because an overview counts everything; an index for it would cost every transition
+SELECT
+    type,
+    status,
+    count(*) AS job_count,
+    min(run_at) AS oldest_run_at
+FROM job_queue
+GROUP BY type, status
+ORDER BY type, status;
+
+-- name: list_expired_jobs(now, max_rows)
+-- The running jobs whose lease is over, longest over first.
+--   now  timestamp  the instant of the transaction
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_lease_expires_at_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    status = 'running'
+    AND lease_expires_at <= :now
+ORDER BY lease_expires_at, id
+LIMIT :max_rows;
+
+-- name: heartbeat_job(id, lease_token, lease_expires_at, progress, now)^
+-- Extends a lease and says whether somebody asked the worker to stop (cancel_requested).
+--   id  integer  which one
+--   lease_token  integer  the caller's lease
+--   lease_expires_at  timestamp  the new end of the lease
+--   progress  json?  any value; NULL keeps what is stored
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+UPDATE job_queue
+SET
+    lease_expires_at = :lease_expires_at,
+    progress = coalesce(:progress, progress),
+    updated_at = :now
+WHERE
+    id = :id
+    AND lease_token = :lease_token
+    AND status = 'running'
+    AND lease_expires_at > :now
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: finish_job(id, lease_token, lease_after, status, result, last_outcome, last_error, now)^
+-- Ends a running job for good.
+--   id  integer  which one
+--   lease_token  integer  the caller's lease
+--   lease_after  timestamp  the lease must end after this: now for its holder, the earliest instant for recovery
+--   status  text  succeeded, quarantined or cancelled
+--   result  json?  any value, of a job that succeeded
+--   last_outcome  text  succeeded, failed, expired or cancelled
+--   last_error  text?  why, at most 10000 characters
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+UPDATE job_queue
+SET
+    status = :status,
+    lease_expires_at = NULL,
+    result = :result,
+    last_outcome = :last_outcome,
+    last_error = :last_error,
+    updated_at = :now,
+    finished_at = :now
+WHERE
+    id = :id
+    AND lease_token = :lease_token
+    AND status = 'running'
+    AND lease_expires_at > :lease_after
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: retry_job(id, lease_token, lease_after, run_at, last_outcome, last_error, now)^
+-- Puts a running job back into the queue after an attempt that failed; its progress stays.
+--   id  integer  which one
+--   lease_token  integer  the caller's lease
+--   lease_after  timestamp  the lease must end after this: now for its holder, the earliest instant for recovery
+--   run_at  timestamp  the next attempt, not before this
+--   last_outcome  text  failed or expired
+--   last_error  text?  why, at most 10000 characters
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+UPDATE job_queue
+SET
+    status = 'queued',
+    run_at = :run_at,
+    lease_expires_at = NULL,
+    worker = NULL,
+    last_outcome = :last_outcome,
+    last_error = :last_error,
+    updated_at = :now
+WHERE
+    id = :id
+    AND lease_token = :lease_token
+    AND status = 'running'
+    AND lease_expires_at > :lease_after
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: release_job(id, lease_token, lease_after, now)^
+-- Puts a running job back at its place in the queue and gives the attempt back; its progress stays.
+--   id  integer  which one
+--   lease_token  integer  the caller's lease
+--   lease_after  timestamp  the lease must end after this: now for its holder, the earliest instant for recovery
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+UPDATE job_queue
+SET
+    status = 'queued',
+    attempts = attempts - 1,
+    lease_expires_at = NULL,
+    worker = NULL,
+    last_outcome = 'released',
+    last_error = NULL,
+    updated_at = :now
+WHERE
+    id = :id
+    AND lease_token = :lease_token
+    AND status = 'running'
+    AND lease_expires_at > :lease_after
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: requeue_job(id, now)^
+-- Puts an ended job that did not succeed back into the queue with all its attempts; the history stays.
+--   id  integer  which one
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: there is none, or it is live, or it succeeded)
+UPDATE job_queue
+SET
+    status = 'queued',
+    run_at = :now,
+    attempts = 0,
+    worker = NULL,
+    progress = NULL,
+    cancel_requested = 0,
+    updated_at = :now,
+    finished_at = NULL
+WHERE
+    id = :id
+    AND status IN ('quarantined', 'failed', 'cancelled')
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: cancel_queued_job(id, now)^
+-- Ends a job that waits.
+--   id  integer  which one
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: there is none, or it does not wait)
+UPDATE job_queue
+SET
+    status = 'cancelled',
+    last_outcome = 'cancelled',
+    last_error = NULL,
+    updated_at = :now,
+    finished_at = :now
+WHERE
+    id = :id
+    AND status = 'queued'
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: request_job_cancel(id, now)^
+-- Asks the worker of a running job to stop: its next heartbeat says so, and the job is not tried again.
+--   id  integer  which one
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: there is none, or it does not run)
+UPDATE job_queue
+SET
+    cancel_requested = 1,
+    updated_at = :now
+WHERE
+    id = :id
+    AND status = 'running'
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: delete_job(id)!
+-- Deletes a job and its history, unless it runs.
+--   id  integer  which one
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: there is none, or it runs), and by cascade its attempts
+DELETE FROM job_queue
+WHERE
+    id = :id
+    AND status <> 'running';
+
+-- name: purge_finished_jobs(finished_before, max_rows)
+-- Deletes ended jobs and their history, longest ended first.
+--   finished_before  timestamp  the latest finished_at, exclusive
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_finished_at_idx (range scan, no sort)
+-- Rows: 0 to max_rows, in any order; by cascade their attempts
+DELETE FROM job_queue
+WHERE
+    id IN (
+        SELECT candidates.id
+        FROM job_queue AS candidates
+        WHERE
+            candidates.status IN ('succeeded', 'failed', 'quarantined', 'cancelled')
+            AND candidates.finished_at < :finished_before
+        ORDER BY candidates.finished_at, candidates.id
+        LIMIT :max_rows
+    )
+RETURNING id;

@@ -1,0 +1,13 @@
+-- The audit log: what SQLite needs its own words for.
+
+-- name: audit_high_water()$
+-- The highest id that the log ever gave out; above the newest entry's id, the log lost its tail.
+-- Index: none (a row per table with AUTOINCREMENT: there is one)
+-- Rows: 0 or 1 (0: nothing was ever logged)
+-- Differs: sqlite_sequence is SQLite's; PostgreSQL reads the identity's sequence
+-- Allow: full-scan, sqlite_sequence has one row and can have no index
+SELECT seq
+FROM sqlite_sequence
+WHERE name = 'audit_log'
+ORDER BY rowid
+LIMIT 1;

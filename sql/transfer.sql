@@ -1,0 +1,113 @@
+-- Transfer: what import and export need beside the repositories. Portable.
+
+-- name: list_message_keys(conversation_id, from_position, to_position)
+-- What tells whether a message of a file is stored already.
+--   conversation_id  text  which conversation
+--   from_position  integer  the first position, inclusive
+--   to_position  integer  the last position, inclusive
+-- Index: messages_conversation_id_position_key (range scan, no sort)
+-- Rows: 0 to to_position - from_position + 1, by position
+SELECT
+    id,
+    position,
+    role,
+    content_hash
+FROM messages
+WHERE
+    conversation_id = :conversation_id
+    AND position BETWEEN :from_position AND :to_position
+ORDER BY position;
+
+-- name: set_last_position(id, last_position)!
+-- Leaves a gap before the next message: the place of one that was deleted before the export.
+--   id  text  which conversation
+--   last_position  integer  the next message has the position after this one; it never goes back
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1 (0: there is no such conversation, or it is further already)
+UPDATE conversations
+SET last_position = :last_position
+WHERE
+    id = :id
+    AND last_position < :last_position;
+
+-- name: set_conversation_times(id, updated_at, deleted_at)!
+-- Gives an imported conversation the times that it had where it was exported; hides its learnings with it.
+--   id  text  which one
+--   updated_at  timestamp?  its last change; NULL keeps what is stored
+--   deleted_at  timestamp?  its soft deletion; NULL is none
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1
+UPDATE conversations
+SET
+    updated_at = coalesce(:updated_at, updated_at),
+    deleted_at = :deleted_at
+WHERE id = :id;
+
+-- name: set_learning_updated_at(id, updated_at)!
+-- Gives an imported learning the time of last change that it had where it was exported.
+--   id  text  which one
+--   updated_at  timestamp  its last change
+-- Index: learnings_id_key (unique)
+-- Rows: 0 or 1
+UPDATE learnings
+SET updated_at = :updated_at
+WHERE id = :id;
+
+-- name: list_conversation_learnings(conversation_id)
+-- Every learning of one conversation, deleted with it or not.
+--   conversation_id  text  which conversation
+-- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort)
+-- Rows: one per learning of the conversation, oldest first
+SELECT
+    id,
+    conversation_id,
+    category,
+    title,
+    content,
+    confidence,
+    tags,
+    dedupe_key,
+    metadata,
+    created_at,
+    updated_at,
+    deleted_at
+FROM learnings
+WHERE conversation_id = :conversation_id
+ORDER BY created_at, id;
+
+-- name: list_conversation_sources(conversation_id)
+-- Which messages the learnings of one conversation came from.
+--   conversation_id  text  which conversation
+-- Index: learnings_conversation_id_created_at_id_idx, then learning_messages_pkey
+-- Rows: one per learning and message
+SELECT
+    learning_messages.learning_id,
+    learning_messages.message_id
+FROM learnings
+INNER JOIN learning_messages ON learnings.id = learning_messages.learning_id
+WHERE learnings.conversation_id = :conversation_id
+ORDER BY learning_messages.learning_id, learning_messages.message_id;
+
+-- name: list_miscounted_conversations(max_rows)
+-- Conversations whose message_count is not the number of their messages.
+--   max_rows  integer  1 to 1000
+-- Index: messages_conversation_id_position_key (one range per conversation)
+-- Rows: 0 to max_rows, by id; [id, message_count, counted]
+-- Allow: full-scan, a check that a person starts
+SELECT
+    conversations.id,
+    conversations.message_count,
+    (
+        SELECT count(*)
+        FROM messages
+        WHERE messages.conversation_id = conversations.id
+    ) AS counted
+FROM conversations
+WHERE
+    conversations.message_count <> (
+        SELECT count(*)
+        FROM messages
+        WHERE messages.conversation_id = conversations.id
+    )
+ORDER BY conversations.id
+LIMIT :max_rows;
