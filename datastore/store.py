@@ -195,7 +195,9 @@ def _refuse_foreign(path: Path) -> None:
     if not os.access(path, os.W_OK):
         raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
     if not os.access(path.parent, os.W_OK):
-        raise ReadOnlyDatabaseError(f"the folder of {path} cannot be written to, where the WAL has to be; change its rights")
+        raise ReadOnlyDatabaseError(
+            f"the folder of {path} cannot be written to, where the WAL has to be; change its rights"
+        )
 
 
 def _refuse_schema(engine: SQLiteEngine, path: Path) -> None:

@@ -469,7 +469,9 @@ def export(
                     session_id=session_id, source=source, deleted=hidden, after=after, max_rows=200
                 )
                 for conversation in page.items:
-                    line = write_chat(conversation, all_messages(store, conversation.id), more.learnings(conversation.id))
+                    line = write_chat(
+                        conversation, all_messages(store, conversation.id), more.learnings(conversation.id)
+                    )
                     stream.write(line + "\n")
                     count += 1
                 after = page.next

@@ -148,7 +148,8 @@ def check_number(value: float, name: str) -> float:
     Raises:
         InvalidValueError: It is NaN, infinite or no number.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    given: object = value
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
         raise InvalidValueError(f"{name}: a finite number is needed")
     return float(value)
 

@@ -35,7 +35,7 @@ PURPOSES = {
     "conversations": "One row per conversation.",
     "messages": "What was said: one row per message of a conversation.",
     "learnings": "What was learned in a conversation: one row per learning.",
-    "job_queue": "Work to be done later, with leases, retries and backoff. Made by the client, claimed by workers.",
+    "job_queue": "Work to be done later: claimed by workers under a lease, tried again with backoff, quarantined in the end.",
     "uploads": "Which learning was sent to which destination, and how far it got.",
     "audit_log": (
         "What was deleted, purged, restored or redacted, without its content. Append-only (triggers refuse UPDATE"

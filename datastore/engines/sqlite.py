@@ -77,7 +77,7 @@ class SQLiteEngine:
         self._checkpoint_at = CHECKPOINT_BYTES
         # ... and the connection's count of changes when the transaction began.
         self._changes_before = 0
-        self._closed = False
+        self.closed = False
         self._connections: dict[int, sqlite3.Connection] = {}
         self._connections_lock = threading.Lock()
         self._thread = _Thread(self)
@@ -144,7 +144,7 @@ class SQLiteEngine:
         """
         if self._thread.depth:
             raise TransactionError("the store cannot be closed inside a transaction")
-        self._closed = True
+        self.closed = True
         self._thread.forget()
         with self._connections_lock:
             for connection in self._connections.values():
@@ -157,7 +157,7 @@ class SQLiteEngine:
 
     def connect(self) -> sqlite3.Connection:
         """A new connection for the calling thread, set up and read back."""
-        if self._closed:
+        if self.closed:
             raise ClosedError("the store is closed; open it again")
         refuse_after_fork(self.path)
         try:
@@ -198,7 +198,11 @@ class SQLiteEngine:
         execute("PRAGMA wal_autocheckpoint = 0")
         execute("PRAGMA secure_delete = ON").fetchall()
         execute("PRAGMA temp_store = MEMORY")
-        for pragma, wanted in (("foreign_keys", 1), ("synchronous", _synchronous[self.durability]), ("secure_delete", 1)):
+        for pragma, wanted in (
+            ("foreign_keys", 1),
+            ("synchronous", _synchronous[self.durability]),
+            ("secure_delete", 1),
+        ):
             if execute(f"PRAGMA {pragma}").fetchone()[0] != wanted:
                 raise DatabaseError(f"this SQLite does not keep PRAGMA {pragma} = {wanted}; use another build of it")
 
@@ -325,7 +329,7 @@ class _Thread(threading.local):
 
     def connected(self) -> sqlite3.Connection:
         """This thread's connection, opened if it is not."""
-        if self._connection is None:
+        if self._connection is None or self._engine.closed:
             self._connection = self._engine.connect()
             self.use_autocommit()
         return self._connection

@@ -37,12 +37,21 @@ _constraints: dict[str, tuple[type[ConstraintError], str]] = {
 _others: dict[str, tuple[type[DatastoreError], str]] = {
     "SQLITE_BUSY": (BusyError, "another connection holds a lock on the database; try again"),
     "SQLITE_LOCKED": (BusyError, "another statement of this process holds a lock; try again"),
-    "SQLITE_READONLY": (ReadOnlyDatabaseError, "the database cannot be written to; check the rights of file and folder"),
+    "SQLITE_READONLY": (
+        ReadOnlyDatabaseError,
+        "the database cannot be written to; check the rights of file and folder",
+    ),
     "SQLITE_FULL": (DiskFullError, "no room left (disk, quota or max_page_count); nothing of the statement was kept"),
-    "SQLITE_CORRUPT": (CorruptDatabaseError, "the file is damaged; stop writing, run datastore verify, restore a backup"),
+    "SQLITE_CORRUPT": (
+        CorruptDatabaseError,
+        "the file is damaged; stop writing, run datastore verify, restore a backup",
+    ),
     "SQLITE_NOTADB": (CorruptDatabaseError, "the file is no SQLite database, or its header is damaged"),
     "SQLITE_TOOBIG": (InvalidValueError, "a value is larger than SQLite can keep"),
-    "SQLITE_CANTOPEN": (DatabaseError, "the file cannot be opened; check that it and its folder are there and writable"),
+    "SQLITE_CANTOPEN": (
+        DatabaseError,
+        "the file cannot be opened; check that it and its folder are there and writable",
+    ),
     "SQLITE_IOERR": (DatabaseError, "reading or writing the file failed; check the disk"),
     "SQLITE_INTERRUPT": (DatabaseError, "interrupted"),
     "SQLITE_NOMEM": (DatabaseError, "out of memory"),

@@ -69,7 +69,8 @@ def check_max_rows(max_rows: int) -> int:
     Raises:
         InvalidValueError: It is not 1 to 1000.
     """
-    if isinstance(max_rows, bool) or not isinstance(max_rows, int) or not 1 <= max_rows <= MAX_ROWS:
+    given: object = max_rows
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_ROWS:
         raise InvalidValueError(f"max_rows is 1 to {MAX_ROWS}")
     return max_rows
 

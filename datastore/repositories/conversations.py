@@ -245,9 +245,8 @@ class ConversationRepository(Repository):
 
     def _delete(self, id: str, action: str, reason: str | None) -> dict[str, int]:
         with self._engine.transaction():
-            parts = dict(
-                zip(("messages", "learnings", "uploads", "redactions"), self._statements.count_conversation_parts(id=id))
-            )
+            counts = self._statements.count_conversation_parts(id=id)
+            parts = dict(zip(("messages", "learnings", "uploads", "redactions"), counts, strict=True))
             if not self._statements.delete_conversation(id=id):
                 raise NotFoundError("conversation")
             self._audit(action, "conversation", id, reason, **parts)

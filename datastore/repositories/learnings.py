@@ -216,10 +216,18 @@ class LearningRepository(Repository):
         query = match_query(text)
         if query is None:
             return []
-        rows = self._statements.search_learnings(
-            query=query, **filters.category_bounds(), **filters.arguments(), max_rows=size
-        )
+        rows = self._matches(query, filters, size)
         return [LearningHit(learning=_rows.one(row[:-1]), score=row[-1]) for row in rows]
+
+    def _matches(self, query: str, filters: _Filters, size: int) -> Iterable[tuple[Any, ...]]:
+        bounds = {"query": query, **filters.category_bounds(), "max_rows": size}
+        if filters.tags_any or filters.tags_all:
+            rows: Iterable[tuple[Any, ...]] = self._statements.search_learnings_with_tags(
+                **bounds, **filters.arguments()
+            )
+        else:
+            rows = self._statements.search_learnings(**bounds, min_confidence=filters.min_confidence)
+        return rows
 
     def categories(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
         """The categories and how many learnings each has, the most frequent first; deleted ones do not count."""

@@ -70,7 +70,9 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
         if found := _label.match(line):
             last = found["label"]
             if last not in LABELS or last in labels:
-                raise StatementError(f"{where}: unknown or repeated header line {last!r}; known are {', '.join(LABELS)}")
+                raise StatementError(
+                    f"{where}: unknown or repeated header line {last!r}; known are {', '.join(LABELS)}"
+                )
             labels[last] = found["text"]
         elif labels and line.startswith("  "):
             labels[last] += " " + line.strip()
@@ -96,10 +98,10 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
 def _parse_parameter(found: re.Match[str], where: str) -> Parameter:
     kind = found["type"].removesuffix("?")
     if kind not in PARAMETER_TYPES:
-        raise StatementError(f"{where}: parameter {found['name']!r} has type {kind!r}; known are {sorted(PARAMETER_TYPES)}")
-    return Parameter(
-        name=found["name"], type=kind, nullable=found["type"].endswith("?"), meaning=found["meaning"]
-    )
+        raise StatementError(
+            f"{where}: parameter {found['name']!r} has type {kind!r}; known are {sorted(PARAMETER_TYPES)}"
+        )
+    return Parameter(name=found["name"], type=kind, nullable=found["type"].endswith("?"), meaning=found["meaning"])
 
 
 def _check_complete(

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import CodeType
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 import attrs
 from aiosql.queries import Queries
@@ -82,23 +82,28 @@ class Statement:
     code: CodeType = attrs.field(repr=False, eq=False)
 
 
-class Statements(Queries):  # type: ignore[misc]  # aiosql's own classes are not typed strictly
+class Statements(Queries):
     """Every statement as a method with exactly its declared, keyword-only parameters.
 
     ``statements.get_message(id="...")`` runs on the calling thread's connection. Rows are tuples.
     """
 
-    def __init__(self, driver_adapter: _Adapter, kwargs_only: bool = True) -> None:
-        super().__init__(driver_adapter, kwargs_only=kwargs_only)
+    def __init__(self, adapter: _Adapter) -> None:
+        super().__init__(cast(Any, adapter))
+        self._adapter = adapter
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Every statement; which ones there are is known when the files are read."""
 
     def _create_methods(self, query_datum: QueryDatum, is_aio: bool) -> list[QueryFn]:
         # No *_cursor twins: a cursor left open blocks the checkpoint.
         return [self._make_sync_fn(query_datum)]
 
     def _make_sync_fn(self, query_datum: QueryDatum) -> QueryFn:
-        adapter = self.driver_adapter
-        statement = adapter.statements[query_datum.query_name]
-        return _bind(statement, adapter.executor)
+        statement = self._adapter.statements[query_datum.query_name]
+        return cast(QueryFn, _bind(statement, self._adapter.executor))
 
 
 class _Adapter:
@@ -138,7 +143,7 @@ def read_file(path: Path, file: str) -> Iterable[Statement]:
     text = path.read_text(encoding="utf-8")
     try:
         data = loader.load_query_data_from_sql(text, [], path)
-    except (SQLParseException, SQLLoadException) as error:
+    except (SQLParseException, SQLLoadException, ValueError) as error:  # ValueError: a parameter named like a keyword
         raise StatementError(f"{file}: {error}") from error
     lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"--\s*name\s*:", line)]
     comments = _comments(text, lines)
@@ -219,7 +224,10 @@ def _compile(name: str, sql: str, header: Header, result: str, writes: bool, fil
         if keyword.iskeyword(parameter.name):
             raise StatementError(f"{file}: statement {name}: parameter {parameter.name!r} is a Python keyword")
     arguments = "".join(f", {parameter.name}" for parameter in header.parameters)
-    values = ", ".join(f"{parameter.name!r}: {_encoded(parameter.name, parameter.type, parameter.nullable)}" for parameter in header.parameters)
+    values = ", ".join(
+        f"{parameter.name!r}: {_encoded(parameter.name, parameter.type, parameter.nullable)}"
+        for parameter in header.parameters
+    )
     if result == "count":
         run = "thread.change(sql, parameters)"
     else:

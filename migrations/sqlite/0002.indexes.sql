@@ -71,9 +71,13 @@ WHERE status = 'queued';
 CREATE INDEX job_queue_lease_expires_at_idx ON job_queue (lease_expires_at)
 WHERE status = 'running';
 
--- Serves purge_jobs.
+-- Serves purge_finished_jobs.
 CREATE INDEX job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
+
+-- Serves count_jobs: the report reads this index only, in its order. It leads with type, not with
+-- status, so that no planner takes it for the claim.
+CREATE INDEX job_queue_type_status_run_at_idx ON job_queue (type, status, run_at);
 
 -- Serves add_job, find_live_job: at most one live job per key.
 CREATE UNIQUE INDEX job_queue_dedupe_key_key ON job_queue (dedupe_key)

@@ -19,8 +19,55 @@ WHERE
     AND messages.id = wanted.value
     AND messages.conversation_id = learnings.conversation_id;
 
--- name: search_learnings(query, category_from, category_to, min_confidence, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
+-- name: search_learnings(query, category_from, category_to, min_confidence, max_rows)
 -- The learnings that are not deleted and match a text, best first; a title's words weigh five times.
+-- The inner query ranks every match without its text; the outer one reads the few that are shown.
+--   query  text  in FTS5's syntax, as datastore.engines.match makes it
+--   category_from  text  lower bound of category, inclusive: '' for every category
+--   category_to  text  upper bound of category, inclusive: the same as category_from for one
+--   min_confidence  real  0 to 1, inclusive
+--   max_rows  integer  1 to 1000
+-- Index: learnings_fts (MATCH), the primary key of learnings; sorts by rank
+-- Rows: 0 to max_rows
+-- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+SELECT
+    learnings.id,
+    learnings.conversation_id,
+    learnings.category,
+    learnings.title,
+    learnings.content,
+    learnings.confidence,
+    learnings.tags,
+    learnings.dedupe_key,
+    learnings.metadata,
+    learnings.created_at,
+    learnings.updated_at,
+    learnings.deleted_at,
+    CAST(-ranked.match_rank AS REAL) AS score
+FROM (
+    SELECT
+        matched.seq,
+        matched.id,
+        bm25(learnings_fts, 5.0, 1.0) AS match_rank
+    FROM learnings_fts
+    CROSS JOIN learnings AS matched
+    WHERE
+        learnings_fts MATCH :query
+        AND matched.seq = learnings_fts.rowid
+        AND matched.deleted_at IS NULL
+        AND matched.category >= :category_from
+        AND matched.category <= :category_to
+        AND matched.confidence >= :min_confidence
+    ORDER BY match_rank, matched.id
+    LIMIT :max_rows
+) AS ranked
+CROSS JOIN learnings
+WHERE learnings.seq = ranked.seq
+ORDER BY ranked.match_rank, learnings.id;
+
+-- name: search_learnings_with_tags(query, category_from, category_to, min_confidence, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
+-- As search_learnings, of those that have some, or all, of some tags.
+-- The inner query ranks every match without its text; the outer one reads the few that are shown.
 --   query  text  in FTS5's syntax, as datastore.engines.match makes it
 --   category_from  text  lower bound of category, inclusive: '' for every category
 --   category_to  text  upper bound of category, inclusive: the same as category_from for one
@@ -46,32 +93,41 @@ SELECT
     learnings.created_at,
     learnings.updated_at,
     learnings.deleted_at,
-    CAST(-bm25(learnings_fts, 5.0, 1.0) AS REAL) AS score
-FROM learnings_fts
+    CAST(-ranked.match_rank AS REAL) AS score
+FROM (
+    SELECT
+        matched.seq,
+        matched.id,
+        bm25(learnings_fts, 5.0, 1.0) AS match_rank
+    FROM learnings_fts
+    CROSS JOIN learnings AS matched
+    WHERE
+        learnings_fts MATCH :query
+        AND matched.seq = learnings_fts.rowid
+        AND matched.deleted_at IS NULL
+        AND matched.category >= :category_from
+        AND matched.category <= :category_to
+        AND matched.confidence >= :min_confidence
+        AND (
+            SELECT count(*)
+            FROM learning_tags AS any_tags
+            WHERE
+                any_tags.learning_id = matched.id
+                AND any_tags.tag IN (SELECT value FROM json_each(:tags_any))
+        ) >= :min_tags_any
+        AND (
+            SELECT count(*)
+            FROM learning_tags AS all_tags
+            WHERE
+                all_tags.learning_id = matched.id
+                AND all_tags.tag IN (SELECT value FROM json_each(:tags_all))
+        ) >= :min_tags_all
+    ORDER BY match_rank, matched.id
+    LIMIT :max_rows
+) AS ranked
 CROSS JOIN learnings
-WHERE
-    learnings_fts MATCH :query
-    AND learnings.seq = learnings_fts.rowid
-    AND learnings.deleted_at IS NULL
-    AND learnings.category >= :category_from
-    AND learnings.category <= :category_to
-    AND learnings.confidence >= :min_confidence
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS any_tags
-        WHERE
-            any_tags.learning_id = learnings.id
-            AND any_tags.tag IN (SELECT value FROM json_each(:tags_any))
-    ) >= :min_tags_any
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS all_tags
-        WHERE
-            all_tags.learning_id = learnings.id
-            AND all_tags.tag IN (SELECT value FROM json_each(:tags_all))
-    ) >= :min_tags_all
-ORDER BY bm25(learnings_fts, 5.0, 1.0), learnings.id
-LIMIT :max_rows;
+WHERE learnings.seq = ranked.seq
+ORDER BY ranked.match_rank, learnings.id;
 
 -- name: search_learnings_by_tag(tag, category_from, category_to, min_confidence, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
 -- A tag's learnings that are not deleted, newest first: a search without text.

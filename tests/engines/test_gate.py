@@ -65,7 +65,7 @@ def hold(file: str) -> Iterator[Hold]:
     yield hold
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def test_processes_exclude_each_other(file: str, tmp_path: Path) -> None:

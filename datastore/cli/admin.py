@@ -1,0 +1,255 @@
+"""jobs, stats, status, verify, migrations, purge, vacuum."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datastore.cli.output import (
+    database_option,
+    json_option,
+    one_line,
+    open_store,
+    print_json,
+    print_pairs,
+    print_table,
+    size,
+)
+
+if TYPE_CHECKING:
+    from datastore.store import Datastore
+
+
+@click.command("jobs", short_help="Count the jobs.")
+@json_option
+@database_option
+def jobs_command(as_json: bool, database: str) -> None:
+    """Count the jobs by type and status."""
+    with open_store(database) as store:
+        counts = store.jobs.counts()
+    if as_json:
+        print_json(counts)
+    elif counts:
+        print_table(
+            ["type", "status", "count", "oldest run_at"],
+            [(count.type, count.status, count.count, f"{count.oldest_run_at:%Y-%m-%d %H:%M:%S}") for count in counts],
+        )
+    else:
+        click.echo("no jobs", err=True)
+
+
+@click.command("stats", short_help="Count what is stored.")
+@json_option
+@database_option
+def stats_command(as_json: bool, database: str) -> None:
+    """Count what is stored."""
+    with open_store(database) as store, store.snapshot():
+        uploads = store.uploads.counts()
+        stats: dict[str, Any] = {
+            "conversations": store.conversations.count(),
+            "deleted_conversations": store.conversations.count(deleted=True),
+            "messages": store.messages.count(),
+            "learnings": store.learnings.count(),
+            "jobs": sum(count.count for count in store.jobs.counts()),
+            "uploads": sum(uploads.values()),
+            "audit_entries": store.audit.count(),
+        }
+        categories = store.learnings.categories(10)
+    if as_json:
+        print_json({**stats, "uploads_by_status": uploads, "categories": dict(categories)})
+        return
+    print_pairs([(name.replace("_", " "), count) for name, count in stats.items()])
+    if categories:
+        click.echo(f"categories: {', '.join(f'{one_line(name)} ({count})' for name, count in categories)}")
+
+
+@click.command("status", short_help="Schema version, sizes, SQLite version.")
+@json_option
+@database_option
+def status_command(as_json: bool, database: str) -> None:
+    """Tell the schema version, pending migrations, sizes and the SQLite version; works on an old schema too."""
+    status = _status(database)
+    if as_json:
+        print_json(status)
+        return
+    pending = ", ".join(status["pending"]) or "none"
+    pairs = [
+        ("database", status["database"]),
+        ("schema", status["schema_version"] or "none"),
+        ("pending migrations", pending),
+        ("file", size(status["file_bytes"])),
+        ("WAL", size(status["wal_bytes"])),
+        ("free pages", status["free_pages"]),
+        ("SQLite", status["sqlite_version"]),
+    ]
+    if status["unknown"]:
+        pairs.insert(3, ("unknown migrations", ", ".join(status["unknown"])))
+    print_pairs(pairs)
+    if status["pending"]:
+        click.echo(f"apply them with: {status['apply']}")
+    if status["sqlite_affected"]:
+        click.echo(
+            f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
+            " with several processes a commit may be lost; update SQLite",
+            err=True,
+        )
+
+
+def _status(database: str) -> dict[str, Any]:
+    from datastore import migrations
+    from datastore.engines.sqlite import APPLICATION_ID, SQLiteEngine
+    from datastore.errors import DatastoreError, NotADatastoreError
+    from datastore.resources import migrations_folder
+    from datastore.store import _refuse_foreign, _statements, database_path
+
+    path = database_path(database)
+    _refuse_foreign(path)
+    engine = SQLiteEngine(path)
+    try:
+        number, pages = engine.pragma("application_id"), engine.pragma("page_count")
+        if number not in (0, APPLICATION_ID) or not pages:
+            raise NotADatastoreError(f"{path} is not a database of this library")
+        try:
+            statements: Any = engine.bind(_statements(engine.name))
+            applied = [row[0] for row in statements.list_applied_migrations()]
+        except DatastoreError as error:
+            if number:
+                raise
+            raise NotADatastoreError(f"{path} is not a database of this library") from error
+        free = engine.pragma("freelist_count")
+        wal = Path(f"{path}-wal")
+        wal_bytes = wal.stat().st_size if wal.exists() else 0
+    finally:
+        engine.close()
+    known = migrations.migration_ids(migrations_folder())
+    return {
+        "database": str(path),
+        "schema_version": applied[-1] if applied else None,
+        "pending": migrations.pending(applied),
+        "unknown": [name for name in applied if name not in known],
+        "apply": f"yoyo apply --database sqlite+datastore:///{path} {migrations_folder()}",
+        "file_bytes": path.stat().st_size,
+        "wal_bytes": wal_bytes,
+        "free_pages": free,
+        "sqlite_version": sqlite3.sqlite_version,
+        "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
+    }
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, without 3.50.7 and later and 3.44.6 and later."""
+    fixed = (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
+    return (3, 7, 0) <= version <= (3, 51, 2) and not fixed
+
+
+@click.command("verify", short_help="Check the database.")
+@json_option
+@database_option
+@click.pass_context
+def verify_command(ctx: click.Context, as_json: bool, database: str) -> None:
+    """Check the file, foreign keys, the full-text index, the audit chain and the counts; exits with 4 if one is wrong."""
+    from datastore.errors import CorruptDatabaseError
+
+    results: dict[str, list[str]] = {}
+    try:
+        with open_store(database) as store:
+            for name, check in _checks(store):
+                try:
+                    results[name] = check()
+                except CorruptDatabaseError as error:
+                    results[name] = [str(error)]
+    except CorruptDatabaseError as error:
+        results["file"] = [str(error)]
+    wrong = sum(map(len, results.values()))
+    if as_json:
+        print_json({"ok": not wrong, "checks": results})
+    else:
+        for name, problems in results.items():
+            click.echo(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}")
+            for problem in problems:
+                click.echo(f"  {one_line(problem)}")
+    if wrong:
+        ctx.exit(4)
+
+
+def _checks(store: Datastore) -> list[tuple[str, Callable[[], list[str]]]]:
+    from datastore.transfer import transfer_repository
+
+    more = transfer_repository(store)
+
+    def integrity() -> list[str]:
+        return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]
+
+    def foreign_keys() -> list[str]:
+        rows = store.engine.rows("foreign_key_check")
+        return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
+
+    def full_text() -> list[str]:
+        more.check_full_text()
+        return []
+
+    def counts() -> list[str]:
+        return [
+            f"conversation {id}: message_count is {count}, it has {counted} messages"
+            for id, count, counted in more.miscounted()
+        ]
+
+    return [
+        ("integrity", integrity),
+        ("foreign keys", foreign_keys),
+        ("full-text index", full_text),
+        ("audit chain", store.audit.verify),
+        ("message counts", counts),
+    ]
+
+
+@click.command("migrations", short_help="Print the folder of the migrations.")
+def migrations_command() -> None:
+    """Print the folder of the migrations, as yoyo takes it."""
+    from datastore.resources import migrations_folder
+
+    click.echo(str(migrations_folder()))
+
+
+@click.command("purge", short_help="Delete for good what was soft-deleted.")
+@click.option("--deleted-before", required=True, metavar="TIME", help="ISO 8601 with its zone: 2026-01-31T00:00:00Z.")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
+@database_option
+def purge_command(deleted_before: str, reason: str | None, database: str) -> None:
+    """Delete for good the conversations that were soft-deleted before a time."""
+    try:
+        instant = datetime.fromisoformat(deleted_before)
+    except ValueError:
+        raise click.BadParameter("no ISO 8601 time", param_hint="--deleted-before") from None
+    if instant.tzinfo is None:
+        raise click.BadParameter("a zone is needed, e.g. 2026-01-31T00:00:00Z", param_hint="--deleted-before")
+    total = 0
+    with open_store(database) as store:
+        while True:
+            count = store.conversations.purge(deleted_before=instant, reason=reason, max_rows=100)
+            total += count
+            if count < 100:
+                break
+    click.echo(f"{total} conversations purged")
+
+
+@click.command("vacuum", short_help="Give free pages back.")
+@database_option
+def vacuum_command(database: str) -> None:
+    """Give free pages back to the file system, in steps that let other writers in."""
+    with open_store(database) as store:
+        before = free = store.engine.pragma("freelist_count")
+        while free:
+            with store.transaction():
+                store.engine.rows("incremental_vacuum(1000)")
+            left = store.engine.pragma("freelist_count")
+            if left >= free:
+                break
+            free = left
+        whole = store.engine.checkpoint()
+    click.echo(f"{before - free} pages given back" + ("" if whole else "; a reader still keeps a part of the WAL"))

@@ -1,0 +1,77 @@
+"""The group of commands, and what an error of the library becomes: one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from datastore.cli import admin, data
+from datastore.errors import DatastoreError
+
+EPILOG = """\b
+Every command that reads or writes a database takes it from --database (a path, or sqlite:///path) or
+from the environment variable DATASTORE_DATABASE. Only import creates a missing one.
+
+\b
+Exit codes:
+  0    done
+  1    an error of the library: one line on stderr
+  2    wrong use of the command line
+  3    import: some lines were bad (listed on stderr), everything else is stored
+  4    verify: something is wrong with the database
+  130  interrupted with Ctrl-C; what was committed stays
+"""
+
+
+class Commands(click.Group):
+    """Turns errors into exit codes; never a traceback for an error of the library."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (DatastoreError, RecursionError) as error:
+            _say(" ".join(str(error).split()) or type(error).__name__)
+            ctx.exit(1)
+        except BrokenPipeError:
+            # Whoever read has enough. The interpreter's own flush at the end must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except OSError as error:
+            _say(f"{error.filename or 'output'}: {error.strerror or error}")
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            _say("interrupted; what was committed stays")
+            ctx.exit(130)
+        return result
+
+
+def _say(message: str) -> None:
+    click.echo(f"datastore: {message}", err=True)
+
+
+@click.group(
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="datastore", prog_name="datastore")
+def cli() -> None:
+    """Conversations, messages, learnings, jobs, uploads and an audit log, kept in SQLite."""
+
+
+for command in (
+    data.import_command,
+    data.export_command,
+    data.search_command,
+    data.show_command,
+    admin.jobs_command,
+    admin.stats_command,
+    admin.status_command,
+    admin.verify_command,
+    admin.migrations_command,
+    admin.purge_command,
+    admin.vacuum_command,
+):
+    cli.add_command(command)

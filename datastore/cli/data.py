@@ -1,0 +1,271 @@
+"""import, export, search, show."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from datastore.cli.output import clean, database_option, json_option, one_line, open_store, plain, print_json
+
+if TYPE_CHECKING:
+    from datastore.formats import BadLine
+    from datastore.transfer import ImportReport
+
+    Reporter = Callable[[int, int, ImportReport], None]
+    BadReporter = Callable[[BadLine], None]
+
+
+@click.command("import", short_help="Store conversations and learnings from files.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False))
+@click.option("--sanitization-version", required=True, metavar="V", help="Which sanitization the texts went through.")
+@click.option(
+    "--format",
+    type=click.Choice(["auto", "chat", "chatgpt", "claude-code", "learnings"]),
+    default="auto",
+    show_default=True,
+    help="What the files are.",
+)
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME=KEY",
+    help="Learnings: the file's key for a field, e.g. category=topic; repeatable.",
+)
+@database_option
+@click.pass_context
+def import_command(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    sanitization_version: str,
+    format: Any,
+    fields: tuple[str, ...],
+    database: str,
+) -> None:
+    """Store conversations and learnings from files; creates a missing database.
+
+    Reads chat JSON lines, ChatGPT exports (conversations.json), Claude Code transcripts and learnings as
+    JSON lines, plain or gzip. Importing a file again changes nothing. Exits with 3 if lines were bad.
+    """
+    from datastore.formats import detect
+    from datastore.store import database_path
+    from datastore.transfer import import_file
+
+    mapping = _mapping(fields)
+    if not 1 <= len(sanitization_version) <= 100:
+        raise click.BadParameter("1 to 100 characters are needed", param_hint="--sanitization-version")
+    # Before a database is made for them.
+    formats = [detect(file, mapping) if format == "auto" else format for file in files]
+    bad_lines = 0
+    with open_store(database, migrate=not database_path(database).exists()) as store:
+        for file, kind in zip(files, formats, strict=True):
+            with _progress(file) as (on_progress, on_bad):
+                report = import_file(
+                    store,
+                    file,
+                    sanitization_version=sanitization_version,
+                    format=kind,
+                    fields=mapping,
+                    on_progress=on_progress,
+                    on_bad=on_bad,
+                )
+            bad_lines += report.bad_lines
+            _print_report(file, report)
+    if bad_lines:
+        ctx.exit(3)
+
+
+def _mapping(fields: tuple[str, ...]) -> dict[str, str]:
+    from datastore.formats.learnings import LEARNING_KEYS
+
+    mapping = {}
+    for field in fields:
+        name, separator, key = field.partition("=")
+        if not separator or not key or name not in LEARNING_KEYS:
+            known = ", ".join(sorted(LEARNING_KEYS))
+            raise click.BadParameter(f"NAME=KEY is needed, NAME one of {known}", param_hint="--field")
+        mapping[name] = key
+    return mapping
+
+
+def _print_report(file: str, report: ImportReport) -> None:
+    parts = [
+        f"{report.conversations} conversations, {report.messages} messages, {report.learnings} learnings stored",
+        f"{report.unchanged} unchanged",
+    ]
+    if report.differing:
+        parts.append(f"{report.differing} differing")
+    parts += [f"{count} skipped ({reason})" for reason, count in sorted(report.skipped.items())]
+    if report.bad_lines:
+        parts.append(f"{report.bad_lines} bad lines")
+    click.echo(f"{clean(file)}: {'; '.join(parts)}")
+    for difference in report.differences:
+        click.echo(one_line(difference), err=True)
+    if (more := report.differing - len(report.differences)) > 0:
+        click.echo(f"{clean(file)}: {more} more differences", err=True)
+
+
+@contextmanager
+def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
+    def text_of(bad: BadLine) -> str:
+        return one_line(f"{bad.file}:{bad.line}: {bad.reason}")
+
+    if not sys.stderr.isatty():
+        yield None, lambda bad: click.echo(text_of(bad), err=True)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[stored]} stored, {task.fields[rate]}/s,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(escape(one_line(Path(file).name)), total=None, stored=0, rate=0)
+
+        def show(position: int, total: int, report: ImportReport) -> None:
+            stored = report.messages + report.learnings
+            elapsed = progress.tasks[0].elapsed or 0.001
+            progress.update(task, completed=position, total=total, stored=stored, rate=round(stored / elapsed))
+
+        yield show, lambda bad: progress.console.print(text_of(bad), markup=False, highlight=False, soft_wrap=True)
+
+
+@click.command("export", short_help="Write conversations as chat JSON lines.")
+@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Instead of stdout; .gz is compressed.")
+@click.option("--session", metavar="ID", help="Only conversations of this session.")
+@click.option("--source", metavar="NAME", help="Only conversations from this source.")
+@click.option("--deleted", is_flag=True, help="The soft-deleted conversations too.")
+@database_option
+def export_command(output: str | None, session: str | None, source: str | None, deleted: bool, database: str) -> None:
+    """Write conversations with their messages and learnings as chat JSON lines; importing them loses nothing."""
+    from datastore.transfer import export
+
+    with open_store(database) as store:
+        if output is None or output == "-":
+            stream = click.get_text_stream("stdout", encoding="utf-8", errors="strict")
+            export(store, stream, session_id=session, source=source, deleted=deleted)
+            stream.flush()
+            return
+        # The file appears when it is whole.
+        part = f"{output}.part"
+        try:
+            with _writable(part, packed=output.endswith(".gz")) as file:
+                count = export(store, file, session_id=session, source=source, deleted=deleted)
+            os.replace(part, output)  # noqa: PTH105 (the path is the user's text)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+    click.echo(f"{clean(output)}: {count} conversations", err=True)
+
+
+def _writable(path: str, *, packed: bool) -> TextIO:
+    if packed:
+        return gzip.open(path, "wt", encoding="utf-8", newline="\n", compresslevel=6)
+    return Path(path).open("w", encoding="utf-8", newline="\n")
+
+
+@click.command("search", short_help="Find learnings.")
+@click.argument("text", nargs=-1)
+@click.option("--category", metavar="NAME", help="Only of this category.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag, or one of several; repeatable.")
+@click.option("--all-tags", is_flag=True, help="Only with every --tag.")
+@click.option("--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Only so certain.")
+@click.option("--max-rows", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@json_option
+@database_option
+def search_command(
+    text: tuple[str, ...],
+    category: str | None,
+    tags: tuple[str, ...],
+    all_tags: bool,
+    min_confidence: float,
+    max_rows: int,
+    as_json: bool,
+    database: str,
+) -> None:
+    """Find learnings by words and filters, best first; without words, newest first."""
+    with open_store(database) as store:
+        hits = store.learnings.search(
+            " ".join(text),
+            category=category,
+            tags_any=() if all_tags else tags,
+            tags_all=tags if all_tags else (),
+            min_confidence=min_confidence,
+            max_rows=max_rows,
+        )
+    if as_json:
+        print_json([{"score": hit.score, **plain(hit.learning)} for hit in hits])
+        return
+    terminal = sys.stdout.isatty()
+    for hit in hits:
+        learning = hit.learning
+        if not terminal:
+            click.echo(
+                f"{one_line(learning.id)}  {hit.score:.3f}  {learning.confidence:.2f}"
+                f"  {one_line(learning.category)}  {one_line(learning.title)}"
+            )
+            continue
+        click.secho(one_line(learning.title), bold=True)
+        tail = f"  #{' #'.join(map(one_line, learning.tags))}" if learning.tags else ""
+        click.echo(f"  {one_line(learning.content, 200)}")
+        click.secho(
+            f"  {one_line(learning.category)}  {learning.confidence:.2f}{tail}  {one_line(learning.id)}", dim=True
+        )
+    if not hits:
+        click.echo("nothing found", err=True)
+
+
+@click.command("show", short_help="Print a conversation or a learning.")
+@click.argument("id")
+@json_option
+@database_option
+def show_command(id: str, as_json: bool, database: str) -> None:
+    """Print a conversation with its messages, or a learning, by its id."""
+    from datastore.errors import NotFoundError
+    from datastore.transfer import all_messages
+
+    with open_store(database) as store, store.snapshot():
+        conversation = store.conversations.find(id)
+        learning = None if conversation else store.learnings.find(id)
+        if conversation is None and learning is None:
+            raise NotFoundError("conversation or learning")
+        messages = all_messages(store, id) if conversation else store.learnings.messages(id)
+    if as_json:
+        if conversation is not None:
+            print_json({**plain(conversation), "messages": messages})
+        else:
+            print_json({**plain(learning), "messages": [message.id for message in messages]})
+        return
+    if conversation is not None:
+        click.secho(one_line(conversation.title or conversation.id), bold=True)
+        click.echo(
+            f"id {one_line(conversation.id)}, from {one_line(conversation.source)}, {conversation.created_at:%Y-%m-%d %H:%M} UTC"
+        )
+        if conversation.deleted_at is not None:
+            click.echo(f"deleted {conversation.deleted_at:%Y-%m-%d %H:%M} UTC")
+        for message in messages:
+            click.echo()
+            click.secho(f"{message.position} {message.role}", bold=True)
+            click.echo(clean(message.content))
+    elif learning is not None:
+        click.secho(one_line(learning.title), bold=True)
+        click.echo(f"id {one_line(learning.id)}, {one_line(learning.category)}, confidence {learning.confidence:.2f}")
+        if learning.tags:
+            click.echo(f"tags {', '.join(map(one_line, learning.tags))}")
+        sources = "".join(f", message {message.position}" for message in messages)
+        click.echo(f"from conversation {one_line(learning.conversation_id)}{sources}")
+        click.echo()
+        click.echo(clean(learning.content))

@@ -1,0 +1,113 @@
+"""What the commands share: the database option, opening it, printing for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import click
+
+if TYPE_CHECKING:
+    from datastore.store import Datastore
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def database_option(function: Function) -> Function:
+    """``--database``, or the environment variable."""
+    return click.option(
+        "--database",
+        envvar="DATASTORE_DATABASE",
+        show_envvar=True,
+        required=True,
+        metavar="PATH-or-URL",
+        help="The database.",
+    )(function)
+
+
+def json_option(function: Function) -> Function:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")(function)
+
+
+def open_store(database: str, *, migrate: bool = False) -> Datastore:
+    """The store; it is an error where there is none, unless *migrate*."""
+    from datastore.store import Datastore
+
+    return Datastore.open(database, migrate=migrate, actor="datastore command")
+
+
+def clean(text: str) -> str:
+    """*text* without control characters (a stored escape sequence must not reach a terminal)."""
+    return "".join(
+        character if character == "\n" or unicodedata.category(character) != "Cc" else " " for character in text
+    )
+
+
+def one_line(text: str, longest: int = 0) -> str:
+    """*text* on one line without tabs, cut to *longest* characters if that is given."""
+    line = " ".join(clean(text).split())
+    return f"{line[: longest - 3]}..." if longest and len(line) > longest else line
+
+
+def plain(value: Any) -> Any:
+    """A record, or a structure of records, as JSON values."""
+    if attrs.has(type(value)):
+        return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    if isinstance(value, datetime):
+        from datastore.values import encode_timestamp
+
+        return encode_timestamp(value)
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+def print_json(value: Any) -> None:
+    """One JSON document; escaped to ASCII, so that every terminal and pipe can take it."""
+    click.echo(json.dumps(plain(value), indent=2))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table with headers on a terminal; columns padded with blanks in a pipe."""
+    texts = [[one_line(str(value)) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        numeric = [all(isinstance(row[index], int | float) for row in rows) for index in range(len(headers))]
+        for header, right in zip(headers, numeric, strict=True):
+            table.add_column(header, justify="right" if right else "left", overflow="fold")
+        for row in texts:
+            table.add_row(*(Text(value) for value in row))
+        Console().print(table)
+        return
+    widths = [max([len(header), *(len(row[index]) for row in texts)]) for index, header in enumerate(headers)]
+    for row in [list(headers), *texts]:
+        click.echo("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_pairs(pairs: Sequence[tuple[str, Any]]) -> None:
+    """Names and values, one a line, the values under each other."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        click.echo(f"{name.ljust(width)}  {one_line(str(value))}")
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            return f"{count} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{count} bytes"

@@ -1,0 +1,495 @@
+"""Transactions, snapshots, connections, waiting, the WAL, and forks."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datastore import Conversation, Datastore
+from datastore.engines import sqlite as engine_module
+from datastore.engines.gate import Gate
+from datastore.errors import (
+    BusyError,
+    ClosedError,
+    DiskFullError,
+    ForkedError,
+    TransactionError,
+    TransactionLostError,
+    UniqueError,
+)
+
+
+def titles(store: Datastore) -> set[str | None]:
+    return {record.title for record in store.conversations.list()}
+
+
+def add(store: Datastore, title: str) -> None:
+    store.conversations.add(sanitization_version="1", title=title)
+
+
+def in_thread(run: Callable[[], Any]) -> Any:
+    """What *run* gives or raises in a thread of its own."""
+    result: list[Any] = []
+
+    def target() -> None:
+        try:
+            result.append(run())
+        except BaseException as error:
+            result.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join(60)
+    return result[0]
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_any_exception_rolls_back(store: Datastore, kind: type[BaseException]) -> None:
+    with pytest.raises(kind), store.transaction():
+        add(store, "a")
+        raise kind
+    assert titles(store) == set()
+    add(store, "b")
+    assert titles(store) == {"b"}
+
+
+def test_a_transaction_spans_repositories(store: Datastore, conversation: Conversation) -> None:
+    with pytest.raises(ValueError), store.transaction():
+        store.messages.append(conversation.id, role="user", content="a")
+        store.jobs.enqueue("analyze")
+        raise ValueError
+    assert store.messages.count(conversation.id) == 0
+    assert not store.jobs.list().items
+
+
+def test_savepoints_nest(store: Datastore) -> None:
+    with store.transaction():
+        add(store, "outer")
+        with pytest.raises(ValueError), store.transaction():
+            add(store, "middle")
+            with store.transaction():
+                add(store, "inner")
+            raise ValueError
+        with store.transaction():
+            add(store, "second")
+            with pytest.raises(KeyError), store.transaction():
+                add(store, "third")
+                raise KeyError
+    assert titles(store) == {"outer", "second"}
+
+
+def test_an_error_swallowed_inside_keeps_what_was_before_it(store: Datastore) -> None:
+    with store.transaction():
+        store.conversations.add(id="x", sanitization_version="1", title="first")
+        with pytest.raises(UniqueError):
+            store.conversations.add(id="x", sanitization_version="1", title="second")
+        add(store, "third")
+    assert titles(store) == {"first", "third"}
+
+
+def test_an_outer_rollback_takes_inner_commits_along(store: Datastore) -> None:
+    with pytest.raises(ValueError), store.transaction():
+        with store.transaction():
+            add(store, "inner")
+        raise ValueError
+    assert titles(store) == set()
+
+
+def test_a_transaction_has_one_instant(store: Datastore, clock: Any) -> None:
+    with store.transaction():
+        first = store.conversations.add(sanitization_version="1")
+        clock.advance(60)
+        with store.transaction():
+            second = store.conversations.add(sanitization_version="1")
+    third = store.conversations.add(sanitization_version="1")
+    assert first.created_at == second.created_at
+    assert (third.created_at - first.created_at).total_seconds() == 60
+
+
+def test_a_snapshot_sees_one_instant_and_writes_nothing(store: Datastore) -> None:
+    add(store, "a")
+    with store.snapshot():
+        in_thread(lambda: add(store, "early"))  # after the snapshot began, before it has read
+        assert titles(store) == {"a"}
+        with pytest.raises(TransactionError, match="snapshot"):
+            add(store, "b")
+        with pytest.raises(TransactionError, match="snapshot"), store.transaction():
+            pass
+        with store.snapshot():
+            in_thread(lambda: add(store, "late"))
+        assert titles(store) == {"a"}
+    assert titles(store) == {"a", "early", "late"}
+
+
+def test_a_snapshot_in_a_transaction_reads_what_it_wrote(store: Datastore) -> None:
+    with store.transaction():
+        add(store, "a")
+        with store.snapshot():
+            assert titles(store) == {"a"}
+        add(store, "b")
+    assert titles(store) == {"a", "b"}
+
+
+def test_others_see_nothing_before_the_commit(store: Datastore) -> None:
+    with store.transaction():
+        add(store, "a")
+        assert in_thread(lambda: titles(store)) == set()
+    assert in_thread(lambda: titles(store)) == {"a"}
+
+
+def test_a_connection_a_thread(store: Datastore) -> None:
+    mine = store.engine._thread.connected()
+    theirs = in_thread(lambda: store.engine._thread.connected())
+    assert isinstance(theirs, sqlite3.Connection)
+    assert theirs is not mine
+    assert store.engine._thread.connected() is mine
+
+
+def test_connections_of_ended_threads_are_closed(store: Datastore) -> None:
+    for _ in range(20):
+        in_thread(lambda: titles(store))
+    assert len(store.engine._connections) <= 3
+
+
+def test_close_from_another_thread(path: Path) -> None:
+    store = Datastore.open(path)
+    connection = store.engine._thread.connected()
+    assert in_thread(store.close) is None
+    with pytest.raises(sqlite3.ProgrammingError):
+        connection.execute("SELECT 1")
+    for use in (
+        lambda: titles(store),
+        lambda: add(store, "a"),
+        store.transaction().__enter__,
+        store.snapshot().__enter__,
+    ):
+        with pytest.raises(ClosedError):
+            use()
+    assert not Path(f"{path}-wal").exists()  # the last connection went, and tidied up
+
+
+def test_use_after_close(path: Path) -> None:
+    store = Datastore.open(path)
+    store.close()
+    store.close()
+    with pytest.raises(ClosedError):
+        add(store, "a")
+    with Datastore.open(path) as again:
+        add(again, "a")
+
+
+def test_close_inside_a_transaction_is_refused(store: Datastore) -> None:
+    with store.transaction():
+        with pytest.raises(TransactionError):
+            store.close()
+        add(store, "a")
+    assert titles(store) == {"a"}
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_another_writer_is_waited_for_until_the_timeout(path: Path, raw: sqlite3.Connection, inside: bool) -> None:
+    with Datastore.open(path, timeout=0.3) as store:
+        raw.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(BusyError):
+            if inside:
+                with store.transaction():
+                    pass
+            else:
+                add(store, "a")
+        assert 0.25 < time.monotonic() - began < 3
+        assert titles(store) == set()  # readers do not wait
+        raw.execute("ROLLBACK")
+        add(store, "b")
+        assert titles(store) == {"b"}
+
+
+def test_another_writer_that_ends_in_time_is_no_error(path: Path, raw: sqlite3.Connection) -> None:
+    with Datastore.open(path, timeout=10) as store:
+        raw.execute("BEGIN IMMEDIATE")
+        thread = threading.Thread(target=lambda: add(store, "a"))
+        thread.start()
+        time.sleep(0.2)
+        raw.execute("COMMIT")
+        thread.join(10)
+        assert titles(store) == {"a"}
+
+
+def test_the_gate_is_waited_for_until_the_timeout(path: Path) -> None:
+    with Datastore.open(path, timeout=0.2) as store:
+        with store.transaction():
+            assert isinstance(in_thread(lambda: add(store, "a")), BusyError)
+        other = Gate(f"{path}.gate")  # a file description of its own: as another process has
+        other.acquire(1)
+        with pytest.raises(BusyError, match="gate"):
+            add(store, "b")
+        other.release()
+        other.close()
+        add(store, "c")
+        assert titles(store) == {"c"}
+
+
+WAIT = """
+import sys
+from datastore import Datastore
+with Datastore.open(sys.argv[1], timeout=60) as store:
+    print("waiting", flush=True)
+    try:
+        store.conversations.add(sanitization_version="1")
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("held", ["gate", "lock"])
+def test_ctrl_c_arrives_while_waiting(path: Path, raw: sqlite3.Connection, held: str) -> None:
+    gate = Gate(f"{path}.gate")
+    if held == "gate":
+        gate.acquire(1)
+    else:
+        Datastore.open(path).close()  # changes to WAL, which another's lock would hold up
+        raw.execute("BEGIN IMMEDIATE")
+    process = subprocess.Popen([sys.executable, "-c", WAIT, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert time.monotonic() - began < 5
+    assert process.stdout.read() == "interrupted\n"
+
+
+def test_a_full_disk_that_ends_the_transaction_says_so(store: Datastore) -> None:
+    add(store, "before")
+    store.engine.pragma(f"max_page_count({store.engine.pragma('page_count') + 2})")
+    with pytest.raises(TransactionLostError), store.transaction():
+        add(store, "a")
+        with pytest.raises(DiskFullError):
+            store.conversations.add(sanitization_version="1", metadata={"a": "x" * 50_000})
+        with pytest.raises(TransactionLostError):
+            titles(store)
+        with pytest.raises(TransactionLostError):
+            add(store, "b")
+        with pytest.raises(TransactionLostError), store.transaction():
+            pass
+    assert titles(store) == {"before"}
+    store.engine.pragma("max_page_count(1000000)")
+    add(store, "after")
+    assert titles(store) == {"before", "after"}
+
+
+def test_a_full_disk_that_undoes_the_statement_only(store: Datastore, conversation: Conversation) -> None:
+    store.engine.pragma(f"max_page_count({store.engine.pragma('page_count') + 2})")
+    with store.transaction():
+        add(store, "a")
+        with pytest.raises(DiskFullError):
+            store.messages.append(conversation.id, role="user", content="x" * 50_000)
+    assert titles(store) == {None, "a"}
+    assert store.conversations.get(conversation.id).message_count == 0
+
+
+def test_a_transaction_that_the_database_ended_is_not_committed(store: Datastore) -> None:
+    with pytest.raises(TransactionLostError), store.transaction():
+        add(store, "a")
+        store.engine._thread.connected().rollback()
+    assert titles(store) == set()
+    add(store, "b")
+    assert titles(store) == {"b"}
+
+
+APPEND = """
+import sys
+from datastore import Datastore
+with Datastore.open(sys.argv[1], durability="relaxed") as store:
+    for number in range(int(sys.argv[3])):
+        store.messages.append(sys.argv[2], role="user", content=str(number))
+"""
+
+
+def test_concurrent_appenders_share_no_position(store: Datastore, path: Path, conversation: Conversation) -> None:
+    def append() -> None:
+        for number in range(40):
+            store.messages.append(conversation.id, role="user", content=str(number))
+
+    command = [sys.executable, "-c", APPEND, str(path), conversation.id, "40"]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    threads = [threading.Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    messages = store.messages.list(conversation.id, max_rows=1000).items
+    assert [message.position for message in messages] == list(range(1, 281))
+    assert store.conversations.get(conversation.id).message_count == 280
+
+
+def test_the_wal_does_not_grow_without_bound(
+    store: Datastore, path: Path, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "CHECKPOINT_BYTES", 200_000)
+    store.engine._checkpoint_at = 200_000
+    wal = Path(f"{path}-wal")
+    largest = 0
+    for _ in range(60):
+        with store.transaction():
+            store.messages.append(conversation.id, role="user", content="x" * 20_000)
+        largest = max(largest, wal.stat().st_size)
+    assert 20_000 < largest < 400_000
+    assert store.engine.checkpoint()
+    assert wal.stat().st_size == 0
+
+
+def test_a_checkpoint_waits_for_no_reader(store: Datastore, conversation: Conversation) -> None:
+    reading, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with store.snapshot():
+            store.conversations.count()
+            reading.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    reading.wait(10)
+    add(store, "a")
+    assert not store.engine.checkpoint()
+    done.set()
+    thread.join()
+    assert store.engine.checkpoint()
+    with store.transaction(), pytest.raises(TransactionError):
+        store.engine.checkpoint()
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("relaxed", 1)])
+def test_connections_are_set_up_as_promised(path: Path, durability: Any, synchronous: int) -> None:
+    with Datastore.open(path, durability=durability) as store:
+        pragma = store.engine.pragma
+        for read in (pragma, lambda name: in_thread(lambda: pragma(name))):
+            assert read("foreign_keys") == 1
+            assert read("synchronous") == synchronous
+            assert read("journal_mode") == "wal"
+            assert read("wal_autocheckpoint") == 0
+
+
+def in_child(run: Callable[[], Any]) -> Any:
+    """What *run* gives in a forked child, through JSON; the child leaves at once."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            result = run()
+        except BaseException as error:
+            result = f"{type(error).__name__}: {error}"
+        with os.fdopen(write, "w") as file:
+            file.write(json.dumps(result))
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        result = file.read()
+    os.waitpid(child, 0)
+    return json.loads(result)
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@needs_fork
+def test_a_forked_child_has_a_connection_of_its_own(store: Datastore) -> None:
+    add(store, "parent")
+
+    def child() -> Any:
+        inherited = len(store.engine._connections)
+        add(store, "child")
+        return [inherited, len(store.engine._connections), sorted(map(str, titles(store)))]
+
+    assert in_child(child) == [0, 1, ["child", "parent"]]
+    add(store, "after")
+    assert titles(store) == {"parent", "child", "after"}
+
+
+@needs_fork
+def test_a_fork_inside_a_transaction_is_refused_in_the_child_only(store: Datastore, path: Path) -> None:
+    def child() -> Any:
+        try:
+            add(store, "child")
+        except ForkedError:
+            pass
+        else:
+            return "a write was let in"
+        try:
+            Datastore.open(path)
+        except ForkedError:
+            return "refused"
+
+    def leave() -> None:
+        with store.transaction():
+            add(store, "outer")
+            assert in_child(child) == "refused"
+            add(store, "parent")
+
+    leave()
+    assert titles(store) == {"outer", "parent"}
+    with store.transaction():
+        block = store.transaction()
+        block.__enter__()
+        assert in_child(lambda: block.__exit__(None, None, None)).startswith("ForkedError")
+        add(store, "still")
+        block.__exit__(None, None, None)
+    assert titles(store) == {"outer", "parent", "still"}
+
+
+@needs_fork
+def test_a_fork_while_another_thread_is_connected_is_refused_in_the_child(store: Datastore) -> None:
+    connected, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        titles(store)
+        connected.set()
+        done.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    connected.wait(10)
+    assert in_child(lambda: add(store, "child")).startswith("ForkedError")
+    done.set()
+    thread.join()
+    add(store, "parent")
+    assert titles(store) == {"parent"}
+
+
+def _work(path: Path, name: str) -> None:
+    with Datastore.open(path) as store:
+        add(store, name)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing(store: Datastore, path: Path, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} on this system")
+    add(store, "parent")
+    if method == "spawn":
+        command = [sys.executable, "-c", APPEND, str(path), store.conversations.list().items[0].id, "1"]
+        assert subprocess.run(command, check=False).returncode == 0
+        assert store.messages.count() == 1
+        return
+    processes = [multiprocessing.get_context(method).Process(target=_work, args=(path, name)) for name in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert titles(store) == {"parent", "a", "b"}
