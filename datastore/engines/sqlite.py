@@ -184,6 +184,8 @@ class SQLiteEngine:
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
+        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            return  # not ours (yet): looked at by the store, refused there, and left as it is
         deadline = time.monotonic() + self.timeout
         # Changing to WAL takes an exclusive lock and does not wait for it.
         while execute("PRAGMA journal_mode").fetchone()[0] != "wal":

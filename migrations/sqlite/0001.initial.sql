@@ -32,13 +32,18 @@ CREATE TABLE conversations (
     completed_at TEXT,
     -- Soft deletion: hidden from lists and search until restored or purged.
     deleted_at TEXT,
-    CONSTRAINT conversations_id_check CHECK (length(id) BETWEEN 1 AND 200),
-    CONSTRAINT conversations_session_id_check CHECK (length(session_id) BETWEEN 1 AND 200),
-    CONSTRAINT conversations_correlation_id_check CHECK (length(correlation_id) BETWEEN 1 AND 200),
-    CONSTRAINT conversations_source_check CHECK (length(source) BETWEEN 1 AND 200),
-    CONSTRAINT conversations_title_check CHECK (length(title) <= 1000),
+    CONSTRAINT conversations_id_check
+    CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT conversations_session_id_check
+    CHECK (length(session_id) BETWEEN 1 AND 200 AND instr(session_id, char(0)) = 0),
+    CONSTRAINT conversations_correlation_id_check
+    CHECK (length(correlation_id) BETWEEN 1 AND 200 AND instr(correlation_id, char(0)) = 0),
+    CONSTRAINT conversations_source_check
+    CHECK (length(source) BETWEEN 1 AND 200 AND instr(source, char(0)) = 0),
+    CONSTRAINT conversations_title_check
+    CHECK (length(title) <= 1000 AND instr(title, char(0)) = 0),
     CONSTRAINT conversations_sanitization_version_check
-    CHECK (length(sanitization_version) BETWEEN 1 AND 100),
+    CHECK (length(sanitization_version) BETWEEN 1 AND 100 AND instr(sanitization_version, char(0)) = 0),
     CONSTRAINT conversations_metadata_check
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
     CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
@@ -69,7 +74,7 @@ CREATE TABLE messages (
     created_at TEXT NOT NULL,
     CONSTRAINT messages_conversation_id_fkey
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
-    CONSTRAINT messages_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT messages_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
     CONSTRAINT messages_position_check CHECK (position >= 1),
     CONSTRAINT messages_role_check CHECK (role IN ('user', 'assistant', 'system', 'tool')),
     CONSTRAINT messages_content_check
@@ -104,15 +109,17 @@ CREATE TABLE learnings (
     deleted_at TEXT,
     CONSTRAINT learnings_conversation_id_fkey
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
-    CONSTRAINT learnings_id_check CHECK (length(id) BETWEEN 1 AND 200),
-    CONSTRAINT learnings_category_check CHECK (length(category) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT learnings_category_check
+    CHECK (length(category) BETWEEN 1 AND 200 AND instr(category, char(0)) = 0),
     CONSTRAINT learnings_title_check
     CHECK (length(title) BETWEEN 1 AND 1000 AND instr(title, char(0)) = 0),
     CONSTRAINT learnings_content_check
     CHECK (length(CAST(content AS BLOB)) BETWEEN 1 AND 1048576 AND instr(content, char(0)) = 0),
     CONSTRAINT learnings_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
     CONSTRAINT learnings_tags_check CHECK (json_valid(tags) AND json_type(tags) = 'array'),
-    CONSTRAINT learnings_dedupe_key_check CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_dedupe_key_check
+    CHECK (length(dedupe_key) BETWEEN 1 AND 200 AND instr(dedupe_key, char(0)) = 0),
     CONSTRAINT learnings_metadata_check
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
     CONSTRAINT learnings_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
@@ -132,7 +139,8 @@ CREATE TABLE learning_tags (
     CONSTRAINT learning_tags_pkey PRIMARY KEY (tag, created_at, learning_id),
     CONSTRAINT learning_tags_learning_id_fkey
     FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
-    CONSTRAINT learning_tags_tag_check CHECK (length(tag) BETWEEN 1 AND 100)
+    CONSTRAINT learning_tags_tag_check
+    CHECK (length(tag) BETWEEN 1 AND 100 AND instr(tag, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
 -- Which messages a learning came from.
@@ -178,12 +186,14 @@ CREATE TABLE job_queue (
     updated_at TEXT NOT NULL,
     started_at TEXT,
     finished_at TEXT,
-    CONSTRAINT job_queue_type_check CHECK (length(type) BETWEEN 1 AND 200),
+    CONSTRAINT job_queue_type_check
+    CHECK (length(type) BETWEEN 1 AND 200 AND instr(type, char(0)) = 0),
     CONSTRAINT job_queue_status_check
     CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'quarantined', 'cancelled')),
     CONSTRAINT job_queue_priority_check CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT job_queue_payload_check CHECK (json_valid(payload)),
-    CONSTRAINT job_queue_dedupe_key_check CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT job_queue_dedupe_key_check
+    CHECK (length(dedupe_key) BETWEEN 1 AND 200 AND instr(dedupe_key, char(0)) = 0),
     CONSTRAINT job_queue_attempts_check CHECK (attempts >= 0),
     CONSTRAINT job_queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT job_queue_backoff_check
@@ -247,8 +257,9 @@ CREATE TABLE uploads (
     confirmed_at TEXT,
     CONSTRAINT uploads_learning_id_fkey
     FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
-    CONSTRAINT uploads_id_check CHECK (length(id) BETWEEN 1 AND 200),
-    CONSTRAINT uploads_destination_check CHECK (length(destination) BETWEEN 1 AND 200),
+    CONSTRAINT uploads_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT uploads_destination_check
+    CHECK (length(destination) BETWEEN 1 AND 200 AND instr(destination, char(0)) = 0),
     CONSTRAINT uploads_status_check
     CHECK (status IN ('pending', 'uploading', 'uploaded', 'confirmed', 'failed')),
     CONSTRAINT uploads_receipt_check CHECK (receipt IS NULL OR json_valid(receipt)),

@@ -26,8 +26,10 @@ CREATE TABLE audit_log (
     CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'redact')),
     CONSTRAINT audit_log_subject_type_check
     CHECK (subject_type IN ('conversation', 'message', 'learning', 'job', 'upload')),
-    CONSTRAINT audit_log_subject_id_check CHECK (length(subject_id) BETWEEN 1 AND 200),
-    CONSTRAINT audit_log_actor_check CHECK (length(actor) BETWEEN 1 AND 200),
+    CONSTRAINT audit_log_subject_id_check
+    CHECK (length(subject_id) BETWEEN 1 AND 200 AND instr(subject_id, char(0)) = 0),
+    CONSTRAINT audit_log_actor_check
+    CHECK (length(actor) BETWEEN 1 AND 200 AND instr(actor, char(0)) = 0),
     CONSTRAINT audit_log_details_check
     CHECK (json_valid(details) AND json_type(details) = 'object'),
     CONSTRAINT audit_log_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
@@ -53,7 +55,11 @@ END;
 
 -- Without this, INSERT OR REPLACE would delete a row without firing the trigger above.
 CREATE TRIGGER audit_log_append_only_insert BEFORE INSERT ON audit_log
-WHEN EXISTS (SELECT 1 FROM audit_log AS present WHERE present.id = new.id OR present.previous_hash = new.previous_hash)
+WHEN EXISTS (
+    SELECT 1
+    FROM audit_log AS present
+    WHERE present.id = new.id OR present.previous_hash = new.previous_hash
+)
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
 END;
@@ -78,12 +84,17 @@ CREATE TABLE redactions (
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
     CONSTRAINT redactions_message_id_fkey
     FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE,
-    CONSTRAINT redactions_id_check CHECK (length(id) BETWEEN 1 AND 200),
-    CONSTRAINT redactions_category_check CHECK (length(category) BETWEEN 1 AND 200),
-    CONSTRAINT redactions_rule_check CHECK (length(rule) BETWEEN 1 AND 200),
-    CONSTRAINT redactions_detector_check CHECK (length(detector) BETWEEN 1 AND 200),
-    CONSTRAINT redactions_original_hash_check CHECK (length(original_hash) BETWEEN 16 AND 200),
-    CONSTRAINT redactions_replacement_check CHECK (length(replacement) <= 1000),
+    CONSTRAINT redactions_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT redactions_category_check
+    CHECK (length(category) BETWEEN 1 AND 200 AND instr(category, char(0)) = 0),
+    CONSTRAINT redactions_rule_check
+    CHECK (length(rule) BETWEEN 1 AND 200 AND instr(rule, char(0)) = 0),
+    CONSTRAINT redactions_detector_check
+    CHECK (length(detector) BETWEEN 1 AND 200 AND instr(detector, char(0)) = 0),
+    CONSTRAINT redactions_original_hash_check
+    CHECK (length(original_hash) BETWEEN 16 AND 200 AND instr(original_hash, char(0)) = 0),
+    CONSTRAINT redactions_replacement_check
+    CHECK (length(replacement) <= 1000 AND instr(replacement, char(0)) = 0),
     CONSTRAINT redactions_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
     CONSTRAINT redactions_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT;

@@ -29,6 +29,7 @@ from datastore.errors import (
     TransactionLostError,
     UniqueError,
 )
+from datastore.statements.loader import read_statements
 
 
 def titles(store: Datastore) -> set[str | None]:
@@ -272,13 +273,28 @@ def test_ctrl_c_arrives_while_waiting(path: Path, raw: sqlite3.Connection, held:
     assert process.stdout.read() == "interrupted\n"
 
 
-def test_a_full_disk_that_ends_the_transaction_says_so(store: Datastore) -> None:
+#: Without RETURNING and triggers SQLite keeps no way back for the statement alone: a full disk ends all.
+PLAIN_INSERT = """-- name: add_big(metadata, now)!
+-- Adds a conversation.
+--   metadata  json  much
+--   now  timestamp  now
+-- Index: none (an insert)
+-- Rows: 1
+INSERT INTO conversations (id, source, sanitization_version, metadata, created_at, updated_at)
+VALUES ('big', 'test', '1', :metadata, :now, :now);
+"""
+
+
+def test_a_full_disk_that_ends_the_transaction_says_so(store: Datastore, tmp_path: Path, clock: Any) -> None:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "big.sql").write_text(PLAIN_INSERT)
+    statements = store.engine.bind(read_statements(tmp_path / "sql", "sqlite"))
     add(store, "before")
     store.engine.pragma(f"max_page_count({store.engine.pragma('page_count') + 2})")
     with pytest.raises(TransactionLostError), store.transaction():
         add(store, "a")
-        with pytest.raises(DiskFullError):
-            store.conversations.add(sanitization_version="1", metadata={"a": "x" * 50_000})
+        with pytest.raises(DiskFullError, match="add_big"):
+            statements.add_big(metadata={"a": "x" * 50_000}, now=clock())
         with pytest.raises(TransactionLostError):
             titles(store)
         with pytest.raises(TransactionLostError):

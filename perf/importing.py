@@ -1,0 +1,109 @@
+"""Import of a real file against a bare executemany of the same rows: at least a third of its rate.
+
+The bare side has every row ready in memory (read back from the imported database), the same schema, indexes, triggers
+and durability, and one transaction. The layer reads gzip, parses, checks, hashes and makes ids, in batches that
+survive a crash. Sides alternate; the medians count. Exits 1 where the bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from datastore import Datastore
+from datastore.transfer import import_file
+
+ROOT = Path(__file__).resolve().parent.parent
+BAR = 1 / 3
+TABLES = ("conversations", "messages")
+
+
+def shared_file() -> Path:
+    folder = Path(os.environ.get("DATASTORE_SHARED_DATA", ROOT.parent / "shared/data"))
+    return folder / "sgd.chat.jsonl.gz"
+
+
+def layer(path: Path, source: Path) -> tuple[float, int]:
+    """Seconds and rows of an import into a new database."""
+    with Datastore.open(path, migrate=True) as store:
+        start = time.perf_counter()
+        report = import_file(store, source, sanitization_version="1")
+        seconds = time.perf_counter() - start
+    assert not report.bad_lines
+    return seconds, report.conversations + report.messages
+
+
+def rows_of(path: Path) -> dict[str, tuple[str, list[tuple]]]:
+    """Each table's INSERT and its rows, in the order of insertion; what the triggers count is left to them."""
+    connection = sqlite3.connect(path)
+    try:
+        found = {}
+        for table in TABLES:
+            kept = ("seq", "message_count", "last_position")
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] not in kept]
+            columns = ", ".join(names)
+            insert = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))})"
+            found[table] = insert, connection.execute(f"SELECT {columns} FROM {table} ORDER BY seq").fetchall()
+        return found
+    finally:
+        connection.close()
+
+
+def bare(path: Path, tables: dict[str, tuple[str, list[tuple]]]) -> float:
+    """Seconds of one transaction with one executemany a table; foreign keys and FULL as in the layer."""
+    Datastore.open(path, migrate=True).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("foreign_keys = ON", "synchronous = FULL", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    start = time.perf_counter()
+    connection.execute("BEGIN IMMEDIATE")
+    for insert, rows in tables.values():
+        connection.executemany(insert, rows)
+    connection.execute("COMMIT")
+    seconds = time.perf_counter() - start
+    connection.close()
+    return seconds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    source = shared_file()
+    if not source.exists():
+        print(f"skipped, not measured: there is no {source}; set DATASTORE_SHARED_DATA", file=sys.stderr)
+        return 0
+    with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as name:
+        folder = Path(name)
+        _, count = layer(folder / "first.db", source)
+        tables = rows_of(folder / "first.db")
+        layers, bares = [], []
+        for n in range(arguments.rounds):
+            if n % 2:
+                bares.append(bare(folder / f"b{n}.db", tables))
+            layers.append(layer(folder / f"l{n}.db", source)[0])
+            if not n % 2:
+                bares.append(bare(folder / f"b{n}.db", tables))
+        assert {t: len(r) for t, (_, r) in rows_of(folder / "b0.db").items()} == {t: len(r) for t, (_, r) in tables.items()}
+    ours, theirs = statistics.median(layers), statistics.median(bares)
+    part = theirs / ours
+    if arguments.markdown:
+        print("| | seconds | rows/s |\n|---|---:|---:|")
+        print(f"| datastore import | {ours:.3f} | {count / ours:,.0f} |")
+        print(f"| bare executemany | {theirs:.3f} | {count / theirs:,.0f} |\n")
+    print(
+        f"{count:,} rows: {count / ours:,.0f} rows/s against {count / theirs:,.0f}, {part:.2f} of the rate"
+        f" (bar {BAR:.2f}){'' if part >= BAR else '  MISSED'}"
+    )
+    return int(part < BAR)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
