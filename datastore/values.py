@@ -63,12 +63,12 @@ def encode_timestamp(value: datetime) -> str:
 decode_timestamp = datetime.fromisoformat
 
 
-def encode_json(value: Any) -> str:
+def encode_json(value: Any, max_bytes: float = MAX_JSON_BYTES) -> str:
     """Any JSON value as compact text.
 
     Raises:
         InvalidValueError: It is no JSON (an object of another type, NaN, a key that is no string),
-            holds a NUL or a lone surrogate, or is longer than 1 MiB.
+            holds a NUL or a lone surrogate, or is longer than *max_bytes*.
     """
     if not value and type(value) is dict:
         return "{}"
@@ -80,8 +80,8 @@ def encode_json(value: Any) -> str:
         raise InvalidValueError("JSON text holds a lone surrogate, which no UTF-8 can keep") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValueError(f"not JSON: {type(error).__name__} in a value or key") from None
-    if size > MAX_JSON_BYTES:
-        raise InvalidValueError(f"JSON of {size} bytes; at most {MAX_JSON_BYTES} are kept")
+    if size > max_bytes:
+        raise InvalidValueError(f"JSON of {size} bytes; at most {max_bytes} are kept")
     if "\\u0000" in text and _escaped_nul.search(text):
         raise InvalidValueError("JSON text holds a NUL character")
     return text

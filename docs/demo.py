@@ -62,8 +62,8 @@ def search(store: Datastore) -> None:
     print('store.learnings.search("index date filter", max_rows=3)')
     for hit in store.learnings.search("index date filter", max_rows=3):
         print(f"  {hit.score:6.2f}  {hit.learning.category:<12}  {hit.learning.title}")
-    print('\nstore.learnings.search("plan", tags_any=["sqlite"], min_confidence=0.9, max_rows=3)')
-    for hit in store.learnings.search("plan", tags_any=["sqlite"], min_confidence=0.9, max_rows=3):
+    print('\nstore.learnings.search("index plan", tags_any=["sqlite", "performance"], min_confidence=0.8, max_rows=3)')
+    for hit in store.learnings.search("index plan", tags_any=["sqlite", "performance"], min_confidence=0.8, max_rows=3):
         print(f"  {hit.score:6.2f}  {hit.learning.confidence:<12}  {hit.learning.title}")
 
 

@@ -248,6 +248,8 @@ def _encoded(name: str, kind: str, nullable: bool) -> str:
     encoder = _ENCODERS.get(kind)
     if encoder is None:
         return name
+    if kind == "json" and name == "rows":
+        return "encode_json(rows, float('inf'))"  # many rows at once: the limit is of a value, not of a batch
     return f"None if {name} is None else {encoder}({name})" if nullable else f"{encoder}({name})"
 
 

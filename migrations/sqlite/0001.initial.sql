@@ -11,6 +11,7 @@
 -- Marks the file as this project's own ('DatS'), so that opening a foreign file is refused.
 PRAGMA application_id = 1147237459;
 
+-- A chat: who it belongs to, where it came from, which sanitization it went through.
 CREATE TABLE conversations (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -58,6 +59,7 @@ CREATE TABLE conversations (
 -- Serves get_conversation and every statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
 
+-- What was said, in order.
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -89,6 +91,7 @@ CREATE TABLE messages (
 -- Serves get_message and every statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX messages_id_key ON messages (id);
 
+-- What was learned from a conversation; searchable.
 CREATE TABLE learnings (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -154,6 +157,7 @@ CREATE TABLE learning_messages (
     FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- Work to be done in the background: claimed with a lease, tried again, kept as history.
 CREATE TABLE job_queue (
     -- Ascends and is never used again: first in, first out within a priority.
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -237,6 +241,7 @@ CREATE TABLE job_attempts (
     FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- A learning on its way to a destination.
 CREATE TABLE uploads (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -289,6 +294,7 @@ BEGIN
     WHERE id = new.conversation_id;
 END;
 
+-- The other half of messages_count_insert; last_position stays, so that no position is used twice.
 CREATE TRIGGER messages_count_delete AFTER DELETE ON messages
 BEGIN
     UPDATE conversations
@@ -324,6 +330,7 @@ BEGIN
     FROM json_each(new.tags);
 END;
 
+-- Changed tags replace the old ones in learning_tags.
 CREATE TRIGGER learnings_tags_update AFTER UPDATE OF tags, created_at ON learnings
 WHEN new.tags <> old.tags OR new.created_at <> old.created_at
 BEGIN

@@ -26,7 +26,7 @@ WHERE deleted_at IS NULL;
 CREATE INDEX conversations_deleted_created_at_id_idx ON conversations (created_at, id)
 WHERE deleted_at IS NOT NULL;
 
--- Serves purge_conversations.
+-- Serves list_purgeable_conversations.
 CREATE INDEX conversations_deleted_at_idx ON conversations (deleted_at)
 WHERE deleted_at IS NOT NULL;
 
@@ -107,12 +107,14 @@ BEGIN
     INSERT INTO learnings_fts (rowid, title, content) VALUES (new.seq, new.title, new.content);
 END;
 
+-- A deletion tells the index the old text, without which it could not find the terms.
 CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings
 BEGIN
     INSERT INTO learnings_fts (learnings_fts, rowid, title, content)
     VALUES ('delete', old.seq, old.title, old.content);
 END;
 
+-- An update is a deletion and an insertion to the index.
 CREATE TRIGGER learnings_fts_update AFTER UPDATE OF seq, title, content ON learnings
 BEGIN
     INSERT INTO learnings_fts (learnings_fts, rowid, title, content)

@@ -7,6 +7,7 @@
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
+-- What was deleted, purged, restored or redacted, by whom and why; append-only.
 CREATE TABLE audit_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     action TEXT NOT NULL,
@@ -43,11 +44,13 @@ CREATE UNIQUE INDEX audit_log_previous_hash_key ON audit_log (previous_hash);
 -- Serves list_audit_entries_by_subject.
 CREATE INDEX audit_log_subject_type_subject_id_idx ON audit_log (subject_type, subject_id, id);
 
+-- Append-only: no entry is ever changed ...
 CREATE TRIGGER audit_log_append_only_update BEFORE UPDATE ON audit_log
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
 END;
 
+-- ... or taken out.
 CREATE TRIGGER audit_log_append_only_delete BEFORE DELETE ON audit_log
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
@@ -55,10 +58,9 @@ END;
 
 -- Without this, INSERT OR REPLACE would delete a row without firing the trigger above.
 CREATE TRIGGER audit_log_append_only_insert BEFORE INSERT ON audit_log
-WHEN EXISTS (
-    SELECT 1
-    FROM audit_log AS present
-    WHERE present.id = new.id OR present.previous_hash = new.previous_hash
+WHEN (
+    new.id IN (SELECT id FROM audit_log)
+    OR new.previous_hash IN (SELECT previous_hash FROM audit_log)
 )
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
@@ -99,6 +101,7 @@ CREATE TABLE redactions (
     CONSTRAINT redactions_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT;
 
+-- Ids are unique. Serves no statement: it is the rule itself.
 CREATE UNIQUE INDEX redactions_id_key ON redactions (id);
 
 -- Serves list_redactions; the foreign key.

@@ -208,7 +208,7 @@ def test_soft_delete_hides_and_restore_shows(store: Datastore, conversation: Con
     assert (restored.message_count, restored.metadata) == (before.message_count, before.metadata)
     with pytest.raises(NotFoundError):
         store.conversations.restore(conversation.id)
-    assert [entry.action for entry in store.audit.list()] == ["restore", "soft_delete"]
+    assert [entry.action for entry in store.audit.list()] == ["soft_delete", "restore"]
 
 
 def test_delete_takes_all_parts_along(store: Datastore, conversation: Conversation, learning: Any) -> None:

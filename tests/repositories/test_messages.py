@@ -37,7 +37,9 @@ def numbered(store: Datastore, conversation: Conversation) -> Conversation:
 
 def test_append_gives_back_what_is_stored(store: Datastore, conversation: Conversation, clock: Any) -> None:
     first = store.messages.append(conversation.id, role="user", content="häßlich", metadata={"a": [1]})
-    second = store.messages.append(conversation.id, role="tool", content="b", id="mine", token_count=0, created_at=START)
+    second = store.messages.append(
+        conversation.id, role="tool", content="b", id="mine", token_count=0, created_at=START
+    )
     assert first == store.messages.get(first.id) == store.messages.find(first.id)
     assert (first.position, second.position) == (1, 2)
     assert first.content_hash == hashlib.sha256("häßlich".encode()).hexdigest()
@@ -60,6 +62,11 @@ def test_append_many_keeps_the_order_or_nothing(store: Datastore, conversation: 
             store.messages.append_many(conversation.id, [NewMessage(role="user", content="d"), bad])
     assert contents(store.messages.list(conversation.id)) == ["c", "a", "b"]
     assert store.messages.append_many(conversation.id, []) == []
+
+
+def test_append_many_has_no_limit_of_its_own(store: Datastore, conversation: Conversation) -> None:
+    stored = store.messages.append_many(conversation.id, [NewMessage(role="user", content="x" * 1_000_000)] * 3)
+    assert [message.position for message in stored] == [1, 2, 3]
 
 
 def test_append_to_nothing_or_to_a_hidden_one(store: Datastore, conversation: Conversation) -> None:

@@ -77,7 +77,6 @@ def test_an_empty_folder_is_refused(folder: Path) -> None:
         text("add_notes(word)*!", "INSERT INTO notes (word) VALUES (:word);", "word  text"),
         text("make()#", "DELETE FROM notes;"),
         text("list_notes()", "SELECT id -- don't ask :why\nFROM notes;"),
-        text("list_notes()", "SELECT id /* don't ask */ FROM notes;"),
         text("list_notes()", "SELECT id FROM notes; -- the end"),
         text("delete_notes()!", "DELETE FROM notes WHERE id = 1; DELETE FROM notes WHERE id = 2;"),
         text("delete_notes()", "DELETE FROM notes WHERE id = 1;"),
