@@ -23,7 +23,9 @@ from datastore.errors import BusyError
 TIMEOUT = 5.0
 
 
-def writer(path: str, gate: bool, durability: Any, hold: float, seconds: float, number: int, start: Any, out: Any) -> None:
+def writer(
+    path: str, gate: bool, durability: Any, hold: float, seconds: float, number: int, start: Any, out: Any
+) -> None:
     done = errors = 0
     worst = 0.0
     with Datastore.open(path, gate=gate, durability=durability, timeout=TIMEOUT) as store:
@@ -73,7 +75,9 @@ def contend(folder: Path, processes: int, hold: float, gate: bool, durability: s
 def alone(folder: Path, durability: Any, rounds: int = 200, calls: int = 10) -> tuple[float, float]:
     """Median seconds of an append with the gate and without, by one process; rounds interleaved."""
     place = Path(tempfile.mkdtemp(dir=folder))
-    stores = [Datastore.open(place / f"{gate}.db", migrate=True, gate=gate, durability=durability) for gate in (True, False)]
+    stores = [
+        Datastore.open(place / f"{gate}.db", migrate=True, gate=gate, durability=durability) for gate in (True, False)
+    ]
     times: tuple[list[float], list[float]] = ([], [])
     for store in stores:
         store.conversations.add(id="c", sanitization_version="1")
@@ -94,7 +98,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--processes", type=int, nargs="+", default=[4, 8])
     arguments = parser.parse_args()
-    heads = ["Processes", "Held", "Durability", "Gate", "Commits per process", "Total/s", "Fairness", "Worst wait", "Errors"]
+    heads = [
+        "Processes",
+        "Held",
+        "Durability",
+        "Gate",
+        "Commits per process",
+        "Total/s",
+        "Fairness",
+        "Worst wait",
+        "Errors",
+    ]
     if arguments.markdown:
         print("| " + " | ".join(heads) + " |\n|---:|---:|---|---|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as name:

@@ -91,7 +91,9 @@ def main() -> int:
             layers.append(layer(folder / f"l{n}.db", source)[0])
             if not n % 2:
                 bares.append(bare(folder / f"b{n}.db", tables))
-        assert {t: len(r) for t, (_, r) in rows_of(folder / "b0.db").items()} == {t: len(r) for t, (_, r) in tables.items()}
+        assert {t: len(r) for t, (_, r) in rows_of(folder / "b0.db").items()} == {
+            t: len(r) for t, (_, r) in tables.items()
+        }
     ours, theirs = statistics.median(layers), statistics.median(bares)
     part = theirs / ours
     if arguments.markdown:

@@ -32,7 +32,9 @@ PAGE = (
     " ORDER BY position LIMIT :max_rows"
 )
 INSERT = f"INSERT INTO messages ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-CONTENT = "The test fails on the second run only: the fixture keeps its folder, and the file of the first is there. " * 3
+CONTENT = (
+    "The test fails on the second run only: the fixture keeps its folder, and the file of the first is there. " * 3
+)
 
 #: Runs one round of the layer's side and of the bare one, and gives seconds per call for both.
 Round = Callable[[bool], tuple[float, float]]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -155,9 +156,13 @@ def export_command(output: str | None, session: str | None, source: str | None, 
 
     with open_store(database) as store:
         if output is None or output == "-":
-            stream = click.get_text_stream("stdout", encoding="utf-8", errors="strict")
-            export(store, stream, session_id=session, source=source, deleted=deleted)
-            stream.flush()
+            # UTF-8 whatever the locale says.
+            stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
+            try:
+                export(store, stream, session_id=session, source=source, deleted=deleted)
+                stream.flush()
+            finally:
+                _detach(stream)
             return
         # The file appears when it is whole.
         part = f"{output}.part"
@@ -169,6 +174,12 @@ def export_command(output: str | None, session: str | None, source: str | None, 
             Path(part).unlink(missing_ok=True)
             raise
     click.echo(f"{clean(output)}: {count} conversations", err=True)
+
+
+def _detach(stream: io.TextIOWrapper) -> None:
+    # Collecting the wrapper would close stdout under everybody else.
+    with suppress(BrokenPipeError):
+        stream.detach()
 
 
 def _writable(path: str, *, packed: bool) -> TextIO:

@@ -1,6 +1,7 @@
 """SQLite: a connection per thread, transactions and savepoints, the write gate, checkpoints.
 
-The only module of the package with SQL of its own: PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints.
+The module with the package's own SQL: PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints (the migrations'
+backend has a few of them too). Everything else stands in sql/.
 """
 
 from __future__ import annotations
@@ -209,7 +210,8 @@ class SQLiteEngine:
                 raise DatabaseError(f"this SQLite does not keep PRAGMA {pragma} = {wanted}; use another build of it")
 
     def _register(self, connection: sqlite3.Connection) -> None:
-        alive = {thread.ident for thread in threading.enumerate()}
+        # Threads that have ended left theirs behind; so did one whose number this thread was given again.
+        alive = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
         with self._connections_lock:
             for ident in [ident for ident in self._connections if ident not in alive]:
                 self._connections.pop(ident).close()
