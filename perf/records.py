@@ -1,8 +1,9 @@
 """Records against hand-written sqlite3 code, side by side in one run: one, a page of 100, an append.
 
 Each pair does the same work and gives the same records (asserted first). Rounds alternate which side goes first;
-the figure is the ratio of the medians. A pair above its bar is measured up to three more times and its best ratio
-counts: other work on the machine only ever makes a run worse. Exits 1 where a bar is missed.
+the figure is the ratio of the medians. A pair above its bar is measured up to three more times, and its best ratio
+counts, because machines are noisy; that favours the layer, so the number of measurements is printed too. Exits 1
+where a bar is missed.
 """
 
 from __future__ import annotations

@@ -38,7 +38,11 @@ MOVED = {"engines.yoyo_sqlite": "migrations"}
 REPOSITORIES = {"conversations", "messages", "learnings", "job_queue", "uploads", "audit", "transfer"}
 
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints: SQLite's engine, for the store and for yoyo.
-ENGINES = ("datastore/engines/sqlite.py", "datastore/engines/yoyo_sqlite.py")
+ENGINES = (
+    "datastore/engines/sqlite.py",
+    "datastore/engines/sqlite_transactions.py",
+    "datastore/engines/yoyo_sqlite.py",
+)
 
 SQL_WORD = r"SELECT|INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER|WITH|EXPLAIN|VALUES"
 # Upper case: the keyword alone decides. Any case: the shape of a statement does, so that prose passes.

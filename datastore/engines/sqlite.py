@@ -11,22 +11,20 @@ import random
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
+from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
+from datastore.engines.sqlite_transactions import Snapshot, ThreadState, Transaction
 from datastore.errors import (
     BusyError,
     ClosedError,
     DatabaseError,
-    ForkedError,
     TransactionError,
-    TransactionLostError,
 )
 from datastore.values import utc_now
 
@@ -81,8 +79,8 @@ class SQLiteEngine:
         self.closed = False
         self._connections: dict[int, sqlite3.Connection] = {}
         self._connections_lock = threading.Lock()
-        self._thread = _Thread(self)
-        _engines.add(self)
+        self._thread = ThreadState(self)
+        watch(self)
 
     def bind(self, statements: dict[str, Any]) -> Statements:
         """The statements as methods that run on the calling thread's connection."""
@@ -152,7 +150,7 @@ class SQLiteEngine:
                 connection.close()
             self._connections.clear()
         self._gate.close()
-        _engines.discard(self)
+        unwatch(self)
 
     # What the thread state and the transactions call.
 
@@ -307,269 +305,13 @@ class SQLiteEngine:
     def after_fork(self) -> None:
         """In the child: start afresh, or, where the parent's connections came along, refuse."""
         if self._connections:
-            _inherited_connections.extend(self._connections.values())  # never closed: that would drop locks
-            _inherited_paths.add(self.path)
+            inherit(self.path, self._connections.values())
         self._connections = {}
         self._connections_lock = threading.Lock()
         self._gate.forget()
         self._thread.forget()
 
 
-class _Thread(threading.local):
-    """What a thread's statements run on; the functions change with the thread's transaction.
-
-    The methods below serve a thread's first statement. They put the fast ones in their place:
-    ``read``, ``write`` and ``change`` of the instance.
-    """
-
-    def __init__(self, engine: SQLiteEngine) -> None:
-        self._engine = engine
-        self._connection: sqlite3.Connection | None = None
-        #: 0 outside, 1 in a transaction or snapshot, more in nested ones.
-        self.depth = 0
-        #: The transaction's instant, once asked for.
-        self.instant: datetime | None = None
-        self.in_snapshot = False
-
-    def connected(self) -> sqlite3.Connection:
-        """This thread's connection, opened if it is not."""
-        if self._connection is None or self._engine.closed:
-            self._connection = self._engine.connect()
-            self.use_autocommit()
-        return self._connection
-
-    def forget(self) -> None:
-        """Back to the beginning: the next statement connects again."""
-        for name in ("read", "write", "change"):
-            self.__dict__.pop(name, None)
-        self._connection = None
-        self.depth = 0
-        self.instant = None
-        self.in_snapshot = False
-
-    def read(self, sql: str, parameters: dict[str, Any], /) -> sqlite3.Cursor:
-        self.connected()
-        return self.read(sql, parameters)
-
-    def write(self, sql: str, parameters: dict[str, Any], /) -> list[Any]:
-        self.connected()
-        return self.write(sql, parameters)
-
-    def change(self, sql: str, parameters: dict[str, Any], /) -> int:
-        self.connected()
-        return self.change(sql, parameters)
-
-    def use_autocommit(self) -> None:
-        """Outside a transaction: every write is one of its own."""
-        connection = self._connection
-        assert connection is not None
-        execute, write_alone = connection.execute, self._engine.write_alone
-        self._use(
-            execute,
-            lambda sql, parameters: write_alone(connection, lambda: execute(sql, parameters).fetchall()),
-            lambda sql, parameters: write_alone(connection, lambda: execute(sql, parameters).rowcount),
-        )
-        self.depth = 0
-        self.instant = None
-        self.in_snapshot = False
-
-    def use_transaction(self) -> None:
-        """Inside one: the lock is held."""
-        connection = self._connection
-        assert connection is not None
-        execute = connection.execute
-        self._use(
-            execute,
-            lambda sql, parameters: execute(sql, parameters).fetchall(),
-            lambda sql, parameters: execute(sql, parameters).rowcount,
-        )
-
-    def use_snapshot(self) -> None:
-        """Inside a snapshot: nothing is written."""
-        connection = self._connection
-        assert connection is not None
-
-        def refuse(sql: str, parameters: dict[str, Any]) -> NoReturn:
-            raise TransactionError("a snapshot is for reading; write outside it, in a transaction")
-
-        self._use(connection.execute, refuse, refuse)
-        self.in_snapshot = True
-
-    def _use_lost(self) -> None:
-        def refuse(sql: str, parameters: dict[str, Any]) -> NoReturn:
-            raise _lost()
-
-        self._use(refuse, refuse, refuse)
-
-    def _use(self, read: Any, write: Any, change: Any) -> None:
-        self.__dict__.update(read=read, write=write, change=change)
-
-    def failed(self, error: Exception, name: str, file: str) -> NoReturn:
-        """Raise this library's error for the driver's; note a transaction that SQLite ended by itself."""
-        connection = self._connection
-        if self.depth and connection is not None and not connection.in_transaction:
-            self._use_lost()
-        translated = translate(error, f"statement {name} ({file})", committing=not self.depth)
-        if translated is error:
-            raise error
-        raise translated from error
-
-
-class Transaction:
-    """``with`` it: BEGIN IMMEDIATE outside, a savepoint inside; rolls back on any exception."""
-
-    def __init__(self, engine: SQLiteEngine, thread: _Thread) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._process = os.getpid()
-        self._connection: sqlite3.Connection | None = None
-        self._depth = 0
-
-    def __enter__(self) -> None:
-        thread = self._thread
-        connection = self._connection = thread.connected()
-        if thread.depth:
-            if thread.in_snapshot:
-                raise TransactionError("a transaction cannot begin inside a snapshot")
-            if not connection.in_transaction:
-                raise _lost()
-            connection.execute(f"SAVEPOINT s{thread.depth}")
-        else:
-            self._engine.begin_write(connection)
-            thread.use_transaction()
-        thread.depth += 1
-        self._depth = thread.depth
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if os.getpid() != self._process:
-            raise ForkedError("this transaction belongs to the parent process; the child has left it") from error
-        if self._depth > 1:
-            self._leave_savepoint(error)
-        else:
-            self._leave(error)
-
-    def _leave_savepoint(self, error: BaseException | None) -> None:
-        connection, thread = self._connection, self._thread
-        assert connection is not None
-        thread.depth = self._depth - 1
-        savepoint = f"s{thread.depth}"
-        if not connection.in_transaction:
-            if error is None:
-                raise _lost()
-            return
-        if error is not None:
-            connection.execute(f"ROLLBACK TO {savepoint}")
-        connection.execute(f"RELEASE {savepoint}")
-
-    def _leave(self, error: BaseException | None) -> None:
-        connection, thread = self._connection, self._thread
-        assert connection is not None
-        try:
-            if error is None:
-                self._commit(connection)
-            elif connection.in_transaction:
-                connection.rollback()
-        finally:
-            thread.use_autocommit()
-            self._engine.end_write(connection)
-
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        if not connection.in_transaction:
-            raise _lost()
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.rollback()
-            raise translate(error, "COMMIT", committing=True) from error
-        except BaseException:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
-
-
-class Snapshot:
-    """``with`` it: what is read inside is of one instant; inside a transaction it changes nothing."""
-
-    def __init__(self, engine: SQLiteEngine, thread: _Thread) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._process = os.getpid()
-        self._outermost = False
-
-    def __enter__(self) -> None:
-        thread = self._thread
-        connection = thread.connected()
-        if thread.depth:
-            thread.depth += 1
-            return
-        if connection.in_transaction:
-            connection.rollback()
-        connection.execute("BEGIN DEFERRED")
-        # The first read fixes what is seen; until then another commit could still come in.
-        self._engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
-        self._outermost = True
-        thread.depth = 1
-        thread.use_snapshot()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        thread = self._thread
-        if os.getpid() != self._process:
-            raise ForkedError("this snapshot belongs to the parent process; the child has left it") from error
-        if not self._outermost:
-            thread.depth -= 1
-            return
-        connection = thread.connected()
-        try:
-            if connection.in_transaction:
-                connection.rollback()
-        finally:
-            thread.use_autocommit()
-
-
-def _lost() -> TransactionLostError:
-    return TransactionLostError(
-        "the database ended this transaction after an error (a full disk, say); all of it is undone, begin it again"
-    )
-
-
 def _pause() -> None:
     # Constant, with jitter: waiting longer and longer starves whoever came first (docs/decisions/0003).
     time.sleep(random.uniform(0.0005, 0.002))
-
-
-# Fork. SQLite keeps a process's locks in memory that a fork copies, while the locks themselves stay with the
-# parent: a child that opens the same file believes to hold what it does not, and the last connection of the parent
-# deletes the WAL under it. So the forking thread's connection is closed before the fork, and where other
-# connections come along, the child may not open that file.
-
-_engines: weakref.WeakSet[SQLiteEngine] = weakref.WeakSet()
-_inherited_connections: list[sqlite3.Connection] = []
-_inherited_paths: set[Path] = set()
-
-
-def refuse_after_fork(path: Path) -> None:
-    """Raise ForkedError where the parent had *path* open at the fork."""
-    if path in _inherited_paths:
-        raise ForkedError(
-            "this process was forked while its parent had the database open in a transaction or in another"
-            " thread; SQLite's locks do not pass to the child. Fork before opening, or start processes by spawn"
-        )
-
-
-def _before_fork() -> None:
-    for engine in list(_engines):
-        engine.before_fork()
-
-
-def _after_fork() -> None:
-    for engine in list(_engines):
-        engine.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

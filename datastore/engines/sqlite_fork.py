@@ -1,0 +1,69 @@
+"""Forks and SQLite: what a child process may use, and what it is refused.
+
+SQLite keeps a process's locks in memory that a fork copies, while the locks themselves stay with the parent: a
+child that opens the same file believes to hold what it does not, and the last connection of the parent deletes the
+WAL under it. So the forking thread's connection is closed before the fork, and where other connections come along,
+the child may not open that file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from datastore.errors import ForkedError
+
+
+class Forkable(Protocol):
+    """What an engine does around a fork."""
+
+    def before_fork(self) -> None: ...
+    def after_fork(self) -> None: ...
+
+
+_watched: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_inherited_connections: list[sqlite3.Connection] = []
+_inherited_paths: set[Path] = set()
+
+
+def watch(engine: Forkable) -> None:
+    """Call the engine before every fork and in every child, as long as it lives."""
+    _watched.add(engine)
+
+
+def unwatch(engine: Forkable) -> None:
+    """Call it no more."""
+    _watched.discard(engine)
+
+
+def inherit(path: Path, connections: Iterable[sqlite3.Connection]) -> None:
+    """In the child: keep the parent's connections (closing them would drop locks) and refuse their file."""
+    _inherited_connections.extend(connections)
+    _inherited_paths.add(path)
+
+
+def refuse_after_fork(path: Path) -> None:
+    """Raise ForkedError where the parent had *path* open at the fork."""
+    if path in _inherited_paths:
+        raise ForkedError(
+            "this process was forked while its parent had the database open in a transaction or in another"
+            " thread; SQLite's locks do not pass to the child. Fork before opening, or start processes by spawn"
+        )
+
+
+def _before_fork() -> None:
+    for engine in list(_watched):
+        engine.before_fork()
+
+
+def _after_fork() -> None:
+    for engine in list(_watched):
+        engine.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
