@@ -220,13 +220,16 @@ class LearningRepository(Repository):
         return [LearningHit(learning=_rows.one(row[:-1]), score=row[-1]) for row in rows]
 
     def _matches(self, query: str, filters: _Filters, size: int) -> Iterable[tuple[Any, ...]]:
-        bounds = {"query": query, **filters.category_bounds(), "max_rows": size}
+        name = "search_learnings"
+        arguments: dict[str, Any] = {"query": query, "max_rows": size}
         if filters.tags_any or filters.tags_all:
-            rows: Iterable[tuple[Any, ...]] = self._statements.search_learnings_with_tags(
-                **bounds, **filters.arguments()
-            )
-        else:
-            rows = self._statements.search_learnings(**bounds, min_confidence=filters.min_confidence)
+            name = "search_learnings_with_tags"
+            tags = sorted({*filters.tags_any, *filters.tags_all})
+            arguments |= filters.category_bounds() | filters.arguments() | {"tags": tags}
+        elif filters.category is not None or filters.min_confidence > 0:
+            name = "search_learnings_with_filters"
+            arguments |= filters.category_bounds() | {"min_confidence": filters.min_confidence}
+        rows: Iterable[tuple[Any, ...]] = getattr(self._statements, name)(**arguments)
         return rows
 
     def categories(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:

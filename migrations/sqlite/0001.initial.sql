@@ -133,7 +133,7 @@ CREATE TABLE learnings (
 -- Serves get_learning and every statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX learnings_id_key ON learnings (id);
 
--- The index of learnings by tag, newest first. created_at repeats the learning's own, so that a
+-- The index of the learnings that are shown by tag, newest first. created_at repeats the learning's own, so that a
 -- page of one tag is a range of this table and nothing is sorted.
 CREATE TABLE learning_tags (
     tag TEXT NOT NULL,
@@ -320,7 +320,7 @@ END;
 
 -- learning_tags follows learnings.tags.
 CREATE TRIGGER learnings_tags_insert AFTER INSERT ON learnings
-WHEN new.tags <> '[]'
+WHEN new.tags <> '[]' AND new.deleted_at IS NULL
 BEGIN
     INSERT INTO learning_tags (tag, created_at, learning_id)
     SELECT DISTINCT
@@ -331,8 +331,8 @@ BEGIN
 END;
 
 -- Changed tags replace the old ones in learning_tags.
-CREATE TRIGGER learnings_tags_update AFTER UPDATE OF tags, created_at ON learnings
-WHEN new.tags <> old.tags OR new.created_at <> old.created_at
+CREATE TRIGGER learnings_tags_update AFTER UPDATE OF tags, created_at, deleted_at ON learnings
+WHEN (new.tags, new.created_at, new.deleted_at) IS NOT (old.tags, old.created_at, old.deleted_at)
 BEGIN
     DELETE FROM learning_tags WHERE learning_id = new.id;
     INSERT INTO learning_tags (tag, created_at, learning_id)
@@ -340,7 +340,8 @@ BEGIN
         value,
         new.created_at,
         new.id
-    FROM json_each(new.tags);
+    FROM json_each(new.tags)
+    WHERE new.deleted_at IS NULL;
 END;
 
 -- The history of a job: a claim opens an attempt ...

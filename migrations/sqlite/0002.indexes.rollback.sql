@@ -7,6 +7,8 @@ DROP TRIGGER learnings_fts_insert;
 
 DROP TABLE learnings_fts;
 
+DROP VIEW learnings_shown;
+
 DROP INDEX uploads_created_at_id_idx;
 
 DROP INDEX uploads_status_created_at_id_idx;

@@ -92,34 +92,55 @@ CREATE INDEX uploads_status_created_at_id_idx ON uploads (status, created_at, id
 -- Serves list_uploads.
 CREATE INDEX uploads_created_at_id_idx ON uploads (created_at, id);
 
--- Serves search_learnings. Holds terms only: title and content are read from learnings.
+-- What the full-text index covers: hidden learnings are not in it, so that ranking reads no table.
+CREATE VIEW learnings_shown AS
+SELECT
+    seq,
+    title,
+    content
+FROM learnings
+WHERE deleted_at IS NULL;
+
+-- Serves search_learnings and its kin. Holds terms only: title and content are read from learnings.
 CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     title,
     content,
-    content = 'learnings',
+    content = 'learnings_shown',
     content_rowid = 'seq',
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 
 -- The full-text index follows learnings, whoever writes.
 CREATE TRIGGER learnings_fts_insert AFTER INSERT ON learnings
+WHEN new.deleted_at IS NULL
 BEGIN
     INSERT INTO learnings_fts (rowid, title, content) VALUES (new.seq, new.title, new.content);
 END;
 
 -- A deletion tells the index the old text, without which it could not find the terms.
 CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings
+WHEN old.deleted_at IS NULL
 BEGIN
     INSERT INTO learnings_fts (learnings_fts, rowid, title, content)
     VALUES ('delete', old.seq, old.title, old.content);
 END;
 
--- An update is a deletion and an insertion to the index.
-CREATE TRIGGER learnings_fts_update AFTER UPDATE OF seq, title, content ON learnings
+-- An update, or hiding and showing, is a deletion and an insertion to the index.
+CREATE TRIGGER learnings_fts_update AFTER UPDATE OF seq, title, content, deleted_at ON learnings
 BEGIN
     INSERT INTO learnings_fts (learnings_fts, rowid, title, content)
-    VALUES ('delete', old.seq, old.title, old.content);
-    INSERT INTO learnings_fts (rowid, title, content) VALUES (new.seq, new.title, new.content);
+    SELECT
+        'delete',
+        old.seq,
+        old.title,
+        old.content
+    WHERE old.deleted_at IS NULL;
+    INSERT INTO learnings_fts (rowid, title, content)
+    SELECT
+        new.seq,
+        new.title,
+        new.content
+    WHERE new.deleted_at IS NULL;
 END;
 
 -- Indexes what was stored before this step.

@@ -19,8 +19,43 @@ WHERE
     AND messages.id = wanted.value
     AND messages.conversation_id = learnings.conversation_id;
 
--- name: search_learnings(query, category_from, category_to, min_confidence, max_rows)
+-- name: search_learnings(query, max_rows)
 -- The learnings that are not deleted and match a text, best first; a title's words weigh five times.
+-- The inner query ranks every match without its text; the outer one reads the few that are shown.
+--   query  text  in FTS5's syntax, as datastore.engines.match makes it
+--   max_rows  integer  1 to 1000
+-- Index: learnings_fts (MATCH), the primary key of learnings; sorts by rank
+-- Rows: 0 to max_rows
+-- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+SELECT
+    learnings.id,
+    learnings.conversation_id,
+    learnings.category,
+    learnings.title,
+    learnings.content,
+    learnings.confidence,
+    learnings.tags,
+    learnings.dedupe_key,
+    learnings.metadata,
+    learnings.created_at,
+    learnings.updated_at,
+    learnings.deleted_at,
+    CAST(-ranked.match_rank AS REAL) AS score
+FROM (
+    SELECT
+        learnings_fts.rowid AS seq,
+        bm25(learnings_fts, 5.0, 1.0) AS match_rank
+    FROM learnings_fts
+    WHERE learnings_fts MATCH :query
+    ORDER BY match_rank, learnings_fts.rowid
+    LIMIT :max_rows
+) AS ranked
+CROSS JOIN learnings
+WHERE learnings.seq = ranked.seq
+ORDER BY ranked.match_rank, ranked.seq;
+
+-- name: search_learnings_with_filters(query, category_from, category_to, min_confidence, max_rows)
+-- As search_learnings, of a category and certain enough.
 -- The inner query ranks every match without its text; the outer one reads the few that are shown.
 --   query  text  in FTS5's syntax, as datastore.engines.match makes it
 --   category_from  text  lower bound of category, inclusive: '' for every category
@@ -46,27 +81,25 @@ SELECT
     CAST(-ranked.match_rank AS REAL) AS score
 FROM (
     SELECT
-        matched.seq,
-        matched.id,
+        learnings_fts.rowid AS seq,
         bm25(learnings_fts, 5.0, 1.0) AS match_rank
     FROM learnings_fts
     CROSS JOIN learnings AS matched
     WHERE
         learnings_fts MATCH :query
         AND matched.seq = learnings_fts.rowid
-        AND matched.deleted_at IS NULL
         AND matched.category >= :category_from
         AND matched.category <= :category_to
         AND matched.confidence >= :min_confidence
-    ORDER BY match_rank, matched.id
+    ORDER BY match_rank, learnings_fts.rowid
     LIMIT :max_rows
 ) AS ranked
 CROSS JOIN learnings
 WHERE learnings.seq = ranked.seq
-ORDER BY ranked.match_rank, learnings.id;
+ORDER BY ranked.match_rank, ranked.seq;
 
--- name: search_learnings_with_tags(query, category_from, category_to, min_confidence, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
--- As search_learnings, of those that have some, or all, of some tags.
+-- name: search_learnings_with_tags(query, category_from, category_to, min_confidence, tags_any, min_tags_any, tags_all, min_tags_all, tags, max_rows)
+-- As search_learnings_with_filters, of those that have some, or all, of some tags.
 -- The inner query ranks every match without its text; the outer one reads the few that are shown.
 --   query  text  in FTS5's syntax, as datastore.engines.match makes it
 --   category_from  text  lower bound of category, inclusive: '' for every category
@@ -76,8 +109,9 @@ ORDER BY ranked.match_rank, learnings.id;
 --   min_tags_any  integer  how many of tags_any it has at least: 1, or 0 where the list is empty
 --   tags_all  json  a list of distinct tags, all of which a learning has; [] for every learning
 --   min_tags_all  integer  the length of tags_all
+--   tags  json  tags_any and tags_all together, distinct: only what has one of them is looked at
 --   max_rows  integer  1 to 1000
--- Index: learnings_fts (MATCH), the primary key of learnings, learning_tags_learning_id_idx; sorts by rank
+-- Index: learnings_fts (MATCH), learning_tags primary key, learnings_id_key, the primary key of learnings; sorts by rank
 -- Rows: 0 to max_rows
 -- Differs: FTS5 and json_each are SQLite's; PostgreSQL has tsvector and arrays
 SELECT
@@ -96,38 +130,32 @@ SELECT
     CAST(-ranked.match_rank AS REAL) AS score
 FROM (
     SELECT
-        matched.seq,
-        matched.id,
+        learnings_fts.rowid AS seq,
         bm25(learnings_fts, 5.0, 1.0) AS match_rank
     FROM learnings_fts
-    CROSS JOIN learnings AS matched
     WHERE
         learnings_fts MATCH :query
-        AND matched.seq = learnings_fts.rowid
-        AND matched.deleted_at IS NULL
-        AND matched.category >= :category_from
-        AND matched.category <= :category_to
-        AND matched.confidence >= :min_confidence
-        AND (
-            SELECT count(*)
-            FROM learning_tags AS any_tags
+        AND +learnings_fts.rowid IN (
+            SELECT tagged.seq
+            FROM learning_tags
+            CROSS JOIN learnings AS tagged
             WHERE
-                any_tags.learning_id = matched.id
-                AND any_tags.tag IN (SELECT value FROM json_each(:tags_any))
-        ) >= :min_tags_any
-        AND (
-            SELECT count(*)
-            FROM learning_tags AS all_tags
-            WHERE
-                all_tags.learning_id = matched.id
-                AND all_tags.tag IN (SELECT value FROM json_each(:tags_all))
-        ) >= :min_tags_all
-    ORDER BY match_rank, matched.id
+                learning_tags.tag IN (SELECT value FROM json_each(:tags))
+                AND tagged.id = learning_tags.learning_id
+                AND tagged.category >= :category_from
+                AND tagged.category <= :category_to
+                AND tagged.confidence >= :min_confidence
+            GROUP BY tagged.seq
+            HAVING
+                sum(learning_tags.tag IN (SELECT value FROM json_each(:tags_any))) >= :min_tags_any
+                AND sum(learning_tags.tag IN (SELECT value FROM json_each(:tags_all))) >= :min_tags_all
+        )
+    ORDER BY match_rank, learnings_fts.rowid
     LIMIT :max_rows
 ) AS ranked
 CROSS JOIN learnings
 WHERE learnings.seq = ranked.seq
-ORDER BY ranked.match_rank, learnings.id;
+ORDER BY ranked.match_rank, ranked.seq;
 
 -- name: search_learnings_by_tag(tag, category_from, category_to, min_confidence, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
 -- A tag's learnings that are not deleted, newest first: a search without text.
