@@ -225,6 +225,8 @@ class _Import:
             if careful:
                 messages = self._without_taken(line, messages)
             self._append(item.id, 0, messages, item.created_at)
+            if item.last_position:
+                self._more.skip_positions(item.id, item.last_position)
         else:
             if item.continued:
                 pass

@@ -27,7 +27,7 @@ ROLES: Mapping[str, Role] = {
 CONVERSATION_KEYS = frozenset(
     {
         "id", "session_id", "correlation_id", "source", "title", "sanitization_version", "metadata",
-        "created_at", "updated_at", "completed_at", "deleted_at", "messages", "learnings",
+        "created_at", "updated_at", "completed_at", "deleted_at", "last_position", "messages", "learnings",
     }
 )  # fmt: skip
 MESSAGE_KEYS = frozenset({"id", "position", "role", "content", "token_count", "metadata", "created_at"})
@@ -60,6 +60,7 @@ def read_chat(text: str) -> ImportedConversation:
         updated_at=read.optional_time(data, "updated_at"),
         completed_at=read.optional_time(data, "completed_at"),
         deleted_at=read.optional_time(data, "deleted_at"),
+        last_position=read.optional_integer(data, "last_position", "", 0),
         messages=messages,
         learnings=tuple(_learning(part, f"learnings[{number}].", id) for number, part in enumerate(learnings, 1)),
     )
@@ -160,6 +161,7 @@ def write_chat(
             "updated_at": _time(conversation.updated_at),
             "completed_at": _time(conversation.completed_at),
             "deleted_at": _time(conversation.deleted_at),
+            "last_position": conversation.last_position,
         }
     )
     line["messages"] = [_written_message(message) for message in messages]

@@ -73,6 +73,8 @@ class ImportedConversation:
     updated_at: datetime | None = None
     completed_at: datetime | None = None
     deleted_at: datetime | None = None
+    #: The highest position ever given out, where the file says it: the last message may have been deleted.
+    last_position: int | None = None
     messages: tuple[ImportedMessage, ...] = ()
     learnings: tuple[ImportedLearning, ...] = ()
     #: True: a piece of a conversation of which this file gave an earlier piece; its messages follow.

@@ -97,6 +97,7 @@ def everything(store: Datastore, size: int, **filters: Any) -> list[str]:
     while page.next:
         page = store.conversations.list(max_rows=size, after=page.next, **filters)
         ids.extend(record.id for record in page)
+        assert len(ids) < 1000, "the pages never end"
     return ids
 
 

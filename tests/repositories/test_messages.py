@@ -136,11 +136,13 @@ def test_equal_times_lose_and_repeat_nothing(store: Datastore, seconds: list[int
     while page.next:
         page = store.messages.list_by_time(id, after=page.next, max_rows=size)
         found.extend(page)
+        assert len(found) <= len(seconds)
     assert found == expected
     back = list(page)
     while page.previous and len(page):
         page = store.messages.list_by_time(id, before=page.previous, max_rows=size)
         back[:0] = page.items
+        assert len(back) <= len(seconds)
     assert back == expected
 
 
