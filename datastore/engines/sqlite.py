@@ -37,7 +37,7 @@ Durability = Literal["full", "relaxed"]
 APPLICATION_ID = 1147237459
 
 #: The WAL is written back after about so many changed rows, or when it has grown by so many bytes.
-CHECKPOINT_ROWS = 1000
+CHECKPOINT_ROWS = 400
 CHECKPOINT_BYTES = 16 * 1024 * 1024
 
 #: A WAL of this size is cut to nothing when it is written back. A smaller one is used again from its
