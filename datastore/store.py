@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         JobQueueRepository,
         LearningRepository,
         MessageRepository,
+        TransferRepository,
         UploadRepository,
     )
     from datastore.statements.loader import Statement
@@ -49,6 +50,7 @@ class Datastore:
         jobs: `JobQueueRepository`.
         uploads: `UploadRepository`.
         audit: `AuditRepository`.
+        transfer: `TransferRepository`, what import, export and verify need beside these.
     """
 
     conversations: ConversationRepository
@@ -57,13 +59,14 @@ class Datastore:
     jobs: JobQueueRepository
     uploads: UploadRepository
     audit: AuditRepository
+    transfer: TransferRepository
 
     def __init__(self, engine: SQLiteEngine, *, actor: str = "application", ids: Callable[[], str] = new_id) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
 
         self.engine = engine
-        statements = engine.bind(_statements(engine.name))
+        statements = engine.bind(load_statements(engine.name))
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
         self.audit = repositories.AuditRepository(**make, actor=actor)
         make["audit"] = self.audit.record
@@ -72,7 +75,7 @@ class Datastore:
         self.learnings = repositories.LearningRepository(**make)
         self.jobs = repositories.JobQueueRepository(**make)
         self.uploads = repositories.UploadRepository(**make)
-        self._statements = statements
+        self.transfer = repositories.TransferRepository(**make)
 
     @classmethod
     def open(
@@ -113,9 +116,9 @@ class Datastore:
             from datastore import migrations
 
             if path.exists():
-                _refuse_foreign(path)
+                refuse_foreign(path)
             migrations.apply(path)
-        _refuse_foreign(path)
+        refuse_foreign(path)
         engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
         try:
             _refuse_schema(engine, path)
@@ -177,13 +180,15 @@ def database_path(database: str | os.PathLike[str]) -> Path:
 
 
 @functools.cache
-def _statements(engine: str) -> dict[str, Statement]:
+def load_statements(engine: str) -> dict[str, Statement]:
+    """The package's own statements, by name; the files are read once a process."""
     from datastore.statements.loader import read_statements
 
     return read_statements(sql_folder(), engine)
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
+    """Raise what `Datastore.open` raises where the file system alone tells that it cannot be opened."""
     # The file is not read here: opening and closing it would drop the locks of this process's connections.
     if path.is_dir():
         raise NotADatastoreError(f"{path} is a folder; give the path of a database file in it")
@@ -215,7 +220,7 @@ def _refuse_schema(engine: SQLiteEngine, path: Path) -> None:
 
     needed = migration_ids(migrations_folder())
     try:
-        applied = [row[0] for row in engine.bind(_statements(engine.name)).list_applied_migrations()]
+        applied = [row[0] for row in engine.bind(load_statements(engine.name)).list_applied_migrations()]
     except DatastoreError as error:
         raise NotADatastoreError(f"{path} is a SQLite database, but not one of this library") from error
     if number == 0 and set(applied) - set(needed):

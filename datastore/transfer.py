@@ -25,7 +25,6 @@ from datastore.formats import (
 )
 from datastore.formats.reading import Format
 from datastore.records import Conversation, Learning, Message, NewMessage
-from datastore.repositories.transfer import TransferRepository
 from datastore.values import new_id
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class _Import:
     ) -> None:
         self.report = ImportReport()
         self._store = store
-        self._more = transfer_repository(store)
+        self._more = store.transfer
         self._file = file
         self._kind = kind
         self._version = sanitization_version
@@ -392,11 +391,6 @@ class _Import:
         return ids
 
 
-def transfer_repository(store: Datastore) -> TransferRepository:
-    """The repository of what only import, export and verify need."""
-    return TransferRepository(store._statements, store.engine, new_id=new_id)
-
-
 def _placed(item: ImportedConversation, base: int) -> list[tuple[int, str, ImportedMessage]]:
     """Each message with its position and its id."""
     placed = []
@@ -461,7 +455,7 @@ def export(
     Returns:
         How many conversations were written.
     """
-    more = transfer_repository(store)
+    more = store.transfer
     count = 0
     with store.snapshot():
         for hidden in (False, True) if deleted else (False,):

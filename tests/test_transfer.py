@@ -19,7 +19,7 @@ from datastore import Conversation, Datastore, NewMessage
 from datastore.errors import ImportFileError, InvalidValueError
 from datastore.formats import BadLine
 from datastore.resources import sample_folder
-from datastore.transfer import MAX_KEPT, ImportReport, all_messages, export, import_file, transfer_repository
+from datastore.transfer import MAX_KEPT, ImportReport, all_messages, export, import_file
 
 
 def write(path: Path, *lines: Any) -> Path:
@@ -141,7 +141,7 @@ def test_learnings_of_a_named_conversation(store: Datastore, conversation: Conve
     report = import_file(store, file, sanitization_version="1", conversation_id=conversation.id)
     assert numbers(report) == (0, 0, 1)
     assert [bad.line for bad in report.bad] == [2, 3]
-    ((_, sources),) = transfer_repository(store).learnings(conversation.id)
+    ((_, sources),) = store.transfer.learnings(conversation.id)
     assert sources == ["m"]
 
 
@@ -280,6 +280,6 @@ def test_an_export_imported_into_another_store_is_the_same(path: Path, cases: li
                 id = json.loads(line)["id"]
                 assert two.conversations.get(id) == one.conversations.get(id)
                 assert all_messages(two, id) == all_messages(one, id)
-                assert transfer_repository(two).learnings(id) == transfer_repository(one).learnings(id)
+                assert two.transfer.learnings(id) == one.transfer.learnings(id)
             again = import_file(two, file, sanitization_version="other", format="chat")
             assert (numbers(again), again.differing, dict(again.skipped)) == ((0, 0, 0), 0, {})

@@ -105,17 +105,17 @@ def _status(database: str) -> dict[str, Any]:
     from datastore.engines.sqlite import APPLICATION_ID, SQLiteEngine
     from datastore.errors import DatastoreError, NotADatastoreError
     from datastore.resources import migrations_folder
-    from datastore.store import _refuse_foreign, _statements, database_path
+    from datastore.store import database_path, load_statements, refuse_foreign
 
     path = database_path(database)
-    _refuse_foreign(path)
+    refuse_foreign(path)
     engine = SQLiteEngine(path)
     try:
         number, pages = engine.pragma("application_id"), engine.pragma("page_count")
         if number not in (0, APPLICATION_ID) or not pages:
             raise NotADatastoreError(f"{path} is not a database of this library")
         try:
-            statements: Any = engine.bind(_statements(engine.name))
+            statements: Any = engine.bind(load_statements(engine.name))
             applied = [row[0] for row in statements.list_applied_migrations()]
         except DatastoreError as error:
             if number:
@@ -181,9 +181,8 @@ def verify_command(ctx: click.Context, as_json: bool, database: str) -> None:
 
 
 def _checks(store: Datastore) -> list[tuple[str, Callable[[], list[str]]]]:
-    from datastore.transfer import transfer_repository
 
-    more = transfer_repository(store)
+    more = store.transfer
 
     def integrity() -> list[str]:
         return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]

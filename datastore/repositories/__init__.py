@@ -7,6 +7,7 @@ from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.job_queue import JobQueueRepository
 from datastore.repositories.learnings import LearningRepository
 from datastore.repositories.messages import MessageRepository
+from datastore.repositories.transfer import TransferRepository
 from datastore.repositories.uploads import UploadRepository
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "JobQueueRepository",
     "LearningRepository",
     "MessageRepository",
+    "TransferRepository",
     "UploadRepository",
 ]
