@@ -300,3 +300,8 @@ def test_a_full_disk(store: Datastore, conversation: Conversation) -> None:
     store.engine.pragma("max_page_count(1000000)")
     assert store.messages.append(conversation.id, role="user", content=SECRET * 10_000).position == 1
     assert store.engine.pragma("integrity_check") == "ok"
+
+
+def test_an_unknown_durability_is_refused(path: Path) -> None:
+    with pytest.raises(InvalidValueError, match="full or relaxed"):
+        Datastore.open(path, durability="none")  # type: ignore[arg-type]

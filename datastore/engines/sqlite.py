@@ -24,6 +24,7 @@ from datastore.errors import (
     BusyError,
     ClosedError,
     DatabaseError,
+    InvalidValueError,
     TransactionError,
 )
 from datastore.values import utc_now
@@ -65,6 +66,8 @@ class SQLiteEngine:
         gate: bool = True,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        if durability not in _synchronous:
+            raise InvalidValueError(f"durability is {' or '.join(_synchronous)}")
         self.path = path
         self.durability: Durability = durability
         self.timeout = timeout

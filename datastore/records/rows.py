@@ -56,6 +56,9 @@ def _decoder(hint: Any, name: str) -> str:
         return f"json({name})"
     if typing.get_origin(hint) is tuple:
         return f"tags({name})"
+    if hint is float:
+        # SQLite keeps 10.0 as an integer, and RETURNING shows it as one.
+        return f"float({name})"
     if hint is bool:
         return f"{name} != 0"
     return name

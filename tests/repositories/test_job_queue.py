@@ -8,6 +8,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from datastore.errors import (
@@ -439,3 +440,10 @@ def test_every_job_is_claimed_exactly_once(store: Any) -> None:
     assert len(done) == jobs
     assert set(done) == ids
     assert all(len(store.jobs.attempts(id)) == 1 for id in ids)
+
+
+def test_a_record_has_the_same_types_from_returning_and_from_select(store: Any) -> None:
+    job = store.jobs.enqueue("x", backoff_seconds=10.0, backoff_cap_seconds=60.0)
+    again = store.jobs.get(job.id)
+    assert [type(value) for value in attrs.astuple(job)] == [type(value) for value in attrs.astuple(again)]
+    assert type(job.backoff_seconds) is float
