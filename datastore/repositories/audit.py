@@ -13,13 +13,12 @@ from datastore.errors import InvalidValueError
 from datastore.records.audit import AuditAction, AuditEntry, Redaction, SubjectType
 from datastore.records.pages import Page
 from datastore.records.rows import RowReader
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Engine, Pager, Repository
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Engine, Pager, Repository, TimePager
 from datastore.values import (
     TIME_MIN,
     check_number,
     check_text,
     decode_json,
-    decode_timestamp,
     encode_json,
     encode_timestamp,
 )
@@ -235,9 +234,9 @@ class AuditRepository(Repository):
         Raises:
             CursorError: *after* is damaged or of another list.
         """
-        pager = Pager("redactions", [conversation_id], (str, str), after=after, max_rows=max_rows)
+        pager = TimePager("redactions", [conversation_id], after=after, max_rows=max_rows)
         rows = self._statements.list_redactions(conversation_id=conversation_id, **_behind(pager))
-        return pager.page(_redactions.many(rows), _redaction_key)
+        return pager.page_by_time(_redactions.many(rows))
 
     def redactions_of_message(
         self, message_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
@@ -247,9 +246,9 @@ class AuditRepository(Repository):
         Raises:
             CursorError: *after* is damaged or of another list.
         """
-        pager = Pager("redactions of message", [message_id], (str, str), after=after, max_rows=max_rows)
+        pager = TimePager("redactions of message", [message_id], after=after, max_rows=max_rows)
         rows = self._statements.list_redactions_by_message(message_id=message_id, **_behind(pager))
-        return pager.page(_redactions.many(rows), _redaction_key)
+        return pager.page_by_time(_redactions.many(rows))
 
     def count_redactions(self, conversation_id: str) -> int:
         """How many redactions a conversation has, those of its messages included."""
@@ -307,10 +306,6 @@ def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first} to {last}"
 
 
-def _behind(pager: Pager) -> dict[str, Any]:
-    start = (TIME_MIN, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
-    return {"after_created_at": start[0], "after_id": start[1], "max_rows": pager.max_rows}
-
-
-def _redaction_key(record: Redaction) -> tuple[str, str]:
-    return encode_timestamp(record.created_at), record.id
+def _behind(pager: TimePager) -> dict[str, Any]:
+    at, id = pager.place(TIME_MIN)
+    return {"after_created_at": at, "after_id": id, "max_rows": pager.max_rows}

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from datastore.errors import InvalidValueError
 from datastore.records.pages import Page, decode_cursor, encode_cursor
+from datastore.values import decode_timestamp, encode_timestamp
 
 Record = TypeVar("Record")
 
@@ -21,6 +22,18 @@ DEFAULT_ROWS = 50
 
 #: Where an optional argument of an update was not given: None would mean "make it NULL".
 UNCHANGED: Any = type("Unchanged", (), {"__repr__": lambda self: "UNCHANGED"})()
+
+
+class Timed(Protocol):
+    """A record of a list by time."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+
+
+TimedRecord = TypeVar("TimedRecord", bound=Timed)
 
 
 class Engine(Protocol):
@@ -131,3 +144,26 @@ class Pager:
             next=encode_cursor(self._scope, key(items[-1])) if has_next else None,
             previous=encode_cursor(self._scope, key(items[0])) if items else None,
         )
+
+
+class TimePager(Pager):
+    """A `Pager` of a list by *created_at*, then by id."""
+
+    def __init__(
+        self,
+        name: str,
+        filters: Sequence[Any],
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> None:
+        super().__init__(name, filters, (str, str), after=after, before=before, max_rows=max_rows)
+
+    def place(self, first: datetime) -> tuple[datetime, str]:
+        """Where the page begins: the cursor's instant and id, or *first* and no id for the first page."""
+        return (first, "") if self.start is None else (decode_timestamp(self.start[0]), self.start[1])
+
+    def page_by_time(self, records: list[TimedRecord]) -> Page[TimedRecord]:
+        """The page of *records*, which are in the order that the statement gave them."""
+        return self.page(records, lambda record: (encode_timestamp(record.created_at), record.id))

@@ -10,8 +10,8 @@ from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
 from datastore.records.pages import Page
 from datastore.records.rows import RowReader
-from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Pager, Repository, bounds, check_max_rows
-from datastore.values import TEXT_MAX, TEXT_MIN, TIME_MAX, TIME_MIN, decode_timestamp, encode_timestamp
+from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, bounds, check_max_rows
+from datastore.values import TEXT_MAX, TEXT_MIN, TIME_MAX, TIME_MIN, encode_timestamp
 
 _rows = RowReader(Conversation)
 
@@ -81,10 +81,7 @@ class ConversationRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        row = self._statements.get_conversation(id=id)
-        if row is None:
-            raise NotFoundError("conversation")
-        return _rows.one(row)
+        return self._one(self._statements.get_conversation(id=id))
 
     def find(self, id: str | None = None, *, correlation_id: str | None = None) -> Conversation | None:
         """The conversation with this id, or with this correlation id; None if there is none."""
@@ -121,17 +118,17 @@ class ConversationRepository(Repository):
         """
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [session_id, source, encode_timestamp(low), encode_timestamp(high), deleted]
-        pager = Pager("conversations", filters, (str, str), after=after, max_rows=max_rows)
-        start = (high, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        pager = TimePager("conversations", filters, after=after, max_rows=max_rows)
+        at, id = pager.place(high)
         name, arguments = _choose("list", session_id, source, deleted)
         rows = getattr(self._statements, name)(
             **arguments,
             created_from=low,
-            before_created_at=start[0],
-            before_id=start[1],
+            before_created_at=at,
+            before_id=id,
             max_rows=pager.max_rows,
         )
-        return pager.page(_rows.many(rows), lambda record: (encode_timestamp(record.created_at), record.id))
+        return pager.page_by_time(_rows.many(rows))
 
     def count(
         self,

@@ -20,8 +20,8 @@ from datastore.repositories.base import (
     DEFAULT_ROWS,
     MAX_ROWS,
     UNCHANGED,
-    Pager,
     Repository,
+    TimePager,
     bounds,
     check_max_rows,
 )
@@ -32,7 +32,6 @@ from datastore.values import (
     TIME_MIN,
     check_number,
     check_text,
-    decode_timestamp,
     distinct_tags,
     encode_timestamp,
 )
@@ -392,17 +391,17 @@ class LearningRepository(Repository):
         """
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [conversation_id, category, tag, encode_timestamp(low), encode_timestamp(high)]
-        pager = Pager("learnings", filters, (str, str), after=after, max_rows=max_rows)
-        start = (high, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        pager = TimePager("learnings", filters, after=after, max_rows=max_rows)
+        at, id = pager.place(high)
         name, arguments = _choose("list", conversation_id, category, tag)
         rows = getattr(self._statements, name)(
             **arguments,
             created_from=low,
-            before_created_at=start[0],
-            before_id=start[1],
+            before_created_at=at,
+            before_id=id,
             max_rows=pager.max_rows,
         )
-        return pager.page(_rows.many(rows), lambda record: (encode_timestamp(record.created_at), record.id))
+        return pager.page_by_time(_rows.many(rows))
 
 
 def _dedupe_key(category: str, title: str, content: str) -> str:

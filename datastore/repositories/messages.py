@@ -12,8 +12,8 @@ from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page
 from datastore.records.rows import RowReader
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, check_max_rows
-from datastore.values import TIME_MAX, TIME_MIN, check_text, decode_timestamp, encode_json, encode_timestamp
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, check_max_rows
+from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_json, encode_timestamp
 
 _rows = RowReader(Message)
 
@@ -93,10 +93,7 @@ class MessageRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        row = self._statements.get_message(id=id)
-        if row is None:
-            raise NotFoundError("message")
-        return _rows.one(row)
+        return self._one(self._statements.get_message(id=id))
 
     def find(self, id: str) -> Message | None:
         """One message, or None."""
@@ -163,8 +160,8 @@ class MessageRepository(Repository):
         """
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [conversation_id, encode_timestamp(low), encode_timestamp(high)]
-        pager = Pager("messages by time", filters, (str, str), after=after, before=before, max_rows=max_rows)
-        at, id = (low, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        pager = TimePager("messages by time", filters, after=after, before=before, max_rows=max_rows)
+        at, id = pager.place(low)
         range: dict[str, Any] = {"conversation_id": conversation_id, "created_from": low, "created_before": high}
         if pager.backwards:
             rows = self._statements.list_messages_by_time_before(
@@ -174,7 +171,7 @@ class MessageRepository(Repository):
             rows = self._statements.list_messages_by_time_after(
                 **range, after_created_at=at, after_id=id, max_rows=pager.max_rows
             )
-        return pager.page(_rows.many(rows), lambda message: (encode_timestamp(message.created_at), message.id))
+        return pager.page_by_time(_rows.many(rows))
 
     def latest(self, conversation_id: str, *, max_tokens: int, max_rows: int = DEFAULT_ROWS) -> builtins.list[Message]:
         """The latest messages whose tokens together fit *max_tokens*, oldest first; at most *max_rows*.

@@ -11,8 +11,8 @@ from datastore.errors import InvalidValueError, NotFoundError, TransitionError
 from datastore.records.pages import Page
 from datastore.records.rows import RowReader
 from datastore.records.uploads import Upload, UploadStatus
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository
-from datastore.values import TIME_MAX, TIME_MIN, check_text, decode_timestamp, encode_timestamp
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager
+from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 _rows = RowReader(Upload)
 
@@ -107,11 +107,11 @@ class UploadRepository(Repository):
             raise InvalidValueError(f"status is one of {', '.join(_statuses)}")
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [status, encode_timestamp(low), encode_timestamp(high)]
-        pager = Pager("uploads", filters, (str, str), after=after, max_rows=max_rows)
-        start = (low, "") if pager.start is None else (decode_timestamp(pager.start[0]), pager.start[1])
+        pager = TimePager("uploads", filters, after=after, max_rows=max_rows)
+        at, id = pager.place(low)
         arguments: dict[str, Any] = {
-            "after_created_at": start[0],
-            "after_id": start[1],
+            "after_created_at": at,
+            "after_id": id,
             "created_before": high,
             "max_rows": pager.max_rows,
         }
@@ -119,7 +119,7 @@ class UploadRepository(Repository):
             rows = self._statements.list_uploads(**arguments)
         else:
             rows = self._statements.list_uploads_by_status(status=status, **arguments)
-        return pager.page(_rows.many(rows), lambda record: (encode_timestamp(record.created_at), record.id))
+        return pager.page_by_time(_rows.many(rows))
 
     def by_learning(self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Upload]:
         """One page of a learning's uploads, by destination.
