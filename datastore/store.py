@@ -22,6 +22,7 @@ from datastore.errors import (
     ReadOnlyDatabaseError,
     SchemaOutOfDateError,
 )
+from datastore.migrations import apply, migration_ids, pending
 from datastore.resources import migrations_folder, sql_folder
 from datastore.values import new_id, utc_now
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         TransferRepository,
         UploadRepository,
     )
-    from datastore.statements.loader import Statement
+    from datastore.statements.loader import Statement, Statements
 
 
 class Datastore:
@@ -61,12 +62,18 @@ class Datastore:
     audit: AuditRepository
     transfer: TransferRepository
 
-    def __init__(self, engine: SQLiteEngine, *, actor: str = "application", ids: Callable[[], str] = new_id) -> None:
+    def __init__(
+        self,
+        engine: SQLiteEngine,
+        statements: Statements,
+        *,
+        actor: str = "application",
+        ids: Callable[[], str] = new_id,
+    ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
 
         self.engine = engine
-        statements = engine.bind(load_statements(engine.name))
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
         self.audit = repositories.AuditRepository(**make, actor=actor)
         make["audit"] = self.audit.record
@@ -113,16 +120,15 @@ class Datastore:
         """
         path = database_path(database)
         if migrate:
-            from datastore import migrations
-
             if path.exists():
                 refuse_foreign(path)
-            migrations.apply(path)
+            apply(path)
         refuse_foreign(path)
         engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
         try:
-            _refuse_schema(engine, path)
-            return cls(engine, actor=actor, ids=ids)
+            statements = engine.bind(load_statements(engine.name))
+            _refuse_schema(path, applied_migrations(engine, statements))
+            return cls(engine, statements, actor=actor, ids=ids)
         except BaseException:
             engine.close()
             raise
@@ -205,29 +211,43 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def _refuse_schema(engine: SQLiteEngine, path: Path) -> None:
+def applied_migrations(engine: SQLiteEngine, statements: Statements) -> list[str]:
+    """The ids of the migrations that a database has, in their order.
+
+    Raises:
+        NotADatastoreError: It is not one of this library; nothing was changed.
+        CorruptDatabaseError: It is one, and damaged.
+    """
+    path = engine.path
     try:
-        number = engine.pragma("application_id")
-        pages = engine.pragma("page_count")
+        number, pages = engine.pragma("application_id"), engine.pragma("page_count")
     except CorruptDatabaseError as error:
         raise NotADatastoreError(f"{path} is no SQLite database (or its first page is damaged)") from error
-    apply = f"yoyo apply --database sqlite+datastore:///{path} {migrations_folder()}"
     if number == 0 and pages == 0:
-        raise NotADatastoreError(f"{path} is an empty file; make a database of it with: {apply}")
+        raise NotADatastoreError(f"{path} is an empty file; make a database of it with: {apply_command(path)}")
     if number not in (0, APPLICATION_ID):
         raise NotADatastoreError(f"{path} is another program's database (application_id {number})")
-    from datastore.migrations import migration_ids
-
-    needed = migration_ids(migrations_folder())
+    foreign = NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
     try:
-        applied = [row[0] for row in engine.bind(load_statements(engine.name)).list_applied_migrations()]
+        applied = [row[0] for row in statements.list_applied_migrations()]
     except DatastoreError as error:
-        raise NotADatastoreError(f"{path} is a SQLite database, but not one of this library") from error
-    if number == 0 and set(applied) - set(needed):
-        raise NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
-    if unknown := sorted(set(applied) - set(needed)):
+        if number:
+            raise  # ours, and damaged
+        raise foreign from error
+    if number == 0 and set(applied) - set(migration_ids(migrations_folder())):
+        raise foreign  # migrated by yoyo too, but for another program
+    return applied
+
+
+def apply_command(path: Path) -> str:
+    """What to type to bring a database to the newest schema."""
+    return f"yoyo apply --database sqlite+datastore:///{path} {migrations_folder()}"
+
+
+def _refuse_schema(path: Path, applied: list[str]) -> None:
+    if unknown := sorted(set(applied) - set(migration_ids(migrations_folder()))):
         raise SchemaOutOfDateError(
             f"{path} has migrations that this version does not know ({', '.join(unknown)}); use a newer datastore"
         )
-    if pending := [id for id in needed if id not in applied]:
-        raise SchemaOutOfDateError(f"{path} lacks {', '.join(pending)}; back it up, then run: {apply}")
+    if lacking := pending(applied):
+        raise SchemaOutOfDateError(f"{path} lacks {', '.join(lacking)}; back it up, then run: {apply_command(path)}")

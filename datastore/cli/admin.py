@@ -102,25 +102,15 @@ def status_command(as_json: bool, database: str) -> None:
 
 def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
-    from datastore.engines.sqlite import APPLICATION_ID, SQLiteEngine
-    from datastore.errors import DatastoreError, NotADatastoreError
+    from datastore.engines.sqlite import SQLiteEngine
     from datastore.resources import migrations_folder
-    from datastore.store import database_path, load_statements, refuse_foreign
+    from datastore.store import applied_migrations, apply_command, database_path, load_statements, refuse_foreign
 
     path = database_path(database)
     refuse_foreign(path)
     engine = SQLiteEngine(path)
     try:
-        number, pages = engine.pragma("application_id"), engine.pragma("page_count")
-        if number not in (0, APPLICATION_ID) or not pages:
-            raise NotADatastoreError(f"{path} is not a database of this library")
-        try:
-            statements: Any = engine.bind(load_statements(engine.name))
-            applied = [row[0] for row in statements.list_applied_migrations()]
-        except DatastoreError as error:
-            if number:
-                raise
-            raise NotADatastoreError(f"{path} is not a database of this library") from error
+        applied = applied_migrations(engine, engine.bind(load_statements(engine.name)))
         free = engine.pragma("freelist_count")
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
@@ -132,7 +122,7 @@ def _status(database: str) -> dict[str, Any]:
         "schema_version": applied[-1] if applied else None,
         "pending": migrations.pending(applied),
         "unknown": [name for name in applied if name not in known],
-        "apply": f"yoyo apply --database sqlite+datastore:///{path} {migrations_folder()}",
+        "apply": apply_command(path),
         "file_bytes": path.stat().st_size,
         "wal_bytes": wal_bytes,
         "free_pages": free,
@@ -181,9 +171,6 @@ def verify_command(ctx: click.Context, as_json: bool, database: str) -> None:
 
 
 def _checks(store: Datastore) -> list[tuple[str, Callable[[], list[str]]]]:
-
-    more = store.transfer
-
     def integrity() -> list[str]:
         return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]
 
@@ -192,13 +179,13 @@ def _checks(store: Datastore) -> list[tuple[str, Callable[[], list[str]]]]:
         return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
 
     def full_text() -> list[str]:
-        more.check_full_text()
+        store.transfer.check_full_text()
         return []
 
     def counts() -> list[str]:
         return [
             f"conversation {id}: message_count is {count}, it has {counted} messages"
-            for id, count, counted in more.miscounted()
+            for id, count, counted in store.transfer.miscounted()
         ]
 
     return [

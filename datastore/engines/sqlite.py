@@ -110,11 +110,8 @@ class SQLiteEngine:
 
     def pragma(self, name: str) -> Any:
         """The first column of every row that ``PRAGMA name`` gives (of the first one, if it is alone)."""
-        try:
-            rows = [row[0] for row in self._thread.connected().execute(f"PRAGMA {name}")]
-        except sqlite3.Error as error:
-            raise translate(error, f"PRAGMA {name.partition('(')[0]}") from error
-        return rows[0] if len(rows) == 1 else rows
+        values = [row[0] for row in self.rows(name)]
+        return values[0] if len(values) == 1 else values
 
     def rows(self, pragma: str) -> list[tuple[Any, ...]]:
         """Every row that a PRAGMA gives."""
@@ -134,7 +131,7 @@ class SQLiteEngine:
             raise TransactionError("a checkpoint cannot run inside a transaction")
         self._gate.acquire(self.timeout)
         try:
-            return self._checkpoint(connection, "TRUNCATE")
+            return write_back(connection, "TRUNCATE", _SLICE)
         finally:
             self._gate.release()
 
@@ -279,24 +276,13 @@ class SQLiteEngine:
         except OSError:
             return
         if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
-            done = self._checkpoint(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL")
+            done = write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
             self._changed = 0
             # What is there is used again; and a reader that stays would make every commit try again.
             self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES
 
-    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> bool:
-        # FULL and TRUNCATE hold the write lock, PASSIVE does not: that is what the WAL-reset bug needs.
-        connection.execute("PRAGMA busy_timeout = 0").fetchall()
-        try:
-            busy, frames, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-            return bool(busy == 0 and frames == written)
-        except sqlite3.OperationalError:
-            return False  # the commit before it stands; the next one tries again
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {int(_SLICE * 1000)}").fetchall()
-
     def before_fork(self) -> None:
-        """Close the forking thread's connection, so that the child inherits none; see `_after_fork`."""
+        """Close the forking thread's connection, so that the child inherits none; see `after_fork`."""
         thread = self._thread
         if thread.depth:
             return
@@ -313,6 +299,29 @@ class SQLiteEngine:
         self._connections_lock = threading.Lock()
         self._gate.forget()
         self._thread.forget()
+
+
+def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:
+    """Write the WAL back as far as readers let it, without waiting for them; the caller holds the gate.
+
+    FULL and TRUNCATE hold the write lock, PASSIVE does not: that is what the WAL-reset bug needs.
+
+    Args:
+        connection: Outside a transaction.
+        mode: TRUNCATE also cuts the file to nothing.
+        timeout: The connection's own busy timeout, to go back to; in seconds.
+
+    Returns:
+        Whether all of it was written back.
+    """
+    connection.execute("PRAGMA busy_timeout = 0").fetchall()
+    try:
+        busy, frames, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return bool(busy == 0 and frames == written)
+    except sqlite3.OperationalError:
+        return False  # the commit before it stands; the next one tries again
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}").fetchall()
 
 
 def _pause() -> None:

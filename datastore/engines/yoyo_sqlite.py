@@ -24,7 +24,7 @@ from yoyo.migrations import default_migration_table
 
 from datastore import migrations as files
 from datastore.engines.gate import Gate
-from datastore.engines.sqlite import APPLICATION_ID
+from datastore.engines.sqlite import APPLICATION_ID, write_back
 from datastore.engines.sqlite_errors import translate
 from datastore.errors import (
     DatabaseMissingError,
@@ -267,7 +267,7 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
             if self.stand_in:
                 self._create()
             yield
-            self._checkpoint()
+            write_back(self.connection, "TRUNCATE", self.timeout)
         finally:
             self.gate_depth = 0
             self.gate.release()
@@ -316,13 +316,6 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         if broken:
             tables = ", ".join(sorted({f"{row[0]} -> {row[2]}" for row in broken}))
             raise ForeignKeyError(f"rows would refer to nothing ({tables}); the migration was rolled back")
-
-    def _checkpoint(self) -> None:
-        # As much as is possible without waiting for readers.
-        self.execute("PRAGMA busy_timeout = 0")
-        with suppress(sqlite3.Error):
-            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        self.execute(f"PRAGMA busy_timeout = {int(self.timeout * 1000)}")
 
 
 @cache
