@@ -283,3 +283,17 @@ def test_an_export_imported_into_another_store_is_the_same(path: Path, cases: li
                 assert two.transfer.learnings(id) == one.transfer.learnings(id)
             again = import_file(two, file, sanitization_version="other", format="chat")
             assert (numbers(again), again.differing, dict(again.skipped)) == ((0, 0, 0), 0, {})
+
+
+def test_a_deleted_last_message_keeps_its_position_taken(store: Datastore, tmp_path: Path) -> None:
+    conversation = store.conversations.add(sanitization_version="1")
+    for content in ("one", "two"):
+        last = store.messages.append(conversation.id, role="user", content=content)
+    store.messages.delete(last.id)
+    file = tmp_path / "chats.jsonl"
+    with file.open("w", encoding="utf-8") as stream:
+        export(store, stream)
+    with Datastore.open(tmp_path / "two.db", migrate=True) as other:
+        import_file(other, file, sanitization_version="1")
+        assert other.conversations.get(conversation.id) == store.conversations.get(conversation.id)
+        assert other.messages.append(conversation.id, role="user", content="three").position == 3
