@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -143,3 +145,21 @@ def test_tags_are_distinct_and_sorted() -> None:
 def test_what_is_no_tag_is_refused(tags: Any) -> None:
     with pytest.raises(InvalidValueError, match="tags"):
         distinct_tags(tags)
+
+
+def test_a_forked_child_makes_ids_of_its_own() -> None:
+    code = (
+        "import os, time\n"
+        "from datastore import values\n"
+        "values.time.time_ns = lambda: 10**18\n"
+        "reading, writing = os.pipe()\n"
+        "child = os.fork()\n"
+        "made = '\\n'.join(values.new_id() for _ in range(50))\n"
+        "if child == 0:\n"
+        "    os.write(writing, made.encode())\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "other = os.read(reading, 65536).decode()\n"
+        "assert len(set(made.split()) | set(other.split())) == 100\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
