@@ -54,6 +54,8 @@ def encode_timestamp(value: datetime) -> str:
         InvalidValueError: The datetime is naive, or is not one.
     """
     try:
+        if value.tzinfo is UTC:
+            return value.isoformat(timespec="microseconds")[:26] + "Z"
         offset = value.utcoffset()
     except AttributeError:
         raise InvalidValueError(f"a datetime is needed, not {type(value).__name__}") from None

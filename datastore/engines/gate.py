@@ -42,9 +42,12 @@ class Gate:
         Raises:
             BusyError: Another thread or process held it for all that time.
         """
-        deadline = time.monotonic() + timeout
-        if not self._threads.acquire(timeout=timeout):
-            raise _busy(timeout)
+        waited = 0.0
+        if not self._threads.acquire(blocking=False):
+            begun = time.monotonic()
+            if not self._threads.acquire(timeout=timeout):
+                raise _busy(timeout)
+            waited = time.monotonic() - begun
         self.owner = threading.get_ident()
         if not self._across:
             return
@@ -54,7 +57,7 @@ class Gate:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._wait(max(0.0, deadline - time.monotonic()), timeout)
+                self._wait(max(0.0, timeout - waited), timeout)
         except BaseException:
             self.owner = None
             self._threads.release()

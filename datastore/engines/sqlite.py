@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
 from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
-from datastore.engines.sqlite_transactions import Snapshot, ThreadState, Transaction
+from datastore.engines.sqlite_transactions import Runner, Snapshot, ThreadState, Transaction
 from datastore.errors import (
     BusyError,
     ClosedError,
@@ -238,16 +238,16 @@ class SQLiteEngine:
         finally:
             self._gate.release()
 
-    def write_alone(self, connection: sqlite3.Connection, run: Callable[[], Any]) -> Any:
+    def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: dict[str, Any]) -> Any:
         """One writing statement as a transaction of its own."""
         self._gate.acquire(self.timeout)
         try:
             try:
-                result = run()
+                result = run(sql, parameters)
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                result = self.patiently(run, "write")
+                result = self.patiently(lambda: run(sql, parameters), "write")
             self._changed += 2  # itself, and as a rule a counter that a trigger keeps
             if not self._changed & 62:
                 self._checkpoint_if_due(connection)

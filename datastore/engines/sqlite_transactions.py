@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +15,8 @@ from datastore.errors import ForkedError, TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
+
+Runner = Callable[[str, dict[str, Any]], Any]
 
 
 class ThreadState(threading.local):
@@ -64,11 +67,12 @@ class ThreadState(threading.local):
         """Outside a transaction: every write is one of its own."""
         connection = self._connection
         assert connection is not None
-        execute, write_alone = connection.execute, self._engine.write_alone
+        write_alone = self._engine.write_alone
+        read, write, change = _runners(connection)
         self._use(
-            execute,
-            lambda sql, parameters: write_alone(connection, lambda: execute(sql, parameters).fetchall()),
-            lambda sql, parameters: write_alone(connection, lambda: execute(sql, parameters).rowcount),
+            read,
+            lambda sql, parameters: write_alone(connection, write, sql, parameters),
+            lambda sql, parameters: write_alone(connection, change, sql, parameters),
         )
         self.depth = 0
         self.instant = None
@@ -78,12 +82,7 @@ class ThreadState(threading.local):
         """Inside one: the lock is held."""
         connection = self._connection
         assert connection is not None
-        execute = connection.execute
-        self._use(
-            execute,
-            lambda sql, parameters: execute(sql, parameters).fetchall(),
-            lambda sql, parameters: execute(sql, parameters).rowcount,
-        )
+        self._use(*_runners(connection))
 
     def use_snapshot(self) -> None:
         """Inside a snapshot: nothing is written."""
@@ -102,7 +101,7 @@ class ThreadState(threading.local):
 
         self._use(refuse, refuse, refuse)
 
-    def _use(self, read: Any, write: Any, change: Any) -> None:
+    def _use(self, read: Runner, write: Runner, change: Runner) -> None:
         self.__dict__.update(read=read, write=write, change=change)
 
     def failed(self, error: Exception, name: str, file: str) -> NoReturn:
@@ -230,6 +229,16 @@ class Snapshot:
                 connection.rollback()
         finally:
             thread.use_autocommit()
+
+
+def _runners(connection: sqlite3.Connection) -> tuple[Runner, Runner, Runner]:
+    """What runs a statement on a connection: its cursor, all its rows, the number of rows changed."""
+    execute = connection.execute
+    return (
+        execute,
+        lambda sql, parameters: execute(sql, parameters).fetchall(),
+        lambda sql, parameters: execute(sql, parameters).rowcount,
+    )
 
 
 def _lost() -> TransactionLostError:
