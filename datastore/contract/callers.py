@@ -15,9 +15,14 @@ def find_callers(names: set[str], package: Path) -> dict[str, list[str]]:
     """
     whole: dict[str, set[str]] = {name: set() for name in names}
     partly: dict[str, set[str]] = {name: set() for name in names}
+    # Most files mention none: they need not be parsed.
+    hint = re.compile("|".join((r"\}_", *map(re.escape, sorted(names)))))
     for path in sorted(package.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if not hint.search(text):
+            continue
         module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-        mentions = list(_mentions(ast.parse(path.read_text(encoding="utf-8")), ()))
+        mentions = _mentions(ast.parse(text))
         for scope, pattern in mentions:
             plain = pattern.replace("\\", "")
             if plain in names:
@@ -29,22 +34,26 @@ def find_callers(names: set[str], package: Path) -> dict[str, list[str]]:
     return {name: sorted(whole[name] or partly[name]) for name in sorted(names)}
 
 
-def _mentions(node: ast.AST, scope: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Each attribute, name and string below *node*, as a pattern, with the class and function around it."""
-    if isinstance(node, ast.ClassDef | ast.FunctionDef):
-        scope = (*scope, node.name)
-    if isinstance(node, ast.Attribute):
-        yield scope, node.attr
-    elif isinstance(node, ast.Name):
-        yield scope, node.id
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield scope, re.escape(node.value)
-    elif isinstance(node, ast.JoinedStr):
-        parts = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z]+" for part in node.values]
-        yield scope, "".join(parts)
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _mentions(child, scope)
+def _mentions(tree: ast.AST) -> list[tuple[tuple[str, ...], str]]:
+    """Each attribute, name and string in *tree*, as a pattern, with the class and function around it."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    waiting: list[tuple[ast.AST, tuple[str, ...]]] = [(tree, ())]
+    while waiting:
+        node, scope = waiting.pop()
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            scope = (*scope, node.name)
+        elif isinstance(node, ast.Attribute):
+            found.append((scope, node.attr))
+        elif isinstance(node, ast.Name):
+            found.append((scope, node.id))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append((scope, re.escape(node.value)))
+        elif isinstance(node, ast.JoinedStr):
+            parts = (re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z]+" for part in node.values)
+            found.append((scope, "".join(parts)))
+            continue
+        waiting += [(child, scope) for child in ast.iter_child_nodes(node)]
+    return found
 
 
 def _shown(

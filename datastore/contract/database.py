@@ -171,7 +171,7 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
     for number, (folder, own) in enumerate(folders):
         copy = path.parent / f"steps{number}"
         copy.mkdir()
-        for file in folder.glob("*.sql"):
+        for file in (*folder.glob("*.sql"), *folder.glob("*.py")):
             shutil.copy(file, copy)
         copies.append((copy, folder, own))
     result = Migrated()
@@ -209,14 +209,15 @@ def with_statistics(catalogue: Catalogue) -> Iterator[sqlite3.Connection]:
     """The connection, while the planner believes that every table has a million rows.
 
     An index's first column leaves a thousandth of them, each further one a hundredth of the rest, and a unique
-    one's columns together leave one.
+    one's columns together leave one. A partial index has a tenth of the rows.
     """
     connection = catalogue.connection
     sqlite_explain.begin(connection)
     try:
         sqlite_explain.create_statistics(connection)
         for index in catalogue.indexes.values():
-            sizes, left = [STATISTIC_ROWS], STATISTIC_ROWS // 1000
+            count = STATISTIC_ROWS // 10 if index.partial else STATISTIC_ROWS
+            sizes, left = [count], count // 1000
             for number in range(len(index.columns)):
                 last = index.unique and number == len(index.columns) - 1
                 sizes.append(1 if last else left)

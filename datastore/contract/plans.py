@@ -20,7 +20,7 @@ from datastore.engines import sqlite_explain
 _line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<name>\S+)(?: AS (?P<alias>\S+))?(?P<rest>.*)$")
 _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")
 _part = re.compile(r"^(?:RIGHT PART OF|LAST(?: \d+)? TERMS? OF) ")
-_uses = re.compile(r"USING (?:COVERING )?INDEX (\S+)")
+_uses = re.compile(r"USING (?:COVERING )?INDEX (\S+)")  # not AUTOMATIC ones
 _word = re.compile(r"[a-z_][a-z0-9_]*")
 _key = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key")
 
@@ -39,6 +39,13 @@ class Access:
     index: str
     #: The whole line.
     line: str
+
+    @property
+    def by(self) -> str:
+        """What a header would call the way: the index, or "TABLE primary key"; "" for none that the schema has."""
+        if self.index and not self.index.startswith("sqlite_autoindex_"):
+            return self.index
+        return f"{self.table} primary key" if "PRIMARY KEY" in self.line or self.index else ""
 
 
 @attrs.frozen
@@ -123,13 +130,12 @@ Uses = Callable[[Plan], bool]
 
 
 def _index(source: Source, index: str, sql: str, plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
-    used = {access.index for access in plan.accesses if access.index}
+    used = {access.by for access in plan.accesses if access.by}
     if re.match(r"none\b", index):
-        searched = [access for access in plan.accesses if access.how == "SEARCH"]
+        searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
         if searched:
-            name = searched[0].index or f"{searched[0].table} primary key"
-            place = source.label_place("Index", "none")
-            yield Problem("index", place, "the header says none, and the plan searches", f"write: Index: {name} (...)")
+            place, message = source.label_place("Index", "none"), f"the header says none, and the plan uses {searched[0]}"
+            yield Problem("index", place, message, f"write: Index: {searched[0]} (...)")
         return
     named = _named(index, catalogue)
     if not named:

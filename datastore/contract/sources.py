@@ -34,6 +34,8 @@ class Source:
     lines: list[str]
     #: ``None`` where the loader refused it.
     statement: Statement | None = None
+    #: The rule by which it refused it.
+    refused: str = ""
 
     def place(self, line: int, column: int, length: int) -> Place:
         """A place in it; *line* counts from its ``name:`` comment, 0."""
@@ -155,8 +157,18 @@ def _read_alone(source: Source, file: str, problems: list[Problem]) -> None:
         try:
             (source.statement,) = read_file(path, file)
         except StatementError as error:
-            # Parameters that disagree are told by name, each at its place.
-            problems += check_parameters(source) or [_refused(source, _where.sub("", str(error)))]
+            found = _why(source, _where.sub("", str(error)))
+            source.refused = found[0].rule
+            problems += found
+
+
+def _why(source: Source, message: str) -> list[Problem]:
+    if place := _comment_place(source):
+        hint = "put it above the SQL, on a line of its own: aiosql looks for parameters in it"
+        message = "a comment stands behind or inside the SQL"
+        return [Problem("comment", place, message, hint, statement=source.name)]
+    # Parameters that disagree are told by name, each at its place.
+    return check_parameters(source) or [_refused(source, message)]
 
 
 def check_parameters(source: Source) -> list[Problem]:
@@ -178,7 +190,7 @@ def check_parameters(source: Source) -> list[Problem]:
         place = source.header_place(name) or source.name_place
         if name not in used:
             out.append(Problem("parameters", place, f'parameter "{name}" is declared, and the SQL does not use it'))
-        if name not in described:
+        elif name not in described:
             hint = did_you_mean(name, set(described) - set(declared))
             hint = hint or f'add the line "--   {name}  text  what it is"'
             out.append(Problem("parameters", place, f'parameter "{name}" has no line in the header', hint))
@@ -195,7 +207,6 @@ _ABOUT = (
     ("operators <!", "operator"),
     ("gives no rows", "operator"),
     ("gives rows, so !", "operator"),
-    ("a comment stands", "comment"),
     ("more than one statement", "many-statements"),
 )
 
@@ -203,7 +214,7 @@ _ABOUT = (
 def _refused(source: Source, message: str) -> Problem:
     rule = next((rule for part, rule in _ABOUT if part in message), "header")
     place, hint = source.name_place, None
-    for word in reversed(re.findall(r"'([^']+)'", message)):
+    for word in reversed(re.findall(r"'([^']+)'", message.partition("; known")[0])):
         if found := source.header_place(word.strip()):
             place = found
             break
@@ -214,13 +225,11 @@ def _refused(source: Source, message: str) -> Problem:
         hint = did_you_mean(unknown[1], LABELS)
     elif kind := re.search(r"has type '(\w+)'", message):
         hint = did_you_mean(kind[1], PARAMETER_TYPES)
-    elif rule == "comment" and (found := _comment_place(source)):
-        place = found
     return Problem(rule, place, message, hint, statement=source.name)
 
 
 def _comment_place(source: Source) -> Place | None:
     for number, text in enumerate(source.lines[len(source.header) :], len(source.header)):
-        if found := re.search(r"--.*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text)):
+        if found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text)):
             return source.place(number, found.start() + 1, len(found[0]))
     return None

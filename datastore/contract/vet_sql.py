@@ -39,24 +39,28 @@ class Around:
     token: Token
     #: The last clause keyword before it, in its own parentheses and its own CASE.
     clause: str
-    #: How many parentheses are open.
-    depth: int
+    #: The clauses that the open parentheses (and CASEs) stand in, outermost first.
+    parents: tuple[str, ...]
+
+    @property
+    def depth(self) -> int:
+        """How many parentheses (and CASEs) are open."""
+        return len(self.parents)
 
 
 _CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
 
 
 def around(every: Sequence[Token]) -> Iterator[Around]:
-    """Each token with its clause and depth."""
-    stack, clause, depth = [], "", 0
+    """Each token with its clause and what it stands in."""
+    parents: tuple[str, ...] = ()
+    clause = ""
     for index, token in enumerate(every):
-        if token.text == ")" or token.upper == "END":
-            depth -= token.text == ")"
-            clause = stack.pop() if stack else ""
-        yield Around(index, token, clause, depth)
+        if (token.text == ")" or token.upper == "END") and parents:
+            clause, parents = parents[-1], parents[:-1]
+        yield Around(index, token, clause, parents)
         if token.text == "(" or token.upper == "CASE":
-            depth += token.text == "("
-            stack.append(clause)
+            parents += (clause,)
         elif token.upper in _CLAUSES:
             clause = token.upper
 
@@ -105,7 +109,7 @@ def _insert_columns(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Fi
         if behind.text == "(" or behind.upper == "DEFAULT":
             continue
         columns = ", ".join(catalogue.columns.get(name.name, []))
-        hint = f"({columns})" if columns else "list them in parentheses"
+        hint = f"write: INSERT INTO {name.text} ({columns}) ..." if columns else "list them in parentheses"
         yield "insert-columns", name, name, "INSERT without its columns depends on their order in the table", hint
 
 
@@ -189,7 +193,8 @@ def _quoted_string(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Fin
         if token.kind == "quoted" and token.text.startswith('"') and token.name not in known | given:
             message = f"{token.text} names no column, so SQLite takes it for a text"
             near = did_you_mean(token.name, known)
-            yield "quoted-string", token, token, message, near or f"did you mean '{token.text[1:-1]}'?"
+            hint = f"{near[:-1]}, or the text '{token.text[1:-1]}'?" if near else f"did you mean '{token.text[1:-1]}'?"
+            yield "quoted-string", token, token, message, hint
 
 
 def _offset(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:

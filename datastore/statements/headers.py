@@ -1,8 +1,9 @@
 """The contract in the comment above each statement, as machines read it.
 
 A header has, in this order: one or more lines of purpose; a line per parameter (``name  type  meaning``,
-indented); ``Index:``; ``Rows:``; and, where true, ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:``. A line
-indented deeper than the one above goes on with it.
+indented); ``Index:``; ``Rows:``; and, where true, ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:`` (``rule-name,
+reason``: what `datastore check` may overlook; one line a rule). A line indented deeper than the one above goes on
+with it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Header:
     index: str
     #: How many rows it returns or changes at most.
     rows: str
-    #: The remaining labels: Differs, Locks, Retry, Allow.
+    #: The remaining labels: Differs, Locks, Retry, Allow. Each Allow line is a line of its own.
     notes: Mapping[str, str]
 
 
@@ -69,6 +70,9 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
     for line in lines:
         if found := _label.match(line):
             last = found["label"]
+            if last == "Allow" and last in labels:
+                labels[last] += "\n" + found["text"]
+                continue
             if last not in LABELS or last in labels:
                 raise StatementError(
                     f"{where}: unknown or repeated header line {last!r}; known are {', '.join(LABELS)}"

@@ -1,0 +1,73 @@
+"""Each migration step: it applies, and its rollback restores the schema that was there before it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+from datastore.contract.database import Migrated, Snapshot, Step
+from datastore.contract.indexes import place_in
+from datastore.contract.problems import Place, Problem
+from datastore.contract.project import Project
+from datastore.contract.text import find_name
+
+
+def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
+    """The problems of the steps, in their order."""
+    if migrated.failed:
+        yield _failed(project, *migrated.failed)
+    for number, step in enumerate(migrated.steps):
+        undone = migrated.down.get(step.id)
+        if not step.own or undone is None:
+            continue
+        undo = step.path.with_name(f"{step.id}.rollback.sql")
+        differences = tuple(compare(migrated.up[number], undone))
+        if not undo.is_file() and differences:
+            message, hint = "this step has no rollback", f"write {project.show(undo)}"
+            yield Problem("rollback", Place(file=project.show(step.path)), message, hint, subject=step.id)
+        elif differences:
+            message = f"this rollback does not restore the schema that was there before {step.id}"
+            hint = "- is missing after the rollback, + is left over"
+            yield Problem("rollback", Place(file=project.show(undo)), message, hint, differences, subject=step.id)
+    if migrated.again is not None and (differences := tuple(compare(migrated.up[-1], migrated.again))):
+        message = "applying the steps again after rolling all back gives another schema"
+        place = Place(file=project.show(migrated.steps[-1].path))
+        yield Problem("rollback", place, message, None, differences)
+
+
+def compare(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """The differences of two catalogues, a line each."""
+    for kind, name in sorted({*before.objects, *after.objects}):
+        old, new = before.objects.get((kind, name)), after.objects.get((kind, name))
+        if old != new:
+            if old is not None:
+                yield f"- {kind} {name}{'' if new is None else f': {_around(old, new)}'}"
+            if new is not None:
+                yield f"+ {kind} {name}{'' if old is None else f': {_around(new, old)}'}"
+    for what, old_mark, new_mark in zip(("application_id", "user_version"), before.marks, after.marks, strict=True):
+        if old_mark != new_mark:
+            yield f"- {what} {old_mark}"
+            yield f"+ {what} {new_mark}"
+
+
+def _around(text: str, other: str) -> str:
+    """Where two texts differ, with a few words around."""
+    same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
+    start = max(0, same - 30)
+    return f"{'... ' if start else ''}{text[start : same + 40]}{' ...' if same + 40 < len(text) else ''}"
+
+
+def _failed(project: Project, step: Step, action: str, error: Exception) -> Problem:
+    path = step.path.with_name(f"{step.id}.rollback.sql") if action == "roll back" else step.path
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
+    word = re.search(r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)', str(cause))
+    token = None
+    if word:
+        name = next(part for part in word.groups() if part)
+        token = find_name(text, name.rpartition(".")[2])
+    place = place_in(project, Step(step.id, path, step.own), text, token) if token else Place(file=project.show(path))
+    verb = {"apply": "does not apply", "roll back": "does not roll back"}.get(action, "does not apply a second time")
+    return Problem("migration", place, f"this step {verb}: {cause}", subject=step.id)
+
