@@ -17,7 +17,7 @@ from datastore.contract.plans import Plan, check_plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
-from datastore.contract.sources import Source, read_sources
+from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.vet_callers import check_callers
 from datastore.contract.vet_header import check_header
 from datastore.contract.vet_result import Results
@@ -96,8 +96,8 @@ class _Run:
         self.sources, self.found = read_sources(project)
         self.read = [source for source in self.sources if source.statement]
         report.statements = len(self.sources)
-        #: Each variant that prepares, by name, and the statement that it is of.
-        self.variants: dict[str, tuple[Source, str]] = {}
+        #: Each text that prepares, by name.
+        self.variants: dict[str, Variant] = {}
         self.plans: dict[str, Plan] = {}
 
     def everything(self, scratch: Path) -> None:
@@ -127,10 +127,9 @@ class _Run:
             self.found += check_sql(source, catalogue)
         for source in self.read:
             self.found += check_header(source)
-        for name, (source, sql) in self.variants.items():
-            self.plans[name] = read_plan(sql, catalogue)
-            if source.statement:
-                self.found += results.check(source, sql)
+        for name, variant in self.variants.items():
+            self.plans[name] = read_plan(variant.sql, catalogue)
+            self.found += results.check(variant)
         self.found += self._plans(catalogue)
         self._indexes(catalogue, migrated)
         self.found += check_callers(self.project, self.sources)
@@ -139,25 +138,25 @@ class _Run:
         self._snapshots()
 
     def _prepare(self, source: Source, catalogue: Catalogue) -> None:
-        for name, sql in variants(source):
-            if problem := check_prepares(source, sql, catalogue):
+        for variant in variants(source):
+            if problem := check_prepares(source, variant.sql, catalogue):
                 self.found.append(problem)
                 return
-            self.variants[name] = (source, sql)
+            self.variants[variant.name] = variant
 
     def _plans(self, catalogue: Catalogue) -> Iterator[Problem]:
         seen = set()
         for problem in (*self._plan_rules(catalogue, ""), *self._plan_rules_with_statistics(catalogue)):
-            key = (problem.statement, problem.rule, problem.message)
+            key = (problem.statement, problem.rule, problem.message, problem.place)
             if key not in seen:
                 seen.add(key)
                 yield problem
 
     def _plan_rules(self, catalogue: Catalogue, under: str) -> Iterator[Problem]:
-        for name, (source, sql) in self.variants.items():
-            if source.statement:
-                plan = read_plan(sql, catalogue) if under else self.plans[name]
-                yield from check_plan(source, sql, plan, catalogue, under)
+        for name, variant in self.variants.items():
+            if variant.source.statement:
+                plan = read_plan(variant.sql, catalogue) if under else self.plans[name]
+                yield from check_plan(variant, plan, catalogue, under)
 
     def _plan_rules_with_statistics(self, catalogue: Catalogue) -> list[Problem]:
         with with_statistics(catalogue):
@@ -171,8 +170,8 @@ class _Run:
             return
         used = {access.index for plan in self.plans.values() for access in plan.accesses}
         sqlite_explain.foreign_keys_on(catalogue.connection)
-        for _, sql in self.variants.values():
-            pages = sqlite_explain.pages_read(catalogue.connection, sql)
+        for variant in self.variants.values():
+            pages = sqlite_explain.pages_read(catalogue.connection, variant.sql)
             used |= {catalogue.roots[page] for page in pages if page in catalogue.roots}
         self.found += indexes.check_unused(self.project, catalogue, migrated, own, used)
 
@@ -182,7 +181,7 @@ class _Run:
             written = plan_snapshots.write_snapshot(self.project, self.plans)
             self.report.written += [written] if written else []
         elif path.is_file():
-            sources = {name: source for name, (source, _) in self.variants.items()}
+            sources = {name: variant.source for name, variant in self.variants.items()}
             self.found += plan_snapshots.check_snapshot(self.project, self.plans, sources)
         else:
             self.report.notes.append(
@@ -201,8 +200,3 @@ class _Run:
             # Nothing was held against a schema, so nothing says which waivers are needed.
             left = [problem for problem in left if problem.rule != "waiver"]
         self.report.problems = left + problems
-
-
-def variants(source: Source) -> list[tuple[str, str]]:
-    """The texts that a statement stands for, each with its name."""
-    return [(source.name, source.statement.sql if source.statement else source.body)]

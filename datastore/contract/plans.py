@@ -13,7 +13,7 @@ import attrs
 
 from datastore.contract.database import Catalogue
 from datastore.contract.problems import Place, Problem
-from datastore.contract.sources import Source
+from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, did_you_mean, find_phrase, tokens
 from datastore.engines import sqlite_explain
 
@@ -56,6 +56,9 @@ class Plan:
     accesses: tuple[Access, ...]
     #: What is sorted: "ORDER BY", "GROUP BY", "DISTINCT", ...
     sorts: tuple[str, ...]
+
+
+Uses = Callable[[Plan], bool]
 
 
 def read_plan(sql: str, catalogue: Catalogue) -> Plan:
@@ -114,16 +117,20 @@ def _alias(every: Sequence[Token], index: int) -> str:
     return rest[0].name if rest and rest[0].kind == "word" else ""
 
 
-def check_plan(source: Source, sql: str, plan: Plan, catalogue: Catalogue, under: str = "") -> Iterator[Problem]:
+def check_plan(variant: Variant, plan: Plan, catalogue: Catalogue, under: str = "") -> Iterator[Problem]:
     """What the rules have against a plan; *under* says under which statistics it was made."""
+    source = variant.source
     assert source.statement
-    index = source.statement.header.index
-    notes = (*(f"plan: {line}" for line in plan.lines), *([f"(plan {under})"] if under else []))
-    for problem in (*_index(source, index, sql, plan, catalogue), *_scans(source, index, plan, catalogue), *_sorts(source, index, plan)):
-        yield attrs.evolve(problem, notes=notes, statement=source.name)
-
-
-Uses = Callable[[Plan], bool]
+    index = source.statement.header.index_for(variant.given)
+    when = [f"where {variant.which} is given"] if variant.given else []
+    notes = [f"plan: {line}" for line in plan.lines]
+    notes += [f"({', '.join([*when, *([under] if under else [])])})"] if when or under else []
+    for problem in (
+        *_index(source, index, variant.sql, plan, catalogue),
+        *_scans(source, plan),
+        *_sorts(source, index, plan),
+    ):
+        yield attrs.evolve(problem, notes=tuple(notes), statement=source.name)
 
 
 # --- Index: ----------------------------------------------------------------------------------------------------------
@@ -137,40 +144,62 @@ def _index(source: Source, index: str, sql: str, plan: Plan, catalogue: Catalogu
             place, message = source.label_place("Index", "none"), f"the header says none, and the plan uses {searched[0]}"
             yield Problem("index", place, message, f"write: Index: {searched[0]} (...)")
         return
-    named = _named(index, catalogue)
-    if not named:
+    groups = _named(index, catalogue)
+    if not groups:
         place = source.label_place("Index")
         hint = did_you_mean(next(iter(_word.findall(index)), ""), [*catalogue.indexes, "none"])
         hint = hint or f"name the index, TABLE primary key, or: none (why); the plan uses {_list(used) or 'none'}"
         yield Problem("index", place, "the header names no index that the schema has", hint)
-    for name, is_used in named.items():
-        place = source.label_place("Index", name)
-        if is_used is None:
-            yield Problem("index", place, f'there is no index "{name}"', did_you_mean(name, catalogue.indexes))
-        elif not is_used(plan) and not _decides_conflict(name, sql, catalogue):
-            hint = f"the plan uses {_list(used)}" if used else "the plan uses no index"
-            yield Problem("index", place, f'the plan does not use "{name}"', hint, subject=name)
+    for group in groups:
+        yield from _group(source, group, used, sql, plan, catalogue)
+
+
+def _group(
+    source: Source, group: dict[str, Uses | None], used: set[str], sql: str, plan: Plan, catalogue: Catalogue
+) -> Iterator[Problem]:
+    """What is wrong with one promise: an index, or several of which the planner takes one ("a or b")."""
+    for name, uses in group.items():
+        if uses is None:
+            place, message = source.label_place("Index", name), f'there is no index "{name}"'
+            yield Problem("index", place, message, did_you_mean(name, catalogue.indexes))
+            return
+    if not any(uses and uses(plan) or _decides_conflict(name, sql, catalogue) for name, uses in group.items()):
+        first = next(iter(group))
+        names = '" or "'.join(group)
+        hint = f"the plan uses {_list(used)}" if used else "the plan uses no index"
+        yield Problem("index", source.label_place("Index", first), f'the plan does not use "{names}"', hint)
 
 
 def _list(names: set[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _named(text: str, catalogue: Catalogue) -> dict[str, Uses | None]:
-    """What an ``Index:`` line names, with a test of a plan; ``None`` for what is no index of the schema."""
+def _named(text: str, catalogue: Catalogue) -> list[dict[str, Uses | None]]:
+    """What an ``Index:`` line names, with a test of a plan; ``None`` for what is no index of the schema.
+
+    Names with "or" between them stand together: one of them is enough.
+    """
     outside = re.sub(r"\([^)]*\)", "", text)
-    named: dict[str, Uses | None] = {}
-    for found in _key.finditer(outside):
+    groups: list[dict[str, Uses | None]] = []
+    end = 0
+    for found in re.finditer(f"{_key.pattern}|{_word.pattern}", outside):
         table = found["of"] or found["table"]
-        named[table] = _uses_key(table) if catalogue.is_table(table) else None
-    for word in _word.findall(_key.sub("", outside)):
-        if word in catalogue.indexes:
-            named[word] = _uses_index(word)
-        elif catalogue.is_virtual(word):
-            named[word] = _uses_virtual(word)
-        elif re.search(r"_(idx|key|pkey|index)$|^sqlite_autoindex", word):
-            named[word] = None
-    return named
+        name = table or found[0]
+        if table:
+            uses = _uses_key(table) if catalogue.is_table(table) else None
+        elif name in catalogue.indexes:
+            uses = _uses_index(name)
+        elif catalogue.is_virtual(name):
+            uses = _uses_virtual(name)
+        elif re.search(r"_(idx|key|pkey|index)$|^sqlite_autoindex", name):
+            uses = None
+        else:
+            continue
+        if not (groups and outside[end : found.start()].strip() == "or"):
+            groups.append({})
+        groups[-1][name] = uses
+        end = found.end()
+    return groups
 
 
 def _uses_index(name: str) -> Uses:
@@ -210,7 +239,7 @@ def _decides_conflict(name: str, sql: str, catalogue: Catalogue) -> bool:
 # --- scans and sorts -------------------------------------------------------------------------------------------------
 
 
-def _scans(source: Source, index: str, plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
+def _scans(source: Source, plan: Plan) -> Iterator[Problem]:
     for access in plan.accesses:
         if "AUTOMATIC" in access.line:
             message = f"the plan builds an index of {access.table} for itself, on each call"

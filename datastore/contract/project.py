@@ -32,7 +32,7 @@ class Project:
     #: Folders of the migrations, in the order of their steps; "datastore" is this library's own.
     migrations: tuple[str, ...] = ("migrations/sqlite",)
     #: Where `datastore generate` writes.
-    output: str = "datastore/generated"
+    output: str = "datastore/statements/typed"
     #: The module that the names in ``Record:`` lines are looked up in.
     records: str = "datastore.records"
     #: The folder (a package) whose code calls the statements.

@@ -104,6 +104,33 @@ class Source:
         return self.place(len(self.header) + row, start - starts[row] + 1 if starts else 1, length)
 
 
+@attrs.frozen
+class Variant:
+    """One text that a statement stands for: with some of its optional lines."""
+
+    source: Source
+    #: Which optional parameters are given.
+    given: frozenset[str]
+    sql: str
+
+    @property
+    def name(self) -> str:
+        """The statement's name, with the optional parameters that are given."""
+        return f"{self.source.name}{f' [{self.which}]' if self.given else ''}"
+
+    @property
+    def which(self) -> str:
+        """The optional parameters that are given, by name."""
+        return ", ".join(sorted(self.given))
+
+
+def variants(source: Source) -> list[Variant]:
+    """Every text that a statement stands for; what the loader refused is taken as the file has it."""
+    if source.statement is None:
+        return [Variant(source, frozenset(), source.body)]
+    return [Variant(source, given, sql) for given, sql in source.statement.variants()]
+
+
 def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
     """Every statement of a project, and what is wrong with the files."""
     sources: list[Source] = []
@@ -230,6 +257,6 @@ def _refused(source: Source, message: str) -> Problem:
 
 def _comment_place(source: Source) -> Place | None:
     for number, text in enumerate(source.lines[len(source.header) :], len(source.header)):
-        if found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text)):
+        if not text.lstrip().startswith("--") and (found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text))):
             return source.place(number, found.start() + 1, len(found[0]))
     return None

@@ -1,4 +1,4 @@
 """stub"""
 class Results:
     def __init__(self, project, catalogue): pass
-    def check(self, source, sql): return []
+    def check(self, variant): return []

@@ -38,8 +38,7 @@ class Waiver:
 def read_waivers(source: Source) -> tuple[list[Waiver], list[Problem]]:
     """The waivers of one statement, and what is wrong with their lines."""
     waivers, problems = [], []
-    text = source.statement.header.notes.get("Allow", "") if source.statement else ""
-    for part in text.split("\n") if text else ():
+    for part in source.statement.header.waivers if source.statement else ():
         found = _line.match(part)
         place = source.label_place("Allow", found["rule"] if found else "")
         wrong = _wrong(found["rule"] if found else part, bool(found and found["reason"]))

@@ -3,7 +3,7 @@
 -- name: list_queued_job_types(max_rows)
 -- The types that have queued jobs, in order: one seek a type, however many jobs it has.
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type)
+-- Index: job_queue_claim_idx (one seek a type); sorts the types
 -- Rows: 0 to max_rows
 -- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
 WITH RECURSIVE queued_types (type) AS (
@@ -36,7 +36,7 @@ LIMIT :max_rows;
 --   now  timestamp  the instant of the transaction
 --   lease_expires_at  timestamp  the end of the lease
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type and priority)
+-- Index: job_queue_claim_idx (one seek a type and priority); sorts at most max_rows jobs for each of them
 -- Rows: 0 to max_rows, in any order
 -- Record: Job
 -- Differs: json_each is SQLite's way to hand in a list; PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
