@@ -1,1 +1,1 @@
-"""The contract of a project's statements, checked against the schema that its migrations make. Never imported by a store."""
+"""Checks of what the .sql files promise, against the schema that the migrations make; needs the extra ``check``."""
