@@ -34,7 +34,11 @@ def resolve(root: Path, release: str) -> str:
         ProjectError: There is no such ref.
     """
     if not any(character in release for character in "*?["):
-        return run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{release}^{{commit}}") and release
+        try:
+            run(root, "rev-parse", "--verify", "--end-of-options", f"{release}^{{commit}}")
+        except ProjectError as error:
+            raise ProjectError(f'the release "{release}" cannot be read: {error}') from error
+        return release
     tags = run(root, "tag", "--list", release, "--merged", "HEAD", "--sort=-creatordate").decode().split()
     return tags[0] if tags else ""
 

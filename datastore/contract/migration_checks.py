@@ -10,19 +10,21 @@ from datastore.contract.database import Migrated, Snapshot, Step
 from datastore.contract.indexes import place_in
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
-from datastore.contract.text import find_name
+from datastore.contract.text import did_you_mean, find_name
 
 
 def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
-    """The problems of the steps, in their order."""
+    """The problems of the steps."""
     if migrated.failed:
-        yield _failed(project, *migrated.failed)
-    for number, step in enumerate(migrated.steps):
+        yield _failed(project, migrated, *migrated.failed)
+    left_by_later: set[str] = set()
+    for number, step in reversed(list(enumerate(migrated.steps))):
         undone = migrated.down.get(step.id)
         if not step.own or undone is None:
             continue
         undo = step.path.with_name(f"{step.id}.rollback.sql")
-        differences = tuple(compare(migrated.up[number], undone))
+        differences = tuple(line for line in compare(migrated.up[number], undone) if line not in left_by_later)
+        left_by_later |= {*differences}
         if not undo.is_file() and differences:
             message, hint = "this step has no rollback", f"write {project.show(undo)}"
             yield Problem("rollback", Place(file=project.show(step.path)), message, hint, subject=step.id)
@@ -58,16 +60,18 @@ def _around(text: str, other: str) -> str:
     return f"{'... ' if start else ''}{text[start : same + 40]}{' ...' if same + 40 < len(text) else ''}"
 
 
-def _failed(project: Project, step: Step, action: str, error: Exception) -> Problem:
+def _failed(project: Project, migrated: Migrated, step: Step, action: str, error: Exception) -> Problem:
     path = step.path.with_name(f"{step.id}.rollback.sql") if action == "roll back" else step.path
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
     word = re.search(r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)', str(cause))
-    token = None
+    token = hint = None
     if word:
-        name = next(part for part in word.groups() if part)
-        token = find_name(text, name.rpartition(".")[2])
+        name = next(part for part in word.groups() if part).rpartition(".")[2]
+        token = find_name(text, name)
+        known = {known for _, known in migrated.up[-1].objects} if migrated.up else set()
+        hint = did_you_mean(name, known) if "no such" in str(cause) else None
     place = place_in(project, Step(step.id, path, step.own), text, token) if token else Place(file=project.show(path))
     verb = {"apply": "does not apply", "roll back": "does not roll back"}.get(action, "does not apply a second time")
-    return Problem("migration", place, f"this step {verb}: {cause}", subject=step.id)
+    return Problem("migration", place, f"this step {verb}: {cause}", hint, subject=step.id)
 

@@ -69,7 +69,9 @@ def _first_difference(project: Project, path: Path, text: str) -> Place:
     lines, before = path.read_text(encoding="utf-8").splitlines(), text.splitlines()
     for number, line in enumerate(lines):
         if before[number : number + 1] != [line]:
-            return Place(file=project.show(path), line=number + 1, length=max(1, len(line)), text=line)
+            words = line.strip()
+            column = len(line) - len(line.lstrip()) + 1 if words else 1
+            return Place(project.show(path), number + 1, column, max(1, len(words)), line)
     return Place(file=project.show(path))
 
 

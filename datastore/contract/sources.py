@@ -171,6 +171,8 @@ def split(text: str, file: str) -> Iterator[Source]:
     """The statements of a file's text."""
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if _name_line.match(line)]
+    if not starts:
+        return
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         found = _name_line.match(lines[start])
         assert found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from datastore.contract.problems import Problem
 from datastore.contract.sources import Source
 from datastore.contract.text import did_you_mean, tokens
-from datastore.contract.vet_sql import around, verb
+from datastore.contract.vet_sql import Around, around, verb
 
 _at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
 
@@ -16,6 +17,7 @@ _at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
 def check_header(source: Source) -> Iterator[Problem]:
     """The problems of one statement that the loader accepts."""
     yield from _rows(source)
+    yield from _always_one(source)
     yield from _max_rows(source)
 
 
@@ -40,6 +42,53 @@ def _rows(source: Source) -> Iterator[Problem]:
         message = f'"Rows:" counts up to "{bound[1]}", which is no parameter'
         hint = did_you_mean(bound[1], names)
         yield Problem("rows", source.label_place("Rows", bound[1]), message, hint, statement=source.name)
+
+
+_AGGREGATES = frozenset(
+    {"COUNT", "SUM", "TOTAL", "AVG", "MIN", "MAX", "GROUP_CONCAT", "JSON_GROUP_ARRAY", "JSON_GROUP_OBJECT"}
+)
+
+
+def _always_one(source: Source) -> Iterator[Problem]:
+    """``Rows: 1`` is an error at run time where there is none: it must be sure that there is one."""
+    assert source.statement
+    statement = source.statement
+    if statement.result not in ("row", "value") or not statement.always_one or _gives_one(source):
+        return
+    message = '"Rows: 1" promises a row always, and this statement may give none'
+    yield Problem("rows", source.label_place("Rows"), message, "write: Rows: 0 or 1", statement=source.name)
+
+
+def _gives_one(source: Source) -> bool:
+    """An INSERT of one row that nothing passes over, an aggregate of everything, a SELECT from nothing."""
+    every = list(around(tokens(source.body)))
+    outer = {one.token.upper for one in every if one.depth == 0}
+    if "INSERT" in outer:
+        passes = any(
+            one.token.upper in ("NOTHING", "IGNORE") and before.token.upper in ("DO", "OR")
+            for before, one in pairwise(every)
+        )
+        return "SELECT" not in outer and not passes
+    if outer & {"UPDATE", "DELETE", "GROUP", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT"}:
+        return False
+    return "FROM" not in outer or any(
+        one.token.upper in _AGGREGATES and _is_aggregate(every[one.index + 1 :])
+        for one in every
+        if one.clause == "SELECT" and "FROM" not in one.parents and one.depth <= 1
+    )
+
+
+def _is_aggregate(behind: list[Around]) -> bool:
+    """Whether what follows a function's name are the arguments of an aggregate, not of min(a, b) or of a window."""
+    if not behind or behind[0].token.text != "(":
+        return False
+    depth = behind[0].depth
+    for number, one in enumerate(behind[1:], 1):
+        if one.depth == depth and one.token.text == ")":
+            return behind[number + 1 : number + 2] == [] or behind[number + 1].token.upper not in ("OVER", "FILTER")
+        if one.depth == depth + 1 and one.token.text == ",":
+            return False
+    return False
 
 
 def _max_rows(source: Source) -> Iterator[Problem]:

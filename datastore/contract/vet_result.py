@@ -16,7 +16,7 @@ from datastore.contract.project import Project
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import find_name, tokens
 from datastore.contract.vet_records import Records
-from datastore.contract.vet_sql import verb
+from datastore.contract.vet_sql import around, verb
 from datastore.statements.loader import Statement
 
 _plain = re.compile(r"[A-Za-z_]\w*")
@@ -89,12 +89,16 @@ def _types(source: Source, columns: Sequence[Column], promised: dict[str, str]) 
         if column.type is None and column.name not in promised:
             message = f'nothing promises the type of "{column.name}"'
             hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
-            yield Problem("uncast", place_of(source, column.name), message, hint, (column.reason,))
+            doubt = column.reason.startswith(("not understood", "the engine"))
+            notes = (column.reason,) if doubt else ()
+            yield Problem("uncast", place_of(source, column.name), message, hint, notes)
 
 
 def place_of(source: Source, name: str, *, last: bool = False) -> Place:
     """Where a result column stands in the text: its name or alias, or the text of the expression."""
-    places = [token for token in tokens(source.body) if token.name == name.lower()]
+    every = [one for one in around(tokens(source.body)) if one.token.name == name.lower()]
+    listed = [one.token for one in every if one.depth == 0 and one.clause in ("SELECT", "RETURNING")]
+    places = listed or [one.token for one in every]
     if places:
         token = places[-1 if last else 0]
         return source.at(token.start, token.end - token.start)

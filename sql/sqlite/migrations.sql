@@ -4,6 +4,7 @@
 -- The applied migrations, each with the checksum of its text when it was applied.
 -- Index: none (a row per migration, and a few of the log for each); sorts
 -- Rows: one per applied migration (checksum is NULL where stock yoyo applied it), by id
+-- Returns: migration_id text
 -- Differs: rowid is SQLite's order of insertion; yoyo's clock may stand still
 -- Allow: max-rows, yoyo needs every one of them, and a project has few
 SELECT
@@ -36,6 +37,7 @@ WHERE id = :id;
 --   max_rows  integer  1 to 1000
 -- Index: none (the schema table is small); sorts
 -- Rows: 0 to max_rows, by name
+-- Returns: name text
 -- Differs: sqlite_master is SQLite's catalogue
 SELECT name
 FROM sqlite_master
@@ -51,6 +53,7 @@ LIMIT :max_rows;
 -- Every table's name: yoyo looks here for its own.
 -- Index: none (the schema table is small); sorts
 -- Rows: one per table, by name
+-- Returns: name text
 -- Differs: sqlite_master is SQLite's catalogue
 -- Allow: max-rows, yoyo asks which of its tables are there, and a schema is small
 SELECT name

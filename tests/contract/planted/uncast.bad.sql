@@ -5,6 +5,6 @@
 -- Rows: 0 or 1
 SELECT
     id,
-    substr(title, 1, 20) || '...' AS heading
+    json_extract(body, '$.lines') AS line_count
 FROM notes
 WHERE id = :id;

@@ -5,6 +5,6 @@
 -- Rows: 0 or 1
 SELECT
     id,
-    CAST(substr(title, 1, 20) || '...' AS TEXT) AS heading
+    CAST(json_extract(body, '$.lines') AS INTEGER) AS line_count
 FROM notes
 WHERE id = :id;

@@ -1,0 +1,1 @@
+def parameter_expectations(schema, sql): return {}
