@@ -72,10 +72,22 @@ def _gives_one(source: Source) -> bool:
     if outer & {"UPDATE", "DELETE", "GROUP", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT"}:
         return False
     return "FROM" not in outer or any(
-        one.token.upper in _AGGREGATES and _is_aggregate(every[one.index + 1 :])
-        for one in every
-        if one.clause == "SELECT" and "FROM" not in one.parents and one.depth <= 1
+        one.token.upper in _AGGREGATES and _is_aggregate(every[one.index + 1 :]) for one in _select_list(every)
     )
+
+
+def _select_list(every: list[Around]) -> Iterator[Around]:
+    """What stands between SELECT and FROM, without the subqueries in it."""
+    inside = 0
+    for before, one in pairwise(every):
+        if inside and one.depth < inside:
+            inside = 0
+        elif not inside and before.token.text == "(" and one.token.upper in ("SELECT", "WITH", "VALUES"):
+            inside = one.depth
+        elif not inside and (one.depth or one.clause == "SELECT") and "FROM" not in one.parents:
+            yield one
+        if one.depth == 0 and one.token.upper == "FROM":
+            return
 
 
 def _is_aggregate(behind: list[Around]) -> bool:

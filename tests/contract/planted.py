@@ -66,6 +66,12 @@ class Planted:
         assert old in text
         self.put(name, text.replace(old, new))
 
+    def allow(self, what: str, reason: str) -> None:
+        """Waive a rule in the project's table."""
+        text = (self.root / "pyproject.toml").read_text(encoding="utf-8")
+        header = "" if "[tool.datastore.allow]" in text else "[tool.datastore.allow]\n"
+        self.put("pyproject.toml", f'{text}{header}"{what}" = "{reason}"\n')
+
     def statements(self, text: str) -> None:
         """The project's statements, all of which its repository calls."""
         self.put("queries/notes.sql", text)

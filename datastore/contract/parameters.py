@@ -1,1 +1,0 @@
-def parameter_expectations(schema, sql): return {}
