@@ -15,14 +15,16 @@ import sqlite3
 from collections.abc import Collection
 
 import attrs
+from sqlglot import exp
 
 from datastore.contract.inference_facts import Fact, unknown
-from datastore.contract.inference_parse import Unsure, parse
-from datastore.contract.inference_queries import Queries
+from datastore.contract.inference_parse import Node, Unsure, parse, part
+from datastore.contract.inference_queries import Queries, changed_table
+from datastore.contract.inference_rows import Rows, at_most_limit
 from datastore.contract.inference_schema import Schema
 from datastore.contract.metadata import EngineColumn
 
-__all__ = ["Column", "Schema", "Unsure", "result_columns"]
+__all__ = ["Column", "Schema", "Unsure", "at_most_one_row", "result_columns", "total_order"]
 
 
 @attrs.frozen
@@ -70,6 +72,62 @@ def result_columns(
         reason = f"the engine has {len(engine)} columns, the reading of it {len(found)}"
         return tuple(_column(column.name, unknown(reason)) for column in engine)
     return tuple(_agreed(column, fact) for column, (_, fact) in zip(engine, found, strict=True))
+
+
+def at_most_one_row(schema: Schema, sql: str) -> tuple[bool, str]:
+    """Whether a statement provably gives (or changes) at most one row, and why, or why that is not proved."""
+    try:
+        return _at_most_one(schema, parse(sql))
+    except (Unsure, RecursionError) as doubt:
+        return False, f"not understood: {doubt}"
+
+
+def total_order(schema: Schema, sql: str) -> tuple[bool, str]:
+    """Whether the order of the rows is provably total, so that LIMIT cuts at the same place each time; and why."""
+    try:
+        tree = parse(sql)
+        single, why = _at_most_one(schema, tree)
+        return (True, why) if single else _ordered(schema, tree)
+    except (Unsure, RecursionError) as doubt:
+        return False, f"not understood: {doubt}"
+
+
+def _at_most_one(schema: Schema, tree: Node) -> tuple[bool, str]:
+    rows = Rows(Queries(schema))
+    if isinstance(tree, exp.Insert):
+        source = tree.args.get("expression")
+        if source is None:
+            return True, "DEFAULT VALUES is one row"
+        visible = rows.queries.with_ctes(tree, None, {})
+        single = rows.pinned(source, None, visible, {})
+        return single, "it inserts one row" if single else "it may insert several rows"
+    if isinstance(tree, (exp.Update, exp.Delete)):
+        single = rows.change_pinned(tree)
+        name = changed_table(tree).name
+        return single, f"a unique key of {name} is given" if single else f"no unique key of {name} is given whole by ="
+    if at_most_limit(tree):
+        return True, "LIMIT lets one row through"
+    single = rows.pinned(tree, None, {}, {})
+    return single, "it has one row, or every table in it is read by a unique key" if single else _not_pinned(rows, tree)
+
+
+def _ordered(schema: Schema, tree: Node) -> tuple[bool, str]:
+    if isinstance(tree, (exp.Insert, exp.Update, exp.Delete)):
+        return False, "RETURNING gives rows in any order"
+    order = part(tree, "order")
+    if order is None:
+        return False, "there is no ORDER BY"
+    rows = Rows(Queries(schema))
+    if rows.order_pins(tree, [term.this for term in order.expressions]):
+        return True, "the ORDER BY holds a unique key of the result"
+    return False, "the ORDER BY holds no unique key of the result: rows may tie"
+
+
+def _not_pinned(rows: Rows, tree: Node) -> str:
+    if not isinstance(tree, exp.Select):
+        return "it may have several rows"
+    left = rows.not_pinned(tree)
+    return f"no unique key of {' or '.join(left)} is given whole by =" if left else "it may have several rows"
 
 
 def _agreed(column: EngineColumn, fact: Fact) -> Column:

@@ -14,7 +14,7 @@ from datastore.contract.inference_scopes import Scope
 Evaluate: TypeAlias = Callable[[Node, Scope], Fact]
 
 #: Window functions that have a value for every row.
-_RANKS = {
+_RANKS: dict[type, frozenset[str]] = {
     **dict.fromkeys((exp.RowNumber, exp.Rank, exp.DenseRank, exp.Ntile), INTEGER),
     **dict.fromkeys((exp.PercentRank, exp.CumeDist), REAL),
 }
@@ -33,8 +33,8 @@ def own_calls(node: Node, aggregates: frozenset[str]) -> Iterator[Node]:
     windowed = node.this if isinstance(node, exp.Window) else None
     if isinstance(windowed, exp.Filter):
         windowed = windowed.this
-    for found in [node] if is_aggregate_call(node, aggregates) else []:
-        yield found
+    if is_aggregate_call(node, aggregates):
+        yield node
     for child in node.iter_expressions():
         if is_query(child) or isinstance(child, exp.Exists):
             continue
@@ -119,8 +119,10 @@ def window(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
         return found
     if isinstance(call, (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)):
         return unknown("the window may have no such row")
-    return unknown("the window may be empty") if found is None else found.but(
-        nullable=True, reason="the window may be empty"
+    return (
+        unknown("the window may be empty")
+        if found is None
+        else found.but(nullable=True, reason="the window may be empty")
     )
 
 

@@ -18,7 +18,6 @@ from datastore.contract.inference_facts import (
     INTEGER,
     NUMBER,
     REAL,
-    STORAGE,
     TEXT,
     Fact,
     either,
@@ -28,6 +27,7 @@ from datastore.contract.inference_facts import (
 from datastore.contract.inference_filters import Place, where_true
 from datastore.contract.inference_parse import Node, bare, is_query, name_of, whole_number
 from datastore.contract.inference_scopes import Scope
+from datastore.contract.logical import STORAGE
 
 _CAST = {
     **dict.fromkeys(("TEXT", "VARCHAR", "CHAR", "NCHAR", "NVARCHAR"), TEXT),
@@ -103,7 +103,7 @@ def _passed_on(node: Node, scope: Scope) -> Fact:
 def _from_operands(storage: frozenset[str], logical: str | None, *operands: Fact) -> Fact:
     """A value that is NULL exactly where an operand is."""
     null = next((operand for operand in operands if operand.nullable), None)
-    reason = null.reason if null is not None else "no operand can be NULL"
+    reason = (null or operands[0]).reason if null or len(operands) == 1 else "no operand can be NULL"
     return Fact(storage, null is not None, reason, logical)
 
 

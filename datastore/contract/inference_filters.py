@@ -32,7 +32,18 @@ _BINARY = (
     exp.Like,
     exp.Glob,
 )
-_UNARY = (exp.Collate, exp.Cast, exp.Neg, exp.BitwiseNot, exp.Not, exp.Escape, exp.Lower, exp.Upper, exp.Length, exp.Abs)
+_UNARY = (
+    exp.Collate,
+    exp.Cast,
+    exp.Neg,
+    exp.BitwiseNot,
+    exp.Not,
+    exp.Escape,
+    exp.Lower,
+    exp.Upper,
+    exp.Length,
+    exp.Abs,
+)
 
 
 def refine(condition: Node | None, scope: Scope) -> None:

@@ -9,14 +9,14 @@ import functools
 import logging
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-#: A node of sqlglot's tree.
-Node: TypeAlias = exp.Expression
+#: A node of sqlglot's tree. (Any: the class that sqlglot's own annotations name is another from release to release.)
+Node: TypeAlias = Any
 
 # sqlglot says "falling back" by itself; here it is an Unsure, and no line on stderr.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)

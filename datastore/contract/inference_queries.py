@@ -9,12 +9,13 @@ from sqlglot import exp
 
 from datastore.contract.inference_aggregates import calls_of_outer, is_aggregate
 from datastore.contract.inference_expressions import fact_of
-from datastore.contract.inference_facts import STORAGE, Fact, either
+from datastore.contract.inference_facts import Fact, either
 from datastore.contract.inference_filters import refine
-from datastore.contract.inference_parse import Node, Unsure, name_of, parse, part, parts, whole_number
+from datastore.contract.inference_parse import Node, Unsure, name_of, parse, part, whole_number
 from datastore.contract.inference_schema import Schema, Table
 from datastore.contract.inference_scopes import Cte, Scope, Source, require
 from datastore.contract.inference_sources import read_from, target
+from datastore.contract.logical import STORAGE
 
 #: A recursive CTE's facts can only grow, and each column's few times: this is never reached.
 _ROUNDS = 50
@@ -53,7 +54,10 @@ class Queries:
         scope = self.scope(node, outer, visible)
         grouped = bool(part(node, "group"))
         scope.may_be_empty = is_aggregate(node, self.schema.aggregates) and not grouped
-        require(not calls_of_outer(node, scope, self.schema.aggregates), "an aggregate in a subquery may be of a query outside")
+        require(
+            not calls_of_outer(node, scope, self.schema.aggregates),
+            "an aggregate in a subquery may be of a query outside",
+        )
         return self._list(node.expressions, scope)
 
     def scope(self, select: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Scope:
@@ -128,7 +132,9 @@ class Queries:
         except Unsure:
             return None
         names = [column.name for column in table.columns.values()]
-        return [(name, fact) for name, (_, fact) in zip(names, found, strict=True)] if len(names) == len(found) else None
+        return (
+            [(name, fact) for name, (_, fact) in zip(names, found, strict=True)] if len(names) == len(found) else None
+        )
 
     def compound(self, columns: list[Columns]) -> Columns:
         """The columns of UNION, INTERSECT or EXCEPT: what holds for each of its queries."""

@@ -133,12 +133,14 @@ class Schema:
         alias = _rowid_alias(rows, kind, bool(without_rowid), [origin for origin, _, _ in unique])
         has_rowid = kind in {"table", "virtual"} and not without_rowid
         create = sql.get(name, "")
-        columns = {c.name.lower(): c for c in self._columns(name, create, rows, bool(strict) or name == _SCHEMA_TABLE, alias)}
+        columns = {
+            c.name.lower(): c for c in self._columns(name, create, rows, bool(strict) or name == _SCHEMA_TABLE, alias)
+        }
         keys = [key for _, _, key in unique if key is not None]
         if has_rowid:
             keys.insert(0, Key(("rowid",), (None,), ""))
         return Table(
-            name=name,
+            name="sqlite_master" if name == _SCHEMA_TABLE else name,  # as the engine calls it
             kind=kind,
             strict=bool(strict),
             has_rowid=has_rowid,
@@ -151,9 +153,7 @@ class Schema:
             sql=sql.get(name, ""),
         )
 
-    def _columns(
-        self, table: str, create: str, rows: list[Any], strict: bool, alias: str
-    ) -> Iterator[TableColumn]:
+    def _columns(self, table: str, create: str, rows: list[Any], strict: bool, alias: str) -> Iterator[TableColumn]:
         said = list(promises(create)) if create.upper().lstrip().startswith("CREATE TABLE") else []
         for name, declared, not_null, key_place, hidden in rows:
             promised = frozenset(promise.type for promise in said if promise.column == name.lower())

@@ -8,9 +8,9 @@ from typing import Protocol
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_facts import INTEGER, STORAGE, TEXT, Fact, never_null, unknown
+from datastore.contract.inference_facts import INTEGER, TEXT, Fact, never_null, unknown
 from datastore.contract.inference_filters import refine
-from datastore.contract.inference_parse import Node, name_of, part, parts
+from datastore.contract.inference_parse import Node, name_of, parse, part, parts
 from datastore.contract.inference_schema import Table
 from datastore.contract.inference_scopes import Analyzer, Cte, Scope, Source, sources_named
 
@@ -46,7 +46,9 @@ def _column_fact(table: Table, name: str, returning: bool) -> Fact:
     column = table.columns[name]
     label, origin = f"{table.name}.{column.name}", (table.name, column.name)
     if table.kind != "table":
-        return attrs.evolve(unknown(f"{label} is a column of a {table.kind} table: nothing keeps NULL out"), origin=origin)
+        return attrs.evolve(
+            unknown(f"{label} is a column of a {table.kind} table: nothing keeps NULL out"), origin=origin
+        )
     if name == table.rowid_alias:
         reason = f"{label} is the INTEGER PRIMARY KEY"
     else:
@@ -74,23 +76,17 @@ def read_from(select: Node, scope: Scope, queries: Queries) -> None:
 
 
 def _relation(node: Node, scope: Scope, queries: Queries) -> list[Source]:
-    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias:
-        inner = Scope(scope.analyzer, scope.outer, scope.visible)
-        inner.sources.extend(_relation(node.this, scope, queries))
-        for join in [*parts(node, "joins")]:
-            _join(join, inner, queries)
-        scope.either_side = scope.either_side or inner.either_side
-        scope.shared.update(inner.shared)
-        return inner.sources
-    if isinstance(node, exp.Table) and parts(node, "joins"):
-        inner = Scope(scope.analyzer, scope.outer, scope.visible)
-        inner.sources.append(_source(node, scope, queries))
-        for join in parts(node, "joins"):
-            _join(join, inner, queries)
-        scope.either_side = scope.either_side or inner.either_side
-        scope.shared.update(inner.shared)
-        return inner.sources
-    return [_source(node, scope, queries)]
+    """The tables of one item of FROM: several, where it is a join in parentheses."""
+    in_parentheses = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias
+    if not in_parentheses and not (isinstance(node, exp.Table) and parts(node, "joins")):
+        return [_source(node, scope, queries)]
+    inner = Scope(scope.analyzer, scope.outer, scope.visible)
+    inner.sources.extend(_relation(node.this, scope, queries) if in_parentheses else [_source(node, scope, queries)])
+    for join in parts(node, "joins"):
+        _join(join, inner, queries)
+    scope.either_side = scope.either_side or inner.either_side
+    scope.shared.update(inner.shared)
+    return inner.sources
 
 
 def _source(node: Node, scope: Scope, queries: Queries) -> Source:
@@ -125,7 +121,8 @@ def _view(table: Table, alias: str, queries: Queries) -> Source:
     if facts is None:
         reason = f"the view {table.name} is not understood"
         facts = [(column.name, unknown(reason)) for column in table.columns.values()]
-    return _derived(alias, facts, None, {}, table)
+        return _derived(alias, facts, None, {}, table)
+    return _derived(alias, facts, parse(table.sql).expression, {}, table)
 
 
 def _derived(
@@ -176,8 +173,3 @@ def _share(name: str, left: list[Source], right: list[Source], scope: Scope, *, 
     if inner and len(before) == len(after) == 1:
         before[0].learn(name)
         after[0].learn(name)
-
-
-def anything(names: list[str], reason: str) -> list[tuple[str, Fact]]:
-    """Columns of which nothing is promised."""
-    return [(name, Fact(STORAGE, True, reason)) for name in names]

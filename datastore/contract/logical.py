@@ -8,6 +8,7 @@ the terms of an AND, alone or behind ``column IS NULL OR``: then every value tha
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -74,15 +75,15 @@ def column_type(promised: frozenset[str], storage: frozenset[str], declared: str
 
 
 def _checks(create: str) -> Iterator[str]:
-    tokens = [token for token in _tokens.findall(create) if not token.startswith(("--", "/*"))]
-    significant = [(index, token) for index, token in enumerate(tokens) if not token.isspace()]
-    for (_, before), (start, token) in zip(significant, significant[1:], strict=False):
-        if before.upper() == "CHECK" and token == "(":
+    words = [word for word in _tokens.findall(create) if not word.startswith(("--", "/*"))]
+    significant = [(index, word) for index, word in enumerate(words) if not word.isspace()]
+    for (_, before), (start, word) in itertools.pairwise(significant):
+        if before.upper() == "CHECK" and word == "(":
             depth = 0
-            for end in range(start, len(tokens)):
-                depth += {"(": 1, ")": -1}.get(tokens[end], 0)
+            for end in range(start, len(words)):
+                depth += {"(": 1, ")": -1}.get(words[end], 0)
                 if depth == 0:
-                    yield "".join(tokens[start + 1 : end])
+                    yield "".join(words[start + 1 : end])
                     break
 
 

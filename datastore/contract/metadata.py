@@ -64,9 +64,7 @@ class Engine:
         self._handle = ctypes.c_void_p()
         self._check(library.sqlite3_open(b":memory:", ctypes.byref(self._handle)))
         size = len(image)
-        self._check(
-            library.sqlite3_deserialize(self._handle, b"main", self._image, size, size, _DESERIALIZE_READONLY)
-        )
+        self._check(library.sqlite3_deserialize(self._handle, b"main", self._image, size, size, _DESERIALIZE_READONLY))
 
     def close(self) -> None:
         self._library.sqlite3_close_v2(self._handle)
