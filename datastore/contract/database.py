@@ -55,8 +55,13 @@ class Migrated:
     down: dict[str, Snapshot] = attrs.field(factory=dict)
     #: The catalogue when all was applied a second time.
     again: Snapshot | None = None
-    #: The step that failed, and how: "apply" or "roll back".
+    #: The step that failed, and at what: "apply", "roll back" or "apply again".
     failed: tuple[Step, str, Exception] | None = None
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether every step applied."""
+        return self.failed is None or self.failed[1] != "apply"
 
 
 @attrs.frozen(slots=False)
@@ -135,12 +140,12 @@ class Catalogue:
 
 @cache
 def _statements() -> dict[str, str]:
-    path = Path(__file__).with_name("sqlite_catalogue.sql")
+    path = Path(__file__).with_suffix(".sql")
     return {statement.name: statement.sql for statement in read_file(path, path.name)}
 
 
 def rows(connection: sqlite3.Connection, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows of a statement of sqlite_catalogue.sql."""
+    """The rows of a statement of database.sql."""
     return connection.execute(_statements()[name], parameters).fetchall()
 
 
@@ -160,7 +165,8 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
     """Apply every step to a new database, roll each back and apply all again.
 
     Args:
-        path: Where to; beside it the steps are copied, so that a lock file that does not fit stops nothing here.
+        path: Where the whole schema is kept. Steps are applied and rolled back beside it, from copies, so that a
+            lock file that does not fit stops nothing here.
         folders: The folders of steps, and whether each is the project's own.
     """
     from yoyo import read_migrations
@@ -175,29 +181,31 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
             shutil.copy(file, copy)
         copies.append((copy, folder, own))
     result = Migrated()
-    with open_backend(path) as backend:
+    with open_backend(path.with_name("steps.db")) as backend:
         steps = backend.to_apply(read_migrations(*(glob.escape(str(copy)) for copy, _, _ in copies)))
         for step in steps:
             folder, own = next((folder, own) for copy, folder, own in copies if Path(step.path).parent == copy)
             result.steps.append(Step(step.id, folder / Path(step.path).name, own))
-        _up_down_up(backend, list(steps), result)
+        _up_down_up(backend, list(steps), result, path)
     return result
 
 
-def _up_down_up(backend: Any, steps: list[Any], result: Migrated) -> None:
+def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) -> None:
     result.up.append(snapshot(backend.connection))
     action, number = "apply", 0
     try:
-        for number, step in enumerate(steps):
-            backend.apply_one(step)
+        for number in range(len(steps)):
+            backend.apply_one(steps[number])
             result.up.append(snapshot(backend.connection))
+        with closing(sqlite3.connect(path)) as whole:
+            backend.connection.backup(whole)
         action = "roll back"
         for number in reversed(range(len(steps))):
             backend.rollback_one(steps[number])
             result.down[steps[number].id] = snapshot(backend.connection)
         action = "apply again"
-        for number, step in enumerate(steps):
-            backend.apply_one(step)
+        for number in range(len(steps)):
+            backend.apply_one(steps[number])
         result.again = snapshot(backend.connection)
     except Exception as error:
         # Whatever a step raises is what is wrong with it.
@@ -230,5 +238,3 @@ def with_statistics(catalogue: Catalogue) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         sqlite_explain.back(connection)
-
-

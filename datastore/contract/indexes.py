@@ -48,7 +48,7 @@ def check_unused(
             continue
         place = find_created(project, migrated, index.name)
         message = f'no statement\'s plan uses the index "{index.name}"'
-        hint = f"drop it in a new step, or say in pyproject.toml why it stays: \"unused-index {index.name}\" = \"...\""
+        hint = f'drop it in a new step, or say in pyproject.toml why it stays: "unused-index {index.name}" = "..."'
         yield Problem("unused-index", place, message, hint, subject=index.name)
 
 
@@ -75,7 +75,9 @@ def find_created(project: Project, migrated: Migrated, name: str, behind: Iterab
         text = step.path.read_text(encoding="utf-8")
         every = tokens(text)
         for number, token in enumerate(every):
-            if token.name != name.lower() or not any(one.upper == "CREATE" for one in every[max(0, number - 6) : number]):
+            if token.name != name.lower() or not any(
+                one.upper == "CREATE" for one in every[max(0, number - 6) : number]
+            ):
                 continue
             return place_in(project, step, text, _behind(every[number:], tuple(behind)) or token)
     return Place(file=project.show(migrated.steps[-1].path) if migrated.steps else "")

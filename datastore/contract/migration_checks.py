@@ -15,7 +15,7 @@ from datastore.contract.text import did_you_mean, find_name
 
 def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
     """The problems of the steps."""
-    if migrated.failed:
+    if migrated.failed and (migrated.failed[1] != "apply again" or not _leaves_something(migrated)):
         yield _failed(project, migrated, *migrated.failed)
     left_by_later: set[str] = set()
     for number, step in reversed(list(enumerate(migrated.steps))):
@@ -26,16 +26,26 @@ def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
         differences = tuple(line for line in compare(migrated.up[number], undone) if line not in left_by_later)
         left_by_later |= {*differences}
         if not undo.is_file() and differences:
-            message, hint = "this step has no rollback", f"write {project.show(undo)}"
-            yield Problem("rollback", Place(file=project.show(step.path)), message, hint, subject=step.id)
+            hint = f"write {project.show(undo)}: + is what it would take away, - what it would bring back"
+            place, message = Place(file=project.show(step.path)), "this step has no rollback"
+            yield Problem("rollback", place, message, hint, differences, subject=step.id)
         elif differences:
             message = f"this rollback does not restore the schema that was there before {step.id}"
             hint = "- is missing after the rollback, + is left over"
             yield Problem("rollback", Place(file=project.show(undo)), message, hint, differences, subject=step.id)
-    if migrated.again is not None and (differences := tuple(compare(migrated.up[-1], migrated.again))):
+    if (
+        migrated.again is not None
+        and not _leaves_something(migrated)
+        and (differences := tuple(compare(migrated.up[-1], migrated.again)))
+    ):
         message = "applying the steps again after rolling all back gives another schema"
         place = Place(file=project.show(migrated.steps[-1].path))
         yield Problem("rollback", place, message, None, differences)
+
+
+def _leaves_something(migrated: Migrated) -> bool:
+    """Whether some rollback left the schema another one: that a step cannot be applied again is then no news."""
+    return any(migrated.up[n] != migrated.down.get(step.id) for n, step in enumerate(migrated.steps))
 
 
 def compare(before: Snapshot, after: Snapshot) -> Iterator[str]:
@@ -56,7 +66,7 @@ def compare(before: Snapshot, after: Snapshot) -> Iterator[str]:
 def _around(text: str, other: str) -> str:
     """Where two texts differ, with a few words around."""
     same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
-    start = max(0, same - 30)
+    start = text.rfind(" ", 0, max(0, same - 30)) + 1
     return f"{'... ' if start else ''}{text[start : same + 40]}{' ...' if same + 40 < len(text) else ''}"
 
 
@@ -64,7 +74,9 @@ def _failed(project: Project, migrated: Migrated, step: Step, action: str, error
     path = step.path.with_name(f"{step.id}.rollback.sql") if action == "roll back" else step.path
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
-    word = re.search(r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)', str(cause))
+    word = re.search(
+        r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)', str(cause)
+    )
     token = hint = None
     if word:
         name = next(part for part in word.groups() if part).rpartition(".")[2]
@@ -74,4 +86,3 @@ def _failed(project: Project, migrated: Migrated, step: Step, action: str, error
     place = place_in(project, Step(step.id, path, step.own), text, token) if token else Place(file=project.show(path))
     verb = {"apply": "does not apply", "roll back": "does not roll back"}.get(action, "does not apply a second time")
     return Problem("migration", place, f"this step {verb}: {cause}", hint, subject=step.id)
-

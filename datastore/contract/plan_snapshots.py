@@ -31,7 +31,9 @@ def write_snapshot(project: Project, plans: Mapping[str, Plan]) -> Path | None:
 
 def render(plans: Mapping[str, Plan]) -> str:
     """The plans as the file has them."""
-    blocks = ("\n".join([name, *(f"    {line}" for line in plans[name].lines or ("(none)",))]) for name in sorted(plans))
+    blocks = (
+        "\n".join([name, *(f"    {line}" for line in plans[name].lines or ("(none)",))]) for name in sorted(plans)
+    )
     return _NOTE + "".join(f"\n{block}\n" for block in blocks)
 
 

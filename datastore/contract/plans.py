@@ -19,6 +19,7 @@ from datastore.engines import sqlite_explain
 
 _line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<name>\S+)(?: AS (?P<alias>\S+))?(?P<rest>.*)$")
 _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")
+_constant = re.compile(r"^SCAN (?:\d+ )?CONSTANT ROW|^SCAN \d+-ROW VALUES CLAUSE")
 _part = re.compile(r"^(?:RIGHT PART OF|LAST(?: \d+)? TERMS? OF) ")
 _uses = re.compile(r"USING (?:COVERING )?INDEX (\S+)")  # not AUTOMATIC ones
 _word = re.compile(r"[a-z_][a-z0-9_]*")
@@ -69,7 +70,7 @@ def read_plan(sql: str, catalogue: Catalogue) -> Plan:
         if found := _sort.match(text):
             sorts.append(_part.sub("", found["what"]))
             lines.append(f"TEMP B-TREE FOR {sorts[-1]}")
-        elif (found := _line.match(text)) and not re.search(r"^SCAN (\d+ )?CONSTANT ROW", text):
+        elif (found := _line.match(text)) and not _constant.match(text):
             shown = found["alias"] or found["name"]
             lines.append(f"{found['how']} {shown}{found['rest']}")
             used = _uses.search(text)
@@ -86,6 +87,7 @@ def table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
     while texts:
         every = tokens(texts.pop())
         common = {every[i].name for i in range(len(every) - 2) if _is_common(every, i)}
+        found.update({name: set() for name in common})  # read from memory, whatever its name
         for index, token in enumerate(every):
             if token.name not in catalogue.kinds or token.name in common:
                 continue
@@ -141,7 +143,10 @@ def _index(source: Source, index: str, sql: str, plan: Plan, catalogue: Catalogu
     if re.match(r"none\b", index):
         searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
         if searched:
-            place, message = source.label_place("Index", "none"), f"the header says none, and the plan uses {searched[0]}"
+            place, message = (
+                source.label_place("Index", "none"),
+                f"the header says none, and the plan uses {searched[0]}",
+            )
             yield Problem("index", place, message, f"write: Index: {searched[0]} (...)")
         return
     groups = _named(index, catalogue)
@@ -163,7 +168,7 @@ def _group(
             place, message = source.label_place("Index", name), f'there is no index "{name}"'
             yield Problem("index", place, message, did_you_mean(name, catalogue.indexes))
             return
-    if not any(uses and uses(plan) or _decides_conflict(name, sql, catalogue) for name, uses in group.items()):
+    if not any((uses and uses(plan)) or _decides_conflict(name, sql, catalogue) for name, uses in group.items()):
         first = next(iter(group))
         names = '" or "'.join(group)
         hint = f"the plan uses {_list(used)}" if used else "the plan uses no index"
@@ -214,8 +219,7 @@ def _uses_key(table: str) -> Uses:
     def uses(plan: Plan) -> bool:
         # A table that is read as a whole, in its own order, is read by its primary key too.
         return any(
-            access.table == table
-            and (not access.index or access.index.startswith("sqlite_autoindex_"))
+            access.table == table and (not access.index or access.index.startswith("sqlite_autoindex_"))
             for access in plan.accesses
         )
 
@@ -257,7 +261,11 @@ def _table_place(source: Source, access: Access) -> Place:
     for number, token in enumerate(every):
         names = {token.name, _alias(every, number)}
         before = every[number - 1].upper if number else ""
-        if token.name == access.table and access.shown.lower() in names and before in ("FROM", "JOIN", "UPDATE", "INTO", ""):
+        if (
+            token.name == access.table
+            and access.shown.lower() in names
+            and before in ("FROM", "JOIN", "UPDATE", "INTO", "")
+        ):
             return source.at(token.start, token.end - token.start)
     return source.label_place("Index")
 
@@ -269,7 +277,10 @@ def _sorts(source: Source, index: str, plan: Plan) -> Iterator[Problem]:
         what = plan.sorts[0]
         token = find_phrase(source.body, *what.split()) or find_phrase(source.body, what.split()[0])
         if denied:
-            place, message = source.label_place("Index", "no sort"), f"the header says no sort, and the plan sorts for {what}"
+            place, message = (
+                source.label_place("Index", "no sort"),
+                f"the header says no sort, and the plan sorts for {what}",
+            )
         else:
             place = source.at(token.start, token.end - token.start) if token else source.label_place("Index")
             message = f"the plan sorts for {what}, and the header does not say so"

@@ -91,7 +91,7 @@ def find_project(start: Path) -> Project:
         if table is not None:
             return _read(folder, table)
     raise ProjectError(
-        f'no {FILE} with a table [tool.datastore] in {start} or above it; add one that names the folders, for example:'
+        f"no {FILE} with a table [tool.datastore] in {start} or above it; add one that names the folders, for example:"
         ' statements = "sql", migrations = "migrations"'
     )
 

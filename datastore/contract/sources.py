@@ -220,8 +220,8 @@ def check_parameters(source: Source) -> list[Problem]:
         if name not in used:
             out.append(Problem("parameters", place, f'parameter "{name}" is declared, and the SQL does not use it'))
         elif name not in described:
-            hint = did_you_mean(name, set(described) - set(declared))
-            hint = hint or f'add the line "--   {name}  text  what it is"'
+            added = f'add the line "--   {name}  text  what it is"'
+            hint = did_you_mean(name, set(described) - set(declared)) or added
             out.append(Problem("parameters", place, f'parameter "{name}" has no line in the header', hint))
     for name, number in described.items():
         if name not in declared:
@@ -259,6 +259,8 @@ def _refused(source: Source, message: str) -> Problem:
 
 def _comment_place(source: Source) -> Place | None:
     for number, text in enumerate(source.lines[len(source.header) :], len(source.header)):
-        if not text.lstrip().startswith("--") and (found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text))):
+        if not text.lstrip().startswith("--") and (
+            found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text))
+        ):
             return source.place(number, found.start() + 1, len(found[0]))
     return None

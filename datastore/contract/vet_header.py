@@ -18,7 +18,6 @@ def check_header(source: Source) -> Iterator[Problem]:
     """The problems of one statement that the loader accepts."""
     yield from _rows(source)
     yield from _always_one(source)
-    yield from _max_rows(source)
 
 
 def _rows(source: Source) -> Iterator[Problem]:
@@ -33,15 +32,14 @@ def _rows(source: Source) -> Iterator[Problem]:
         hint = "take the operator off, or write: Rows: 0 or 1"
         yield Problem("rows", place, message, hint, statement=source.name)
     elif statement.result == "rows" and one:
-        rule = "returning-operator" if statement.writes else "rows"
         message = "the header promises one row at most, and no operator says so to the caller"
         hint = f"write: -- name: {source.name}({', '.join(names)})^   (or $ for its one value)"
-        yield Problem(rule, source.name_place, message, hint, statement=source.name)
+        yield Problem("rows", source.name_place, message, hint, statement=source.name)
     bound = re.match(r"\d+ to ([a-z][a-z0-9]*_[a-z0-9_]*)\b(?! -)", text)
     if bound and bound[1] not in names:
         message = f'"Rows:" counts up to "{bound[1]}", which is no parameter'
-        hint = did_you_mean(bound[1], names)
-        yield Problem("rows", source.label_place("Rows", bound[1]), message, hint, statement=source.name)
+        near = did_you_mean(bound[1], names)
+        yield Problem("rows", source.label_place("Rows", bound[1]), message, near, statement=source.name)
 
 
 _AGGREGATES = frozenset(
@@ -103,7 +101,8 @@ def _is_aggregate(behind: list[Around]) -> bool:
     return False
 
 
-def _max_rows(source: Source) -> Iterator[Problem]:
+def check_max_rows(source: Source) -> Iterator[Problem]:
+    """A list that nothing bounds."""
     assert source.statement
     if source.statement.result != "rows" or _at_most_one.match(source.statement.header.rows):
         return

@@ -66,15 +66,15 @@ class Records:
         if selected != list(hints):
             at = next((i for i, pair in enumerate(zip(selected, hints, strict=False)) if pair[0] != pair[1]), None)
             at = min(len(selected), len(hints)) if at is None else at
-            column = f'"{selected[at]}"' if at < len(selected) else "missing"
-            field = f'"{list(hints)[at]}"' if at < len(hints) else "missing"
-            message = f"{name} is not the select list: field {at + 1} is {field}, column {at + 1} is {column}"
+            is_column = f'"{selected[at]}"' if at < len(selected) else "missing"
+            is_field = f'"{list(hints)[at]}"' if at < len(hints) else "missing"
+            message = f"{name} is not the select list: field {at + 1} is {is_field}, column {at + 1} is {is_column}"
             notes = (f"fields:  {', '.join(hints)}", f"columns: {', '.join(selected)}")
             yield Problem("record", place, message, "a row becomes a record by position", notes)
             return
         for column in columns:
-            if message := _differs(hints[column.name], column):
-                yield Problem("record", place, f"{name}.{column.name} {message}", None, (column.reason,))
+            if differs := _differs(hints[column.name], column):
+                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,))
 
 
 def _is_record(value: Any) -> bool:

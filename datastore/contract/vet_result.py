@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
 from datastore.contract.database import Catalogue
-from datastore.contract.inference import Column, Schema, Unsure, result_columns
-from datastore.contract.logical_rows import at_most_one_row, total_order
-from datastore.contract.parameters import parameter_expectations
+from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.sources import Source, Variant
-from datastore.contract.text import find_name, tokens
+from datastore.contract.text import Token, tokens
+from datastore.contract.vet_header import check_max_rows
+from datastore.contract.vet_parameters import check_parameter_types
 from datastore.contract.vet_records import Records
 from datastore.contract.vet_sql import around, verb
 from datastore.statements.loader import Statement
@@ -35,7 +35,11 @@ class Results:
         source = variant.source
         if source.statement is None:
             return []
-        found = [*self._columns(variant, source.statement), *self._rows(variant, source.statement)]
+        found = [
+            *self._columns(variant, source.statement),
+            *self._rows(variant, source.statement),
+            *check_parameter_types(self.schema, variant),
+        ]
         return [attrs.evolve(problem, statement=source.name) for problem in found]
 
     def _columns(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
@@ -55,21 +59,26 @@ class Results:
 
     def _rows(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         source = variant.source
-        if statement.result in ("row", "value"):
+        if statement.result != "count" and (statement.result != "rows" or statement.writes):
             is_one, why = at_most_one_row(self.schema, variant.sql)
-            if not is_one:
+            if is_one and statement.result == "rows":
+                message = f"RETURNING gives one row at most ({why}), and no operator says so to the caller"
+                hint = "write ^ behind the name line's parentheses (or $ for its one value), and: Rows: 0 or 1"
+                yield Problem("returning-operator", source.name_place, message, hint)
+                return
+            elif not is_one and statement.result != "rows":
                 sign = "^" if statement.result == "row" else "$"
                 message = f"nothing proves that {sign} gives one row at most: {why}"
                 hint = "compare every column of a unique index, or add LIMIT 1 behind a total order"
                 yield Problem("one-row", _first(source), message, hint)
-        every = tokens(variant.sql)
-        limit = next((token for token in every if token.upper == "LIMIT"), None)
-        if limit:
-            is_total, why = total_order(self.schema, variant.sql)
-            if not is_total:
-                place = _limit_place(source)
+        yield from check_max_rows(source)
+        for number, query in enumerate(_limited(variant.sql)):
+            is_total, why = total_order(self.schema, query)
+            # A query inside another may name what stands outside: of that nothing is known here.
+            if not is_total and (query == variant.sql or not why.startswith("not understood")):
                 message = f"LIMIT takes rows by chance: {why}"
-                yield Problem("limit-order", place, message, "end the ORDER BY in the columns of a unique index")
+                hint = "end the ORDER BY in the columns of a unique index"
+                yield Problem("limit-order", _limit_place(source, number), message, hint)
 
 
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
@@ -84,7 +93,7 @@ def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
         seen.add(column.name)
 
 
-def _types(source: Source, columns: Sequence[Column], promised: dict[str, str]) -> Iterator[Problem]:
+def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str]) -> Iterator[Problem]:
     for column in columns:
         if column.type is None and column.name not in promised:
             message = f'nothing promises the type of "{column.name}"'
@@ -111,6 +120,30 @@ def _first(source: Source) -> Place:
     return source.at(token.start, token.end - token.start)
 
 
-def _limit_place(source: Source) -> Place:
-    token = find_name(source.body, "limit")
-    return source.at(token.start, token.end - token.start) if token else _first(source)
+def _limited(sql: str) -> Iterator[str]:
+    """The queries in *sql* that have a LIMIT of their own, in the order of those; *sql* itself for the outermost."""
+    opened: list[Token] = []
+    waiting: list[tuple[int, Token]] = []
+    found: dict[int, str] = {}
+    count = 0
+    for token in tokens(sql):
+        if token.text == "(":
+            opened.append(token)
+        elif token.text == ")" and opened:
+            start = opened.pop()
+            for number, inside in [one for one in waiting if one[1] is start]:
+                found[number] = sql[start.end : token.start]
+                waiting.remove((number, inside))
+        elif token.upper == "LIMIT":
+            if opened:
+                waiting.append((count, opened[-1]))
+            else:
+                found[count] = sql
+            count += 1
+    yield from (found[number] for number in sorted(found))
+
+
+def _limit_place(source: Source, number: int) -> Place:
+    places = [token for token in tokens(source.body) if token.upper == "LIMIT"]
+    token = places[min(number, len(places) - 1)]
+    return source.at(token.start, token.end - token.start)

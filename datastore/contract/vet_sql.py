@@ -128,7 +128,13 @@ def _or_ignore(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding
     for index, token in enumerate(every):
         if token.upper == "IGNORE" and _before(every, index).upper == "OR":
             message = "OR IGNORE passes over NOT NULL and CHECK too, silently"
-            yield "or-ignore", _before(every, index), token, message, "ON CONFLICT (...) DO NOTHING names the one that is meant"
+            yield (
+                "or-ignore",
+                _before(every, index),
+                token,
+                message,
+                "ON CONFLICT (...) DO NOTHING names the one that is meant",
+            )
 
 
 def _clock(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
@@ -168,7 +174,9 @@ def _optional_filter(every: Sequence[Token], catalogue: Catalogue) -> Iterator[F
                 continue
             message = f'"{token.text} IS NULL OR" reads every row: no index can serve both'
             yield "optional-filter", token, last, message, hint
-        elif token.upper in ("COALESCE", "IFNULL") and one.clause in ("WHERE", "ON") and _after(every, index).text == "(":
+        elif (
+            token.upper in ("COALESCE", "IFNULL") and one.clause in ("WHERE", "ON") and _after(every, index).text == "("
+        ):
             arguments, last = _arguments(every, index + 1)
             column = _before(every, index, 2).name
             compared = _before(every, index).text in _COMPARE
@@ -182,7 +190,13 @@ def _null_comparison(every: Sequence[Token], catalogue: Catalogue) -> Iterator[F
         before = _before(every, one.index)
         if one.token.upper == "NULL" and before.text in _COMPARE and one.clause != "SET":
             word = "IS NULL" if before.text in ("=", "==") else "IS NOT NULL"
-            yield "null-comparison", before, one.token, "a comparison with NULL is never true", f'did you mean "{word}"?'
+            yield (
+                "null-comparison",
+                before,
+                one.token,
+                "a comparison with NULL is never true",
+                f'did you mean "{word}"?',
+            )
 
 
 def _quoted_string(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
@@ -202,7 +216,13 @@ def _offset(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
         is_comma = token.text == "," and _before(every, index, 2).upper == "LIMIT"
         if token.upper == "OFFSET" or is_comma:
             message = "OFFSET reads and drops the rows before the page, and skips or repeats rows between two pages"
-            yield "offset", token, token, message, "go on behind the last key returned: WHERE (created_at, id) > (:after_created_at, :after_id)"
+            yield (
+                "offset",
+                token,
+                token,
+                message,
+                "go on behind the last key returned: WHERE (created_at, id) > (:after_created_at, :after_id)",
+            )
 
 
 _RULES: tuple[Callable[[Sequence[Token], Catalogue], Iterator[Finding]], ...] = (

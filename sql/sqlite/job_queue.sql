@@ -6,6 +6,7 @@
 -- Index: job_queue_claim_idx (one seek a type); sorts the types
 -- Rows: 0 to max_rows
 -- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
+-- Allow: limit-order, each step of the recursion finds the next greater type, so a type stands once
 WITH RECURSIVE queued_types (type) AS (
     SELECT min(first_job.type)
     FROM job_queue AS first_job INDEXED BY job_queue_claim_idx
@@ -40,6 +41,7 @@ LIMIT :max_rows;
 -- Rows: 0 to max_rows, in any order
 -- Record: Job
 -- Differs: json_each is SQLite's way to hand in a list; PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
+-- Allow: limit-order, the types are distinct, so a job stands once, and its id ends the order
 UPDATE job_queue
 SET
     status = 'running',

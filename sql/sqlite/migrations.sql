@@ -39,6 +39,7 @@ WHERE id = :id;
 -- Rows: 0 to max_rows, by name
 -- Returns: name text
 -- Differs: sqlite_master is SQLite's catalogue
+-- Allow: limit-order, a name stands once among tables and views
 SELECT name
 FROM sqlite_master
 WHERE

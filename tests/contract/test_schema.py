@@ -61,7 +61,8 @@ def test_a_step_without_rollback_and_an_index_that_nothing_uses(planted: Planted
     planted.put(MORE, "-- depends: 0001.notes\nCREATE INDEX notes_title_idx ON notes (title);\n")
     said = """\
 schema/0002.more.sql: rollback: this step has no rollback
-   = hint: write schema/0002.more.rollback.sql
+   = + index notes_title_idx
+   = hint: write schema/0002.more.rollback.sql: + is what it would take away, - what it would bring back
 
 schema/0002.more.sql:2:14: unused-index: no statement's plan uses the index "notes_title_idx"
    |
@@ -74,8 +75,11 @@ schema/0002.more.sql:2:14: unused-index: no statement's plan uses the index "not
     assert planted.said() == said.partition("\n\n")[2]
     # A statement that the index serves ...
     planted.statements(
-        LIST + LIST.replace("list_titles", "list_same").replace("author_id", "title").replace("integer  whose", "text  which")
-        .replace("notes_title_id_idx (range scan, no sort)", "notes_title_idx (search); sorts")
+        LIST
+        + LIST.replace("list_titles", "list_same")
+        .replace("author_id", "title")
+        .replace("integer  whose", "text  which")
+        .replace("notes_title_idx (range scan, no sort)", "notes_title_idx (search); sorts")
     )
     assert planted.said() == ""
     # ... or a reason.
@@ -103,21 +107,27 @@ END;
 """
     planted.put(MORE, trigger)
     planted.put(UNDO, "DROP TRIGGER authors_name_insert;\n\nDROP INDEX authors_name_idx;\n")
-    assert "unused-index: no statement's plan uses the index \"authors_name_idx\"" in planted.said()
+    assert 'unused-index: no statement\'s plan uses the index "authors_name_idx"' in planted.said()
     add = (Path(__file__).parent / "planted/insert-columns.good.sql").read_text()
     planted.statements(f"{LIST}\n{add}")
     assert planted.said() == ""
 
 
 def test_a_rollback_that_leaves_something(planted: Planted) -> None:
-    planted.put(MORE, "-- depends: 0001.notes\nCREATE UNIQUE INDEX notes_title_key ON notes (title);\nPRAGMA user_version = 2;\n")
+    planted.put(
+        MORE,
+        "-- depends: 0001.notes\nCREATE UNIQUE INDEX notes_title_key ON notes (title);\nPRAGMA user_version = 2;\n",
+    )
     planted.put(UNDO, "-- Nothing.\n")
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 schema/0002.more.rollback.sql: rollback: this rollback does not restore the schema that was there before 0002.more
    = + index notes_title_key
    = - user_version 0
    = + user_version 2
    = hint: - is missing after the rollback, + is left over"""
+    )
     planted.put(UNDO, "DROP INDEX notes_title_key;\n\nPRAGMA user_version = 0;\n")
     assert planted.said() == ""
 
@@ -125,11 +135,14 @@ schema/0002.more.rollback.sql: rollback: this rollback does not restore the sche
 def test_a_rollback_that_restores_another_table(planted: Planted) -> None:
     planted.put(MORE, "-- depends: 0001.notes\nALTER TABLE authors DROP COLUMN name;\n")
     planted.put(UNDO, "ALTER TABLE authors ADD COLUMN name TEXT;\n")
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 schema/0002.more.rollback.sql: rollback: this rollback does not restore the schema that was there before 0002.more
    = - table authors: ... INTEGER PRIMARY KEY , name TEXT NOT NULL ) STRICT
    = + table authors: ... INTEGER PRIMARY KEY , name TEXT ) STRICT
    = hint: - is missing after the rollback, + is left over"""
+    )
 
 
 def test_a_foreign_key_without_an_index(planted: Planted) -> None:
@@ -143,12 +156,15 @@ CREATE TABLE tags (
 """
     planted.put(MORE, step)
     planted.put(UNDO, "DROP TABLE tags;\n")
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 schema/0002.more.sql:5:47: foreign-key-index: no index leads with tags (note_id), which refers to notes
    |
  5 |     CONSTRAINT tags_note_id_fkey FOREIGN KEY (note_id) REFERENCES notes (id)
    |                                               ^^^^^^^
    = hint: CREATE INDEX tags_note_id_idx ON tags (note_id); without it, deleting a row of notes reads all of tags"""
+    )
     # A partial index does not find every row; a primary key that leads with the column does.
     planted.put(MORE, f"{step}\nCREATE INDEX tags_note_id_idx ON tags (note_id) WHERE tag <> '';\n")
     assert "foreign-key-index" in planted.said()
@@ -166,10 +182,12 @@ def test_a_step_that_is_not_what_the_lock_file_says(planted: Planted) -> None:
     ]
     assert planted.said() == ""
     planted.change("schema/0001.notes.sql", "body TEXT", "contents TEXT")
-    (planted.root / "schema/0001.notes.rollback.sql").rename(planted.root / UNDO)
+    (planted.root / "schema/0001.notes.rollback.sql").unlink()
     planted.put(MORE, "-- depends: 0001.notes\n")
     planted.check(update=True)  # adds what is new, changes nothing
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 schema/0001.notes.rollback.sql: migration-changed: this step stands in schema/SHA256SUMS and is gone
    = hint: restore it
 
@@ -177,27 +195,37 @@ schema/0001.notes.sql: migration-changed: this step has changed since its checks
    = hint: restore it and write a new step; if it was never released, take its line out of the lock file
 
 schema/0001.notes.sql: rollback: this step has no rollback
-   = hint: write schema/0001.notes.rollback.sql"""
+   = + index notes_author_id_idx
+   = + table authors
+   = + table notes
+   = hint: write schema/0001.notes.rollback.sql: + is what it would take away, - what it would bring back"""
+    )
 
 
 def test_a_step_that_stands_in_no_lock_file(planted: Planted) -> None:
     planted.check(update=True)
     planted.put(MORE, "-- depends: 0001.notes\n")
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 schema/0002.more.sql: migration-changed: this step does not stand in schema/SHA256SUMS
    = hint: `datastore check --update` adds it"""
+    )
 
 
 def test_a_step_that_was_released_and_has_changed(planted: Planted) -> None:
     commit(planted, "v1.0")
     assert planted.said(release="v*") == ""
     planted.change("schema/0001.notes.sql", "body TEXT,", "body TEXT, -- what it says")
-    assert planted.said(release="v*") == """\
+    assert (
+        planted.said(release="v*")
+        == """\
 schema/0001.notes.sql:10:5: migration-changed: this step was released in v1.0 and has changed
     |
  10 |     body TEXT, -- what it says
     |     ^^^^^^^^^^^^^^^^^^^^^^^^^^
     = hint: git checkout v1.0 -- schema/0001.notes.sql   and write a new step"""
+    )
 
 
 def test_a_released_statement_that_no_longer_prepares(planted: Planted) -> None:
@@ -214,7 +242,11 @@ queries/notes.sql:1:10: released: "list_titles" as it was in v1.0 does not prepa
    = hint: keep what the last release reads for one release more, then take it away"""
     assert planted.said(release="v1.0") == said
     assert planted.said(release="") == ""
-    planted.statements(LIST.replace("    title\n", "    heading\n").replace("max_rows\nS", "max_rows\n-- Allow: released, we stop it to migrate\nS"))
+    planted.statements(
+        LIST.replace("    title\n", "    heading\n").replace(
+            "max_rows\nS", "max_rows\n-- Allow: released, we stop it to migrate\nS"
+        )
+    )
     assert planted.said(release="v1.0") == ""
 
 
@@ -228,19 +260,26 @@ def test_releases_that_are_not_there(planted: Planted) -> None:
 
 def test_a_statement_that_nothing_calls(planted: Planted) -> None:
     planted.put("notebook/repository.py", "# list_titles is a comment here\n")
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 queries/notes.sql:1:10: no-caller: nothing in notebook calls this statement
    |
  1 | -- name: list_titles(author_id, max_rows)
    |          ^^^^^^^^^^^
    = hint: delete it, or call it"""
+    )
 
 
 def test_a_plan_that_has_changed_prints_both(planted: Planted) -> None:
     planted.check(update=True)
     (kept,) = planted.root.glob("plans/*.txt")
-    planted.statements(LIST.replace("created_at, id", "title, id").replace("(range scan, no sort)", "(range scan); sorts"))
-    assert planted.said() == f"""\
+    planted.statements(
+        LIST.replace("created_at, id", "title, id").replace("(range scan, no sort)", "(range scan); sorts")
+    )
+    assert (
+        planted.said()
+        == f"""\
 queries/notes.sql:1:10: plan: the plan is not the one in plans/{kept.name}
    |
  1 | -- name: list_titles(author_id, max_rows)
@@ -249,6 +288,7 @@ queries/notes.sql:1:10: plan: the plan is not the one in plans/{kept.name}
    = now: SEARCH notes USING INDEX notes_author_id_idx (author_id=?)
    = now: TEMP B-TREE FOR ORDER BY
    = hint: if the new one is meant: datastore check --update   (it writes plans/{kept.name})"""
+    )
     planted.check(update=True)
     assert planted.said() == ""
     # Another version of the engine has plans of its own: none are kept of it, none are wrong.
@@ -274,7 +314,9 @@ class Title:
 def test_a_record_that_is_not_the_select_list(records: Planted) -> None:
     records.statements(LIST.replace("max_rows\nS", "max_rows\n-- Record: Title\nS"))
     records.put("notebook/records.py", RECORDS.format(field="titel: str"))
-    assert records.said() == """\
+    assert (
+        records.said()
+        == """\
 queries/notes.sql:7:12: record: Title is not the select list: field 2 is "titel", column 2 is "title"
    |
  7 | -- Record: Title
@@ -282,6 +324,7 @@ queries/notes.sql:7:12: record: Title is not the select list: field 2 is "titel"
    = fields:  id, titel
    = columns: id, title
    = hint: a row becomes a record by position"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,7 +336,12 @@ queries/notes.sql:7:12: record: Title is not the select list: field 2 is "titel"
         ("body", "body: str", "is str, and the column can be NULL", "notes.body may be NULL"),
         ("title", "title: int", "is int, and the column is text", "notes.title is NOT NULL"),
         ("author_id", "author_id: bool", "", ""),
-        ("author_id", "author_id: str", "is str, and the column is integer", "notes.author_id is NOT NULL"),
+        (
+            "author_id",
+            "author_id: str",
+            "is str, and the column is integer",
+            "a filter keeps only rows where notes.author_id is not NULL",
+        ),
     ],
 )
 def test_a_record_whose_types_are_not_the_columns(
@@ -314,12 +362,15 @@ queries/notes.sql:7:12: record: Title.{column} {differs}
 def test_a_record_that_is_not_there(records: Planted) -> None:
     records.statements(LIST.replace("max_rows\nS", "max_rows\n-- Record: Titel\nS"))
     records.put("notebook/records.py", RECORDS.format(field="title: str"))
-    assert records.said() == """\
+    assert (
+        records.said()
+        == """\
 queries/notes.sql:7:12: record: notebook.records has no record "Titel"
    |
  7 | -- Record: Titel
    |            ^^^^^
    = hint: did you mean "Title"?"""
+    )
     records.change("pyproject.toml", "notebook.records", "notebook.recrods")
     with pytest.raises(ProjectError, match="the records' module notebook.recrods cannot be imported"):
         records.check()
@@ -330,7 +381,9 @@ def test_waivers_of_the_project(planted: Planted) -> None:
     planted.allow("unused-indx notes_y_idx", "a report uses it")
     planted.allow("sort", "it is small")
     planted.allow("full-scan notes", " ")
-    assert planted.said() == """\
+    assert (
+        planted.said()
+        == """\
 pyproject.toml:11:2: waiver: nothing needs the waiver of "unused-index notes_x_idx" any more
     |
  11 | "unused-index notes_x_idx" = "a report uses it"
@@ -354,6 +407,7 @@ pyproject.toml:14:2: waiver: the waiver of "full-scan" gives no reason
  14 | "full-scan notes" = " "
     |  ^^^^^^^^^^^^^^^
     = hint: write: Allow: full-scan, why it may be broken here"""
+    )
 
 
 def test_a_table_that_is_marked_small_may_be_read_as_a_whole(planted: Planted) -> None:

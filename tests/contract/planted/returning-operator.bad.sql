@@ -2,7 +2,7 @@
 -- Deletes a note.
 --   id  integer  which one
 -- Index: notes primary key (integer)
--- Rows: 0 or 1
+-- Rows: 0 to many
 DELETE FROM notes
 WHERE id = :id
 RETURNING title;

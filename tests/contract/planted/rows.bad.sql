@@ -22,3 +22,25 @@ SELECT
     title
 FROM notes
 WHERE id = :id;
+
+-- name: find_title(id)
+-- One title.
+--   id  integer  which one
+-- Index: notes primary key (integer)
+-- Rows: 0 or 1
+SELECT
+    id,
+    title
+FROM notes
+WHERE id = :id;
+
+-- name: get_one(id)^
+-- One title.
+--   id  integer  which one
+-- Index: notes primary key (integer)
+-- Rows: 1
+SELECT
+    id,
+    title
+FROM notes
+WHERE id = :id;
