@@ -231,7 +231,7 @@ WHERE id = :conversation_id;
 
 -- name: count_all_messages()$
 -- How many messages are stored, deleted conversations included.
--- Index: conversations_created_at_id_idx is not enough; none (adds up message_count of every conversation)
+-- Index: none (adds up message_count of every conversation, deleted ones too)
 -- Rows: 1
 -- Allow: full-scan, a report; it reads one row a conversation, not one a message
 SELECT CAST(coalesce(sum(message_count), 0) AS INTEGER) AS message_count

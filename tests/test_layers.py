@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats", "migrations"),
     ("store",),
     ("transfer",),
+    ("contract",),
     ("",),
     ("cli",),
 )
@@ -37,14 +38,16 @@ MOVED = {"engines.yoyo_sqlite": "migrations"}
 #: A repository imports helpers of its folder (base, ...) and none of these.
 REPOSITORIES = {"conversations", "messages", "learnings", "job_queue", "uploads", "audit", "transfer"}
 
-#: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints: SQLite's engine, for the store and for yoyo.
+#: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: SQLite's engine, for the store, for
+#: yoyo and for the check of the statements.
 ENGINES = (
     "datastore/engines/sqlite.py",
+    "datastore/engines/sqlite_explain.py",
     "datastore/engines/sqlite_transactions.py",
     "datastore/engines/yoyo_sqlite.py",
 )
 
-SQL_WORD = r"SELECT|INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER|WITH|EXPLAIN|VALUES"
+SQL_WORD = r"SELECT|INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER|WITH|VALUES"
 # Upper case: the keyword alone decides. Any case: the shape of a statement does, so that prose passes.
 SQL = re.compile(rf"\s*(?:--[^\n]*\n\s*)*(?:{SQL_WORD})(?:\s|$)")
 SQL_SHAPE = re.compile(
@@ -56,7 +59,9 @@ SQL_SHAPE = re.compile(
     )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-CONTROL = re.compile(r"\s*(?:PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH|REINDEX)(?:\s|;|$)")
+CONTROL = re.compile(
+    r"\s*(?:PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH|REINDEX|EXPLAIN|ANALYZE)(?:\s|;|$)"
+)
 
 
 def modules() -> list[Path]:
@@ -160,6 +165,7 @@ def test_no_sql_in_the_package() -> None:
         'x = f"SAVEPOINT s{depth}"',
         'x = "ROLLBACK TO a"',
         'x = "RELEASE a"',
+        'x = f"EXPLAIN QUERY PLAN {sql}"',
     ],
 )
 def test_planted_sql_is_caught(source: str) -> None:
@@ -183,7 +189,7 @@ def test_prose_is_no_sql(source: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_engine_may_begin_and_commit_but_has_no_other_sql(engine: str) -> None:
-    assert not sql_in('x = "BEGIN IMMEDIATE"\ny = f"PRAGMA {name}"', engine)
+    assert not sql_in('x = "BEGIN IMMEDIATE"\ny = f"PRAGMA {name}"\nz = f"EXPLAIN {sql}"', engine)
     assert sql_in('x = "SELECT 1"', engine)
     assert (ROOT / engine).is_file()
 
