@@ -132,7 +132,8 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> list[Learning]:
-        """One page of a conversation's learnings that are not deleted, newest first.
+        """One page of a conversation's learnings that are not deleted, newest first. BETWEEN, not =: an index on
+        the category, which has more rows than a conversation, shall not tempt the planner.
 
         Args:
             conversation_id: which conversation.
@@ -200,7 +201,8 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """How many learnings of a conversation are not deleted.
+        """How many learnings of a conversation are not deleted. BETWEEN, not =: as in
+        list_learnings_by_conversation.
 
         Args:
             conversation_id: which conversation.

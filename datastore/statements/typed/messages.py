@@ -25,8 +25,9 @@ class MessagesStatements(Protocol):
         token_count: int,
         metadata: Any,
         created_at: datetime,
-    ) -> Message | None:
-        """Appends one message at the end of a conversation, which gives it its position.
+    ) -> int | None:
+        """Appends one message at the end of a conversation, which gives it its position: only that is given back,
+        because the caller has the rest, and its text need not be copied.
 
         Args:
             id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
