@@ -105,7 +105,7 @@ def executed(tree: ast.AST, file: str) -> list[str]:
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr.startswith("execute")
-        and any(isinstance(part, ast.JoinedStr | ast.BinOp) or isinstance(part, ast.Constant) for part in node.args[:1])
+        and any(isinstance(part, ast.JoinedStr | ast.BinOp | ast.Constant) for part in node.args[:1])
     ]
 
 
