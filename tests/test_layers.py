@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats", "migrations"),
     ("store",),
     ("transfer",),
+    ("contract",),
     ("",),
     ("cli",),
 )
