@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/schema.md and docs/statements.md.
+"""Writes the generated pages: docs/schema.md, docs/statements.md, and what docs/contract-checks.md shows.
 
 ``python docs/generate.py`` writes them; ``python docs/generate.py --check`` writes nothing, prints what
 has drifted and exits with 1 if anything has. Nothing in a page depends on the machine or the time.
@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from datastore import migrations  # noqa: E402
 from datastore.contract.callers import find_callers  # noqa: E402
+from datastore.contract.problems import RULES  # noqa: E402
 from datastore.statements.loader import Statement, read_statements  # noqa: E402
 
 ENGINE = "sqlite"
@@ -306,7 +307,33 @@ def _callers(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) if names else "nothing in the package"
 
 
-# --- both ------------------------------------------------------------------------------------------------------------
+# --- docs/contract-checks.md ------------------------------------------------------------------------------------------
+
+_shown = re.compile(r"(<!-- from (?P<file>\S+)(?:, (?P<count>\d+) of them)? -->\n```text\n).*?(```\n)", re.DOTALL)
+_rules = re.compile(r"(<!-- rules -->\n).*\Z", re.DOTALL)
+
+
+def contract_page() -> str:
+    """The page as it is written, with the messages that the tests compare with and the table of rules."""
+    text = (ROOT / "docs/contract-checks.md").read_text(encoding="utf-8")
+    text = _shown.sub(lambda found: f"{found[1]}{_messages(found['file'], found['count'])}\n{found[3]}", text)
+    return _rules.sub(lambda found: found[1] + "\n".join(["", *_rule_table()]) + "\n", text)
+
+
+def _messages(file: str, count: str | None) -> str:
+    """The messages of a file, or the first ones of them."""
+    messages = (ROOT / file).read_text(encoding="utf-8").rstrip("\n").split("\n\n")
+    return "\n\n".join(messages[: int(count)] if count else messages)
+
+
+def _rule_table() -> Iterator[str]:
+    yield "| rule | asks | waivable |"
+    yield "|---|---|---|"
+    for name, rule in RULES.items():
+        yield f"| `{name}` | {_cell(rule.asks)} | {'yes' if rule.waivable else 'no'} |"
+
+
+# --- all -------------------------------------------------------------------------------------------------------------
 
 
 def _block(sql: str) -> Iterator[str]:
@@ -320,7 +347,11 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES = {"docs/schema.md": schema_page, "docs/statements.md": statements_page}
+PAGES = {
+    "docs/schema.md": schema_page,
+    "docs/statements.md": statements_page,
+    "docs/contract-checks.md": contract_page,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -172,5 +172,16 @@ def _of_rows(name: str, inner: Fact, empty: str) -> Fact:
 def _json_group(call: Node, scope: Scope, evaluate: Evaluate) -> Fact:
     values = call.expressions if call.expressions else [call.this]
     facts = [_inside(bare(value), scope, evaluate) for value in values]
-    finite = all(fact.storage <= INTEGER | TEXT for fact in facts)
-    return never_null(TEXT, "an empty group is [] or {}", "json" if finite else None)
+    return never_null(TEXT, "an empty group is [] or {}", "json" if is_json_safe(facts) else None)
+
+
+def is_json_safe(values: list[Fact]) -> bool:
+    """Whether SQLite makes JSON of values: 3.40 writes infinity as Inf, and takes a text with it in for JSON.
+
+    A text is safe that is a column's, or JSON itself.
+    """
+    kept = (
+        value.storage <= INTEGER or (value.storage <= INTEGER | TEXT and (value.origin or value.logical))
+        for value in values
+    )
+    return all(kept)

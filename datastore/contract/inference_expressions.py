@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import aggregate, window
+from datastore.contract.inference_aggregates import aggregate, is_json_safe, window
 from datastore.contract.inference_facts import (
     BLOB,
     INTEGER,
@@ -284,9 +284,7 @@ def _json_object(node: Node, scope: Scope) -> Fact:
 
 
 def _json_text(values: list[Fact], name: str) -> Fact:
-    # SQLite 3.40 writes infinity as Inf, which is not JSON.
-    finite = all(value.storage <= INTEGER | TEXT for value in values)
-    return never_null(TEXT, f"{name} is never NULL", "json" if finite else None)
+    return never_null(TEXT, f"{name} is never NULL", "json" if is_json_safe(values) else None)
 
 
 def _scalar_subquery(node: Node, scope: Scope) -> Fact:

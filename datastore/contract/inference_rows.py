@@ -35,12 +35,21 @@ class Pins:
     #: Sources of which the row is fixed.
     sources: set[Source] = attrs.field(factory=set)
 
-    def has(self, place: Place) -> bool:
-        return place in self.columns or place[0] in self.sources
+    #: Columns that are given: fixed whatever the joins do.
+    given: set[Place] = attrs.field(factory=set)
 
-    def add(self, place: Place | None, *, equal: bool) -> None:
-        if place is not None:
-            self.columns[place] = equal or self.columns.get(place, False)
+    def has(self, place: Place) -> bool:
+        """Whether a column has one value. Of an outer-joined row, an equality in ON says: this value, or NULL."""
+        equated = place in self.columns and not place[0].extended
+        return equated or place in self.given or place[0] in self.sources
+
+    def add(self, place: Place, *, equal: bool) -> None:
+        self.columns[place] = equal or self.columns.get(place, False)
+
+    def reaches(self, source: Source) -> bool:
+        """Whether a row can be pinned yet: an outer-joined one is there or not as the rows before it have it."""
+        before = self.scope.sources[: self.scope.sources.index(source)]
+        return not source.extended or all(other in self.sources for other in before)
 
 
 class Rows:
@@ -119,8 +128,10 @@ class Rows:
             return
         node = bare(node.this if isinstance(node, exp.Alias) else node)
         pins.expressions.add(node.sql())
-        if isinstance(node, exp.Column):
-            pins.add(place_of(node, pins.scope), equal=equal)
+        place = place_of(node, pins.scope)
+        if place is not None:
+            pins.given.add(place)
+            pins.add(place, equal=equal)
 
     def select_pinned(self, select: Node, pins: Pins, given: set[int]) -> bool:
         """Whether what is fixed leaves one row of a SELECT."""
@@ -150,7 +161,9 @@ class Rows:
                 if self._is_constant(other, pins) and self._keeps_apart(place, column, other, pins.scope):
                     pins.add(place, equal=True)
             filters = [term for clause in [part(select, "where")] if clause for term in conjuncts(clause.this)]
-            pins.sources |= {source for source in pins.scope.sources if self._row_fixed(source, pins, filters)}
+            for source in pins.scope.sources:
+                if pins.reaches(source) and self._row_fixed(source, pins, filters):
+                    pins.sources.add(source)
 
     def _equalities(self, select: Node, scope: Scope) -> Iterator[tuple[Node, Node, list[Source] | None]]:
         """``column = other`` of the filters, both ways; an outer join's ON fixes columns of its right side alone."""

@@ -132,7 +132,7 @@ class Schema:
         unique = list(self._indexes(connection, name, indexes))
         alias = _rowid_alias(rows, kind, bool(without_rowid), [origin for origin, _, _ in unique])
         has_rowid = kind in {"table", "virtual"} and not without_rowid
-        create = sql.get(name, "")
+        create = sql.get(name, "") if kind == "table" else ""
         columns = {
             c.name.lower(): c for c in self._columns(name, create, rows, bool(strict) or name == _SCHEMA_TABLE, alias)
         }
@@ -154,7 +154,7 @@ class Schema:
         )
 
     def _columns(self, table: str, create: str, rows: list[Any], strict: bool, alias: str) -> Iterator[TableColumn]:
-        said = list(promises(create)) if create.upper().lstrip().startswith("CREATE TABLE") else []
+        said = list(promises(create))
         for name, declared, not_null, key_place, hidden in rows:
             promised = frozenset(promise.type for promise in said if promise.column == name.lower())
             is_alias = name.lower() == alias

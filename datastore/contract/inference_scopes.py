@@ -7,7 +7,7 @@ from typing import Protocol
 
 import attrs
 
-from datastore.contract.inference_facts import Fact, never_null, unknown
+from datastore.contract.inference_facts import Fact, unknown
 from datastore.contract.inference_parse import Node, Unsure
 from datastore.contract.inference_schema import Schema, Table
 
@@ -47,6 +47,8 @@ class Source:
     visible: Mapping[str, Cte] = attrs.field(factory=dict)
     #: Its columns are not known.
     opaque: bool = False
+    #: What is known of its rowid.
+    rowid: Fact = attrs.field(factory=lambda: unknown("its rowid is not known"))
     #: Why its rows may be missing; "" where they cannot.
     extended: str = ""
     #: Columns that a filter keeps from being NULL.
@@ -73,9 +75,7 @@ class Source:
         self.extended = ""
 
     def fact(self, name: str) -> Fact:
-        fact = self.facts.get(name) or never_null(frozenset({"integer"}), f"{self.alias}.{name} is the rowid")
-        if self.is_rowid(name) and self.table is not None and not (self.table.kind == "table" or self.table.is_fts):
-            fact = unknown(f"{self.alias} is a virtual table")
+        fact = self.facts.get(name) or self.rowid
         if name in self.known:
             return fact.but(nullable=False, reason=f"a filter keeps only rows where {self.alias}.{name} is not NULL")
         return fact.but(nullable=True, reason=self.extended) if self.extended else fact

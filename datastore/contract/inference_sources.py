@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_facts import INTEGER, TEXT, Fact, never_null, unknown
+from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
 from datastore.contract.inference_filters import refine
 from datastore.contract.inference_parse import Node, name_of, parse, part, parts
 from datastore.contract.inference_schema import Table
@@ -53,17 +53,33 @@ def _column_fact(table: Table, name: str, returning: bool) -> Fact:
         reason = f"{label} is the INTEGER PRIMARY KEY"
     else:
         reason = f"{label} is NOT NULL" if column.not_null else f"{label} may be NULL"
-    storage, logical = column.storage, column.logical
-    if returning and storage == {"real"}:
-        # The row is shown as it is stored, and SQLite stores 1.0 as 1.
-        storage, logical = frozenset({"real", "integer"}), "real"
-    return Fact(storage, not column.not_null, reason, logical, origin)
+    fact = Fact(column.storage, not column.not_null, reason, column.logical, origin)
+    return _as_returned(table, fact) if returning else fact
+
+
+def _as_returned(table: Table, fact: Fact) -> Fact:
+    """What RETURNING shows of a column's value: SQLite 3.40 reads the new row otherwise than a stored one."""
+    if fact.storage == REAL:
+        return attrs.evolve(fact, storage=NUMBER, logical="real")  # 1.0 is kept, and shown, as 1
+    first = next(iter(table.columns.values()))
+    if first.affinity == "real" and fact.storage & INTEGER:
+        # Where the first column of a table is REAL, every integer of it is shown as a real, rounded past 2^53.
+        return attrs.evolve(fact, storage=fact.storage | REAL, logical=None)
+    return fact
 
 
 def target(table: Table, alias: str) -> Source:
     """The table that an INSERT, UPDATE or DELETE changes, as RETURNING sees it."""
     names = tuple(column.name for column in table.columns.values() if not column.hidden)
-    return Source(alias or table.name.lower(), table_facts(table, returning=True), names, table)
+    rowid = _as_returned(table, rowid_fact(table))
+    return Source(alias or table.name.lower(), table_facts(table, returning=True), names, table, rowid=rowid)
+
+
+def rowid_fact(table: Table) -> Fact:
+    """What is known of a table's rowid; a virtual table's is its module's to give, and FTS5 gives an integer."""
+    if table.kind == "table" or table.is_fts:
+        return never_null(INTEGER, f"{table.name}.rowid is the rowid")
+    return unknown(f"{table.name} is a {table.kind}")
 
 
 def read_from(select: Node, scope: Scope, queries: Queries) -> None:
@@ -113,7 +129,7 @@ def _table(node: Node, alias: str, scope: Scope, queries: Queries) -> Source:
     if table.kind == "view":
         return _view(table, alias or name, queries)
     names = tuple(column.name for column in table.columns.values() if not column.hidden)
-    return Source(alias or name, table_facts(table), names, table)
+    return Source(alias or name, table_facts(table), names, table, rowid=rowid_fact(table))
 
 
 def _view(table: Table, alias: str, queries: Queries) -> Source:
