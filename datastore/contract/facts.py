@@ -96,9 +96,7 @@ def promised_columns(
     if statement.result == "count":
         return ()
     given = {one.name for one in statement.header.parameters if not one.nullable}
-    every = [
-        result_columns(catalogue.connection, schema, variant.sql, not_null_parameters=given) for variant in texts
-    ]
+    every = [result_columns(catalogue.connection, schema, variant.sql, not_null_parameters=given) for variant in texts]
     return tuple(_together(places, statement.header.returns) for places in zip(*every, strict=True))
 
 

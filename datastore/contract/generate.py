@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
+from datastore.contract import lock
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.inference import Column
-from datastore.contract.project import Project
 from datastore.statements.binding import row_class_name
 from datastore.statements.headers import Parameter
 from datastore.statements.loader import Statement
@@ -55,8 +55,8 @@ class Target:
     command: str = "datastore generate"
 
 
-def generated_modules(facts: ProjectFacts) -> dict[Path, str]:
-    """The text of each module of a project, by its path."""
+def generated_files(facts: ProjectFacts) -> dict[Path, str]:
+    """The text of everything that is generated for a project, the lock file too, by its path."""
     project = facts.project
     target = Target(
         package=".".join(PurePosixPath(project.output).parts), records=project.records, folder=project.statements
@@ -66,13 +66,29 @@ def generated_modules(facts: ProjectFacts) -> dict[Path, str]:
         {name: one.columns for name, one in facts.statements.items()},
         target,
     )
-    return {project.root / project.output / name: text for name, text in texts.items()}
+    files = {project.root / project.output / name: text for name, text in texts.items()}
+    committed, now = lock.read(project.root / project.lock), lock.lock_of(facts)
+    # Another version of the engine makes other plans: those in the file stay until something else changes.
+    return files | {project.root / project.lock: lock.write(now if lock.drifted(committed, now) else committed)}
 
 
-def stale_modules(project: Project, texts: Mapping[Path, str]) -> list[Path]:
-    """The modules in the output folder that no .sql file stands behind any more."""
-    folder = project.root / project.output
-    return sorted(path for path in folder.glob("*.py") if path not in texts and _is_generated(path))
+def drift(facts: ProjectFacts) -> dict[Path, str | None]:
+    """What has to be written, by its path; None for a module that no .sql file stands behind any more."""
+    files = generated_files(facts)
+    folder = facts.project.root / facts.project.output
+    stale = [path for path in sorted(folder.glob("*.py")) if path not in files and _is_generated(path)]
+    changed = {path: text for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text}
+    return {**changed, **dict.fromkeys(stale)}
+
+
+def write(changes: Mapping[Path, str | None]) -> None:
+    """Write what `drift` found."""
+    for path, text in changes.items():
+        if text is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _is_generated(path: Path) -> bool:
