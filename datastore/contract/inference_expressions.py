@@ -25,7 +25,7 @@ from datastore.contract.inference_facts import (
     unknown,
 )
 from datastore.contract.inference_filters import Place, where_true
-from datastore.contract.inference_parse import Node, bare, is_query, name_of, whole_number
+from datastore.contract.inference_parse import Node, bare, is_query, name_of, text_of, whole_number
 from datastore.contract.inference_scopes import Scope
 from datastore.contract.logical import STORAGE
 
@@ -271,7 +271,7 @@ def _named(node: Node, scope: Scope) -> Fact:
         return _from_operands(TEXT, "json", fact_of(arguments[0], scope))
     if name == "json_valid" and len(arguments) == 1:
         return _truth(fact_of(arguments[0], scope))
-    if name == "bm25" and all(re.fullmatch(r"\d+(\.\d+)?", weight.sql()) for weight in arguments[1:]):
+    if name == "bm25" and all(re.fullmatch(r"\d+(\.\d+)?", text_of(weight)) for weight in arguments[1:]):
         return never_null(REAL, "bm25() ranks every row that is found")
     return unknown(f"{name}() may be NULL")
 

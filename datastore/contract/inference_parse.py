@@ -114,3 +114,8 @@ def whole_number(node: Node | None) -> int | None:
     if isinstance(node, exp.Literal) and not node.is_string and re.fullmatch(r"\d+", node.this):
         return int(node.this)
     return None
+
+
+def text_of(node: Node) -> str:
+    """The SQL of a node, written in one way."""
+    return str(node.sql(dialect="sqlite"))

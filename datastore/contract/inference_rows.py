@@ -16,7 +16,17 @@ from sqlglot import exp
 from datastore.contract.inference_aggregates import is_aggregate
 from datastore.contract.inference_expressions import fact_of
 from datastore.contract.inference_filters import Place, refine
-from datastore.contract.inference_parse import Node, bare, conjuncts, is_query, name_of, part, parts, whole_number
+from datastore.contract.inference_parse import (
+    Node,
+    bare,
+    conjuncts,
+    is_query,
+    name_of,
+    part,
+    parts,
+    text_of,
+    whole_number,
+)
 from datastore.contract.inference_queries import Queries, changed_table
 from datastore.contract.inference_schema import Key, TableColumn
 from datastore.contract.inference_scopes import Cte, Scope, Source
@@ -127,7 +137,7 @@ class Rows:
         if node is None:
             return
         node = bare(node.this if isinstance(node, exp.Alias) else node)
-        pins.expressions.add(node.sql())
+        pins.expressions.add(text_of(node))
         place = place_of(node, pins.scope)
         if place is not None:
             pins.given.add(place)
@@ -252,7 +262,7 @@ class Rows:
 
     def _is_fixed(self, node: Node, pins: Pins) -> bool:
         place = place_of(bare(node), pins.scope)
-        return bare(node).sql() in pins.expressions or (place is not None and pins.has(place))
+        return text_of(bare(node)) in pins.expressions or (place is not None and pins.has(place))
 
     def _row_fixed(self, source: Source, pins: Pins, filters: list[Node]) -> bool:
         if source.query is not None:
@@ -331,7 +341,7 @@ def _unqualified(term: Node) -> str:
     for column in copy.find_all(exp.Column):
         column.set("table", None)
         column.set("this", exp.to_identifier(name_of(column), quoted=True))
-    return str(copy.sql())
+    return text_of(copy)
 
 
 def _only_of(term: Node, source: Source, scope: Scope) -> bool:

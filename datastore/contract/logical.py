@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_parse import Node, Unsure, bare, conjuncts, name_of, parse_expression
+from datastore.contract.inference_parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
 
 #: Storage classes of a value that is not NULL.
 STORAGE = frozenset({"integer", "real", "text", "blob"})
@@ -97,7 +97,7 @@ def _promise(term: Node) -> Promise | None:
         return _of_column(term.expressions[0], "json")
     if isinstance(term, exp.Glob) and isinstance(term.expression, exp.Literal):
         return _of_column(term.this, "timestamp") if _timestamp.fullmatch(term.expression.this) else None
-    if isinstance(term, exp.In) and {value.sql() for value in term.expressions} == {"0", "1"}:
+    if isinstance(term, exp.In) and {text_of(value) for value in term.expressions} == {"0", "1"}:
         return _of_column(term.this, "boolean")
     if isinstance(term, exp.EQ) and isinstance(term.this, exp.Typeof) and isinstance(term.expression, exp.Literal):
         kind = term.expression.this

@@ -15,7 +15,7 @@ from sqlglot import exp
 from datastore.contract.inference_expressions import cast_storage, fact_of
 from datastore.contract.inference_facts import Fact
 from datastore.contract.inference_filters import COMPARISONS
-from datastore.contract.inference_parse import Node, Unsure, bare, is_query, name_of, parse, part, parts
+from datastore.contract.inference_parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
 from datastore.contract.inference_queries import Queries, arms, changed_table
 from datastore.contract.inference_schema import Schema
 from datastore.contract.inference_scopes import Cte, Scope
@@ -253,5 +253,5 @@ def _elements(node: Node) -> list[Node]:
 
 
 def _short(node: Node) -> str:
-    text = str(node.sql(dialect="sqlite"))
+    text = text_of(node)
     return text if len(text) <= 60 else f"{text[:57]}..."

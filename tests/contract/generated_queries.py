@@ -40,9 +40,16 @@ class Generator:
         self.random = random
         self.relations = list(database.relations)
         self.named = 0
+        #: The columns of the last filter, which are the ones worth selecting.
+        self.filtered: list[str] = []
 
     def statement(self) -> str:
-        return self.returning() if self.chance(0.12) else self.query(3)
+        kind = self.random.random()
+        if kind < 0.12:
+            return self.returning()
+        if kind < 0.2:
+            return self.keyed()
+        return self.star() if kind < 0.24 else self.query(3)
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -91,7 +98,9 @@ class Generator:
         inner = Visible([*visible.sources], set(visible.rowids))
         if outer is not None and self.chance(0.5):
             inner.sources += [source for source in outer.sources if source[0] not in {n for n, _ in visible.sources}]
+        self.filtered.clear()
         where = f" WHERE {self.condition(2, inner)}" if sources and self.chance(0.6) else ""
+        filtered = list(self.filtered)
         tail = ""
         kind = self.random.choice(["plain"] * 5 + ["aggregate"] * 2 + ["group", "group", "window"])
         if kind == "aggregate":
@@ -107,9 +116,10 @@ class Generator:
         elif kind == "window":
             items = [self.window(inner) if self.chance(0.6) else self.column(inner) for _ in range(columns)]
         else:
-            items = [self.expression(depth, inner) for _ in range(columns)]
-        if columns == 1 and sources and self.chance(0.0):
-            items = ["*"]
+            items = [
+                self.random.choice(filtered) if filtered and self.chance(0.3) else self.expression(depth, inner)
+                for _ in range(columns)
+            ]
         if self.chance(0.12):
             tail += f" ORDER BY {self.random.randint(1, columns)}"
         if self.chance(0.1):
@@ -117,6 +127,59 @@ class Generator:
         distinct = "DISTINCT " if self.chance(0.1) else ""
         listed = ", ".join(f"{item} AS {'abcd'[place % 4]}{place // 4 or ''}" for place, item in enumerate(items))
         return f"SELECT {distinct}{listed}{sources}{where}{tail}"
+
+    def keyed(self) -> str:
+        """A look-up by equality, perhaps of a whole key: one row, or several."""
+        visible = Visible()
+        sources, filters = self.keyed_sources(visible)
+        picked = [f"{alias}.{self.random.choice(names)}" for alias, names in visible.sources]
+        group = f" GROUP BY {', '.join(picked)}" if self.chance(0.2) else ""
+        return f"SELECT {', '.join(picked)}{sources}{filters}{group}"
+
+    def ordered(self) -> tuple[str, str]:
+        """A query with ORDER BY, and one that gives each row's rank in that order."""
+        visible = Visible()
+        sources, filters = self.keyed_sources(visible)
+        filters = filters if self.chance(0.5) else ""
+        columns = [f"{alias}.{name}" for alias, names in visible.sources for name in names]
+        columns += [f"{alias}.rowid" for alias in visible.rowids]
+        terms = self.random.sample(columns, min(len(columns), self.random.randint(1, 4)))
+        listed = ", ".join(columns)
+        group = ""
+        if self.chance(0.25):
+            keys = self.random.sample(columns, min(len(columns), 2))
+            listed, group = f"{', '.join(keys)}, count(*)", f" GROUP BY {', '.join(keys)}"
+        order = [f"{term}{self.random.choice(['', '', ' DESC', ' COLLATE NOCASE'])}" for term in terms]
+        tail = f"{sources}{filters}{group}"
+        by = f"ORDER BY {', '.join(order)}"
+        return f"SELECT {listed}{tail} {by}", f"SELECT rank() OVER ({by}){tail}"
+
+    def keyed_sources(self, visible: Visible) -> tuple[str, str]:
+        text = f" FROM {self.source(self.random.choice([1, 1, 2]), visible)}"
+        for _ in range(self.random.choice([0, 0, 1, 1, 2])):
+            kind = self.random.choice(["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", ","])
+            before = Visible(list(visible.sources))
+            right = self.source(1, visible)
+            alias, names = visible.sources[-1]
+            pairs = [
+                f"{alias}.{name} = {self.column(before)}" for name in self.random.sample(names, min(2, len(names)))
+            ]
+            if kind == ",":
+                text += f", {right}"
+            else:
+                text += f" {kind} {right} ON {' AND '.join(pairs[: self.random.randint(1, 2)])}"
+        terms = []
+        for alias, names in visible.sources[: self.random.choice([1, 1, 2])]:
+            for name in self.random.sample(names, self.random.randint(1, min(3, len(names)))):
+                value = self.random.choice([*LITERALS, ":p", ":p", "'A'", "'1' COLLATE NOCASE"])
+                operator = self.random.choice(["=", "=", "=", "=", "IS", "IN", "IS NOT NULL"])
+                right_ = {"IN": f"IN ({value})", "IS NOT NULL": operator}.get(operator, f"{operator} {value}")
+                terms.append(f"{alias}.{name} {right_}")
+        if self.chance(0.2):
+            alias, names = visible.sources[0]
+            predicate = self.random.choice(["IN (0, 1)", "> 'a'", "= 1"])
+            terms.append(f"{alias}.{self.random.choice(names)} {predicate}")
+        return text, f" WHERE {' AND '.join(terms)}"
 
     def star(self) -> str:
         """A ``*`` over joins, with USING and NATURAL: how many columns there are is the engine's to say."""
@@ -240,6 +303,7 @@ class Generator:
     def condition(self, depth: int, visible: Visible) -> str:
         """A filter, often one that keeps NULL out."""
         column, other = self.column(visible), self.column(visible)
+        self.filtered += [column, other]
         simple = [
             f"{column} = {other}",
             f"{column} IS NOT NULL",
