@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
+from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
 from datastore.contract.inference_parse import Node, bare, is_query, name_of, part
 from datastore.contract.inference_scopes import Scope
 
@@ -118,7 +118,9 @@ def window(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
     if found is not None and isinstance(call, exp.Count):
         return found
     if isinstance(call, (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)):
-        return unknown("the window may have no such row")
+        default = call.args.get("default")
+        values = [_inside(value, scope, evaluate) for value in (call.this, default) if value is not None]
+        return either(values).but(nullable=True, reason="the window may have no such row")
     return (
         unknown("the window may be empty")
         if found is None

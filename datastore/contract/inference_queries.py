@@ -192,7 +192,7 @@ def _star(scope: Scope, sources: list[Source], *, qualified: bool) -> Columns:
     for source in sources:
         for name in source.names:
             key = name.lower()
-            if qualified or key not in scope.shared:
+            if qualified or source not in scope.shared.get(key, []):
                 fact = source.fact(key)
                 if scope.may_be_empty:
                     fact = fact.but(nullable=True, reason=f"an aggregate over no rows gives NULL for {name}")

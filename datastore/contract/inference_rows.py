@@ -211,13 +211,25 @@ class Rows:
         """Whether an expression has one value, whichever row of the unfixed sources is looked at."""
         if node.find(exp.Rand, exp.Anonymous, exp.Collate):
             return False
+        if is_query(node):
+            return self._is_closed(node, pins.scope.visible)
         for column in node.find_all(exp.Column):
             found = pins.scope.find(name_of(column.args.get("table")), name_of(column))
             if found is not None and found[0] is pins.scope:
                 place = place_of(column, pins.scope)
-                if is_query(node) or place is None or not pins.has(place):
+                if place is None or not pins.has(place):
                     return False
-            elif found is None and not is_query(node):
+            elif found is None or node.find(exp.Select):
+                return False
+        return True
+
+    def _is_closed(self, query: Node, visible: Mapping[str, Cte]) -> bool:
+        """Whether a subquery names columns of its own tables only: then it has one value."""
+        for column in query.find_all(exp.Column):
+            select, names = column.find_ancestor(exp.Select), (name_of(column.args.get("table")), name_of(column))
+            if select is None or not any(select is inner for inner in query.find_all(exp.Select)):
+                return False
+            if self.queries.scope(select, None, visible).find(*names) is None:
                 return False
         return True
 

@@ -114,7 +114,9 @@ class Scope:
         found = [source for source in self.sources if table in ("", source.alias) and source.has(name)]
         if not table and name in self.shared:
             shared = self.shared[name]
-            return (self, shared[0]) if not self.either_side and len(shared) == 2 and shared[0] in found else None
+            heads = [source for source in shared if name not in source.merged]
+            certain = not self.either_side and len(heads) == 1 and all(source in shared for source in found)
+            return (self, heads[0]) if certain else None
         if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.sources) > 1):
             return self, found[0]
         # A subquery's or view's rowid, or a column of a table that is not known, could be meant.

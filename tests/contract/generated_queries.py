@@ -31,6 +31,8 @@ class Visible:
     sources: list[tuple[str, tuple[str, ...]]] = attrs.field(factory=list)
     #: Which of them have a rowid.
     rowids: set[str] = attrs.field(factory=set)
+    #: Columns of USING: each may be named without a table.
+    shared: list[str] = attrs.field(factory=list)
 
 
 class Generator:
@@ -95,7 +97,7 @@ class Generator:
     def select(self, depth: int, columns: int, outer: Visible | None = None) -> str:
         visible = Visible()
         sources = "" if self.chance(0.04) else self.sources(depth, visible)
-        inner = Visible([*visible.sources], set(visible.rowids))
+        inner = Visible([*visible.sources], set(visible.rowids), list(visible.shared))
         if outer is not None and self.chance(0.5):
             inner.sources += [source for source in outer.sources if source[0] not in {n for n, _ in visible.sources}]
         self.filtered.clear()
@@ -209,7 +211,8 @@ class Generator:
         if self.chance(0.06):
             return f" NATURAL {kind} {right}"
         if shared and self.chance(0.15):
-            return f" {kind} {right} USING ({self.random.choice(shared)})"
+            visible.shared.append(self.random.choice(shared))
+            return f" {kind} {right} USING ({visible.shared[-1]})"
         return f" {kind} {right} ON {self.condition(1, visible)}"
 
     def source(self, depth: int, visible: Visible) -> str:
@@ -233,6 +236,8 @@ class Generator:
     def column(self, visible: Visible) -> str:
         if not visible.sources:
             return self.random.choice(LITERALS)
+        if visible.shared and self.chance(0.25):
+            return self.random.choice(visible.shared)
         alias, columns = self.random.choice(visible.sources)
         if alias in visible.rowids and self.chance(0.07):
             return f"{alias}.rowid"
@@ -249,7 +254,8 @@ class Generator:
         if kind <= 1:
             return f"{deeper()} {random.choice(_BINARY)} {deeper()}"
         if kind == 2:
-            return f"{deeper()} {random.choice(_COMPARE)} {deeper()}"
+            text = f"{deeper()} {random.choice(_COMPARE)} {deeper()}"
+            return text if self.chance(0.3) else f"({text})"
         if kind == 3:
             return f"{random.choice(['-', '+', '~', 'NOT '])}{deeper()}"
         if kind == 4:
@@ -314,6 +320,8 @@ class Generator:
             f"{column} LIKE '%'",
             f"({column}, {other}) {self.random.choice(['=', '<', '<>'])} ({self.column(visible)}, 1)",
             f"{column} <> :p",
+            f"({column}, {other}) < (x'', 1)",
+            f"({column}, {other}) >= (0, 'a')",
             f"{column} IS NULL",
             f"NOT ({column} = 1 AND {other} = 1)",
             f"NOT {column} IN ({self.select(1, 1, visible) if depth > 1 else 1})",

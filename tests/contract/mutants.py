@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -229,5 +229,3 @@ def _whole(node: Any, scope: Any) -> Fact:
 
 
 _arithmetic = inference_expressions._arithmetic
-
-RULES: Mapping[str, Mutant] = {mutant.name: mutant for mutant in MUTANTS}
