@@ -7,6 +7,7 @@ checked against this. Where two places disagree, or none says anything, nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import attrs
@@ -42,9 +43,8 @@ def parameter_expectations(schema: Schema, sql: str) -> dict[str, Expectation]:
         tree = parse(sql)
     except Unsure as doubt:
         raise Unsure(f"the parameters are not understood: {doubt}") from doubt
-    found: dict[str, list[Expectation]] = {
-        node.name: [] for node in tree.find_all(exp.Placeholder, bfs=False) if node.name
-    }
+    names = {node.name for node in tree.find_all(exp.Placeholder)}
+    found: dict[str, list[Expectation]] = {name: [] for name in re.findall(r":(\w+)", sql) if name in names}
     for name, expectation in _Walk(Queries(schema)).statement(tree):
         found[name].append(expectation)
     return {name: _together(expectations) for name, expectations in found.items()}
