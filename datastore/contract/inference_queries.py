@@ -192,12 +192,13 @@ def _star(scope: Scope, sources: list[Source], *, qualified: bool) -> Columns:
     for source in sources:
         for name in source.names:
             key = name.lower()
-            if qualified or source not in scope.shared.get(key, []):
+            is_shared = source in scope.shared.get(key, [])
+            if not is_shared or (qualified and not scope.either_side):  # t.* of a RIGHT JOIN USING gives either side's
                 fact = source.fact(key)
                 if scope.may_be_empty:
                     fact = fact.but(nullable=True, reason=f"an aggregate over no rows gives NULL for {name}")
                 columns.append((name, fact))
-            elif key not in source.merged:
+            elif qualified or key not in source.merged:
                 columns.append((name, scope.column("", key)))
     return columns
 

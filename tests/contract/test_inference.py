@@ -85,6 +85,8 @@ def said(column: Column) -> str:
         ("SELECT who FROM adults", "text"),
         ("SELECT name FROM people LEFT JOIN pets USING (name)", "text"),
         ("SELECT name FROM people RIGHT JOIN pets USING (name)", "any?"),
+        ("SELECT people.name FROM people RIGHT JOIN pets USING (name)", "text?"),
+        ("SELECT pets.* FROM people RIGHT JOIN pets USING (name)", "integer integer any?"),
         ("SELECT * FROM pets NATURAL JOIN (SELECT 1 AS position) AS one", "integer integer text"),
         ("SELECT x FROM (SELECT nick AS x FROM people WHERE nick = :p)", "text"),
         # Filters.
