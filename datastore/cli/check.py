@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from datastore.contract.check import Report
 
 
-@click.command("check", short_help="Check the .sql files against the schema.")
-@click.option(
+project_option = click.option(
     "--project",
     default=".",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Where pyproject.toml with [tool.datastore] is, or a folder below it.",
 )
+
+
+@click.command("check", short_help="Check the .sql files against the schema.")
+@project_option
 @click.option("--release", metavar="REF", help="The last release, as git names it, or a pattern of tags; '' for none.")
 @click.option("--update", is_flag=True, help="Write the plan snapshots and the checksums of new steps.")
 @json_option

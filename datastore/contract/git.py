@@ -44,6 +44,15 @@ def resolve(root: Path, release: str) -> str:
     return tags[0] if tags else ""
 
 
+def file_at(root: Path, ref: str, file: str) -> str | None:
+    """A file of the project as it was at a ref; None where it was not there."""
+    top = Path(run(root, "rev-parse", "--show-toplevel").decode().strip())
+    path = run(root, "rev-parse", "--show-prefix").decode().strip() + file
+    if not run(top, "ls-tree", ref, "--", path):
+        return None
+    return run(top, "show", f"{ref}:{path}").decode("utf-8", errors="replace").replace("\r\n", "\n")
+
+
 def files_at(root: Path, ref: str, folder: str) -> dict[str, str]:
     """The .sql files below a folder of the project at a ref, by path in the folder; empty where it was not there."""
     prefix = run(root, "rev-parse", "--show-prefix").decode().strip()

@@ -39,6 +39,8 @@ class Project:
     repositories: str = "datastore"
     #: Folder of the plan snapshots.
     plans: str = "tests/plans"
+    #: The file that `datastore generate` keeps what each statement takes and gives in.
+    lock: str = "sql/contract.lock.json"
     #: A git ref, or a pattern of tags of which the newest counts ("v*"); "" for none.
     release: str = ""
     #: "rule subject" to the reason why it may be broken there.
