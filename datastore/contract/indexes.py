@@ -105,5 +105,5 @@ def place_in(project: Project, step: Step, text: str, token: Token) -> Place:
         line=line + 1,
         column=token.start - start + 1,
         length=token.end - token.start,
-        text=text.splitlines()[line],
+        text=text.split("\n")[line].removesuffix("\r"),
     )

@@ -205,3 +205,19 @@ LIMIT :max_rows;
         )
     )
     assert planted.said() == ""
+
+
+def test_a_line_ends_where_the_file_says(planted: Planted) -> None:
+    """With CRLF, and with characters that Python, too, takes for the end of a line."""
+    text = LIST.replace("An author's", "An\u2028author's").replace("    title\n", "    titel\n")
+    expected = """\
+queries/notes.sql:9:5: prepare: no such column: titel
+   |
+ 9 |     titel
+   |     ^^^^^
+   = hint: did you mean "title"?"""
+    for ends in ("\n", "\r\n"):
+        planted.statements("")
+        (planted.root / "queries/notes.sql").write_bytes(text.replace("\n", ends).encode())
+        planted.put("notebook/repository.py", "statements.list_titles()")
+        assert planted.said() == expected
