@@ -309,14 +309,16 @@ def _callers(names: list[str]) -> str:
 
 # --- docs/contract-checks.md ------------------------------------------------------------------------------------------
 
-_shown = re.compile(r"(<!-- from (?P<file>\S+)(?:, (?P<count>\d+) of them)? -->\n```text\n).*?(```\n)", re.DOTALL)
+_shown = re.compile(
+    r"(<!-- from (?P<file>\S+)(?:, (?P<count>\d+) of them)? -->\n```text\n).*?(?P<end>```\n)", re.DOTALL
+)
 _rules = re.compile(r"(<!-- rules -->\n).*\Z", re.DOTALL)
 
 
 def contract_page() -> str:
     """The page as it is written, with the messages that the tests compare with and the table of rules."""
     text = (ROOT / "docs/contract-checks.md").read_text(encoding="utf-8")
-    text = _shown.sub(lambda found: f"{found[1]}{_messages(found['file'], found['count'])}\n{found[3]}", text)
+    text = _shown.sub(lambda found: f"{found[1]}{_messages(found['file'], found['count'])}\n{found['end']}", text)
     return _rules.sub(lambda found: found[1] + "\n".join(["", *_rule_table()]) + "\n", text)
 
 

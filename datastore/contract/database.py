@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from datastore.contract.named import Named
 from datastore.contract.text import normal, tokens
 from datastore.engines import sqlite_explain
 from datastore.statements.loader import read_file
@@ -83,8 +84,8 @@ class Catalogue:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.kinds: dict[str, str] = {}
-        self.sql: dict[str, str] = {}
+        self.kinds: Named[str] = Named()
+        self.sql: Named[str] = Named()
         self.roots: dict[int, str] = {}
         for kind, name, _, sql, root in rows(connection, "list_schema"):
             self.kinds[name] = kind
@@ -93,14 +94,14 @@ class Catalogue:
                 self.roots[root] = name
         for name in ("sqlite_master", "sqlite_schema"):
             self.kinds[name] = "table"
-        self.columns: dict[str, list[str]] = {}
+        self.columns: Named[list[str]] = Named()
         for table, column, _ in rows(connection, "list_table_columns"):
             self.columns.setdefault(table, []).append(column)
 
     @cached_property
-    def indexes(self) -> dict[str, Index]:
+    def indexes(self) -> Named[Index]:
         """Every index, also those of constraints."""
-        found: dict[str, Index] = {}
+        found: Named[Index] = Named()
         for table, name, unique, origin, partial, column in rows(self.connection, "list_index_columns"):
             before = found[name].columns if name in found else ()
             found[name] = Index(table, name, bool(unique), origin, bool(partial), (*before, column))
@@ -116,9 +117,9 @@ class Catalogue:
         return list(keys.values())
 
     @cached_property
-    def primary_keys(self) -> dict[str, tuple[str, ...]]:
+    def primary_keys(self) -> Named[tuple[str, ...]]:
         """Table to the columns of its primary key."""
-        keys: dict[str, tuple[str, ...]] = {}
+        keys: Named[tuple[str, ...]] = Named()
         for table, _, column in rows(self.connection, "list_primary_keys"):
             keys[table] = (*keys.get(table, ()), column)
         return keys

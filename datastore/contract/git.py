@@ -28,6 +28,15 @@ def run(root: Path, *arguments: str) -> bytes:
     return done.stdout
 
 
+def is_repository(root: Path) -> bool:
+    """Whether git knows a commit of the folder: an unpacked source archive has no history."""
+    try:
+        run(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except ProjectError:
+        return False
+    return True
+
+
 def resolve(root: Path, release: str) -> str:
     """The ref that *release* means: itself, or the newest tag before HEAD that matches a pattern; "" where none does.
 
@@ -40,6 +49,8 @@ def resolve(root: Path, release: str) -> str:
         except ProjectError as error:
             raise ProjectError(f'the release "{release}" cannot be read: {error}') from error
         return release
+    if not is_repository(root):
+        return ""
     tags = run(root, "tag", "--list", release, "--merged", "HEAD", "--sort=-creatordate").decode().split()
     return tags[0] if tags else ""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from datastore.contract.database import Catalogue, Index, Migrated, Step
+from datastore.contract.named import identifier
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.text import Token, tokens
@@ -15,11 +16,12 @@ def check_foreign_keys(project: Project, catalogue: Catalogue, migrated: Migrate
     for table, parent, columns in catalogue.foreign_keys:
         if table not in own or _is_led(table, columns, catalogue):
             continue
-        names = ", ".join(columns)
+        names = ", ".join(map(identifier, columns))
         message = f"no index leads with {table} ({names}), which refers to {parent}"
         index = "_".join((table, *columns, "idx"))
-        hint = f"CREATE INDEX {index} ON {table} ({names}); without it, deleting a row of {parent} reads all of {table}"
-        place = find_created(project, migrated, table, ("FOREIGN", "KEY", "(", columns[0]))
+        create = f"CREATE INDEX {identifier(index)} ON {identifier(table)} ({names})"
+        hint = f"{create}; without it, deleting a row of {parent} reads all of {table}"
+        place = find_created(project, migrated, table, [("FOREIGN", "KEY", "(", columns[0]), (columns[0],)])
         subject = f"{table}.{','.join(columns)}"
         yield Problem("foreign-key-index", place, message, hint, subject=subject)
 
@@ -69,8 +71,8 @@ def own_objects(migrated: Migrated) -> set[str]:
     return own
 
 
-def find_created(project: Project, migrated: Migrated, name: str, behind: Iterable[str] = ()) -> Place:
-    """Where the last step that creates *name* does so; *behind*: words that stand further on, to point at."""
+def find_created(project: Project, migrated: Migrated, name: str, behind: Sequence[tuple[str, ...]] = ()) -> Place:
+    """Where the last step that creates *name* does so; *behind*: words further on to point at, the first that stand."""
     for step in reversed(migrated.steps):
         text = step.path.read_text(encoding="utf-8")
         every = tokens(text)
@@ -79,7 +81,8 @@ def find_created(project: Project, migrated: Migrated, name: str, behind: Iterab
                 one.upper == "CREATE" for one in every[max(0, number - 6) : number]
             ):
                 continue
-            return place_in(project, step, text, _behind(every[number:], tuple(behind)) or token)
+            places = (_behind(every[number + 1 :], words) for words in behind)
+            return place_in(project, step, text, next(filter(None, places), token))
     return Place(file=project.show(migrated.steps[-1].path) if migrated.steps else "")
 
 
@@ -88,7 +91,7 @@ def _behind(every: tuple[Token, ...], words: tuple[str, ...]) -> Token | None:
         if token.text == ";" or not words:
             return None
         run = every[number : number + len(words)]
-        if [one.upper or one.text for one in run] == [word.upper() for word in words]:
+        if [one.name.upper() or one.text for one in run] == [word.upper() for word in words]:
             return run[-1]
     return None
 
@@ -102,5 +105,5 @@ def place_in(project: Project, step: Step, text: str, token: Token) -> Place:
         line=line + 1,
         column=token.start - start + 1,
         length=token.end - token.start,
-        text=text.splitlines()[line],
+        text=text.split("\n")[line].removesuffix("\r"),
     )

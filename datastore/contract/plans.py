@@ -7,22 +7,23 @@ table is read how and what is sorted. Which subquery a line belongs to changes i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
 from datastore.contract.database import Catalogue
+from datastore.contract.named import leading
 from datastore.contract.problems import Place, Problem
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, did_you_mean, find_phrase, tokens
 from datastore.engines import sqlite_explain
 
-_line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<name>\S+)(?: AS (?P<alias>\S+))?(?P<rest>.*)$")
+_line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<what>.*)$")
 _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")
 _constant = re.compile(r"^SCAN (?:\d+ )?CONSTANT ROW|^SCAN \d+-ROW VALUES CLAUSE")
 _part = re.compile(r"^(?:RIGHT PART OF|LAST(?: \d+)? TERMS? OF) ")
-_uses = re.compile(r"USING (?:COVERING )?INDEX (\S+)")  # not AUTOMATIC ones
-_word = re.compile(r"[a-z_][a-z0-9_]*")
+_uses = re.compile(r"USING (?:COVERING )?INDEX (.*)")  # not AUTOMATIC ones
+_word = re.compile(r"[A-Za-z_]\w*")
 _key = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key")
 
 
@@ -71,13 +72,27 @@ def read_plan(sql: str, catalogue: Catalogue) -> Plan:
             sorts.append(_part.sub("", found["what"]))
             lines.append(f"TEMP B-TREE FOR {sorts[-1]}")
         elif (found := _line.match(text)) and not _constant.match(text):
-            shown = found["alias"] or found["name"]
-            lines.append(f"{found['how']} {shown}{found['rest']}")
-            used = _uses.search(text)
-            for table in aliases.get(shown.lower(), {shown}):
+            shown, rest = _shown(found["what"], aliases)
+            lines.append(f"{found['how']} {shown}{rest}")
+            used = _uses.search(rest)
+            index = leading(used[1], catalogue.indexes) if used else ""
+            tables = aliases.get(shown.lower(), {shown})
+            if index in catalogue.indexes:  # an alias may stand for two tables, in two subqueries
+                tables = {catalogue.indexes[index].table}
+            for table in sorted(tables):
                 if catalogue.is_table(table):
-                    accesses.append(Access(found["how"], table, shown, used[1] if used else "", lines[-1]))
+                    accesses.append(Access(found["how"], table, shown, index, lines[-1]))
     return Plan(tuple(lines), tuple(accesses), tuple(sorts))
+
+
+def _shown(what: str, aliases: Iterable[str]) -> tuple[str, str]:
+    """The name (the alias, where there is one) that a line begins with, and what follows it."""
+    name = leading(what, aliases)
+    rest = what[len(name) :]
+    if rest.startswith(" AS "):  # until SQLite 3.35
+        alias = leading(rest[4:], aliases)
+        return alias, rest[4 + len(alias) :]
+    return what[: len(name)], rest
 
 
 def table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
@@ -91,9 +106,10 @@ def table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
         for index, token in enumerate(every):
             if token.name not in catalogue.kinds or token.name in common:
                 continue
-            found.setdefault(token.name, set()).add(token.name)
+            table = catalogue.kinds.spelled(token.name)
+            found.setdefault(token.name, set()).add(table)
             if alias := _alias(every, index):
-                found.setdefault(alias, set()).add(token.name)
+                found.setdefault(alias, set()).add(table)
             if catalogue.kinds[token.name] == "view" and token.name not in seen:
                 seen.add(token.name)
                 texts.append(catalogue.sql[token.name])
@@ -116,7 +132,7 @@ def _alias(every: Sequence[Token], index: int) -> str:
     rest = every[index + 1 : index + 3]
     if rest and rest[0].upper == "AS":
         return rest[1].name if len(rest) > 1 else ""
-    return rest[0].name if rest and rest[0].kind == "word" else ""
+    return rest[0].name if rest and rest[0].kind in ("word", "quoted") else ""
 
 
 def check_plan(variant: Variant, plan: Plan, catalogue: Catalogue, under: str = "") -> Iterator[Problem]:
@@ -191,11 +207,11 @@ def _named(text: str, catalogue: Catalogue) -> list[dict[str, Uses | None]]:
         table = found["of"] or found["table"]
         name = table or found[0]
         if table:
-            uses = _uses_key(table) if catalogue.is_table(table) else None
+            uses = _uses_key(catalogue.kinds.spelled(table)) if catalogue.is_table(table) else None
         elif name in catalogue.indexes:
-            uses = _uses_index(name)
+            uses = _uses_index(catalogue.indexes.spelled(name))
         elif catalogue.is_virtual(name):
-            uses = _uses_virtual(name)
+            uses = _uses_virtual(catalogue.kinds.spelled(name))
         elif re.search(r"_(idx|key|pkey|index)$|^sqlite_autoindex", name):
             uses = None
         else:
@@ -262,7 +278,7 @@ def _table_place(source: Source, access: Access) -> Place:
         names = {token.name, _alias(every, number)}
         before = every[number - 1].upper if number else ""
         if (
-            token.name == access.table
+            token.name == access.table.lower()
             and access.shown.lower() in names
             and before in ("FROM", "JOIN", "UPDATE", "INTO", "")
         ):

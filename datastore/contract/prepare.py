@@ -56,7 +56,8 @@ def _syntax(found: re.Match[str], sql: str, catalogue: Catalogue) -> Located:
 
 
 def _keyword(token: Token, catalogue: Catalogue) -> str | None:
-    known = {name.lower() for names in catalogue.columns.values() for name in names} | set(catalogue.columns)
+    known = {name.lower() for names in catalogue.columns.values() for name in names}
+    known |= {name.lower() for name in catalogue.columns}
     return None if token.name in known else did_you_mean(token.text, KEYWORDS)
 
 
@@ -74,7 +75,7 @@ def _column(found: re.Match[str], sql: str, catalogue: Catalogue) -> Located:
         return find_name(sql, name), did_you_mean(name, catalogue.columns.get(found["table"], ()))
     used = {token.name for token in tokens(sql)}
     table, _, column = name.rpartition(".")
-    near = [names for known, names in catalogue.columns.items() if known in used]
+    near = [names for known, names in catalogue.columns.items() if known.lower() in used]
     if table in catalogue.columns:
         near = [catalogue.columns[table]]
     # Of the tables that the statement reads, or else of any.

@@ -169,7 +169,8 @@ def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[So
 
 def split(text: str, file: str) -> Iterator[Source]:
     """The statements of a file's text."""
-    lines = text.splitlines()
+    # Not splitlines(): that ends a line at U+2028 too, which is a character of a text like any other.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     starts = [number for number, line in enumerate(lines) if _name_line.match(line)]
     if not starts:
         return

@@ -81,6 +81,34 @@ def test_a_table_that_two_aliases_stand_for_is_one(catalogue: Catalogue) -> None
     assert names == {"notes": {"notes"}, "a": {"notes"}, "b": {"notes"}, "authors": {"authors"}, "b2": {"authors"}}
 
 
+def test_names_are_as_sqlite_takes_them() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(
+        'CREATE TABLE "Order Lines" (Id INTEGER PRIMARY KEY, [Sold At] TEXT);'
+        'CREATE INDEX "Order Lines By Day" ON "Order Lines" ("Sold At");'
+    )
+    catalogue = Catalogue(connection)
+    assert (catalogue.kinds["order lines"], catalogue.kinds.spelled("ORDER LINES")) == ("table", "Order Lines")
+    for sql, how, index in (
+        ('SELECT id FROM "order lines"', "SCAN", ""),
+        ('SELECT lines.id FROM "ORDER LINES" AS lines', "SCAN", ""),
+        ('SELECT id FROM "Order Lines" AS "the lines" WHERE "sold at" = 1', "SEARCH", "Order Lines By Day"),
+        ('SELECT id FROM "Order Lines" WHERE id = 1', "SEARCH", ""),
+    ):
+        (access,) = plans.read_plan(sql, catalogue).accesses
+        assert (access.how, access.table, access.index) == (how, "Order Lines", index), access.line
+
+
+def test_an_alias_of_two_tables_is_told_apart_by_the_index(catalogue: Catalogue) -> None:
+    sql = (
+        "SELECT (SELECT t.title FROM notes AS t WHERE t.author_id = 1 LIMIT 1), "
+        "(SELECT t.name FROM authors AS t WHERE t.id = 1)"
+    )
+    plan = plans.read_plan(sql, catalogue)
+    assert ("notes", "notes_author_id_idx") in {(one.table, one.index) for one in plan.accesses}
+    assert ("authors", "notes_author_id_idx") not in {(one.table, one.index) for one in plan.accesses}
+
+
 @pytest.fixture
 def planted(tmp_path: Path) -> Planted:
     return Planted(tmp_path)
@@ -177,3 +205,19 @@ LIMIT :max_rows;
         )
     )
     assert planted.said() == ""
+
+
+def test_a_line_ends_where_the_file_says(planted: Planted) -> None:
+    """With CRLF, and with characters that Python, too, takes for the end of a line."""
+    text = LIST.replace("An author's", "An\u2028author's").replace("    title\n", "    titel\n")
+    expected = """\
+queries/notes.sql:9:5: prepare: no such column: titel
+   |
+ 9 |     titel
+   |     ^^^^^
+   = hint: did you mean "title"?"""
+    for ends in ("\n", "\r\n"):
+        planted.statements("")
+        (planted.root / "queries/notes.sql").write_bytes(text.replace("\n", ends).encode())
+        planted.put("notebook/repository.py", "statements.list_titles()")
+        assert planted.said() == expected

@@ -231,12 +231,21 @@ def test_releases_that_are_not_there(planted: Planted) -> None:
     commit(planted, "v1.0")
     report = planted.check(release="release-*")
     assert report.notes[0] == "no tag matches release-*, so there is no last release to hold against"
+    assert planted.check(release="x?").notes[0].startswith("no tag matches x?")
     with pytest.raises(ProjectError, match='the release "v9" cannot be read: git rev-parse in'):
         planted.check(release="v9")
 
 
+def test_without_git_there_is_no_last_release(planted: Planted) -> None:
+    """As in an unpacked source archive."""
+    assert planted.check(release="v*").notes[0] == "no tag matches v*, so there is no last release to hold against"
+    with pytest.raises(ProjectError, match='the release "v1.0" cannot be read'):
+        planted.check(release="v1.0")
+
+
 def test_a_statement_that_nothing_calls(planted: Planted) -> None:
     planted.put("notebook/repository.py", "# list_titles is a comment here\n")
+    planted.put("notebook/typed.py", 'class Notes:\n    def list_titles(self):\n        """Calls list_titles."""\n')
     assert planted.said() == golden("no-caller")
 
 
