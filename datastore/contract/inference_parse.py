@@ -146,3 +146,10 @@ def whole_number(node: Node | None) -> int | None:
 def text_of(node: Node) -> str:
     """The SQL of a node, written in one way."""
     return str(node.sql(dialect="sqlite"))
+
+
+def called(node: Node) -> str:
+    """What an expression is called in a message."""
+    if isinstance(node, exp.Anonymous):
+        return f"{node.name}()"
+    return f"{node.sql_name().lower()}()" if isinstance(node, exp.Func) else "the expression"

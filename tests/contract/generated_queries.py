@@ -51,7 +51,9 @@ class Generator:
             return self.returning()
         if kind < 0.2:
             return self.keyed()
-        return self.star() if kind < 0.24 else self.query(3)
+        if kind < 0.24 and any(relation.name == "f" for relation in self.relations):
+            return self.matched()
+        return self.star() if kind < 0.28 else self.query(3)
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -137,6 +139,15 @@ class Generator:
         picked = [f"{alias}.{self.random.choice(names)}" for alias, names in visible.sources]
         group = f" GROUP BY {', '.join(picked)}" if self.chance(0.2) else ""
         return f"SELECT {', '.join(picked)}{sources}{filters}{group}"
+
+    def matched(self) -> str:
+        """A full-text search, perhaps outer-joined to others."""
+        visible = Visible([("f", ("a", "b"))], {"f"})
+        ranked = f"CAST(-bm25(f, {self.random.choice(['1.0', '0', '2.5, 1.0', ':p'])}) AS REAL)"
+        sources = " FROM f" + (self.join(1, visible) if self.chance(0.5) else "")
+        query = self.random.choice(["'a'", "'1'", "'a*'", "'a OR b'", "'1 NOT y'", ":p", "'a NOT b'"])
+        listed = [self.random.choice([ranked, "f.rowid", "f.a", "rank", self.column(visible)]) for _ in range(3)]
+        return f"SELECT {', '.join(listed)}{sources} WHERE f MATCH {query}"
 
     def ordered(self) -> tuple[str, str]:
         """A query with ORDER BY, and one that gives each row's rank in that order."""
@@ -358,14 +369,20 @@ class Generator:
     def returning(self) -> str:
         table = self.random.choice([relation for relation in self.relations if relation.name.startswith("t")])
         columns = [column for column in table.columns if column != "g"]
+        other = self.random.choice([relation for relation in self.relations if relation.columns])
+        joined = f"{other.name} AS o WHERE o.{other.columns[0]} = {table.name}.{columns[0]}"
         visible = Visible([(table.name, table.columns)], {table.name} if table.has_rowid else set())
+        self.filtered.clear()
+        where = self.condition(1, visible)
+        filtered = [name.rpartition(".")[2] for name in self.filtered] or columns
         listed = ", ".join(
-            f"{self.expression(1, visible) if self.chance(0.3) else self.column(visible)} AS r{place}"
+            f"{self.random.choice(filtered) if self.chance(0.3) else self.expression(1, visible)} AS r{place}"
             for place in range(self.random.randint(1, 4))
         )
         conflict = self.random.choice(["", "", "OR IGNORE ", "OR REPLACE "])
-        sets = ", ".join(f"{column} = {self.expression(1, visible)}" for column in self.random.sample(columns, 1))
-        where = self.condition(1, visible)
+        changed = [name for name in filtered if name in columns] if self.chance(0.5) else []
+        value = "NULL" if self.chance(0.3) else self.expression(1, visible)
+        sets = f"{self.random.choice(changed or columns)} = {value}"
         values = ", ".join(self.random.choice([*LITERALS, ":p"]) for _ in columns)
         into = f"{table.name} ({', '.join(columns)})"
         upsert = f" ON CONFLICT DO {self.random.choice(['NOTHING', f'UPDATE SET {sets}'])}" if self.chance(0.3) else ""
@@ -375,6 +392,7 @@ class Generator:
                 f"INSERT INTO {into} VALUES ({values}){upsert} RETURNING {listed}",
                 f"INSERT {conflict}INTO {into} {self.select(1, len(columns))} RETURNING {listed}",
                 f"UPDATE {conflict}{table.name} SET {sets} WHERE {where} RETURNING {listed}",
+                f"UPDATE {table.name} SET {sets} FROM {joined} RETURNING {listed}",
                 f"DELETE FROM {table.name} WHERE {where} RETURNING {listed}",
             ]
         )

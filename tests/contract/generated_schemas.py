@@ -69,6 +69,13 @@ _FITTING: dict[str, list[Any]] = {
 }
 _STRICT_TYPES = ["INTEGER", "INT", "TEXT", "REAL", "BLOB", "ANY"]
 _LOOSE_TYPES = [*_STRICT_TYPES[:5], "", "NUMERIC", "BOOLEAN", "VARCHAR(9)", "DATE"]
+#: Columns as a careful schema has them.
+_TYPICAL = [
+    "TEXT CHECK ({0} GLOB '????-??-??T??:??:??.??????Z')",
+    "TEXT CHECK (json_valid({0}) AND 1)",
+    "INTEGER CHECK ({0} IN (0, 1))",
+    "TEXT CHECK (typeof({0}) = 'text')",
+]
 _CHECKS = [
     "{0} IN (0, 1)",
     "json_valid({0})",
@@ -122,6 +129,9 @@ def make_database(random: Random) -> Database:
     for relation in relations:
         _index(random, connection, relation, script)
         _fill(random, connection, relation, script)
+    for place, relation in enumerate(relations):
+        if relation.name != "f" and random.random() < 0.15 and _add_column(random, connection, relation, script):
+            relations[place] = attrs.evolve(relation, columns=(*relation.columns, "e"))
     return Database(connection, tuple(relations), tuple(script))
 
 
@@ -138,9 +148,9 @@ def _table(random: Random, name: str) -> tuple[str, Relation]:
         definitions.append("PRIMARY KEY (a, b)")
     if random.random() < 0.2:
         columns.append("g")
-        definitions.append(
-            f"g {'INTEGER' if strict else ''} AS (length(a)) {random.choice(['', 'STORED', 'NOT NULL'])}"
-        )
+        text = random.choice(["length(a)", "a || 'x'", "a", "typeof(a)", "1"])
+        kind = random.choice(_STRICT_TYPES if strict else _LOOSE_TYPES)
+        definitions.append(f"g {kind} AS ({text}) {random.choice(['', 'STORED', 'NOT NULL'])}")
         definitions.sort(key=lambda text: text.startswith("PRIMARY"))
     options = [word for word, on in (("STRICT", strict), ("WITHOUT ROWID", key == "without")) if on]
     sql = f"CREATE TABLE {name} ({', '.join(definitions)}) {', '.join(options)}"
@@ -159,8 +169,23 @@ def _index(random: Random, connection: sqlite3.Connection, relation: Relation, s
     connection.execute(script[-1])
 
 
+def _add_column(random: Random, connection: sqlite3.Connection, relation: Relation, script: list[str]) -> bool:
+    """A column that comes later, with a default that the rows which are there have."""
+    default = random.choice([*LITERALS, "0", "1", "'a'", "(x'61')"])
+    kind = random.choice(_STRICT_TYPES)
+    sql = f"ALTER TABLE {relation.name} ADD COLUMN e {kind} {random.choice(['', 'NOT NULL'])} DEFAULT {default}"
+    try:
+        connection.execute(sql)
+    except sqlite3.Error:
+        return False  # NOT NULL with a default of NULL
+    script.append(sql)
+    return True
+
+
 def _column(random: Random, name: str, strict: bool) -> str:
     parts = [name, random.choice(_STRICT_TYPES if strict else _LOOSE_TYPES)]
+    if random.random() < 0.15:
+        return f"{name} {random.choice(_TYPICAL).format(name)} {random.choice(['', 'NOT NULL'])}"
     if random.random() < 0.45:
         parts.append("NOT NULL")
     if random.random() < 0.1:

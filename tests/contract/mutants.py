@@ -13,6 +13,8 @@ from datastore.contract import (
     inference_aggregates,
     inference_expressions,
     inference_filters,
+    inference_functions,
+    inference_parse,
     inference_queries,
     inference_rows,
     inference_schema,
@@ -21,6 +23,7 @@ from datastore.contract import (
     logical,
 )
 from datastore.contract.inference_facts import INTEGER, TEXT, Fact, never_null
+from datastore.contract.inference_functions import FUNCTIONS
 
 _patched = list[tuple[Any, str, Any]]
 
@@ -35,7 +38,9 @@ def _sure(kinds: tuple[type, ...]) -> _patched:
     before = inference_expressions._RULES
 
     def sure(node: Any, scope: Any) -> Fact:
-        return before[type(node)](node, scope).but(nullable=False, reason="planted")
+        rule = before.get(type(node))
+        fact = rule(node, scope) if rule else FUNCTIONS[type(node)](node, scope, inference_expressions.fact_of)
+        return fact.but(nullable=False, reason="planted")
 
     return _rule(kinds, sure)
 
@@ -44,6 +49,9 @@ def _only_left_joins(side: str, left: Any, right: Any) -> None:
     if side == "LEFT":
         for source in right:
             source.extend("planted")
+
+
+_storage = logical.column_storage
 
 
 def _any_primary_key(rows: Any, kind: str, without_rowid: bool, origins: Any) -> str:
@@ -171,13 +179,17 @@ MUTANTS = [
     ),
     Mutant(
         "every table is STRICT",
-        lambda: [
-            (
-                inference_schema,
-                "column_storage",
-                lambda declared, strict: logical.column_storage(declared, bool(declared)),
-            )
-        ],
+        _function(
+            inference_schema, name="column_storage", value=lambda declared, *rest: _storage(declared, bool(declared))
+        ),
+    ),
+    Mutant(
+        "a default has its column's class", _function(logical, name="_is_default_of", value=lambda kind, default: True)
+    ),
+    Mutant("STRICT holds computed columns too", _function(inference_schema, name="_GENERATED", value=())),
+    Mutant(
+        "the parser binds operators as SQLite does",
+        lambda: [(inference_parse, "_TESTS", ()), (inference_parse, "_TIGHT", ())],
     ),
     Mutant(
         "a recursive WITH is like its first rows",
@@ -189,7 +201,7 @@ MUTANTS = [
     Mutant("a shared column is the left table's", _function(inference_scopes.Scope, name="find", value=_first_shared)),
     Mutant(
         "JSON has infinity",
-        _function(inference_aggregates, inference_expressions, name="is_json_safe", value=lambda values: True),
+        _function(inference_aggregates, inference_functions, name="is_json_safe", value=lambda values: True),
     ),
     Mutant("substr is never NULL", lambda: _rule((exp.Substring,), _of_argument)),
     Mutant("-x of an integer is an integer", lambda: _rule((exp.Neg,), _negative)),

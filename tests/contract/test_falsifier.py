@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datastore.contract import inference_parse
 from tests.contract.falsifier import Falsified, Tally, try_to_falsify
 from tests.contract.mutants import MUTANTS, Mutant
 
@@ -58,11 +59,14 @@ def test_no_claim_of_many_is_falsified(capsys: pytest.CaptureFixture[str]) -> No
 def examples_until_found(mutant: Mutant, patch: pytest.MonkeyPatch) -> int | None:
     """How many databases it takes to falsify a claim of the inference with one rule off; None: too many."""
     mutant.plant(patch)
-    for seed in itertools.islice(itertools.count(), ENOUGH):
-        try:
+    try:
+        for seed in itertools.islice(itertools.count(), ENOUGH):
             try_to_falsify(Random(seed), Tally())
-        except Falsified:
-            return seed + 1
+    except Falsified:
+        return seed + 1
+    finally:
+        inference_parse.parse.cache_clear()  # a tree that was read with the rule off
+        inference_parse.parse_expression.cache_clear()
     return None
 
 

