@@ -14,6 +14,7 @@ from datastore.contract import (
     inference_expressions,
     inference_filters,
     inference_functions,
+    inference_keys,
     inference_parse,
     inference_queries,
     inference_rows,
@@ -186,6 +187,9 @@ MUTANTS = [
     Mutant(
         "a default has its column's class", _function(logical, name="_is_default_of", value=lambda kind, default: True)
     ),
+    Mutant(
+        "IN leaves its left side alone", _function(inference_queries, name="looked_up", value=lambda *a: frozenset())
+    ),
     Mutant("STRICT holds computed columns too", _function(inference_schema, name="_GENERATED", value=())),
     Mutant(
         "the parser binds operators as SQLite does",
@@ -208,14 +212,14 @@ MUTANTS = [
     Mutant("arithmetic on integers stays there", lambda: _rule((exp.Add, exp.Mul), _whole)),
     Mutant(
         "a row that is outer-joined is always there",
-        _function(inference_rows.Pins, name="reaches", value=lambda self, source: True),
+        _function(inference_keys.Pins, name="reaches", value=lambda self, source: True),
     ),
     Mutant(
         "every equality keeps values apart", _function(inference_rows.Rows, name="_keeps_apart", value=lambda *a: True)
     ),
     Mutant(
         "a partial key is a whole one",
-        _function(inference_rows, name="_implied", value=lambda term, said, source: True),
+        _function(inference_keys, name="_implied", value=lambda term, said, source: True),
     ),
 ]
 

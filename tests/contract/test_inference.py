@@ -151,6 +151,11 @@ def said(column: Column) -> str:
         ("REPLACE INTO people (name) VALUES ('a') RETURNING id", "integer"),
         ("INSERT INTO real_first VALUES (1, 1) RETURNING size, count, rowid", "real any any"),
         ("DELETE FROM people", ""),
+        # IN (SELECT ...) leaves its left side in another class.
+        ("SELECT id IN (SELECT name FROM pets), id, age FROM people", "boolean integer integer?"),
+        ("SELECT sum(id) IN (SELECT name FROM pets), sum(id), count(*) FROM people", "boolean? any? any"),
+        ("SELECT sum(id) IN (1, 2), sum(id), count(*) FROM people", "boolean? integer? integer"),
+        ("UPDATE people SET age = 1 RETURNING id IN (SELECT 'a'), id, name", "boolean any text"),
     ],
 )  # fmt: skip
 def test_claims(connection: sqlite3.Connection, schema: Schema, sql: str, claims: str | None) -> None:
