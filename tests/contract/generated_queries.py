@@ -110,6 +110,8 @@ class Generator:
         if kind == "aggregate":
             items = [self.aggregate(inner) if self.chance(0.6) else self.expression(1, inner) for _ in range(columns)]
             tail += f" HAVING {self.aggregate(inner)}" if self.chance(0.15) else ""
+            if columns > 1 and self.chance(0.15):
+                items[0] = f"{items[1]} IN ({self.select(1, 1)})"
         elif kind == "group":
             keys = [self.column(inner) for _ in range(self.random.randint(1, 2))]
             items = [
@@ -137,7 +139,10 @@ class Generator:
         visible = Visible()
         sources, filters = self.keyed_sources(visible)
         picked = [f"{alias}.{self.random.choice(names)}" for alias, names in visible.sources]
-        group = f" GROUP BY {', '.join(picked)}" if self.chance(0.2) else ""
+        group = ""
+        if self.chance(0.3):
+            picked = self.random.sample(picked, self.random.randint(1, len(picked)))
+            group = f" GROUP BY {', '.join(picked)}"
         return f"SELECT {', '.join(picked)}{sources}{filters}{group}"
 
     def matched(self) -> str:
@@ -175,16 +180,20 @@ class Generator:
             right = self.source(1, visible)
             alias, names = visible.sources[-1]
             pairs = [
-                f"{alias}.{name} = {self.column(before)}" for name in self.random.sample(names, min(2, len(names)))
+                f"{alias}.{name} = {self.column(before) if self.chance(0.6) else self.random.choice(['1', '0'])}"
+                for name in self.random.sample(names, min(2, len(names)))
             ]
+            pairs.append(f"{self.column(before)} {self.random.choice(['= 1', 'IS NOT NULL', '> 0'])}")
+            self.random.shuffle(pairs)
             if kind == ",":
                 text += f", {right}"
             else:
-                text += f" {kind} {right} ON {' AND '.join(pairs[: self.random.randint(1, 2)])}"
+                text += f" {kind} {right} ON {' AND '.join(pairs[: self.random.randint(1, 3)])}"
         terms = []
         for alias, names in visible.sources[: self.random.choice([1, 1, 2])]:
             for name in self.random.sample(names, self.random.randint(1, min(3, len(names)))):
-                value = self.random.choice([*LITERALS, ":p", ":p", "'A'", "'1' COLLATE NOCASE"])
+                value = self.random.choice(["1", "'1'", "'a'", "'A'", "0", ":p", "1.0", "'1' COLLATE NOCASE"])
+                value = self.random.choice(LITERALS) if self.chance(0.2) else value
                 operator = self.random.choice(["=", "=", "=", "=", "IS", "IN", "IS NOT NULL"])
                 right_ = {"IN": f"IN ({value})", "IS NOT NULL": operator}.get(operator, f"{operator} {value}")
                 terms.append(f"{alias}.{name} {right_}")
@@ -379,6 +388,9 @@ class Generator:
             f"{self.random.choice(filtered) if self.chance(0.3) else self.expression(1, visible)} AS r{place}"
             for place in range(self.random.randint(1, 4))
         )
+        if self.chance(0.15):
+            column = self.random.choice(columns)
+            listed = f"{column} IN (SELECT {self.random.choice(LITERALS)}) AS q0, {column} AS q1, {listed}"
         conflict = self.random.choice(["", "", "OR IGNORE ", "OR REPLACE "])
         changed = [name for name in filtered if name in columns] if self.chance(0.5) else []
         value = "NULL" if self.chance(0.3) else self.expression(1, visible)

@@ -38,6 +38,8 @@ VALUES = [
     b"\x00",
     b"a",
 ]
+#: Values that some comparison takes for equal and another does not.
+TWINS = [None, 1, "1", "01", "a", "A", 0, 1.0]
 LITERALS = [
     "NULL",
     "0",
@@ -202,8 +204,7 @@ def _fill(random: Random, connection: sqlite3.Connection, relation: Relation, sc
     columns = [column for column in relation.columns if column != "g"]
     texts = dict(zip(columns, _definition_texts(relation), strict=False))
     marks = ", ".join("?" for _ in columns)
-    few = random.random() < 0.5  # values that often repeat
-    pool = random.sample(VALUES, 5) if few else VALUES
+    pool = random.choice([VALUES, random.sample(VALUES, 5), TWINS])
     for _ in range(random.choice([0, 4, 6, 9])):
         values = [_value(random, texts.get(column, ""), pool) for column in columns]
         sql = f"INSERT OR IGNORE INTO {relation.name} ({', '.join(columns)}) VALUES ({marks})"
