@@ -11,7 +11,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +30,7 @@ from datastore.errors import (
 from datastore.values import utc_now
 
 if TYPE_CHECKING:
-    from datastore.statements.loader import Statements
+    from datastore.statements.binding import Statements
 
 Durability = Literal["full", "relaxed"]
 
@@ -85,11 +85,11 @@ class SQLiteEngine:
         self._thread = ThreadState(self)
         watch(self)
 
-    def bind(self, statements: dict[str, Any]) -> Statements:
-        """The statements as methods that run on the calling thread's connection."""
-        from datastore.statements.loader import bind  # aiosql, only once a store is opened
+    def bind(self, statements: dict[str, Any], records: Mapping[str, type[Any]] | None = None) -> Statements:
+        """The statements as methods that run on the calling thread's connection, and give *records*."""
+        from datastore.statements.binding import bind  # aiosql, only once a store is opened
 
-        return bind(statements, self._thread)
+        return bind(statements, self._thread, records)
 
     def now(self) -> datetime:
         """The present instant; within a transaction always the same one."""
