@@ -13,6 +13,7 @@ from datastore.records import (
     Job,
     JobAttempt,
     JobCount,
+    JobPause,
     Learning,
     LearningHit,
     Message,
@@ -22,7 +23,7 @@ from datastore.records import (
 )
 from datastore.statements.typed.audit import ListAuditChainRow
 from datastore.statements.typed.conversations import CountConversationPartsRow, ListPurgeableConversationsRow
-from datastore.statements.typed.job_queue import ListQueuedJobTypesRow, PurgeFinishedJobsRow
+from datastore.statements.typed.job_queue import ListQueuedJobTypesRow, PurgeFinishedJobsRow, SucceedJobsRow
 from datastore.statements.typed.learnings import ListCategoryCountsRow, ListTagCountsRow
 from datastore.statements.typed.migrations import ListAppliedMigrationsRow, ListForeignTablesRow, ListTableNamesRow
 from datastore.statements.typed.transfer import ListConversationSourcesRow, ListMiscountedConversationsRow
@@ -37,6 +38,7 @@ RECORDS: dict[str, type[Any]] = {
     "Job": Job,
     "JobAttempt": JobAttempt,
     "JobCount": JobCount,
+    "JobPause": JobPause,
     "Learning": Learning,
     "LearningHit": LearningHit,
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
@@ -53,5 +55,6 @@ RECORDS: dict[str, type[Any]] = {
     "MessageKey": MessageKey,
     "PurgeFinishedJobsRow": PurgeFinishedJobsRow,
     "Redaction": Redaction,
+    "SucceedJobsRow": SucceedJobsRow,
     "Upload": Upload,
 }
