@@ -34,9 +34,12 @@ _DRAWN, _SERVED = 0, 1
 _BYTES = 16
 _MASK = 2**48 - 1
 
+#: Whoever goes in by ticket may go in again without one for so long: a change of processes costs as much as a commit.
+_SLICE = 0.002
+
 #: Seconds between two looks: of whoever is next, of those behind (for each one ahead), and of anybody at most.
-_NEXT = 0.00002
-_BEHIND = 0.0001
+_NEXT = 0.00005
+_BEHIND = 0.0002
 _LONGEST = 0.001
 
 #: A wait that lasts is looked at less often: this part of it may be lost at its end.
@@ -56,6 +59,7 @@ class Gate:
         self._threads = threading.Lock()
         self._file: int | None = None
         self._turns = memoryview(bytearray(_BYTES)).cast("Q")
+        self._slice_end = 0.0
         #: The thread that holds the gate, or None.
         self.owner: int | None = None
 
@@ -78,7 +82,8 @@ class Gate:
             if self._file is None:
                 self._open()
             turns = self._turns
-            if turns[_DRAWN] != turns[_SERVED] or not self._try():
+            waiting = turns[_DRAWN] != turns[_SERVED]
+            if (waiting and time.monotonic() >= self._slice_end) or not self._try():
                 self._wait(max(0.0, timeout - waited), timeout)
         except BaseException:
             self.owner = None
@@ -156,6 +161,7 @@ class Gate:
             time.sleep(min(max(usual, (now - moved) * _LOST), _LONGEST, seconds))
         if turns[_SERVED] < ticket:
             turns[_SERVED] = ticket
+        self._slice_end = time.monotonic() + _SLICE
 
 
 def _busy(timeout: float) -> BusyError:
