@@ -30,7 +30,7 @@ install: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
 
-test-all: $(INSTALLED)
+test-all: $(INSTALLED) $(VENV)/.types
 	@$(BIN)/python -m pytest -m "long or not long"
 
 check: $(INSTALLED)
@@ -49,6 +49,11 @@ clean:
 	rm -rf .venv build dist demo.db demo.db-wal demo.db-shm demo.db.gate
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find datastore tests perf docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the long tests need besides.
+$(VENV)/.types: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[types]'
+	@touch $@
 
 # Installs again only when pyproject.toml has changed.
 $(INSTALLED): pyproject.toml

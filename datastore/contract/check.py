@@ -11,8 +11,9 @@ from typing import Any
 
 import attrs
 
-from datastore.contract import git, indexes, migration_checks, plan_snapshots, released
+from datastore.contract import generate, git, indexes, migration_checks, plan_snapshots, released
 from datastore.contract.database import STATISTIC_ROWS, Catalogue, Migrated, migrate, with_statistics
+from datastore.contract.facts import gather
 from datastore.contract.plans import Plan, check_plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
@@ -113,13 +114,21 @@ class _Run:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
             self.report.notes.append("a step fails, so the statements were not held against the schema")
+            self._waive(whole=False)
         else:
             with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
-                self._statements(Catalogue(connection), migrated)
-        self._waive(whole=migrated.has_schema)
+                self._against(Catalogue(connection), migrated)
 
-    def _statements(self, catalogue: Catalogue, migrated: Migrated) -> None:
+    def _against(self, catalogue: Catalogue, migrated: Migrated) -> None:
         results = Results(self.project, catalogue)
+        self._statements(catalogue, migrated, results)
+        self._waive(whole=True)
+        if not self.report.problems:
+            # What is generated from statements that are wrong would be wrong too.
+            facts = gather(self.project, self.sources, migrated, catalogue, results.schema)
+            self.report.problems += generate.check_generated(facts)
+
+    def _statements(self, catalogue: Catalogue, migrated: Migrated, results: Results) -> None:
         for source in self.sources:
             if source.refused == "many-statements":
                 continue  # sqlite3 would say no more than that
@@ -169,10 +178,10 @@ class _Run:
             self.report.notes.append("some statement does not prepare, so unused indexes were not looked for")
             return
         used = {access.index for plan in self.plans.values() for access in plan.accesses}
-        sqlite_explain.foreign_keys_on(catalogue.connection)
-        for variant in self.variants.values():
-            pages = sqlite_explain.pages_read(catalogue.connection, variant.sql)
-            used |= {catalogue.roots[page] for page in pages if page in catalogue.roots}
+        with sqlite_explain.foreign_keys(catalogue.connection):
+            for variant in self.variants.values():
+                pages = sqlite_explain.pages_read(catalogue.connection, variant.sql)
+                used |= {catalogue.roots[page] for page in pages if page in catalogue.roots}
         self.found += indexes.check_unused(self.project, catalogue, migrated, own, used)
 
     def _snapshots(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import attrs
 from datastore.contract.database import Catalogue, Migrated, migrate
 from datastore.contract.inference import Column, Schema, result_columns
 from datastore.contract.plans import Plan, read_plan
+from datastore.contract.prepare import check_prepares
 from datastore.contract.project import Project
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.engines import sqlite_explain
@@ -60,26 +61,26 @@ def read_facts(project: Project) -> Iterator[ProjectFacts]:
         with closing(sqlite_explain.open_scratch(path)) as connection:
             catalogue = Catalogue(connection)
             schema = Schema(connection)
-            statements = {facts.source.name: facts for facts in _statements(project, catalogue, schema)}
-            yield ProjectFacts(project, statements, migrated, catalogue, schema)
+            sources, problems = read_sources(project)
+            for source in sources:
+                problems += filter(None, (check_prepares(source, one.sql, catalogue) for one in variants(source)))
+            if problems:
+                raise ProjectError(f"{problems[0].render()}\n(datastore check shows every problem)")
+            yield gather(project, sources, migrated, catalogue, schema)
 
 
-def _statements(project: Project, catalogue: Catalogue, schema: Schema) -> Iterator[Facts]:
-    sources, problems = read_sources(project)
-    if problems:
-        raise ProjectError(f"{problems[0].render()}\n(datastore check shows every problem)")
-    for source in sources:
-        assert source.statement is not None
-        yield _facts(source, source.statement, catalogue, schema)
+def gather(
+    project: Project, sources: Sequence[Source], migrated: Migrated, catalogue: Catalogue, schema: Schema
+) -> ProjectFacts:
+    """What is known of statements that all prepare."""
+    statements = {
+        source.name: _facts(source, source.statement, catalogue, schema) for source in sources if source.statement
+    }
+    return ProjectFacts(project, statements, migrated, catalogue, schema)
 
 
 def _facts(source: Source, statement: Statement, catalogue: Catalogue, schema: Schema) -> Facts:
     texts = tuple(variants(source))
-    try:
-        for variant in texts:
-            sqlite_explain.prepare(catalogue.connection, variant.sql)
-    except Exception as error:
-        raise ProjectError(f"{source.file}:{source.line}: {source.name} does not prepare: {error}") from error
     return Facts(
         source=source,
         statement=statement,

@@ -7,6 +7,7 @@ them with the loaded functions (`datastore.statements.binding.signature`).
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ import attrs
 from datastore.contract import lock
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.inference import Column
+from datastore.contract.problems import Place, Problem
 from datastore.statements.binding import row_class_name
 from datastore.statements.headers import Parameter
 from datastore.statements.loader import Statement
@@ -36,6 +38,9 @@ PYTHON_TYPES = {
 _DECODED = frozenset({"real", "boolean", "timestamp", "json"})
 
 _WIDTH = 116
+
+#: pyright takes a method of a Protocol without it for one that returns None.
+_BODY = "        ..."
 
 #: Stands in every generated module, and tells it from one that somebody put beside it.
 _MARK = "Do not edit: change the SQL, then run it again."
@@ -79,6 +84,22 @@ def drift(facts: ProjectFacts) -> dict[Path, str | None]:
     stale = [path for path in sorted(folder.glob("*.py")) if path not in files and _is_generated(path)]
     changed = {path: text for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text}
     return {**changed, **dict.fromkeys(stale)}
+
+
+def check_generated(facts: ProjectFacts) -> Iterator[Problem]:
+    """What of the generated files is not as it would be written; nothing where a project has none."""
+    project = facts.project
+    if not (project.root / project.output).is_dir() and not (project.root / project.lock).is_file():
+        return
+    for path, text in drift(facts).items():
+        place = Place(file=project.show(path))
+        if text is None:
+            yield Problem("generated", place, "no .sql file stands behind this module any more", "datastore generate")
+            continue
+        before = path.read_text("utf-8") if path.is_file() else ""
+        lines = difflib.unified_diff(before.splitlines(), text.splitlines(), "as it is", "as generated", "", "", 1, "")
+        message = "this file is not what the statements make it"
+        yield Problem("generated", place, message, "datastore generate", tuple(lines)[2:22])
 
 
 def write(changes: Mapping[Path, str | None]) -> None:
@@ -220,9 +241,10 @@ def _docstring(statement: Statement) -> Iterator[str]:
     if not header.parameters:
         if len(purpose) == 1 and len(purpose[0]) + 3 <= _WIDTH + 4:
             yield purpose[0] + '"""'
-            return
-        yield from purpose
-        yield '        """'
+        else:
+            yield from purpose
+            yield '        """'
+        yield _BODY
         return
     yield from purpose
     yield ""
@@ -231,6 +253,7 @@ def _docstring(statement: Statement) -> Iterator[str]:
         about = "; None does not ask for it" if one.name in statement.optional else ""
         yield from _wrapped(f"{one.name}: {one.meaning}{about}.", "            ", "")
     yield '        """'
+    yield _BODY
 
 
 def _wrapped(text: str, indent: str, start: str) -> list[str]:
@@ -255,23 +278,39 @@ def _package(
     yield ""
     yield "from __future__ import annotations"
     yield ""
-    yield "from typing import Any"
+    yield "import os"
+    yield "from typing import TYPE_CHECKING, Any, Protocol, cast"
     imports = [(target.records or "", named)] if named else []
-    imports += [(f"{target.package}.{noun}", names) for noun, names in rows.items() if names]
-    if imports:
-        yield ""
-    for module, names in sorted(imports):
-        yield from _import(module, names)
+    imports += [(f"{target.package}.{noun}", [*names, protocol_name(noun)]) for noun, names in rows.items()]
     yield ""
-    yield "#: The classes that rows become, by name: what `datastore.statements.binding.bind` asks for."
-    every = sorted(name for _, names in imports for name in names)
-    if not every:
+    for module, names in sorted(imports):
+        yield from _import(module, sorted(names))
+    yield ""
+    yield "if TYPE_CHECKING:"
+    yield "    from datastore.statements.binding import Binder"
+    yield ""
+    yield "#: The classes that rows become, by name."
+    every = sorted([*named, *(name for names in rows.values() for name in names)])
+    if every:
+        yield "RECORDS: dict[str, type[Any]] = {"
+        for name in every:
+            yield f'    "{name}": {name},'
+        yield "}"
+    else:
         yield "RECORDS: dict[str, type[Any]] = {}"
-        return
-    yield "RECORDS: dict[str, type[Any]] = {"
-    for name in every:
-        yield f'    "{name}": {name},'
-    yield "}"
+    yield ""
+    yield ""
+    yield "class Statements("
+    for noun in rows:
+        yield f"    {protocol_name(noun)},"
+    yield "    Protocol,"
+    yield "):"
+    yield f'    """Every statement of {target.folder}."""'
+    yield ""
+    yield ""
+    yield "def bind(store: Binder, folder: str | os.PathLike[str]) -> Statements:"
+    yield '    """The statements of *folder*, which is this package\'s, on *store*: they run in its transactions."""'
+    yield "    return cast(Statements, store.bind(folder, RECORDS))"
 
 
 def _import(module: str, names: Sequence[str]) -> Iterator[str]:

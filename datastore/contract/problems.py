@@ -69,6 +69,8 @@ RULES: dict[str, Rule] = {
     "sort": Rule("a plan sorts where the header says so, and nowhere else"),
     "automatic-index": Rule("no plan builds an index for itself"),
     "plan": Rule("the plan is the one that was last looked at (`--update`)", waivable=False),
+    # What is generated (`datastore generate`).
+    "generated": Rule("the generated code and the lock file are those of the statements", waivable=False),
 }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 #: EXPLAIN wants every parameter bound and looks at none of the values.
@@ -23,9 +25,14 @@ def open_scratch(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def foreign_keys_on(connection: sqlite3.Connection) -> None:
-    """Have foreign keys, as the store has them: `pages_read` then counts their look-ups."""
+@contextmanager
+def foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have foreign keys, as the store has them, until the block ends: `pages_read` then counts their look-ups."""
     connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA foreign_keys = OFF")
 
 
 def prepare(connection: sqlite3.Connection, sql: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
@@ -36,6 +37,12 @@ class Executor(Protocol):
 
     def failed(self, error: Exception, name: str, file: str) -> NoReturn:
         """Raises this library's error for the driver's."""
+
+
+class Binder(Protocol):
+    """What binds a folder of statements: a `datastore.store.Datastore`."""
+
+    def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
 
 
 class Statements(Queries):

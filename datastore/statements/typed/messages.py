@@ -39,6 +39,7 @@ class MessagesStatements(Protocol):
             metadata: an object, at most 1 MiB.
             created_at: when it was said.
         """
+        ...
 
     def get_message(
         self,
@@ -50,6 +51,7 @@ class MessagesStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def list_messages_after(
         self,
@@ -65,6 +67,7 @@ class MessagesStatements(Protocol):
             after_position: 0 for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_before(
         self,
@@ -80,6 +83,7 @@ class MessagesStatements(Protocol):
             before_position: 2^53 for the last page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_by_time_after(
         self,
@@ -101,6 +105,7 @@ class MessagesStatements(Protocol):
             after_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_by_time_before(
         self,
@@ -122,6 +127,7 @@ class MessagesStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_within_tokens(
         self,
@@ -137,6 +143,7 @@ class MessagesStatements(Protocol):
             max_tokens: the budget, 0 or more.
             max_rows: 1 to 1000: looks no further back.
         """
+        ...
 
     def count_messages(
         self,
@@ -148,9 +155,11 @@ class MessagesStatements(Protocol):
         Args:
             conversation_id: which conversation.
         """
+        ...
 
     def count_all_messages(self) -> int:
         """How many messages are stored, deleted conversations included."""
+        ...
 
     def update_message_content(
         self,
@@ -168,6 +177,7 @@ class MessagesStatements(Protocol):
             content_hash: SHA-256 of the content's UTF-8, lower-case hex.
             token_count: 0 or more.
         """
+        ...
 
     def update_message_metadata(
         self,
@@ -181,6 +191,7 @@ class MessagesStatements(Protocol):
             id: which one.
             metadata: an object, at most 1 MiB.
         """
+        ...
 
     def delete_message(
         self,
@@ -192,6 +203,7 @@ class MessagesStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def append_messages(
         self,
@@ -205,3 +217,4 @@ class MessagesStatements(Protocol):
             conversation_id: a conversation that is not deleted.
             rows: a list of [id, role, content, content_hash, token_count, metadata, created_at].
         """
+        ...
