@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from datastore.contract.clauses import around, verb
 from datastore.contract.database import Catalogue
 from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
@@ -16,7 +17,6 @@ from datastore.contract.text import Token, tokens
 from datastore.contract.vet_header import check_max_rows
 from datastore.contract.vet_parameters import check_parameter_types
 from datastore.contract.vet_records import Records
-from datastore.contract.vet_sql import around, verb
 from datastore.statements.loader import Statement
 
 _plain = re.compile(r"[A-Za-z_]\w*")
