@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
+from datastore.repositories.message_search import MessageSearch
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _END = 2**53
 
 
-class MessageRepository(Repository):
+class MessageRepository(MessageSearch):
     """The table *messages*."""
 
     _statements: MessagesStatements
