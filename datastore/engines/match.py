@@ -48,6 +48,12 @@ class Term:
     stems: tuple[str, ...]
     prefix: bool = False
 
+    def parts(self) -> list[Term]:
+        """Each of its words as a term."""
+        if not self.tokens[1:]:
+            return [self]
+        return [Term(token, (token,), (stem,)) for token, stem in zip(self.tokens, self.stems, strict=True)]
+
     def fts(self) -> str:
         """In FTS5's syntax: its words in this order, next to each other."""
         return f'"{self.text}"' + ("*" if self.prefix else "")
@@ -109,9 +115,14 @@ def parse(text: str, *, every: bool = False) -> SearchText | None:
         if found["minus"]:
             excluded.append(term)
             continue
-        terms.append(term)
-        if phrase is not None or term.prefix or term.tokens[1:] or term.tokens[0] not in STOP_WORDS:
-            telling.append(term)
+        # Typed bare, snake_case is its words: what has it whole has them all, and ranks first.
+        parts = [term] if phrase is not None or term.prefix or every else term.parts()
+        terms += parts
+        telling += [
+            part
+            for part in parts
+            if phrase is not None or part.tokens[1:] or part.prefix or part.tokens[0] not in STOP_WORDS
+        ]
     if not terms:
         return None
     return SearchText(tuple((telling or terms)[:MAX_TERMS]), tuple(excluded[:MAX_TERMS]), every)

@@ -27,7 +27,16 @@ from datastore.repositories.searching import (
     parsed,
     spelling,
 )
-from datastore.values import TEXT_MAX, TEXT_MIN, TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags
+from datastore.values import (
+    TEXT_MAX,
+    TEXT_MIN,
+    TIME_MAX,
+    TIME_MIN,
+    check_number,
+    check_text,
+    distinct_tags,
+    encode_json,
+)
 
 if TYPE_CHECKING:
     from datastore.statements.typed.learnings import LearningsStatements
@@ -50,12 +59,12 @@ class LearningFilters:
 
     def facets(self) -> str:
         """The same in FTS5's syntax as far as the index has it: what passes the filters matches this too."""
-        tags = [facet("t", hexed(tag)) for tag in self.tags_all]
+        tags = [facet("t", hexed(encode_json([tag])[2:-2])) for tag in self.tags_all]
         steps = range(int(self.min_confidence * 10), 11) if self.min_confidence > 0 else ()
         parts = [
             "" if self.category is None else facet("c", hexed(self.category)),
             *tags,
-            any_of([facet("t", hexed(tag)) for tag in self.tags_any]),
+            any_of([facet("t", hexed(encode_json([tag])[2:-2])) for tag in self.tags_any]),
             any_of([facet("p", str(step)) for step in steps]),
             months(self.created_from, self.created_before),
         ]
@@ -275,10 +284,10 @@ class LearningSearch(Repository):
     def _did_you_mean(self, text: str, query: SearchText) -> str | None:
         statements = self._statements
 
-        def spelled(stem: str) -> str | None:
-            rows = statements.list_learning_matches(query=f'"{stem}"', max_rows=1)
+        def spelled(stem: str, typed: str) -> str | None:
+            rows = statements.list_learning_matches(query=f'"{stem}"', max_rows=5)
             texts = statements.list_learning_texts(seqs=[row.seq for row in rows])
-            return spelling(stem, [part for row in texts for part in (row.title, row.content)])
+            return spelling(stem, typed, [part for row in texts for part in (row.title, row.content)])
 
         return did_you_mean(
             text,

@@ -183,9 +183,11 @@ class MessageSearch(Repository):
     def _did_you_mean(self, text: str, query: SearchText) -> str | None:
         statements = self._statements
 
-        def spelled(stem: str) -> str | None:
-            rows = statements.list_message_matches(query=f'"{stem}"', max_rows=1)
-            return spelling(stem, [row.content for row in statements.list_message_texts(seqs=[r.seq for r in rows])])
+        def spelled(stem: str, typed: str) -> str | None:
+            rows = statements.list_message_matches(query=f'"{stem}"', max_rows=5)
+            return spelling(
+                stem, typed, [row.content for row in statements.list_message_texts(seqs=[r.seq for r in rows])]
+            )
 
         return did_you_mean(
             text,

@@ -224,6 +224,8 @@ class MessageRepository(MessageSearch):
     def redact(self, id: str, *, content: str, reason: str | None = None) -> Message:
         """Replace a message's text by a more sanitized one, and say so in the audit log.
 
+        The full-text index is merged for it, so that no old word stays in the file: about 10 s per million messages.
+
         Raises:
             NotFoundError: There is none.
             CheckError, InvalidValueError: As `append`.
@@ -236,6 +238,8 @@ class MessageRepository(MessageSearch):
                 ),
                 "message",
             )
+            # The index would keep the old words until its parts are merged.
+            self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
             return message
 

@@ -170,6 +170,9 @@ class _Candidates:
             if len(self._leading) > 1:
                 self._of_several()
             self._of_one()
+            if len(self._seqs) < _SOME:
+                # Whatever matches: a page is to be full where there is enough.
+                self._of_rows([any_of([term.fts() for term in dict.fromkeys(self._text.terms)])], _SOME)
         return list(self._seqs)
 
     def _of_rare(self) -> None:

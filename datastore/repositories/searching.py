@@ -132,7 +132,7 @@ def did_you_mean(
     terms: Iterable[Term],
     is_known: Callable[[Term], bool],
     like: Callable[[str, str, int], Sequence[Any]],
-    spelled: Callable[[str], str | None],
+    spelled: Callable[[str, str], str | None],
 ) -> str | None:
     """*text* with each word that is stored nowhere replaced by the likest one that is; None if there is none.
 
@@ -141,28 +141,30 @@ def did_you_mean(
         terms: Its terms; phrases and beginnings of words are left as they are.
         is_known: Whether a term is stored.
         like: The index's words between two bounds, and in how many rows each is.
-        spelled: How a stem is spelt in a text that has it.
+        spelled: How a stem is spelt in a text that has it, as like as may be to what was typed.
     """
     better = text
     for term in dict.fromkeys(terms):
         if len(term.stems) > 1 or term.prefix or len(term.tokens[0]) < 3 or is_known(term):
             continue
-        stem = _likest(term.stems[0], like)
-        word = None if stem is None else spelled(stem)
+        stem = _likest(term.stems[0], term.tokens[0], like)
+        word = None if stem is None else spelled(stem, term.tokens[0])
         if word is not None:
             better = re.sub(re.escape(term.text), lambda _, word=word: word, better, count=1)  # type: ignore[misc]
     return None if better == text else better
 
 
-def _likest(stem: str, like: Callable[[str, str, int], Sequence[Any]]) -> str | None:
+def _likest(stem: str, token: str, like: Callable[[str, str, int], Sequence[Any]]) -> str | None:
     limit = 1 if len(stem) < 5 else 2
     low = stem[:2] if len(stem) > 3 else stem[:1]
-    near = [
-        (distance(stem, row.term, limit), -row.row_count, row.term)
-        for row in like(low, low + "\U0010ffff", _COMPARED)
-        if abs(len(row.term) - len(stem)) <= limit and not row.term.startswith(FACET)
-    ]
-    best = min(near, default=(limit + 1, 0, ""))
+    best = (limit + 1, 0, "")
+    for row in like(low, low + "\U0010ffff", _COMPARED):
+        term = row.term
+        if term.startswith(FACET) or len(term) > len(token) + limit:
+            continue
+        # A misspelt ending is not cut off as a right one is: then the beginnings are compared.
+        cut = distance(token[: len(term)], term, limit) + 1 if len(term) > 4 else limit + 1
+        best = min(best, (min(distance(stem, term, limit), cut), -row.row_count, term))
     return best[2] if best[0] <= limit else None
 
 
@@ -182,10 +184,7 @@ def distance(one: str, other: str, limit: int) -> int:
     return row[-1]
 
 
-def spelling(stem: str, texts: Iterable[str]) -> str | None:
-    """The first word of *texts* that has this stem, in lower case."""
-    for text in texts:
-        for start, end, found in words(text):
-            if found == stem:
-                return fold(text[start:end])
-    return None
+def spelling(stem: str, typed: str, texts: Iterable[str]) -> str | None:
+    """The word of *texts* that has this stem and is likest to what was typed, in lower case."""
+    found = {fold(text[start:end]) for text in texts for start, end, of in words(text) if of == stem}
+    return min(found, key=lambda word: (distance(typed, word, 10), word), default=None)

@@ -14,10 +14,11 @@ from datastore.repositories.base import Repository
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from datastore.statements.typed.messages import MessagesStatements
     from datastore.statements.typed.transfer import TransferStatements
     from datastore.statements.typed.verify import VerifyStatements
 
-    class _Statements(TransferStatements, VerifyStatements, Protocol):
+    class _Statements(TransferStatements, VerifyStatements, MessagesStatements, Protocol):
         """What import and export call, and verify."""
 
 

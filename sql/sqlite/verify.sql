@@ -116,14 +116,6 @@ WHERE
     AND seq <= :to_seq
 ORDER BY seq;
 
--- name: merge_messages_fts()!
--- Merges the parts of the full-text index into one, which is smaller and faster.
--- Index: none (reads the index to its end)
--- Rows: 0 or 1, without meaning
--- Differs: FTS5 is SQLite's, and takes its commands as rows
--- Locks: the write lock while it merges, about 10 s per million rows
-INSERT INTO messages_fts (messages_fts) VALUES ('optimize');
-
 -- name: get_last_learning_seq()$
 -- The last place on disk that is taken.
 -- Index: the primary key of learnings

@@ -390,3 +390,7 @@ class MessagesStatements(Protocol):
             max_rows: 1 to 1001.
         """
         ...
+
+    def merge_messages_fts(self) -> int:
+        """Merges the parts of the full-text index into one, which is smaller and faster."""
+        ...

@@ -85,10 +85,6 @@ class VerifyStatements(Protocol):
         """
         ...
 
-    def merge_messages_fts(self) -> int:
-        """Merges the parts of the full-text index into one, which is smaller and faster."""
-        ...
-
     def get_last_learning_seq(self) -> int:
         """The last place on disk that is taken."""
         ...
