@@ -48,15 +48,19 @@ def occurrences(found: Sequence[Word], terms: Sequence[Term]) -> list[tuple[int,
     prefixes = []
     for number, term in enumerate(terms):
         if term.prefix and len(term.stems) == 1:
-            prefixes.append((term.tokens[0], term.stems[0], number))
+            prefixes.append((term.stems[0], number))
         else:
             firsts.setdefault(term.stems[0], []).append(number)
     places = []
     for place, (_, _, stem) in enumerate(found):
-        for number in firsts.get(stem, ()):
-            if stands_at(found, place, terms[number]):
-                places.append((place, place + len(terms[number].stems), number))
-        places += [(place, place + 1, number) for _, start, number in prefixes if stem.startswith(start)]
+        if stem in firsts:
+            places += [
+                (place, place + len(terms[number].stems), number)
+                for number in firsts[stem]
+                if stands_at(found, place, terms[number])
+            ]
+        if prefixes:
+            places += [(place, place + 1, number) for start, number in prefixes if stem.startswith(start)]
     return places
 
 
@@ -86,7 +90,7 @@ def spans_of(found: Sequence[Word], places: Sequence[tuple[int, int, int]]) -> l
 
 def highlight(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[int]]:
     """The whole of *text*, marked, and which of *terms* stand in it."""
-    found = list(words(text))
+    found = words(text)
     places = occurrences(found, terms)
     return marker.mark(text, spans_of(found, places)), {number for _, _, number in places}
 
@@ -94,7 +98,7 @@ def highlight(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, se
 def snippet(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[int]]:
     """The part of *text* with the most different terms, marked, "..." where it is cut; and which terms stand in all."""
     part = text[:SEARCHED]
-    found = list(words(part))
+    found = words(part)
     places = occurrences(found, terms)
     first = _best(places)
     behind = min(len(found), first + SNIPPET_WORDS)

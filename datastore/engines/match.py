@@ -129,7 +129,7 @@ def parse(text: str, *, every: bool = False) -> SearchText | None:
 
 
 def _term(text: str, *, star: bool) -> Term | None:
-    found = list(words(text))
+    found = words(text)
     if not found:
         return None
     tokens = tuple(fold(text[start:end]) for start, end, _ in found)

@@ -10,7 +10,6 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterator
 
 #: One word and where it stands: its first character, the one behind its last, its stem.
 Word = tuple[int, int, str]
@@ -23,14 +22,11 @@ _word = re.compile(r"[^\W_][^\W_\u0300-\u036f]*(?:[\u0300-\u036f]+[^\W_]*)*")
 _SHORTEST, _LONGEST = 3, 64
 
 
-def words(text: str) -> Iterator[Word]:
+def words(text: str) -> list[Word]:
     """Every word of *text*, in its order."""
     if text.isascii():
-        for found in _ascii_word.finditer(text.lower()):
-            yield found.start(), found.end(), stem(found[0])
-        return
-    for found in _word.finditer(text):
-        yield found.start(), found.end(), stem(fold(found[0]))
+        return [(*found.span(), stem(found[0])) for found in _ascii_word.finditer(text.lower())]
+    return [(*found.span(), stem(fold(found[0]))) for found in _word.finditer(text)]
 
 
 def stems(text: str) -> list[str]:
