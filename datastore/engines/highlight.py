@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 
 from datastore.engines.match import Term
-from datastore.engines.words import Word, words
+from datastore.engines.words import Word, starts_of, words
 
 #: A snippet has so many words.
 SNIPPET_WORDS = 32
@@ -90,7 +90,7 @@ def spans_of(found: Sequence[Word], places: Sequence[tuple[int, int, int]]) -> l
 
 def highlight(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[int]]:
     """The whole of *text*, marked, and which of *terms* stand in it."""
-    found = words(text)
+    found = words(text, _starts(terms))
     places = occurrences(found, terms)
     return marker.mark(text, spans_of(found, places)), {number for _, _, number in places}
 
@@ -98,7 +98,7 @@ def highlight(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, se
 def snippet(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[int]]:
     """The part of *text* with the most different terms, marked, "..." where it is cut; and which terms stand in all."""
     part = text[:SEARCHED]
-    found = words(part)
+    found = words(part, _starts(terms))
     places = occurrences(found, terms)
     first = _best(places)
     behind = min(len(found), first + SNIPPET_WORDS)
@@ -109,6 +109,10 @@ def snippet(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[
     inside = [(low - start, high - start) for low, high in spans_of(found, places) if low >= start and high <= end]
     marked = marker.mark(part[start:end] if end <= len(part) else text[start:end], inside)
     return ("..." if start else "") + marked + ("..." if end < len(text) else ""), {n for _, _, n in places}
+
+
+def _starts(terms: Sequence[Term]) -> tuple[str, ...]:
+    return starts_of(stem for term in terms for stem in term.stems)
 
 
 def _best(places: Sequence[tuple[int, int, int]]) -> int:

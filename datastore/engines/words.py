@@ -10,6 +10,7 @@ import functools
 import itertools
 import re
 import unicodedata
+from collections.abc import Iterable
 
 #: One word and where it stands: its first character, the one behind its last, its stem.
 Word = tuple[int, int, str]
@@ -22,18 +23,28 @@ _word = re.compile(r"[^\W_][^\W_\u0300-\u036f]*(?:[\u0300-\u036f]+[^\W_]*)*")
 _SHORTEST, _LONGEST = 3, 64
 
 
-def words(text: str) -> list[Word]:
-    """Every word of *text*, in its order."""
+def words(text: str, starts: tuple[str, ...] = ("",)) -> list[Word]:
+    """Every word of *text*, in its order; only those that begin with one of *starts* are stemmed."""
     if text.isascii():
-        return [(*found.span(), stem(found[0])) for found in _ascii_word.finditer(text.lower())]
-    return [(*found.span(), stem(fold(found[0]))) for found in _word.finditer(text)]
+        return [
+            (*found.span(), stem(found[0]) if found[0].startswith(starts) else found[0])
+            for found in _ascii_word.finditer(text.lower())
+        ]
+    folded = [(*found.span(), fold(found[0])) for found in _word.finditer(text)]
+    return [(start, end, stem(word) if word.startswith(starts) else word) for start, end, word in folded]
 
 
-def stems(text: str) -> list[str]:
+def stems(text: str, starts: tuple[str, ...] = ("",)) -> list[str]:
     """The stems of *text*'s words, in its order; `words` without the places."""
     if text.isascii():
-        return [stem(word) for word in _ascii_word.findall(text.lower())]
-    return [stem(fold(word)) for word in _word.findall(text)]
+        return [stem(word) if word.startswith(starts) else word for word in _ascii_word.findall(text.lower())]
+    folded = [fold(word) for word in _word.findall(text)]
+    return [stem(word) if word.startswith(starts) else word for word in folded]
+
+
+def starts_of(stems: Iterable[str]) -> tuple[str, ...]:
+    """How every word begins that may have one of *stems*: of a stem, the last two letters may be of its making."""
+    return tuple({stem[: max(1, len(stem) - 2)] for stem in stems})
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import attrs
 
 from datastore.engines.match import FACET, SearchText, Term, any_of, combine
-from datastore.engines.words import stems
+from datastore.engines.words import starts_of, stems
 
 #: So many matches are ranked by FTS5 itself.
 EXACT = 4000
@@ -209,7 +209,7 @@ class _Candidates:
         """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
         alone = len(set(self._text.terms)) == 1
         for term in self._leading:
-            self._of_titles([term.all_words()], _SOME if alone else _FEW, shortest=True)
+            self._of_titles([term.all_words()], _SOME if alone else _FEW, shortest=alone)
         if self._index.titles is None and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
 
@@ -240,8 +240,9 @@ def _scored(
 ) -> list[tuple[float, int]]:
     """The candidates with their BM25, best first; those that do not match after all are left out."""
     scored = []
+    starts = starts_of(stem for term in (*text.terms, *text.excluded) for stem in term.stems)
     for row in index.texts(seqs=seqs):
-        content, title = stems(row.content), stems(getattr(row, "title", ""))
+        content, title = stems(row.content, starts), stems(getattr(row, "title", ""), starts)
         if any(_frequency(content, term) or _frequency(title, term) for term in text.excluded):
             continue
         length = _K1 * (1 - _B + _B * sum(varints(row.sizes)) / average)

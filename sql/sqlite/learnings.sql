@@ -137,7 +137,7 @@ LIMIT :max_rows;
 -- name: list_learning_texts(seqs)
 -- The texts of some learnings (8,000 characters of each), and how many words the index counts in each column: what their rank is made of.
 --   seqs  json  a list of rows' numbers
--- Index: the primary key of learnings, learnings_fts_docsize (one look-up each a row)
+-- Index: learnings primary key, learnings_fts_docsize (one look-up each a row)
 -- Rows: 0 to the length of seqs
 -- Differs: json_each is SQLite's way to hand a list to one statement; the sizes are FTS5's own
 -- Allow: max-rows, seqs is the bound
@@ -166,8 +166,8 @@ WHERE
 --   tags_all  json  a list of distinct tags, all of which a learning has; [] for every learning
 --   min_tags_all  integer  the length of tags_all
 --   max_rows  integer  1 to 1001
--- Index: the primary key of learnings, learning_tags_learning_id_idx; sorts max_rows
---   with source: the primary key of learnings, conversations_id_key, learning_tags_learning_id_idx; sorts max_rows
+-- Index: learnings primary key, learning_tags_learning_id_idx; sorts max_rows
+--   with source: learnings primary key, conversations_id_key, learning_tags_learning_id_idx; sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundLearning
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
@@ -232,8 +232,8 @@ LIMIT :max_rows;
 --   tags_all  json  a list of distinct tags, all of which a learning has; [] for every learning
 --   min_tags_all  integer  the length of tags_all
 --   max_rows  integer  1 to 1000
--- Index: the primary key of learnings, learning_tags_learning_id_idx; sorts one row a category
---   with source: the primary key of learnings, conversations_id_key, learning_tags_learning_id_idx; sorts one row a category
+-- Index: learnings primary key, learning_tags_learning_id_idx; sorts one row a category
+--   with source: learnings primary key, conversations_id_key, learning_tags_learning_id_idx; sorts one row a category
 -- Rows: 0 to max_rows
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
 SELECT
@@ -286,8 +286,8 @@ LIMIT :max_rows;
 --   tags_all  json  a list of distinct tags, all of which a learning has; [] for every learning
 --   min_tags_all  integer  the length of tags_all
 --   max_rows  integer  1 to 1000
--- Index: the primary key of learnings, learning_tags_learning_id_idx; sorts one row a tag
---   with source: the primary key of learnings, conversations_id_key, learning_tags_learning_id_idx; sorts one row a tag
+-- Index: learnings primary key, learning_tags_learning_id_idx; sorts one row a tag
+--   with source: learnings primary key, conversations_id_key, learning_tags_learning_id_idx; sorts one row a tag
 -- Rows: 0 to max_rows
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
 SELECT

@@ -151,7 +151,7 @@ LIMIT :max_rows;
 -- name: list_message_texts(seqs)
 -- The texts of some messages (8,000 characters of each), and how many words the index counts in each column: what their rank is made of.
 --   seqs  json  a list of rows' numbers
--- Index: the primary key of messages, messages_fts_docsize (one look-up each a row)
+-- Index: messages primary key, messages_fts_docsize (one look-up each a row)
 -- Rows: 0 to the length of seqs
 -- Differs: json_each is SQLite's way to hand a list to one statement; the sizes are FTS5's own
 -- Allow: max-rows, seqs is the bound
@@ -175,7 +175,7 @@ WHERE
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 --   max_rows  integer  1 to 1001
--- Index: the primary key of messages, conversations_id_key (one look-up each a row); sorts max_rows
+-- Index: messages primary key, conversations_id_key (one look-up each a row); sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundMessage
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays

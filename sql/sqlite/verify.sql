@@ -32,7 +32,7 @@ INSERT INTO learnings_fts (learnings_fts) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: the primary key of learnings (range scan)
+-- Index: learnings primary key (range scan)
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows
@@ -67,7 +67,7 @@ INSERT INTO learnings_titles (learnings_titles) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: the primary key of learnings (range scan)
+-- Index: learnings primary key (range scan)
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows
@@ -101,7 +101,7 @@ INSERT INTO messages_fts (messages_fts) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: the primary key of messages (range scan)
+-- Index: messages primary key (range scan)
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows
@@ -118,7 +118,7 @@ ORDER BY seq;
 
 -- name: get_last_learning_seq()$
 -- The last place on disk that is taken.
--- Index: the primary key of learnings
+-- Index: none (the last row of the table)
 -- Rows: 1
 -- Differs: seq is the row's place on disk, which SQLite's full-text index refers to
 SELECT CAST(coalesce(max(seq), 0) AS INTEGER) AS last_seq
@@ -126,7 +126,7 @@ FROM learnings;
 
 -- name: get_last_message_seq()$
 -- The last place on disk that is taken.
--- Index: the primary key of messages
+-- Index: none (the last row of the table)
 -- Rows: 1
 -- Differs: seq is the row's place on disk, which SQLite's full-text index refers to
 SELECT CAST(coalesce(max(seq), 0) AS INTEGER) AS last_seq

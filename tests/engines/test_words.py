@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datastore.engines.words import stem, stems, words
+from datastore.engines.words import starts_of, stem, stems, words
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +124,13 @@ def test_places_are_those_of_the_text():
 
 def test_a_known_stem():
     assert stem("generalizations") == "gener"
+
+
+@settings(max_examples=300)
+@given(text=_english)
+@example(text="possibilities possible hoping hope flies ties tying ability relational")
+def test_only_words_that_begin_so_can_have_a_stem(text):
+    found = stems(text)
+    for wanted in found:
+        some = stems(text, starts_of([wanted]))
+        assert [stem == wanted for stem in some] == [stem == wanted for stem in found]
