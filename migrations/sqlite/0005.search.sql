@@ -10,7 +10,7 @@
 --
 -- Locks: takes the write lock while both indexes are built, about 90 s per million learnings.
 -- Rollback: loses no data; the index of step 0002 is built again.
--- depends: 0003.audit
+-- depends: 0004.job_queue
 
 DROP TRIGGER learnings_fts_update;
 

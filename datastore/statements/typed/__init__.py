@@ -16,6 +16,7 @@ from datastore.records import (
     Job,
     JobAttempt,
     JobCount,
+    JobPause,
     Learning,
     Message,
     MessageKey,
@@ -28,7 +29,12 @@ from datastore.statements.typed.conversations import (
     CountConversationPartsRow,
     ListPurgeableConversationsRow,
 )
-from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PurgeFinishedJobsRow
+from datastore.statements.typed.job_queue import (
+    JobQueueStatements,
+    ListQueuedJobTypesRow,
+    PurgeFinishedJobsRow,
+    SucceedJobsRow,
+)
 from datastore.statements.typed.learnings import (
     GetLearningIndexTotalsRow,
     LearningsStatements,
@@ -82,6 +88,7 @@ RECORDS: dict[str, type[Any]] = {
     "Job": Job,
     "JobAttempt": JobAttempt,
     "JobCount": JobCount,
+    "JobPause": JobPause,
     "Learning": Learning,
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
     "ListAuditChainRow": ListAuditChainRow,
@@ -110,6 +117,7 @@ RECORDS: dict[str, type[Any]] = {
     "RankLearningsRow": RankLearningsRow,
     "RankMessagesRow": RankMessagesRow,
     "Redaction": Redaction,
+    "SucceedJobsRow": SucceedJobsRow,
     "Upload": Upload,
 }
 
