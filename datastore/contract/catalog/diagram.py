@@ -5,6 +5,7 @@ Colours come from the page's style (classes only), so that it is read in light a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -101,7 +102,7 @@ def _wide(boxes: Sequence[Box], keys: Sequence[ForeignKey], anchors: Anchors) ->
         shelf_x, shelf_height = shelf_x + width + GAP_X, max(shelf_height, height)
     bottom += shelf_height + PAD
     by_name = {box.table.name: box for box in boxes}
-    parts = [_edge(by_name[key.parent], by_name[key.table], key) for key in keys]
+    parts = [_edge(by_name[key.parent], by_name[key.table], key, boxes) for key in keys]
     parts += [_box(box, anchors) for box in boxes]
     return _svg(right, bottom, parts)
 
@@ -131,16 +132,28 @@ def _wish(box: Box, keys: Sequence[ForeignKey], middles: dict[str, float]) -> fl
     return sum(parents) / len(parents) if parents else 0.0
 
 
-def _edge(parent: Box, child: Box, key: ForeignKey) -> str:
+def _edge(parent: Box, child: Box, key: ForeignKey, boxes: Sequence[Box]) -> str:
     x1, y1 = parent.x + WIDTH, parent.row_y(key.parent_columns[0] if key.parent_columns else "")
     x2, y2 = child.x, child.row_y(key.columns[0])
     if parent.x >= child.x:  # to itself, or back
         x2 = child.x + WIDTH
         path = f"M{x1:g},{y1:g} C{x1 + 40:g},{y1:g} {x2 + 40:g},{y2:g} {x2:g},{y2:g}"
     else:
-        bend = min(GAP_X, x2 - x1) * 0.55
-        path = f"M{x1:g},{y1:g} C{x1 + bend:g},{y1:g} {x2 - bend:g},{y2:g} {x2:g},{y2:g}"
+        path, bend = f"M{x1:g},{y1:g}", GAP_X * 0.55
+        for left in sorted({box.x for box in boxes if x1 < box.x and box.x + WIDTH < x2}):
+            y = _gap([box for box in boxes if box.x == left], (y1 + y2) / 2)
+            path += f" C{x1 + bend:g},{y1:g} {left - bend:g},{y:g} {left:g},{y:g} H{left + WIDTH:g}"
+            x1, y1 = left + WIDTH, y
+        path += f" C{x1 + bend:g},{y1:g} {x2 - bend:g},{y2:g} {x2:g},{y2:g}"
     return _line(path, key) + _foot(x2, y2, -1 if parent.x < child.x else 1)
+
+
+def _gap(layer: Sequence[Box], wish: float) -> float:
+    """Where a line passes between the boxes of a layer: above, below or between two, whatever is nearest."""
+    order = sorted(layer, key=lambda box: box.y)
+    gaps = [order[0].y - 10, order[-1].y + order[-1].height + 10]
+    gaps += [(one.y + one.height + two.y) / 2 for one, two in itertools.pairwise(order)]
+    return min(gaps, key=lambda gap: abs(gap - wish))
 
 
 def _line(path: str, key: ForeignKey) -> str:

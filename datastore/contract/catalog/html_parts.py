@@ -34,7 +34,7 @@ class Context:
     def link(self, kind: str, name: str, text: str = "") -> str:
         """A link to a thing of the page; its name alone where the page has it not."""
         shown, id = escape(text or name), self.anchors.known(kind, name)
-        return f'<a class="{kind}" href="#{escape(id)}">{shown}</a>' if id else f"<span>{shown}</span>"
+        return f'<a href="#{escape(id)}">{shown}</a>' if id else f"<span>{shown}</span>"
 
     def links(self, kind: str, names: Iterable[str]) -> str:
         return ", ".join(self.link(kind, name) for name in names)
@@ -58,14 +58,20 @@ class Context:
         return self.file(name) if name and not name.startswith("/") else f"<code>{escape(id)}</code>"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], css: str) -> str:
     """A table of HTML cells; on a phone each cell says its head itself (``data-h``)."""
     head = "".join(f'<th scope="col">{one}</th>' for one in heads)
-    body = "".join(
-        "<tr>" + "".join(f'<td data-h="{escape(h)}">{cell}</td>' for h, cell in zip(heads, row, strict=True)) + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{_cells(heads, row, css.split()[0] in _LABELLED)}</tr>" for row in rows)
     return f'<div class="scroll"><table class="{css}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+#: The tables whose cells need their heads on a phone, where a row is a block (the style shows ``data-h``).
+_LABELLED = ("all", "tables", "touches", "keys")
+
+
+def _cells(heads: Sequence[str], row: Sequence[str], labelled: bool) -> str:
+    labels = [f' data-h="{escape(head)}"' if labelled else "" for head in heads]
+    return "".join(f"<td{label}>{cell}</td>" for label, cell in zip(labels, row, strict=True))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

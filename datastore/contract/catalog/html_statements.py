@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from datastore.contract.catalog import words
@@ -66,26 +66,25 @@ def _columns(one: StatementPage, context: Context) -> str:
 
 
 def _touches(one: StatementPage, context: Context) -> str:
-    found = words.by_table(one.touches)
+    found = words.touched(one.touches)
     if not found:
         return "<h3>Touches</h3><p>No table.</p>"
     rows = []
-    for (name, by), actions in found.items():
-        through = context.by(by) if by else '<span class="own">its own words</span>'
-        reads = _linked(name, actions.pop("read", None), context)
+    for row in found:
+        through = ", ".join(map(context.by, row.through)) or '<span class="own">its own words</span>'
+        reads = (_linked(row.table, row.actions["read"], context) or "counts rows") if "read" in row.actions else ""
         writes = "<br>".join(
-            f"{badge(words.DOES[action], 'write')} {_linked(name, columns, context)}"
-            for action, columns in actions.items()
+            f"{badge(words.DOES[action], 'write')} {_linked(row.table, columns, context)}"
+            for action, columns in row.actions.items()
+            if action != "read"
         )
-        rows.append((context.link("table", name), reads, writes, through))
+        rows.append((context.link("table", row.table), reads, writes, through))
     fires = f"<p>Fires {context.links('trigger', one.fires)}.</p>" if one.fires else ""
     return "<h3>Touches</h3>" + table(("table", "reads", "writes", "through"), rows, "touches") + fires
 
 
-def _linked(name: str, columns: list[str] | None, context: Context) -> str:
-    if columns is None:
-        return ""
-    return ", ".join(context.link("column", f"{name}.{column}", column) for column in columns) or "rows"
+def _linked(name: str, columns: Sequence[str], context: Context) -> str:
+    return ", ".join(context.link("column", f"{name}.{column}", column) for column in columns)
 
 
 def _choices(one: StatementPage, context: Context) -> str:

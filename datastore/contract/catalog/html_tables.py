@@ -46,7 +46,8 @@ def _columns(one: TablePage, context: Context) -> str:
     for column in one.columns:
         kind = escape(column.type.lower()) or "any"
         logical = badge(column.logical) if column.logical else ""
-        null = badge("or NULL", "null") if column.nullable and one.kind == "table" else ""
+        null = badge("or NULL", "null") if column.nullable else badge("NOT NULL")
+        null = null if one.kind == "table" else ""
         key = badge("key", "key") if column.primary else ""
         refers = "".join(f" → {_parent(foreign, column.name, context)}" for foreign in column.refers)
         default = f'<small class="default">default {code(column.default)}</small>' if column.default else ""
@@ -100,8 +101,8 @@ def _user(user: User, context: Context) -> str:
 def _constraints(one: TablePage, context: Context) -> str:
     if not one.constraints:
         return ""
-    rows = [(code(rule.name), f"<code>{escape(rule.rule)}</code>", context.prose(rule.comment)) for rule in one.constraints]
-    return "<h3>Constraints</h3>" + table(("constraint", "rule", "why"), rows, "constraints")
+    rows = [(code(rule.name), f"{code(rule.rule)}<small>{context.prose(rule.comment)}</small>") for rule in one.constraints]
+    return "<h3>Constraints</h3>" + table(("constraint", "rule"), rows, "constraints")
 
 
 def _keys(one: TablePage, context: Context) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
 
 from datastore.contract.catalog.model import StatementPage, Times
 from datastore.contract.inference import Column
@@ -17,7 +19,7 @@ GIVES = {
 }
 
 #: What an action on a column is called.
-DOES = {"read": "reads", "insert": "inserts", "update": "updates", "delete": "deletes the row"}
+DOES = {"read": "reads", "insert": "inserts", "update": "updates", "delete": "deletes rows"}
 
 
 def gives(page: StatementPage) -> str:
@@ -59,11 +61,28 @@ def times_line(times: Times) -> str:
     return "; ".join(f"{size(rows)} rows: p50 {micros(p50)}, p95 {micros(p95)}" for rows, (p50, p95) in times.items())
 
 
-def by_table(touches: Iterable[Touch]) -> dict[tuple[str, str], dict[str, list[str]]]:
-    """(table, by) to action to columns: the rows of "what it touches"; its own words first."""
+@attrs.frozen
+class Touched:
+    """A row of "what it touches": the same columns of one table, through one or several triggers or foreign keys."""
+
+    table: str
+    #: Action to columns; none for the row as a whole.
+    actions: Mapping[str, tuple[str, ...]]
+    #: Empty for the statement's own words.
+    through: tuple[str, ...]
+
+
+def touched(touches: Iterable[Touch]) -> list[Touched]:
+    """What a statement touches: its own words first, then by table what happens through others."""
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for touch in sorted(touches, key=lambda one: bool(one.by)):
+    for touch in touches:
         columns = found.setdefault((touch.table, touch.by), {}).setdefault(touch.action, [])
         if touch.column and touch.column not in columns:
             columns.append(touch.column)
-    return found
+    merged: dict[tuple[str, bool, tuple[tuple[str, tuple[str, ...]], ...]], list[str]] = {}
+    for (table, by), actions in found.items():
+        same = tuple((action, tuple(columns)) for action, columns in actions.items())
+        merged.setdefault((table, bool(by), same), []).append(by)
+    rows = [Touched(table, dict(same), tuple(filter(None, by))) for (table, _, same), by in merged.items()]
+    own = [row for row in rows if not row.through]
+    return own + sorted((row for row in rows if row.through), key=lambda row: row.table)
