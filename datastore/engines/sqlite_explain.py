@@ -79,6 +79,7 @@ def touched(connection: sqlite3.Connection, sql: str) -> list[tuple[str, str, st
             found[_TOUCHES[action], table, column or "", by or ""] = None
         return sqlite3.SQLITE_OK
 
+    prepare(connection, sql)  # a virtual table's first use declares it, which the authorizer would be asked about too
     connection.set_authorizer(note)
     try:
         prepare(connection, sql)

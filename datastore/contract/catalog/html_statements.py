@@ -113,7 +113,8 @@ def _times(one: StatementPage, choice: Choice, context: Context) -> str:
     if not choice.times:
         why = f": {escape(one.not_timed)}" if one.not_timed else ""
         return f'<p class="times none">Not timed{why}</p>'
-    return f'<p class="times">{"".join(_time(choice, rows) for rows in measured.rows)}</p>'
+    nothing = "<small>with arguments that find no row</small>" if one.found_nothing else ""
+    return f'<p class="times">{"".join(_time(choice, rows) for rows in measured.rows)}{nothing}</p>'
 
 
 def _time(choice: Choice, rows: str) -> str:

@@ -38,6 +38,8 @@ class StatementPage:
     callers: tuple[str, ...]
     #: Why no time was measured; "" where one was, or where nothing was measured at all.
     not_timed: str = ""
+    #: Whether it was timed with arguments for which it finds no row.
+    found_nothing: bool = False
 
     @property
     def name(self) -> str:

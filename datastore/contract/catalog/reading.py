@@ -73,4 +73,5 @@ def _statement(
         fires=touches.fires[name],
         callers=tuple(callers),
         not_timed=recorded.refused.get(name, ""),
+        found_nothing=name in recorded.found_nothing,
     )

@@ -22,6 +22,8 @@ class Recorded:
     times: Mapping[str, Mapping[str, Times]] = attrs.field(factory=dict)
     #: Statement to why it has none.
     refused: Mapping[str, str] = attrs.field(factory=dict)
+    #: The statements for whose samples there was no row.
+    found_nothing: frozenset[str] = frozenset()
 
 
 def read_times(project: Project) -> Recorded:
@@ -50,4 +52,4 @@ def _recorded(document: Mapping[str, Any], file: str) -> Recorded:
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     rows = tuple(str(number) for number in document["rows"])
     measured = Measured(document["command"], document["commit"], document["machine"], versions, rows, file)
-    return Recorded(measured, times, dict(document["not_timed"]))
+    return Recorded(measured, times, dict(document["not_timed"]), frozenset(document["found_nothing"]))
