@@ -53,6 +53,9 @@ class Sampler:
         self.connection = connection
         self.random = random.Random(11)
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        query = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
+        names = [name for (name,) in connection.execute(query)]
+        self.tables = [name for name in names if not name.startswith(("_yoyo", "yoyo", "sqlite"))]
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Rows from all over a table, as many of each status where it has one."""
@@ -97,7 +100,7 @@ class Sampler:
 
     def _is_filled(self, table: str) -> bool:
         kind = self.connection.execute("SELECT type FROM pragma_table_list WHERE name = ?", (table,)).fetchone()
-        return kind == ("table",) and bool(self.rows(table))
+        return kind == ("table",) and bool(self.rows(table))  # yoyo's too: some statements read them
 
     def _value(
         self, facts: Facts, parameter: Parameter, base: dict[str, dict[str, Any]], inserted: str, number: int
@@ -130,12 +133,10 @@ class Sampler:
 
     def _elsewhere(self, parameter: Parameter, column: str, number: int) -> Any:
         """From another row, or from a table that the statement does not name; else by type."""
-        query = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
-        for (table,) in self.connection.execute(query).fetchall():
-            if not table.startswith(("_yoyo", "yoyo", "sqlite")) and self.rows(table):
-                given = [row[column] for row in self.rows(table) if row.get(column) is not None]
-                if given:
-                    return given[number % len(given)]
+        for table in self.tables:
+            given = [row[column] for row in self.rows(table) if row.get(column) is not None]
+            if given:
+                return given[number % len(given)]
         if parameter.nullable or parameter.type == "text":
             return None if parameter.nullable else "sample"
         raise NoSample(f"no rule makes a value for {parameter.name} ({parameter.type})")
@@ -160,12 +161,11 @@ class Sampler:
         if column == "tags":
             return json.dumps([self.rows("learning_tags")[number % 50]["tag"]])
         one = column.removesuffix("s")
-        tables = [*base, f"{one.removesuffix('_id')}s"]
-        for table in tables:
-            key = one if table in base else "id"
-            rows = [row for row in self.rows(table) if row.get(key) is not None]
-            if rows:
-                return json.dumps(sorted({rows[(number + step) % len(rows)][key] for step in range(3)}))
+        for key, tables in ((one, [*base, *self.tables]), ("id", [f"{one.removesuffix('_id')}s"])):
+            for table in tables:
+                rows = [row for row in self.rows(table) if row.get(key) is not None] if table in self.tables else []
+                if rows and one != column:
+                    return json.dumps(sorted({rows[(number + step) % len(rows)][key] for step in range(3)}))
         return "{}"
 
     def _word(self) -> str:

@@ -49,7 +49,13 @@ def fill(path: Path, rows: int, folder: Path) -> None:
     migrations.apply(path, folder)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         # Nothing is checked while it is filled: tests/test_perf.py checks a small one afterwards.
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF", "ignore_check_constraints = ON", "cache_size = -400000"):
+        for pragma in (
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "foreign_keys = OFF",
+            "ignore_check_constraints = ON",
+            "cache_size = -400000",
+        ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         connection.execute("BEGIN")
         dropped = connection.execute(_DROPPED).fetchall()

@@ -45,7 +45,12 @@ def times(connection: sqlite3.Connection, facts: ProjectFacts) -> Iterator[tuple
             every, found = samples(connection, sampler, one, touches[name])
             yield name, {v.which or "always": measure(connection, v.sql, every) for v in one.variants}, "", found
         except (NoSample, sqlite3.Error) as error:
-            yield name, {}, f"{type(error).__name__}: {error}" if isinstance(error, sqlite3.Error) else str(error), False
+            yield (
+                name,
+                {},
+                f"{type(error).__name__}: {error}" if isinstance(error, sqlite3.Error) else str(error),
+                False,
+            )
 
 
 def samples(

@@ -61,7 +61,9 @@ def test_every_statement_has_arguments_that_run(perf: Any, database: Path, monke
         before = connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall()
         every = list(perf.times(connection, facts))
         assert connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall() == before
-        wanted = {name: {variant.which or "always" for variant in one.variants} for name, one in facts.statements.items()}
+        wanted = {
+            name: {variant.which or "always" for variant in one.variants} for name, one in facts.statements.items()
+        }
     assert {name: why for name, _, why, _ in every if why} == {}
     assert {name: {*choices} for name, choices, _, _ in every} == wanted
     found = [name for name, _, _, hit in every if hit]

@@ -6,7 +6,6 @@ included. What only the text knows is added: which columns an INSERT names.
 
 from __future__ import annotations
 
-
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -136,9 +135,9 @@ def _constraint_name(sql: str, columns: Sequence[str]) -> str:
     wanted = [name.lower() for name in columns]
     for number in range(len(every) - 4):
         one, name, foreign, key, mark = every[number : number + 5]
-        if (one.upper, foreign.upper, key.upper, mark.text) == ("CONSTRAINT", "FOREIGN", "KEY", "("):
-            if _list(every, number + 5) == wanted:
-                return sql[name.start : name.end].strip('"`[]')
+        begins = (one.upper, foreign.upper, key.upper, mark.text) == ("CONSTRAINT", "FOREIGN", "KEY", "(")
+        if begins and _list(every, number + 5) == wanted:
+            return sql[name.start : name.end].strip('"`[]')
     return ""
 
 
@@ -199,7 +198,7 @@ def _list(every: Sequence[Token], start: int) -> list[str]:
 
 def _of_triggers(catalogue: Catalogue) -> Iterator[tuple[str, tuple[Touch, ...]]]:
     """What each trigger touches: what SQLite says of it where something fires it."""
-    tables = sorted({table for table in _trigger_tables(catalogue).values()})
+    tables = sorted({*_trigger_tables(catalogue).values()})
     found: dict[str, list[Touch]] = {name: [] for name in _trigger_tables(catalogue)}
     for table in tables:
         for sql in _firing(catalogue, table):
@@ -213,7 +212,7 @@ def _of_triggers(catalogue: Catalogue) -> Iterator[tuple[str, tuple[Touch, ...]]
 
 def _trigger_tables(catalogue: Catalogue) -> dict[str, str]:
     rows = catalogue.connection.execute(_statements()["list_triggers"]).fetchall()
-    return {name: table for name, table in rows}
+    return dict(rows)
 
 
 def _firing(catalogue: Catalogue, table: str) -> Iterator[str]:
@@ -230,5 +229,3 @@ def _firing(catalogue: Catalogue, table: str) -> Iterator[str]:
 def _statements() -> dict[str, str]:
     path = Path(__file__).with_suffix(".sql")
     return {statement.name: statement.sql for statement in read_file(path, path.name)}
-
-

@@ -272,7 +272,7 @@ def test_hostile_text_stays_text(planted: Planted) -> None:
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert "alert(1)</script>" not in text
     shown = "".join(page.words)
-    assert "An author's notes </script><script>alert(1)</script> & \"more\"." in shown
+    assert 'An author\'s notes </script><script>alert(1)</script> & "more".' in shown
     assert "'</code></pre></script><script>alert(\"3\")</script>'" in shown
     assert "because <b>&amp;" in shown
     markdown = (planted.root / "docs/statements.md").read_text(encoding="utf-8")
@@ -312,7 +312,10 @@ def test_times_are_shown_where_they_were_measured(planted: Planted) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"statements": 1}'])
 def test_a_file_that_holds_no_times_is_an_error(planted: Planted, text: str) -> None:
     planted.put("perf/results/statement-times.json", text)
-    with read_facts(find_project(planted.root)) as facts, pytest.raises(ProjectError, match="no file of measured times"):
+    with (
+        read_facts(find_project(planted.root)) as facts,
+        pytest.raises(ProjectError, match="no file of measured times"),
+    ):
         read_catalog(facts)
 
 
@@ -360,7 +363,9 @@ def test_comments_stand_above_or_behind() -> None:
 
 def test_a_column_that_a_later_step_adds_has_its_comment(tmp_path: Path) -> None:
     step = tmp_path / "0002.sql"
-    step.write_text("-- How long it is, in bytes.\nALTER TABLE notes ADD COLUMN size INTEGER;\n\nCREATE INDEX i ON notes (id);\n")
+    step.write_text(
+        "-- How long it is, in bytes.\nALTER TABLE notes ADD COLUMN size INTEGER;\n\nCREATE INDEX i ON notes (id);\n"
+    )
     assert object_comments({"0002": step}) == {"notes.size": "How long it is, in bytes.", "i": ""}
 
 

@@ -134,7 +134,7 @@ def overview_rows(context: Context) -> Iterator[tuple[str, ...]]:
         purpose = one.facts.statement.header.purpose
         first = purpose.split(". ")[0].rstrip(".") + "."
         cells = [
-            f'{context.link("statement", one.name)}<small>{escape(first)}</small>',
+            f"{context.link('statement', one.name)}<small>{escape(first)}</small>",
             context.links("table", one.changes) or '<span class="own">nothing</span>',
         ]
         for rows in measured.rows if measured else ():

@@ -81,7 +81,7 @@ def _column_users(column: ColumnPage, context: Context) -> str:
     return (
         f'<details class="col" id="{escape(id)}" data-kind="column" data-name="{escape(column.id)}" '
         f'data-hint="{escape(said)}"><summary><code>{escape(column.name)}</code> <small>{said}</small></summary>'
-        f'{lists or "<p>No statement and no trigger reads or writes it.</p>"}</details>'
+        f"{lists or '<p>No statement and no trigger reads or writes it.</p>'}</details>"
     )
 
 
@@ -91,7 +91,7 @@ _HEADS = {"read": "Read by", "insert": "Inserted by", "update": "Updated by", "d
 
 def _user(user: User, context: Context) -> str:
     through = [by for by in user.by if by]
-    shown = f' <small>through {", ".join(context.by(by) for by in through)}</small>' if through else ""
+    shown = f" <small>through {', '.join(context.by(by) for by in through)}</small>" if through else ""
     if through and "" in user.by:
         shown = f" <small>itself, and{shown[7:]}" if shown else ""
     mark = badge("trigger") if user.kind == "trigger" else ""
@@ -101,7 +101,9 @@ def _user(user: User, context: Context) -> str:
 def _constraints(one: TablePage, context: Context) -> str:
     if not one.constraints:
         return ""
-    rows = [(code(rule.name), f"{code(rule.rule)}<small>{context.prose(rule.comment)}</small>") for rule in one.constraints]
+    rows = [
+        (code(rule.name), f"{code(rule.rule)}<small>{context.prose(rule.comment)}</small>") for rule in one.constraints
+    ]
     return "<h3>Constraints</h3>" + table(("constraint", "rule"), rows, "constraints")
 
 

@@ -39,7 +39,9 @@ def _statement(one: StatementPage) -> Iterator[str]:
         rows = []
         for parameter in header.parameters:
             kind, null, given = words.parameter_type(parameter, one.facts.statement.optional)
-            rows.append((f"`{parameter.name}`", f"{kind} {null}".strip() + (f", {given}" if given else ""), parameter.meaning))
+            rows.append(
+                (f"`{parameter.name}`", f"{kind} {null}".strip() + (f", {given}" if given else ""), parameter.meaning)
+            )
         yield from markdown.table(("parameter", "type", "meaning"), rows)
     if one.facts.columns:
         results = (

@@ -30,9 +30,7 @@ _when = re.compile(
 )
 
 
-def read_tables(
-    facts: ProjectFacts, touches: Touches, statements: Sequence[StatementPage]
-) -> tuple[TablePage, ...]:
+def read_tables(facts: ProjectFacts, touches: Touches, statements: Sequence[StatementPage]) -> tuple[TablePage, ...]:
     """The tables and views that the migrations made, in the order of their making."""
     reader = _Reader(facts, touches, statements)
     tables = [
