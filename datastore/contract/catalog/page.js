@@ -29,9 +29,12 @@
     }
   };
 
+  const addressed = () => {
+    try { return byId(decodeURIComponent(location.hash.slice(1))); } catch { return null; /* no address of ours */ }
+  };
+
   const go = (first) => {
-    let target = null;
-    try { target = byId(decodeURIComponent(location.hash.slice(1))); } catch { /* not an address of ours */ }
+    const target = addressed();
     const page = (target && target.closest('.page')) || byId('overview');
     show(page);
     closeMenu();
@@ -51,7 +54,11 @@
   };
 
   for (const page of pages) {
-    page.addEventListener('beforematch', () => { show(page); history.replaceState(null, '', `#${page.id}`); });
+    // Found by the browser's own search, or on the way to a place in it: then the address is right already.
+    page.addEventListener('beforematch', () => {
+      show(page);
+      if (!page.contains(addressed())) history.replaceState(null, '', `#${page.id}`);
+    });
   }
   window.addEventListener('hashchange', () => go(false));
 
@@ -215,10 +222,10 @@
         head.setAttribute('aria-sort', sign < 0 ? 'descending' : 'ascending');
         const key = (row) => {
           const data = row.cells[column].querySelector('data');
-          return data ? Number(data.value) : column > 1 ? -1 : row.cells[column].textContent;
+          return data ? Number(data.value) : column > 1 ? null : row.cells[column].textContent;
         };
         const rows = find('tbody tr', table).map((row) => [key(row), row]);
-        rows.sort(([a], [b]) => (a < b ? -sign : a > b ? sign : 0));
+        rows.sort(([a], [b]) => (a === null) - (b === null) || (a < b ? -sign : a > b ? sign : 0));
         table.tBodies[0].append(...rows.map(([, row]) => row));
       });
     });
