@@ -50,7 +50,8 @@
     target.classList.add('flash');
     const focus = target.querySelector('summary') || target;
     if (focus === target) target.tabIndex = -1;
-    focus.focus({ preventScroll: true });
+    // Later: the browser's own move to the address takes the focus away once more.
+    setTimeout(() => focus.focus({ preventScroll: true }));
   };
 
   for (const page of pages) {
