@@ -33,7 +33,6 @@ SPECIAL: dict[str, Any] = {
     "finish_job.status": "succeeded",
     "finish_job.last_outcome": "succeeded",
     "retry_job.last_outcome": "failed",
-    "heartbeat_job.now": FIRST,
 }
 
 _affix = re.compile(r"^(?:after|before|min|max|old|new)_|_(?:from|to|before|after|any|all)$")
@@ -115,6 +114,8 @@ class Sampler:
             return f'"{self._word()}"'
         if parameter.type == "json":
             return self._json(name, base, number)
+        if name == "now" and number % 3 == 0:
+            return FIRST  # before every lease ends: who holds one is found too
         if parameter.type == "timestamp" and (bound := _instant(name)):
             return bound
         if number % 2 and (first := _first_page(parameter)) is not None:

@@ -135,6 +135,7 @@ def run(rows: int, folder: Path, facts: ProjectFacts, result: dict[str, Any]) ->
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--keep", action="store_true", help="keep the other sizes that the file has, of this commit")
     parser.add_argument("--output", type=Path, default=ROOT / "perf/results/statement-times.json")
     arguments = parser.parse_args()
     result: dict[str, Any] = {
@@ -147,6 +148,8 @@ def main() -> int:
         "found_nothing": [],
         "not_timed": {},
     }
+    if arguments.keep:
+        result = kept(json.loads(arguments.output.read_text(encoding="utf-8")), result)
     with read_facts(find_project(ROOT)) as facts, tempfile.TemporaryDirectory() as folder:
         for rows in arguments.rows:
             run(rows, Path(folder), facts, result)
@@ -156,6 +159,14 @@ def main() -> int:
         print(f"not timed: {name}: {why}", file=sys.stderr)
     print(f"found nothing: {', '.join(result['found_nothing']) or 'none'}")
     return 0
+
+
+def kept(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What was measured before, to be completed: of the same commit, machine and versions only."""
+    for name in ("commit", "machine", "versions"):
+        if before[name] != now[name]:
+            raise SystemExit(f"the file is of another {name} ({before[name]}): measure all of it again")
+    return {**before, "rows": sorted({*before["rows"], *now["rows"]})}
 
 
 def write(result: dict[str, Any]) -> str:

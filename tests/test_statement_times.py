@@ -97,3 +97,11 @@ def test_the_file_has_a_line_a_statement(perf: Any) -> None:
     text = perf.write(result)
     assert json.loads(text) == result
     assert '    "a": {},\n    "b": {"always": {"1": [1.0, 2.0]}}\n' in text
+
+
+def test_another_size_is_added_to_a_file_of_the_same_commit_only(perf: Any) -> None:
+    before = {"commit": "a", "machine": "m", "versions": {}, "rows": [10], "statements": {"one": {}}}
+    now = {"commit": "a", "machine": "m", "versions": {}, "rows": [5, 10], "statements": {}}
+    assert perf.kept(before, now) == {**before, "rows": [5, 10]}
+    with pytest.raises(SystemExit, match="another commit"):
+        perf.kept(before, {**now, "commit": "b"})
