@@ -98,9 +98,9 @@ def test_a_list_writes_nothing_and_reads_each_column_that_it_gives(project: Touc
 
 
 def test_a_trigger_is_told_whoever_fires_it(project: Touches) -> None:
-    every = project.triggers["job_queue_attempt_finish"]
-    assert Touch("update", "job_attempts", "outcome") in every
-    assert Touch("read", "job_queue", "last_outcome") in every
+    every = project.triggers["messages_count_insert"]
+    assert Touch("update", "conversations", "message_count") in every
+    assert Touch("read", "messages", "position") in every
     assert project.triggers["audit_log_append_only_update"] == ()  # it only raises
     assert "audit_log_append_only_insert" in project.fires["add_audit_entry"]
 
