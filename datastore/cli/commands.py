@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, catalog, check, data, generate, jobs
+from datastore.cli import admin, catalog, check, data, generate, jobs, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -66,7 +66,7 @@ def cli() -> None:
 for command in (
     data.import_command,
     data.export_command,
-    data.search_command,
+    search.search_command,
     data.show_command,
     jobs.jobs_command,
     jobs.worker_command,
@@ -76,6 +76,7 @@ for command in (
     admin.migrations_command,
     admin.purge_command,
     admin.vacuum_command,
+    search.reindex_command,
     check.check_command,
     generate.generate_command,
     generate.diff_command,
