@@ -14,6 +14,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
+
 from datastore.contract.facts import Facts
 from datastore.contract.touches import Touch
 from datastore.statements.headers import Parameter
@@ -27,6 +29,8 @@ SPECIAL: dict[str, Any] = {
     "min_confidence": 0.5,
     "min_tags_any": 1,
     "min_tags_all": 1,
+    "prefix_from": "ind",
+    "prefix_to": "ine",
     "patch": '{"reviewed": true}',
     "from_position": 1,
     "to_position": 100,
@@ -35,7 +39,7 @@ SPECIAL: dict[str, Any] = {
     "retry_job.last_outcome": "failed",
 }
 
-_affix = re.compile(r"^(?:after|before|min|max|old|new)_|_(?:from|to|before|after|any|all)$")
+_affix = re.compile(r"^(?:after|before|from|to|min|max|old|new)_|_(?:from|to|before|after|any|all)$")
 _numbers = itertools.count(1)
 
 Arguments = dict[str, Any]
@@ -121,6 +125,9 @@ class Sampler:
         if number % 2 and (first := _first_page(parameter)) is not None:
             return first
         column = _affix.sub("", name)
+        if name.startswith("to_") and parameter.type == "integer":
+            from_ = attrs.evolve(parameter, name=f"from_{column}")
+            return self._value(facts, from_, base, inserted, number) + 1000  # a range of a thousand rows
         for table, row in base.items():
             if table == inserted and name == column and self._is_key(table, column):
                 if parameter.type != "text":

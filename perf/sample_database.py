@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -30,6 +31,9 @@ TEXTS = 4000
 
 #: What slows the filling down; the indexes first, because triggers may read by them.
 _DROPPED = "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql <> '' ORDER BY type"
+
+#: The full-text indexes over tables and views, which no trigger filled.
+_FULL_TEXT = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%USING fts5 (%content = %' ORDER BY 1"
 
 Row = dict[str, Any]
 
@@ -64,7 +68,8 @@ def fill(path: Path, rows: int, folder: Path) -> None:
         _Life(rows).write(connection)
         for _, _, sql in dropped:  # at the end: an index is built by one sort, and no trigger runs for each row
             connection.execute(sql)
-        connection.execute("INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild')")
+        for (name,) in connection.execute(_FULL_TEXT).fetchall():
+            connection.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
 
@@ -108,6 +113,7 @@ class _Life:
         insert(connection, "learning_tags", self.tag_rows())
         insert(connection, "learning_messages", self.source_rows())
         insert(connection, "job_queue", self.job_rows())
+        insert(connection, "job_counts", self.count_rows())
         insert(connection, "job_attempts", self.attempt_rows())
         insert(connection, "uploads", self.upload_rows())
         insert(connection, "audit_log", self.audit_rows())
@@ -207,6 +213,12 @@ class _Life:
                 "started_at": stamp(at + 1) if ran else None,
                 "finished_at": None if live else stamp(at + 5),
             }
+
+    def count_rows(self) -> Iterator[Row]:
+        """The ended jobs by type and status, as the triggers keep them."""
+        ended = ((job["type"], job["status"]) for job in self.job_rows() if job["finished_at"])
+        for (kind, status), count in sorted(Counter(ended).items()):
+            yield {"type": kind, "status": status, "job_count": count}
 
     def attempt_rows(self) -> Iterator[Row]:
         for number, job in enumerate(self.job_rows()):

@@ -43,8 +43,12 @@ def test_the_database_keeps_every_rule_though_none_was_checked(database: Path) -
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]  # CHECK constraints too
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        connection.execute("INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('integrity-check', 1)")
-        connection.rollback()
+        for name in ("learnings_fts", "learnings_titles", "messages_fts"):
+            connection.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('integrity-check', 1)")
+            connection.rollback()
+        ended = "SELECT type, status, count(*) FROM job_queue WHERE finished_at <> '' GROUP BY 1, 2 ORDER BY 1, 2"
+        counted = connection.execute("SELECT type, status, job_count FROM job_counts ORDER BY 1, 2").fetchall()
+        assert connection.execute(ended).fetchall() == counted
         counts = "SELECT count(*) FROM messages AS m WHERE m.conversation_id = c.id"
         wrong = f"SELECT id FROM conversations AS c WHERE message_count <> ({counts}) OR last_position <> message_count"
         assert connection.execute(wrong).fetchall() == []

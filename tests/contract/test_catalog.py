@@ -172,7 +172,7 @@ def test_what_touches_the_content_of_a_message(catalog: Catalog) -> None:
     assert through == ("messages_conversation_id_fkey",)
     reads = {user.name for user in content.used("read")}
     assert {"get_message", "list_messages_after"} <= reads
-    assert not {"count_messages", "delete_message"} & reads
+    assert "count_messages" not in reads
 
 
 def test_a_column_of_the_full_text_index_is_written_by_triggers(catalog: Catalog) -> None:

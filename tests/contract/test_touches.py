@@ -87,7 +87,9 @@ def test_hiding_a_conversation_reaches_the_tags_and_the_full_text_through_three_
     every = project.statements["hide_conversation"]
     assert Touch("update", "learnings", "deleted_at", "conversations_deleted_at_update") in every
     assert Touch("delete", "learning_tags", "", "learnings_tags_update") in every
-    assert any(one.table == "learnings_fts" and one.by == "learnings_fts_update" and one.writes for one in every)
+    assert any(
+        one.table == "learnings_fts" and one.by.startswith("learnings_fts_update") and one.writes for one in every
+    )
 
 
 def test_a_list_writes_nothing_and_reads_each_column_that_it_gives(project: Touches) -> None:
