@@ -36,7 +36,8 @@ if TYPE_CHECKING:
         TransferRepository,
         UploadRepository,
     )
-    from datastore.statements.loader import Statement, Statements
+    from datastore.statements.binding import Statements
+    from datastore.statements.loader import Statement
 
 
 class Datastore:
@@ -126,7 +127,7 @@ class Datastore:
         refuse_foreign(path)
         engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
         try:
-            statements = engine.bind(load_statements(engine.name))
+            statements = bind_statements(engine)
             _refuse_schema(path, applied_migrations(engine, statements))
             return cls(engine, statements, actor=actor, ids=ids)
         except BaseException:
@@ -185,9 +186,16 @@ def database_path(database: str | os.PathLike[str]) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def bind_statements(engine: SQLiteEngine) -> Statements:
+    """The package's own statements, as methods that run on *engine*."""
+    from datastore.statements.typed import RECORDS
+
+    return engine.bind(_own_statements(engine.name), RECORDS)
+
+
 @functools.cache
-def load_statements(engine: str) -> dict[str, Statement]:
-    """The package's own statements, by name; the files are read once a process."""
+def _own_statements(engine: str) -> dict[str, Statement]:
+    # The files are read once a process.
     from datastore.statements.loader import read_statements
 
     return read_statements(sql_folder(), engine)

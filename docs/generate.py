@@ -276,17 +276,22 @@ def _statement(statement: Statement, callers: list[str]) -> Iterator[str]:
         yield "|---|---|---|"
         for one in header.parameters:
             kind = f"{one.type} or NULL" if one.nullable else one.type
+            kind += ", optional" * (one.name in statement.optional)
             yield f"| `{one.name}` | {kind} | {_cell(one.meaning)} |"
         yield ""
     yield f"- File: `sql/{statement.file}`"
     yield f"- Gives: {_GIVES[statement.result]}{'; writes' if statement.writes else ''}"
     yield f"- Index: {header.index}"
+    for names, text in header.index_with:
+        yield f"  - with {', '.join(sorted(names))}: {text}"
     yield f"- Rows: {header.rows}"
-    for label, text in header.notes.items():
+    if header.record:
+        yield f"- Record: {header.record}"
+    for label, text in [*header.notes.items(), *(("Allow", waiver) for waiver in header.waivers)]:
         yield f"- {label}: {text}"
     yield f"- Called by: {_callers(callers)}"
     yield ""
-    yield from _block(statement.sql + ";")
+    yield from _block(statement.source + ";")
 
 
 _GIVES = {

@@ -13,6 +13,7 @@
 --   hash  text  SHA-256 over previous_hash and the entry, lower-case hex
 -- Index: none (an insert; audit_log_previous_hash_key refuses a fork of the chain)
 -- Rows: 1
+-- Record: AuditEntry
 -- Locks: reading the last entry and this insert are one transaction that holds the write lock from its start
 INSERT INTO audit_log (
     action,
@@ -52,6 +53,7 @@ RETURNING
 -- The newest entry: the end of the chain.
 -- Index: none (the primary key, read from its end)
 -- Rows: 0 or 1
+-- Record: AuditEntry
 -- Allow: full-scan, the plan says SCAN, but LIMIT 1 stops it at the first row
 SELECT
     id,
@@ -74,6 +76,7 @@ LIMIT 1;
 --   max_rows  integer  1 to 1001
 -- Index: none (the primary key: a range, no sort)
 -- Rows: 0 to max_rows
+-- Record: AuditEntry
 SELECT
     id,
     action,
@@ -98,6 +101,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1001
 -- Index: audit_log_subject_type_subject_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: AuditEntry
 SELECT
     id,
     action,
@@ -114,6 +118,29 @@ WHERE
     subject_type = :subject_type
     AND subject_id = :subject_id
     AND id > :after_id
+ORDER BY id
+LIMIT :max_rows;
+
+-- name: list_audit_chain(after_id, max_rows)
+-- The log as it is stored, oldest first, for a walk along its hashes: damaged details and times are given as they are.
+--   after_id  integer  the last id of the page before; the lowest integer for the first page
+--   max_rows  integer  1 to 1000
+-- Index: none (the primary key: a range, no sort)
+-- Rows: 0 to max_rows
+-- Returns: details text, created_at text
+SELECT
+    id,
+    action,
+    subject_type,
+    subject_id,
+    actor,
+    reason,
+    details,
+    created_at,
+    previous_hash,
+    hash
+FROM audit_log
+WHERE id > :after_id
 ORDER BY id
 LIMIT :max_rows;
 
@@ -139,6 +166,7 @@ FROM audit_log;
 --   created_at  timestamp  the instant of the transaction
 -- Index: none (an insert)
 -- Rows: 1
+-- Record: Redaction
 INSERT INTO redactions (
     id,
     conversation_id,
@@ -192,6 +220,7 @@ WHERE id = :message_id;
 --   max_rows  integer  1 to 1001
 -- Index: redactions_conversation_id_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Redaction
 SELECT
     id,
     conversation_id,
@@ -218,6 +247,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1001
 -- Index: redactions_message_id_idx (search); sorts the redactions of one message
 -- Rows: 0 to max_rows
+-- Record: Redaction
 -- Allow: sort, one message has few redactions
 SELECT
     id,

@@ -14,6 +14,7 @@
 --   completed_at  timestamp?  its end, if it is over
 -- Index: none (an insert)
 -- Rows: 1
+-- Record: Conversation
 INSERT INTO conversations (
     id,
     session_id,
@@ -58,6 +59,7 @@ RETURNING
 --   id  text  which one
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Conversation
 SELECT
     id,
     session_id,
@@ -80,6 +82,7 @@ WHERE id = :id;
 --   correlation_id  text  the key
 -- Index: conversations_correlation_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Conversation
 SELECT
     id,
     session_id,
@@ -99,14 +102,21 @@ WHERE
     correlation_id = :correlation_id
     AND correlation_id IS NOT NULL;
 
--- name: list_conversations(created_from, before_created_at, before_id, max_rows)
+-- name: list_conversations(session_id, source, created_from, before_created_at, before_id, max_rows)
 -- One page of the conversations that are not deleted, newest first.
+--   session_id  text  only of this session
+--   source  text  only of this source
 --   created_from  timestamp  the earliest created_at, inclusive
 --   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: conversations_created_at_id_idx (range scan, no sort)
+--   with session_id, source: conversations_session_id_created_at_id_idx
+--     or conversations_source_created_at_id_idx (range scan, no sort)
+--   with session_id: conversations_session_id_created_at_id_idx (range scan, no sort)
+--   with source: conversations_source_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Conversation
 SELECT
     id,
     session_id,
@@ -124,91 +134,24 @@ SELECT
 FROM conversations
 WHERE
     deleted_at IS NULL
+    AND session_id = :session_id -- if: session_id
+    AND source = :source -- if: source
     AND created_at >= :created_from
     AND (created_at, id) < (:before_created_at, :before_id)
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
--- name: list_conversations_by_session(session_id, source_from, source_to, created_from, before_created_at, before_id, max_rows)
--- One page of a session's conversations that are not deleted, newest first.
---   session_id  text  which session
---   source_from  text  lower bound of source, inclusive: '' for every source
---   source_to  text  upper bound of source, inclusive: the same as source_from for one
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
---   before_id  text  '' for the first page
---   max_rows  integer  1 to 1001
--- Index: conversations_session_id_created_at_id_idx (range scan, no sort)
--- Rows: 0 to max_rows
-SELECT
-    id,
-    session_id,
-    correlation_id,
-    source,
-    title,
-    sanitization_version,
-    metadata,
-    message_count,
-    last_position,
-    created_at,
-    updated_at,
-    completed_at,
-    deleted_at
-FROM conversations
-WHERE
-    session_id = :session_id
-    AND deleted_at IS NULL
-    AND source >= :source_from
-    AND source <= :source_to
-    AND created_at >= :created_from
-    AND (created_at, id) < (:before_created_at, :before_id)
-ORDER BY created_at DESC, id DESC
-LIMIT :max_rows;
-
--- name: list_conversations_by_source(source, created_from, before_created_at, before_id, max_rows)
--- One page of a source's conversations that are not deleted, newest first.
---   source  text  which source
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
---   before_id  text  '' for the first page
---   max_rows  integer  1 to 1001
--- Index: conversations_source_created_at_id_idx (range scan, no sort)
--- Rows: 0 to max_rows
-SELECT
-    id,
-    session_id,
-    correlation_id,
-    source,
-    title,
-    sanitization_version,
-    metadata,
-    message_count,
-    last_position,
-    created_at,
-    updated_at,
-    completed_at,
-    deleted_at
-FROM conversations
-WHERE
-    source = :source
-    AND deleted_at IS NULL
-    AND created_at >= :created_from
-    AND (created_at, id) < (:before_created_at, :before_id)
-ORDER BY created_at DESC, id DESC
-LIMIT :max_rows;
-
--- name: list_deleted_conversations(session_from, session_to, source_from, source_to, created_from, before_created_at, before_id, max_rows)
--- One page of the soft-deleted conversations, newest first, of every session and source or of one.
---   session_from  text  lower bound of session_id, inclusive: '' for every session
---   session_to  text  upper bound of session_id, inclusive: the same as session_from for one
---   source_from  text  lower bound of source, inclusive: '' for every source
---   source_to  text  upper bound of source, inclusive: the same as source_from for one
+-- name: list_deleted_conversations(session_id, source, created_from, before_created_at, before_id, max_rows)
+-- One page of the soft-deleted conversations, newest first; a filter looks through all of them.
+--   session_id  text  only of this session
+--   source  text  only of this source
 --   created_from  timestamp  the earliest created_at, inclusive
 --   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: conversations_deleted_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Conversation
 SELECT
     id,
     session_id,
@@ -226,68 +169,38 @@ SELECT
 FROM conversations
 WHERE
     deleted_at IS NOT NULL
-    AND coalesce(session_id, '') >= :session_from
-    AND coalesce(session_id, '') <= :session_to
-    AND source >= :source_from
-    AND source <= :source_to
+    AND session_id = :session_id -- if: session_id
+    AND source = :source -- if: source
     AND created_at >= :created_from
     AND (created_at, id) < (:before_created_at, :before_id)
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
--- name: count_conversations(created_from, created_before)$
+-- name: count_conversations(session_id, source, created_from, created_before)$
 -- How many conversations are not deleted.
+--   session_id  text  only of this session
+--   source  text  only of this source
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: conversations_created_at_id_idx (range scan)
+--   with session_id, source: conversations_session_id_created_at_id_idx
+--     or conversations_source_created_at_id_idx (range scan)
+--   with session_id: conversations_session_id_created_at_id_idx (range scan)
+--   with source: conversations_source_created_at_id_idx (range scan)
 -- Rows: 1
 SELECT count(*) AS conversation_count
 FROM conversations
 WHERE
     deleted_at IS NULL
+    AND session_id = :session_id -- if: session_id
+    AND source = :source -- if: source
     AND created_at >= :created_from
     AND created_at < :created_before;
 
--- name: count_conversations_by_session(session_id, source_from, source_to, created_from, created_before)$
--- How many conversations of a session are not deleted.
---   session_id  text  which session
---   source_from  text  lower bound of source, inclusive: '' for every source
---   source_to  text  upper bound of source, inclusive: the same as source_from for one
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
--- Index: conversations_session_id_created_at_id_idx (range scan)
--- Rows: 1
-SELECT count(*) AS conversation_count
-FROM conversations
-WHERE
-    session_id = :session_id
-    AND deleted_at IS NULL
-    AND source >= :source_from
-    AND source <= :source_to
-    AND created_at >= :created_from
-    AND created_at < :created_before;
-
--- name: count_conversations_by_source(source, created_from, created_before)$
--- How many conversations of a source are not deleted.
---   source  text  which source
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
--- Index: conversations_source_created_at_id_idx (range scan)
--- Rows: 1
-SELECT count(*) AS conversation_count
-FROM conversations
-WHERE
-    source = :source
-    AND deleted_at IS NULL
-    AND created_at >= :created_from
-    AND created_at < :created_before;
-
--- name: count_deleted_conversations(session_from, session_to, source_from, source_to, created_from, created_before)$
--- How many conversations are soft-deleted, of every session and source or of one.
---   session_from  text  lower bound of session_id, inclusive: '' for every session
---   session_to  text  upper bound of session_id, inclusive: the same as session_from for one
---   source_from  text  lower bound of source, inclusive: '' for every source
---   source_to  text  upper bound of source, inclusive: the same as source_from for one
+-- name: count_deleted_conversations(session_id, source, created_from, created_before)$
+-- How many conversations are soft-deleted; a filter looks through all of them.
+--   session_id  text  only of this session
+--   source  text  only of this source
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: conversations_deleted_created_at_id_idx (range scan)
@@ -296,10 +209,8 @@ SELECT count(*) AS conversation_count
 FROM conversations
 WHERE
     deleted_at IS NOT NULL
-    AND coalesce(session_id, '') >= :session_from
-    AND coalesce(session_id, '') <= :session_to
-    AND source >= :source_from
-    AND source <= :source_to
+    AND session_id = :session_id -- if: session_id
+    AND source = :source -- if: source
     AND created_at >= :created_from
     AND created_at < :created_before;
 
@@ -314,6 +225,7 @@ WHERE
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Conversation
 UPDATE conversations
 SET
     session_id = :session_id,
@@ -344,6 +256,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Conversation
 UPDATE conversations
 SET
     completed_at = coalesce(completed_at, :now),
@@ -372,6 +285,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is hidden already)
+-- Record: Conversation
 UPDATE conversations
 SET
     deleted_at = :now,
@@ -400,6 +314,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not hidden)
+-- Record: Conversation
 UPDATE conversations
 SET
     deleted_at = NULL,

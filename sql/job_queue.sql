@@ -16,6 +16,7 @@
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue_dedupe_key_key (unique)
 -- Rows: 0 or 1 (0: find_live_job gives the one that has the key)
+-- Record: Job
 INSERT INTO job_queue (
     type,
     priority,
@@ -71,6 +72,7 @@ RETURNING
 --   id  integer  which one
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1
+-- Record: Job
 SELECT
     id,
     type,
@@ -103,6 +105,7 @@ WHERE id = :id;
 --   dedupe_key  text  the key
 -- Index: job_queue_dedupe_key_key (unique)
 -- Rows: 0 or 1
+-- Record: Job
 SELECT
     id,
     type,
@@ -143,6 +146,7 @@ WHERE
 --   max_rows  integer  1 to 1001
 -- Index: job_queue primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
+-- Record: Job
 SELECT
     id,
     type,
@@ -183,6 +187,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1000
 -- Index: job_attempts primary key (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: JobAttempt
 SELECT
     job_id,
     lease_token,
@@ -201,11 +206,12 @@ LIMIT :max_rows;
 -- How many jobs of each type have each status, and the earliest run_at among them.
 -- Index: job_queue_type_status_run_at_idx (covering scan, no sort)
 -- Rows: 0 to the number of types times the six statuses
+-- Record: JobCount
 -- Allow: full-scan, because an overview counts everything; it reads one narrow index in its order
 SELECT
     type,
     status,
-    count(*) AS job_count,
+    count(*) AS count,
     min(run_at) AS oldest_run_at
 FROM job_queue
 GROUP BY type, status
@@ -217,6 +223,7 @@ ORDER BY type, status;
 --   max_rows  integer  1 to 1000
 -- Index: job_queue_lease_expires_at_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Job
 SELECT
     id,
     type,
@@ -257,6 +264,7 @@ LIMIT :max_rows;
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Record: Job
 UPDATE job_queue
 SET
     lease_expires_at = :lease_expires_at,
@@ -304,6 +312,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Record: Job
 UPDATE job_queue
 SET
     status = :status,
@@ -354,6 +363,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Record: Job
 UPDATE job_queue
 SET
     status = 'queued',
@@ -401,6 +411,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Record: Job
 UPDATE job_queue
 SET
     status = 'queued',
@@ -446,6 +457,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: there is none, or it is live, or it succeeded)
+-- Record: Job
 UPDATE job_queue
 SET
     status = 'queued',
@@ -490,6 +502,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: there is none, or it does not wait)
+-- Record: Job
 UPDATE job_queue
 SET
     status = 'cancelled',
@@ -531,6 +544,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1 (0: there is none, or it does not run)
+-- Record: Job
 UPDATE job_queue
 SET
     cancel_requested = 1,

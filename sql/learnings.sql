@@ -14,6 +14,7 @@
 --   created_at  timestamp  when it was learned
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: no such conversation, or it is deleted, or find_learning_by_dedupe_key gives the first one)
+-- Record: Learning
 INSERT INTO learnings (
     id,
     conversation_id,
@@ -64,6 +65,7 @@ RETURNING
 --   dedupe_key  text  the key
 -- Index: learnings_conversation_id_dedupe_key_key (unique)
 -- Rows: 0 or 1
+-- Record: Learning
 SELECT
     id,
     conversation_id,
@@ -87,6 +89,7 @@ WHERE
 --   id  text  which one
 -- Index: learnings_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Learning
 SELECT
     id,
     conversation_id,
@@ -103,14 +106,17 @@ SELECT
 FROM learnings
 WHERE id = :id;
 
--- name: list_learnings(created_from, before_created_at, before_id, max_rows)
+-- name: list_learnings(category, created_from, before_created_at, before_id, max_rows)
 -- One page of the learnings that are not deleted, newest first.
+--   category  text  only of this category
 --   created_from  timestamp  the earliest created_at, inclusive
 --   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: learnings_created_at_id_idx (range scan, no sort)
+--   with category: learnings_category_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Learning
 SELECT
     id,
     conversation_id,
@@ -127,53 +133,23 @@ SELECT
 FROM learnings
 WHERE
     deleted_at IS NULL
+    AND category = :category -- if: category
     AND created_at >= :created_from
     AND (created_at, id) < (:before_created_at, :before_id)
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
--- name: list_learnings_by_category(category, created_from, before_created_at, before_id, max_rows)
--- One page of a category's learnings that are not deleted, newest first.
---   category  text  which category
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
---   before_id  text  '' for the first page
---   max_rows  integer  1 to 1001
--- Index: learnings_category_created_at_id_idx (range scan, no sort)
--- Rows: 0 to max_rows
-SELECT
-    id,
-    conversation_id,
-    category,
-    title,
-    content,
-    confidence,
-    tags,
-    dedupe_key,
-    metadata,
-    created_at,
-    updated_at,
-    deleted_at
-FROM learnings
-WHERE
-    category = :category
-    AND deleted_at IS NULL
-    AND created_at >= :created_from
-    AND (created_at, id) < (:before_created_at, :before_id)
-ORDER BY created_at DESC, id DESC
-LIMIT :max_rows;
-
--- name: list_learnings_by_tag(tag, category_from, category_to, created_from, before_created_at, before_id, max_rows)
+-- name: list_learnings_by_tag(tag, category, created_from, before_created_at, before_id, max_rows)
 -- One page of a tag's learnings that are not deleted, newest first.
 --   tag  text  which tag
---   category_from  text  lower bound of category, inclusive: '' for every category
---   category_to  text  upper bound of category, inclusive: the same as category_from for one
+--   category  text  only of this category
 --   created_from  timestamp  the earliest created_at, inclusive
 --   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: learning_tags primary key (range scan, no sort), learnings_id_key (one look-up a row)
 -- Rows: 0 to max_rows
+-- Record: Learning
 SELECT
     learnings.id,
     learnings.conversation_id,
@@ -195,25 +171,25 @@ WHERE
     AND (learning_tags.created_at, learning_tags.learning_id) < (:before_created_at, :before_id)
     AND learnings.id = learning_tags.learning_id
     AND learnings.deleted_at IS NULL
-    AND learnings.category >= :category_from
-    AND learnings.category <= :category_to
+    AND learnings.category = :category -- if: category
 ORDER BY learning_tags.created_at DESC, learning_tags.learning_id DESC
 LIMIT :max_rows;
 
--- name: list_learnings_by_conversation(conversation_id, category_from, category_to, tag_from, tag_to, min_tags, created_from, before_created_at, before_id, max_rows)
+-- name: list_learnings_by_conversation(conversation_id, category, tag, created_from, before_created_at, before_id, max_rows)
 -- One page of a conversation's learnings that are not deleted, newest first.
+-- BETWEEN, not =: an index on the category, which has more rows than a conversation, shall not tempt the planner.
 --   conversation_id  text  which conversation
---   category_from  text  lower bound of category, inclusive: '' for every category
---   category_to  text  upper bound of category, inclusive: the same as category_from for one
---   tag_from  text  lower bound of a tag, inclusive
---   tag_to  text  upper bound of a tag, inclusive: the same as tag_from for one
---   min_tags  integer  how many tags at least lie between them: 1 for a tag, 0 for every learning
+--   category  text  only of this category
+--   tag  text  only with this tag
 --   created_from  timestamp  the earliest created_at, inclusive
 --   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
--- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort), learning_tags_learning_id_idx
+-- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort)
+--   with tag: learnings_conversation_id_created_at_id_idx (range scan, no sort), learning_tags primary key or
+--     learning_tags_learning_id_idx (one look-up a row)
 -- Rows: 0 to max_rows
+-- Record: Learning
 SELECT
     id,
     conversation_id,
@@ -231,16 +207,14 @@ FROM learnings
 WHERE
     conversation_id = :conversation_id
     AND deleted_at IS NULL
-    AND category >= :category_from
-    AND category <= :category_to
-    AND (
-        SELECT count(*)
-        FROM learning_tags
-        WHERE
-            learning_tags.learning_id = learnings.id
-            AND learning_tags.tag >= :tag_from
-            AND learning_tags.tag <= :tag_to
-    ) >= :min_tags
+    AND category BETWEEN :category AND :category -- if: category
+    AND EXISTS ( -- if: tag
+        SELECT 1 -- if: tag
+        FROM learning_tags -- if: tag
+        WHERE -- if: tag
+            learning_tags.learning_id = learnings.id -- if: tag
+            AND learning_tags.tag = :tag -- if: tag
+    ) -- if: tag
     AND created_at >= :created_from
     AND (created_at, id) < (:before_created_at, :before_id)
 ORDER BY created_at DESC, id DESC
@@ -253,6 +227,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1000
 -- Index: learning_messages primary key (range scan), messages_id_key; sorts a learning's messages
 -- Rows: 0 to max_rows
+-- Record: Message
 SELECT
     messages.id,
     messages.conversation_id,
@@ -272,39 +247,26 @@ WHERE
 ORDER BY messages.position
 LIMIT :max_rows;
 
--- name: count_learnings(created_from, created_before)$
+-- name: count_learnings(category, created_from, created_before)$
 -- How many learnings are not deleted.
+--   category  text  only of this category
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: learnings_created_at_id_idx (range scan)
+--   with category: learnings_category_created_at_id_idx (range scan)
 -- Rows: 1
 SELECT count(*) AS learning_count
 FROM learnings
 WHERE
     deleted_at IS NULL
+    AND category = :category -- if: category
     AND created_at >= :created_from
     AND created_at < :created_before;
 
--- name: count_learnings_by_category(category, created_from, created_before)$
--- How many learnings of a category are not deleted.
---   category  text  which category
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
--- Index: learnings_category_created_at_id_idx (range scan)
--- Rows: 1
-SELECT count(*) AS learning_count
-FROM learnings
-WHERE
-    category = :category
-    AND deleted_at IS NULL
-    AND created_at >= :created_from
-    AND created_at < :created_before;
-
--- name: count_learnings_by_tag(tag, category_from, category_to, created_from, created_before)$
+-- name: count_learnings_by_tag(tag, category, created_from, created_before)$
 -- How many learnings with a tag are not deleted.
 --   tag  text  which tag
---   category_from  text  lower bound of category, inclusive: '' for every category
---   category_to  text  upper bound of category, inclusive: the same as category_from for one
+--   category  text  only of this category
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: learning_tags primary key (range scan), learnings_id_key (one look-up a row)
@@ -317,37 +279,33 @@ WHERE
     AND learning_tags.created_at >= :created_from
     AND learning_tags.created_at < :created_before
     AND learnings.id = learning_tags.learning_id
-    AND learnings.deleted_at IS NULL
-    AND learnings.category >= :category_from
-    AND learnings.category <= :category_to;
+    AND learnings.category = :category -- if: category
+    AND learnings.deleted_at IS NULL;
 
--- name: count_learnings_by_conversation(conversation_id, category_from, category_to, tag_from, tag_to, min_tags, created_from, created_before)$
--- How many learnings of a conversation are not deleted.
+-- name: count_learnings_by_conversation(conversation_id, category, tag, created_from, created_before)$
+-- How many learnings of a conversation are not deleted. BETWEEN, not =: as in list_learnings_by_conversation.
 --   conversation_id  text  which conversation
---   category_from  text  lower bound of category, inclusive: '' for every category
---   category_to  text  upper bound of category, inclusive: the same as category_from for one
---   tag_from  text  lower bound of a tag, inclusive
---   tag_to  text  upper bound of a tag, inclusive: the same as tag_from for one
---   min_tags  integer  how many tags at least lie between them: 1 for a tag, 0 for every learning
+--   category  text  only of this category
+--   tag  text  only with this tag
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
--- Index: learnings_conversation_id_created_at_id_idx (range scan), learning_tags_learning_id_idx
+-- Index: learnings_conversation_id_created_at_id_idx (range scan)
+--   with tag: learnings_conversation_id_created_at_id_idx (range scan), learning_tags primary key or
+--     learning_tags_learning_id_idx (one look-up a row)
 -- Rows: 1
 SELECT count(*) AS learning_count
 FROM learnings
 WHERE
     conversation_id = :conversation_id
     AND deleted_at IS NULL
-    AND category >= :category_from
-    AND category <= :category_to
-    AND (
-        SELECT count(*)
-        FROM learning_tags
-        WHERE
-            learning_tags.learning_id = learnings.id
-            AND learning_tags.tag >= :tag_from
-            AND learning_tags.tag <= :tag_to
-    ) >= :min_tags
+    AND category BETWEEN :category AND :category -- if: category
+    AND EXISTS ( -- if: tag
+        SELECT 1 -- if: tag
+        FROM learning_tags -- if: tag
+        WHERE -- if: tag
+            learning_tags.learning_id = learnings.id -- if: tag
+            AND learning_tags.tag = :tag -- if: tag
+    ) -- if: tag
     AND created_at >= :created_from
     AND created_at < :created_before;
 
@@ -428,6 +386,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1000
 -- Index: learnings_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Learning
 SELECT
     id,
     conversation_id,
@@ -461,6 +420,7 @@ LIMIT :max_rows;
 --   now  timestamp  the instant of the transaction
 -- Index: learnings_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Learning
 UPDATE learnings
 SET
     category = :category,

@@ -12,6 +12,7 @@
 --   created_at  timestamp  when it was said
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: there is no such conversation, or it is deleted)
+-- Record: Message
 -- Locks: two appenders to one conversation wait for each other, so that positions are never shared
 INSERT INTO messages (
     id,
@@ -54,6 +55,7 @@ RETURNING
 --   id  text  which one
 -- Index: messages_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Message
 SELECT
     id,
     conversation_id,
@@ -74,6 +76,7 @@ WHERE id = :id;
 --   max_rows  integer  1 to 1001
 -- Index: messages_conversation_id_position_key (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Message
 SELECT
     id,
     conversation_id,
@@ -98,6 +101,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1001
 -- Index: messages_conversation_id_position_key (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Message
 SELECT
     id,
     conversation_id,
@@ -125,6 +129,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1001
 -- Index: messages_conversation_id_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Message
 SELECT
     id,
     conversation_id,
@@ -154,6 +159,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1001
 -- Index: messages_conversation_id_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Message
 SELECT
     id,
     conversation_id,
@@ -180,6 +186,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1000: looks no further back
 -- Index: messages_conversation_id_position_key (range scan); sorts at most max_rows rows
 -- Rows: 0 to max_rows
+-- Record: Message
 SELECT
     id,
     conversation_id,
@@ -247,6 +254,7 @@ FROM conversations;
 --   token_count  integer  0 or more
 -- Index: messages_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Message
 UPDATE messages
 SET
     content = :content,
@@ -270,6 +278,7 @@ RETURNING
 --   metadata  json  an object, at most 1 MiB
 -- Index: messages_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Message
 UPDATE messages
 SET metadata = :metadata
 WHERE id = :id

@@ -7,6 +7,7 @@
 --   to_position  integer  the last position, inclusive
 -- Index: messages_conversation_id_position_key (range scan, no sort)
 -- Rows: 0 to to_position - from_position + 1, by position
+-- Record: MessageKey
 SELECT
     id,
     position,
@@ -58,6 +59,7 @@ WHERE id = :id;
 --   conversation_id  text  which conversation
 -- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort)
 -- Rows: one per learning of the conversation, oldest first
+-- Record: Learning
 SELECT
     id,
     conversation_id,

@@ -9,6 +9,7 @@
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_learning_id_destination_key (unique; decides the conflict)
 -- Rows: 0 or 1 (0: there is one; find_upload_by_destination gives it)
+-- Record: Upload
 INSERT INTO uploads (
     id,
     learning_id,
@@ -46,6 +47,7 @@ RETURNING
 --   id  text  which one
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Upload
 SELECT
     id,
     learning_id,
@@ -69,6 +71,7 @@ WHERE id = :id;
 --   destination  text  where to
 -- Index: uploads_learning_id_destination_key (unique)
 -- Rows: 0 or 1
+-- Record: Upload
 SELECT
     id,
     learning_id,
@@ -88,14 +91,17 @@ WHERE
     learning_id = :learning_id
     AND destination = :destination;
 
--- name: list_uploads(after_created_at, after_id, created_before, max_rows)
--- One page of all uploads, oldest first.
+-- name: list_uploads(status, after_created_at, after_id, created_before, max_rows)
+-- One page of the uploads, oldest first; those in one status are what is to be done next.
+--   status  text  only in this status: pending, uploading, uploaded, confirmed or failed
 --   after_created_at  timestamp  rows newer than (after_created_at, after_id); first the start of the time range
 --   after_id  text  '' for the first page
 --   created_before  timestamp  the latest created_at, exclusive
 --   max_rows  integer  1 to 1001
 -- Index: uploads_created_at_id_idx (range scan, no sort)
+--   with status: uploads_status_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Upload
 SELECT
     id,
     learning_id,
@@ -112,39 +118,9 @@ SELECT
     confirmed_at
 FROM uploads
 WHERE
-    (created_at, id) > (:after_created_at, :after_id)
-    AND created_at < :created_before
-ORDER BY created_at, id
-LIMIT :max_rows;
-
--- name: list_uploads_by_status(status, after_created_at, after_id, created_before, max_rows)
--- One page of the uploads in one status, oldest first: what is to be done next.
---   status  text  pending, uploading, uploaded, confirmed or failed
---   after_created_at  timestamp  rows newer than (after_created_at, after_id); first the start of the time range
---   after_id  text  '' for the first page
---   created_before  timestamp  the latest created_at, exclusive
---   max_rows  integer  1 to 1001
--- Index: uploads_status_created_at_id_idx (range scan, no sort)
--- Rows: 0 to max_rows
-SELECT
-    id,
-    learning_id,
-    destination,
-    status,
-    remote_id,
-    receipt,
-    attempts,
-    last_error,
-    metadata,
-    created_at,
-    updated_at,
-    uploaded_at,
-    confirmed_at
-FROM uploads
-WHERE
-    status = :status
+    created_at < :created_before
+    AND status = :status -- if: status
     AND (created_at, id) > (:after_created_at, :after_id)
-    AND created_at < :created_before
 ORDER BY created_at, id
 LIMIT :max_rows;
 
@@ -155,6 +131,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1001
 -- Index: uploads_learning_id_destination_key (range scan, no sort)
 -- Rows: 0 to max_rows
+-- Record: Upload
 SELECT
     id,
     learning_id,
@@ -194,6 +171,7 @@ ORDER BY status;
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not pending or failed)
+-- Record: Upload
 UPDATE uploads
 SET
     status = 'uploading',
@@ -225,6 +203,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not uploading)
+-- Record: Upload
 UPDATE uploads
 SET
     status = 'uploaded',
@@ -257,6 +236,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not uploaded)
+-- Record: Upload
 UPDATE uploads
 SET
     status = 'confirmed',
@@ -288,6 +268,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not uploading or uploaded)
+-- Record: Upload
 UPDATE uploads
 SET
     status = 'failed',
@@ -317,6 +298,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not failed)
+-- Record: Upload
 UPDATE uploads
 SET
     status = 'pending',
@@ -345,6 +327,7 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1 (0: there is none, or it is not uploading)
+-- Record: Upload
 UPDATE uploads
 SET
     status = 'pending',

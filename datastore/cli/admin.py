@@ -104,13 +104,13 @@ def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
     from datastore.engines.sqlite import SQLiteEngine
     from datastore.resources import migrations_folder
-    from datastore.store import applied_migrations, apply_command, database_path, load_statements, refuse_foreign
+    from datastore.store import applied_migrations, apply_command, bind_statements, database_path, refuse_foreign
 
     path = database_path(database)
     refuse_foreign(path)
     engine = SQLiteEngine(path)
     try:
-        applied = applied_migrations(engine, engine.bind(load_statements(engine.name)))
+        applied = applied_migrations(engine, bind_statements(engine))
         free = engine.pragma("freelist_count")
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0

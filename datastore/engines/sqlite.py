@@ -11,7 +11,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +30,7 @@ from datastore.errors import (
 from datastore.values import utc_now
 
 if TYPE_CHECKING:
-    from datastore.statements.loader import Statements
+    from datastore.statements.binding import Statements
 
 Durability = Literal["full", "relaxed"]
 
@@ -85,11 +85,11 @@ class SQLiteEngine:
         self._thread = ThreadState(self)
         watch(self)
 
-    def bind(self, statements: dict[str, Any]) -> Statements:
-        """The statements as methods that run on the calling thread's connection."""
-        from datastore.statements.loader import bind  # aiosql, only once a store is opened
+    def bind(self, statements: dict[str, Any], records: Mapping[str, type[Any]] | None = None) -> Statements:
+        """The statements as methods that run on the calling thread's connection, and give *records*."""
+        from datastore.statements.binding import bind  # aiosql, only once a store is opened
 
-        return bind(statements, self._thread)
+        return bind(statements, self._thread, records)
 
     def now(self) -> datetime:
         """The present instant; within a transaction always the same one."""
@@ -185,15 +185,7 @@ class SQLiteEngine:
         execute = connection.execute
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             return  # not ours (yet): looked at by the store, refused there, and left as it is
-        deadline = time.monotonic() + self.timeout
-        # Changing to WAL takes an exclusive lock and does not wait for it.
-        while execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            try:
-                execute("PRAGMA journal_mode = WAL").fetchall()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > deadline:
-                    raise
-                _pause()
+        change_to_wal(connection, self.timeout)
         execute("PRAGMA foreign_keys = ON")
         execute(f"PRAGMA synchronous = {_synchronous[self.durability]}")
         execute("PRAGMA wal_autocheckpoint = 0")
@@ -299,6 +291,21 @@ class SQLiteEngine:
         self._connections_lock = threading.Lock()
         self._gate.forget()
         self._thread.forget()
+
+
+def change_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Set the journal mode that the locks and the durability of this library are made for.
+
+    SQLite takes an exclusive lock for it and does not always wait; this does, at most *timeout* seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            _pause()
 
 
 def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:

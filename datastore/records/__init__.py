@@ -6,7 +6,7 @@ from datastore.records.audit import AuditEntry, Redaction
 from datastore.records.conversations import Conversation
 from datastore.records.job_queue import Job, JobAttempt, JobCount
 from datastore.records.learnings import Learning, LearningHit, NewLearning
-from datastore.records.messages import Message, NewMessage, Role
+from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
 from datastore.records.uploads import Upload
 
@@ -19,6 +19,7 @@ __all__ = [
     "Learning",
     "LearningHit",
     "Message",
+    "MessageKey",
     "NewLearning",
     "NewMessage",
     "Page",

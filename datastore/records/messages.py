@@ -33,6 +33,16 @@ class Message:
 
 
 @attrs.frozen(kw_only=True)
+class MessageKey:
+    """What tells whether a message of a file is stored already."""
+
+    id: str
+    position: int
+    role: Role
+    content_hash: str
+
+
+@attrs.frozen(kw_only=True)
 class NewMessage:
     """A message to append: what `MessageRepository.append_many` takes."""
 

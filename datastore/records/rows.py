@@ -17,6 +17,8 @@ Record = TypeVar("Record")
 class RowReader(Generic[Record]):
     """Makes records of one class from the rows of a statement.
 
+    The class is an attrs class or a named tuple. A field that is an attrs class itself stands for its own fields.
+
     Attributes:
         one: From one row.
         many: From every row, as a list in the rows' order.
@@ -28,23 +30,42 @@ class RowReader(Generic[Record]):
     def __init__(self, record: type[Record]) -> None:
         # Written out and compiled once, as attrs does for __init__: a loop over the fields would cost more
         # than the row itself (perf/test_records.py).
-        hints = typing.get_type_hints(record)
-        names = [field.name for field in attrs.fields(record)]  # type: ignore[arg-type]
-        target = ", ".join(f"_{name}" for name in names)
-        values = ", ".join(f"{name}={_decoder(hints[name], f'_{name}')}" for name in names)
+        scope: dict[str, Any] = {"timestamp": decode_timestamp, "json": decode_json, "tags": decode_tags}
+        columns: list[str] = []
+        value = _construction(record, columns, scope)
+        target = ", ".join(columns)
         source = (
-            f"def one(row):\n    {target}, = row\n    return record({values})\n"
-            f"def many(rows):\n    return [record({values}) for {target}, in rows]\n"
+            f"def one(row):\n    {target}, = row\n    return {value}\n"
+            f"def many(rows):\n    return [{value} for {target}, in rows]\n"
         )
-        scope: dict[str, Any] = {
-            "record": record,
-            "timestamp": decode_timestamp,
-            "json": decode_json,
-            "tags": decode_tags,
-        }
         exec(compile(source, f"<rows of {record.__name__}>", "exec"), scope)
         self.one = scope["one"]
         self.many = scope["many"]
+
+
+def fields(record: type[Any]) -> list[tuple[str, Any]]:
+    """The columns that a record is made of, in their order, each with its field's type."""
+    hints = typing.get_type_hints(record)
+    names = [field.name for field in attrs.fields(record)] if attrs.has(record) else record._fields
+    return [
+        part for name in names for part in (fields(hints[name]) if attrs.has(hints[name]) else [(name, hints[name])])
+    ]
+
+
+def _construction(record: type[Any], columns: list[str], scope: dict[str, Any]) -> str:
+    """The expression that makes a record; appends the variables it is made of to *columns*."""
+    hints = typing.get_type_hints(record)
+    name = f"record_{len(scope)}"
+    scope[name] = record
+    arguments = []
+    for field in [one.name for one in attrs.fields(record)] if attrs.has(record) else record._fields:
+        if attrs.has(hints[field]):
+            value = _construction(hints[field], columns, scope)
+        else:
+            columns.append(f"_{len(columns)}")
+            value = _decoder(hints[field], columns[-1])
+        arguments.append(f"{field}={value}" if attrs.has(record) else value)
+    return f"{name}({', '.join(arguments)})"
 
 
 def _decoder(hint: Any, name: str) -> str:

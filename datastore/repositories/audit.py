@@ -7,12 +7,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from datastore.errors import InvalidValueError
 from datastore.records.audit import AuditAction, AuditEntry, Redaction, SubjectType
 from datastore.records.pages import Page
-from datastore.records.rows import RowReader
 from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Engine, Pager, Repository, TimePager
 from datastore.values import (
     TIME_MIN,
@@ -23,8 +22,8 @@ from datastore.values import (
     encode_timestamp,
 )
 
-_entries = RowReader(AuditEntry)
-_redactions = RowReader(Redaction)
+if TYPE_CHECKING:
+    from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
 
 #: What the first entry names as the hash before it.
 FIRST_HASH = "0" * 64
@@ -54,7 +53,11 @@ class AuditRepository(Repository):
         InvalidValueError: *actor* is no such text.
     """
 
-    def __init__(self, *, statements: Any, engine: SnapshotEngine, new_id: Callable[[], str], actor: str) -> None:
+    _statements: AuditStatements
+
+    def __init__(
+        self, *, statements: AuditStatements, engine: SnapshotEngine, new_id: Callable[[], str], actor: str
+    ) -> None:
         if not 1 <= len(check_text(actor, "actor")) <= 200:
             raise InvalidValueError("actor: 1 to 200 characters are needed")
         super().__init__(statements, engine, new_id=new_id)
@@ -89,10 +92,10 @@ class AuditRepository(Repository):
             check_text(reason, "reason")
         kept = decode_json(encode_json({} if details is None else dict(details)))
         with self._engine.transaction():
-            last = self._statements.find_last_audit_entry()
-            previous_hash = FIRST_HASH if last is None else last[-1]
+            last: AuditEntry | None = self._statements.find_last_audit_entry()
+            previous_hash = FIRST_HASH if last is None else last.hash
             now = self._now()
-            row = self._statements.add_audit_entry(
+            return self._statements.add_audit_entry(
                 action=action,
                 subject_type=subject_type,
                 subject_id=subject_id,
@@ -105,7 +108,6 @@ class AuditRepository(Repository):
                     previous_hash, action, subject_type, subject_id, self._actor, reason, kept, encode_timestamp(now)
                 ),
             )
-            return _entries.one(row)
 
     def list(
         self,
@@ -128,18 +130,17 @@ class AuditRepository(Repository):
             "after_id": 0 if pager.start is None else pager.start[0],
             "max_rows": pager.max_rows,
         }
-        if subject_type is None:
+        if subject_type is None or subject_id is None:
             rows = self._statements.list_audit_entries(**arguments)
         else:
             rows = self._statements.list_audit_entries_by_subject(
                 subject_type=subject_type, subject_id=subject_id, **arguments
             )
-        return pager.page(_entries.many(rows), lambda record: (record.id,))
+        return pager.page(rows, lambda record: (record.id,))
 
     def count(self) -> int:
         """How many entries the log has."""
-        count: int = self._statements.count_audit_entries()
-        return count
+        return self._statements.count_audit_entries()
 
     def verify(self) -> builtins.list[str]:
         """Walk the whole chain, in one consistent view of the database.
@@ -153,12 +154,12 @@ class AuditRepository(Repository):
         last_id, last_hash, after_id = 0, FIRST_HASH, _lowest_id
         with self._snapshot():
             high_water = self._statements.audit_high_water() or 0
-            while rows := self._statements.list_audit_entries(after_id=after_id, max_rows=MAX_ROWS):
+            while rows := self._statements.list_audit_chain(after_id=after_id, max_rows=MAX_ROWS):
                 for row in rows:
-                    after_id = row[0]
+                    after_id = row.id
                     problems += _row_problems(row, last_id, last_hash)
                     if after_id > 0:
-                        last_id, last_hash = after_id, row[-1]
+                        last_id, last_hash = after_id, row.hash
         if last_id < high_water:
             problems.append(f"audit entries {_span(last_id + 1, high_water)} missing at the end")
         elif last_id > high_water:
@@ -211,7 +212,7 @@ class AuditRepository(Repository):
                 place = self._statements.find_conversation_of_message(message_id=message_id)
                 if place is not None and place != conversation_id:
                     raise InvalidValueError("message_id: this message is in another conversation")
-            row = self._statements.add_redaction(
+            return self._statements.add_redaction(
                 id=self._new_id() if id is None else check_text(id, "id"),
                 conversation_id=conversation_id,
                 message_id=message_id,
@@ -219,7 +220,6 @@ class AuditRepository(Repository):
                 created_at=self._now(),
                 **texts,
             )
-            return _redactions.one(row)
 
     def add_redactions(self, redactions: Iterable[Mapping[str, Any]]) -> builtins.list[Redaction]:
         """Note several, or none if one is refused; each is a mapping of `add_redaction`'s arguments."""
@@ -236,7 +236,7 @@ class AuditRepository(Repository):
         """
         pager = TimePager("redactions", [conversation_id], after=after, max_rows=max_rows)
         rows = self._statements.list_redactions(conversation_id=conversation_id, **_behind(pager))
-        return pager.page_by_time(_redactions.many(rows))
+        return pager.page_by_time(rows)
 
     def redactions_of_message(
         self, message_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
@@ -248,12 +248,11 @@ class AuditRepository(Repository):
         """
         pager = TimePager("redactions of message", [message_id], after=after, max_rows=max_rows)
         rows = self._statements.list_redactions_by_message(message_id=message_id, **_behind(pager))
-        return pager.page_by_time(_redactions.many(rows))
+        return pager.page_by_time(rows)
 
     def count_redactions(self, conversation_id: str) -> int:
         """How many redactions a conversation has, those of its messages included."""
-        count: int = self._statements.count_redactions(conversation_id=conversation_id)
-        return count
+        return self._statements.count_redactions(conversation_id=conversation_id)
 
 
 def entry_hash(
@@ -282,7 +281,7 @@ def entry_hash(
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()
 
 
-def _row_problems(row: tuple[Any, ...], last_id: int, last_hash: str) -> list[str]:
+def _row_problems(row: ListAuditChainRow, last_id: int, last_hash: str) -> list[str]:
     id, action, subject_type, subject_id, actor, reason, details, created_at, previous_hash, hash = row
     problems = []
     if id < 1:

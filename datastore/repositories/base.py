@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from datastore.errors import InvalidValueError
+from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.pages import Page, decode_cursor, encode_cursor
 from datastore.values import decode_timestamp, encode_timestamp
 
@@ -59,8 +59,22 @@ class AuditWriter(Protocol):
     ) -> object: ...
 
 
+def found(record: Record | None, noun: str) -> Record:
+    """*record*, if there is one.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    if record is None:
+        raise NotFoundError(noun)
+    return record
+
+
 class Repository:
     """Base of the repositories."""
+
+    #: A subclass says which statements it calls: the generated Protocol of its .sql files.
+    _statements: Any
 
     def __init__(
         self, statements: Any, engine: Engine, *, new_id: Callable[[], str], audit: AuditWriter | None = None

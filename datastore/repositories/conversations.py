@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
 from datastore.records.pages import Page
-from datastore.records.rows import RowReader
-from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, bounds, check_max_rows
-from datastore.values import TEXT_MAX, TEXT_MIN, TIME_MAX, TIME_MIN, encode_timestamp
+from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, check_max_rows, found
+from datastore.values import TIME_MAX, TIME_MIN, encode_timestamp
 
-_rows = RowReader(Conversation)
+if TYPE_CHECKING:
+    from datastore.statements.typed.conversations import ConversationsStatements
+
+if TYPE_CHECKING:
+    pass
 
 
 class ConversationRepository(Repository):
     """The table *conversations*."""
+
+    _statements: ConversationsStatements
 
     def add(
         self,
@@ -56,7 +61,7 @@ class ConversationRepository(Repository):
             InvalidValueError: A value cannot be stored at all (a naive datetime, a lone surrogate, ...).
         """
         created = self._now() if created_at is None else created_at
-        row = self._statements.add_conversation(
+        return self._statements.add_conversation(
             id=self._new_id() if id is None else id,
             session_id=session_id,
             correlation_id=correlation_id,
@@ -68,7 +73,6 @@ class ConversationRepository(Repository):
             updated_at=created if updated_at is None else updated_at,
             completed_at=completed_at,
         )
-        return _rows.one(row)
 
     def add_many(self, conversations: Iterable[Mapping[str, Any]]) -> list[Conversation]:
         """Store several, or none if one is refused; each is a mapping of `add`'s arguments."""
@@ -81,15 +85,17 @@ class ConversationRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        return self._one(self._statements.get_conversation(id=id))
+        return found(self._statements.get_conversation(id=id), "conversation")
 
     def find(self, id: str | None = None, *, correlation_id: str | None = None) -> Conversation | None:
         """The conversation with this id, or with this correlation id; None if there is none."""
         if id is not None:
-            row = self._statements.get_conversation(id=id)
-        else:
-            row = self._statements.find_conversation_by_correlation(correlation_id=correlation_id)
-        return None if row is None else _rows.one(row)
+            return self._statements.get_conversation(id=id)
+        return (
+            None
+            if correlation_id is None
+            else self._statements.find_conversation_by_correlation(correlation_id=correlation_id)
+        )
 
     def list(
         self,
@@ -120,15 +126,16 @@ class ConversationRepository(Repository):
         filters = [session_id, source, encode_timestamp(low), encode_timestamp(high), deleted]
         pager = TimePager("conversations", filters, after=after, max_rows=max_rows)
         at, id = pager.place(high)
-        name, arguments = _choose("list", session_id, source, deleted)
-        rows = getattr(self._statements, name)(
-            **arguments,
+        statement = self._statements.list_deleted_conversations if deleted else self._statements.list_conversations
+        rows = statement(
+            session_id=session_id,
+            source=source,
             created_from=low,
             before_created_at=at,
             before_id=id,
             max_rows=pager.max_rows,
         )
-        return pager.page_by_time(_rows.many(rows))
+        return pager.page_by_time(rows)
 
     def count(
         self,
@@ -140,11 +147,13 @@ class ConversationRepository(Repository):
         deleted: bool = False,
     ) -> int:
         """How many there are; the filters are those of `list`."""
-        name, arguments = _choose("count", session_id, source, deleted)
-        count: int = getattr(self._statements, name)(
-            **arguments, created_from=created_from or TIME_MIN, created_before=created_before or TIME_MAX
+        statement = self._statements.count_deleted_conversations if deleted else self._statements.count_conversations
+        return statement(
+            session_id=session_id,
+            source=source,
+            created_from=created_from or TIME_MIN,
+            created_before=created_before or TIME_MAX,
         )
-        return count
 
     def update(
         self,
@@ -165,16 +174,18 @@ class ConversationRepository(Repository):
         """
         with self._engine.transaction():
             present = self.get(id)
-            row = self._statements.update_conversation(
-                id=id,
-                session_id=present.session_id if session_id is UNCHANGED else session_id,
-                correlation_id=present.correlation_id if correlation_id is UNCHANGED else correlation_id,
-                source=present.source if source is UNCHANGED else source,
-                title=present.title if title is UNCHANGED else title,
-                metadata=present.metadata if metadata is UNCHANGED else metadata,
-                now=self._now(),
+            return found(
+                self._statements.update_conversation(
+                    id=id,
+                    session_id=present.session_id if session_id is UNCHANGED else session_id,
+                    correlation_id=present.correlation_id if correlation_id is UNCHANGED else correlation_id,
+                    source=present.source if source is UNCHANGED else source,
+                    title=present.title if title is UNCHANGED else title,
+                    metadata=present.metadata if metadata is UNCHANGED else metadata,
+                    now=self._now(),
+                ),
+                "conversation",
             )
-            return _rows.one(row)
 
     def merge_metadata(self, id: str, patch: Mapping[str, Any]) -> Conversation:
         """Merge *patch* into the metadata (RFC 7396: objects merge, a None removes its key).
@@ -183,7 +194,7 @@ class ConversationRepository(Repository):
             NotFoundError: There is no such conversation.
             CheckError: The result is no object, or too large.
         """
-        return self._one(self._statements.merge_conversation_metadata(id=id, patch=patch, now=self._now()))
+        return found(self._statements.merge_conversation_metadata(id=id, patch=patch, now=self._now()), "conversation")
 
     def complete(self, id: str) -> Conversation:
         """Mark it as over; if it was, its *completed_at* stays.
@@ -191,7 +202,7 @@ class ConversationRepository(Repository):
         Raises:
             NotFoundError: There is none, or it is deleted.
         """
-        return self._one(self._statements.complete_conversation(id=id, now=self._now()))
+        return found(self._statements.complete_conversation(id=id, now=self._now()), "conversation")
 
     def soft_delete(self, id: str, *, reason: str | None = None) -> Conversation:
         """Hide it and its learnings from lists, search and appenders; `restore` undoes it.
@@ -200,7 +211,7 @@ class ConversationRepository(Repository):
             NotFoundError: There is none, or it is hidden already.
         """
         with self._engine.transaction():
-            record = self._one(self._statements.hide_conversation(id=id, now=self._now()))
+            record = found(self._statements.hide_conversation(id=id, now=self._now()), "conversation")
             self._audit("soft_delete", "conversation", id, reason)
             return record
 
@@ -211,7 +222,7 @@ class ConversationRepository(Repository):
             NotFoundError: There is none, or it is not hidden.
         """
         with self._engine.transaction():
-            record = self._one(self._statements.restore_conversation(id=id, now=self._now()))
+            record = found(self._statements.restore_conversation(id=id, now=self._now()), "conversation")
             self._audit("restore", "conversation", id, reason)
             return record
 
@@ -233,45 +244,17 @@ class ConversationRepository(Repository):
             How many conversations went; call again while it is *max_rows*.
         """
         with self._engine.transaction():
-            rows = self._statements.list_purgeable_conversations(
+            purgeable = self._statements.list_purgeable_conversations(
                 deleted_before=deleted_before, max_rows=check_max_rows(max_rows)
             )
-            for (id,) in rows:
-                self._delete(id, "purge", reason)
-            return len(rows)
+            for conversation in purgeable:
+                self._delete(conversation.id, "purge", reason)
+            return len(purgeable)
 
     def _delete(self, id: str, action: str, reason: str | None) -> dict[str, int]:
         with self._engine.transaction():
-            counts = self._statements.count_conversation_parts(id=id)
-            parts = dict(zip(("messages", "learnings", "uploads", "redactions"), counts, strict=True))
+            parts: dict[str, int] = self._statements.count_conversation_parts(id=id)._asdict()
             if not self._statements.delete_conversation(id=id):
                 raise NotFoundError("conversation")
             self._audit(action, "conversation", id, reason, **parts)
             return parts
-
-    def _one(self, row: tuple[Any, ...] | None) -> Conversation:
-        if row is None:
-            raise NotFoundError("conversation")
-        return _rows.one(row)
-
-
-def _choose(verb: str, session_id: str | None, source: str | None, deleted: bool) -> tuple[str, dict[str, Any]]:
-    """The statement of the access path that the filters ask for, and its own arguments."""
-    source_from, source_to = bounds(source, TEXT_MIN, TEXT_MAX)
-    if deleted:
-        session_from, session_to = bounds(session_id, TEXT_MIN, TEXT_MAX)
-        return f"{verb}_deleted_conversations", {
-            "session_from": session_from,
-            "session_to": session_to,
-            "source_from": source_from,
-            "source_to": source_to,
-        }
-    if session_id is not None:
-        return f"{verb}_conversations_by_session", {
-            "session_id": session_id,
-            "source_from": source_from,
-            "source_to": source_to,
-        }
-    if source is not None:
-        return f"{verb}_conversations_by_source", {"source": source}
-    return f"{verb}_conversations", {}

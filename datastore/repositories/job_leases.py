@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.records.job_queue import Job
-from datastore.records.rows import RowReader
 from datastore.repositories.backoff import error_text, retry_delay
 from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository, check_max_rows
 from datastore.values import TIME_MIN, check_number, check_text
 
-_rows = RowReader(Job)
+if TYPE_CHECKING:
+    from datastore.statements.typed.job_queue import JobQueueStatements
 
 _year = 366 * 24 * 3600.0
 
@@ -30,9 +30,11 @@ class JobLeases(Repository):
     another worker's. A lease that has expired is lost even if nobody took the job yet.
     """
 
+    _statements: JobQueueStatements
+
     def __init__(
         self,
-        statements: Any,
+        statements: JobQueueStatements,
         engine: Engine,
         *,
         new_id: Callable[[], str],
@@ -71,13 +73,13 @@ class JobLeases(Repository):
             now = self._now()
             self._recover(now, _RECOVERED_PER_CLAIM)
             if wanted is None:
-                wanted = [type for (type,) in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
+                wanted = [row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
             if not wanted:
                 return []
-            rows = self._statements.claim_jobs(
+            jobs: list[Job] = self._statements.claim_jobs(
                 types=wanted, worker=worker, now=now, lease_expires_at=now + lease, max_rows=max_rows
             )
-        return sorted(_rows.many(rows), key=lambda job: (-job.priority, job.run_at, job.id))
+        return sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))
 
     def heartbeat(self, job: Job, *, lease_seconds: float = 60.0, progress: Any = None) -> Job:
         """Extend the lease from now on, and store *progress* (any JSON value; None keeps what is stored).
@@ -91,10 +93,10 @@ class JobLeases(Repository):
         lease = _lease(lease_seconds)
         with self._engine.transaction():
             now = self._now()
-            row = self._statements.heartbeat_job(
+            current = self._statements.heartbeat_job(
                 id=job.id, lease_token=job.lease_token, lease_expires_at=now + lease, progress=progress, now=now
             )
-            return _held(row, "heartbeat")
+            return _held(current, "heartbeat")
 
     def succeed(self, job: Job, result: Any = None) -> Job:
         """End a claimed job well; *result* is any JSON value.
@@ -132,8 +134,8 @@ class JobLeases(Repository):
             now = self._now()
             if self._current(job, "release").cancel_requested:
                 return _held(self._finish(job, now, now, "cancelled", "cancelled", None), "release")
-            row = self._statements.release_job(id=job.id, lease_token=job.lease_token, lease_after=now, now=now)
-            return _held(row, "release")
+            released = self._statements.release_job(id=job.id, lease_token=job.lease_token, lease_after=now, now=now)
+            return _held(released, "release")
 
     def recover_expired(self, *, max_rows: int = 100) -> int:
         """Put back, or quarantine, jobs whose lease expired; every claim does the same for 100.
@@ -147,20 +149,20 @@ class JobLeases(Repository):
 
     def _current(self, job: Job, action: str) -> Job:
         # What is stored, not what the worker saw: somebody may have asked it to stop since.
-        row = self._statements.get_job(id=job.id)
-        if row is None or (current := _rows.one(row)).lease_token != job.lease_token:
+        current: Job | None = self._statements.get_job(id=job.id)
+        if current is None or current.lease_token != job.lease_token:
             raise LeaseLostError(action)
         return current
 
     def _recover(self, now: datetime, max_rows: int) -> int:
-        jobs = _rows.many(self._statements.list_expired_jobs(now=now, max_rows=max_rows))
+        jobs: list[Job] = self._statements.list_expired_jobs(now=now, max_rows=max_rows)
         for job in jobs:
             self._end_attempt(job, now, TIME_MIN, "expired", "lease expired")
         return len(jobs)
 
     def _end_attempt(
         self, job: Job, now: datetime, lease_after: datetime, outcome: str, error: str, permanent: bool = False
-    ) -> Any:
+    ) -> Job | None:
         if job.cancel_requested:
             return self._finish(job, now, lease_after, "cancelled", outcome, error)
         if permanent or job.attempts >= job.max_attempts:
@@ -184,7 +186,7 @@ class JobLeases(Repository):
         outcome: str,
         error: str | None,
         result: Any = None,
-    ) -> Any:
+    ) -> Job | None:
         return self._statements.finish_job(
             id=job.id,
             lease_token=job.lease_token,
@@ -197,10 +199,10 @@ class JobLeases(Repository):
         )
 
 
-def _held(row: Any, action: str) -> Job:
-    if row is None:
+def _held(job: Job | None, action: str) -> Job:
+    if job is None:
         raise LeaseLostError(action)
-    return _rows.one(row)
+    return job
 
 
 def _lease(seconds: float) -> timedelta:

@@ -6,17 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from datastore.errors import InvalidValueError, NotFoundError, TransitionError
+from datastore.errors import InvalidValueError, TransitionError
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobStatus
 from datastore.records.pages import Page
-from datastore.records.rows import RowReader
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, bounds, check_max_rows
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, bounds, check_max_rows, found
 from datastore.repositories.job_leases import JobLeases
 from datastore.values import TEXT_MAX, TEXT_MIN, check_number, check_text
-
-_rows = RowReader(Job)
-_attempt_rows = RowReader(JobAttempt)
-_count_rows = RowReader(JobCount)
 
 
 class JobQueueRepository(JobLeases):
@@ -61,7 +56,7 @@ class JobQueueRepository(JobLeases):
             check_text(dedupe_key, "dedupe_key")
         with self._engine.transaction():
             now = self._now()
-            row = self._statements.add_job(
+            job: Job | None = self._statements.add_job(
                 type=check_text(type, "type"),
                 priority=priority,
                 run_at=run_at if run_at is not None else now + _duration(delay),
@@ -72,9 +67,9 @@ class JobQueueRepository(JobLeases):
                 backoff_cap_seconds=check_number(backoff_cap_seconds, "backoff_cap_seconds"),
                 now=now,
             )
-            if row is None:
-                row = self._statements.find_live_job(dedupe_key=dedupe_key)
-            return _rows.one(row)
+            if job is None and dedupe_key is not None:
+                job = self._statements.find_live_job(dedupe_key=dedupe_key)
+            return found(job, "job")
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
         """Store several, or none if one is refused; each is a mapping of `enqueue`'s arguments."""
@@ -87,18 +82,13 @@ class JobQueueRepository(JobLeases):
         Raises:
             NotFoundError: There is none.
         """
-        row = self._statements.get_job(id=id)
-        if row is None:
-            raise NotFoundError("job")
-        return _rows.one(row)
+        return found(self._statements.get_job(id=id), "job")
 
     def find(self, id: int | None = None, *, dedupe_key: str | None = None) -> Job | None:
         """The job with this id, or the live one with this key; None if there is none."""
         if id is not None:
-            row = self._statements.get_job(id=id)
-        else:
-            row = self._statements.find_live_job(dedupe_key=dedupe_key)
-        return None if row is None else _rows.one(row)
+            return self._statements.get_job(id=id)
+        return None if dedupe_key is None else self._statements.find_live_job(dedupe_key=dedupe_key)
 
     def attempts(self, id: int) -> list[JobAttempt]:
         """The claims of a job, oldest first (the latest 1000, should there be more).
@@ -109,11 +99,11 @@ class JobQueueRepository(JobLeases):
         rows = self._statements.list_job_attempts(job_id=id, max_rows=MAX_ROWS)
         if not rows:
             self.get(id)
-        return _attempt_rows.many(reversed(rows))
+        return rows[::-1]
 
     def counts(self) -> list[JobCount]:
         """How many jobs of each type have each status. Reads every job."""
-        return _count_rows.many(self._statements.count_jobs())
+        return self._statements.count_jobs()
 
     def requeue(self, id: int) -> Job:
         """Queue a quarantined, failed or cancelled job again, with all its attempts; its history stays.
@@ -124,8 +114,8 @@ class JobQueueRepository(JobLeases):
             UniqueError: Another live job has its key by now.
         """
         with self._engine.transaction():
-            row = self._statements.requeue_job(id=id, now=self._now())
-            return self._refuse(id, "requeued") if row is None else _rows.one(row)
+            job: Job | None = self._statements.requeue_job(id=id, now=self._now())
+            return self._refuse(id, "requeued") if job is None else job
 
     def cancel(self, id: int) -> Job:
         """End a queued job; ask the worker of a running one to stop (see `heartbeat`).
@@ -136,10 +126,10 @@ class JobQueueRepository(JobLeases):
         """
         with self._engine.transaction():
             now = self._now()
-            row = self._statements.cancel_queued_job(id=id, now=now) or self._statements.request_job_cancel(
+            job: Job | None = self._statements.cancel_queued_job(id=id, now=now) or self._statements.request_job_cancel(
                 id=id, now=now
             )
-            return self._refuse(id, "cancelled") if row is None else _rows.one(row)
+            return self._refuse(id, "cancelled") if job is None else job
 
     def delete(self, id: int, *, reason: str | None = None) -> None:
         """Delete a job and its history.
@@ -162,8 +152,8 @@ class JobQueueRepository(JobLeases):
         check_max_rows(max_rows)
         with self._engine.transaction():
             rows = self._statements.purge_finished_jobs(finished_before=finished_before, max_rows=max_rows)
-            for (id,) in sorted(rows):
-                self._audit("purge", "job", str(id), reason)
+            for row in sorted(rows):
+                self._audit("purge", "job", str(row.id), reason)
             return len(rows)
 
     def list(
@@ -196,7 +186,7 @@ class JobQueueRepository(JobLeases):
             before_id=2**63 - 1 if pager.start is None else pager.start[0],
             max_rows=pager.max_rows,
         )
-        return pager.page(_rows.many(rows), lambda job: (job.id,))
+        return pager.page(rows, lambda job: (job.id,))
 
     def _refuse(self, id: int, action: str) -> Job:
         job = self.get(id)

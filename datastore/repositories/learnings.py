@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -15,7 +15,6 @@ from datastore.errors import ForeignKeyError, InvalidValueError, NotFoundError
 from datastore.records.learnings import Learning, LearningHit, NewLearning
 from datastore.records.messages import Message
 from datastore.records.pages import Page
-from datastore.records.rows import RowReader
 from datastore.repositories.base import (
     DEFAULT_ROWS,
     MAX_ROWS,
@@ -24,6 +23,7 @@ from datastore.repositories.base import (
     TimePager,
     bounds,
     check_max_rows,
+    found,
 )
 from datastore.values import (
     TEXT_MAX,
@@ -36,8 +36,11 @@ from datastore.values import (
     encode_timestamp,
 )
 
-_rows = RowReader(Learning)
-_messages = RowReader(Message)
+if TYPE_CHECKING:
+    from datastore.statements.typed.learnings import LearningsStatements
+
+if TYPE_CHECKING:
+    pass
 
 #: Which of a search's filters is the rarest is counted up to here; beyond, they are equally common.
 _COMMON = 10_000
@@ -62,13 +65,15 @@ class _Filters:
             "min_tags_all": len(self.tags_all),
         }
 
-    def category_bounds(self) -> dict[str, str]:
+    def category_bounds(self) -> dict[str, Any]:
         low, high = bounds(self.category, TEXT_MIN, TEXT_MAX)
         return {"category_from": low, "category_to": high}
 
 
 class LearningRepository(Repository):
     """The tables *learnings*, *learning_tags* and *learning_messages*."""
+
+    _statements: LearningsStatements
 
     def add(
         self,
@@ -118,7 +123,7 @@ class LearningRepository(Repository):
         check_text(content, "content")
         key = _dedupe_key(category, title, content) if dedupe_key is None else check_text(dedupe_key, "dedupe_key")
         with self._engine.transaction():
-            row = self._statements.add_learning(
+            learning: Learning | None = self._statements.add_learning(
                 id=self._new_id() if id is None else check_text(id, "id"),
                 conversation_id=conversation_id,
                 category=category,
@@ -130,11 +135,10 @@ class LearningRepository(Repository):
                 metadata={} if metadata is None else metadata,
                 created_at=self._now() if created_at is None else created_at,
             )
-            if row is None:
+            if learning is None:
                 return self._first(conversation_id, key)
-            record = _rows.one(row)
-            self._link(record.id, message_ids)
-            return record
+            self._link(learning.id, message_ids)
+            return learning
 
     def add_many(self, learnings: Iterable[NewLearning]) -> list[Learning]:
         """Store several in one transaction, or none if one is refused; see `add`.
@@ -151,28 +155,28 @@ class LearningRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        return self._one(self._statements.get_learning(id=id))
+        return found(self._statements.get_learning(id=id), "learning")
 
     def find(
         self, id: str | None = None, *, conversation_id: str | None = None, dedupe_key: str | None = None
     ) -> Learning | None:
         """The learning with this id, or with this dedupe key in this conversation; None if there is none."""
         if id is not None:
-            row = self._statements.get_learning(id=id)
-        else:
-            row = self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
-        return None if row is None else _rows.one(row)
+            return self._statements.get_learning(id=id)
+        if conversation_id is None or dedupe_key is None:
+            return None
+        return self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
 
     def messages(self, id: str) -> list[Message]:
         """The messages that a learning came from, oldest first; none where it has none or is unknown."""
-        found: list[Message] = []
+        messages: list[Message] = []
         while True:
-            rows = self._statements.list_learning_messages(
-                learning_id=id, after_position=found[-1].position if found else 0, max_rows=MAX_ROWS
+            page: list[Message] = self._statements.list_learning_messages(
+                learning_id=id, after_position=messages[-1].position if messages else 0, max_rows=MAX_ROWS
             )
-            found += _messages.many(rows)
-            if len(rows) < MAX_ROWS:
-                return found
+            messages += page
+            if len(page) < MAX_ROWS:
+                return messages
 
     def search(
         self,
@@ -215,10 +219,9 @@ class LearningRepository(Repository):
         query = match_query(text)
         if query is None:
             return []
-        rows = self._matches(query, filters, size)
-        return [LearningHit(learning=_rows.one(row[:-1]), score=row[-1]) for row in rows]
+        return self._matches(query, filters, size)
 
-    def _matches(self, query: str, filters: _Filters, size: int) -> Iterable[tuple[Any, ...]]:
+    def _matches(self, query: str, filters: _Filters, size: int) -> list[LearningHit]:
         name = "search_learnings"
         arguments: dict[str, Any] = {"query": query, "max_rows": size}
         if filters.tags_any or filters.tags_all:
@@ -228,16 +231,16 @@ class LearningRepository(Repository):
         elif filters.category is not None or filters.min_confidence > 0:
             name = "search_learnings_with_filters"
             arguments |= filters.category_bounds() | {"min_confidence": filters.min_confidence}
-        rows: Iterable[tuple[Any, ...]] = getattr(self._statements, name)(**arguments)
-        return rows
+        hits: list[LearningHit] = getattr(self._statements, name)(**arguments)
+        return hits
 
     def categories(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
         """The categories and how many learnings each has, the most frequent first; deleted ones do not count."""
-        return list(self._statements.list_category_counts(max_rows=check_max_rows(max_rows)))
+        return [*self._statements.list_category_counts(max_rows=check_max_rows(max_rows))]
 
     def tags(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
         """The tags and how many learnings each has, the most frequent first; deleted ones do not count."""
-        return list(self._statements.list_tag_counts(max_rows=check_max_rows(max_rows)))
+        return [*self._statements.list_tag_counts(max_rows=check_max_rows(max_rows))]
 
     def update(
         self,
@@ -261,7 +264,7 @@ class LearningRepository(Repository):
         """
         with self._engine.transaction():
             present = self.get(id)
-            row = self._statements.update_learning(
+            updated = self._statements.update_learning(
                 id=id,
                 category=present.category if category is UNCHANGED else check_text(category, "category"),
                 title=present.title if title is UNCHANGED else check_text(title, "title"),
@@ -271,7 +274,7 @@ class LearningRepository(Repository):
                 metadata=present.metadata if metadata is UNCHANGED else metadata,
                 now=self._now(),
             )
-            return self._one(row)
+            return found(updated, "learning")
 
     def delete(self, id: str, *, reason: str | None = None) -> None:
         """Delete it for good, with its tags, its links to messages and its uploads.
@@ -286,10 +289,12 @@ class LearningRepository(Repository):
             self._audit("delete", "learning", id, reason, uploads=uploads)
 
     def _first(self, conversation_id: str, dedupe_key: str) -> Learning:
-        row = self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
-        if row is None or (record := _rows.one(row)).deleted_at is not None:
+        first: Learning | None = self._statements.find_learning_by_dedupe_key(
+            conversation_id=conversation_id, dedupe_key=dedupe_key
+        )
+        if first is None or first.deleted_at is not None:
             raise NotFoundError("conversation")
-        return record
+        return first
 
     def _link(self, id: str, message_ids: Sequence[str]) -> None:
         if isinstance(message_ids, str):
@@ -306,24 +311,22 @@ class LearningRepository(Repository):
     def _newest(self, filters: _Filters, max_rows: int) -> list[Learning]:
         """A search without text."""
         if not filters.tags_all and not filters.tags_any and filters.category is None:
-            rows = self._statements.search_learnings_recent(
+            return self._statements.search_learnings_recent(
                 created_from=TIME_MIN, min_confidence=filters.min_confidence, max_rows=max_rows
             )
-            return _rows.many(rows)
         tags = self._rarest(filters)
-        if not tags:
-            rows = self._statements.search_learnings_by_category(
+        if not tags and filters.category is not None:
+            return self._statements.search_learnings_by_category(
                 category=filters.category, **filters.arguments(), max_rows=max_rows
             )
-            return _rows.many(rows)
         # The newest with any of several tags are among the newest of each.
-        found: dict[str, Learning] = {}
+        newest: dict[str, Learning] = {}
         for tag in tags:
             rows = self._statements.search_learnings_by_tag(
                 tag=tag, **filters.category_bounds(), **filters.arguments(), max_rows=max_rows
             )
-            found.update((record.id, record) for record in _rows.many(rows))
-        return sorted(found.values(), key=lambda record: (record.created_at, record.id), reverse=True)[:max_rows]
+            newest.update((record.id, record) for record in rows)
+        return sorted(newest.values(), key=lambda record: (record.created_at, record.id), reverse=True)[:max_rows]
 
     def _rarest(self, filters: _Filters) -> list[str]:
         """The tags to drive a search by: the rarest of *tags_all*, or all of *tags_any*; none: by category."""
@@ -342,11 +345,6 @@ class LearningRepository(Repository):
         count: int = self._statements.count_learnings_by_tag_up_to(tag=tag, max_rows=_COMMON)
         return count
 
-    def _one(self, row: tuple[Any, ...] | None) -> Learning:
-        if row is None:
-            raise NotFoundError("learning")
-        return _rows.one(row)
-
     def count(
         self,
         *,
@@ -357,11 +355,14 @@ class LearningRepository(Repository):
         created_before: datetime | None = None,
     ) -> int:
         """How many there are; the filters are those of `list`."""
-        name, arguments = _choose("count", conversation_id, category, tag)
-        count: int = getattr(self._statements, name)(
-            **arguments, created_from=created_from or TIME_MIN, created_before=created_before or TIME_MAX
-        )
-        return count
+        times = {"created_from": created_from or TIME_MIN, "created_before": created_before or TIME_MAX}
+        if conversation_id is not None:
+            return self._statements.count_learnings_by_conversation(
+                conversation_id=conversation_id, category=category, tag=tag, **times
+            )
+        if tag is not None:
+            return self._statements.count_learnings_by_tag(tag=tag, category=category, **times)
+        return self._statements.count_learnings(category=category, **times)
 
     # Behind every method that returns a list: its name would hide the type's.
     def list(
@@ -393,39 +394,23 @@ class LearningRepository(Repository):
         filters = [conversation_id, category, tag, encode_timestamp(low), encode_timestamp(high)]
         pager = TimePager("learnings", filters, after=after, max_rows=max_rows)
         at, id = pager.place(high)
-        name, arguments = _choose("list", conversation_id, category, tag)
-        rows = getattr(self._statements, name)(
-            **arguments,
-            created_from=low,
-            before_created_at=at,
-            before_id=id,
-            max_rows=pager.max_rows,
-        )
-        return pager.page_by_time(_rows.many(rows))
+        page: dict[str, Any] = {
+            "created_from": low,
+            "before_created_at": at,
+            "before_id": id,
+            "max_rows": pager.max_rows,
+        }
+        if conversation_id is not None:
+            rows = self._statements.list_learnings_by_conversation(
+                conversation_id=conversation_id, category=category, tag=tag, **page
+            )
+        elif tag is not None:
+            rows = self._statements.list_learnings_by_tag(tag=tag, category=category, **page)
+        else:
+            rows = self._statements.list_learnings(category=category, **page)
+        return pager.page_by_time(rows)
 
 
 def _dedupe_key(category: str, title: str, content: str) -> str:
     text = json.dumps([category, title, content], ensure_ascii=False, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
-def _choose(
-    verb: str, conversation_id: str | None, category: str | None, tag: str | None
-) -> tuple[str, dict[str, Any]]:
-    """The statement of the access path that the filters ask for, and its own arguments."""
-    category_from, category_to = bounds(category, TEXT_MIN, TEXT_MAX)
-    if conversation_id is not None:
-        tag_from, tag_to = bounds(tag, TEXT_MIN, TEXT_MAX)
-        return f"{verb}_learnings_by_conversation", {
-            "conversation_id": conversation_id,
-            "category_from": category_from,
-            "category_to": category_to,
-            "tag_from": tag_from,
-            "tag_to": tag_to,
-            "min_tags": 0 if tag is None else 1,
-        }
-    if tag is not None:
-        return f"{verb}_learnings_by_tag", {"tag": tag, "category_from": category_from, "category_to": category_to}
-    if category is not None:
-        return f"{verb}_learnings_by_category", {"category": category}
-    return f"{verb}_learnings", {}

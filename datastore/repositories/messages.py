@@ -6,16 +6,19 @@ import builtins
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page
-from datastore.records.rows import RowReader
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, check_max_rows
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, check_max_rows, found
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_json, encode_timestamp
 
-_rows = RowReader(Message)
+if TYPE_CHECKING:
+    from datastore.statements.typed.messages import MessagesStatements
+
+if TYPE_CHECKING:
+    pass
 
 #: Larger than every position.
 _END = 2**53
@@ -23,6 +26,8 @@ _END = 2**53
 
 class MessageRepository(Repository):
     """The table *messages*."""
+
+    _statements: MessagesStatements
 
     def append(
         self,
@@ -56,7 +61,7 @@ class MessageRepository(Repository):
             InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime).
         """
         content_hash, estimate = _measure(content)
-        row = self._statements.append_message(
+        message: Message | None = self._statements.append_message(
             id=self._new_id() if id is None else id,
             conversation_id=conversation_id,
             role=role,
@@ -66,9 +71,7 @@ class MessageRepository(Repository):
             metadata={} if metadata is None else metadata,
             created_at=self._now() if created_at is None else created_at,
         )
-        if row is None:
-            raise NotFoundError("conversation")
-        return _rows.one(row)
+        return found(message, "conversation")
 
     def append_many(self, conversation_id: str, messages: Sequence[NewMessage]) -> builtins.list[Message]:
         """Append several in their order, or none if one is refused; one statement for all.
@@ -80,12 +83,12 @@ class MessageRepository(Repository):
         if not messages:
             return []
         now = self._now()
-        rows = self._statements.append_messages(
+        stored: builtins.list[Message] = self._statements.append_messages(
             conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
         )
-        if not rows:
+        if not stored:
             raise NotFoundError("conversation")
-        return sorted(_rows.many(rows), key=lambda message: message.position)
+        return sorted(stored, key=lambda message: message.position)
 
     def get(self, id: str) -> Message:
         """One message.
@@ -93,12 +96,11 @@ class MessageRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        return self._one(self._statements.get_message(id=id))
+        return found(self._statements.get_message(id=id), "message")
 
     def find(self, id: str) -> Message | None:
         """One message, or None."""
-        row = self._statements.get_message(id=id)
-        return None if row is None else _rows.one(row)
+        return self._statements.get_message(id=id)
 
     def list(
         self,
@@ -133,7 +135,7 @@ class MessageRepository(Repository):
             rows = self._statements.list_messages_after(
                 conversation_id=conversation_id, after_position=position, max_rows=pager.max_rows
             )
-        return pager.page(_rows.many(rows), lambda message: (message.position,))
+        return pager.page(rows, lambda message: (message.position,))
 
     def list_by_time(
         self,
@@ -171,17 +173,16 @@ class MessageRepository(Repository):
             rows = self._statements.list_messages_by_time_after(
                 **range, after_created_at=at, after_id=id, max_rows=pager.max_rows
             )
-        return pager.page_by_time(_rows.many(rows))
+        return pager.page_by_time(rows)
 
     def latest(self, conversation_id: str, *, max_tokens: int, max_rows: int = DEFAULT_ROWS) -> builtins.list[Message]:
         """The latest messages whose tokens together fit *max_tokens*, oldest first; at most *max_rows*.
 
         It stops at the first message, going back, that does not fit; nothing is left out in between.
         """
-        rows = self._statements.list_messages_within_tokens(
+        return self._statements.list_messages_within_tokens(
             conversation_id=conversation_id, max_tokens=max_tokens, max_rows=check_max_rows(max_rows)
         )
-        return _rows.many(rows)
 
     def count(self, conversation_id: str | None = None) -> int:
         """How many messages a conversation has; of all conversations where none is named.
@@ -190,12 +191,8 @@ class MessageRepository(Repository):
             NotFoundError: There is no such conversation.
         """
         if conversation_id is None:
-            total: int = self._statements.count_all_messages()
-            return total
-        count: int | None = self._statements.count_messages(conversation_id=conversation_id)
-        if count is None:
-            raise NotFoundError("conversation")
-        return count
+            return self._statements.count_all_messages()
+        return found(self._statements.count_messages(conversation_id=conversation_id), "conversation")
 
     def update(self, id: str, *, metadata: Mapping[str, Any]) -> Message:
         """Replace a message's metadata. What was said changes by `redact` only.
@@ -203,7 +200,7 @@ class MessageRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        return self._one(self._statements.update_message_metadata(id=id, metadata=metadata))
+        return found(self._statements.update_message_metadata(id=id, metadata=metadata), "message")
 
     def redact(self, id: str, *, content: str, reason: str | None = None) -> Message:
         """Replace a message's text by a more sanitized one, and say so in the audit log.
@@ -214,10 +211,11 @@ class MessageRepository(Repository):
         """
         content_hash, estimate = _measure(content)
         with self._engine.transaction():
-            message = self._one(
+            message = found(
                 self._statements.update_message_content(
                     id=id, content=content, content_hash=content_hash, token_count=estimate
-                )
+                ),
+                "message",
             )
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
             return message
@@ -229,15 +227,8 @@ class MessageRepository(Repository):
             NotFoundError: There is none.
         """
         with self._engine.transaction():
-            conversation_id = self._statements.delete_message(id=id)
-            if conversation_id is None:
-                raise NotFoundError("message")
+            conversation_id = found(self._statements.delete_message(id=id), "message")
             self._audit("delete", "message", id, reason, conversation_id=conversation_id)
-
-    def _one(self, row: tuple[Any, ...] | None) -> Message:
-        if row is None:
-            raise NotFoundError("message")
-        return _rows.one(row)
 
     def _values(self, message: NewMessage, now: datetime) -> builtins.list[Any]:
         # Through JSON a NUL would cut the text off, so it is refused here and not by the table.

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime
-
-import attrs
+from typing import TYPE_CHECKING
 
 from datastore.records.learnings import Learning
-from datastore.records.rows import RowReader
+from datastore.records.messages import MessageKey
 from datastore.repositories.base import Repository
 
-_learnings = RowReader(Learning)
+if TYPE_CHECKING:
+    from typing import Protocol
 
+    from datastore.statements.typed.transfer import TransferStatements
+    from datastore.statements.typed.verify import VerifyStatements
 
-@attrs.frozen
-class MessageKey:
-    """What tells whether a message of a file is stored already."""
-
-    id: str
-    position: int
-    role: str
-    content_hash: str
+    class _Statements(TransferStatements, VerifyStatements, Protocol):
+        """What import and export call, and verify."""
 
 
 class TransferRepository(Repository):
     """Statements over conversations, messages and learnings that only a copy of a database needs."""
 
+    _statements: _Statements
+
     def message_keys(self, conversation_id: str, from_position: int, to_position: int) -> list[MessageKey]:
         """The keys of the messages between two positions, both inclusive, by position."""
-        rows = self._statements.list_message_keys(
+        return self._statements.list_message_keys(
             conversation_id=conversation_id, from_position=from_position, to_position=to_position
         )
-        return [MessageKey(*row) for row in rows]
 
     def skip_positions(self, conversation_id: str, last_position: int) -> None:
         """Leave a gap: the next message gets the position after *last_position*."""
@@ -50,18 +47,20 @@ class TransferRepository(Repository):
 
     def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
         """Every learning of a conversation, also of a deleted one, with the ids of the messages it came from."""
-        records = _learnings.many(self._statements.list_conversation_learnings(conversation_id=conversation_id))
+        records = self._statements.list_conversation_learnings(conversation_id=conversation_id)
         if not records:
             return []
         sources: dict[str, list[str]] = defaultdict(list)
-        for learning_id, message_id in self._statements.list_conversation_sources(conversation_id=conversation_id):
-            sources[learning_id].append(message_id)
+        for source in self._statements.list_conversation_sources(conversation_id=conversation_id):
+            sources[source.learning_id].append(source.message_id)
         return [(record, sources.get(record.id, [])) for record in records]
 
     def miscounted(self, max_rows: int = 100) -> list[tuple[str, int, int]]:
         """Conversations whose message_count is wrong: id, what it says, what was counted."""
-        rows: list[tuple[str, int, int]] = self._statements.list_miscounted_conversations(max_rows=max_rows)
-        return rows
+        return [
+            (row.id, row.message_count, row.counted)
+            for row in self._statements.list_miscounted_conversations(max_rows=max_rows)
+        ]
 
     def check_full_text(self) -> None:
         """Compare the full-text index with the learnings.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from datastore.errors import InvalidValueError, NotFoundError, TransitionError
+from datastore.errors import InvalidValueError, TransitionError
 from datastore.records.pages import Page
-from datastore.records.rows import RowReader
 from datastore.records.uploads import Upload, UploadStatus
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, found
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
-_rows = RowReader(Upload)
+if TYPE_CHECKING:
+    from datastore.statements.typed.uploads import UploadsStatements
+
+if TYPE_CHECKING:
+    pass
 
 _statuses: tuple[UploadStatus, ...] = get_args(UploadStatus)
 
@@ -25,6 +28,8 @@ class UploadRepository(Repository):
     Each step is one UPDATE that demands the status it starts from, so of two callers one succeeds
     and the other gets a `TransitionError`.
     """
+
+    _statements: UploadsStatements
 
     def add(
         self,
@@ -49,16 +54,16 @@ class UploadRepository(Repository):
         """
         check_text(destination, "destination")
         with self._engine.transaction():
-            row = self._statements.add_upload(
+            upload: Upload | None = self._statements.add_upload(
                 id=self._new_id() if id is None else check_text(id, "id"),
                 learning_id=learning_id,
                 destination=destination,
                 metadata={} if metadata is None else metadata,
                 now=self._now(),
             )
-            if row is None:
-                row = self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
-            return _rows.one(row)
+            if upload is None:
+                upload = self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
+            return found(upload, "upload")
 
     def add_many(self, uploads: Iterable[Mapping[str, Any]]) -> builtins.list[Upload]:
         """Plan several, or none if one is refused; each is a mapping of `add`'s arguments."""
@@ -71,15 +76,11 @@ class UploadRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        row = self._statements.get_upload(id=id)
-        if row is None:
-            raise NotFoundError("upload")
-        return _rows.one(row)
+        return found(self._statements.get_upload(id=id), "upload")
 
     def find(self, *, learning_id: str, destination: str) -> Upload | None:
         """The upload of a learning to a destination; None if there is none."""
-        row = self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
-        return None if row is None else _rows.one(row)
+        return self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
 
     def list(
         self,
@@ -109,17 +110,10 @@ class UploadRepository(Repository):
         filters = [status, encode_timestamp(low), encode_timestamp(high)]
         pager = TimePager("uploads", filters, after=after, max_rows=max_rows)
         at, id = pager.place(low)
-        arguments: dict[str, Any] = {
-            "after_created_at": at,
-            "after_id": id,
-            "created_before": high,
-            "max_rows": pager.max_rows,
-        }
-        if status is None:
-            rows = self._statements.list_uploads(**arguments)
-        else:
-            rows = self._statements.list_uploads_by_status(status=status, **arguments)
-        return pager.page_by_time(_rows.many(rows))
+        uploads = self._statements.list_uploads(
+            status=status, after_created_at=at, after_id=id, created_before=high, max_rows=pager.max_rows
+        )
+        return pager.page_by_time(uploads)
 
     def by_learning(self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Upload]:
         """One page of a learning's uploads, by destination.
@@ -133,7 +127,7 @@ class UploadRepository(Repository):
             after_destination="" if pager.start is None else pager.start[0],
             max_rows=pager.max_rows,
         )
-        return pager.page(_rows.many(rows), lambda record: (record.destination,))
+        return pager.page(rows, lambda record: (record.destination,))
 
     def counts(self) -> dict[str, int]:
         """How many there are in each status; every status has its entry."""
@@ -209,15 +203,13 @@ class UploadRepository(Repository):
             NotFoundError: There is none.
         """
         with self._engine.transaction():
-            status = self._statements.delete_upload(id=id)
-            if status is None:
-                raise NotFoundError("upload")
+            status = found(self._statements.delete_upload(id=id), "upload")
             self._audit("delete", "upload", id, reason, status=status)
 
-    def _one(self, row: tuple[Any, ...] | None, id: str, action: str) -> Upload:
-        if row is None:
+    def _one(self, upload: Upload | None, id: str, action: str) -> Upload:
+        if upload is None:
             self._refuse(id, action)
-        return _rows.one(row)
+        return upload
 
     def _refuse(self, id: str, action: str) -> NoReturn:
         status = self.get(id).status

@@ -1,14 +1,16 @@
 """The contract in the comment above each statement, as machines read it.
 
 A header has, in this order: one or more lines of purpose; a line per parameter (``name  type  meaning``,
-indented); ``Index:``; ``Rows:``; and, where true, ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:``. A line
-indented deeper than the one above goes on with it.
+indented); ``Index:``; ``Rows:``; and, where true, ``Record:`` (the class that each row becomes), ``Returns:``
+(types of columns that cannot be inferred), ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:`` (once for each rule
+that is waived). A line indented deeper than the one above goes on with it; below ``Index:``, a line
+``with NAME: ...`` says what holds where that optional parameter is given.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
@@ -17,10 +19,12 @@ from datastore.errors import StatementError
 #: The types that a parameter may be declared with; a "?" behind one means that NULL is meant.
 PARAMETER_TYPES = frozenset({"text", "integer", "real", "boolean", "timestamp", "json", "blob"})
 
-LABELS = ("Index", "Rows", "Differs", "Locks", "Retry", "Allow")
+LABELS = ("Index", "Rows", "Record", "Returns", "Differs", "Locks", "Retry", "Allow")
 
 _parameter = re.compile(r"^  (?P<name>[a-z][a-z0-9_]*) +(?P<type>[a-z]+\??) {2,}(?P<meaning>\S.*)$")
 _label = re.compile(r"^(?P<label>[A-Z][a-z]+): (?P<text>\S.*)$")
+_with = re.compile(r"^  with (?P<names>[a-z][a-z0-9_]*(?:, [a-z][a-z0-9_]*)*): (?P<text>\S.*)$")
+_return = re.compile(r"^(?P<name>[a-z][a-z0-9_]*) (?P<type>[a-z]+\??)$")
 
 
 @attrs.frozen(kw_only=True)
@@ -44,10 +48,22 @@ class Header:
     parameters: tuple[Parameter, ...]
     #: Which index the plan uses, or "none (reason)".
     index: str
+    #: The same where optional parameters are given, in the order in which they are looked at.
+    index_with: tuple[tuple[frozenset[str], str], ...] = ()
     #: How many rows it returns or changes at most.
     rows: str
-    #: The remaining labels: Differs, Locks, Retry, Allow.
+    #: The record class that a row becomes, or None.
+    record: str | None = None
+    #: Types that are promised for result columns by hand, by column: "text", "integer?", ...
+    returns: Mapping[str, str] = attrs.field(factory=dict)
+    #: The remaining labels: Differs, Locks, Retry.
     notes: Mapping[str, str]
+    #: What each Allow line says: a rule that is waived, and why.
+    waivers: tuple[str, ...] = ()
+
+    def index_for(self, given: Collection[str]) -> str:
+        """What the header promises where these optional parameters are given."""
+        return next((text for names, text in self.index_with if names <= set(given)), self.index)
 
 
 def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Header:
@@ -64,18 +80,23 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
     """
     purpose: list[str] = []
     parameters: list[Parameter] = []
-    labels: dict[str, str] = {}
-    last = ""
+    labels: list[tuple[str, str]] = []
+    index_with: list[tuple[frozenset[str], str]] = []
     for line in lines:
         if found := _label.match(line):
-            last = found["label"]
-            if last not in LABELS or last in labels:
+            label = found["label"]
+            if label not in LABELS or (label != "Allow" and label in dict(labels)):
                 raise StatementError(
-                    f"{where}: unknown or repeated header line {last!r}; known are {', '.join(LABELS)}"
+                    f"{where}: unknown or repeated header line {label!r}; known are {', '.join(LABELS)}"
                 )
-            labels[last] = found["text"]
+            labels.append((label, found["text"]))
+        elif labels and labels[-1][0] == "Index" and (found := _with.match(line)):
+            index_with.append((frozenset(found["names"].split(", ")), found["text"]))
         elif labels and line.startswith("  "):
-            labels[last] += " " + line.strip()
+            if index_with and labels[-1][0] == "Index":
+                index_with.append((index_with[-1][0], f"{index_with.pop()[1]} {line.strip()}"))
+            else:
+                labels.append((labels[-1][0], f"{labels.pop()[1]} {line.strip()}"))
         elif found := _parameter.match(line):
             parameters.append(_parse_parameter(found, where))
         elif parameters and line.startswith("    ") and not labels:
@@ -86,13 +107,30 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
         else:
             raise StatementError(f"{where}: header line not understood: {line!r}")
     _check_complete(where, purpose, labels, [parameter.name for parameter in parameters], list(names))
+    texts = {label: text for label, text in labels if label != "Allow"}
     return Header(
         purpose=" ".join(purpose),
         parameters=tuple(parameters),
-        index=labels.pop("Index"),
-        rows=labels.pop("Rows"),
-        notes=labels,
+        index=texts.pop("Index"),
+        index_with=tuple(index_with),
+        rows=texts.pop("Rows"),
+        record=texts.pop("Record", None),
+        returns=_parse_returns(texts.pop("Returns", ""), where),
+        notes=texts,
+        waivers=tuple(text for label, text in labels if label == "Allow"),
     )
+
+
+def _parse_returns(text: str, where: str) -> dict[str, str]:
+    returns = {}
+    for part in text.split(", ") if text else ():
+        found = _return.match(part)
+        if found is None or found["type"].removesuffix("?") not in PARAMETER_TYPES:
+            raise StatementError(
+                f"{where}: Returns has {part!r}; write 'column type', known are {sorted(PARAMETER_TYPES)}"
+            )
+        returns[found["name"]] = found["type"]
+    return returns
 
 
 def _parse_parameter(found: re.Match[str], where: str) -> Parameter:
@@ -105,14 +143,14 @@ def _parse_parameter(found: re.Match[str], where: str) -> Parameter:
 
 
 def _check_complete(
-    where: str, purpose: list[str], labels: dict[str, str], described: list[str], declared: list[str]
+    where: str, purpose: list[str], labels: list[tuple[str, str]], described: list[str], declared: list[str]
 ) -> None:
     if not purpose:
         raise StatementError(f"{where}: the header has no sentence that says what it does")
     for label in ("Index", "Rows"):
-        if label not in labels:
+        if label not in dict(labels):
             raise StatementError(f"{where}: the header has no {label!r} line")
-    order = [LABELS.index(label) for label in labels]
+    order = [LABELS.index(label) for label, _ in labels]
     if order != sorted(order):
         raise StatementError(f"{where}: header lines stand in another order than {', '.join(LABELS)}")
     if described != declared:

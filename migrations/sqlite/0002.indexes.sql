@@ -13,12 +13,12 @@
 CREATE INDEX conversations_created_at_id_idx ON conversations (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_conversations_by_session, count_conversations_by_session.
+-- Serves list_conversations and count_conversations of a session.
 CREATE INDEX conversations_session_id_created_at_id_idx
 ON conversations (session_id, created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_conversations_by_source, count_conversations_by_source.
+-- Serves list_conversations and count_conversations of a source.
 CREATE INDEX conversations_source_created_at_id_idx ON conversations (source, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -45,7 +45,7 @@ ON messages (conversation_id, created_at, id);
 CREATE INDEX learnings_created_at_id_idx ON learnings (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_learnings_by_category, search_learnings_by_category.
+-- Serves list_learnings and count_learnings of a category, search_learnings_by_category.
 CREATE INDEX learnings_category_created_at_id_idx ON learnings (category, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -86,7 +86,7 @@ WHERE status IN ('queued', 'running');
 -- Serves find_upload_by_destination, add_upload; the foreign key.
 CREATE UNIQUE INDEX uploads_learning_id_destination_key ON uploads (learning_id, destination);
 
--- Serves list_uploads_by_status.
+-- Serves list_uploads of one status.
 CREATE INDEX uploads_status_created_at_id_idx ON uploads (status, created_at, id);
 
 -- Serves list_uploads.

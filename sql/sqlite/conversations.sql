@@ -7,6 +7,7 @@
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
+-- Record: Conversation
 -- Differs: json_patch is SQLite's; PostgreSQL has no merge patch and needs a function of its own
 UPDATE conversations
 SET

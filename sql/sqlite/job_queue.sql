@@ -38,6 +38,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1000
 -- Index: job_queue_claim_idx (one seek a type and priority)
 -- Rows: 0 to max_rows, in any order
+-- Record: Job
 -- Differs: json_each is SQLite's way to hand in a list; PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
 UPDATE job_queue
 SET

@@ -26,6 +26,7 @@ WHERE
 --   max_rows  integer  1 to 1000
 -- Index: learnings_fts (MATCH), the primary key of learnings; sorts by rank
 -- Rows: 0 to max_rows
+-- Record: LearningHit
 -- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
 SELECT
     learnings.id,
@@ -64,6 +65,7 @@ ORDER BY ranked.match_rank, ranked.seq;
 --   max_rows  integer  1 to 1000
 -- Index: learnings_fts (MATCH), the primary key of learnings; sorts by rank
 -- Rows: 0 to max_rows
+-- Record: LearningHit
 -- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
 SELECT
     learnings.id,
@@ -113,6 +115,7 @@ ORDER BY ranked.match_rank, ranked.seq;
 --   max_rows  integer  1 to 1000
 -- Index: learnings_fts (MATCH), learning_tags primary key, learnings_id_key, the primary key of learnings; sorts by rank
 -- Rows: 0 to max_rows
+-- Record: LearningHit
 -- Differs: FTS5 and json_each are SQLite's; PostgreSQL has tsvector and arrays
 SELECT
     learnings.id,
@@ -171,6 +174,7 @@ ORDER BY ranked.match_rank, ranked.seq;
 --   max_rows  integer  1 to 1000
 -- Index: learning_tags primary key (range scan, no sort), learnings_id_key, learning_tags_learning_id_idx
 -- Rows: 0 to max_rows
+-- Record: Learning
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
 SELECT
     learnings.id,
@@ -222,6 +226,7 @@ LIMIT :max_rows;
 --   max_rows  integer  1 to 1000
 -- Index: learnings_category_created_at_id_idx (range scan, no sort), learning_tags_learning_id_idx
 -- Rows: 0 to max_rows
+-- Record: Learning
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
 SELECT
     id,

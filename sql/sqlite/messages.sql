@@ -6,6 +6,7 @@
 --   rows  json  a list of [id, role, content, content_hash, token_count, metadata, created_at]
 -- Index: conversations_id_key (unique)
 -- Rows: 0 to the length of rows (0: there is no such conversation, or it is deleted); in any order
+-- Record: Message
 -- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL unnests an array
 -- Locks: two appenders to one conversation wait for each other, so that positions are never shared
 INSERT INTO messages (

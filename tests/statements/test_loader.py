@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import attrs
 import pytest
 
 from datastore.engines.sqlite import SQLiteEngine
 from datastore.errors import StatementError, UniqueError
 from datastore.resources import sql_folder
+from datastore.statements.binding import Statements, signature
 from datastore.statements.headers import parse_header
-from datastore.statements.loader import Statement, Statements, read_statements
+from datastore.statements.loader import Statement, read_statements
 
-Load = Callable[[str], Statements]
+Load = Callable[..., Statements]
 
 HEADER = "-- Does something.\n{parameters}-- Index: none (a test)\n-- Rows: any\n"
 
@@ -45,9 +49,9 @@ def load(folder: Path, tmp_path: Path) -> Iterator[Load]:
     connection.close()
     engine = SQLiteEngine(path)
 
-    def load(sql: str) -> Statements:
+    def load(sql: str, records: dict[str, type[Any]] | None = None) -> Statements:
         (folder / "notes.sql").write_text(sql)
-        return engine.bind(read_statements(folder, "sqlite"))
+        return engine.bind(read_statements(folder, "sqlite"), records)
 
     yield load
     engine.close()
@@ -122,6 +126,125 @@ def test_rows_are_a_list_of_the_time_of_the_call(load: Load) -> None:
     assert not hasattr(statements, "list_notes_cursor")
 
 
+class Note(NamedTuple):
+    id: int
+    word: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    note: Pair
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Pair:
+    id: int
+    word: str
+
+
+def test_rows_become_the_records_that_they_are_said_to(load: Load) -> None:
+    statements = load(
+        text("get_note(id)^", "SELECT id, word FROM notes WHERE id = :id;", "id  integer").replace(
+            "Rows: any", "Rows: 0 or 1\n-- Record: Note"
+        )
+        + text("list_found()", "SELECT id, word, '2026-01-01T00:00:00.000000Z' AS at FROM notes ORDER BY id;")
+        + text("find_at()$", "SELECT '2026-01-01T00:00:00.000000Z' AS at;"),
+        {"Note": Note, "ListFoundRow": Found, "FindAtRow": NamedTuple("FindAtRow", [("at", datetime)])},
+    )
+    new_year = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert statements.get_note(id=1) == Note(1, "a")
+    assert type(statements.get_note(id=1)) is Note
+    assert statements.get_note(id=9) is None
+    assert statements.list_found() == [
+        Found(note=Pair(id=1, word="a"), at=new_year),
+        Found(note=Pair(id=2, word="b"), at=new_year),
+    ]
+    assert statements.find_at() == new_year
+
+
+def test_a_record_that_is_not_there_is_refused(load: Load) -> None:
+    with pytest.raises(StatementError, match=r"notes\.sql:1: .*Record: Note is no record class \(known are Other\)"):
+        load(text("get_one()^", "SELECT 1;").replace("Rows: any", "Rows: 1\n-- Record: Note"), {"Other": Note})
+
+
+def test_one_row_that_is_promised_is_there(load: Load) -> None:
+    statements = load(
+        text("get_note(low)^", "SELECT id FROM notes WHERE id = :low;", "low  integer").replace("any", "1")
+        + text("find_note(low)$", "SELECT id FROM notes WHERE id >= :low;", "low  integer").replace("any", "1 (a test)")
+    )
+    assert (statements.get_note(low=2), statements.find_note(low=2)) == ((2,), 2)
+    with pytest.raises(StatementError, match="gave no row where one was promised"):
+        statements.get_note(low=3)
+    with pytest.raises(StatementError, match="gave 2 rows where one was promised"):
+        statements.find_note(low=1)
+
+
+OPTIONAL = """
+SELECT id
+FROM notes
+WHERE
+    id >= :low
+    AND word = :word -- if: word
+    AND id <= :high -- if: high
+ORDER BY id;
+"""
+
+
+def test_optional_lines_are_there_where_their_argument_is(load: Load) -> None:
+    list_notes = load(
+        text("list_notes(low, word, high)", OPTIONAL, "low  integer", "word  text", "high  integer")
+    ).list_notes
+    assert list_notes(low=0) == [(1,), (2,)]
+    assert list_notes(low=0, word="b") == [(2,)]
+    assert list_notes(low=0, high=1) == [(1,)]
+    assert list_notes(low=0, word="b", high=1) == []
+    assert list_notes(low=0, word=None, high=0) == []
+    assert str(inspect.signature(list_notes)) == "(*, low, word=None, high=None)"
+    for arguments in ({}, {"low": 0, "words": "b"}):
+        with pytest.raises(TypeError):
+            list_notes(**arguments)
+
+
+def test_every_variant_is_known_beforehand(folder: Path) -> None:
+    (folder / "a.sql").write_text(
+        text("list_notes(low, word, high)", OPTIONAL, "low  integer", "word  text", "high  text")
+    )
+    statement = read_statements(folder, "sqlite")["list_notes"]
+    assert (statement.optional, len(statement.texts)) == (("word", "high"), 4)
+    lines = {given: {line.strip() for line in sql.splitlines()} for given, sql in statement.variants()}
+    for given, there in lines.items():
+        assert ("AND word = :word" in there, "AND id <= :high" in there) == ("word" in given, "high" in given)
+        assert not any("--" in line for line in there)
+    assert statement.sql == statement.texts[-1]
+    assert (folder / "a.sql").read_text().splitlines()[statement.sql_line - 1] == "SELECT id"
+    assert list(signature(statement).parameters) == ["self", "low", "word", "high"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT id FROM notes\nWHERE id = :id -- if: word\nAND word = :word;", "'-- if:' names|a line without"),
+        ("SELECT id FROM notes\nWHERE word = :word\nAND id = :id -- if: idea\n;", "names idea, which is no parameter"),
+        ("SELECT id FROM notes\nWHERE id = :id AND word = :word -- if: id, word\n;", "given id, no line uses :id"),
+        ("SELECT id FROM notes\nWHERE id = :id OR word = :word -- if: id, word\n;", "no line uses"),
+    ],
+)
+def test_optional_lines_that_would_surprise_are_refused(folder: Path, sql: str, message: str) -> None:
+    (folder / "a.sql").write_text(text("list_notes(id, word)", sql, "id  integer", "word  text"))
+    with pytest.raises(StatementError, match=message):
+        read_statements(folder, "sqlite")
+
+
+def test_too_many_optional_lines_are_refused(folder: Path) -> None:
+    names = [f"p{number}" for number in range(7)]
+    lines = "".join(f"    AND word <> :{name} -- if: {name}\n" for name in names)
+    sql = f"SELECT id\nFROM notes\nWHERE\n    id > 0\n{lines}ORDER BY id;"
+    (folder / "a.sql").write_text(text(f"list_notes({', '.join(names)})", sql, *(f"{name}  text" for name in names)))
+    with pytest.raises(StatementError, match="7 optional parameters; at most 6"):
+        read_statements(folder, "sqlite")
+
+
 @pytest.mark.parametrize(("operator", "given"), [("", [(3,)]), ("^", (3,)), ("$", 3)])
 def test_insert_returning_runs_whatever_the_operator(load: Load, operator: str, given: Any) -> None:
     statements = load(
@@ -158,7 +281,29 @@ def test_a_header_is_read() -> None:
     header = parse_header([*GOOD, "  and no more", "Allow: x", "  y"], "here", ["id"])
     assert (header.purpose, header.index, header.rows) == ("Does it.", "none (a test)", "0 or 1 and no more")
     assert [(p.name, p.type, p.nullable, p.meaning) for p in header.parameters] == [("id", "text", False, "which one")]
-    assert header.notes == {"Allow": "x y"}
+    assert header.waivers == ("x y",)
+
+
+def test_a_header_says_more_of_records_indexes_and_types() -> None:
+    lines = [
+        *GOOD[:3],
+        "  with id, at: b",
+        "    or c",
+        "  with id: d",
+        "Rows: 1",
+        "Record: Note",
+        "Returns: score real, at timestamp?",
+        "Allow: a, why",
+        "Allow: b, why",
+    ]
+    header = parse_header(lines, "here", ["id"])
+    assert (header.record, header.returns) == ("Note", {"score": "real", "at": "timestamp?"})
+    assert header.waivers == ("a, why", "b, why")
+    assert [header.index_for(given) for given in ([], ["at"], ["id"], ["at", "id"])] == [
+        *["none (a test)"] * 2,
+        "d",
+        "b or c",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +318,7 @@ def test_a_header_is_read() -> None:
         ([GOOD[0], GOOD[1], GOOD[3], GOOD[2]], "another order"),
         ([*GOOD, "Rows: 2"], "repeated"),
         ([*GOOD, "Speed: high"], "unknown"),
+        ([*GOOD, "Returns: score float"], "score float"),
         ([GOOD[0], " id text", *GOOD[2:]], "not understood"),
     ],
 )
@@ -196,9 +342,17 @@ SAMPLES = {
 }
 
 
-def plan(connection: sqlite3.Connection, statement: Statement) -> list[str]:
+#: Every text that can run: a statement's name, the optional parameters that are given, the SQL.
+VARIANTS = {
+    " ".join([name, *sorted(given)]): (statement, given, sql)
+    for name, statement in REAL.items()
+    for given, sql in statement.variants()
+}
+
+
+def plan(connection: sqlite3.Connection, statement: Statement, sql: str) -> list[str]:
     values = {p.name: "x" if p.name == "query" else SAMPLES[p.type] for p in statement.header.parameters}
-    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", values)]
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
 
 
 @pytest.fixture(scope="module")
@@ -210,31 +364,35 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, empty_database: bytes) ->
     connection.close()
 
 
-@pytest.mark.parametrize("name", sorted(REAL))
-def test_the_plan_uses_the_index_that_the_header_promises(name: str, migrated: sqlite3.Connection) -> None:
-    statement = REAL[name]
-    steps = plan(migrated, statement)
-    promised = re.match(r"\w+", statement.header.index)
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_the_plan_uses_the_index_that_the_header_promises(variant: str, migrated: sqlite3.Connection) -> None:
+    statement, given, sql = VARIANTS[variant]
+    steps = plan(migrated, statement, sql)
+    index = statement.header.index_for(given)
+    promised = re.match(r"\w+", index)
     assert promised is not None
-    if promised[0] == "none" or "none (" in statement.header.index:
+    if promised[0] == "none" or "none (" in index:
         return
-    if re.match(r"\w+ primary key", statement.header.index):
+    if re.match(r"\w+ primary key", index):
         table = promised[0]
         pattern = rf"SEARCH {table}\b.*(PRIMARY KEY|sqlite_autoindex_{table}_)"
-        if "read as a whole" in statement.header.index:
+        if "read as a whole" in index:
             pattern = rf"SCAN {table}$"
     else:
-        pattern = rf"(INDEX {promised[0]}\b|\b{promised[0]} VIRTUAL TABLE)"
+        choices = "|".join([promised[0], *re.findall(r"\bor (\w+_idx|\w+_key)", index)])
+        pattern = rf"(INDEX ({choices})\b|\b{promised[0]} VIRTUAL TABLE)"
     # An upsert's index decides the conflict and stands in no plan.
-    if "conflict" not in statement.header.index and "ON CONFLICT" not in statement.sql:
+    if "conflict" not in index and "ON CONFLICT" not in statement.sql:
         assert any(re.search(pattern, step) for step in steps), steps
     tables = {row[0] for row in migrated.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    if "Allow" not in statement.header.notes and "read as a whole" not in statement.header.index:
+    if not statement.header.waivers and "read as a whole" not in index:
         scans = [s for s in steps if (found := re.match(r"SCAN (\w+)", s)) and found[1] in tables and "INDEX" not in s]
         assert not [s for s in scans if "VIRTUAL TABLE" not in s], steps
 
 
-@pytest.mark.parametrize("name", sorted(name for name in REAL if "no sort" in REAL[name].header.index))
-def test_no_sort_is_no_sort(name: str, migrated: sqlite3.Connection) -> None:
-    # SQLite sorts an aggregate's or a list_many's inner part elsewhere; the outer order is what is promised.
-    assert not [step for step in plan(migrated, REAL[name]) if step == "USE TEMP B-TREE FOR ORDER BY"]
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_no_sort_is_no_sort(variant: str, migrated: sqlite3.Connection) -> None:
+    statement, given, sql = VARIANTS[variant]
+    if "no sort" in statement.header.index_for(given):
+        # SQLite sorts an aggregate's or a list_many's inner part elsewhere; the outer order is what is promised.
+        assert "USE TEMP B-TREE FOR ORDER BY" not in plan(migrated, statement, sql)
