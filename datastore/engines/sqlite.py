@@ -125,6 +125,10 @@ class SQLiteEngine:
 
         Returns:
             False where a reader still needs a part of it.
+
+        Raises:
+            BusyError: A writer held the gate for longer than the timeout.
+            DatabaseError: Reading or writing failed; every commit stands, and the next checkpoint tries again.
         """
         connection = self._thread.connected()
         if self._thread.depth:
@@ -132,6 +136,8 @@ class SQLiteEngine:
         self._gate.acquire(self.timeout)
         try:
             return write_back(connection, "TRUNCATE", _SLICE)
+        except sqlite3.Error as error:
+            raise translate(error, "checkpoint") from error
         finally:
             self._gate.release()
 
@@ -185,6 +191,7 @@ class SQLiteEngine:
         execute = connection.execute
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             return  # not ours (yet): looked at by the store, refused there, and left as it is
+        _refuse_read_only(connection)
         change_to_wal(connection, self.timeout)
         execute("PRAGMA foreign_keys = ON")
         execute(f"PRAGMA synchronous = {_synchronous[self.durability]}")
@@ -268,7 +275,7 @@ class SQLiteEngine:
         except OSError:
             return
         if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
-            done = write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
+            done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
             self._changed = 0
             # What is there is used again; and a reader that stays would make every commit try again.
             self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES
@@ -291,6 +298,23 @@ class SQLiteEngine:
         self._connections_lock = threading.Lock()
         self._gate.forget()
         self._thread.forget()
+
+
+def _refuse_read_only(connection: sqlite3.Connection) -> None:
+    # Where opening to write fails (too many open files, say), SQLite opens to read only, and does not tell: the
+    # connection would refuse every write for as long as its thread lives. BEGIN IMMEDIATE is let through then, and
+    # the first change is not; this one is never written.
+    execute = connection.execute
+    execute("PRAGMA busy_timeout = 0").fetchall()
+    try:
+        execute("BEGIN IMMEDIATE")
+        execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+    finally:
+        connection.rollback()
+        execute(f"PRAGMA busy_timeout = {int(_SLICE * 1000)}").fetchall()
 
 
 def change_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
@@ -320,15 +344,28 @@ def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"]
 
     Returns:
         Whether all of it was written back.
+
+    Raises:
+        sqlite3.Error: Reading or writing failed; what was committed stays so.
     """
     connection.execute("PRAGMA busy_timeout = 0").fetchall()
     try:
         busy, frames, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         return bool(busy == 0 and frames == written)
-    except sqlite3.OperationalError:
-        return False  # the commit before it stands; the next one tries again
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        return False
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}").fetchall()
+
+
+def try_write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:
+    """As `write_back`, behind a commit: a failure is not the committer's, whose changes stand; the next one tries again."""
+    try:
+        return write_back(connection, mode, timeout)
+    except sqlite3.Error:
+        return False
 
 
 def _pause() -> None:

@@ -23,8 +23,10 @@ from datastore.engines.gate import Gate
 from datastore.errors import (
     BusyError,
     ClosedError,
+    DatabaseError,
     DiskFullError,
     ForkedError,
+    ReadOnlyDatabaseError,
     TransactionError,
     TransactionLostError,
     UniqueError,
@@ -510,3 +512,37 @@ def test_multiprocessing(store: Datastore, path: Path, method: str) -> None:
         process.join(30)
     assert [process.exitcode for process in processes] == [0, 0]
     assert titles(store) == {"parent", "a", "b"}
+
+
+def test_a_checkpoint_that_fails_behind_a_commit_is_not_the_commits_failure(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A read error in the WAL comes out of SQLite's checkpoint as "database disk image is malformed".
+    def fail(*arguments: Any) -> bool:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(engine_module, "write_back", fail)
+    monkeypatch.setattr(engine_module, "CHECKPOINT_ROWS", 0)
+    with store.transaction():
+        add(store, "a")
+    assert titles(store) == {"a"}
+    with pytest.raises(DatabaseError, match="checkpoint"):
+        store.engine.checkpoint()
+    monkeypatch.undo()
+    assert store.engine.checkpoint()
+
+
+def test_a_connection_that_came_out_read_only_is_refused_at_once(
+    path: Path, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What SQLite does without a word where opening to write fails, for want of file descriptors, say.
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda name, **options: connect(name.replace("=rw", "=ro"), **options))
+    with pytest.raises(ReadOnlyDatabaseError):
+        Datastore.open(path)
+    monkeypatch.undo()
+    with Datastore.open(path) as store:
+        add(store, "a")
+        raw.execute("BEGIN IMMEDIATE")
+        assert in_thread(lambda: titles(store)) == {"a"}  # a new connection, beside a writer
+        raw.execute("ROLLBACK")
