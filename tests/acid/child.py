@@ -70,9 +70,15 @@ def run_body(
         given: More arguments, JSON values.
     """
     environment = {"LD_PRELOAD": preload} if preload else {}
-    if not disk and os.access(MEMORY, os.W_OK):
-        environment["TMPDIR"] = str(MEMORY)
-    arguments = ["-m", "tests.acid.child", body, json.dumps({"seeds": list(seeds), "given": given})]
+    where = MEMORY if not disk and os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="acid-", dir=where, ignore_cleanup_errors=True) as folder:
+        return _run(body, tree, list(seeds), timeout, {**environment, "TMPDIR": folder}, given)
+
+
+def _run(
+    body: str, tree: Path, seeds: list[int], timeout: float, environment: dict[str, str], given: dict[str, Any]
+) -> list[Report]:
+    arguments = ["-m", "tests.acid.child", body, json.dumps({"seeds": seeds, "given": given})]
     with started(tree, arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             out, err = process.communicate(timeout=timeout)

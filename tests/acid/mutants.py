@@ -175,6 +175,16 @@ _mutants = (
         Edit(ENGINE, "!= APPLICATION_ID:\n            return", "== -1:\n            return"),
     )),
     # --- the caller ---------------------------------------------------------------------------------------------
+    Mutant("read and write in two transactions", "caller", (Edit(
+        "tests/acid/test_histories.py", "        for key, value in appends:\n            store", "    with store.transaction():\n        for key, value in appends:\n            store",
+    ),)),
+    Mutant("result logged before COMMIT", "caller", (
+        Edit("tests/acid/test_histories.py", "        for key, value in appends:\n            store", "        fails or logged(seen)\n        for key, value in appends:\n            store"),
+        Edit("tests/acid/test_histories.py", "fails: bool) ->", "fails: bool, logged: Any) ->"),
+        Edit("tests/acid/test_histories.py", "chance.random() < 0.15)", "chance.random() < 0.15, lambda seen: note(number, outcome='ok', reads=seen))"),
+        Edit("tests/acid/test_histories.py", "            else:\n                note(number, outcome=\"ok\", reads=seen)\n", ""),
+    )),
+    Mutant("blind retry", "caller", (Edit("tests/acid/test_histories.py", "unfinished(before, blindly=False)", "unfinished(before, blindly=True)"),)),
     Mutant("acknowledged before COMMIT", "caller", (
         Edit("tests/acid/work.py", "    with store.transaction():\n        store.conversations.add(id=name", "    acknowledge()\n    with store.transaction():\n        store.conversations.add(id=name"),
         Edit("tests/acid/work.py", "subject_id=name)\n    acknowledge()\n", "subject_id=name)\n"),

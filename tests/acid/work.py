@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -26,8 +28,16 @@ UNION ALL SELECT 'audit_log', subject_id, count(*) FROM audit_log GROUP BY 2
 def new_database(folder: Path, name: str = "app.db") -> Path:
     """A migrated, empty database."""
     path = folder / name
-    migrations.apply(path)
+    path.write_bytes(_migrated())
     return path
+
+
+@functools.cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "app.db"
+        migrations.apply(path)
+        return path.read_bytes()
 
 
 def write_unit(store: Datastore, name: str, acknowledge: Callable[[], object] = int, *, size: int = 1) -> None:
