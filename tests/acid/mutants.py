@@ -98,7 +98,11 @@ _mutants = (
         Edit(TRANSACTIONS, _write_runner, _then_commit(_write_runner)),
         Edit(TRANSACTIONS, _release, "pass"),
     )),
-    Mutant("inner commit", "engine", (Edit(TRANSACTIONS, _release, 'connection.execute("COMMIT"); connection.execute("BEGIN IMMEDIATE")'),)),
+    Mutant("inner commit", "engine", (Edit(TRANSACTIONS, 
+        _release,
+        'connection.execute("COMMIT"); connection.execute("BEGIN IMMEDIATE");'
+        ' [connection.execute(f"SAVEPOINT s{outer}") for outer in range(1, thread.depth)]',
+    ),)),
     Mutant("inner rollback forgotten", "engine", (Edit(TRANSACTIONS, 'connection.execute(f"ROLLBACK TO {savepoint}")', "pass"),)),
     Mutant("except Exception", "engine", (Edit(
         TRANSACTIONS,
@@ -155,6 +159,14 @@ _mutants = (
     Mutant("positions used twice", "SQL", (Edit("sql/messages.sql", "    conversations.last_position + 1,\n", "    conversations.message_count + 1,\n"),)),
     Mutant("purge takes what was never hidden", "SQL", (Edit(
         "sql/conversations.sql", "WHERE\n    deleted_at IS NOT NULL\n    AND deleted_at < :deleted_before", "WHERE\n    coalesce(deleted_at, '') < :deleted_before",
+    ),)),
+    Mutant("a lease that has ended counts", "SQL", (Edit(
+        "sql/job_queue.sql",
+        "    finished_at = :now\nWHERE\n    id = :id\n    AND lease_token = :lease_token\n    AND status = 'running'\n    AND lease_expires_at > :lease_after",
+        "    finished_at = :now\nWHERE\n    id = :id\n    AND lease_token = :lease_token\n    AND status = 'running'\n    AND :lease_after <> ''",
+    ),)),
+    Mutant("the lowest priority first", "SQL", (Edit(
+        "sql/sqlite/job_queue.sql", "ORDER BY candidates.priority DESC, candidates.run_at", "ORDER BY candidates.priority, candidates.run_at",
     ),)),
     # --- migrations ---------------------------------------------------------------------------------------------
     Mutant("migrations with foreign keys on", "migration", (Edit(
