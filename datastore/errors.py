@@ -26,7 +26,8 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── DiskFullError           no room; the statement left no trace
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
     ├── ImportFileError             a file that cannot be imported at all
-    └── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
+    ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
+    └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
 
 Messages name statements, files and constraints, never row values, so that a log of them holds no
 user text. What the driver said is kept as ``__cause__``.
@@ -165,3 +166,7 @@ class ImportFileError(DatastoreError):
 
 class StatementError(DatastoreError):
     """A .sql file breaks a rule of this library: a duplicate name, a missing header line, ..."""
+
+
+class ProjectError(DatastoreError):
+    """A project cannot be checked: its ``[tool.datastore]`` is wrong, or a tool that checking needs is missing."""

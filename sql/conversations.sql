@@ -377,7 +377,7 @@ SELECT
 -- The conversations that were soft-deleted before an instant, longest hidden first.
 --   deleted_before  timestamp  the latest deleted_at, exclusive
 --   max_rows  integer  1 to 1000
--- Index: conversations_deleted_at_idx (range scan, no sort)
+-- Index: conversations_deleted_at_idx (range scan); sorts only what was deleted at the same instant
 -- Rows: 0 to max_rows
 SELECT id
 FROM conversations

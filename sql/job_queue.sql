@@ -208,6 +208,7 @@ LIMIT :max_rows;
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
 -- Allow: full-scan, because an overview counts everything; it reads one narrow index in its order
+-- Allow: max-rows, at most one row for each type and status
 SELECT
     type,
     status,

@@ -244,7 +244,7 @@ WHERE
     learning_messages.learning_id = :learning_id
     AND messages.id = learning_messages.message_id
     AND messages.position > :after_position
-ORDER BY messages.position
+ORDER BY messages.position, messages.id
 LIMIT :max_rows;
 
 -- name: count_learnings(category, created_from, created_before)$
@@ -320,7 +320,7 @@ FROM (
     SELECT learning_id
     FROM learning_tags
     WHERE tag = :tag
-    ORDER BY created_at
+    ORDER BY created_at, learning_id
     LIMIT :max_rows
 ) AS tagged;
 
@@ -337,7 +337,7 @@ FROM (
     WHERE
         category = :category
         AND deleted_at IS NULL
-    ORDER BY created_at
+    ORDER BY created_at, id
     LIMIT :max_rows
 ) AS categorized;
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
 from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
-from datastore.engines.sqlite_transactions import Runner, Snapshot, ThreadState, Transaction
+from datastore.engines.sqlite_transactions import Parameters, Runner, Snapshot, ThreadState, Transaction
 from datastore.errors import (
     BusyError,
     ClosedError,
@@ -237,7 +237,7 @@ class SQLiteEngine:
         finally:
             self._gate.release()
 
-    def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: dict[str, Any]) -> Any:
+    def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: Parameters) -> Any:
         """One writing statement as a transaction of its own."""
         self._gate.acquire(self.timeout)
         try:

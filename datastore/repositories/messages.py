@@ -12,7 +12,7 @@ from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page
 from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, check_max_rows, found
-from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_json, encode_timestamp
+from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.statements.typed.messages import MessagesStatements
@@ -61,17 +61,35 @@ class MessageRepository(Repository):
             InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime).
         """
         content_hash, estimate = _measure(content)
-        message: Message | None = self._statements.append_message(
-            id=self._new_id() if id is None else id,
+        if id is None:
+            id = self._new_id()
+        if token_count is None:
+            token_count = estimate
+        instant = as_stored(self._now() if created_at is None else created_at)
+        position = self._statements.append_message(
+            id=id,
             conversation_id=conversation_id,
             role=role,
             content=content,
             content_hash=content_hash,
-            token_count=estimate if token_count is None else token_count,
+            token_count=token_count,
             metadata={} if metadata is None else metadata,
-            created_at=self._now() if created_at is None else created_at,
+            created_at=instant,
         )
-        return found(message, "conversation")
+        if position is None:
+            raise NotFoundError("conversation")
+        # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
+        return Message(
+            id=id,
+            conversation_id=conversation_id,
+            position=position,
+            role=role,
+            content=content,
+            content_hash=content_hash,
+            token_count=int(token_count),
+            metadata=decode_json(encode_json(metadata)) if metadata else {},
+            created_at=instant,
+        )
 
     def append_many(self, conversation_id: str, messages: Sequence[NewMessage]) -> builtins.list[Message]:
         """Append several in their order, or none if one is refused; one statement for all.

@@ -66,8 +66,21 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
 
 
 def variables(text: str) -> set[str]:
-    """The parameters that stand in a line."""
+    """The parameters that stand in a text."""
     return {found["name"] for found in _quoted_or_variable.finditer(text) if found["name"]}
+
+
+def by_position(text: str) -> tuple[str, list[str]]:
+    """*text* with ``?`` for each parameter, and their names in the order of the marks."""
+    names: list[str] = []
+
+    def mark(found: re.Match[str]) -> str:
+        if not found["name"]:
+            return found[0]
+        names.append(found["name"])
+        return "?"
+
+    return _quoted_or_variable.sub(mark, text), names
 
 
 def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:

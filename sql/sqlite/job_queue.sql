@@ -3,9 +3,10 @@
 -- name: list_queued_job_types(max_rows)
 -- The types that have queued jobs, in order: one seek a type, however many jobs it has.
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type)
+-- Index: job_queue_claim_idx (one seek a type); sorts the types
 -- Rows: 0 to max_rows
 -- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
+-- Allow: limit-order, each step of the recursion finds the next greater type, so a type stands once
 WITH RECURSIVE queued_types (type) AS (
     SELECT min(first_job.type)
     FROM job_queue AS first_job INDEXED BY job_queue_claim_idx
@@ -36,10 +37,11 @@ LIMIT :max_rows;
 --   now  timestamp  the instant of the transaction
 --   lease_expires_at  timestamp  the end of the lease
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type and priority)
+-- Index: job_queue_claim_idx (one seek a type and priority); sorts at most max_rows jobs for each of them
 -- Rows: 0 to max_rows, in any order
 -- Record: Job
 -- Differs: json_each is SQLite's way to hand in a list; PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
+-- Allow: limit-order, the types are distinct, so a job stands once, and its id ends the order
 UPDATE job_queue
 SET
     status = 'running',

@@ -57,6 +57,7 @@ class ConversationsStatements(Protocol):
             updated_at: its last change.
             completed_at: its end, if it is over.
         """
+        ...
 
     def get_conversation(
         self,
@@ -68,6 +69,7 @@ class ConversationsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def find_conversation_by_correlation(
         self,
@@ -79,6 +81,7 @@ class ConversationsStatements(Protocol):
         Args:
             correlation_id: the key.
         """
+        ...
 
     def list_conversations(
         self,
@@ -100,6 +103,7 @@ class ConversationsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_deleted_conversations(
         self,
@@ -121,6 +125,7 @@ class ConversationsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def count_conversations(
         self,
@@ -138,6 +143,7 @@ class ConversationsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_deleted_conversations(
         self,
@@ -155,6 +161,7 @@ class ConversationsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def update_conversation(
         self,
@@ -178,6 +185,7 @@ class ConversationsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
         """
+        ...
 
     def complete_conversation(
         self,
@@ -191,6 +199,7 @@ class ConversationsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def hide_conversation(
         self,
@@ -204,6 +213,7 @@ class ConversationsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def restore_conversation(
         self,
@@ -217,6 +227,7 @@ class ConversationsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_conversation(
         self,
@@ -228,6 +239,7 @@ class ConversationsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def count_conversation_parts(
         self,
@@ -239,6 +251,7 @@ class ConversationsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def list_purgeable_conversations(
         self,
@@ -252,6 +265,7 @@ class ConversationsStatements(Protocol):
             deleted_before: the latest deleted_at, exclusive.
             max_rows: 1 to 1000.
         """
+        ...
 
     def merge_conversation_metadata(
         self,
@@ -267,3 +281,4 @@ class ConversationsStatements(Protocol):
             patch: an object.
             now: the instant of the transaction.
         """
+        ...

@@ -52,6 +52,7 @@ class JobQueueStatements(Protocol):
             backoff_cap_seconds: the longest wait, at most a year.
             now: the instant of the transaction.
         """
+        ...
 
     def get_job(
         self,
@@ -63,6 +64,7 @@ class JobQueueStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def find_live_job(
         self,
@@ -74,6 +76,7 @@ class JobQueueStatements(Protocol):
         Args:
             dedupe_key: the key.
         """
+        ...
 
     def list_jobs(
         self,
@@ -96,6 +99,7 @@ class JobQueueStatements(Protocol):
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_job_attempts(
         self,
@@ -109,9 +113,11 @@ class JobQueueStatements(Protocol):
             job_id: which job.
             max_rows: 1 to 1000.
         """
+        ...
 
     def count_jobs(self) -> list[JobCount]:
         """How many jobs of each type have each status, and the earliest run_at among them."""
+        ...
 
     def list_expired_jobs(
         self,
@@ -125,6 +131,7 @@ class JobQueueStatements(Protocol):
             now: the instant of the transaction.
             max_rows: 1 to 1000.
         """
+        ...
 
     def heartbeat_job(
         self,
@@ -144,6 +151,7 @@ class JobQueueStatements(Protocol):
             progress: any value; NULL keeps what is stored.
             now: the instant of the transaction.
         """
+        ...
 
     def finish_job(
         self,
@@ -169,6 +177,7 @@ class JobQueueStatements(Protocol):
             last_error: why, at most 10000 characters.
             now: the instant of the transaction.
         """
+        ...
 
     def retry_job(
         self,
@@ -192,6 +201,7 @@ class JobQueueStatements(Protocol):
             last_error: why, at most 10000 characters.
             now: the instant of the transaction.
         """
+        ...
 
     def release_job(
         self,
@@ -209,6 +219,7 @@ class JobQueueStatements(Protocol):
             lease_after: the lease must end after this: now for its holder, the earliest instant for recovery.
             now: the instant of the transaction.
         """
+        ...
 
     def requeue_job(
         self,
@@ -222,6 +233,7 @@ class JobQueueStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def cancel_queued_job(
         self,
@@ -235,6 +247,7 @@ class JobQueueStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def request_job_cancel(
         self,
@@ -248,6 +261,7 @@ class JobQueueStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_job(
         self,
@@ -259,6 +273,7 @@ class JobQueueStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def purge_finished_jobs(
         self,
@@ -272,6 +287,7 @@ class JobQueueStatements(Protocol):
             finished_before: the latest finished_at, exclusive.
             max_rows: 1 to 1000.
         """
+        ...
 
     def list_queued_job_types(
         self,
@@ -283,6 +299,7 @@ class JobQueueStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def claim_jobs(
         self,
@@ -303,3 +320,4 @@ class JobQueueStatements(Protocol):
             lease_expires_at: the end of the lease.
             max_rows: 1 to 1000.
         """
+        ...

@@ -56,6 +56,7 @@ class LearningsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             created_at: when it was learned.
         """
+        ...
 
     def find_learning_by_dedupe_key(
         self,
@@ -69,6 +70,7 @@ class LearningsStatements(Protocol):
             conversation_id: which conversation.
             dedupe_key: the key.
         """
+        ...
 
     def get_learning(
         self,
@@ -80,6 +82,7 @@ class LearningsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def list_learnings(
         self,
@@ -99,6 +102,7 @@ class LearningsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_learnings_by_tag(
         self,
@@ -120,6 +124,7 @@ class LearningsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_learnings_by_conversation(
         self,
@@ -132,7 +137,8 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> list[Learning]:
-        """One page of a conversation's learnings that are not deleted, newest first.
+        """One page of a conversation's learnings that are not deleted, newest first. BETWEEN, not =: an index on
+        the category, which has more rows than a conversation, shall not tempt the planner.
 
         Args:
             conversation_id: which conversation.
@@ -143,6 +149,7 @@ class LearningsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_learning_messages(
         self,
@@ -158,6 +165,7 @@ class LearningsStatements(Protocol):
             after_position: 0 for the first page, then the last position returned.
             max_rows: 1 to 1000.
         """
+        ...
 
     def count_learnings(
         self,
@@ -173,6 +181,7 @@ class LearningsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_learnings_by_tag(
         self,
@@ -190,6 +199,7 @@ class LearningsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_learnings_by_conversation(
         self,
@@ -200,7 +210,8 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """How many learnings of a conversation are not deleted.
+        """How many learnings of a conversation are not deleted. BETWEEN, not =: as in
+        list_learnings_by_conversation.
 
         Args:
             conversation_id: which conversation.
@@ -209,6 +220,7 @@ class LearningsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_learnings_by_tag_up_to(
         self,
@@ -222,6 +234,7 @@ class LearningsStatements(Protocol):
             tag: which tag.
             max_rows: stops counting here.
         """
+        ...
 
     def count_learnings_by_category_up_to(
         self,
@@ -235,6 +248,7 @@ class LearningsStatements(Protocol):
             category: which category.
             max_rows: stops counting here.
         """
+        ...
 
     def count_learning_uploads(
         self,
@@ -246,6 +260,7 @@ class LearningsStatements(Protocol):
         Args:
             learning_id: which learning.
         """
+        ...
 
     def list_category_counts(
         self,
@@ -257,6 +272,7 @@ class LearningsStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def list_tag_counts(
         self,
@@ -268,6 +284,7 @@ class LearningsStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def search_learnings_recent(
         self,
@@ -284,6 +301,7 @@ class LearningsStatements(Protocol):
             min_confidence: 0 to 1, inclusive.
             max_rows: 1 to 1000.
         """
+        ...
 
     def update_learning(
         self,
@@ -309,6 +327,7 @@ class LearningsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_learning(
         self,
@@ -320,6 +339,7 @@ class LearningsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def add_learning_messages(
         self,
@@ -333,6 +353,7 @@ class LearningsStatements(Protocol):
             learning_id: which learning.
             message_ids: a list of distinct message ids.
         """
+        ...
 
     def search_learnings(
         self,
@@ -347,6 +368,7 @@ class LearningsStatements(Protocol):
             query: in FTS5's syntax, as datastore.engines.match makes it.
             max_rows: 1 to 1000.
         """
+        ...
 
     def search_learnings_with_filters(
         self,
@@ -367,6 +389,7 @@ class LearningsStatements(Protocol):
             min_confidence: 0 to 1, inclusive.
             max_rows: 1 to 1000.
         """
+        ...
 
     def search_learnings_with_tags(
         self,
@@ -397,6 +420,7 @@ class LearningsStatements(Protocol):
             tags: tags_any and tags_all together, distinct: only what has one of them is looked at.
             max_rows: 1 to 1000.
         """
+        ...
 
     def search_learnings_by_tag(
         self,
@@ -425,6 +449,7 @@ class LearningsStatements(Protocol):
             min_tags_all: the length of tags_all.
             max_rows: 1 to 1000.
         """
+        ...
 
     def search_learnings_by_category(
         self,
@@ -448,3 +473,4 @@ class LearningsStatements(Protocol):
             min_tags_all: the length of tags_all.
             max_rows: 1 to 1000.
         """
+        ...

@@ -25,8 +25,9 @@ class MessagesStatements(Protocol):
         token_count: int,
         metadata: Any,
         created_at: datetime,
-    ) -> Message | None:
-        """Appends one message at the end of a conversation, which gives it its position.
+    ) -> int | None:
+        """Appends one message at the end of a conversation, which gives it its position: only that is given back,
+        because the caller has the rest, and its text need not be copied.
 
         Args:
             id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
@@ -38,6 +39,7 @@ class MessagesStatements(Protocol):
             metadata: an object, at most 1 MiB.
             created_at: when it was said.
         """
+        ...
 
     def get_message(
         self,
@@ -49,6 +51,7 @@ class MessagesStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def list_messages_after(
         self,
@@ -64,6 +67,7 @@ class MessagesStatements(Protocol):
             after_position: 0 for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_before(
         self,
@@ -79,6 +83,7 @@ class MessagesStatements(Protocol):
             before_position: 2^53 for the last page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_by_time_after(
         self,
@@ -100,6 +105,7 @@ class MessagesStatements(Protocol):
             after_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_by_time_before(
         self,
@@ -121,6 +127,7 @@ class MessagesStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_messages_within_tokens(
         self,
@@ -136,6 +143,7 @@ class MessagesStatements(Protocol):
             max_tokens: the budget, 0 or more.
             max_rows: 1 to 1000: looks no further back.
         """
+        ...
 
     def count_messages(
         self,
@@ -147,9 +155,11 @@ class MessagesStatements(Protocol):
         Args:
             conversation_id: which conversation.
         """
+        ...
 
     def count_all_messages(self) -> int:
         """How many messages are stored, deleted conversations included."""
+        ...
 
     def update_message_content(
         self,
@@ -167,6 +177,7 @@ class MessagesStatements(Protocol):
             content_hash: SHA-256 of the content's UTF-8, lower-case hex.
             token_count: 0 or more.
         """
+        ...
 
     def update_message_metadata(
         self,
@@ -180,6 +191,7 @@ class MessagesStatements(Protocol):
             id: which one.
             metadata: an object, at most 1 MiB.
         """
+        ...
 
     def delete_message(
         self,
@@ -191,6 +203,7 @@ class MessagesStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def append_messages(
         self,
@@ -204,3 +217,4 @@ class MessagesStatements(Protocol):
             conversation_id: a conversation that is not deleted.
             rows: a list of [id, role, content, content_hash, token_count, metadata, created_at].
         """
+        ...

@@ -13,3 +13,4 @@ class VerifyStatements(Protocol):
 
     def check_learnings_fts(self) -> int:
         """Compares the full-text index with the learnings; a difference is an error (the file is damaged)."""
+        ...
