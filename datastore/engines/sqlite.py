@@ -20,6 +20,7 @@ from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
 from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
 from datastore.engines.sqlite_transactions import Parameters, Runner, Snapshot, ThreadState, Transaction
+from datastore.engines.turn import Turn
 from datastore.errors import (
     BusyError,
     ClosedError,
@@ -72,7 +73,7 @@ class SQLiteEngine:
         self.durability: Durability = durability
         self.timeout = timeout
         self.clock = clock
-        self._gate = Gate(f"{path}.gate", across_processes=gate)
+        self._gate = Turn(Gate(f"{path}.gate", across_processes=gate))
         self._wal = f"{path}-wal"
         # Held by the gate: rows changed since the last checkpoint, the WAL's size that calls for one, ...
         self._changed = 0
@@ -214,12 +215,10 @@ class SQLiteEngine:
                 self._connections.pop(ident).close()
             self._connections[threading.get_ident()] = connection
 
-    def begin_write(self, connection: sqlite3.Connection) -> None:
-        """Take the gate and SQLite's write lock, or neither."""
-        if self._gate.owner == threading.get_ident():
-            # An interrupt came between the end of a transaction and its tidying up.
-            self._gate.release()
+    def begin_write(self, connection: sqlite3.Connection) -> int:
+        """Take the gate and SQLite's write lock, or neither; gives the turn's number, see `abandon_write`."""
         if connection.in_transaction:
+            # An interrupt came between the end of a transaction and its tidying up.
             connection.rollback()
         self._gate.acquire(self.timeout)
         try:
@@ -228,6 +227,7 @@ class SQLiteEngine:
         except BaseException:
             self._gate.release()
             raise
+        return self._gate.number
 
     def end_write(self, connection: sqlite3.Connection) -> None:
         """Let the gate go, after a checkpoint if one is due."""
@@ -236,6 +236,22 @@ class SQLiteEngine:
             self._checkpoint_if_due(connection)
         finally:
             self._gate.release()
+
+    def abandon_write(self, connection: sqlite3.Connection, number: int | None) -> None:
+        """Give back whatever a transaction still has that was interrupted on its way in or out.
+
+        Args:
+            connection: The calling thread's.
+            number: The transaction's turn; nothing is done if there was another since. None: the present one.
+        """
+        if number not in (None, self._gate.number):
+            return
+        self._thread.use_autocommit()
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        finally:
+            self._gate.reset()
 
     def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: Parameters) -> Any:
         """One writing statement as a transaction of its own."""

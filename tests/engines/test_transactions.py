@@ -546,3 +546,48 @@ def test_a_connection_that_came_out_read_only_is_refused_at_once(
         raw.execute("BEGIN IMMEDIATE")
         assert in_thread(lambda: titles(store)) == {"a"}  # a new connection, beside a writer
         raw.execute("ROLLBACK")
+
+
+def test_a_block_whose_exit_was_interrupted_ends_with_its_object(store: Datastore) -> None:
+    # What is left where Ctrl-C comes at the first instruction of __exit__: nobody calls it again.
+    block = store.transaction()
+    block.__enter__()
+    add(store, "a")
+    del block
+    assert in_thread(lambda: add(store, "b")) is None  # the gate is free
+    add(store, "c")
+    assert titles(store) == {"b", "c"}
+    snapshot = store.snapshot()
+    snapshot.__enter__()
+    del snapshot
+    add(store, "d")
+    assert titles(store) == {"b", "c", "d"}
+
+
+def test_an_inner_block_that_did_not_end_takes_the_outer_one_along(store: Datastore) -> None:
+    with pytest.raises(TransactionLostError, match="interrupted"), store.transaction():
+        inner = store.transaction()
+        inner.__enter__()
+        add(store, "a")
+    add(store, "b")
+    assert titles(store) == {"b"}
+
+
+@pytest.mark.parametrize("place", ["acquire", "release"])
+def test_an_interrupt_inside_the_gate_leaves_it_free(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    real = getattr(Gate, place)
+
+    def interrupted(self: Gate, *arguments: Any) -> None:
+        if place == "acquire":
+            self._threads.acquire()  # taken, and nobody has noted it
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Gate, place, interrupted)
+    with pytest.raises(KeyboardInterrupt), store.transaction():
+        pass
+    monkeypatch.setattr(Gate, place, real)
+    add(store, "a")
+    assert in_thread(lambda: add(store, "b")) is None
+    assert titles(store) == {"a", "b"}
