@@ -47,8 +47,6 @@ class Mutant:
 class NoGate:
     """A gate that is always open."""
 
-    owner: int | None = None
-
     def __init__(self, path: str, **options: object) -> None: ...
     def acquire(self, timeout: float) -> None: ...
     def release(self) -> None: ...
@@ -60,9 +58,10 @@ _open_gate = Edit(
     ENGINE, "from datastore.engines.gate import Gate\n", "from tests.acid.mutants import NoGate as Gate\n"
 )
 _begin = 'self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
-_lost_in_commit = """    def _commit(self, connection: sqlite3.Connection) -> None:
-        if not connection.in_transaction:
+_lost_in_commit = """        if not connection.in_transaction:
             raise _lost()
+        try:
+            connection.execute("COMMIT")
 """
 _lost_in_nested = """            if not connection.in_transaction:
                 raise _lost()
@@ -142,6 +141,15 @@ _mutants = (
     )),
     Mutant("readers take the write lock", "engine", (Edit(TRANSACTIONS, "BEGIN DEFERRED", "BEGIN IMMEDIATE"),)),
     Mutant("one long wait inside SQLite", "engine", (Edit(ENGINE, "_SLICE = 0.05", "_SLICE = 20.0"),)),
+    Mutant("an interrupt leaves the gate shut", "engine", (
+        Edit(ENGINE, "Turn(Gate(f\"{path}.gate\", across_processes=gate))", "Gate(f\"{path}.gate\", across_processes=gate)"),
+        Edit(ENGINE, "            self._gate.reset()\n", "            pass\n"),
+        Edit(ENGINE, "        return self._gate.number\n", "        return 0\n"),
+        Edit(ENGINE, "        if number not in (None, self._gate.number):", "        if False:"),
+    )),
+    Mutant("an interrupted block is never ended", "engine", (Edit(
+        TRANSACTIONS, "        if self._depth == 1 and (self._process", "        if False and (self._process",
+    ),)),
     Mutant("a child may use what it inherited", "engine", (
         Edit("datastore/engines/sqlite_fork.py", "    if path in _inherited_paths:", "    if False:"),
     )),
