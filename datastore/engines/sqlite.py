@@ -118,7 +118,7 @@ class SQLiteEngine:
         """Every row that a PRAGMA gives."""
         try:
             return self._thread.connected().execute(f"PRAGMA {pragma}").fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
     def checkpoint(self) -> bool:
@@ -179,7 +179,7 @@ class SQLiteEngine:
             raise translate(error, f"opening {self.path}") from error
         try:
             self._set_up(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise translate(error, f"opening {self.path}") from error
         except BaseException:

@@ -23,7 +23,9 @@ from datastore.engines.gate import Gate
 from datastore.errors import (
     BusyError,
     ClosedError,
+    CorruptDatabaseError,
     DatabaseError,
+    DatastoreError,
     DiskFullError,
     ForkedError,
     ReadOnlyDatabaseError,
@@ -591,3 +593,24 @@ def test_an_interrupt_inside_the_gate_leaves_it_free(
     add(store, "a")
     assert in_thread(lambda: add(store, "b")) is None
     assert titles(store) == {"a", "b"}
+
+
+def test_a_stored_value_that_cannot_be_read_is_damage(
+    store: Datastore, conversation: Conversation, raw: sqlite3.Connection
+) -> None:
+    raw.execute("PRAGMA ignore_check_constraints = ON")
+    for column, value in (("created_at", "r026-01-01T00:00:00.000000Z"), ("metadata", "{")):
+        (kept,) = raw.execute(f"SELECT {column} FROM conversations").fetchone()
+        raw.execute(f"UPDATE conversations SET {column} = ?", (value,))
+        with pytest.raises(CorruptDatabaseError, match="Conversation"):
+            store.conversations.get(conversation.id)
+        raw.execute(f"UPDATE conversations SET {column} = ?", (kept,))
+    assert store.conversations.get(conversation.id) == conversation
+
+
+def test_a_schema_that_is_no_text_is_damage(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"CREATE TABLE conversations", b"CREATE \xa0ABLE conversations", 1))
+    with pytest.raises(DatastoreError) as caught:
+        Datastore.open(path)
+    assert CorruptDatabaseError in (type(caught.value), type(caught.value.__cause__))
