@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def run_body(
     timeout: float = 120.0,
     preload: str = "",
     disk: bool = False,
+    alone: bool = False,
     **given: Any,
 ) -> list[Report]:
     """One report a seed, of a body that ran in *tree*.
@@ -67,12 +69,19 @@ def run_body(
         timeout: For all of them, in seconds; what then runs is killed, and that is an error.
         preload: A shared library for LD_PRELOAD.
         disk: Work on a disk and not in memory.
+        alone: One seed at a time; otherwise two processes share the seeds.
         given: More arguments, JSON values.
     """
     environment = {"LD_PRELOAD": preload} if preload else {}
     where = MEMORY if not disk and os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="acid-", dir=where, ignore_cleanup_errors=True) as folder:
-        return _run(body, tree, list(seeds), timeout, {**environment, "TMPDIR": folder}, given)
+    parts = [list(seeds)] if alone or len(seeds) < 2 else [list(seeds[::2]), list(seeds[1::2])]
+    with (
+        tempfile.TemporaryDirectory(prefix="acid-", dir=where, ignore_cleanup_errors=True) as folder,
+        ThreadPoolExecutor(len(parts)) as pool,
+    ):
+        environment["TMPDIR"] = folder
+        runs = [pool.submit(_run, body, tree, part, timeout, environment, given) for part in parts]
+        return [report for run in runs for report in run.result()]
 
 
 def _run(
@@ -85,7 +94,9 @@ def _run(
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{body} took longer than {timeout:g} s") from None
     lines = [line for line in out.splitlines() if line.startswith("{")]
-    assert process.returncode == 0, f"{body}: the body itself broke (exit {process.returncode})\n{out[-2000:]}{err[-4000:]}"
+    assert process.returncode == 0, (
+        f"{body}: the body itself broke (exit {process.returncode})\n{out[-2000:]}{err[-4000:]}"
+    )
     assert len(lines) == len(seeds), f"{body}: {len(lines)} reports for {len(seeds)} seeds\n{err[-4000:]}"
     return [Report.from_json(json.loads(line)) for line in lines]
 

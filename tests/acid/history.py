@@ -8,6 +8,7 @@ serial order explains the history. After Kingsbury and Alvaro, "Elle" (VLDB 2020
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -96,7 +97,7 @@ def _dependencies(runs: list[Transaction], final: dict[str, list[int]], writers:
             edges[a].setdefault(b, kind)
 
     for key, values in final.items():
-        for one, two in zip(values, values[1:], strict=False):
+        for one, two in itertools.pairwise(values):
             add(writers[key, one], writers[key, two], "ww")
     for run in runs:
         for key, seen in run.reads.items():

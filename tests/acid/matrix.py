@@ -51,14 +51,23 @@ def note(kind: str, **fields: Any) -> None:
             file.write(json.dumps({"kind": kind, **fields}) + "\n")
 
 
-def assert_healthy(suite: str, body: str, *, seeds: Sequence[int] = (0,), timeout: float = 120.0, **given: Any) -> Report:
+def assert_healthy(
+    suite: str, body: str, *, seeds: Sequence[int] = (0,), timeout: float = 120.0, **given: Any
+) -> Report:
     """Run a body on the layer as it is: it finds nothing. Gives back what it counted, all seeds together."""
     total = Report()
     for report in run_body(body, seeds=seeds, timeout=timeout, **given):
         total.anomalies += report.anomalies
         total.counts += report.counts
         total.figures |= report.figures
-    note("suite", suite=suite, seeds=len(seeds), counts=dict(total.counts), figures=total.figures, anomalies=total.anomalies)
+    note(
+        "suite",
+        suite=suite,
+        seeds=len(seeds),
+        counts=dict(total.counts),
+        figures=total.figures,
+        anomalies=total.anomalies,
+    )
     assert not total.anomalies, f"{len(total.anomalies)} anomalies: " + "; ".join(
         f"{anomaly}: {detail}" for anomaly, detail in total.anomalies[:5]
     )

@@ -78,7 +78,10 @@ _release = 'connection.execute(f"RELEASE {savepoint}")'
 
 
 def _then_commit(runner: str) -> str:
-    return runner.removesuffix(",") + ' if not connection.in_transaction else (execute(sql, parameters).fetchall(), execute("COMMIT"), execute("BEGIN IMMEDIATE"))[0],'
+    return (
+        runner.removesuffix(",")
+        + ' if not connection.in_transaction else (execute(sql, parameters).fetchall(), execute("COMMIT"), execute("BEGIN IMMEDIATE"))[0],'
+    )
 
 
 _mutants = (
@@ -97,7 +100,7 @@ _mutants = (
         Edit(TRANSACTIONS, _write_runner, _then_commit(_write_runner)),
         Edit(TRANSACTIONS, _release, "pass"),
     )),
-    Mutant("inner commit", "engine", (Edit(TRANSACTIONS, 
+    Mutant("inner commit", "engine", (Edit(TRANSACTIONS,
         _release,
         'connection.execute("COMMIT"); connection.execute("BEGIN IMMEDIATE");'
         ' [connection.execute(f"SAVEPOINT s{outer}") for outer in range(1, thread.depth)]',
@@ -131,9 +134,9 @@ _mutants = (
     ),)),
     # --- the gate and the WAL -----------------------------------------------------------------------------------
     Mutant("gate off", "engine", (_open_gate,)),
-    Mutant("gate off, SQLite's own checkpoints", "engine", (
+    Mutant("PASSIVE checkpoints outside the gate", "engine", (
         _open_gate,
-        Edit(ENGINE, 'execute("PRAGMA wal_autocheckpoint = 0")', 'execute("PRAGMA wal_autocheckpoint = 1")'),
+        Edit(ENGINE, 'return write_back(connection, "TRUNCATE", _SLICE)', 'return write_back(connection, "PASSIVE", _SLICE)'),
     )),
     Mutant("no checkpoints", "engine", (
         Edit(ENGINE, "CHECKPOINT_ROWS = 400", "CHECKPOINT_ROWS = 10**9"),
@@ -240,7 +243,5 @@ def _tree(name: str, edits: tuple[Edit, ...]) -> Path:
 
 def _lock_migrations(folder: Path) -> None:
     # An edited migration would be refused by its checksum, which is another suite's matter.
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.glob("*.sql"))
-    ]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.glob("*.sql"))]
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")

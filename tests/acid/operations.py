@@ -72,7 +72,7 @@ def append_nowhere(m: Any, data: Any) -> None:
 
 
 def refuse_values(m: Any, data: Any) -> None:
-    for id in m.model.shown()[:1]:
+    if (id := pick(data, m.model.shown())) is not None:
         refused(UniqueError, lambda: m.store.conversations.add(id=id, sanitization_version="1"))
         many = [NewMessage(role="user", content="kept?"), NewMessage(role="nobody", content="x")]  # type: ignore[arg-type]
         refused(CheckError, lambda: m.store.messages.append_many(id, many))
@@ -107,9 +107,7 @@ def add_learning(m: Any, data: Any) -> None:
         dedupe_key=key,
         message_ids=sources,
     )
-    same = [
-        old for old, row in m.model.learnings.items() if (row["conversation"], row["key"]) == (conversation, key)
-    ]
+    same = [old for old, row in m.model.learnings.items() if (row["conversation"], row["key"]) == (conversation, key)]
     expect(record.id == (same or [id])[0], f"add_learning gave {record.id}")
     if not same:
         m.model.learnings[id] = {

@@ -89,9 +89,7 @@ def _look(path: Path, safe: int, acknowledged: int, report: Report, where: str) 
 
 
 def test_full_loses_nothing() -> None:
-    report = assert_healthy(
-        "crash images, full", BODY, preload=library(), durability="full", units=6, each=1, every=5
-    )
+    report = assert_healthy("crash images, full", BODY, preload=library(), durability="full", units=6, each=1, every=5)
     assert report.counts["images"] > 50
 
 

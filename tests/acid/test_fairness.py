@@ -86,9 +86,11 @@ def test_eight_writers() -> None:
 
 @pytest.mark.long
 def test_eight_writers_for_long() -> None:
-    assert_healthy("fairness, eight writers", BODY, seeds=(1, 2, 3), disk=True, writers=8, seconds=4, held=0.002)
+    assert_healthy(
+        "fairness, eight writers", BODY, seeds=(1, 2, 3), alone=True, disk=True, writers=8, seconds=4, held=0.002
+    )
 
 
 @reds(Red("gate off", "starvation", seeds=10), slow=True)
 def test_mutants(red: Red) -> None:
-    assert_red("fairness, eight writers", BODY, red, writers=8, seconds=2, held=0.002)
+    assert_red("fairness, eight writers", BODY, red, alone=True, writers=8, seconds=2, held=0.002)

@@ -179,7 +179,9 @@ def test_ten_histories() -> None:
 
 
 def test_the_checker_knows_the_anomalies() -> None:
-    def run(name: str, reads: dict[str, list[int]], *appends: tuple[str, int], at: float = 0, outcome: str = "ok") -> Any:
+    def run(
+        name: str, reads: dict[str, list[int]], *appends: tuple[str, int], at: float = 0, outcome: str = "ok"
+    ) -> Any:
         return Transaction(name, outcome, at, at + 1.5, reads, list(appends))
 
     def classes(final: dict[str, list[int]], *history: Any) -> set[str]:
