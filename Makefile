@@ -51,7 +51,7 @@ docs: $(INSTALLED)
 
 clean:
 	rm -rf .venv build dist demo.db demo.db-wal demo.db-shm demo.db.gate
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .acid .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find datastore tests perf docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the long tests need besides.

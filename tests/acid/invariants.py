@@ -97,7 +97,9 @@ def _full_text(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     try:
         connection.execute("INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('integrity-check', 1)")
     except sqlite3.DatabaseError as error:
-        yield "full-text drift", f"{error}"
+        # It asks for the write lock, which nobody should hold any more.
+        locked = error.sqlite_errorname.startswith("SQLITE_BUSY")
+        yield ("deadlock" if locked else "full-text drift"), f"{error}"
 
 
 def _audit_chain(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:

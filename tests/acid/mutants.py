@@ -205,7 +205,7 @@ _mutants = (
         Edit("tests/acid/test_histories.py", "        for key, value in appends:\n            store", "        fails or logged(seen)\n        for key, value in appends:\n            store"),
         Edit("tests/acid/test_histories.py", "fails: bool) ->", "fails: bool, logged: Any) ->"),
         Edit("tests/acid/test_histories.py", "chance.random() < 0.15)", "chance.random() < 0.15, lambda seen: note(number, outcome='ok', reads=seen))"),
-        Edit("tests/acid/test_histories.py", "            else:\n                note(number, outcome=\"ok\", reads=seen)\n", ""),
+        Edit("tests/acid/test_histories.py", "                note(number, outcome=\"ok\", reads=seen)\n", "                pass\n"),
     )),
     Mutant("blind retry", "caller", (Edit("tests/acid/test_histories.py", "unfinished(before, blindly=False)", "unfinished(before, blindly=True)"),)),
     Mutant("acknowledged before COMMIT", "caller", (

@@ -1,4 +1,4 @@
-"""Runs every suite and writes docs/acid.md: ``python -m tests.acid.page``, which is what `make acid` does.
+"""Runs every suite and writes docs/acid.md: ``python -m tests.acid.page [FILE ...]``, which is what `make acid` does.
 
 The page has this run's figures, also where a suite failed or was skipped; the exit code is pytest's.
 """
@@ -25,49 +25,68 @@ from tests.acid.mutants import MUTANTS
 from tests.acid.report import ANOMALIES
 
 PAGE = ROOT / "docs/acid.md"
+FOLDER = Path(__file__).parent
+
+#: What is known of each file, for a page of which only a part is run again.
+STATE = ROOT / ".acid/known.json"
 
 
 class Outcomes:
-    """Collects pytest's outcomes, by file."""
+    """Collects pytest's outcomes."""
 
     def __init__(self) -> None:
-        self.by_file: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.counts: dict[str, int] = defaultdict(int)
         self.skips: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.skipped or report.failed:
-            self.by_file[Path(report.nodeid.split("::")[0]).stem][report.outcome] += 1
+            self.counts[report.outcome] += 1
         if report.skipped and isinstance(report.longrepr, tuple):
             self.skips.append(f"{report.nodeid.split('::')[-1]}: {report.longrepr[2]}")
 
 
-def main() -> int:
-    """Run, print, write."""
-    outcomes, began = Outcomes(), time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        evidence = Path(folder) / "evidence.jsonl"
-        os.environ[EVIDENCE] = str(evidence)
-        code = pytest.main(["-q", "-m", "long or not long", "tests/acid"], plugins=[outcomes])
-        lines = [json.loads(line) for line in evidence.read_text(encoding="utf-8").splitlines()]
-    text = page(lines, outcomes, time.monotonic() - began)
-    PAGE.write_text(text, encoding="utf-8")
-    print(text)
-    return int(code)
+def main(names: list[str]) -> int:
+    """Run the suites (or some files of them, keeping what is known of the others), print and write."""
+    known: dict[str, Any] = json.loads(STATE.read_text(encoding="utf-8")) if names and STATE.exists() else {}
+    worst = 0
+    for file in names or sorted(path.stem for path in FOLDER.glob("test_*.py")):
+        outcomes, began = Outcomes(), time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            evidence = Path(folder) / "evidence.jsonl"
+            evidence.touch()
+            os.environ[EVIDENCE] = str(evidence)
+            code = pytest.main(["-q", "-m", "long or not long", f"tests/acid/{file}.py"], plugins=[outcomes])
+            lines = [json.loads(line) for line in evidence.read_text(encoding="utf-8").splitlines()]
+        worst = max(worst, int(code))
+        known[file] = {
+            "counts": outcomes.counts,
+            "skips": outcomes.skips,
+            "lines": lines,
+            "seconds": round(time.monotonic() - began),
+            "commit": _commit(),
+        }
+        STATE.parent.mkdir(exist_ok=True)
+        STATE.write_text(json.dumps(known), encoding="utf-8")
+        PAGE.write_text(page(known), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
+    return worst
 
 
-def page(lines: list[dict[str, Any]], outcomes: Outcomes, seconds: float) -> str:
-    """The page as Markdown."""
+def page(known: dict[str, Any]) -> str:
+    """The page as Markdown, of each file's newest run."""
     from tests.acid import test_isolation
+
+    lines = [line for run in known.values() for line in run["lines"]]
+    seconds = sum(run["seconds"] for run in known.values())
 
     return (
         HEAD.format(
             sqlite=sqlite3.sqlite_version,
             python=platform.python_version(),
             system=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            commit=_commit(),
             minutes=round(seconds / 60, 1),
         )
-        + _results(outcomes)
+        + _results(known)
         + "\n## What was run\n\n"
         + _suites([line for line in lines if line["kind"] == "suite"])
         + ISOLATION
@@ -91,14 +110,18 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _results(outcomes: Outcomes) -> str:
-    rows = ["| file | passed | failed | skipped |", "|---|---:|---:|---:|"]
-    for file, counts in sorted(outcomes.by_file.items()):
-        rows.append(
-            f"| [{file}.py](../tests/acid/{file}.py) | {counts['passed']} | {counts['failed']} | {counts['skipped']} |"
-        )
-    skips = "".join(f"\nSkipped, which is not a pass: {line}\n" for line in outcomes.skips)
-    return "\n".join(rows) + "\n" + skips
+def _results(known: dict[str, Any]) -> str:
+    rows = ["| file | passed | failed | skipped | seconds | at commit |", "|---|---:|---:|---:|---:|---|"]
+    for file in sorted(path.stem for path in FOLDER.glob("test_*.py")):
+        link = f"[{file}.py](../tests/acid/{file}.py)"
+        if file not in known:
+            rows.append(f"| {link} | not run | | | | |")
+            continue
+        run = known[file]
+        counts = " | ".join(str(run["counts"].get(name, 0)) for name in ("passed", "failed", "skipped"))
+        rows.append(f"| {link} | {counts} | {run['seconds']} | {run['commit']} |")
+    skips = [line for run in known.values() for line in run["skips"]]
+    return "\n".join(rows) + "\n" + "".join(f"\nSkipped, which is not a pass: {line}\n" for line in skips)
 
 
 def _suites(lines: list[dict[str, Any]]) -> str:
@@ -144,8 +167,9 @@ def _mutants() -> str:
 HEAD = """<!-- Written by `make acid`. Do not edit: change tests/acid/ and run it again. -->
 # ACID: the evidence
 
-`make acid` runs every suite of `tests/acid/` and writes this page. What is below is one run: SQLite {sqlite}, Python
-{python}, {system}, at commit {commit}, in {minutes} minutes. `make test` runs the quick tier of the same suites.
+`make acid` runs every suite of `tests/acid/` and writes this page; `python -m tests.acid.page test_kill` runs one file
+again and keeps what is known of the others. What is below was seen on SQLite {sqlite}, Python {python}, {system}, in
+{minutes} minutes together. `make test` runs the quick tier of the same suites.
 
 A suite is a body that is run on the library, and finds nothing; and on mutants of it, each a change of a few words in
 a copy of the source, where it has to find the anomaly that the change allows. The matrix further down is the proof that
@@ -197,4 +221,4 @@ LIMITS = """
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -56,8 +56,11 @@ class Alarm:
         return False
 
 
-def interrupts(*, seed: int, folder: Path, times: int) -> Report:
-    """Interrupt transactions at random instants; each time the store has to go on as if nothing had been."""
+def interrupts(*, seed: int, folder: Path, times: int, edges: bool = False) -> Report:
+    """Interrupt transactions at random instants; each time the store has to go on as if nothing had been.
+
+    With *edges* the transactions are empty, so that their beginnings and ends are all that there is to interrupt.
+    """
     report, chance, alarm = Report(), random.Random(seed), Alarm()
     path = new_database(folder)
     store = Datastore.open(path, timeout=2, durability="relaxed")
@@ -75,11 +78,15 @@ def interrupts(*, seed: int, folder: Path, times: int) -> Report:
         name = f"u{number}"
         write = lambda name=name: write_unit(store, name, lambda: acknowledged.add(name))  # noqa: E731
         append = lambda: store.conversations.add(sanitization_version="1")  # noqa: E731
-        call, part = chance.choice(((write, 1.5), (append, 0.2), (nothing, 0.05)))
+        call, part = (nothing, 0.05) if edges else chance.choice(((write, 1.5), (append, 0.2), (nothing, 0.05)))
         if alarm.during(chance.uniform(1e-6, usual * part), call):
             report.counts["interrupts"] += 1
         try:
-            write_unit(store, f"u{number}-after", lambda name=name: acknowledged.add(f"{name}-after"))
+            if edges:
+                with store.transaction():
+                    append()
+            else:
+                write_unit(store, f"u{number}-after", lambda name=name: acknowledged.add(f"{name}-after"))
         except TransactionError as error:
             report.found("deadlock", f"after interrupt {number}: {type(error).__name__}: {error}")
             break
@@ -293,6 +300,7 @@ def test_interrupts() -> None:
 @pytest.mark.long
 def test_many_interrupts() -> None:
     assert_healthy("interrupts", f"{HERE}:interrupts", seeds=(1, 2, 3), times=3000)
+    assert_healthy("interrupts", f"{HERE}:interrupts", seeds=(4, 5), times=10_000, edges=True)
 
 
 def test_an_interrupted_wait() -> None:
@@ -333,8 +341,8 @@ BODIES = {
     Red("no checkpoints", "unbounded WAL"),
     Red("a child may use what it inherited", "unsafe copy"),
     Red("except Exception", "partial transaction", seeds=10, given={"times": 300}),
-    Red("an interrupt leaves the gate shut", "deadlock", seeds=10, given={"times": 1200}),
-    Red("an interrupted block is never ended", "deadlock", seeds=10, given={"times": 1200}),
+    Red("an interrupt leaves the gate shut", "deadlock", seeds=10, given={"times": 5000, "edges": True}),
+    Red("an interrupted block is never ended", "deadlock", seeds=10, given={"times": 5000, "edges": True}),
     Red("commit between statements", "lost commit", given={"count": 4}),
     slow=True,
 )

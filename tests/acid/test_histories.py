@@ -29,6 +29,9 @@ BODY = "tests.acid.test_histories:explore"
 KEYS = "abcd"
 WORKERS = 4
 
+#: A history has so many log entries at least, two a transaction.
+ENTRIES = 1500
+
 
 class OnPurpose(Exception):
     """Rolls a transaction back."""
@@ -77,6 +80,8 @@ def work(path: Path, log: Path, before: Path, seed: int) -> None:
             except (OnPurpose, DatastoreError):
                 note(number, outcome="failed", reads={})
             else:
+                if chance.random() < 0.3:
+                    time.sleep(0.003)  # a client may be killed between a commit and hearing of it
                 note(number, outcome="ok", reads=seen)
 
 
@@ -93,8 +98,8 @@ def whole_lines(log: Path) -> list[str]:
     return log.read_text().split("\n")[:-1] if log.exists() else []
 
 
-def explore(*, seed: int, folder: Path, seconds: float) -> Report:
-    """One history of so many seconds."""
+def explore(*, seed: int, folder: Path, seconds: float, pause: float = 0.04) -> Report:
+    """One history of so many seconds, a kill every *pause* seconds or so."""
     report, chance = Report(), random.Random(seed)
     path = new_database(folder)
     with Datastore.open(path) as store:
@@ -114,9 +119,10 @@ def explore(*, seed: int, folder: Path, seconds: float) -> Report:
         return child, log
 
     children = [start(folder / "nobody") for _ in range(WORKERS)]
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(chance.uniform(0.02, 0.06))
+    begun = time.monotonic()
+    # On a busy machine longer: the checker needs something to look at.
+    while (passed := time.monotonic() - begun) < seconds or (passed < 10 and _entries(logs) < ENTRIES):
+        time.sleep(chance.uniform(0.5, 1.5) * pause)
         victim = chance.randrange(WORKERS)
         child, log = children[victim]
         _kill(child)
@@ -132,6 +138,10 @@ def explore(*, seed: int, folder: Path, seconds: float) -> Report:
     report.counts["committed"] += sum(run.outcome == "ok" for run in history)
     report.extend(check(history, final))
     return report
+
+
+def _entries(logs: list[Path]) -> int:
+    return sum(log.read_bytes().count(b"\n") for log in logs if log.exists())
 
 
 def _kill(child: int) -> None:
@@ -204,10 +214,10 @@ def test_the_checker_knows_the_anomalies() -> None:
     Red("read and write in two transactions", "lost update", seeds=10),
     Red("reads before BEGIN", "lost update", seeds=10),
     Red("an exception commits", "aborted read", seeds=10),
-    Red("result logged before COMMIT", "lost commit", seeds=10),
-    Red("blind retry", "duplicate", seeds=10),
+    Red("result logged before COMMIT", "lost commit", seeds=10, given={"seconds": 3, "pause": 0.02}),
+    Red("blind retry", "duplicate", seeds=10, given={"seconds": 3, "pause": 0.02}),
     Red("commit between statements", "aborted read", seeds=10),
-    Red("snapshots without BEGIN", "non-repeatable read", seeds=10),
+    Red("snapshots without BEGIN", "non-repeatable read", seeds=10, given={"seconds": 3}),
     slow=True,
 )
 def test_mutants(red: Red) -> None:

@@ -39,7 +39,8 @@ def explore(*, seed: int, folder: Path, kills: int, writers: int) -> Report:
             path, acks = folder / f"{number}.db", folder / f"{number}.acks"
             shutil.copy(template, path)
         children = [_fork(path, acks, f"u{number}-{writer}-") for writer in range(writers)]
-        time.sleep(chance.uniform(0.005, 0.06))
+        _wait_for_growth(acks)  # on a busy machine it may take a while until one writes at all
+        time.sleep(chance.uniform(0, 0.04))
         for child in chance.sample(children, writers):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -53,6 +54,12 @@ def explore(*, seed: int, folder: Path, kills: int, writers: int) -> Report:
         _write_on(path, f"u{number}-after", report)
         report.counts["units"] = max(report.counts["units"], len(whole))
     return report
+
+
+def _wait_for_growth(file: Path) -> None:
+    size, end = file.stat().st_size if file.exists() else 0, time.monotonic() + 3
+    while time.monotonic() < end and (not file.exists() or file.stat().st_size == size):
+        time.sleep(0.001)
 
 
 def _fork(path: Path, acks: Path, prefix: str) -> int:

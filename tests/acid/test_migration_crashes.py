@@ -148,15 +148,15 @@ def test_some_writes(direction: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("direction", ["apply", "rollback"])
-def test_every_fifth_write(direction: str) -> None:
+def test_every_seventh_write(direction: str) -> None:
     assert_healthy(
-        "migration crashes", BODY, preload=library(), timeout=240, backend="ours", direction=direction, step=5
+        "migration crashes", BODY, preload=library(), timeout=240, backend="ours", direction=direction, step=7
     )
 
 
 @pytest.mark.long
 def test_stock_yoyo_is_seen_to_break() -> None:
-    (report,) = run_body(BODY, preload=library(), timeout=240, backend="stock", direction="apply", step=9)
+    (report,) = run_body(BODY, preload=library(), timeout=240, backend="stock", direction="apply", step=11)
     for anomaly in ("inapplicable schema", "stale lock"):
         note(
             "red",
