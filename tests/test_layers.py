@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("repositories",),
     ("formats", "migrations"),
     ("store",),
-    ("transfer",),
+    ("transfer", "worker"),
     ("contract",),
     ("",),
     ("cli",),

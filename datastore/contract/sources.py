@@ -160,7 +160,7 @@ def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[So
     except StatementError:
         # One by one, so that one mistake does not hide the others.
         for source in sources:
-            _read_alone(source, file, problems)
+            read_alone(source, file, problems)
         return sources
     for source, statement in zip(sources, statements, strict=True):
         source.statement = statement
@@ -180,7 +180,8 @@ def split(text: str, file: str) -> Iterator[Source]:
         yield Source(found["name"].replace("-", "_"), file, start + 1, lines[start:end])
 
 
-def _read_alone(source: Source, file: str, problems: list[Problem]) -> None:
+def read_alone(source: Source, file: str, problems: list[Problem]) -> None:
+    """Have the loader read one statement by itself; *file* is its name in messages."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / Path(file).name
         path.write_text("\n".join([*[""] * (source.line - 1), *source.lines]), encoding="utf-8")

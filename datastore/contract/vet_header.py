@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from datastore.contract.clauses import Around, around, verb
 from datastore.contract.problems import Problem
 from datastore.contract.sources import Source
 from datastore.contract.text import did_you_mean, tokens
-from datastore.contract.vet_sql import Around, around, verb
 
 _at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from datastore.contract.clauses import around, verb
 from datastore.contract.database import Catalogue
 from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
@@ -16,7 +17,6 @@ from datastore.contract.text import Token, tokens
 from datastore.contract.vet_header import check_max_rows
 from datastore.contract.vet_parameters import check_parameter_types
 from datastore.contract.vet_records import Records
-from datastore.contract.vet_sql import around, verb
 from datastore.statements.loader import Statement
 
 _plain = re.compile(r"[A-Za-z_]\w*")
@@ -51,7 +51,7 @@ class Results:
         yield from _names(variant.source, columns)
         yield from _types(variant.source, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
-            place = place_of(variant.source, columns[1].name)
+            place = place_of(variant.source, 1)
             message = f"$ gives the first of {len(columns)} columns and drops the others"
             yield Problem("one-column", place, message, "select one column, or take the operator ^")
         if header.record:
@@ -83,36 +83,52 @@ class Results:
 
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
     seen: set[str] = set()
-    for column in columns:
+    for number, column in enumerate(columns):
+        place = place_of(source, number)
         if not _plain.fullmatch(column.name):
-            place = place_of(source, column.name)
             yield Problem("unaliased", place, "this expression has no name of its own", "give it one: ... AS name")
         elif column.name in seen:
             message = f'two columns are named "{column.name}"'
-            yield Problem("duplicate-column", place_of(source, column.name, last=True), message, "give one an alias")
+            yield Problem("duplicate-column", place, message, "give one an alias")
         seen.add(column.name)
 
 
 def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str]) -> Iterator[Problem]:
-    for column in columns:
+    for number, column in enumerate(columns):
         if column.type is None and column.name not in promised:
             message = f'nothing promises the type of "{column.name}"'
             hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
             doubt = column.reason.startswith(("not understood", "the engine"))
             notes = (column.reason,) if doubt else ()
-            yield Problem("uncast", place_of(source, column.name), message, hint, notes)
+            yield Problem("uncast", place_of(source, number), message, hint, notes)
 
 
-def place_of(source: Source, name: str, *, last: bool = False) -> Place:
-    """Where a result column stands in the text: its name or alias, or the text of the expression."""
-    every = [one for one in around(tokens(source.body)) if one.token.name == name.lower()]
-    listed = [one.token for one in every if one.depth == 0 and one.clause in ("SELECT", "RETURNING")]
-    places = listed or [one.token for one in every]
-    if places:
-        token = places[-1 if last else 0]
-        return source.at(token.start, token.end - token.start)
-    start = source.body.find(name)
-    return source.at(start, len(name)) if start >= 0 else _first(source)
+def place_of(source: Source, number: int) -> Place:
+    """Where the result column of a number (from 0) stands in the text: its name, or the whole expression."""
+    items = _select_list(source)
+    if number >= len(items) or not items[number]:
+        return _first(source)
+    item = items[number]
+    start = item[-1] if item[-1].name else item[0]
+    return source.at(start.start, item[-1].end - start.start)
+
+
+def _select_list(source: Source) -> list[list[Token]]:
+    """The tokens of each column between SELECT and FROM, or behind RETURNING."""
+    every = list(around(tokens(source.body)))
+    begins = [one for one in every if one.depth == 0 and one.token.upper in ("SELECT", "RETURNING")]
+    # The rows of an INSERT ... SELECT are those of RETURNING; the first SELECT of a UNION names the columns.
+    begin = next((one for one in begins if one.token.upper == "RETURNING"), begins[0] if begins else None)
+    items: list[list[Token]] = [[]]
+    for one in every[begin.index + 1 :] if begin else ():
+        token = one.token
+        if one.depth == 0 and (token.upper in ("FROM", "UNION", "EXCEPT", "INTERSECT") or token.text == ";"):
+            break
+        if one.depth == 0 and token.text == ",":
+            items.append([])
+        elif not (one.depth == 0 and token.upper in ("DISTINCT", "ALL")):
+            items[-1].append(token)
+    return items
 
 
 def _first(source: Source) -> Place:

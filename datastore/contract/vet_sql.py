@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import attrs
-
+from datastore.contract.clauses import arguments, around, at, verb
 from datastore.contract.database import Catalogue
 from datastore.contract.problems import Problem
 from datastore.contract.sources import Source
-from datastore.contract.text import Token, did_you_mean, tokens
+from datastore.contract.text import KEYWORDS, Token, did_you_mean, tokens
 
 _CLOCK_WORDS = frozenset({"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
 _CLOCK_FUNCTIONS = frozenset({"DATE", "TIME", "DATETIME", "JULIANDAY", "STRFTIME", "UNIXEPOCH", "TIMEDIFF"})
-_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES"})
 _COMPARE = frozenset({"=", "==", "<>", "!="})
 
 #: A finding: the first and the last token of what the caret underlines, a message, a hint.
@@ -31,61 +29,14 @@ def check_sql(source: Source, catalogue: Catalogue) -> list[Problem]:
     return out
 
 
-@attrs.frozen
-class Around:
-    """What stands around one token."""
-
-    index: int
-    token: Token
-    #: The last clause keyword before it, in its own parentheses and its own CASE.
-    clause: str
-    #: The clauses that the open parentheses (and CASEs) stand in, outermost first.
-    parents: tuple[str, ...]
-
-    @property
-    def depth(self) -> int:
-        """How many parentheses (and CASEs) are open."""
-        return len(self.parents)
-
-
-_CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
-
-
-def around(every: Sequence[Token]) -> Iterator[Around]:
-    """Each token with its clause and what it stands in."""
-    parents: tuple[str, ...] = ()
-    clause = ""
-    for index, token in enumerate(every):
-        if (token.text == ")" or token.upper == "END") and parents:
-            clause, parents = parents[-1], parents[:-1]
-        yield Around(index, token, clause, parents)
-        if token.text == "(" or token.upper == "CASE":
-            parents += (clause,)
-        elif token.upper in _CLAUSES:
-            clause = token.upper
-
-
-def verb(every: Sequence[Token]) -> Token | None:
-    """What the statement does: the first of SELECT, INSERT, ... that stands in no parentheses."""
-    return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
-
-
-def _before(every: Sequence[Token], index: int, back: int = 1) -> Token:
-    return every[index - back] if index >= back else Token("", "", 0, 0)
-
-
-def _after(every: Sequence[Token], index: int, on: int = 1) -> Token:
-    return every[index + on] if index + on < len(every) else Token("", "", 0, 0)
-
-
 def _star(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     for index, token in enumerate(every):
-        before = _before(every, index)
+        before = at(every, index - 1)
         if token.text != "*" or not (
             before.text in (",", ".") or before.upper in ("SELECT", "DISTINCT", "ALL", "RETURNING")
         ):
             continue
-        first = _before(every, index, 2) if before.text == "." else token
+        first = at(every, index - 2) if before.text == "." else token
         hint = "name the columns: a migration that adds one must not change what is returned"
         yield "star", first, token, "columns are spelled out, never *", hint
 
@@ -103,9 +54,9 @@ def _insert_columns(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Fi
     for index, token in enumerate(every):
         if token.upper != "INTO":
             continue
-        name, behind = _after(every, index), _after(every, index, 2)
+        name, behind = at(every, index + 1), at(every, index + 2)
         if behind.upper == "AS":
-            behind = _after(every, index, 4)
+            behind = at(every, index + 4)
         if behind.text == "(" or behind.upper == "DEFAULT":
             continue
         columns = ", ".join(catalogue.columns.get(name.name, []))
@@ -116,7 +67,7 @@ def _insert_columns(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Fi
 def _replace(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     hint = "INSERT ... ON CONFLICT (...) DO UPDATE SET ... changes the row that is there"
     for one in around(every):
-        before = _before(every, one.index)
+        before = at(every, one.index - 1)
         is_or = one.token.upper == "REPLACE" and before.upper == "OR"
         if is_or or (one.token.upper == "REPLACE" and one.token is verb(every)):
             first = before if is_or else one.token
@@ -126,11 +77,11 @@ def _replace(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
 
 def _or_ignore(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     for index, token in enumerate(every):
-        if token.upper == "IGNORE" and _before(every, index).upper == "OR":
+        if token.upper == "IGNORE" and at(every, index - 1).upper == "OR":
             message = "OR IGNORE passes over NOT NULL and CHECK too, silently"
             yield (
                 "or-ignore",
-                _before(every, index),
+                at(every, index - 1),
                 token,
                 message,
                 "ON CONFLICT (...) DO NOTHING names the one that is meant",
@@ -142,52 +93,44 @@ def _clock(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     for index, token in enumerate(every):
         if token.upper in _CLOCK_WORDS:
             yield "clock", token, token, f"{token.upper} reads the clock", hint
-        elif token.upper in _CLOCK_FUNCTIONS and _after(every, index).text == "(":
-            arguments, last = _arguments(every, index + 1)
-            now = any(one.kind == "string" and one.text.lower() == "'now'" for one in arguments)
-            silent = not arguments or (token.upper == "STRFTIME" and all(one.text != "," for one in arguments))
+        elif token.upper in _CLOCK_FUNCTIONS and at(every, index + 1).text == "(":
+            inside, last = arguments(every, index + 1)
+            now = any(one.kind == "string" and one.text.lower() == "'now'" for one in inside)
+            silent = not inside or (token.upper == "STRFTIME" and all(one.text != "," for one in inside))
             if now or silent:
                 yield "clock", token, last, f"{token.text}() reads the clock", hint
-
-
-def _arguments(every: Sequence[Token], opening: int) -> tuple[list[Token], Token]:
-    """The tokens between a parenthesis and its twin, and the twin."""
-    depth = 0
-    for index in range(opening, len(every)):
-        depth += (every[index].text == "(") - (every[index].text == ")")
-        if not depth:
-            return list(every[opening + 1 : index]), every[index]
-    return list(every[opening + 1 :]), every[-1]
 
 
 def _optional_filter(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     hint = "write an optional line: AND x = :x -- if: x   (or one statement per access path)"
     for one in around(every):
         index, token = one.index, one.token
-        words = [_after(every, index, on).upper for on in (1, 2, 3)]
-        if token.kind == "parameter" and words[:2] == ["IS", "NULL"]:
-            if words[2] == "OR":
-                last = _after(every, index, 3)
-            elif _before(every, index).upper == "OR":
-                last = _after(every, index, 2)
+        if token.kind == "parameter" and [at(every, index + on).upper for on in (1, 2)] == ["IS", "NULL"]:
+            before, after = index - 1, index + 3
+            while at(every, before).text == "(" and at(every, after).text == ")":
+                before, after = before - 1, after + 1
+            if at(every, after).upper == "OR":
+                last = at(every, after)
+            elif at(every, before).upper == "OR":
+                last = at(every, index + 2)
             else:
                 continue
             message = f'"{token.text} IS NULL OR" reads every row: no index can serve both'
             yield "optional-filter", token, last, message, hint
         elif (
-            token.upper in ("COALESCE", "IFNULL") and one.clause in ("WHERE", "ON") and _after(every, index).text == "("
+            token.upper in ("COALESCE", "IFNULL") and one.clause in ("WHERE", "ON") and at(every, index + 1).text == "("
         ):
-            arguments, last = _arguments(every, index + 1)
-            column = _before(every, index, 2).name
-            compared = _before(every, index).text in _COMPARE
-            if compared and [one.kind for one in arguments[:1]] == ["parameter"] and column == arguments[-1].name:
-                message = f'comparing "{column}" with itself where {arguments[0].text} is NULL reads every row'
+            inside, last = arguments(every, index + 1)
+            column = at(every, index - 2).name
+            compared = at(every, index - 1).text in _COMPARE
+            if compared and [one.kind for one in inside[:1]] == ["parameter"] and column == inside[-1].name:
+                message = f'comparing "{column}" with itself where {inside[0].text} is NULL reads every row'
                 yield "optional-filter", token, last, message, hint
 
 
 def _null_comparison(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     for one in around(every):
-        before = _before(every, one.index)
+        before = at(every, one.index - 1)
         if one.token.upper == "NULL" and before.text in _COMPARE and one.clause != "SET":
             word = "IS NULL" if before.text in ("=", "==") else "IS NOT NULL"
             yield (
@@ -199,21 +142,51 @@ def _null_comparison(every: Sequence[Token], catalogue: Catalogue) -> Iterator[F
             )
 
 
+#: Columns that stand in no catalogue: of json_each and json_tree, of full-text tables, of every table.
+_OWN_COLUMNS = frozenset(
+    ("key", "value", "type", "atom", "id", "parent", "fullkey", "path", "rank", "rowid", "oid", "_rowid_")
+)
+
+
 def _quoted_string(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     known = {name.lower() for names in catalogue.columns.values() for name in names}
-    known |= {name.lower() for name in (*catalogue.kinds, *catalogue.columns)}
-    given = {_after(every, index).name for index, token in enumerate(every) if token.upper == "AS"}
-    for token in every:
-        if token.kind == "quoted" and token.text.startswith('"') and token.name not in known | given:
-            message = f"{token.text} names no column, so SQLite takes it for a text"
-            near = did_you_mean(token.name, known)
-            hint = f"{near[:-1]}, or the text '{token.text[1:-1]}'?" if near else f"did you mean '{token.text[1:-1]}'?"
-            yield "quoted-string", token, token, message, hint
+    known |= {name.lower() for name in (*catalogue.kinds, *catalogue.columns)} | _OWN_COLUMNS
+    known |= {token.name for index, token in enumerate(every) if _gives_name(every, index)}
+    for index, token in enumerate(every):
+        if token.kind != "quoted" or not token.text.startswith('"') or token.name in known:
+            continue
+        if at(every, index - 1).text == ".":
+            continue  # of a table: never a text
+        message = f"{token.text} names no column, so SQLite takes it for a text"
+        near = did_you_mean(token.name, known)
+        hint = f"{near[:-1]}, or the text '{token.text[1:-1]}'?" if near else f"did you mean '{token.text[1:-1]}'?"
+        yield "quoted-string", token, token, message, hint
+
+
+def _gives_name(every: Sequence[Token], index: int) -> bool:
+    """Whether a token is an alias, the name of a common table expression or window, or a column of one."""
+    if not every[index].name or every[index].upper in KEYWORDS:
+        return False
+    before, after = at(every, index - 1), at(every, index + 1)
+    if before.upper in ("AS", "WITH", "RECURSIVE") or after.upper == "AS" or before.text == ")":
+        return True
+    if before.text == "," and after.text == "(":
+        return True
+    if before.kind in ("number", "string", "parameter") or (before.name and before.upper not in KEYWORDS):
+        return True
+    # WITH name ("a", "b") AS (
+    first = last = index
+    while at(every, first).name or at(every, first).text == ",":
+        first -= 1
+    while at(every, last).name or at(every, last).text == ",":
+        last += 1
+    is_list = at(every, first).text == "(" and at(every, last).text == ")" and at(every, last + 1).upper == "AS"
+    return is_list and (at(every, last + 2).text == "(" or at(every, last + 2).upper in ("NOT", "MATERIALIZED"))
 
 
 def _offset(every: Sequence[Token], catalogue: Catalogue) -> Iterator[Finding]:
     for index, token in enumerate(every):
-        is_comma = token.text == "," and _before(every, index, 2).upper == "LIMIT"
+        is_comma = token.text == "," and at(every, index - 2).upper == "LIMIT"
         if token.upper == "OFFSET" or is_comma:
             message = "OFFSET reads and drops the rows before the page, and skips or repeats rows between two pages"
             yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datastore.records.audit import AuditEntry, Redaction
 from datastore.records.conversations import Conversation
-from datastore.records.job_queue import Job, JobAttempt, JobCount
+from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
 from datastore.records.learnings import Learning, LearningHit, NewLearning
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
@@ -16,6 +16,7 @@ __all__ = [
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobPause",
     "Learning",
     "LearningHit",
     "Message",

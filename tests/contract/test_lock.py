@@ -125,6 +125,14 @@ def test_other_changes_break_nobody(old: str, new: str, said: str, released: Pla
     assert any(change.startswith(said) for change in result["others"]), result
 
 
+def test_the_whole_of_what_is_said(released: Planted) -> None:
+    released.change("schema/0001.notes.sql", "created_at TEXT NOT NULL", "created_at TEXT")
+    text = NOTES.replace(" -- if: title", "").replace("count_notes", "count_notes_of")
+    released.statements(text.replace("    created_at\nFROM", "    created_at,\n    title\nFROM"))
+    said = diff(released, "HEAD").stdout
+    assert said == (Path(__file__).parent / "planted" / "diff.txt").read_text()
+
+
 def test_a_column_that_becomes_nullable_is_one_line_of_the_lock_file(released: Planted) -> None:
     released.change("schema/0001.notes.sql", "created_at TEXT NOT NULL", "created_at TEXT")
     generate(released)

@@ -57,10 +57,8 @@ def test_the_same_without_the_mistake_passes(rule: str, planted: Planted) -> Non
     assert planted.said() == ""
 
 
-@pytest.mark.parametrize("rule", CASES)
+@pytest.mark.parametrize("rule", [rule for rule in CASES if RULES[rule].waivable])
 def test_a_rule_that_may_be_waived_is_waived_by_a_reason(rule: str, planted: Planted) -> None:
-    if not RULES[rule].waivable:
-        pytest.skip("never waived")
     text = (FOLDER / f"{rule}.bad.sql").read_text()
     planted.statements(text)
     others = {problem.rule for problem in planted.check().problems}

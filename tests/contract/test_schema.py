@@ -227,6 +227,24 @@ def test_a_released_statement_that_no_longer_prepares(planted: Planted) -> None:
     assert planted.said(release="v1.0") == ""
 
 
+def test_a_released_statement_is_prepared_with_each_choice_of_its_lines(planted: Planted) -> None:
+    either = """\
+WHERE
+    author_id = :author_id -- if: not word
+    author_id = :author_id AND title <> :word -- if: word
+"""
+    text = LIST.replace("WHERE author_id = :author_id\n", either).replace("max_rows)", "max_rows, word)")
+    text = text.replace("-- Index", "--   word  text  not with this title\n-- Index")
+    planted.statements(text)
+    commit(planted, "v1.0")
+    planted.statements(LIST)
+    assert planted.said(release="v1.0") == ""
+    planted.put(MORE, "-- depends: 0001.notes\nALTER TABLE notes RENAME COLUMN title TO heading;\n")
+    planted.put(UNDO, "ALTER TABLE notes RENAME COLUMN heading TO title;\n")
+    planted.statements(LIST.replace("    title\n", "    heading\n"))
+    assert "no such column: title" in planted.said(release="v1.0")
+
+
 def test_releases_that_are_not_there(planted: Planted) -> None:
     commit(planted, "v1.0")
     report = planted.check(release="release-*")

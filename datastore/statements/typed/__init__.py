@@ -14,6 +14,7 @@ from datastore.records import (
     Job,
     JobAttempt,
     JobCount,
+    JobPause,
     Learning,
     LearningHit,
     Message,
@@ -27,7 +28,12 @@ from datastore.statements.typed.conversations import (
     CountConversationPartsRow,
     ListPurgeableConversationsRow,
 )
-from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PurgeFinishedJobsRow
+from datastore.statements.typed.job_queue import (
+    JobQueueStatements,
+    ListQueuedJobTypesRow,
+    PurgeFinishedJobsRow,
+    SucceedJobsRow,
+)
 from datastore.statements.typed.learnings import LearningsStatements, ListCategoryCountsRow, ListTagCountsRow
 from datastore.statements.typed.messages import MessagesStatements
 from datastore.statements.typed.migrations import (
@@ -56,6 +62,7 @@ RECORDS: dict[str, type[Any]] = {
     "Job": Job,
     "JobAttempt": JobAttempt,
     "JobCount": JobCount,
+    "JobPause": JobPause,
     "Learning": Learning,
     "LearningHit": LearningHit,
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
@@ -72,6 +79,7 @@ RECORDS: dict[str, type[Any]] = {
     "MessageKey": MessageKey,
     "PurgeFinishedJobsRow": PurgeFinishedJobsRow,
     "Redaction": Redaction,
+    "SucceedJobsRow": SucceedJobsRow,
     "Upload": Upload,
 }
 

@@ -93,7 +93,9 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> list[Conversation]:
-        """One page of the conversations that are not deleted, newest first.
+        """One page of the conversations that are not deleted, newest first. BETWEEN where a session is given: an
+        index on the source, which has more rows than a session, shall not tempt the planner
+        (perf/optional_lines.py: 120 ms instead of 0.2).
 
         Args:
             session_id: only of this session; None does not ask for it.
@@ -135,7 +137,7 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> int:
-        """How many conversations are not deleted.
+        """How many conversations are not deleted. BETWEEN: as in list_conversations.
 
         Args:
             session_id: only of this session; None does not ask for it.
