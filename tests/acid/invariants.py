@@ -40,10 +40,14 @@ SELECT learnings.id FROM learnings JOIN conversations ON conversations.id = lear
 WHERE learnings.deleted_at IS NOT conversations.deleted_at
 """
 
+#: Every claim raises the token, and has its line in the history.
 ATTEMPTS = """
-SELECT id FROM job_queue WHERE (status = 'running') <> EXISTS (
-    SELECT 1 FROM job_attempts WHERE job_id = job_queue.id AND lease_token = job_queue.lease_token AND outcome IS NULL
-)
+SELECT id FROM job_queue WHERE lease_token <> (SELECT count(*) FROM job_history WHERE job_id = job_queue.id)
+"""
+
+ENDED = """
+SELECT type, status, job_count FROM job_counts WHERE job_count <> 0
+EXCEPT SELECT type, status, count(*) FROM job_queue WHERE finished_at IS NOT NULL GROUP BY type, status
 """
 
 AUDIT = """
@@ -85,7 +89,9 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     for (id,) in ids(HIDDEN_APART).fetchmany(3):
         yield "partial transaction", f"learning {id}: hidden apart from its conversation"
     for (id,) in ids(ATTEMPTS).fetchmany(3):
-        yield "partial transaction", f"job {id}: its attempts"
+        yield "partial transaction", f"job {id}: its history"
+    for type, status, count in ids(ENDED).fetchmany(3):
+        yield "partial transaction", f"job_counts says {count} {status} of {type}"
     wanted = set(ids(UNTAGGED).fetchall())
     stored = set(ids("SELECT tag, created_at, learning_id FROM learning_tags").fetchall())
     for tag in sorted(wanted ^ stored)[:3]:

@@ -217,7 +217,7 @@ def test_the_checker_knows_the_anomalies() -> None:
     Red("result logged before COMMIT", "lost commit", seeds=10, given={"seconds": 3, "pause": 0.02}),
     Red("blind retry", "duplicate", seeds=10, given={"seconds": 3, "pause": 0.02}),
     Red("commit between statements", "aborted read", seeds=10),
-    Red("snapshots without BEGIN", "non-repeatable read", seeds=10, given={"seconds": 3}),
+    Red("snapshots without BEGIN", "non-repeatable read", seeds=10, given={"seconds": 6}),
     slow=True,
 )
 def test_mutants(red: Red) -> None:

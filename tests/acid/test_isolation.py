@@ -1,7 +1,7 @@
 """Hermitage's isolation cases, on the library: a golden table that docs/acid.md shows.
 
-Two or three sessions, each a store of its own on one file, take turns in one thread. With a timeout of zero a lock that
-is held is an error at once, which stands for waiting: the step is tried again when another session has ended.
+Two or three sessions, each a store of its own on one file, take turns in one thread. With a very short timeout a lock
+that is held is an error soon, which stands for waiting: the step is tried again when another session has ended.
 
 P  prevented: the anomaly did not happen, nobody waited
 B  blocked: somebody had to wait, and then it did not happen
@@ -36,6 +36,9 @@ GOLDEN = {
     "BEGIN DEFERRED": "B P P B B P E P E E",
     "autocommit: no BEGIN": "P A A A P A A A A A",
 }
+
+#: Seconds. The gate needs some 20 ms to see that whoever waited before has given up; less would be an error at once.
+PATIENCE = 0.05
 
 
 @attrs.frozen
@@ -119,7 +122,7 @@ class Session:
     """One client: a store of its own, and at most one transaction."""
 
     def __init__(self, path: Path) -> None:
-        self.store = Datastore.open(path, timeout=0)
+        self.store = Datastore.open(path, timeout=PATIENCE)
         self.block: AbstractContextManager[None] | None = None
         self.seen: list[Any] = []
 
