@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.acid import shim
 from tests.acid.child import ROOT, run_body
 from tests.acid.matrix import Red
 from tests.acid.mutants import MUTANTS, Edit, Mutant, tree
@@ -70,3 +71,13 @@ def test_what_a_body_finds_comes_back() -> None:
 def test_a_body_that_breaks_is_no_finding() -> None:
     with pytest.raises(AssertionError, match="broken body"):
         run_body("tests.acid.test_matrix:strange", breaks=True)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_a_compiler_ci_fails_and_others_are_told(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setattr(shim.shutil, "which", lambda name: None)
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="C compiler"):
+        shim.library.__wrapped__()
