@@ -188,7 +188,7 @@ def _play(sessions: list[Session], prefix: str, chance: random.Random) -> list[R
 
 
 def test_some_schedules() -> None:
-    assert_healthy("random interleavings", BODY, schedules=60)
+    assert_healthy("random interleavings", BODY, schedules=30)
 
 
 @pytest.mark.long

@@ -240,6 +240,7 @@ def test_other_ways_to_begin(begin: str) -> None:
     Red("BEGIN DEFERRED", "wrong isolation"),
     Red("reads before BEGIN", "wrong isolation"),
     Red("snapshots without BEGIN", "wrong isolation"),
+    slow=True,
 )
 def test_mutants(red: Red) -> None:
     assert_red("isolation cases", BODY, red, expected=GOLDEN["the library"])
