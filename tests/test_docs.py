@@ -19,6 +19,7 @@ DECISIONS = [
     "0003-write-gate",
     "0004-dedupe-per-conversation",
     "0005-learning-tags",
+    "0008-interrupts",
 ]
 
 

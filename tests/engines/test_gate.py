@@ -147,3 +147,16 @@ def test_without_processes_no_file_is_made(file: str) -> None:
     gate.acquire(1)
     gate.release()
     assert not Path(file).exists()
+
+
+@pytest.mark.xfail(strict=True, reason="a waiter that gave up keeps its place for some 20 ms: known, not yet mended")
+def test_an_open_gate_lets_in_whoever_has_no_time_to_wait(file: str) -> None:
+    holder, other = Gate(file), Gate(file)
+    holder.acquire(1)
+    with pytest.raises(BusyError):
+        other.acquire(0)
+    holder.release()
+    other.acquire(0)  # nobody holds it
+    other.release()
+    holder.close()
+    other.close()
