@@ -15,9 +15,10 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datastore.errors import BusyError, DatastoreError, InvalidValueError, LeaseLostError
+from datastore.errors import BusyError, CheckError, DatastoreError, InvalidValueError, LeaseLostError
 from datastore.repositories.backoff import MAX_ERROR_LENGTH
 
 if TYPE_CHECKING:
@@ -178,19 +179,28 @@ class Worker:
                 with self._interrupts():
                     result = self.handlers[job.type](task)
             except Snooze as snooze:
-                jobs.snooze(job, snooze.delay)
+                self._store(task, partial(jobs.snooze, job, snooze.delay))
             except Exception as error:
-                log.warning("job %d (%s) failed: %s", job.id, job.type, type(error).__name__)
-                jobs.fail(job, "".join(traceback.format_exception(error))[-MAX_ERROR_LENGTH:],
-                          permanent=isinstance(error, PermanentError))  # fmt: skip
+                self._fail(task, error)
             else:
                 if not task.ended:
-                    jobs.succeed(job, result)
+                    self._store(task, partial(jobs.succeed, job, result))
         except LeaseLostError:
             if not task.ended:
                 log.warning("job %d (%s): its lease was lost, nothing was stored", job.id, job.type)
         except BusyError as error:  # the lease will expire, and somebody will run it again
             log.warning("job %d (%s): how it ended could not be stored: %s", job.id, job.type, error)
+
+    def _store(self, task: Task, end: Callable[[], object]) -> None:
+        try:
+            end()
+        except (InvalidValueError, CheckError) as error:  # the handler's own result or delay: its attempt has failed
+            self._fail(task, error)
+
+    def _fail(self, task: Task, error: Exception) -> None:
+        log.warning("job %d (%s) failed: %s", task.job.id, task.job.type, type(error).__name__)
+        text = "".join(traceback.format_exception(error))[-MAX_ERROR_LENGTH:]
+        self.store.jobs.fail(task.job, text, permanent=isinstance(error, PermanentError))
 
     def _beat_on(self, done: threading.Event) -> None:
         while not done.wait(self.lease_seconds / 3):
