@@ -109,6 +109,7 @@ class Worker:
         self.batch = batch
         self._stop = threading.Event()
         self._interruptible = False
+        self._ran = 0
         self._held: dict[int, Task] = {}
 
     def stop(self) -> None:
@@ -121,7 +122,7 @@ class Worker:
         Returns:
             How many jobs it ran to an end, good or bad.
         """
-        count = 0
+        self._ran = 0
         done = threading.Event()
         beats = threading.Thread(target=self._beat_on, args=(done,), name="datastore-heartbeat", daemon=True)
         with self._on_sigterm():
@@ -130,7 +131,7 @@ class Worker:
                 while not self._stop.is_set():
                     if jobs := self._claim():
                         self._held = {job.id: Task(self, job) for job in jobs}
-                        count += self._work()
+                        self._work()
                     elif until_idle:
                         break
                     else:
@@ -141,7 +142,7 @@ class Worker:
                 done.set()
                 beats.join()
                 self._release()
-        return count
+        return self._ran
 
     def beat(self, task: Task, progress: Any = None) -> None:
         """Extend one lease, and note what was asked of the job meanwhile."""
@@ -161,16 +162,14 @@ class Worker:
             log.warning("claim: %s", error)
             return []
 
-    def _work(self) -> int:
-        count = 0
+    def _work(self) -> None:
         for task in list(self._held.values()):
             if self._stop.is_set():
                 break
             if not task.lost:
                 self._run_one(task)
-                count += 1
+                self._ran += 1
             del self._held[task.job.id]
-        return count
 
     def _run_one(self, task: Task) -> None:
         jobs, job = self.store.jobs, task.job
