@@ -48,7 +48,7 @@ import sys
 from datastore.engines.gate import Gate
 gate = Gate(sys.argv[1])
 print("waits", flush=True)
-gate.acquire(15)
+gate.acquire(60)
 print("in", flush=True)
 sys.stdin.read()
 gate.release()
@@ -196,7 +196,7 @@ def wait(file: str) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     yield wait
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def said(process: subprocess.Popen[str]) -> str:
@@ -224,16 +224,24 @@ def write_tickets(file: str, drawn: int, served: int) -> None:
         stream.write(struct.pack("=QQ", drawn, served))
 
 
-def test_a_waiter_that_dies_does_not_block_those_behind(file: str, hold: Hold, wait: Hold) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "is stopped"])
+def test_a_waiter_that_is_gone_does_not_block_those_behind(file: str, hold: Hold, wait: Hold, number: int) -> None:
     holder = hold()
     gone, behind, last = wait(), wait(), wait()
-    gone.kill()
-    gone.wait()
+    os.kill(gone.pid, number)
+    if number == signal.SIGKILL:
+        gone.wait()
+    else:
+        os.waitpid(gone.pid, os.WUNTRACED)  # it has stopped
+    for process in (behind, last):  # their order may be lost once: each leaves as soon as it was in
+        assert process.stdin is not None
+        process.stdin.close()
     holder.communicate()
-    assert said(behind) == "in"
-    behind.communicate()
-    assert said(last) == "in"
-    last.communicate()
+    assert [said(process) for process in (behind, last)] == ["in", "in"]
+    assert [process.wait(60) for process in (behind, last)] == [0, 0]
+    if number == signal.SIGSTOP:
+        os.kill(gone.pid, signal.SIGCONT)  # it comes late, and gets in
+        assert said(gone) == "in"
 
 
 def test_a_timeout_gives_the_place_up(file: str, hold: Hold, wait: Hold) -> None:
