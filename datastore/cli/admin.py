@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from datastore.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from datastore.store import Datastore
+    pass
 
 
 @click.command("jobs", short_help="Count the jobs.")
@@ -139,66 +138,6 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, without 3.50.7 and later and 3.44.6 and later."""
     fixed = (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
     return (3, 7, 0) <= version <= (3, 51, 2) and not fixed
-
-
-@click.command("verify", short_help="Check the database.")
-@json_option
-@database_option
-@click.pass_context
-def verify_command(ctx: click.Context, as_json: bool, database: str) -> None:
-    """Check the file, foreign keys, the full-text index, the audit chain and the counts; exits with 4 if one is wrong."""
-    from datastore.errors import CorruptDatabaseError, DatabaseError
-
-    results: dict[str, list[str]] = {}
-    try:
-        with open_store(database) as store:
-            for name, check in _checks(store):
-                try:
-                    results[name] = check()
-                except DatabaseError as error:
-                    results[name] = [str(error)]
-    except DatabaseError as error:
-        # Damage may hit what tells the file's kind; a file that is missing or foreign is another matter.
-        if not isinstance(error, CorruptDatabaseError) and not isinstance(error.__cause__, CorruptDatabaseError):
-            raise
-        results["file"] = [str(error)]
-    wrong = sum(map(len, results.values()))
-    if as_json:
-        print_json({"ok": not wrong, "checks": results})
-    else:
-        for name, problems in results.items():
-            click.echo(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}")
-            for problem in problems:
-                click.echo(f"  {one_line(problem)}")
-    if wrong:
-        ctx.exit(4)
-
-
-def _checks(store: Datastore) -> list[tuple[str, Callable[[], list[str]]]]:
-    def integrity() -> list[str]:
-        return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]
-
-    def foreign_keys() -> list[str]:
-        rows = store.engine.rows("foreign_key_check")
-        return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
-
-    def full_text() -> list[str]:
-        store.transfer.check_full_text()
-        return []
-
-    def counts() -> list[str]:
-        return [
-            f"conversation {id}: message_count is {count}, it has {counted} messages"
-            for id, count, counted in store.transfer.miscounted()
-        ]
-
-    return [
-        ("integrity", integrity),
-        ("foreign keys", foreign_keys),
-        ("full-text index", full_text),
-        ("audit chain", store.audit.verify),
-        ("message counts", counts),
-    ]
 
 
 @click.command("migrations", short_help="Print the folder of the migrations.")

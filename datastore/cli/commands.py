@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, check, data, generate
+from datastore.cli import admin, backups, check, data, generate
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -71,7 +71,10 @@ for command in (
     admin.jobs_command,
     admin.stats_command,
     admin.status_command,
-    admin.verify_command,
+    backups.verify_command,
+    backups.backup_command,
+    backups.backups_command,
+    backups.restore_command,
     admin.migrations_command,
     admin.purge_command,
     admin.vacuum_command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datastore.records.audit import AuditEntry, Redaction
+from datastore.records.backups import Backup
 from datastore.records.conversations import Conversation
 from datastore.records.job_queue import Job, JobAttempt, JobCount
 from datastore.records.learnings import Learning, LearningHit, NewLearning
@@ -12,6 +13,7 @@ from datastore.records.uploads import Upload
 
 __all__ = [
     "AuditEntry",
+    "Backup",
     "Conversation",
     "Job",
     "JobAttempt",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datastore.repositories.audit import AuditRepository
+from datastore.repositories.backups import BackupRepository
 from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.job_queue import JobQueueRepository
 from datastore.repositories.learnings import LearningRepository
@@ -12,6 +13,7 @@ from datastore.repositories.uploads import UploadRepository
 
 __all__ = [
     "AuditRepository",
+    "BackupRepository",
     "ConversationRepository",
     "JobQueueRepository",
     "LearningRepository",

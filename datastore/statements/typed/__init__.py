@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from datastore.records import (
     AuditEntry,
+    Backup,
     Conversation,
     Job,
     JobAttempt,
@@ -22,6 +23,7 @@ from datastore.records import (
     Upload,
 )
 from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
+from datastore.statements.typed.backups import BackupsStatements
 from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 #: The classes that rows become, by name.
 RECORDS: dict[str, type[Any]] = {
     "AuditEntry": AuditEntry,
+    "Backup": Backup,
     "Conversation": Conversation,
     "CountConversationPartsRow": CountConversationPartsRow,
     "CountUploadsRow": CountUploadsRow,
@@ -78,6 +81,7 @@ RECORDS: dict[str, type[Any]] = {
 
 class Statements(
     AuditStatements,
+    BackupsStatements,
     ConversationsStatements,
     JobQueueStatements,
     LearningsStatements,
