@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         UploadRepository,
     )
     from datastore.retention.backups import Backups
+    from datastore.retention.maintenance import Maintenance
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
@@ -58,6 +59,7 @@ class Datastore:
         transfer: `TransferRepository`, what import, export and verify need beside these.
         backups: `Backups`, copies of the database: made, listed, verified, rotated.
         backup_register: `BackupRepository`, where those are noted.
+        maintenance: `Maintenance`, upkeep in bounded slices.
     """
 
     conversations: ConversationRepository
@@ -69,6 +71,7 @@ class Datastore:
     transfer: TransferRepository
     backups: Backups
     backup_register: BackupRepository
+    maintenance: Maintenance
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Datastore:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
         from datastore.retention.backups import Backups
+        from datastore.retention.maintenance import Maintenance
 
         self.engine = engine
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
@@ -94,6 +98,7 @@ class Datastore:
         self.transfer = repositories.TransferRepository(**make)
         self.backup_register = repositories.BackupRepository(**make)
         self.backups = Backups(engine, self.backup_register, _open_copy)
+        self.maintenance = Maintenance(engine, repositories.MaintenanceRepository(**make))
 
     @classmethod
     def open(

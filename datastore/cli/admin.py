@@ -21,6 +21,9 @@ from datastore.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.retention.maintenance import Condition
+
     pass
 
 
@@ -84,6 +87,7 @@ def status_command(as_json: bool, database: str) -> None:
         ("file", size(status["file_bytes"])),
         ("WAL", size(status["wal_bytes"])),
         ("free pages", status["free_pages"]),
+        *_upkeep_pairs(status["upkeep"]),
         ("SQLite", status["sqlite_version"]),
     ]
     if status["application"]:
@@ -113,6 +117,7 @@ def _status(database: str) -> dict[str, Any]:
     try:
         applied = applied_migrations(engine, bind_statements(engine))
         free = engine.pragma("freelist_count")
+        upkeep = None if migrations.pending(applied) else _condition(engine)
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
@@ -129,9 +134,32 @@ def _status(database: str) -> dict[str, Any]:
         "file_bytes": path.stat().st_size,
         "wal_bytes": wal_bytes,
         "free_pages": free,
+        "upkeep": upkeep,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
     }
+
+
+def _condition(engine: SQLiteEngine) -> Condition:
+    from datastore.repositories import MaintenanceRepository
+    from datastore.retention.maintenance import Maintenance
+    from datastore.store import bind_statements
+    from datastore.values import new_id
+
+    repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)
+    return Maintenance(engine, repository).condition()
+
+
+def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:
+    if condition is None:
+        return []
+    last = max(condition.last_runs.values(), default=None)
+    readers = "not told by this system" if condition.readers is None else ", ".join(map(str, condition.readers))
+    return [
+        ("full-text segments", ", ".join(f"{table} {count}" for table, count in condition.segments.items())),
+        ("last maintenance", f"{last:%Y-%m-%d %H:%M:%S}" if last else "never"),
+        ("processes reading now", readers or "none"),
+    ]
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
@@ -168,20 +196,3 @@ def purge_command(deleted_before: str, reason: str | None, database: str) -> Non
             if count < 100:
                 break
     click.echo(f"{total} conversations purged")
-
-
-@click.command("vacuum", short_help="Give free pages back.")
-@database_option
-def vacuum_command(database: str) -> None:
-    """Give free pages back to the file system, in steps that let other writers in."""
-    with open_store(database) as store:
-        before = free = store.engine.pragma("freelist_count")
-        while free:
-            with store.transaction():
-                store.engine.rows("incremental_vacuum(1000)")
-            left = store.engine.pragma("freelist_count")
-            if left >= free:
-                break
-            free = left
-        whole = store.engine.checkpoint()
-    click.echo(f"{before - free} pages given back" + ("" if whole else "; a reader still keeps a part of the WAL"))

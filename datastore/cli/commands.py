@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, backups, check, data, generate
+from datastore.cli import admin, backups, check, data, generate, maintenance
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -77,7 +77,8 @@ for command in (
     backups.restore_command,
     admin.migrations_command,
     admin.purge_command,
-    admin.vacuum_command,
+    maintenance.maintain_command,
+    maintenance.vacuum_command,
     check.check_command,
     generate.generate_command,
     generate.diff_command,

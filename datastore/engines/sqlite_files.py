@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datastore.engines.sqlite import SQLiteEngine
+from datastore.engines.sqlite import SQLiteEngine, write_back
 from datastore.engines.sqlite_errors import is_busy, translate
 from datastore.errors import BusyError
 
@@ -35,13 +35,32 @@ def copy_into(engine: SQLiteEngine, target: Path, progress: Callable[[float], No
 
 
 def rebuild(engine: SQLiteEngine, progress: Callable[[float], None] | None = None) -> None:
-    """Write the whole database anew (VACUUM); no other connection writes meanwhile.
+    """Write the whole database anew (VACUUM) and cut the WAL; no other connection writes meanwhile.
+
+    The temporary copy goes to a file (SQLITE_TMPDIR says where), not into memory as this library's do otherwise.
 
     Raises:
         BusyError: Another connection held the write lock for longer than the timeout.
     """
     with engine.alone("VACUUM") as connection, _watched(connection, progress):
-        engine.patiently(lambda: connection.execute("VACUUM").fetchall(), "VACUUM")
+        connection.execute("PRAGMA temp_store = FILE").fetchall()
+        try:
+            engine.patiently(lambda: connection.execute("VACUUM").fetchall(), "VACUUM")
+            write_back(connection, "TRUNCATE", 0.05)
+        finally:
+            connection.execute("PRAGMA temp_store = MEMORY").fetchall()
+
+
+def give_back(engine: SQLiteEngine, pages: int) -> None:
+    """Give at most so many free pages back to the file system, in one transaction of its own.
+
+    Raises:
+        BusyError: Another connection held the write lock for longer than the timeout.
+    """
+    with engine.alone("giving pages back") as connection:
+        # Each step of this PRAGMA frees one page. It gives no columns, so execute() takes one step and stops
+        # (fetchall() does not go on); executescript() steps to the end.
+        engine.patiently(lambda: connection.executescript(f"PRAGMA incremental_vacuum({pages})"), "incremental_vacuum")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from datastore.repositories.backups import BackupRepository
 from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.job_queue import JobQueueRepository
 from datastore.repositories.learnings import LearningRepository
+from datastore.repositories.maintenance import MaintenanceRepository
 from datastore.repositories.messages import MessageRepository
 from datastore.repositories.transfer import TransferRepository
 from datastore.repositories.uploads import UploadRepository
@@ -17,6 +18,7 @@ __all__ = [
     "ConversationRepository",
     "JobQueueRepository",
     "LearningRepository",
+    "MaintenanceRepository",
     "MessageRepository",
     "TransferRepository",
     "UploadRepository",

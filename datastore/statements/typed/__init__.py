@@ -31,6 +31,7 @@ from datastore.statements.typed.conversations import (
 )
 from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PurgeFinishedJobsRow
 from datastore.statements.typed.learnings import LearningsStatements, ListCategoryCountsRow, ListTagCountsRow
+from datastore.statements.typed.maintenance import ListFullTextTablesRow, ListMaintenanceTasksRow, MaintenanceStatements
 from datastore.statements.typed.messages import MessagesStatements
 from datastore.statements.typed.migrations import (
     ListAppliedMigrationsRow,
@@ -66,6 +67,8 @@ RECORDS: dict[str, type[Any]] = {
     "ListCategoryCountsRow": ListCategoryCountsRow,
     "ListConversationSourcesRow": ListConversationSourcesRow,
     "ListForeignTablesRow": ListForeignTablesRow,
+    "ListFullTextTablesRow": ListFullTextTablesRow,
+    "ListMaintenanceTasksRow": ListMaintenanceTasksRow,
     "ListMiscountedConversationsRow": ListMiscountedConversationsRow,
     "ListPurgeableConversationsRow": ListPurgeableConversationsRow,
     "ListQueuedJobTypesRow": ListQueuedJobTypesRow,
@@ -85,6 +88,7 @@ class Statements(
     ConversationsStatements,
     JobQueueStatements,
     LearningsStatements,
+    MaintenanceStatements,
     MessagesStatements,
     MigrationsStatements,
     TransferStatements,
