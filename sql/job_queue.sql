@@ -41,7 +41,7 @@ VALUES (
     :now,
     :now
 )
-ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'running') DO NOTHING
+ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO NOTHING
 RETURNING
     id,
     type,
@@ -135,15 +135,13 @@ WHERE
     dedupe_key = :dedupe_key
     AND status IN ('queued', 'running');
 
--- name: list_jobs(status_from, status_to, type_from, type_to, before_id, max_rows)
--- One page of the jobs, newest first. Goes down the ids and passes over other statuses and types: a filter that
--- few jobs meet reads many; live jobs are few, old ones are purged.
---   status_from  text  lower bound of status, inclusive: '' for every status
---   status_to  text  upper bound of status, inclusive: the same as status_from for one
---   type_from  text  lower bound of type, inclusive: '' for every type
---   type_to  text  upper bound of type, inclusive: the same as type_from for one
+-- name: list_jobs(before_id, max_rows, status, type)
+-- One page of the jobs, newest first. Goes down the ids and passes over other statuses and types, so that a filter
+-- that few jobs meet reads many; running and unsuccessful jobs have statements of their own.
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
+--   status  text  only with this status
+--   type  text  only of this type
 -- Index: job_queue primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
 -- Record: Job
@@ -174,10 +172,50 @@ SELECT
 FROM job_queue
 WHERE
     id < :before_id
-    AND status >= :status_from
-    AND status <= :status_to
-    AND type >= :type_from
-    AND type <= :type_to
+    AND status = :status -- if: status
+    AND type = :type -- if: type
+ORDER BY id DESC
+LIMIT :max_rows;
+
+-- name: list_unsuccessful_jobs(status, before_id, max_rows, type)
+-- One page of the jobs that ended without success, newest first.
+--   status  text  failed, quarantined or cancelled
+--   before_id  integer  2^63 - 1 for the first page
+--   max_rows  integer  1 to 1001
+--   type  text  only of this type
+-- Index: job_queue_unsuccessful_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+-- Record: Job
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    status = :status
+    AND status IN ('failed', 'quarantined', 'cancelled')
+    AND id < :before_id
+    AND type = :type -- if: type
 ORDER BY id DESC
 LIMIT :max_rows;
 
@@ -185,9 +223,10 @@ LIMIT :max_rows;
 -- The latest claims of a job, newest first.
 --   job_id  integer  which job
 --   max_rows  integer  1 to 1000
--- Index: job_attempts primary key (range scan, no sort)
+-- Index: job_attempts primary key (range scan), job_queue primary key (integer); sorts a job's attempts
 -- Rows: 0 to max_rows
 -- Record: JobAttempt
+-- Allow: limit-order, each claim raises lease_token, so no two attempts of a job have the same
 SELECT
     job_id,
     lease_token,
@@ -197,26 +236,10 @@ SELECT
     finished_at,
     outcome,
     error
-FROM job_attempts
+FROM job_history
 WHERE job_id = :job_id
 ORDER BY lease_token DESC
 LIMIT :max_rows;
-
--- name: count_jobs()
--- How many jobs of each type have each status, and the earliest run_at among them.
--- Index: job_queue_type_status_run_at_idx (covering scan, no sort)
--- Rows: 0 to the number of types times the six statuses
--- Record: JobCount
--- Allow: full-scan, because an overview counts everything; it reads one narrow index in its order
--- Allow: max-rows, at most one row for each type and status
-SELECT
-    type,
-    status,
-    count(*) AS count,
-    min(run_at) AS oldest_run_at
-FROM job_queue
-GROUP BY type, status
-ORDER BY type, status;
 
 -- name: list_expired_jobs(now, max_rows)
 -- The running jobs whose lease is over, longest over first.
@@ -300,6 +323,29 @@ RETURNING
     updated_at,
     started_at,
     finished_at;
+
+-- name: succeed_job(id, lease_token, result, now)!
+-- Ends a running job well. The same as finish_job, without reading the job back: it is what every job ends with.
+--   id  integer  which one
+--   lease_token  integer  the caller's lease
+--   result  json?  any value
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+UPDATE job_queue
+SET
+    status = 'succeeded',
+    lease_expires_at = NULL,
+    result = :result,
+    last_outcome = 'succeeded',
+    last_error = NULL,
+    updated_at = :now,
+    finished_at = :now
+WHERE
+    id = :id
+    AND lease_token = :lease_token
+    AND status = 'running'
+    AND lease_expires_at > :now;
 
 -- name: finish_job(id, lease_token, lease_after, status, result, last_outcome, last_error, now)^
 -- Ends a running job for good.
@@ -452,6 +498,56 @@ RETURNING
     started_at,
     finished_at;
 
+-- name: snooze_job(id, lease_token, lease_after, run_at, now)^
+-- Puts a running job back into the queue for later and gives the attempt back; its progress stays.
+--   id  integer  which one
+--   lease_token  integer  the caller's lease
+--   lease_after  timestamp  the lease must end after this
+--   run_at  timestamp  not claimed before this instant
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Record: Job
+UPDATE job_queue
+SET
+    status = 'queued',
+    run_at = :run_at,
+    attempts = attempts - 1,
+    lease_expires_at = NULL,
+    worker = NULL,
+    last_outcome = 'snoozed',
+    last_error = NULL,
+    updated_at = :now
+WHERE
+    id = :id
+    AND lease_token = :lease_token
+    AND status = 'running'
+    AND lease_expires_at > :lease_after
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
 -- name: requeue_job(id, now)^
 -- Puts an ended job that did not succeed back into the queue with all its attempts; the history stays.
 --   id  integer  which one
@@ -472,6 +568,46 @@ SET
 WHERE
     id = :id
     AND status IN ('quarantined', 'failed', 'cancelled')
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;
+
+-- name: update_job_run_at(id, run_at, now)^
+-- Changes when a job that waits may be claimed.
+--   id  integer  which one
+--   run_at  timestamp  not claimed before this instant
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1 (0: there is none, or it does not wait)
+-- Record: Job
+UPDATE job_queue
+SET
+    run_at = :run_at,
+    updated_at = :now
+WHERE
+    id = :id
+    AND status = 'queued'
 RETURNING
     id,
     type,
@@ -606,3 +742,36 @@ WHERE
         LIMIT :max_rows
     )
 RETURNING id;
+
+-- name: add_job_pause(type, reason, now)!
+-- Pauses a type: its jobs are not claimed. One that is paused keeps its reason.
+--   type  text  1 to 200 characters
+--   reason  text?  why, at most 1000 characters
+--   now  timestamp  the instant of the transaction
+-- Index: none (an insert; the primary key of job_pauses decides the conflict)
+-- Rows: 0 or 1 (0: it is paused already)
+INSERT INTO job_pauses (type, reason, created_at)
+VALUES (:type, :reason, :now)
+ON CONFLICT (type) DO NOTHING;
+
+-- name: delete_job_pause(type)!
+-- Resumes a type.
+--   type  text  which one
+-- Index: job_pauses primary key
+-- Rows: 0 or 1 (0: it is not paused)
+DELETE FROM job_pauses
+WHERE type = :type;
+
+-- name: list_job_pauses(max_rows)
+-- The paused types, in order.
+--   max_rows  integer  1 to 1000
+-- Index: job_pauses primary key (read as a whole, in its order, no sort)
+-- Rows: 0 to max_rows
+-- Record: JobPause
+SELECT
+    type,
+    reason,
+    created_at
+FROM job_pauses
+ORDER BY type
+LIMIT :max_rows;

@@ -189,7 +189,7 @@ def test_stored_control_characters_do_not_reach_the_terminal(store: Datastore, p
 def test_jobs_and_stats(store: Datastore, path: Path) -> None:
     store.jobs.enqueue("index")
     store.jobs.enqueue("index")
-    (count,) = json.loads(run("jobs", "--json", database=path).stdout)
+    (count,) = json.loads(run("jobs", "--json", database=path).stdout)["counts"]
     assert (count["type"], count["status"], count["count"]) == ("index", "queued", 2)
     assert run("jobs", database=path).stdout.splitlines()[1].split()[:3] == ["index", "queued", "2"]
     assert json.loads(run("stats", "--json", database=path).stdout)["jobs"] == 2

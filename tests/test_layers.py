@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats", "migrations"),
     ("retention",),
     ("store",),
-    ("transfer",),
+    ("transfer", "worker"),
     ("contract",),
     ("",),
     ("cli",),

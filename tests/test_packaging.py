@@ -177,3 +177,4 @@ def test_pip_and_dependency_groups_install_the_same_tools() -> None:
     assert project["project"]["optional-dependencies"]["dev"] == project["dependency-groups"]["dev"]
     extras = project["project"]["optional-dependencies"]
     assert set(extras["check"]) <= set(extras["dev"])
+    assert extras["bench"] == project["dependency-groups"]["bench"]

@@ -1,4 +1,4 @@
-"""jobs, stats, status, verify, migrations, purge, vacuum."""
+"""stats, status, verify, migrations, purge, vacuum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from datastore.cli.output import (
     open_store,
     print_json,
     print_pairs,
-    print_table,
     size,
 )
 
@@ -25,24 +24,6 @@ if TYPE_CHECKING:
     from datastore.retention.maintenance import Condition
 
     pass
-
-
-@click.command("jobs", short_help="Count the jobs.")
-@json_option
-@database_option
-def jobs_command(as_json: bool, database: str) -> None:
-    """Count the jobs by type and status."""
-    with open_store(database) as store:
-        counts = store.jobs.counts()
-    if as_json:
-        print_json(counts)
-    elif counts:
-        print_table(
-            ["type", "status", "count", "oldest run_at"],
-            [(count.type, count.status, count.count, f"{count.oldest_run_at:%Y-%m-%d %H:%M:%S}") for count in counts],
-        )
-    else:
-        click.echo("no jobs", err=True)
 
 
 @click.command("stats", short_help="Count what is stored.")

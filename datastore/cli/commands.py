@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, backups, check, data, generate, maintenance
+from datastore.cli import admin, backups, check, data, generate, jobs, maintenance
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -68,7 +68,8 @@ for command in (
     data.export_command,
     data.search_command,
     data.show_command,
-    admin.jobs_command,
+    jobs.jobs_command,
+    jobs.worker_command,
     admin.stats_command,
     admin.status_command,
     backups.verify_command,

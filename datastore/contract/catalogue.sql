@@ -34,7 +34,8 @@ SELECT
     type,
     "notnull",
     pk,
-    hidden
+    hidden,
+    dflt_value
 FROM pragma_table_xinfo(:table_name)
 ORDER BY cid;
 

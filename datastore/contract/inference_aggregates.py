@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
+from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
 from datastore.contract.inference_parse import Node, bare, is_query, name_of, part
-from datastore.contract.inference_scopes import Scope
+from datastore.contract.inference_scopes import AGGREGATES, Scope, recast
 
 Evaluate: TypeAlias = Callable[[Node, Scope], Fact]
 
@@ -47,6 +47,22 @@ def is_aggregate(select: Node, aggregates: frozenset[str]) -> bool:
     """Whether a SELECT is made an aggregate by a call in its list, its HAVING or its ORDER BY."""
     clauses = [*select.expressions, part(select, "having"), part(select, "order")]
     return any(next(own_calls(clause, aggregates), None) is not None for clause in clauses if clause is not None)
+
+
+def looked_up(clauses: Iterable[Node | None], aggregates: frozenset[str]) -> frozenset[str]:
+    """What stands before an ``IN (SELECT ...)`` in the list of an aggregate SELECT, or of RETURNING.
+
+    There a value stays in its place while the row is made, and IN turns it into the class of what it is looked up in:
+    ``SELECT sum(a) IN (SELECT name FROM t), sum(a)`` shows the sum as text (SQLite 3.40).
+    """
+    found: set[str] = set()
+    for clause in clauses:
+        for node in clause.find_all(exp.In) if clause is not None else []:
+            if node.args.get("query") is not None or node.args.get("field") is not None:
+                found |= {name_of(column) for column in node.this.find_all(exp.Column)}
+                if next(own_calls(node.this, aggregates), None) is not None:
+                    found.add(AGGREGATES)
+    return frozenset(found)
 
 
 def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bool:
@@ -95,6 +111,11 @@ def aggregate(node: Node, scope: Scope, evaluate: Evaluate) -> Fact | None:
     call = node.this if filtered else node
     if not is_aggregate_call(call, scope.analyzer.schema.aggregates):
         return None
+    fact = _aggregate(call, scope, evaluate, filtered)
+    return recast(fact) if AGGREGATES in scope.recast else fact
+
+
+def _aggregate(call: Node, scope: Scope, evaluate: Evaluate, filtered: bool) -> Fact:
     name = call.name.lower() if isinstance(call, exp.Anonymous) else type(call).__name__.lower()
     if name == "count":
         return never_null(INTEGER, "count() is 0 for no rows")
@@ -118,7 +139,9 @@ def window(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
     if found is not None and isinstance(call, exp.Count):
         return found
     if isinstance(call, (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)):
-        return unknown("the window may have no such row")
+        default = call.args.get("default")
+        values = [_inside(value, scope, evaluate) for value in (call.this, default) if value is not None]
+        return either(values).but(nullable=True, reason="the window may have no such row")
     return (
         unknown("the window may be empty")
         if found is None

@@ -1,18 +1,16 @@
 """What is known of an expression's value: a rule per operator and function; what has no rule promises nothing.
 
-The functions believed never to give NULL are few, and tests/contract/test_functions.py runs each over edge values.
-Left out, because they do give NULL: substr (of an empty blob), ``+ - *`` and sum, avg, total of reals (infinity minus
-infinity), ``/`` and ``%`` (by zero), strftime and its kin (no date), json_extract, lag, lead, first_value.
+``+ - *`` of reals may be NULL (infinity minus infinity), ``/`` and ``%`` (by zero) too; `inference_functions` has the
+functions.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import aggregate, is_json_safe, window
+from datastore.contract.inference_aggregates import aggregate, window
 from datastore.contract.inference_facts import (
     BLOB,
     INTEGER,
@@ -21,11 +19,14 @@ from datastore.contract.inference_facts import (
     TEXT,
     Fact,
     either,
+    from_operands,
     never_null,
+    truth,
     unknown,
 )
 from datastore.contract.inference_filters import Place, where_true
-from datastore.contract.inference_parse import Node, bare, is_query, name_of, whole_number
+from datastore.contract.inference_functions import FUNCTIONS
+from datastore.contract.inference_parse import Node, bare, called, is_query, name_of, whole_number
 from datastore.contract.inference_scopes import Scope
 from datastore.contract.logical import STORAGE
 
@@ -46,21 +47,17 @@ def fact_of(node: Node, scope: Scope) -> Fact:
     rule = _RULES.get(type(node))
     if rule is not None:
         return rule(node, scope)
+    if function := FUNCTIONS.get(type(node)):
+        return function(node, scope, fact_of)
     if is_query(node):
         return _scalar_subquery(node, scope)
-    return unknown(f"{_called(node)} may be NULL")
+    return unknown(f"{called(node)} may be NULL")
 
 
 def cast_storage(node: Node) -> frozenset[str]:
     """The storage classes that a CAST gives."""
     kind = node.args["to"].this
     return _CAST.get(getattr(kind, "name", str(kind)), STORAGE)
-
-
-def _called(node: Node) -> str:
-    if isinstance(node, exp.Anonymous):
-        return f"{node.name}()"
-    return f"{node.sql_name().lower()}()" if isinstance(node, exp.Func) else "the expression"
 
 
 def _column(node: Node, scope: Scope) -> Fact:
@@ -87,7 +84,7 @@ def _null(node: Node, scope: Scope) -> Fact:
 def _boolean_literal(node: Node, scope: Scope) -> Fact:
     # A column may be named true: SQLite then means the column.
     name = str(node.this).lower()
-    return _truth() if scope.find("", name) is None else scope.column("", name)
+    return truth() if scope.find("", name) is None else scope.column("", name)
 
 
 def _parameter(node: Node, scope: Scope) -> Fact:
@@ -100,18 +97,6 @@ def _passed_on(node: Node, scope: Scope) -> Fact:
     return fact_of(node.this, scope)
 
 
-def _from_operands(storage: frozenset[str], logical: str | None, *operands: Fact) -> Fact:
-    """A value that is NULL exactly where an operand is."""
-    null = next((operand for operand in operands if operand.nullable), None)
-    reason = (null or operands[0]).reason if null or len(operands) == 1 else "no operand can be NULL"
-    return Fact(storage, null is not None, reason, logical)
-
-
-def _truth(*operands: Fact, reason: str = "it is 0 or 1") -> Fact:
-    fact = _from_operands(INTEGER, "boolean", *operands)
-    return fact if fact.nullable else fact.but(nullable=False, reason=reason)
-
-
 def _operands(node: Node, scope: Scope) -> list[Fact]:
     sides = [bare(node.this), bare(node.expression)]
     elements = [element for side in sides for element in (side.expressions if isinstance(side, exp.Tuple) else [side])]
@@ -121,34 +106,34 @@ def _operands(node: Node, scope: Scope) -> list[Fact]:
 
 
 def _comparison(node: Node, scope: Scope) -> Fact:
-    return _truth(*_operands(node, scope))
+    return truth(*_operands(node, scope))
 
 
 def _between(node: Node, scope: Scope) -> Fact:
-    return _truth(*(fact_of(node.args[name], scope) for name in ("this", "low", "high")))
+    return truth(*(fact_of(node.args[name], scope) for name in ("this", "low", "high")))
 
 
 def _null_safe(node: Node, scope: Scope) -> Fact:
-    return _truth(reason="IS is never NULL")
+    return truth(reason="IS is never NULL")
 
 
 def _exists(node: Node, scope: Scope) -> Fact:
-    return _truth(reason="EXISTS is never NULL")
+    return truth(reason="EXISTS is never NULL")
 
 
 def _not(node: Node, scope: Scope) -> Fact:
-    return _truth(fact_of(node.this, scope))
+    return truth(fact_of(node.this, scope))
 
 
 def _in(node: Node, scope: Scope) -> Fact:
     left = bare(node.this)
     if isinstance(left, exp.Tuple) or node.args.get("field") is not None:
-        return _truth(unknown("a row or a table in IN may hold NULL"))
+        return truth(unknown("a row or a table in IN may hold NULL"))
     query = node.args.get("query")
     if query is not None:
         columns = scope.analyzer.query(query, scope, scope.visible)
-        return _truth(fact_of(left, scope), *(fact for _, fact in columns))
-    return _truth(fact_of(left, scope), *(fact_of(value, scope) for value in node.expressions))
+        return truth(fact_of(left, scope), *(fact for _, fact in columns))
+    return truth(fact_of(left, scope), *(fact_of(value, scope) for value in node.expressions))
 
 
 def _cast(node: Node, scope: Scope) -> Fact:
@@ -163,7 +148,7 @@ def _arithmetic(node: Node, scope: Scope) -> Fact:
     left, right = _operands(node, scope)
     storage = REAL if REAL in (left.storage, right.storage) else NUMBER
     if left.storage == right.storage == INTEGER:
-        return _from_operands(storage, None, left, right)
+        return from_operands(storage, None, left, right)
     return Fact(storage, True, "infinity minus infinity, or times zero, is NULL")
 
 
@@ -174,23 +159,23 @@ def _division(node: Node, scope: Scope) -> Fact:
     if isinstance(node, exp.Mod) and whole:
         storage = INTEGER
     if whole and whole_number(node.expression):
-        return _from_operands(storage, None, left)
+        return from_operands(storage, None, left)
     return Fact(storage, True, "a division by zero is NULL")
 
 
 def _bits(node: Node, scope: Scope) -> Fact:
-    return _from_operands(INTEGER, None, *_operands(node, scope))
+    return from_operands(INTEGER, None, *_operands(node, scope))
 
 
 def _negative(node: Node, scope: Scope) -> Fact:
     inner = fact_of(node.this, scope)
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
         return never_null(_number(whole_number(node)), "a literal")
-    return _from_operands(REAL if inner.storage == REAL else NUMBER, None, inner)  # -(-2^63) is a real
+    return from_operands(REAL if inner.storage == REAL else NUMBER, None, inner)  # -(-2^63) is a real
 
 
 def _joined_text(node: Node, scope: Scope) -> Fact:
-    return _from_operands(TEXT, None, *_operands(node, scope))
+    return from_operands(TEXT, None, *_operands(node, scope))
 
 
 def _case(node: Node, scope: Scope) -> Fact:
@@ -226,67 +211,6 @@ def _if(node: Node, scope: Scope) -> Fact:
     return either([then, fact_of(otherwise, scope)])
 
 
-def _coalesce(node: Node, scope: Scope) -> Fact:
-    used = []
-    for argument in [node.this, *node.expressions]:
-        used.append(fact_of(argument, scope))
-        if not used[-1].nullable:
-            return either(used).but(nullable=False, reason="coalesce ends in a value that is never NULL")
-    return either(used).but(nullable=True, reason=f"no argument of coalesce is sure: {used[-1].reason}")
-
-
-def _nullif(node: Node, scope: Scope) -> Fact:
-    return fact_of(node.this, scope).but(nullable=True, reason="nullif() is NULL where both are equal")
-
-
-def _least(node: Node, scope: Scope) -> Fact:
-    return either([fact_of(value, scope) for value in [node.this, *node.expressions]])
-
-
-def _always(storage: frozenset[str], name: str) -> Callable[[Node, Scope], Fact]:
-    return lambda node, scope: never_null(storage, f"{name}() is never NULL")
-
-
-def _of_argument(storage: frozenset[str]) -> Callable[[Node, Scope], Fact]:
-    return lambda node, scope: _from_operands(storage, None, fact_of(node.this, scope))
-
-
-def _maybe(storage: frozenset[str]) -> Callable[[Node, Scope], Fact]:
-    return lambda node, scope: Fact(storage, True, f"{_called(node)} may be NULL")
-
-
-def _absolute(node: Node, scope: Scope) -> Fact:
-    inner = fact_of(node.this, scope)
-    return _from_operands(inner.storage if inner.storage in (INTEGER, REAL) else NUMBER, None, inner)
-
-
-def _named(node: Node, scope: Scope) -> Fact:
-    """A function that the parser has no class for."""
-    name, arguments = node.name.lower(), node.expressions
-    if name == "quote":
-        return never_null(TEXT, "quote() is never NULL")
-    if name == "json_array":
-        return _json_text([fact_of(value, scope) for value in arguments], "json_array()")
-    if name == "json" and len(arguments) == 1:
-        return _from_operands(TEXT, "json", fact_of(arguments[0], scope))
-    if name == "json_valid" and len(arguments) == 1:
-        return _truth(fact_of(arguments[0], scope))
-    if name == "bm25" and all(re.fullmatch(r"\d+(\.\d+)?", weight.sql()) for weight in arguments[1:]):
-        return never_null(REAL, "bm25() ranks every row that is found")
-    return unknown(f"{name}() may be NULL")
-
-
-def _json_object(node: Node, scope: Scope) -> Fact:
-    pairs = node.expressions
-    if not all(isinstance(pair, exp.JSONKeyValue) for pair in pairs):
-        return unknown("json_object() may be NULL")
-    return _json_text([fact_of(pair.expression, scope) for pair in pairs], "json_object()")
-
-
-def _json_text(values: list[Fact], name: str) -> Fact:
-    return never_null(TEXT, f"{name} is never NULL", "json" if is_json_safe(values) else None)
-
-
 def _scalar_subquery(node: Node, scope: Scope) -> Fact:
     columns = scope.analyzer.query(node, scope, scope.visible)
     if len(columns) != 1:
@@ -309,7 +233,7 @@ _RULES: dict[type, Callable[[Node, Scope], Fact]] = {
     exp.Subquery: _scalar_subquery,
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Like, exp.Glob), _comparison),
     **dict.fromkeys((exp.And, exp.Or), _comparison),
-    exp.Escape: lambda node, scope: _truth(fact_of(node.this, scope), fact_of(node.expression, scope)),
+    exp.Escape: lambda node, scope: truth(fact_of(node.this, scope), fact_of(node.expression, scope)),
     exp.Between: _between,
     exp.Is: _null_safe,
     exp.NullSafeEQ: _null_safe,
@@ -321,27 +245,10 @@ _RULES: dict[type, Callable[[Node, Scope], Fact]] = {
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _arithmetic),
     **dict.fromkeys((exp.Div, exp.Mod), _division),
     **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseLeftShift, exp.BitwiseRightShift), _bits),
-    exp.BitwiseNot: _of_argument(INTEGER),
+    exp.BitwiseNot: lambda node, scope: from_operands(INTEGER, None, fact_of(node.this, scope)),
     exp.Neg: _negative,
     exp.DPipe: _joined_text,
     exp.Case: _case,
     exp.If: _if,
-    exp.Coalesce: _coalesce,
-    exp.Nullif: _nullif,
-    exp.Least: _least,
-    exp.Greatest: _least,
-    exp.Typeof: _always(TEXT, "typeof"),
-    exp.Hex: _always(TEXT, "hex"),
-    exp.Rand: _always(INTEGER, "random"),
-    exp.Length: _of_argument(INTEGER),
-    exp.Lower: _of_argument(TEXT),
-    exp.Upper: _of_argument(TEXT),
-    exp.Abs: _absolute,
-    exp.Round: _maybe(REAL),
-    exp.Trim: _maybe(TEXT),
-    exp.Replace: _maybe(TEXT),
-    exp.StrPosition: _maybe(INTEGER),
-    exp.JSONObject: _json_object,
-    exp.Anonymous: _named,
     exp.Window: lambda node, scope: window(node, scope, fact_of),
 }

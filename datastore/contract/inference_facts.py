@@ -60,3 +60,15 @@ def either(facts: Iterable[Fact]) -> Fact:
     null = next((fact for fact in facts if fact.nullable), None)
     reason = (null or facts[0]).reason
     return Fact(storage, null is not None, reason, None if storage == {kind} else kind)
+
+
+def from_operands(storage: frozenset[str], logical: str | None, *operands: Fact) -> Fact:
+    """A value that is NULL exactly where an operand is."""
+    null = next((operand for operand in operands if operand.nullable), None)
+    reason = (null or operands[0]).reason if null or len(operands) == 1 else "no operand can be NULL"
+    return Fact(storage, null is not None, reason, logical)
+
+
+def truth(*operands: Fact, reason: str = "it is 0 or 1") -> Fact:
+    fact = from_operands(INTEGER, "boolean", *operands)
+    return fact if fact.nullable else fact.but(nullable=False, reason=reason)

@@ -24,6 +24,12 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 #: Type names that sqlglot takes for TEXT, BLOB, REAL or INTEGER and that SQLite's rules of affinity do not.
 MISREAD_TYPES = frozenset({"BYTE", "SHORT", "LONG", "STR", "STRING", "BYTEA", "VARBINARY"})
 
+# SQLite has =, IS, IN, LIKE, GLOB, MATCH and BETWEEN on one level, from the left, below < and its kin; sqlglot binds
+# some of them closer. `a = b IS NULL` is `(a = b) IS NULL` to the one and `a = (b IS NULL)` to the other.
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)
+_TESTS = (*_COMPARISONS, exp.In, exp.Like, exp.Glob, exp.Between, exp.Match, exp.RegexpLike)
+_TIGHT = (exp.Binary, exp.Neg, exp.BitwiseNot, exp.Collate)
+
 _casts = re.compile(r"\bAS\s+\"?([a-z_]\w*)", re.IGNORECASE)
 _replace = re.compile(r"\A(\s*)REPLACE\s+INTO\b", re.IGNORECASE)
 _update_or = re.compile(r"\A(\s*UPDATE)\s+OR\s+(?:ROLLBACK|ABORT|REPLACE|FAIL|IGNORE)\b", re.IGNORECASE)
@@ -63,7 +69,28 @@ def _parse(text: str) -> Node:
         raise Unsure(f"the parser does not understand it: {str(error).splitlines()[0]}") from error
     if isinstance(tree, exp.Command) or tree.find(exp.Command):
         raise Unsure("the parser does not understand it")
+    for node in tree.walk():
+        if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in _operands(node)):
+            raise Unsure("the parser and SQLite bind tests without parentheses between them differently; add them")
+        if (
+            isinstance(node, _TIGHT)
+            and not isinstance(node, exp.Connector)
+            and any(isinstance(child, exp.Not) for child in _operands(node))
+        ):
+            raise Unsure("NOT inside an operator's operand needs parentheses")
     return tree
+
+
+def _operands(node: Node) -> Iterator[Node]:
+    """What stands beside an operator without being set off by parentheses or commas."""
+    for name in ("this", "expression", "low", "high"):
+        child = node.args.get(name)
+        if isinstance(child, exp.Escape):
+            child = child.this
+        if isinstance(node, (exp.NullSafeEQ, exp.NullSafeNEQ)) and child is not None:
+            child = bare(child)  # the parser puts parentheses of its own here
+        if child is not None:
+            yield child
 
 
 def part(node: Node, name: str) -> Node | None:
@@ -114,3 +141,15 @@ def whole_number(node: Node | None) -> int | None:
     if isinstance(node, exp.Literal) and not node.is_string and re.fullmatch(r"\d+", node.this):
         return int(node.this)
     return None
+
+
+def text_of(node: Node) -> str:
+    """The SQL of a node, written in one way."""
+    return str(node.sql(dialect="sqlite"))
+
+
+def called(node: Node) -> str:
+    """What an expression is called in a message."""
+    if isinstance(node, exp.Anonymous):
+        return f"{node.name}()"
+    return f"{node.sql_name().lower()}()" if isinstance(node, exp.Func) else "the expression"

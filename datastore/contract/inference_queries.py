@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import calls_of_outer, is_aggregate
+from datastore.contract.inference_aggregates import calls_of_outer, is_aggregate, looked_up
 from datastore.contract.inference_expressions import fact_of
 from datastore.contract.inference_facts import Fact, either
 from datastore.contract.inference_filters import refine
@@ -38,7 +38,11 @@ class Queries:
         """
         if isinstance(tree, (exp.Insert, exp.Update, exp.Delete)):
             returning = tree.args.get("returning")
-            return [] if returning is None else self._list(returning.expressions, self.returning_scope(tree))
+            if returning is None:
+                return []
+            scope = self.returning_scope(tree)
+            scope.recast = looked_up([returning], self.schema.aggregates)
+            return self._list(returning.expressions, scope)
         return self.query(tree, None, {})
 
     def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns:
@@ -52,8 +56,11 @@ class Queries:
             return self._values(node, outer, visible)
         require(isinstance(node, exp.Select), f"{node.key} is not understood")
         scope = self.scope(node, outer, visible)
-        grouped = bool(part(node, "group"))
-        scope.may_be_empty = is_aggregate(node, self.schema.aggregates) and not grouped
+        grouped, aggregated = bool(part(node, "group")), is_aggregate(node, self.schema.aggregates)
+        scope.may_be_empty = aggregated and not grouped
+        if aggregated or grouped:
+            clauses = [*node.expressions, part(node, "having"), part(node, "order")]
+            scope.recast = looked_up(clauses, self.schema.aggregates)
         require(
             not calls_of_outer(node, scope, self.schema.aggregates),
             "an aggregate in a subquery may be of a query outside",
@@ -192,12 +199,13 @@ def _star(scope: Scope, sources: list[Source], *, qualified: bool) -> Columns:
     for source in sources:
         for name in source.names:
             key = name.lower()
-            if qualified or key not in scope.shared:
+            is_shared = source in scope.shared.get(key, [])
+            if not is_shared or (qualified and not scope.either_side):  # t.* of a RIGHT JOIN USING gives either side's
                 fact = source.fact(key)
                 if scope.may_be_empty:
                     fact = fact.but(nullable=True, reason=f"an aggregate over no rows gives NULL for {name}")
                 columns.append((name, fact))
-            elif key not in source.merged:
+            elif qualified or key not in source.merged:
                 columns.append((name, scope.column("", key)))
     return columns
 

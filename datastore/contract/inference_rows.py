@@ -8,48 +8,29 @@ does. Equality that folds values together (a collation, a number compared with t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-import attrs
 from sqlglot import exp
 
 from datastore.contract.inference_aggregates import is_aggregate
 from datastore.contract.inference_expressions import fact_of
 from datastore.contract.inference_filters import Place, refine
-from datastore.contract.inference_parse import Node, bare, conjuncts, is_query, name_of, part, parts, whole_number
+from datastore.contract.inference_keys import Pins, key_fixed, place_of
+from datastore.contract.inference_parse import (
+    Node,
+    bare,
+    conjuncts,
+    is_query,
+    name_of,
+    part,
+    parts,
+    text_of,
+    whole_number,
+)
 from datastore.contract.inference_queries import Queries, changed_table
-from datastore.contract.inference_schema import Key, TableColumn
+from datastore.contract.inference_schema import TableColumn
 from datastore.contract.inference_scopes import Cte, Scope, Source
 from datastore.contract.inference_sources import read_from, target
-
-
-@attrs.define(eq=False)
-class Pins:
-    """What is known to be fixed of the rows of one SELECT."""
-
-    scope: Scope
-    #: Columns that are fixed; True where ``=`` fixed them, so that they are not NULL.
-    columns: dict[Place, bool] = attrs.field(factory=dict)
-    #: Expressions that are fixed, as text.
-    expressions: set[str] = attrs.field(factory=set)
-    #: Sources of which the row is fixed.
-    sources: set[Source] = attrs.field(factory=set)
-
-    #: Columns that are given: fixed whatever the joins do.
-    given: set[Place] = attrs.field(factory=set)
-
-    def has(self, place: Place) -> bool:
-        """Whether a column has one value. Of an outer-joined row, an equality in ON says: this value, or NULL."""
-        equated = place in self.columns and not place[0].extended
-        return equated or place in self.given or place[0] in self.sources
-
-    def add(self, place: Place, *, equal: bool) -> None:
-        self.columns[place] = equal or self.columns.get(place, False)
-
-    def reaches(self, source: Source) -> bool:
-        """Whether a row can be pinned yet: an outer-joined one is there or not as the rows before it have it."""
-        before = self.scope.sources[: self.scope.sources.index(source)]
-        return not source.extended or all(other in self.sources for other in before)
 
 
 class Rows:
@@ -127,7 +108,7 @@ class Rows:
         if node is None:
             return
         node = bare(node.this if isinstance(node, exp.Alias) else node)
-        pins.expressions.add(node.sql())
+        pins.expressions.add(text_of(node))
         place = place_of(node, pins.scope)
         if place is not None:
             pins.given.add(place)
@@ -201,13 +182,25 @@ class Rows:
         """Whether an expression has one value, whichever row of the unfixed sources is looked at."""
         if node.find(exp.Rand, exp.Anonymous, exp.Collate):
             return False
+        if is_query(node):
+            return self._is_closed(node, pins.scope.visible)
         for column in node.find_all(exp.Column):
             found = pins.scope.find(name_of(column.args.get("table")), name_of(column))
             if found is not None and found[0] is pins.scope:
                 place = place_of(column, pins.scope)
-                if is_query(node) or place is None or not pins.has(place):
+                if place is None or not pins.has(place):
                     return False
-            elif found is None and not is_query(node):
+            elif found is None or node.find(exp.Select):
+                return False
+        return True
+
+    def _is_closed(self, query: Node, visible: Mapping[str, Cte]) -> bool:
+        """Whether a subquery names columns of its own tables only: then it has one value."""
+        for column in query.find_all(exp.Column):
+            select, names = column.find_ancestor(exp.Select), (name_of(column.args.get("table")), name_of(column))
+            if select is None or not any(select is inner for inner in query.find_all(exp.Select)):
+                return False
+            if self.queries.scope(select, None, visible).find(*names) is None:
                 return False
         return True
 
@@ -252,7 +245,7 @@ class Rows:
 
     def _is_fixed(self, node: Node, pins: Pins) -> bool:
         place = place_of(bare(node), pins.scope)
-        return bare(node).sql() in pins.expressions or (place is not None and pins.has(place))
+        return text_of(bare(node)) in pins.expressions or (place is not None and pins.has(place))
 
     def _row_fixed(self, source: Source, pins: Pins, filters: list[Node]) -> bool:
         if source.query is not None:
@@ -264,29 +257,7 @@ class Rows:
             return self.pinned(source.query, None, source.visible, given)
         if source.table is None:
             return "fullkey" in source.facts and (source, "id") in pins.columns  # json_each
-        return any(self._key_fixed(key, source, pins, filters) for key in source.table.keys)
-
-    def _key_fixed(self, key: Key, source: Source, pins: Pins, filters: list[Node]) -> bool:
-        for name, collation in zip(key.columns, key.collations, strict=True):
-            equal = pins.columns.get((source, _canonical(source, name)))
-            column = source.table.columns.get(name) if source.table is not None else None
-            if equal is None or (collation is not None and (column is None or column.collation != collation)):
-                return False
-            never_null = name == "rowid" or name in source.known or (column is not None and column.not_null)
-            if not equal and not never_null:
-                return False
-        said = {_unqualified(term) for term in filters if _only_of(term, source, pins.scope)}
-        return all(_implied(term, said, source) for term in conjuncts(key.where))
-
-
-def place_of(node: Node, scope: Scope) -> Place | None:
-    """The column of the scope's own sources that *node* is; the rowid by one name."""
-    if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
-        return None
-    found = scope.find(name_of(node.args.get("table")), name_of(node))
-    if found is None or found[0] is not scope:
-        return None
-    return found[1], _canonical(found[1], name_of(node))
+        return any(key_fixed(key, source, pins, filters) for key in source.table.keys)
 
 
 def _places(terms: list[Node], names: list[str]) -> list[int]:
@@ -308,11 +279,6 @@ def at_most_limit(node: Node) -> bool:
     return value is not None and 0 <= value <= 1
 
 
-def _canonical(source: Source, name: str) -> str:
-    alias = source.table.rowid_alias if source.table is not None and source.query is None else ""
-    return "rowid" if source.is_rowid(name) or (alias and name == alias) else name
-
-
 def _at(term: Node, select: Node) -> Node:
     """What a term of GROUP BY or ORDER BY stands for: ``2`` is the second column, a name may be an alias."""
     place = whole_number(term)
@@ -324,25 +290,3 @@ def _at(term: Node, select: Node) -> Node:
 def _aliases(node: Node) -> set[str]:
     tables = [node, *node.find_all(exp.Table, exp.Subquery)]
     return {(table.alias or name_of(table)).lower() for table in tables}
-
-
-def _unqualified(term: Node) -> str:
-    copy = term.copy()
-    for column in copy.find_all(exp.Column):
-        column.set("table", None)
-        column.set("this", exp.to_identifier(name_of(column), quoted=True))
-    return str(copy.sql())
-
-
-def _only_of(term: Node, source: Source, scope: Scope) -> bool:
-    places: Iterable[Place | None] = (place_of(column, scope) for column in term.find_all(exp.Column))
-    return all(place is not None and place[0] is source for place in places)
-
-
-def _implied(term: Node, said: set[str], source: Source) -> bool:
-    is_not_null = (
-        isinstance(term, exp.Not) and isinstance(term.this, exp.Is) and isinstance(term.this.expression, exp.Null)
-    )
-    if is_not_null and name_of(term.this.this) in source.known:
-        return True
-    return _unqualified(term) in said

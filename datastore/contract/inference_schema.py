@@ -17,6 +17,8 @@ from datastore.contract.metadata import Engine, open_engine
 from datastore.statements.loader import read_file
 
 _HIDDEN = 1
+#: Computed columns, virtual and stored: STRICT does not compare their class with the declared type (SQLite 3.40).
+_GENERATED = (2, 3)
 
 #: Its columns have the types that they are declared with; nobody but SQLite writes it.
 _SCHEMA_TABLE = "sqlite_schema"
@@ -155,11 +157,12 @@ class Schema:
 
     def _columns(self, table: str, create: str, rows: list[Any], strict: bool, alias: str) -> Iterator[TableColumn]:
         said = list(promises(create))
-        for name, declared, not_null, key_place, hidden in rows:
+        for name, declared, not_null, key_place, hidden, default in rows:
+            is_generated = hidden in _GENERATED
             promised = frozenset(promise.type for promise in said if promise.column == name.lower())
             is_alias = name.lower() == alias
-            storage = frozenset({"integer"}) if is_alias else column_storage(declared, strict)
-            for kind in promised & storage:
+            storage = column_storage(declared, strict and not is_generated, default)
+            for kind in {"integer"} if is_alias else promised & storage:
                 storage = frozenset({kind})
             yield TableColumn(
                 name=name,
@@ -168,7 +171,7 @@ class Schema:
                 key_place=key_place,
                 hidden=hidden == _HIDDEN,
                 storage=storage,
-                logical=column_type(promised, storage, declared),
+                logical=None if is_generated else column_type(promised, storage, declared),
                 collation=self._collation(table, name, create),
             )
 
@@ -195,7 +198,7 @@ class Schema:
 
 def _rowid_alias(rows: list[Any], kind: str, without_rowid: bool, origins: list[str]) -> str:
     """The INTEGER PRIMARY KEY: the one primary key that needs no index of its own."""
-    primary = [name.lower() for name, _, _, place, _ in rows if place]
+    primary = [name.lower() for name, _, _, place, *_ in rows if place]
     return primary[0] if kind == "table" and len(primary) == 1 and not without_rowid and "pk" not in origins else ""
 
 

@@ -10,6 +10,10 @@ import attrs
 from datastore.contract.inference_facts import Fact, unknown
 from datastore.contract.inference_parse import Node, Unsure
 from datastore.contract.inference_schema import Schema, Table
+from datastore.contract.logical import STORAGE
+
+#: In `Scope.recast`: the aggregates.
+AGGREGATES = "()"
 
 #: The names of a table's rowid, where no column has that name.
 ROWID_NAMES = frozenset({"rowid", "oid", "_rowid_"})
@@ -108,13 +112,17 @@ class Scope:
     either_side: bool = False
     #: An aggregate without GROUP BY gives a row even where there is none to read: then each column is NULL.
     may_be_empty: bool = False
+    #: Columns, and AGGREGATES for every aggregate, of which an IN may change the class before they are shown.
+    recast: frozenset[str] = frozenset()
 
     def find(self, table: str, name: str) -> tuple[Scope, Source] | None:
         """Where a name (in lower case; *table* may be "") comes from; None where that is not certain."""
         found = [source for source in self.sources if table in ("", source.alias) and source.has(name)]
         if not table and name in self.shared:
             shared = self.shared[name]
-            return (self, shared[0]) if not self.either_side and len(shared) == 2 and shared[0] in found else None
+            heads = [source for source in shared if name not in source.merged]
+            certain = not self.either_side and len(heads) == 1 and all(source in shared for source in found)
+            return (self, heads[0]) if certain else None
         if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.sources) > 1):
             return self, found[0]
         # A subquery's or view's rowid, or a column of a table that is not known, could be meant.
@@ -131,9 +139,16 @@ class Scope:
             return unknown(f"it is not certain which column {label} is")
         scope, source = place
         fact = source.fact(name)
+        if name in scope.recast:
+            fact = recast(fact)
         if scope.may_be_empty:
             return fact.but(nullable=True, reason=f"an aggregate over no rows gives NULL for {label}")
         return fact
+
+
+def recast(fact: Fact) -> Fact:
+    """A value that ``IN (SELECT ...)`` has looked up: SQLite 3.40 may leave it in the class that the list asked for."""
+    return attrs.evolve(fact, storage=STORAGE, logical=None)
 
 
 def sources_named(sources: Iterable[Source], name: str) -> list[Source]:

@@ -15,13 +15,21 @@ from collections.abc import Iterator
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_parse import Node, Unsure, bare, conjuncts, name_of, parse_expression
+from datastore.contract.inference_parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
 
 #: Storage classes of a value that is not NULL.
 STORAGE = frozenset({"integer", "real", "text", "blob"})
 
 _tokens = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\w+|.", re.DOTALL)
 _timestamp = re.compile(r"(?:\?|\[0-9\]){4}-(?:(?:\?|\[0-[39]\]){2})-(?:(?:\?|\[0-[39]\]){2})T\S*Z")
+
+#: Defaults that have their column's class, or that its affinity turns into it.
+_DEFAULTS = {
+    "integer": re.compile(r"[+-]?\d{1,18}|true|false", re.IGNORECASE),
+    "real": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE),
+    "text": re.compile(r"'(?:[^']|'')*'|[+-]?\d+(?:\.\d+)?|CURRENT_(?:TIME|DATE|TIMESTAMP)", re.IGNORECASE | re.DOTALL),
+    "blob": re.compile(r"x'[0-9a-f]*'", re.IGNORECASE),
+}
 
 
 @attrs.frozen
@@ -45,13 +53,26 @@ def affinity(declared: str) -> str:
     return "real" if any(word in upper for word in ("REAL", "FLOA", "DOUB")) else "numeric"
 
 
-def column_storage(declared: str, strict: bool) -> frozenset[str]:
-    """The storage classes that a column's values may have."""
+def column_storage(declared: str, strict: bool, default: str | None = None) -> frozenset[str]:
+    """The storage classes that a column's values may have.
+
+    Rows that were there before ALTER TABLE added a column have its default, and not even STRICT compares the
+    *default*'s class with the column's (SQLite 3.40).
+    """
+    if strict and not _is_default_of(affinity(declared), default):
+        return STORAGE
     if strict:
         return STORAGE if declared.upper() == "ANY" else frozenset({affinity(declared)})
     # TEXT turns numbers into text and lets a blob through; REAL turns integers into reals, and lets text through.
     kept = {"text": {"text", "blob"}, "real": {"real", "text", "blob"}}
     return frozenset(kept.get(affinity(declared), STORAGE))
+
+
+def _is_default_of(kind: str, default: str | None) -> bool:
+    literal = _DEFAULTS.get(kind)
+    return (
+        default is None or default.upper() == "NULL" or (literal is not None and literal.fullmatch(default) is not None)
+    )
 
 
 def promises(create: str) -> Iterator[Promise]:
@@ -97,7 +118,7 @@ def _promise(term: Node) -> Promise | None:
         return _of_column(term.expressions[0], "json")
     if isinstance(term, exp.Glob) and isinstance(term.expression, exp.Literal):
         return _of_column(term.this, "timestamp") if _timestamp.fullmatch(term.expression.this) else None
-    if isinstance(term, exp.In) and {value.sql() for value in term.expressions} == {"0", "1"}:
+    if isinstance(term, exp.In) and {text_of(value) for value in term.expressions} == {"0", "1"}:
         return _of_column(term.this, "boolean")
     if isinstance(term, exp.EQ) and isinstance(term.this, exp.Typeof) and isinstance(term.expression, exp.Literal):
         kind = term.expression.this

@@ -58,7 +58,7 @@ class Engine:
 
     def __init__(self, library: ctypes.CDLL, image: bytes) -> None:
         # The journal mode stands in bytes 18 and 19; a database in memory has no WAL.
-        image = image[:18] + b"\x01\x01" + image[20:] if len(image) > 20 else image
+        image = image[:18] + b"\x01\x01" + image[20:]
         self._library = library
         self._image = ctypes.create_string_buffer(image, len(image))
         self._handle = ctypes.c_void_p()
@@ -146,7 +146,11 @@ def open_engine(connection: sqlite3.Connection) -> Engine | None:
     library = find_library()
     if library is None or not hasattr(connection, "serialize"):
         return None
-    return Engine(library, connection.serialize())
+    try:
+        image = connection.serialize()
+    except sqlite3.OperationalError:
+        return None  # a database in memory without a table has no page to serialize
+    return Engine(library, image)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -7,6 +7,7 @@ checked against this. Where two places disagree, or none says anything, nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import attrs
@@ -15,7 +16,7 @@ from sqlglot import exp
 from datastore.contract.inference_expressions import cast_storage, fact_of
 from datastore.contract.inference_facts import Fact
 from datastore.contract.inference_filters import COMPARISONS
-from datastore.contract.inference_parse import Node, Unsure, bare, is_query, name_of, parse, part, parts
+from datastore.contract.inference_parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
 from datastore.contract.inference_queries import Queries, arms, changed_table
 from datastore.contract.inference_schema import Schema
 from datastore.contract.inference_scopes import Cte, Scope
@@ -42,9 +43,8 @@ def parameter_expectations(schema: Schema, sql: str) -> dict[str, Expectation]:
         tree = parse(sql)
     except Unsure as doubt:
         raise Unsure(f"the parameters are not understood: {doubt}") from doubt
-    found: dict[str, list[Expectation]] = {
-        node.name: [] for node in tree.find_all(exp.Placeholder, bfs=False) if node.name
-    }
+    names = {node.name for node in tree.find_all(exp.Placeholder)}
+    found: dict[str, list[Expectation]] = {name: [] for name in re.findall(r":(\w+)", sql) if name in names}
     for name, expectation in _Walk(Queries(schema)).statement(tree):
         found[name].append(expectation)
     return {name: _together(expectations) for name, expectations in found.items()}
@@ -253,5 +253,5 @@ def _elements(node: Node) -> list[Node]:
 
 
 def _short(node: Node) -> str:
-    text = str(node.sql(dialect="sqlite"))
+    text = text_of(node)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,9 +1,14 @@
 """The write gate: a lock on a side file that every writer of ours holds around its transaction.
 
 SQLite's own write lock is a race: its busy handler sleeps and tries again, so that with several
-writer processes one does thousands of commits while another does none. Waiters of ``flock`` are woken
-in turn. The gate also keeps checkpoints away from commits, without which SQLite 3.7.0 to 3.51.2 can
-corrupt a WAL (the WAL-reset bug). perf/gate measures it, docs/decisions/0003-write-gate.md tells more.
+writer processes one does thousands of commits while another does none. Here writers that have to wait
+draw tickets and go in by their numbers. The gate also keeps checkpoints away from commits, without which
+SQLite 3.7.0 to 3.51.2 can corrupt a WAL (the WAL-reset bug). perf/gate.py measures it,
+docs/decisions/0003-write-gate.md tells more.
+
+What excludes is ``flock`` alone, which ends with the process that holds it. The tickets only say whose turn it is:
+two numbers in the side file, mapped into every process's memory, read without a system call. Whatever they hold
+(a process died, or was stopped, with a ticket), nobody is let in beside another; at worst the order is lost once.
 
 It helps processes on one machine that use this library; anybody else meets SQLite's ordinary lock, as
 ever. Where there is no ``flock`` (Windows) the gate orders the threads of one process only.
@@ -11,6 +16,7 @@ ever. Where there is no ``flock`` (Windows) the gate orders the threads of one p
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 import time
@@ -23,16 +29,37 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+#: The two numbers of the side file: the last ticket drawn, the last ticket that went in.
+_DRAWN, _SERVED = 0, 1
+_BYTES = 16
+_MASK = 2**48 - 1
+
+#: Whoever goes in by ticket may go in again without one for so long: a change of processes costs as much as a commit.
+_SLICE = 0.002
+
+#: Seconds between two looks: of whoever is next, of those behind (for each one ahead), and of anybody at most.
+_NEXT = 0.00005
+_BEHIND = 0.0002
+_LONGEST = 0.001
+
+#: A wait that lasts is looked at less often: this part of it may be lost at its end.
+_LOST = 0.05
+
+#: When nobody has gone in for so long, a waiter behind looks whether the gate stands open: whoever is next may be dead.
+_STALLED = 0.01
+
 
 class Gate:
     """A lock between threads and, by a side file, between processes. Not reentrant."""
 
     def __init__(self, path: str, *, across_processes: bool = True) -> None:
-        """*path* is the side file; it is created when first needed, stays empty and is left behind."""
+        """*path* is the side file; it is created when first needed, and is left behind."""
         self._path = path
         self._across = across_processes and fcntl is not None
         self._threads = threading.Lock()
         self._file: int | None = None
+        self._turns = memoryview(bytearray(_BYTES)).cast("Q")
+        self._slice_end = 0.0
         #: The thread that holds the gate, or None.
         self.owner: int | None = None
 
@@ -53,10 +80,10 @@ class Gate:
             return
         try:
             if self._file is None:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                self._open()
+            turns = self._turns
+            waiting = turns[_DRAWN] != turns[_SERVED]
+            if (waiting and time.monotonic() >= self._slice_end) or not self._try():
                 self._wait(max(0.0, timeout - waited), timeout)
         except BaseException:
             self.owner = None
@@ -73,6 +100,7 @@ class Gate:
     def close(self) -> None:
         """Close the side file; a later acquire opens it again."""
         if self._file is not None:
+            self._turns = memoryview(bytearray(_BYTES)).cast("Q")  # unmaps the file
             os.close(self._file)
             self._file = None
 
@@ -84,60 +112,56 @@ class Gate:
             self.close()
         self._file = None
 
-    def _wait(self, seconds: float, timeout: float) -> None:
-        # flock has no timeout, and polling it would lose the place in the queue. So a thread waits in the
-        # queue, and this one waits for that thread; whoever comes last, of giving up and getting it, tidies up.
-        waiter = _Waiter(self._path)
+    def _open(self) -> None:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            got = waiter.wait(seconds)
+            # Room on the disk, not only a length: a write into a mapped hole would kill the process on a full disk.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file, 0, _BYTES)
+            elif os.fstat(file).st_size < _BYTES:
+                os.truncate(file, _BYTES)
+            self._turns = memoryview(mmap.mmap(file, _BYTES)).cast("Q")
         except BaseException:
-            waiter.abandon()
+            os.close(file)
             raise
-        if got is None:
-            raise _busy(timeout)
-        self.close()
-        self._file = got
+        self._file = file
 
-
-class _Waiter:
-    """One blocking flock in a thread of its own, on a file of its own."""
-
-    def __init__(self, path: str) -> None:
-        self._state = threading.Lock()
-        self._done = threading.Event()
-        self._abandoned = False
-        self._error: OSError | None = None
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        threading.Thread(target=self._lock, name="datastore-gate", daemon=True).start()
-
-    def wait(self, seconds: float) -> int | None:
-        """The locked file, or None when *seconds* have passed."""
-        self._done.wait(seconds)
-        with self._state:
-            if not self._done.is_set():
-                self._abandoned = True
-                return None
-        if self._error is not None:
-            os.close(self._descriptor)
-            raise self._error
-        return self._descriptor
-
-    def abandon(self) -> None:
-        """Give up: if the lock comes (or came), it is let go at once."""
-        with self._state:
-            self._abandoned = True
-            if self._done.is_set():
-                os.close(self._descriptor)
-
-    def _lock(self) -> None:
+    def _try(self) -> bool:
+        assert self._file is not None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            self._error = error
-        with self._state:
-            self._done.set()
-            if self._abandoned:
-                os.close(self._descriptor)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _wait(self, seconds: float, timeout: float) -> None:
+        # Two that draw at the same instant may draw the same number: then both are next at the same time, no harm.
+        turns = self._turns
+        ticket = (turns[_DRAWN] + 1) & _MASK
+        turns[_DRAWN] = ticket
+        begun = moved = time.monotonic()
+        served, stood_open = turns[_SERVED], False
+        while True:
+            now = time.monotonic()
+            if turns[_SERVED] != served:
+                served, moved, stood_open = turns[_SERVED], now, False
+            ahead = ticket - served - 1
+            if ahead <= 0:
+                if self._try():
+                    break
+            elif now - moved > _STALLED and self._try():
+                if stood_open:
+                    break
+                # Once may be chance: whoever is next gets the time to look.
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # type: ignore[arg-type]
+                stood_open, moved = True, now
+            if now - begun >= seconds:
+                raise _busy(timeout)
+            usual = _NEXT if ahead <= 0 else _BEHIND * ahead
+            time.sleep(min(max(usual, (now - moved) * _LOST), _LONGEST, seconds))
+        if turns[_SERVED] < ticket:
+            turns[_SERVED] = ticket
+        self._slice_end = time.monotonic() + _SLICE
 
 
 def _busy(timeout: float) -> BusyError:

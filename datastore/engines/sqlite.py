@@ -121,6 +121,17 @@ class SQLiteEngine:
         except sqlite3.Error as error:
             raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
+    def data_version(self) -> int:
+        """A number that another connection's commit changes; looking at it takes no lock.
+
+        Raises:
+            TransactionError: Inside a transaction or snapshot, where it stands still.
+        """
+        connection = self._thread.connected()
+        if self._thread.depth:
+            raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
+        return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
     def checkpoint(self) -> bool:
         """Write the whole WAL back to the database and truncate it.
 

@@ -304,6 +304,9 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         try:
             number = connection.execute("PRAGMA application_id").fetchone()[0]
             foreign = [] if number else connection.execute(_sql("list_foreign_tables"), {"max_rows": 1}).fetchall()
+            if foreign:  # unless another process applied the first step between the two looks
+                number = connection.execute("PRAGMA application_id").fetchone()[0]
+                foreign = [] if number else foreign
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datastore.records.audit import AuditEntry, Redaction
 from datastore.records.backups import Backup
 from datastore.records.conversations import Conversation
-from datastore.records.job_queue import Job, JobAttempt, JobCount
+from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
 from datastore.records.learnings import Learning, LearningHit, NewLearning
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
@@ -18,6 +18,7 @@ __all__ = [
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobPause",
     "Learning",
     "LearningHit",
     "Message",

@@ -55,7 +55,7 @@ class Job:
 
 @attrs.frozen(kw_only=True)
 class JobAttempt:
-    """One row of *job_attempts*: one claim of a job."""
+    """One row of *job_history*: one claim of a job."""
 
     job_id: int
     lease_token: int
@@ -76,5 +76,15 @@ class JobCount:
     type: str
     status: JobStatus
     count: int
-    #: The earliest run_at among them.
-    oldest_run_at: datetime
+    #: The earliest run_at among them; None for jobs that have ended.
+    oldest_run_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class JobPause:
+    """One row of *job_pauses*: a type that is not claimed until it is resumed."""
+
+    type: str
+    #: Why, at most 1000 characters.
+    reason: str | None
+    created_at: datetime

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.records.job_queue import Job
 from datastore.repositories.backoff import error_text, retry_delay
 from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository, check_max_rows
-from datastore.values import TIME_MIN, check_number, check_text
+from datastore.values import TIME_MIN, check_number, check_text, decode_timestamp, encode_json
 
 if TYPE_CHECKING:
     from datastore.statements.typed.job_queue import JobQueueStatements
@@ -21,12 +22,15 @@ _year = 366 * 24 * 3600.0
 #: A claim recovers at most so many expired leases.
 _RECOVERED_PER_CLAIM = 100
 
+#: Seconds between two looks of `wait` at the counter of commits.
+_POLL = 0.005
+
 
 class JobLeases(Repository):
     """The worker's half of `JobQueueRepository`.
 
-    A claimed job carries its lease: hand the record itself to `heartbeat`, `succeed`, `fail` and
-    `release`. Each raises LeaseLostError, and changes nothing, once the lease is over or the job is
+    A claimed job carries its lease: hand the record itself to `heartbeat`, `succeed`, `fail`,
+    `snooze` and `release`. Each raises LeaseLostError, and changes nothing, once the lease is over or the job is
     another worker's. A lease that has expired is lost even if nobody took the job yet.
     """
 
@@ -55,7 +59,7 @@ class JobLeases(Repository):
         """Lease the first jobs that are due, after putting back those whose lease expired.
 
         Args:
-            types: Only of these; None is every type (the first 1000 that have queued jobs).
+            types: Only of these; None is every type (the first 1000 that have queued jobs). Paused types are left out.
             worker: Who claims; kept in the job's history.
             lease_seconds: How long until the jobs are somebody else's, without a `heartbeat`.
             max_rows: 1 to 1000.
@@ -63,23 +67,21 @@ class JobLeases(Repository):
         Returns:
             The jobs, by highest priority, then earliest *run_at*, then lowest id.
         """
-        if isinstance(types, str):
-            raise InvalidValueError("types: a list of strings is needed, not one string")
-        wanted = None if types is None else sorted({check_text(type, "types") for type in types})
+        wanted = wanted_types(types)
         check_text(worker, "worker")
         check_max_rows(max_rows)
         lease = _lease(lease_seconds)
         with self._engine.transaction():
-            now = self._now()
+            now = self._now()  # with the lock held, so that waiting for it does not shorten the lease
             self._recover(now, _RECOVERED_PER_CLAIM)
             if wanted is None:
-                wanted = [row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
+                wanted = self._queued_types()
             if not wanted:
                 return []
-            jobs: list[Job] = self._statements.claim_jobs(
+            jobs = self._statements.claim_jobs(
                 types=wanted, worker=worker, now=now, lease_expires_at=now + lease, max_rows=max_rows
             )
-        return sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))
+        return jobs if len(jobs) < 2 else sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))
 
     def heartbeat(self, job: Job, *, lease_seconds: float = 60.0, progress: Any = None) -> Job:
         """Extend the lease from now on, and store *progress* (any JSON value; None keeps what is stored).
@@ -93,20 +95,58 @@ class JobLeases(Repository):
         lease = _lease(lease_seconds)
         with self._engine.transaction():
             now = self._now()
-            current = self._statements.heartbeat_job(
+            held = self._statements.heartbeat_job(
                 id=job.id, lease_token=job.lease_token, lease_expires_at=now + lease, progress=progress, now=now
             )
-            return _held(current, "heartbeat")
+            return _held(held, "heartbeat")
 
-    def succeed(self, job: Job, result: Any = None) -> Job:
+    def succeed(self, job: Job, result: Any = None) -> None:
         """End a claimed job well; *result* is any JSON value.
+
+        In a transaction it is done together with what else is written there, or not at all.
 
         Raises:
             LeaseLostError: Nothing was changed.
         """
+        if not self._statements.succeed_job(id=job.id, lease_token=job.lease_token, result=result, now=self._now()):
+            raise LeaseLostError("succeed")
+
+    def succeed_many(self, jobs: Sequence[Job], results: Sequence[Any] | None = None) -> list[Job]:
+        """End claimed jobs well, in one transaction; *results* are in the order of *jobs*.
+
+        Returns:
+            The jobs whose lease was lost, in their order: of them nothing was changed.
+        """
+        values = [None] * len(jobs) if results is None else results
+        if len(values) != len(jobs):
+            raise InvalidValueError("results: one for each job is needed")
+        rows = [
+            [job.id, job.lease_token, None if value is None else encode_json(value)]
+            for job, value in zip(jobs, values, strict=True)
+        ]
+        done = {row.id for row in self._statements.succeed_jobs(rows=rows, now=self._now())}
+        return [job for job in jobs if job.id not in done]
+
+    def succeed_and_claim(
+        self,
+        job: Job,
+        result: Any = None,
+        *,
+        types: Iterable[str] | None = None,
+        worker: str,
+        lease_seconds: float = 60.0,
+    ) -> Job | None:
+        """`succeed` and `claim` in one transaction: half the commits.
+
+        Returns:
+            The next job; None if there is none that is due.
+
+        Raises:
+            LeaseLostError: Nothing was changed, and nothing claimed.
+        """
         with self._engine.transaction():
-            now = self._now()
-            return _held(self._finish(job, now, now, "succeeded", "succeeded", None, result), "succeed")
+            self.succeed(job, result)
+            return self.claim(types, worker=worker, lease_seconds=lease_seconds)
 
     def fail(self, job: Job, error: str | BaseException, *, permanent: bool = False) -> Job:
         """End a claimed job's attempt badly: it is tried again after its backoff.
@@ -137,6 +177,52 @@ class JobLeases(Repository):
             released = self._statements.release_job(id=job.id, lease_token=job.lease_token, lease_after=now, now=now)
             return _held(released, "release")
 
+    def snooze(self, job: Job, delay: timedelta | float) -> Job:
+        """Give a claimed job back to the queue for later, without spending the attempt.
+
+        If it was asked to stop, it is cancelled instead. *delay* is a timedelta or seconds, from now.
+
+        Raises:
+            LeaseLostError: Nothing was changed.
+        """
+        wait = duration(delay)
+        with self._engine.transaction():
+            now = self._now()
+            if self._current(job, "snooze").cancel_requested:
+                return _held(self._finish(job, now, now, "cancelled", "cancelled", None), "snooze")
+            snoozed = self._statements.snooze_job(
+                id=job.id, lease_token=job.lease_token, lease_after=now, run_at=now + wait, now=now
+            )
+            return _held(snoozed, "snooze")
+
+    def wait(self, types: Iterable[str] | None = None, *, timeout: float) -> bool:
+        """Sleep until a job may be due, at most *timeout* seconds.
+
+        Another connection's commit wakes it within 5 ms, and so does the time of a job; nothing is written and no
+        lock taken meanwhile. Other workers wake too: what `claim` then gives may be nothing.
+
+        Returns:
+            Whether something is due (or a lease has expired).
+
+        Raises:
+            TransactionError: Inside a transaction, which would keep everybody from enqueueing.
+        """
+        wanted = wanted_types(types)
+        deadline = time.monotonic() + check_number(timeout, "timeout")
+        while True:
+            version = self._engine.data_version()
+            due_in = self._due_in(wanted)
+            if due_in <= 0:
+                return True
+            wake = min(deadline, time.monotonic() + due_in)
+            while self._engine.data_version() == version:
+                left = wake - time.monotonic()
+                if left <= 0:
+                    break
+                time.sleep(min(_POLL, left))
+            if time.monotonic() >= deadline:
+                return self._due_in(wanted) <= 0
+
     def recover_expired(self, *, max_rows: int = 100) -> int:
         """Put back, or quarantine, jobs whose lease expired; every claim does the same for 100.
 
@@ -146,6 +232,14 @@ class JobLeases(Repository):
         check_max_rows(max_rows)
         with self._engine.transaction():
             return self._recover(self._now(), max_rows)
+
+    def _queued_types(self) -> list[str]:
+        return [row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
+
+    def _due_in(self, types: list[str] | None) -> float:
+        """Seconds until something may be due; a year where nothing waits."""
+        at = self._statements.find_next_job_time(types=self._queued_types() if types is None else types)
+        return _year if at is None else (decode_timestamp(at) - self._now()).total_seconds()
 
     def _current(self, job: Job, action: str) -> Job:
         # What is stored, not what the worker saw: somebody may have asked it to stop since.
@@ -203,6 +297,28 @@ def _held(job: Job | None, action: str) -> Job:
     if job is None:
         raise LeaseLostError(action)
     return job
+
+
+def wanted_types(types: Iterable[str] | None) -> list[str] | None:
+    """*types* without repetition, sorted; None stays None.
+
+    Raises:
+        InvalidValueError: They are one string, or one of them is no text.
+    """
+    if isinstance(types, str):
+        raise InvalidValueError("types: a list of strings is needed, not one string")
+    return None if types is None else sorted({check_text(type, "types") for type in types})
+
+
+def duration(delay: timedelta | float | None) -> timedelta:
+    """*delay*, a timedelta or seconds; None is none.
+
+    Raises:
+        InvalidValueError: It is no finite number.
+    """
+    if delay is None:
+        return timedelta()
+    return delay if isinstance(delay, timedelta) else timedelta(seconds=check_number(delay, "delay"))
 
 
 def _lease(seconds: float) -> timedelta:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from datastore.errors import InvalidValueError, TransitionError
-from datastore.records.job_queue import Job, JobAttempt, JobCount, JobStatus
+from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus
 from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, bounds, check_max_rows, found
-from datastore.repositories.job_leases import JobLeases
-from datastore.values import TEXT_MAX, TEXT_MIN, check_number, check_text
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, check_max_rows, found
+from datastore.repositories.job_leases import JobLeases, duration
+from datastore.values import check_number, check_text
 
 
 class JobQueueRepository(JobLeases):
@@ -54,21 +54,26 @@ class JobQueueRepository(JobLeases):
             raise InvalidValueError("give run_at or delay, not both")
         if dedupe_key is not None:
             check_text(dedupe_key, "dedupe_key")
+        now = self._now()
+        new: dict[str, Any] = {
+            "type": check_text(type, "type"),
+            "priority": priority,
+            "run_at": run_at if run_at is not None else now if delay is None else now + duration(delay),
+            "payload": {} if payload is None else payload,
+            "dedupe_key": dedupe_key,
+            "max_attempts": max_attempts,
+            "backoff_seconds": check_number(backoff_seconds, "backoff_seconds"),
+            "backoff_cap_seconds": check_number(backoff_cap_seconds, "backoff_cap_seconds"),
+            "now": now,
+        }
+        # One statement is a transaction of its own.
+        job = self._statements.add_job(**new)
+        return self._find_or_add(new) if job is None else job
+
+    def _find_or_add(self, new: dict[str, Any]) -> Job:
+        # With the lock held: the job that had the key may have ended since.
         with self._engine.transaction():
-            now = self._now()
-            job: Job | None = self._statements.add_job(
-                type=check_text(type, "type"),
-                priority=priority,
-                run_at=run_at if run_at is not None else now + _duration(delay),
-                payload={} if payload is None else payload,
-                dedupe_key=dedupe_key,
-                max_attempts=max_attempts,
-                backoff_seconds=check_number(backoff_seconds, "backoff_seconds"),
-                backoff_cap_seconds=check_number(backoff_cap_seconds, "backoff_cap_seconds"),
-                now=now,
-            )
-            if job is None and dedupe_key is not None:
-                job = self._statements.find_live_job(dedupe_key=dedupe_key)
+            job = self._statements.find_live_job(dedupe_key=new["dedupe_key"]) or self._statements.add_job(**new)
             return found(job, "job")
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
@@ -102,8 +107,23 @@ class JobQueueRepository(JobLeases):
         return rows[::-1]
 
     def counts(self) -> list[JobCount]:
-        """How many jobs of each type have each status. Reads every job."""
+        """How many jobs of each type have each status. Counts the live ones; ended ones are counted as they end."""
         return self._statements.count_jobs()
+
+    def retry(self, id: int) -> Job:
+        """Make a job that waits for its time due now; `requeue` one that has ended without success.
+
+        Raises:
+            NotFoundError: There is none.
+            TransitionError: It runs, or it succeeded.
+            UniqueError: It had ended, and another live job has its key by now.
+        """
+        with self._engine.transaction():
+            now = self._now()
+            job = self._statements.update_job_run_at(id=id, run_at=now, now=now) or self._statements.requeue_job(
+                id=id, now=now
+            )
+            return self._refuse(id, "retried") if job is None else job
 
     def requeue(self, id: int) -> Job:
         """Queue a quarantined, failed or cancelled job again, with all its attempts; its history stays.
@@ -156,6 +176,31 @@ class JobQueueRepository(JobLeases):
                 self._audit("purge", "job", str(row.id), reason)
             return len(rows)
 
+    def pause(self, type: str, *, reason: str | None = None) -> bool:
+        """Let nobody claim jobs of a type, until `resume`; also after a restart. Those that run go on.
+
+        Returns:
+            False where it was paused already (its reason stays).
+
+        Raises:
+            CheckError: *type* has not 1 to 200 characters, or *reason* more than 1000.
+        """
+        if reason is not None:
+            check_text(reason, "reason")
+        return bool(self._statements.add_job_pause(type=check_text(type, "type"), reason=reason, now=self._now()))
+
+    def resume(self, type: str) -> bool:
+        """Let a paused type be claimed again.
+
+        Returns:
+            False where it was not paused.
+        """
+        return bool(self._statements.delete_job_pause(type=check_text(type, "type")))
+
+    def pauses(self) -> Sequence[JobPause]:
+        """The paused types, in order (the first 1000)."""
+        return self._statements.list_job_pauses(max_rows=MAX_ROWS)
+
     def list(
         self,
         *,
@@ -176,26 +221,15 @@ class JobQueueRepository(JobLeases):
             CursorError: *after* is damaged or of a list with other filters.
         """
         pager = Pager("jobs", [status, type], (int,), after=after, max_rows=max_rows)
-        status_from, status_to = bounds(status, TEXT_MIN, TEXT_MAX)
-        type_from, type_to = bounds(type, TEXT_MIN, TEXT_MAX)
-        rows = self._statements.list_jobs(
-            status_from=status_from,
-            status_to=status_to,
-            type_from=type_from,
-            type_to=type_to,
-            before_id=2**63 - 1 if pager.start is None else pager.start[0],
-            max_rows=pager.max_rows,
-        )
+        page = {"before_id": 2**63 - 1 if pager.start is None else pager.start[0], "max_rows": pager.max_rows}
+        if status == "running":
+            rows = self._statements.list_running_jobs(**page, type=type)
+        elif status in ("failed", "quarantined", "cancelled"):
+            rows = self._statements.list_unsuccessful_jobs(**page, status=status, type=type)
+        else:
+            rows = self._statements.list_jobs(**page, status=status, type=type)
         return pager.page(rows, lambda job: (job.id,))
 
     def _refuse(self, id: int, action: str) -> Job:
         job = self.get(id)
         raise TransitionError(f"a {job.status} job cannot be {action}", "job_queue_status")
-
-
-def _duration(delay: timedelta | float | None) -> timedelta:
-    if delay is None:
-        return timedelta()
-    if isinstance(delay, timedelta):
-        return delay
-    return timedelta(seconds=check_number(delay, "delay"))

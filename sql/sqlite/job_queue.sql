@@ -31,7 +31,8 @@ LIMIT :max_rows;
 
 -- name: claim_jobs(types, worker, now, lease_expires_at, max_rows)
 -- Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the head of
--- each type and priority only, so that jobs of the future, of other types and ended ones cost nothing.
+-- each type and priority only, so that jobs of the future, of other types and ended ones cost nothing. Paused types
+-- are passed over.
 --   types  json  a list of distinct types
 --   worker  text  who claims
 --   now  timestamp  the instant of the transaction
@@ -63,7 +64,12 @@ WHERE
         CROSS JOIN levels
         CROSS JOIN job_queue AS candidates
         WHERE
-            candidates.id IN (
+            NOT EXISTS (
+                SELECT 1
+                FROM job_pauses
+                WHERE job_pauses.type = wanted.value
+            )
+            AND candidates.id IN (
                 SELECT heads.id
                 FROM job_queue AS heads INDEXED BY job_queue_claim_idx
                 WHERE
@@ -101,3 +107,160 @@ RETURNING
     updated_at,
     started_at,
     finished_at;
+
+-- name: find_next_job_time(types)$
+-- The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest lease of
+-- any job, whichever is first: nothing can be claimed before it.
+--   types  json  a list of distinct types
+-- Index: job_queue_claim_idx (one seek a type and priority), job_queue_lease_expires_at_idx (one seek)
+-- Rows: 1 (NULL: nothing is queued or running)
+-- Differs: json_each is SQLite's way to hand in a list
+WITH levels (priority) AS (
+    VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
+),
+
+times (run_at) AS (
+    SELECT (
+        SELECT min(heads.run_at)
+        FROM job_queue AS heads INDEXED BY job_queue_claim_idx
+        WHERE
+            heads.status = 'queued'
+            AND heads.type = wanted.value
+            AND heads.priority = levels.priority
+    )
+    FROM json_each(:types) AS wanted
+    CROSS JOIN levels
+    WHERE
+        NOT EXISTS (
+            SELECT 1
+            FROM job_pauses
+            WHERE job_pauses.type = wanted.value
+        )
+    UNION ALL
+    SELECT (
+        SELECT min(leased.lease_expires_at)
+        FROM job_queue AS leased INDEXED BY job_queue_lease_expires_at_idx
+        WHERE leased.status = 'running'
+    )
+)
+
+SELECT CAST(min(run_at) AS TEXT) AS next_at
+FROM times;
+
+-- name: list_running_jobs(before_id, max_rows, type)
+-- One page of the running jobs, newest first. Reads all of them: there are as many as the workers hold.
+--   before_id  integer  2^63 - 1 for the first page
+--   max_rows  integer  1 to 1001
+--   type  text  only of this type
+-- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
+-- Rows: 0 to max_rows
+-- Record: Job
+-- Differs: INDEXED BY is SQLite's; without it every job of the table would be read
+-- Allow: full-scan, the index holds the running jobs only
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    id IN (
+        SELECT leased.id
+        FROM job_queue AS leased INDEXED BY job_queue_lease_expires_at_idx
+        WHERE
+            leased.status = 'running'
+            AND leased.id < :before_id
+    )
+    AND type = :type -- if: type
+ORDER BY id DESC
+LIMIT :max_rows;
+
+-- name: count_jobs()
+-- How many jobs of each type have each status; of the queued and running ones also the earliest run_at.
+-- Index: job_queue_claim_idx (covering scan), job_queue_lease_expires_at_idx, job_counts primary key; sorts a row a type
+--   and status
+-- Rows: 0 to the number of types times the six statuses
+-- Record: JobCount
+-- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
+-- Allow: full-scan, because an overview counts every live job; it reads one narrow index in its order, and ended
+--   jobs are counted as they end
+-- Allow: max-rows, at most one row for each type and status
+WITH counted (type, status, job_count, oldest_run_at) AS (
+    SELECT
+        type,
+        'queued' AS status,
+        count(*) AS job_count,
+        min(run_at) AS oldest_run_at
+    FROM job_queue INDEXED BY job_queue_claim_idx
+    WHERE status = 'queued'
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        'running' AS status,
+        count(*) AS job_count,
+        min(run_at) AS oldest_run_at
+    FROM job_queue INDEXED BY job_queue_lease_expires_at_idx
+    WHERE status = 'running'
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        status,
+        job_count,
+        NULL AS oldest_run_at
+    FROM job_counts
+    WHERE job_count > 0
+)
+
+SELECT
+    type,
+    status,
+    job_count AS count,
+    oldest_run_at
+FROM counted
+ORDER BY type, status;
+
+-- name: succeed_jobs(rows, now)
+-- Ends running jobs well, as many as still have their lease.
+--   rows  json  a list of [id, lease_token, result as JSON text or null]
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 to the number of rows; which are missing have lost their lease
+-- Differs: json_each is SQLite's way to hand in a list
+-- Allow: max-rows, at most one row for each that is handed in
+UPDATE job_queue
+SET
+    status = 'succeeded',
+    lease_expires_at = NULL,
+    result = json_extract(acks.value, '$[2]'),
+    last_outcome = 'succeeded',
+    last_error = NULL,
+    updated_at = :now,
+    finished_at = :now
+FROM json_each(:rows) AS acks
+WHERE
+    job_queue.id = json_extract(acks.value, '$[0]')
+    AND job_queue.lease_token = json_extract(acks.value, '$[1]')
+    AND job_queue.status = 'running'
+    AND job_queue.lease_expires_at > :now
+RETURNING id;

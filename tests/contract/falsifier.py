@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns
+from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
 from tests.contract.generated_queries import Generator
-from tests.contract.generated_schemas import LITERALS, VALUES, Database, Relation, make_database
+from tests.contract.generated_schemas import VALUES, Database, Relation, make_database
 
 _CLASS = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _TIMESTAMP = re.compile(r".{4}-.{2}-.{2}T.{2}:.{2}:.{2}\..{6}Z", re.DOTALL)
@@ -61,8 +61,9 @@ def try_to_falsify(random: Random, tally: Tally, queries: int = 6) -> None:
         _add_views(generator, database)
         schema = Schema(database.connection)
         for _ in range(queries):
-            sql = generator.star() if random.random() < 0.05 else generator.statement()
-            judge(database, schema, sql, random.choice(VALUES), tally)
+            judge(database, schema, generator.statement(), random.choice(VALUES), tally)
+        for _ in range(2):
+            judge_order(database, schema, *generator.ordered(), random.choice(VALUES), tally)
     finally:
         database.close()
 
@@ -83,24 +84,45 @@ def _add_views(generator: Generator, database: Database) -> None:
         object.__setattr__(database, "script", (*database.script, sql))
 
 
-def judge(database: Database, schema: Schema, sql: str, parameter: Any, tally: Tally) -> None:
-    """Runs *sql* and raises where a row contradicts what is claimed of it."""
-    connection = database.connection
+def judge_order(database: Database, schema: Schema, sql: str, ranks: str, parameter: Any, tally: Tally) -> None:
+    """Raises where two rows tie in an order that is claimed to be total."""
     try:
-        claimed = result_columns(connection, schema, sql)
-    except sqlite3.OperationalError:
-        return  # the engine does not take it: nothing is claimed
-    single, why = at_most_one_row(schema, sql)
+        claimed = total_order(schema, sql)
+        if not claimed[0] or schema.engine is None:
+            return
+        schema.engine.columns(sql)
+        found = [rank for (rank,) in _run(database.connection, ranks, parameter)]
+    except sqlite3.Error:
+        return
+    tally.add("total order")
+    if len(found) != len(set(found)):
+        raise Falsified(sql, f"a total order, because {claimed[1]}", found, database)
+
+
+def _run(connection: sqlite3.Connection, sql: str, parameter: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement, of which nothing stays.
+
+    Raises:
+        sqlite3.Error: It failed (an overflow, malformed JSON, a constraint), or takes too long.
+    """
     connection.set_progress_handler(lambda: 1, _STEPS)
     connection.execute("SAVEPOINT s")
     try:
-        rows = connection.execute(sql, {"p": parameter} if ":p" in sql else {}).fetchmany(2000)
-    except sqlite3.Error:
-        return  # an overflow, malformed JSON, a constraint, or it takes too long: no row came out
+        return connection.execute(sql, {"p": parameter} if ":p" in sql else {}).fetchmany(2000)
     finally:
         connection.set_progress_handler(None, 0)
         connection.execute("ROLLBACK TO s")
         connection.execute("RELEASE s")
+
+
+def judge(database: Database, schema: Schema, sql: str, parameter: Any, tally: Tally) -> None:
+    """Runs *sql* and raises where a row contradicts what is claimed of it."""
+    try:
+        claimed = result_columns(database.connection, schema, sql)
+        single, why = at_most_one_row(schema, sql)
+        rows = _run(database.connection, sql, parameter)
+    except sqlite3.Error:
+        return  # the engine does not take it, or no row came out
     tally.queries += 1
     if single:
         tally.add("at most one row")
@@ -147,6 +169,3 @@ def _is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-assert LITERALS  # re-exported for the tests

@@ -31,6 +31,8 @@ class Visible:
     sources: list[tuple[str, tuple[str, ...]]] = attrs.field(factory=list)
     #: Which of them have a rowid.
     rowids: set[str] = attrs.field(factory=set)
+    #: Columns of USING: each may be named without a table.
+    shared: list[str] = attrs.field(factory=list)
 
 
 class Generator:
@@ -40,9 +42,18 @@ class Generator:
         self.random = random
         self.relations = list(database.relations)
         self.named = 0
+        #: The columns of the last filter, which are the ones worth selecting.
+        self.filtered: list[str] = []
 
     def statement(self) -> str:
-        return self.returning() if self.chance(0.12) else self.query(3)
+        kind = self.random.random()
+        if kind < 0.12:
+            return self.returning()
+        if kind < 0.2:
+            return self.keyed()
+        if kind < 0.24 and any(relation.name == "f" for relation in self.relations):
+            return self.matched()
+        return self.star() if kind < 0.28 else self.query(3)
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
@@ -88,15 +99,19 @@ class Generator:
     def select(self, depth: int, columns: int, outer: Visible | None = None) -> str:
         visible = Visible()
         sources = "" if self.chance(0.04) else self.sources(depth, visible)
-        inner = Visible([*visible.sources], set(visible.rowids))
+        inner = Visible([*visible.sources], set(visible.rowids), list(visible.shared))
         if outer is not None and self.chance(0.5):
             inner.sources += [source for source in outer.sources if source[0] not in {n for n, _ in visible.sources}]
+        self.filtered.clear()
         where = f" WHERE {self.condition(2, inner)}" if sources and self.chance(0.6) else ""
+        filtered = list(self.filtered)
         tail = ""
         kind = self.random.choice(["plain"] * 5 + ["aggregate"] * 2 + ["group", "group", "window"])
         if kind == "aggregate":
             items = [self.aggregate(inner) if self.chance(0.6) else self.expression(1, inner) for _ in range(columns)]
             tail += f" HAVING {self.aggregate(inner)}" if self.chance(0.15) else ""
+            if columns > 1 and self.chance(0.15):
+                items[0] = f"{items[1]} IN ({self.select(1, 1)})"
         elif kind == "group":
             keys = [self.column(inner) for _ in range(self.random.randint(1, 2))]
             items = [
@@ -107,9 +122,10 @@ class Generator:
         elif kind == "window":
             items = [self.window(inner) if self.chance(0.6) else self.column(inner) for _ in range(columns)]
         else:
-            items = [self.expression(depth, inner) for _ in range(columns)]
-        if columns == 1 and sources and self.chance(0.0):
-            items = ["*"]
+            items = [
+                self.random.choice(filtered) if filtered and self.chance(0.3) else self.expression(depth, inner)
+                for _ in range(columns)
+            ]
         if self.chance(0.12):
             tail += f" ORDER BY {self.random.randint(1, columns)}"
         if self.chance(0.1):
@@ -117,6 +133,75 @@ class Generator:
         distinct = "DISTINCT " if self.chance(0.1) else ""
         listed = ", ".join(f"{item} AS {'abcd'[place % 4]}{place // 4 or ''}" for place, item in enumerate(items))
         return f"SELECT {distinct}{listed}{sources}{where}{tail}"
+
+    def keyed(self) -> str:
+        """A look-up by equality, perhaps of a whole key: one row, or several."""
+        visible = Visible()
+        sources, filters = self.keyed_sources(visible)
+        picked = [f"{alias}.{self.random.choice(names)}" for alias, names in visible.sources]
+        group = ""
+        if self.chance(0.3):
+            picked = self.random.sample(picked, self.random.randint(1, len(picked)))
+            group = f" GROUP BY {', '.join(picked)}"
+        return f"SELECT {', '.join(picked)}{sources}{filters}{group}"
+
+    def matched(self) -> str:
+        """A full-text search, perhaps outer-joined to others."""
+        visible = Visible([("f", ("a", "b"))], {"f"})
+        ranked = f"CAST(-bm25(f, {self.random.choice(['1.0', '0', '2.5, 1.0', ':p'])}) AS REAL)"
+        sources = " FROM f" + (self.join(1, visible) if self.chance(0.5) else "")
+        query = self.random.choice(["'a'", "'1'", "'a*'", "'a OR b'", "'1 NOT y'", ":p", "'a NOT b'"])
+        listed = [self.random.choice([ranked, "f.rowid", "f.a", "rank", self.column(visible)]) for _ in range(3)]
+        return f"SELECT {', '.join(listed)}{sources} WHERE f MATCH {query}"
+
+    def ordered(self) -> tuple[str, str]:
+        """A query with ORDER BY, and one that gives each row's rank in that order."""
+        visible = Visible()
+        sources, filters = self.keyed_sources(visible)
+        filters = filters if self.chance(0.5) else ""
+        columns = [f"{alias}.{name}" for alias, names in visible.sources for name in names]
+        columns += [f"{alias}.rowid" for alias in visible.rowids]
+        terms = self.random.sample(columns, min(len(columns), self.random.randint(1, 4)))
+        listed = ", ".join(columns)
+        group = ""
+        if self.chance(0.25):
+            keys = self.random.sample(columns, min(len(columns), 2))
+            listed, group = f"{', '.join(keys)}, count(*)", f" GROUP BY {', '.join(keys)}"
+        order = [f"{term}{self.random.choice(['', '', ' DESC', ' COLLATE NOCASE'])}" for term in terms]
+        tail = f"{sources}{filters}{group}"
+        by = f"ORDER BY {', '.join(order)}"
+        return f"SELECT {listed}{tail} {by}", f"SELECT rank() OVER ({by}){tail}"
+
+    def keyed_sources(self, visible: Visible) -> tuple[str, str]:
+        text = f" FROM {self.source(self.random.choice([1, 1, 2]), visible)}"
+        for _ in range(self.random.choice([0, 0, 1, 1, 2])):
+            kind = self.random.choice(["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", ","])
+            before = Visible(list(visible.sources))
+            right = self.source(1, visible)
+            alias, names = visible.sources[-1]
+            pairs = [
+                f"{alias}.{name} = {self.column(before) if self.chance(0.6) else self.random.choice(['1', '0'])}"
+                for name in self.random.sample(names, min(2, len(names)))
+            ]
+            pairs.append(f"{self.column(before)} {self.random.choice(['= 1', 'IS NOT NULL', '> 0'])}")
+            self.random.shuffle(pairs)
+            if kind == ",":
+                text += f", {right}"
+            else:
+                text += f" {kind} {right} ON {' AND '.join(pairs[: self.random.randint(1, 3)])}"
+        terms = []
+        for alias, names in visible.sources[: self.random.choice([1, 1, 2])]:
+            for name in self.random.sample(names, self.random.randint(1, min(3, len(names)))):
+                value = self.random.choice(["1", "'1'", "'a'", "'A'", "0", ":p", "1.0", "'1' COLLATE NOCASE"])
+                value = self.random.choice(LITERALS) if self.chance(0.2) else value
+                operator = self.random.choice(["=", "=", "=", "=", "IS", "IN", "IS NOT NULL"])
+                right_ = {"IN": f"IN ({value})", "IS NOT NULL": operator}.get(operator, f"{operator} {value}")
+                terms.append(f"{alias}.{name} {right_}")
+        if self.chance(0.2):
+            alias, names = visible.sources[0]
+            predicate = self.random.choice(["IN (0, 1)", "> 'a'", "= 1"])
+            terms.append(f"{alias}.{self.random.choice(names)} {predicate}")
+        return text, f" WHERE {' AND '.join(terms)}"
 
     def star(self) -> str:
         """A ``*`` over joins, with USING and NATURAL: how many columns there are is the engine's to say."""
@@ -146,7 +231,8 @@ class Generator:
         if self.chance(0.06):
             return f" NATURAL {kind} {right}"
         if shared and self.chance(0.15):
-            return f" {kind} {right} USING ({self.random.choice(shared)})"
+            visible.shared.append(self.random.choice(shared))
+            return f" {kind} {right} USING ({visible.shared[-1]})"
         return f" {kind} {right} ON {self.condition(1, visible)}"
 
     def source(self, depth: int, visible: Visible) -> str:
@@ -170,6 +256,8 @@ class Generator:
     def column(self, visible: Visible) -> str:
         if not visible.sources:
             return self.random.choice(LITERALS)
+        if visible.shared and self.chance(0.25):
+            return self.random.choice(visible.shared)
         alias, columns = self.random.choice(visible.sources)
         if alias in visible.rowids and self.chance(0.07):
             return f"{alias}.rowid"
@@ -186,7 +274,8 @@ class Generator:
         if kind <= 1:
             return f"{deeper()} {random.choice(_BINARY)} {deeper()}"
         if kind == 2:
-            return f"{deeper()} {random.choice(_COMPARE)} {deeper()}"
+            text = f"{deeper()} {random.choice(_COMPARE)} {deeper()}"
+            return text if self.chance(0.3) else f"({text})"
         if kind == 3:
             return f"{random.choice(['-', '+', '~', 'NOT '])}{deeper()}"
         if kind == 4:
@@ -240,6 +329,7 @@ class Generator:
     def condition(self, depth: int, visible: Visible) -> str:
         """A filter, often one that keeps NULL out."""
         column, other = self.column(visible), self.column(visible)
+        self.filtered += [column, other]
         simple = [
             f"{column} = {other}",
             f"{column} IS NOT NULL",
@@ -250,6 +340,8 @@ class Generator:
             f"{column} LIKE '%'",
             f"({column}, {other}) {self.random.choice(['=', '<', '<>'])} ({self.column(visible)}, 1)",
             f"{column} <> :p",
+            f"({column}, {other}) < (x'', 1)",
+            f"({column}, {other}) >= (0, 'a')",
             f"{column} IS NULL",
             f"NOT ({column} = 1 AND {other} = 1)",
             f"NOT {column} IN ({self.select(1, 1, visible) if depth > 1 else 1})",
@@ -286,14 +378,23 @@ class Generator:
     def returning(self) -> str:
         table = self.random.choice([relation for relation in self.relations if relation.name.startswith("t")])
         columns = [column for column in table.columns if column != "g"]
+        other = self.random.choice([relation for relation in self.relations if relation.columns])
+        joined = f"{other.name} AS o WHERE o.{other.columns[0]} = {table.name}.{columns[0]}"
         visible = Visible([(table.name, table.columns)], {table.name} if table.has_rowid else set())
+        self.filtered.clear()
+        where = self.condition(1, visible)
+        filtered = [name.rpartition(".")[2] for name in self.filtered] or columns
         listed = ", ".join(
-            f"{self.expression(1, visible) if self.chance(0.3) else self.column(visible)} AS r{place}"
+            f"{self.random.choice(filtered) if self.chance(0.3) else self.expression(1, visible)} AS r{place}"
             for place in range(self.random.randint(1, 4))
         )
+        if self.chance(0.15):
+            column = self.random.choice(columns)
+            listed = f"{column} IN (SELECT {self.random.choice(LITERALS)}) AS q0, {column} AS q1, {listed}"
         conflict = self.random.choice(["", "", "OR IGNORE ", "OR REPLACE "])
-        sets = ", ".join(f"{column} = {self.expression(1, visible)}" for column in self.random.sample(columns, 1))
-        where = self.condition(1, visible)
+        changed = [name for name in filtered if name in columns] if self.chance(0.5) else []
+        value = "NULL" if self.chance(0.3) else self.expression(1, visible)
+        sets = f"{self.random.choice(changed or columns)} = {value}"
         values = ", ".join(self.random.choice([*LITERALS, ":p"]) for _ in columns)
         into = f"{table.name} ({', '.join(columns)})"
         upsert = f" ON CONFLICT DO {self.random.choice(['NOTHING', f'UPDATE SET {sets}'])}" if self.chance(0.3) else ""
@@ -303,6 +404,7 @@ class Generator:
                 f"INSERT INTO {into} VALUES ({values}){upsert} RETURNING {listed}",
                 f"INSERT {conflict}INTO {into} {self.select(1, len(columns))} RETURNING {listed}",
                 f"UPDATE {conflict}{table.name} SET {sets} WHERE {where} RETURNING {listed}",
+                f"UPDATE {table.name} SET {sets} FROM {joined} RETURNING {listed}",
                 f"DELETE FROM {table.name} WHERE {where} RETURNING {listed}",
             ]
         )

@@ -38,6 +38,8 @@ VALUES = [
     b"\x00",
     b"a",
 ]
+#: Values that some comparison takes for equal and another does not.
+TWINS = [None, 1, "1", "01", "a", "A", 0, 1.0]
 LITERALS = [
     "NULL",
     "0",
@@ -61,7 +63,7 @@ LITERALS = [
 _FITTING: dict[str, list[Any]] = {
     "IN (0": [0, 1, None],
     "GLOB": ["2026-01-01T00:00:00.000000Z", None],
-    "json_valid": ["{}", "[1, null]", "null", None],
+    "json_valid": ["{}", "[1, null]", "null", "a", None],
     "INT": [value for value in VALUES if value is None or isinstance(value, int)],
     "REAL": [value for value in VALUES if value is None or isinstance(value, (int, float))],
     "TEXT": [value for value in VALUES if value is None or isinstance(value, str)],
@@ -69,6 +71,13 @@ _FITTING: dict[str, list[Any]] = {
 }
 _STRICT_TYPES = ["INTEGER", "INT", "TEXT", "REAL", "BLOB", "ANY"]
 _LOOSE_TYPES = [*_STRICT_TYPES[:5], "", "NUMERIC", "BOOLEAN", "VARCHAR(9)", "DATE"]
+#: Columns as a careful schema has them.
+_TYPICAL = [
+    "TEXT CHECK ({0} GLOB '????-??-??T??:??:??.??????Z')",
+    "TEXT CHECK (json_valid({0}) AND 1)",
+    "INTEGER CHECK ({0} IN (0, 1))",
+    "TEXT CHECK (typeof({0}) = 'text')",
+]
 _CHECKS = [
     "{0} IN (0, 1)",
     "json_valid({0})",
@@ -76,7 +85,7 @@ _CHECKS = [
     "{0} GLOB '????-??-??T??:??:??.??????Z'",
     "typeof({0}) = 'text'",
     "{0} IS NOT NULL OR 1",
-    "json_valid({0}) OR {0} IN (0, 1)",
+    "json_valid({0}) OR {0} IN ('a', 'b')",
 ]
 
 
@@ -120,7 +129,11 @@ def make_database(random: Random) -> Database:
         connection.execute(script[-1])
         relations.append(Relation("f", ("a", "b"), is_table=False, has_rowid=True))
     for relation in relations:
+        _index(random, connection, relation, script)
         _fill(random, connection, relation, script)
+    for place, relation in enumerate(relations):
+        if relation.name != "f" and random.random() < 0.15 and _add_column(random, connection, relation, script):
+            relations[place] = attrs.evolve(relation, columns=(*relation.columns, "e"))
     return Database(connection, tuple(relations), tuple(script))
 
 
@@ -137,17 +150,44 @@ def _table(random: Random, name: str) -> tuple[str, Relation]:
         definitions.append("PRIMARY KEY (a, b)")
     if random.random() < 0.2:
         columns.append("g")
-        definitions.append(
-            f"g {'INTEGER' if strict else ''} AS (length(a)) {random.choice(['', 'STORED', 'NOT NULL'])}"
-        )
+        text = random.choice(["length(a)", "a || 'x'", "a", "typeof(a)", "1"])
+        kind = random.choice(_STRICT_TYPES if strict else _LOOSE_TYPES)
+        definitions.append(f"g {kind} AS ({text}) {random.choice(['', 'STORED', 'NOT NULL'])}")
         definitions.sort(key=lambda text: text.startswith("PRIMARY"))
     options = [word for word, on in (("STRICT", strict), ("WITHOUT ROWID", key == "without")) if on]
     sql = f"CREATE TABLE {name} ({', '.join(definitions)}) {', '.join(options)}"
     return sql, Relation(name, tuple(columns), has_rowid=key != "without", definition=";".join(definitions))
 
 
+def _index(random: Random, connection: sqlite3.Connection, relation: Relation, script: list[str]) -> None:
+    """Sometimes a unique index: of several columns, of another collation, of some of the rows."""
+    if random.random() < 0.6 or relation.name == "f":
+        return
+    columns = random.sample(relation.columns, random.choice([1, 1, 2]))
+    keys = [f"{column}{random.choice(['', '', '', ' COLLATE NOCASE', ' COLLATE BINARY'])}" for column in columns]
+    predicates = [f"{random.choice(relation.columns)} {test}" for test in ("IS NOT NULL", "= 1", "IN (0, 1)", "> 'a'")]
+    where = f" WHERE {random.choice(predicates)}" if random.random() < 0.5 else ""
+    script.append(f"CREATE UNIQUE INDEX i_{relation.name} ON {relation.name} ({', '.join(keys)}){where}")
+    connection.execute(script[-1])
+
+
+def _add_column(random: Random, connection: sqlite3.Connection, relation: Relation, script: list[str]) -> bool:
+    """A column that comes later, with a default that the rows which are there have."""
+    default = random.choice([*LITERALS, "0", "1", "'a'", "(x'61')"])
+    kind = random.choice(_STRICT_TYPES)
+    sql = f"ALTER TABLE {relation.name} ADD COLUMN e {kind} {random.choice(['', 'NOT NULL'])} DEFAULT {default}"
+    try:
+        connection.execute(sql)
+    except sqlite3.Error:
+        return False  # NOT NULL with a default of NULL
+    script.append(sql)
+    return True
+
+
 def _column(random: Random, name: str, strict: bool) -> str:
     parts = [name, random.choice(_STRICT_TYPES if strict else _LOOSE_TYPES)]
+    if random.random() < 0.15:
+        return f"{name} {random.choice(_TYPICAL).format(name)} {random.choice(['', 'NOT NULL'])}"
     if random.random() < 0.45:
         parts.append("NOT NULL")
     if random.random() < 0.1:
@@ -164,8 +204,9 @@ def _fill(random: Random, connection: sqlite3.Connection, relation: Relation, sc
     columns = [column for column in relation.columns if column != "g"]
     texts = dict(zip(columns, _definition_texts(relation), strict=False))
     marks = ", ".join("?" for _ in columns)
+    pool = random.choice([VALUES, random.sample(VALUES, 5), TWINS])
     for _ in range(random.choice([0, 4, 6, 9])):
-        values = [_value(random, texts.get(column, "")) for column in columns]
+        values = [_value(random, texts.get(column, ""), pool) for column in columns]
         sql = f"INSERT OR IGNORE INTO {relation.name} ({', '.join(columns)}) VALUES ({marks})"
         try:
             connection.execute(sql, values)
@@ -178,9 +219,9 @@ def _definition_texts(relation: Relation) -> list[str]:
     return [text.strip() for text in relation.definition.split(";")]
 
 
-def _value(random: Random, definition: str) -> Any:
+def _value(random: Random, definition: str, pool: list[Any]) -> Any:
     """A value, mostly of the kind that the column takes."""
     for word, values in _FITTING.items():
-        if word in definition and random.random() < 0.75:
-            return random.choice(values)
-    return random.choice(VALUES)
+        if word in definition and random.random() < 0.85:
+            return random.choice([value for value in pool if value in values] or values)
+    return random.choice(pool)

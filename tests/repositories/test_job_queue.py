@@ -153,7 +153,8 @@ def test_a_claim_is_a_lease(store: Any, clock: Any) -> None:
     clock.advance(29)
     assert store.jobs.claim(worker="v") is None
     assert store.jobs.heartbeat(job, lease_seconds=30).progress == {"done": 1}
-    done = store.jobs.succeed(job, [1])
+    store.jobs.succeed(job, [1])
+    done = store.jobs.get(job.id)
     assert (done.status, done.result, done.lease_expires_at, done.finished_at) == ("succeeded", [1], None, clock.now)
 
 

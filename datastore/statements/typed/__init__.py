@@ -15,6 +15,7 @@ from datastore.records import (
     Job,
     JobAttempt,
     JobCount,
+    JobPause,
     Learning,
     LearningHit,
     Message,
@@ -29,7 +30,12 @@ from datastore.statements.typed.conversations import (
     CountConversationPartsRow,
     ListPurgeableConversationsRow,
 )
-from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PurgeFinishedJobsRow
+from datastore.statements.typed.job_queue import (
+    JobQueueStatements,
+    ListQueuedJobTypesRow,
+    PurgeFinishedJobsRow,
+    SucceedJobsRow,
+)
 from datastore.statements.typed.learnings import LearningsStatements, ListCategoryCountsRow, ListTagCountsRow
 from datastore.statements.typed.maintenance import ListFullTextTablesRow, ListMaintenanceTasksRow, MaintenanceStatements
 from datastore.statements.typed.messages import MessagesStatements
@@ -60,6 +66,7 @@ RECORDS: dict[str, type[Any]] = {
     "Job": Job,
     "JobAttempt": JobAttempt,
     "JobCount": JobCount,
+    "JobPause": JobPause,
     "Learning": Learning,
     "LearningHit": LearningHit,
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
@@ -78,6 +85,7 @@ RECORDS: dict[str, type[Any]] = {
     "MessageKey": MessageKey,
     "PurgeFinishedJobsRow": PurgeFinishedJobsRow,
     "Redaction": Redaction,
+    "SucceedJobsRow": SucceedJobsRow,
     "Upload": Upload,
 }
 

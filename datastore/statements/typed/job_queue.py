@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from datastore.records import Job, JobAttempt, JobCount
+from datastore.records import Job, JobAttempt, JobCount, JobPause
 
 
 class PurgeFinishedJobsRow(NamedTuple):
@@ -21,6 +21,12 @@ class ListQueuedJobTypesRow(NamedTuple):
     """A row of list_queued_job_types."""
 
     type: str
+
+
+class SucceedJobsRow(NamedTuple):
+    """A row of succeed_jobs."""
+
+    id: int
 
 
 class JobQueueStatements(Protocol):
@@ -81,23 +87,37 @@ class JobQueueStatements(Protocol):
     def list_jobs(
         self,
         *,
-        status_from: str,
-        status_to: str,
-        type_from: str,
-        type_to: str,
         before_id: int,
         max_rows: int,
+        status: str | None = None,
+        type: str | None = None,
     ) -> list[Job]:
-        """One page of the jobs, newest first. Goes down the ids and passes over other statuses and types: a filter
-        that few jobs meet reads many; live jobs are few, old ones are purged.
+        """One page of the jobs, newest first. Goes down the ids and passes over other statuses and types, so that a
+        filter that few jobs meet reads many; running and unsuccessful jobs have statements of their own.
 
         Args:
-            status_from: lower bound of status, inclusive: '' for every status.
-            status_to: upper bound of status, inclusive: the same as status_from for one.
-            type_from: lower bound of type, inclusive: '' for every type.
-            type_to: upper bound of type, inclusive: the same as type_from for one.
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
+            status: only with this status; None does not ask for it.
+            type: only of this type; None does not ask for it.
+        """
+        ...
+
+    def list_unsuccessful_jobs(
+        self,
+        *,
+        status: str,
+        before_id: int,
+        max_rows: int,
+        type: str | None = None,
+    ) -> list[Job]:
+        """One page of the jobs that ended without success, newest first.
+
+        Args:
+            status: failed, quarantined or cancelled.
+            before_id: 2^63 - 1 for the first page.
+            max_rows: 1 to 1001.
+            type: only of this type; None does not ask for it.
         """
         ...
 
@@ -113,10 +133,6 @@ class JobQueueStatements(Protocol):
             job_id: which job.
             max_rows: 1 to 1000.
         """
-        ...
-
-    def count_jobs(self) -> list[JobCount]:
-        """How many jobs of each type have each status, and the earliest run_at among them."""
         ...
 
     def list_expired_jobs(
@@ -149,6 +165,25 @@ class JobQueueStatements(Protocol):
             lease_token: the caller's lease.
             lease_expires_at: the new end of the lease.
             progress: any value; NULL keeps what is stored.
+            now: the instant of the transaction.
+        """
+        ...
+
+    def succeed_job(
+        self,
+        *,
+        id: int,
+        lease_token: int,
+        result: Any,
+        now: datetime,
+    ) -> int:
+        """Ends a running job well. The same as finish_job, without reading the job back: it is what every job ends
+        with.
+
+        Args:
+            id: which one.
+            lease_token: the caller's lease.
+            result: any value.
             now: the instant of the transaction.
         """
         ...
@@ -221,6 +256,26 @@ class JobQueueStatements(Protocol):
         """
         ...
 
+    def snooze_job(
+        self,
+        *,
+        id: int,
+        lease_token: int,
+        lease_after: datetime,
+        run_at: datetime,
+        now: datetime,
+    ) -> Job | None:
+        """Puts a running job back into the queue for later and gives the attempt back; its progress stays.
+
+        Args:
+            id: which one.
+            lease_token: the caller's lease.
+            lease_after: the lease must end after this.
+            run_at: not claimed before this instant.
+            now: the instant of the transaction.
+        """
+        ...
+
     def requeue_job(
         self,
         *,
@@ -231,6 +286,22 @@ class JobQueueStatements(Protocol):
 
         Args:
             id: which one.
+            now: the instant of the transaction.
+        """
+        ...
+
+    def update_job_run_at(
+        self,
+        *,
+        id: int,
+        run_at: datetime,
+        now: datetime,
+    ) -> Job | None:
+        """Changes when a job that waits may be claimed.
+
+        Args:
+            id: which one.
+            run_at: not claimed before this instant.
             now: the instant of the transaction.
         """
         ...
@@ -289,6 +360,46 @@ class JobQueueStatements(Protocol):
         """
         ...
 
+    def add_job_pause(
+        self,
+        *,
+        type: str,
+        reason: str | None,
+        now: datetime,
+    ) -> int:
+        """Pauses a type: its jobs are not claimed. One that is paused keeps its reason.
+
+        Args:
+            type: 1 to 200 characters.
+            reason: why, at most 1000 characters.
+            now: the instant of the transaction.
+        """
+        ...
+
+    def delete_job_pause(
+        self,
+        *,
+        type: str,
+    ) -> int:
+        """Resumes a type.
+
+        Args:
+            type: which one.
+        """
+        ...
+
+    def list_job_pauses(
+        self,
+        *,
+        max_rows: int,
+    ) -> list[JobPause]:
+        """The paused types, in order.
+
+        Args:
+            max_rows: 1 to 1000.
+        """
+        ...
+
     def list_queued_job_types(
         self,
         *,
@@ -312,6 +423,7 @@ class JobQueueStatements(Protocol):
     ) -> list[Job]:
         """Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the
         head of each type and priority only, so that jobs of the future, of other types and ended ones cost nothing.
+        Paused types are passed over.
 
         Args:
             types: a list of distinct types.
@@ -319,5 +431,52 @@ class JobQueueStatements(Protocol):
             now: the instant of the transaction.
             lease_expires_at: the end of the lease.
             max_rows: 1 to 1000.
+        """
+        ...
+
+    def find_next_job_time(
+        self,
+        *,
+        types: Any,
+    ) -> str | None:
+        """The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest
+        lease of any job, whichever is first: nothing can be claimed before it.
+
+        Args:
+            types: a list of distinct types.
+        """
+        ...
+
+    def list_running_jobs(
+        self,
+        *,
+        before_id: int,
+        max_rows: int,
+        type: str | None = None,
+    ) -> list[Job]:
+        """One page of the running jobs, newest first. Reads all of them: there are as many as the workers hold.
+
+        Args:
+            before_id: 2^63 - 1 for the first page.
+            max_rows: 1 to 1001.
+            type: only of this type; None does not ask for it.
+        """
+        ...
+
+    def count_jobs(self) -> list[JobCount]:
+        """How many jobs of each type have each status; of the queued and running ones also the earliest run_at."""
+        ...
+
+    def succeed_jobs(
+        self,
+        *,
+        rows: Any,
+        now: datetime,
+    ) -> list[SucceedJobsRow]:
+        """Ends running jobs well, as many as still have their lease.
+
+        Args:
+            rows: a list of [id, lease_token, result as JSON text or null].
+            now: the instant of the transaction.
         """
         ...
