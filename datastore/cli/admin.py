@@ -1,4 +1,4 @@
-"""stats, status, verify, migrations, purge, vacuum."""
+"""stats, status, migrations, purge."""
 
 from __future__ import annotations
 

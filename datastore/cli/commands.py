@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, backups, check, data, generate, jobs, maintenance
+from datastore.cli import admin, backups, check, data, generate, jobs, maintenance, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -66,7 +66,7 @@ def cli() -> None:
 for command in (
     data.import_command,
     data.export_command,
-    data.search_command,
+    search.search_command,
     data.show_command,
     jobs.jobs_command,
     jobs.worker_command,
@@ -80,6 +80,7 @@ for command in (
     admin.purge_command,
     maintenance.maintain_command,
     maintenance.vacuum_command,
+    search.reindex_command,
     check.check_command,
     generate.generate_command,
     generate.diff_command,

@@ -6,15 +6,29 @@ from datastore.records.audit import AuditEntry, Redaction
 from datastore.records.backups import Backup
 from datastore.records.conversations import Conversation
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
-from datastore.records.learnings import Learning, LearningHit, NewLearning
+from datastore.records.learnings import Learning, NewLearning
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
+from datastore.records.search import (
+    ConversationHits,
+    Facets,
+    FoundLearning,
+    FoundMessage,
+    LearningHit,
+    MessageHit,
+    SearchPage,
+    by_conversation,
+)
 from datastore.records.uploads import Upload
 
 __all__ = [
     "AuditEntry",
     "Backup",
     "Conversation",
+    "ConversationHits",
+    "Facets",
+    "FoundLearning",
+    "FoundMessage",
     "Job",
     "JobAttempt",
     "JobCount",
@@ -22,11 +36,14 @@ __all__ = [
     "Learning",
     "LearningHit",
     "Message",
+    "MessageHit",
     "MessageKey",
     "NewLearning",
     "NewMessage",
     "Page",
     "Redaction",
     "Role",
+    "SearchPage",
     "Upload",
+    "by_conversation",
 ]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
+from datastore.repositories.message_search import MessageSearch
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _END = 2**53
 
 
-class MessageRepository(Repository):
+class MessageRepository(MessageSearch):
     """The table *messages*."""
 
     _statements: MessagesStatements
@@ -223,6 +224,8 @@ class MessageRepository(Repository):
     def redact(self, id: str, *, content: str, reason: str | None = None) -> Message:
         """Replace a message's text by a more sanitized one, and say so in the audit log.
 
+        The full-text index is merged for it, so that no old word stays in the file: about 10 s per million messages.
+
         Raises:
             NotFoundError: There is none.
             CheckError, InvalidValueError: As `append`.
@@ -235,6 +238,8 @@ class MessageRepository(Repository):
                 ),
                 "message",
             )
+            # The index would keep the old words until its parts are merged.
+            self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
             return message
 

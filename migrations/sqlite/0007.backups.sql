@@ -2,7 +2,7 @@
 --
 -- Locks: none to speak of, the tables are new.
 -- Rollback: LOSES DATA (forgets which backups were made; the files stay).
--- depends: 0004.job_queue
+-- depends: 0005.search
 
 -- A copy of this database, so that erasure can name what it does not reach.
 CREATE TABLE backups (

@@ -67,7 +67,7 @@ class MaintenanceStatements(Protocol):
         """How many rows this connection ever changed: a merge that adds fewer than two found nothing to merge."""
         ...
 
-    def merge_learnings_fts(
+    def merge_learnings_fts_slice(
         self,
         *,
         pages: int,
@@ -81,4 +81,36 @@ class MaintenanceStatements(Protocol):
 
     def count_learnings_fts_segments(self) -> int:
         """How many segments the learnings' full-text index has: a search looks into each."""
+        ...
+
+    def merge_learnings_titles_slice(
+        self,
+        *,
+        pages: int,
+    ) -> int:
+        """Merges segments of the learnings' index of titles, a slice at a time.
+
+        Args:
+            pages: how many pages at most; a negative number begins to merge all segments into one.
+        """
+        ...
+
+    def count_learnings_titles_segments(self) -> int:
+        """How many segments the learnings' index of titles has: a search looks into each."""
+        ...
+
+    def merge_messages_fts_slice(
+        self,
+        *,
+        pages: int,
+    ) -> int:
+        """Merges segments of the messages' full-text index, a slice at a time.
+
+        Args:
+            pages: how many pages at most; a negative number begins to merge all segments into one.
+        """
+        ...
+
+    def count_messages_fts_segments(self) -> int:
+        """How many segments the messages' full-text index has: a search looks into each."""
         ...
