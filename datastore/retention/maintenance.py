@@ -141,7 +141,7 @@ class Maintenance:
         folders = {self._engine.path.parent, temporary_folder()}
         same_disk = len({folder.stat().st_dev for folder in folders}) == 1
         for folder in folders:
-            refuse_full(folder, before.file_bytes * (2 if same_disk else 1), "VACUUM")
+            refuse_full(folder, before.file_bytes * (2 if same_disk else 1), "a full VACUUM")
         rebuild(self._engine, progress)
         self._repository.ran("vacuum")
         return before.file_bytes - self.condition().file_bytes
