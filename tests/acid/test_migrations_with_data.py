@@ -64,10 +64,11 @@ def fill(path: Path, what: list[Any]) -> None:
 
 
 def tables(path: Path) -> dict[str, dict[str, list[Any]]]:
-    """Table to column to values, without what SQLite and yoyo keep for themselves."""
+    """Table to column to values, without what SQLite and yoyo keep for themselves and the full-text indexes, which
+    are made from the rows."""
     query = """
-        SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%yoyo%' AND name NOT LIKE 'sqlite_%'
-        AND name NOT LIKE '%_fts%' ORDER BY name
+        SELECT name FROM pragma_table_list
+        WHERE schema = 'main' AND type = 'table' AND name NOT LIKE '%yoyo%' AND name NOT LIKE 'sqlite_%' ORDER BY name
     """
     with closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute(query).fetchall()]
