@@ -10,14 +10,15 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo install test test-all lint docs clean
+.PHONY: help demo install test test-all check lint docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo      import the sample conversations into a new database, search them, run jobs'
 	@echo 'make test      run the tests'
 	@echo 'make test-all  run the tests, the long ones too'
-	@echo 'make lint      ruff, ruff format, mypy --strict, SQLFluff'
+	@echo 'make check     hold every statement and migration against the schema (datastore check)'
+	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
 	@echo 'make docs      write the generated pages of docs/ again'
 	@echo 'make clean     remove what the commands above made'
 
@@ -29,14 +30,17 @@ install: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
 
-test-all: $(INSTALLED)
+test-all: $(INSTALLED) $(VENV)/.types
 	@$(BIN)/python -m pytest -m "long or not long"
 
-lint: $(INSTALLED)
+check: $(INSTALLED)
+	@$(BIN)/datastore check
+
+lint: check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint sql migrations
+	@$(BIN)/sqlfluff lint sql migrations datastore/contract
 
 docs: $(INSTALLED)
 	@$(BIN)/python docs/generate.py
@@ -45,6 +49,11 @@ clean:
 	rm -rf .venv build dist demo.db demo.db-wal demo.db-shm demo.db.gate
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find datastore tests perf docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the long tests need besides.
+$(VENV)/.types: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[types]'
+	@touch $@
 
 # Installs again only when pyproject.toml has changed.
 $(INSTALLED): pyproject.toml

@@ -5,7 +5,8 @@ A leaf stands for each thing that a caller would do differently::
     DatastoreError
     ├── NotFoundError               an id that names nothing (or something soft-deleted)
     ├── InvalidValueError           a value that no database could keep: change it   (also ValueError)
-    │   └── CursorError             a page cursor that is damaged or of another list
+    │   ├── CursorError             a page cursor that is damaged or of another list
+    │   └── QuerySyntaxError        a raw full-text query that is not understood: see .position
     ├── ConstraintError             the database refused the row: see .constraint
     │   ├── UniqueError             it is there already
     │   ├── ForeignKeyError         what it refers to is not there
@@ -26,7 +27,8 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── DiskFullError           no room; the statement left no trace
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
     ├── ImportFileError             a file that cannot be imported at all
-    └── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
+    ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
+    └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
 
 Messages name statements, files and constraints, never row values, so that a log of them holds no
 user text. What the driver said is kept as ``__cause__``.
@@ -57,6 +59,19 @@ class InvalidValueError(DatastoreError, ValueError):
 
 class CursorError(InvalidValueError):
     """A page cursor that is damaged, or that another list (or other filters) gave out."""
+
+
+class QuerySyntaxError(InvalidValueError):
+    """A raw full-text query that the engine does not understand."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(f"{message} (character {position})")
+        self.message = message
+        #: The first character that cannot stand where it does, from 0; the query's length where something lacks.
+        self.position = position
+
+    def __reduce__(self) -> tuple[type[QuerySyntaxError], tuple[str, int]]:
+        return type(self), (self.message, self.position)
 
 
 class ConstraintError(DatastoreError):
@@ -165,3 +180,7 @@ class ImportFileError(DatastoreError):
 
 class StatementError(DatastoreError):
     """A .sql file breaks a rule of this library: a duplicate name, a missing header line, ..."""
+
+
+class ProjectError(DatastoreError):
+    """A project cannot be checked: its ``[tool.datastore]`` is wrong, or a tool that checking needs is missing."""

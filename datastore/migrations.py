@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import re
 import sys
 import threading
 from pathlib import Path
@@ -24,6 +25,9 @@ LOCK_NAME = "SHA256SUMS"
 
 _ROLLBACK = ".rollback.sql"
 
+#: What the steps of this library are called; an application's own begin with a word.
+_own_id = re.compile(r"\d{4}\.")
+
 # yoyo keeps every migration that it ever read in one dictionary by id.
 _reading = threading.Lock()
 
@@ -33,15 +37,30 @@ def migration_ids(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.sql") if not path.name.endswith(_ROLLBACK))
 
 
-def pending(applied: Sequence[str], folder: Path | None = None) -> list[str]:
-    """The ids that stand in the folder but not in *applied*."""
-    return [name for name in migration_ids(folder or migrations_folder()) if name not in set(applied)]
+def pending(applied: Sequence[str], *folders: Path) -> list[str]:
+    """The ids that stand in the folders (this library's, where none is given) but not in *applied*."""
+    done = set(applied)
+    return [name for folder in folders or [migrations_folder()] for name in migration_ids(folder) if name not in done]
 
 
-def apply(path: Path, folder: Path | None = None, *, timeout: float = 30.0) -> list[str]:
+def unknown(applied: Sequence[str]) -> list[str]:
+    """The ids in *applied* that look like this library's own (``0007.name``) and that it does not have.
+
+    Every other id is an application's, which keeps tables of its own in the same database.
+    """
+    known = set(migration_ids(migrations_folder()))
+    return sorted(name for name in applied if _own_id.match(name) and name not in known)
+
+
+def apply(path: Path, *folders: Path, timeout: float = 30.0) -> list[str]:
     """Bring the database to the newest schema; a missing file is created.
 
     Each migration is one transaction, and several processes may do this at once.
+
+    Args:
+        path: The database.
+        folders: Where the migrations are; none means this library's own.
+        timeout: How long to wait for another writer, in seconds.
 
     Returns:
         The ids that this call applied, in their order.
@@ -55,13 +74,11 @@ def apply(path: Path, folder: Path | None = None, *, timeout: float = 30.0) -> l
     from datastore.engines.yoyo_sqlite import open_backend
 
     with open_backend(path, timeout) as backend:
-        backend.apply_migrations(backend.to_apply(_read(folder)))
+        backend.apply_migrations(backend.to_apply(_read(folders)))
         return list(backend.done)
 
 
-def rollback(
-    path: Path, folder: Path | None = None, *, all: bool = False, steps: int = 1, timeout: float = 30.0
-) -> list[str]:
+def rollback(path: Path, *folders: Path, all: bool = False, steps: int = 1, timeout: float = 30.0) -> list[str]:
     """Undo the last *steps* migrations, or all of them. May lose data: each file's first line says so.
 
     Returns:
@@ -76,7 +93,7 @@ def rollback(
     if not path.exists():
         raise DatabaseMissingError(f"there is no database at {path}; nothing was created")
     with open_backend(path, timeout) as backend:
-        applied = backend.to_rollback(_read(folder))
+        applied = backend.to_rollback(_read(folders))
         backend.rollback_migrations(applied if all else applied[: max(0, steps)])
         return list(backend.done)
 
@@ -137,11 +154,11 @@ def write_lock(folder: Path) -> None:
     (folder / LOCK_NAME).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def _read(folder: Path | None) -> Any:
+def _read(folders: Sequence[Path]) -> Any:
     from yoyo import read_migrations
 
     with _reading:
-        migrations = read_migrations(glob.escape(str(folder or migrations_folder())))
+        migrations = read_migrations(*(glob.escape(str(folder)) for folder in folders or [migrations_folder()]))
         for migration in migrations:
             migration.load()
     return migrations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from datastore.errors import (
     ReadOnlyDatabaseError,
     SchemaOutOfDateError,
 )
-from datastore.migrations import apply, migration_ids, pending
+from datastore.migrations import apply, migration_ids, pending, unknown
 from datastore.resources import migrations_folder, sql_folder
 from datastore.values import new_id, utc_now
 
@@ -95,6 +95,7 @@ class Datastore:
         timeout: float = 30.0,
         actor: str = "application",
         gate: bool = True,
+        migrations: Iterable[str | os.PathLike[str]] = (),
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
     ) -> Datastore:
@@ -109,6 +110,8 @@ class Datastore:
             actor: Who the audit log says it was; 1 to 200 characters.
             gate: Queue with the other processes of this library for the write lock
                 (docs/decisions/0003-write-gate.md).
+            migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
+                their ids begin with a word ("app-0001.notes"), so that they are told apart.
             clock: Where the time comes from; returns aware datetimes.
             ids: Makes the ids that callers do not give.
 
@@ -120,19 +123,34 @@ class Datastore:
             CorruptDatabaseError: The file is damaged.
         """
         path = database_path(database)
+        folders = [migrations_folder(), *map(Path, migrations)]
         if migrate:
             if path.exists():
                 refuse_foreign(path)
-            apply(path)
+            apply(path, *folders)
         refuse_foreign(path)
         engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
         try:
             statements = bind_statements(engine)
-            _refuse_schema(path, applied_migrations(engine, statements))
+            _refuse_schema(path, applied_migrations(engine, statements), folders)
             return cls(engine, statements, actor=actor, ids=ids)
         except BaseException:
             engine.close()
             raise
+
+    def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Statements:
+        """The statements of a folder of the application's own, on this store: they share its transactions.
+
+        Args:
+            folder: Where the .sql files are; those of its subfolder "sqlite" count too.
+            records: The classes that rows become, by name: the RECORDS that `datastore generate` writes.
+
+        Raises:
+            StatementError: A file breaks a rule, or a header names a record that is not there.
+        """
+        from datastore.statements.loader import read_statements
+
+        return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, across repositories; ``with`` it.
@@ -247,15 +265,18 @@ def applied_migrations(engine: SQLiteEngine, statements: Statements) -> list[str
     return applied
 
 
-def apply_command(path: Path) -> str:
+def apply_command(path: Path, *folders: Path) -> str:
     """What to type to bring a database to the newest schema."""
-    return f"yoyo apply --database sqlite+datastore:///{path} {migrations_folder()}"
+    return " ".join(
+        ["yoyo apply --database", f"sqlite+datastore:///{path}", *map(str, folders or [migrations_folder()])]
+    )
 
 
-def _refuse_schema(path: Path, applied: list[str]) -> None:
-    if unknown := sorted(set(applied) - set(migration_ids(migrations_folder()))):
+def _refuse_schema(path: Path, applied: list[str], folders: Sequence[Path]) -> None:
+    if newer := unknown(applied):
         raise SchemaOutOfDateError(
-            f"{path} has migrations that this version does not know ({', '.join(unknown)}); use a newer datastore"
+            f"{path} has migrations that this version does not know ({', '.join(newer)}); use a newer datastore"
         )
-    if lacking := pending(applied):
-        raise SchemaOutOfDateError(f"{path} lacks {', '.join(lacking)}; back it up, then run: {apply_command(path)}")
+    if lacking := pending(applied, *folders):
+        command = apply_command(path, *folders)
+        raise SchemaOutOfDateError(f"{path} lacks {', '.join(lacking)}; back it up, then run: {command}")

@@ -55,7 +55,16 @@ def encode_timestamp(value: datetime) -> str:
     """
     try:
         if value.tzinfo is UTC:
-            return value.isoformat(timespec="microseconds")[:26] + "Z"
+            # isoformat takes half as long again, and every write has an instant.
+            return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (  # noqa: UP031 - an f-string is slower here
+                value.year,
+                value.month,
+                value.day,
+                value.hour,
+                value.minute,
+                value.second,
+                value.microsecond,
+            )
         offset = value.utcoffset()
     except AttributeError:
         raise InvalidValueError(f"a datetime is needed, not {type(value).__name__}") from None
@@ -71,6 +80,17 @@ def encode_timestamp(value: datetime) -> str:
 
 #: The stored form back to an aware datetime.
 decode_timestamp = datetime.fromisoformat
+
+
+def as_stored(value: datetime) -> datetime:
+    """*value* as it comes back from the database: UTC, a plain datetime.
+
+    Raises:
+        InvalidValueError: As `encode_timestamp`.
+    """
+    if type(value) is datetime and value.tzinfo is UTC and not value.fold:
+        return value
+    return decode_timestamp(encode_timestamp(value))
 
 
 def encode_json(value: Any, max_bytes: float = MAX_JSON_BYTES) -> str:

@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/schema.md and docs/statements.md.
+"""Writes the generated pages: docs/schema.md, docs/statements.md, and what docs/contract-checks.md shows.
 
 ``python docs/generate.py`` writes them; ``python docs/generate.py --check`` writes nothing, prints what
 has drifted and exits with 1 if anything has. Nothing in a page depends on the machine or the time.
@@ -6,7 +6,6 @@ has drifted and exits with 1 if anything has. Nothing in a page depends on the m
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import difflib
 import re
@@ -20,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from datastore import migrations  # noqa: E402
+from datastore.contract.callers import find_callers  # noqa: E402
+from datastore.contract.problems import RULES  # noqa: E402
 from datastore.statements.loader import Statement, read_statements  # noqa: E402
 
 ENGINE = "sqlite"
@@ -238,7 +239,7 @@ def statements_page() -> str:
 
 def _catalogue() -> Iterator[str]:
     statements = read_statements(ROOT / "sql", ENGINE)
-    callers = find_callers(set(statements))
+    callers = find_callers(set(statements), ROOT / "datastore")
     tables: dict[str, list[Statement]] = {}
     for statement in statements.values():
         tables.setdefault(Path(statement.file).stem, []).append(statement)
@@ -306,61 +307,35 @@ def _callers(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) if names else "nothing in the package"
 
 
-def find_callers(names: set[str]) -> dict[str, list[str]]:
-    """For each statement, which functions of the package mention it: as an attribute, or as a string.
+# --- docs/contract-checks.md ------------------------------------------------------------------------------------------
 
-    A name that is put together (``f"{verb}_messages"``) counts where no function has the whole one.
-    """
-    whole: dict[str, set[str]] = {name: set() for name in names}
-    partly: dict[str, set[str]] = {name: set() for name in names}
-    for path in sorted((ROOT / "datastore").rglob("*.py")):
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        mentions = list(_mentions(ast.parse(path.read_text(encoding="utf-8")), ()))
-        for scope, pattern in mentions:
-            plain = pattern.replace("\\", "")
-            if plain in names:
-                whole[plain].update(_shown(module, scope, mentions, plain))
-            elif pattern.startswith("[a-z]+_"):
-                for name in names:
-                    if re.fullmatch(pattern, name):
-                        partly[name].update(_shown(module, scope, mentions, name))
-    return {name: sorted(whole[name] or partly[name]) for name in sorted(names)}
+_shown = re.compile(
+    r"(<!-- from (?P<file>\S+)(?:, (?P<count>\d+) of them)? -->\n```text\n).*?(?P<end>```\n)", re.DOTALL
+)
+_rules = re.compile(r"(<!-- rules -->\n).*\Z", re.DOTALL)
 
 
-def _mentions(node: ast.AST, scope: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Each attribute, name and string below *node*, as a pattern, with the class and function around it."""
-    if isinstance(node, ast.ClassDef | ast.FunctionDef):
-        scope = (*scope, node.name)
-    if isinstance(node, ast.Attribute):
-        yield scope, node.attr
-    elif isinstance(node, ast.Name):
-        yield scope, node.id
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield scope, re.escape(node.value)
-    elif isinstance(node, ast.JoinedStr):
-        parts = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z]+" for part in node.values]
-        yield scope, "".join(parts)
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _mentions(child, scope)
+def contract_page() -> str:
+    """The page as it is written, with the messages that the tests compare with and the table of rules."""
+    text = (ROOT / "docs/contract-checks.md").read_text(encoding="utf-8")
+    text = _shown.sub(lambda found: f"{found[1]}{_messages(found['file'], found['count'])}\n{found['end']}", text)
+    return _rules.sub(lambda found: found[1] + "\n".join(["", *_rule_table()]) + "\n", text)
 
 
-def _shown(
-    module: str, scope: tuple[str, ...], mentions: list[tuple[tuple[str, ...], str]], name: str
-) -> Iterator[str]:
-    if scope and scope[0][0].isupper():
-        yield ".".join(scope)  # a class says enough without its module
-        return
-    # A function of the module works for the methods that use it; of those, for the one named like the statement's verb.
-    users = {user for user, used in mentions if scope and used == scope[-1] and user and user[0][0].isupper()}
-    named = {user for user in users if user[-1] == name.partition("_")[0]}
-    for user in sorted(named or users):
-        yield ".".join(user)
-    if not users:
-        yield ".".join((module, *scope))
+def _messages(file: str, count: str | None) -> str:
+    """The messages of a file, or the first ones of them."""
+    messages = (ROOT / file).read_text(encoding="utf-8").rstrip("\n").split("\n\n")
+    return "\n\n".join(messages[: int(count)] if count else messages)
 
 
-# --- both ------------------------------------------------------------------------------------------------------------
+def _rule_table() -> Iterator[str]:
+    yield "| rule | asks | waivable |"
+    yield "|---|---|---|"
+    for name, rule in RULES.items():
+        yield f"| `{name}` | {_cell(rule.asks)} | {'yes' if rule.waivable else 'no'} |"
+
+
+# --- all -------------------------------------------------------------------------------------------------------------
 
 
 def _block(sql: str) -> Iterator[str]:
@@ -374,7 +349,11 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES = {"docs/schema.md": schema_page, "docs/statements.md": statements_page}
+PAGES = {
+    "docs/schema.md": schema_page,
+    "docs/statements.md": statements_page,
+    "docs/contract-checks.md": contract_page,
+}
 
 
 def main(arguments: list[str]) -> int:

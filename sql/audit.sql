@@ -74,7 +74,7 @@ LIMIT 1;
 -- One page of the log, oldest first.
 --   after_id  integer  the last id of the page before; 0 for the first page
 --   max_rows  integer  1 to 1001
--- Index: none (the primary key: a range, no sort)
+-- Index: audit_log primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
 -- Record: AuditEntry
 SELECT
@@ -125,7 +125,7 @@ LIMIT :max_rows;
 -- The log as it is stored, oldest first, for a walk along its hashes: damaged details and times are given as they are.
 --   after_id  integer  the last id of the page before; the lowest integer for the first page
 --   max_rows  integer  1 to 1000
--- Index: none (the primary key: a range, no sort)
+-- Index: audit_log primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
 -- Returns: details text, created_at text
 SELECT
@@ -248,7 +248,6 @@ LIMIT :max_rows;
 -- Index: redactions_message_id_idx (search); sorts the redactions of one message
 -- Rows: 0 to max_rows
 -- Record: Redaction
--- Allow: sort, one message has few redactions
 SELECT
     id,
     conversation_id,

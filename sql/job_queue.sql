@@ -223,9 +223,10 @@ LIMIT :max_rows;
 -- The latest claims of a job, newest first.
 --   job_id  integer  which job
 --   max_rows  integer  1 to 1000
--- Index: job_attempts primary key (range scan), job_queue primary key (integer)
+-- Index: job_attempts primary key (range scan), job_queue primary key (integer); sorts a job's attempts
 -- Rows: 0 to max_rows
 -- Record: JobAttempt
+-- Allow: limit-order, each claim raises lease_token, so no two attempts of a job have the same
 SELECT
     job_id,
     lease_token,
@@ -747,7 +748,7 @@ RETURNING id;
 --   type  text  1 to 200 characters
 --   reason  text?  why, at most 1000 characters
 --   now  timestamp  the instant of the transaction
--- Index: job_pauses primary key
+-- Index: none (an insert; the primary key of job_pauses decides the conflict)
 -- Rows: 0 or 1 (0: it is paused already)
 INSERT INTO job_pauses (type, reason, created_at)
 VALUES (:type, :reason, :now)
@@ -764,7 +765,7 @@ WHERE type = :type;
 -- name: list_job_pauses(max_rows)
 -- The paused types, in order.
 --   max_rows  integer  1 to 1000
--- Index: job_pauses primary key (range scan, no sort)
+-- Index: job_pauses primary key (read as a whole, in its order, no sort)
 -- Rows: 0 to max_rows
 -- Record: JobPause
 SELECT

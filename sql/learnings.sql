@@ -244,7 +244,7 @@ WHERE
     learning_messages.learning_id = :learning_id
     AND messages.id = learning_messages.message_id
     AND messages.position > :after_position
-ORDER BY messages.position
+ORDER BY messages.position, messages.id
 LIMIT :max_rows;
 
 -- name: count_learnings(category, created_from, created_before)$
@@ -320,7 +320,7 @@ FROM (
     SELECT learning_id
     FROM learning_tags
     WHERE tag = :tag
-    ORDER BY created_at
+    ORDER BY created_at, learning_id
     LIMIT :max_rows
 ) AS tagged;
 
@@ -337,7 +337,7 @@ FROM (
     WHERE
         category = :category
         AND deleted_at IS NULL
-    ORDER BY created_at
+    ORDER BY created_at, id
     LIMIT :max_rows
 ) AS categorized;
 
@@ -379,11 +379,14 @@ GROUP BY tag
 ORDER BY count(*) DESC, tag
 LIMIT :max_rows;
 
--- name: search_learnings_recent(created_from, min_confidence, max_rows)
+-- name: search_learnings_recent(source, created_from, before_created_at, before_id, min_confidence, max_rows)
 -- The learnings that are not deleted and certain enough, newest first: a search without text, category and tags.
+--   source  text  only from conversations of this source
 --   created_from  timestamp  the earliest created_at, inclusive
+--   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
+--   before_id  text  '' for the first page
 --   min_confidence  real  0 to 1, inclusive
---   max_rows  integer  1 to 1000
+--   max_rows  integer  1 to 1001
 -- Index: learnings_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
 -- Record: Learning
@@ -404,6 +407,14 @@ FROM learnings
 WHERE
     deleted_at IS NULL
     AND created_at >= :created_from
+    AND (created_at, id) < (:before_created_at, :before_id)
+    AND EXISTS ( -- if: source
+        SELECT 1 -- if: source
+        FROM conversations -- if: source
+        WHERE -- if: source
+            conversations.id = learnings.conversation_id -- if: source
+            AND conversations.source = :source -- if: source
+    ) -- if: source
     AND confidence >= :min_confidence
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;

@@ -1,7 +1,8 @@
 -- Messages. Portable: each statement runs as it stands on every engine.
 
--- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at)^
--- Appends one message at the end of a conversation, which gives it its position.
+-- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at)$
+-- Appends one message at the end of a conversation, which gives it its position: only that is given back, because the
+-- caller has the rest, and its text need not be copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
 --   role  text  user, assistant, system or tool
@@ -12,7 +13,6 @@
 --   created_at  timestamp  when it was said
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: there is no such conversation, or it is deleted)
--- Record: Message
 -- Locks: two appenders to one conversation wait for each other, so that positions are never shared
 INSERT INTO messages (
     id,
@@ -39,16 +39,7 @@ FROM conversations
 WHERE
     conversations.id = :conversation_id
     AND conversations.deleted_at IS NULL
-RETURNING
-    id,
-    conversation_id,
-    position,
-    role,
-    content,
-    content_hash,
-    token_count,
-    metadata,
-    created_at;
+RETURNING position;
 
 -- name: get_message(id)^
 -- One message.
@@ -240,7 +231,7 @@ WHERE id = :conversation_id;
 
 -- name: count_all_messages()$
 -- How many messages are stored, deleted conversations included.
--- Index: conversations_created_at_id_idx is not enough; none (adds up message_count of every conversation)
+-- Index: none (adds up message_count of every conversation, deleted ones too)
 -- Rows: 1
 -- Allow: full-scan, a report; it reads one row a conversation, not one a message
 SELECT CAST(coalesce(sum(message_count), 0) AS INTEGER) AS message_count

@@ -8,6 +8,7 @@
 -- Index: messages_conversation_id_position_key (range scan, no sort)
 -- Rows: 0 to to_position - from_position + 1, by position
 -- Record: MessageKey
+-- Allow: max-rows, the two positions are the bound: a position stands once
 SELECT
     id,
     position,
@@ -60,6 +61,7 @@ WHERE id = :id;
 -- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort)
 -- Rows: one per learning of the conversation, oldest first
 -- Record: Learning
+-- Allow: max-rows, an export writes a conversation as one document, so all of them are needed at once
 SELECT
     id,
     conversation_id,
@@ -80,14 +82,17 @@ ORDER BY created_at, id;
 -- name: list_conversation_sources(conversation_id)
 -- Which messages the learnings of one conversation came from.
 --   conversation_id  text  which conversation
--- Index: learnings_conversation_id_created_at_id_idx, then learning_messages_pkey
+-- Index: learnings_conversation_id_created_at_id_idx, learning_messages primary key; sorts one conversation's
 -- Rows: one per learning and message
+-- Allow: max-rows, an export writes a conversation as one document, so all of them are needed at once
 SELECT
     learning_messages.learning_id,
     learning_messages.message_id
 FROM learnings
-INNER JOIN learning_messages ON learnings.id = learning_messages.learning_id
-WHERE learnings.conversation_id = :conversation_id
+CROSS JOIN learning_messages
+WHERE
+    learnings.conversation_id = :conversation_id
+    AND learning_messages.learning_id = learnings.id
 ORDER BY learning_messages.learning_id, learning_messages.message_id;
 
 -- name: list_miscounted_conversations(max_rows)

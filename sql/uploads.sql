@@ -158,6 +158,7 @@ LIMIT :max_rows;
 -- Index: uploads_status_created_at_id_idx (read in order, no sort)
 -- Rows: 0 to 5, one per status that occurs, by status
 -- Allow: full-scan, a report; it reads the index only, not the rows
+-- Allow: max-rows, at most one row for each of five statuses
 SELECT
     status,
     count(*) AS upload_count

@@ -88,8 +88,8 @@ def test_import_maps_fields(tmp_path: Path) -> None:
         f"sqlite:///{database}",
     )
     assert result.exit_code == 0, result.output
-    found = json.loads(run("search", "--category", "git", "--json", database=database).stdout)
-    assert [hit["title"] for hit in found] == ["A"]
+    found = json.loads(run("search", "--category", "git", "--json", database=database).stdout)["hits"]
+    assert [hit["learning"]["title"] for hit in found] == ["A"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,9 @@ def test_json_parses(arguments: list[str], sample: Path) -> None:
 
 def test_search_filters(sample: Path) -> None:
     def found(*arguments: str) -> list[dict[str, Any]]:
-        return json.loads(run("search", "--json", "--max-rows", "1000", *arguments, database=sample).stdout)  # type: ignore[no-any-return]
+        page = json.loads(run("search", "--json", "--max-rows", "1000", *arguments, database=sample).stdout)
+        assert page["exact"]
+        return [hit["learning"] for hit in page["hits"]]
 
     everything = found()
     assert len(everything) > 20
@@ -171,10 +173,44 @@ def test_search_filters(sample: Path) -> None:
     assert run("search", "zzzzqqqq", database=sample).stdout == ""
 
 
+def test_search_shows_marks_facets_and_pages(sample: Path) -> None:
+    page = json.loads(run("search", "index", "--json", "--facets", "--max-rows", "1", database=sample).stdout)
+    (hit,) = page["hits"]
+    assert "**" in hit["title"] + hit["snippet"]
+    assert hit["terms"] == ["index"]
+    assert sum(count for _, count in page["facets"]["categories"]) == page["facets"]["counted"] > 1
+    after = json.loads(
+        run("search", "index", "--json", "--max-rows", "1", "--after", page["next"], database=sample).stdout
+    )
+    assert after["hits"][0]["learning"]["id"] != hit["learning"]["id"]
+    text = run("search", "index", "--facets", database=sample).stdout
+    assert "category  " in text
+    assert not {"\x0e", "\x0f"} & set(text)
+
+
+def test_search_in_messages(sample: Path) -> None:
+    page = json.loads(run("search", "--messages", "--role", "user", "index", "--json", database=sample).stdout)
+    assert page["hits"]
+    assert {hit["message"]["role"] for hit in page["hits"]} == {"user"}
+    assert run("search", "--messages", "--category", "x", "index", database=sample).exit_code == 2
+    assert run("search", "--role", "user", "index", database=sample).exit_code == 2
+    misspelt = run("search", "indxe", database=sample)
+    assert "did you mean: index" in misspelt.stderr
+
+
+def test_reindex_says_how_far_it_is(sample: Path) -> None:
+    before = run("search", "index", database=sample).stdout
+    done = run("reindex", database=sample)
+    assert (done.exit_code, done.stdout) == (0, "reindexed\n")
+    assert "titles: " in done.stderr
+    assert run("search", "index", database=sample).stdout == before
+    assert run("verify", database=sample).exit_code == 0
+
+
 def test_show(sample: Path) -> None:
     shown = run("show", "sample-001", database=sample).stdout
     assert "sample-001" in shown
-    learning = json.loads(run("search", "index", "--json", database=sample).stdout)[0]
+    learning = json.loads(run("search", "index", "--json", database=sample).stdout)["hits"][0]["learning"]
     assert learning["title"] in run("show", learning["id"], database=sample).stdout
     missing = run("show", "nonsense", database=sample)
     assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
@@ -251,7 +287,14 @@ def test_which_sqlite_has_the_bug(version: tuple[int, ...], affected: bool) -> N
     ("check", "damage"),
     [
         ("foreign keys", ["PRAGMA foreign_keys = OFF", "DELETE FROM conversations"]),
-        ("full-text index", ["DROP TRIGGER learnings_fts_update", "UPDATE learnings SET title = 'other'"]),
+        (
+            "full-text index",
+            [
+                "DROP TRIGGER learnings_fts_update_after",
+                "DROP TRIGGER learnings_fts_update_before",
+                "UPDATE learnings SET title = 'other'",
+            ],
+        ),
         ("message counts", ["UPDATE conversations SET message_count = 7"]),
         ("audit chain", ["DROP TRIGGER audit_log_append_only_update", "UPDATE audit_log SET actor = 'nobody'"]),
     ],

@@ -33,9 +33,9 @@ def test_the_generated_pages_are_fresh() -> None:
 
 
 def test_a_drifted_page_is_noticed(tmp_path: Path) -> None:
-    for name in ("docs", "sql", "migrations", "datastore"):
+    for name in ("docs", "sql", "migrations", "datastore", "tests"):
         (tmp_path / name).symlink_to(ROOT / name) if name != "docs" else (tmp_path / name).mkdir()
-    for name in ("generate.py", "schema.md", "statements.md"):
+    for name in ("generate.py", "schema.md", "statements.md", "contract-checks.md"):
         (tmp_path / "docs" / name).write_bytes((ROOT / "docs" / name).read_bytes())
     page = tmp_path / "docs/schema.md"
     page.write_text(page.read_text(encoding="utf-8") + "by hand\n", encoding="utf-8")

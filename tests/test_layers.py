@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats", "migrations"),
     ("store",),
     ("transfer", "worker"),
+    ("contract",),
     ("",),
     ("cli",),
 )
@@ -37,14 +38,19 @@ MOVED = {"engines.yoyo_sqlite": "migrations"}
 #: A repository imports helpers of its folder (base, ...) and none of these.
 REPOSITORIES = {"conversations", "messages", "learnings", "job_queue", "uploads", "audit", "transfer"}
 
-#: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints: SQLite's engine, for the store and for yoyo.
+#: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: SQLite's engine, for the store, for
+#: yoyo and for the check of the statements.
 ENGINES = (
     "datastore/engines/sqlite.py",
+    "datastore/engines/sqlite_explain.py",
     "datastore/engines/sqlite_transactions.py",
     "datastore/engines/yoyo_sqlite.py",
 )
 
-SQL_WORD = r"SELECT|INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER|WITH|EXPLAIN|VALUES"
+#: What checks SQL names its keywords and shows examples of it, and runs none but from files.
+CHECKS = "datastore/contract/"
+
+SQL_WORD = r"SELECT|INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER|WITH|VALUES"
 # Upper case: the keyword alone decides. Any case: the shape of a statement does, so that prose passes.
 SQL = re.compile(rf"\s*(?:--[^\n]*\n\s*)*(?:{SQL_WORD})(?:\s|$)")
 SQL_SHAPE = re.compile(
@@ -56,7 +62,9 @@ SQL_SHAPE = re.compile(
     )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-CONTROL = re.compile(r"\s*(?:PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH|REINDEX)(?:\s|;|$)")
+CONTROL = re.compile(
+    r"\s*(?:PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH|REINDEX|EXPLAIN|ANALYZE)(?:\s|;|$)"
+)
 
 
 def modules() -> list[Path]:
@@ -80,10 +88,24 @@ def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def sql_in(source: str, file: str) -> list[str]:
     """The places of a module with SQL in them that it may not have."""
+    if file.startswith(CHECKS):
+        return executed(ast.parse(source), file)
     return [
         f"{file}:{line}: {' '.join(text.split())[:60]}"
         for line, text in strings(ast.parse(source))
         if SQL.match(text) or SQL_SHAPE.match(text) or (file not in ENGINES and CONTROL.match(text))
+    ]
+
+
+def executed(tree: ast.AST, file: str) -> list[str]:
+    """The places where text that stands in the module is handed to a database."""
+    return [
+        f"{file}:{node.lineno}: {ast.unparse(node)[:60]}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr.startswith("execute")
+        and any(isinstance(part, ast.JoinedStr | ast.BinOp | ast.Constant) for part in node.args[:1])
     ]
 
 
@@ -160,6 +182,7 @@ def test_no_sql_in_the_package() -> None:
         'x = f"SAVEPOINT s{depth}"',
         'x = "ROLLBACK TO a"',
         'x = "RELEASE a"',
+        'x = f"EXPLAIN QUERY PLAN {sql}"',
     ],
 )
 def test_planted_sql_is_caught(source: str) -> None:
@@ -183,9 +206,16 @@ def test_prose_is_no_sql(source: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_engine_may_begin_and_commit_but_has_no_other_sql(engine: str) -> None:
-    assert not sql_in('x = "BEGIN IMMEDIATE"\ny = f"PRAGMA {name}"', engine)
+    assert not sql_in('x = "BEGIN IMMEDIATE"\ny = f"PRAGMA {name}"\nz = f"EXPLAIN {sql}"', engine)
     assert sql_in('x = "SELECT 1"', engine)
     assert (ROOT / engine).is_file()
+
+
+def test_what_checks_sql_names_it_and_runs_it_from_files() -> None:
+    file = f"{CHECKS}plans.py"
+    assert not sql_in('VERBS = {"SELECT"}\nhint = f"CREATE INDEX {name}"\nconnection.execute(statement.sql)', file)
+    for call in ('execute("SELECT 1")', 'execute(f"SELECT {name}")', 'executescript("DROP TABLE " + name)'):
+        assert sql_in(f"connection.{call}", file)
 
 
 def test_imports_go_one_way() -> None:

@@ -175,5 +175,7 @@ def test_yoyo_applies_lists_and_rolls_back_the_wheels_migrations(installed: Path
 def test_pip_and_dependency_groups_install_the_same_tools() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["optional-dependencies"]["dev"] == project["dependency-groups"]["dev"]
+    assert project["project"]["optional-dependencies"]["bench"] == project["dependency-groups"]["bench"]
     extras = project["project"]["optional-dependencies"]
     assert set(extras["check"]) <= set(extras["dev"])
+    assert extras["bench"] == project["dependency-groups"]["bench"]

@@ -68,6 +68,8 @@ def status_command(as_json: bool, database: str) -> None:
         ("free pages", status["free_pages"]),
         ("SQLite", status["sqlite_version"]),
     ]
+    if status["application"]:
+        pairs.insert(3, ("application's migrations", ", ".join(status["application"])))
     if status["unknown"]:
         pairs.insert(3, ("unknown migrations", ", ".join(status["unknown"])))
     print_pairs(pairs)
@@ -97,12 +99,14 @@ def _status(database: str) -> dict[str, Any]:
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
         engine.close()
-    known = migrations.migration_ids(migrations_folder())
+    known = set(migrations.migration_ids(migrations_folder()))
+    own = [name for name in applied if name in known]
     return {
         "database": str(path),
-        "schema_version": applied[-1] if applied else None,
+        "schema_version": own[-1] if own else None,
+        "application": [name for name in applied if name not in known and name not in migrations.unknown(applied)],
         "pending": migrations.pending(applied),
-        "unknown": [name for name in applied if name not in known],
+        "unknown": migrations.unknown(applied),
         "apply": apply_command(path),
         "file_bytes": path.stat().st_size,
         "wal_bytes": wal_bytes,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, data, jobs
+from datastore.cli import admin, check, data, generate, jobs, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -22,6 +22,8 @@ Exit codes:
   2    wrong use of the command line
   3    import: some lines were bad (listed on stderr), everything else is stored
   4    verify: something is wrong with the database
+  5    check: a statement or a migration breaks a rule; generate --check: something is not as it would be
+       written; diff: something breaks callers
   130  interrupted with Ctrl-C; what was committed stays
 """
 
@@ -64,7 +66,7 @@ def cli() -> None:
 for command in (
     data.import_command,
     data.export_command,
-    data.search_command,
+    search.search_command,
     data.show_command,
     jobs.jobs_command,
     jobs.worker_command,
@@ -74,5 +76,9 @@ for command in (
     admin.migrations_command,
     admin.purge_command,
     admin.vacuum_command,
+    search.reindex_command,
+    check.check_command,
+    generate.generate_command,
+    generate.diff_command,
 ):
     cli.add_command(command)

@@ -188,57 +188,6 @@ def _writable(path: str, *, packed: bool) -> TextIO:
     return Path(path).open("w", encoding="utf-8", newline="\n")
 
 
-@click.command("search", short_help="Find learnings.")
-@click.argument("text", nargs=-1)
-@click.option("--category", metavar="NAME", help="Only of this category.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag, or one of several; repeatable.")
-@click.option("--all-tags", is_flag=True, help="Only with every --tag.")
-@click.option("--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Only so certain.")
-@click.option("--max-rows", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
-@json_option
-@database_option
-def search_command(
-    text: tuple[str, ...],
-    category: str | None,
-    tags: tuple[str, ...],
-    all_tags: bool,
-    min_confidence: float,
-    max_rows: int,
-    as_json: bool,
-    database: str,
-) -> None:
-    """Find learnings by words and filters, best first; without words, newest first."""
-    with open_store(database) as store:
-        hits = store.learnings.search(
-            " ".join(text),
-            category=category,
-            tags_any=() if all_tags else tags,
-            tags_all=tags if all_tags else (),
-            min_confidence=min_confidence,
-            max_rows=max_rows,
-        )
-    if as_json:
-        print_json([{"score": hit.score, **plain(hit.learning)} for hit in hits])
-        return
-    terminal = sys.stdout.isatty()
-    for hit in hits:
-        learning = hit.learning
-        if not terminal:
-            click.echo(
-                f"{one_line(learning.id)}  {hit.score:.3f}  {learning.confidence:.2f}"
-                f"  {one_line(learning.category)}  {one_line(learning.title)}"
-            )
-            continue
-        click.secho(one_line(learning.title), bold=True)
-        tail = f"  #{' #'.join(map(one_line, learning.tags))}" if learning.tags else ""
-        click.echo(f"  {one_line(learning.content, 200)}")
-        click.secho(
-            f"  {one_line(learning.category)}  {learning.confidence:.2f}{tail}  {one_line(learning.id)}", dim=True
-        )
-    if not hits:
-        click.echo("nothing found", err=True)
-
-
 @click.command("show", short_help="Print a conversation or a learning.")
 @click.argument("id")
 @json_option

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from datastore.engines.words import fold, words
 
 #: Longer text is cut before anything else; nobody types so much.
 MAX_LENGTH = 10_000
 
 #: A query has at most this many terms; the first ones count.
 MAX_TERMS = 32
+
+#: ``term*`` finds every word that begins so from this many letters and digits; shorter ones are plain words.
+MIN_PREFIX = 3
 
 _english = """
     a about an and are as at be been but by can could did do does for from had has have he her his how i if in
@@ -20,39 +28,126 @@ _english = """
 #: nothing else was typed ("to be or not to be").
 STOP_WORDS = frozenset(_english.split())
 
-# A NUL ends FTS5's text, and a lone surrogate is no UTF-8.
-_unstorable = re.compile("[\x00\ud800-\udfff]")
-_part = re.compile(r'"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+)')
+#: A facet's word in the index begins so; no query of a person can hold it.
+FACET = "\ue000"
+
+# A NUL ends FTS5's text, a lone surrogate is no UTF-8, U+E000 begins the index's own words.
+_unstorable = re.compile("[\x00\ud800-\udfff\ue000]")
+_part = re.compile(r'(?P<minus>-(?=["\w])(?<!\S-))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
 
 
-def match_query(text: str) -> str | None:
-    """An FTS5 query for rows with any of the words and quoted phrases in *text*.
+@attrs.frozen
+class Term:
+    """One word, ``word*`` or quoted phrase of a query."""
 
-    Every term is quoted, so that none is read as FTS5's syntax. Terms without a letter or digit are
-    dropped, and so are stop words outside phrases, if anything else is left. A double quote that is
-    never closed is a blank.
+    #: As it was typed, without its quotes and its star.
+    text: str
+    #: The words in it, folded: "snake_case" has two.
+    tokens: tuple[str, ...]
+    #: Their stems, as the index has them.
+    stems: tuple[str, ...]
+    prefix: bool = False
+
+    def parts(self) -> list[Term]:
+        """Each of its words as a term."""
+        if not self.tokens[1:]:
+            return [self]
+        return [Term(token, (token,), (stem,)) for token, stem in zip(self.tokens, self.stems, strict=True)]
+
+    def fts(self) -> str:
+        """In FTS5's syntax: its words in this order, next to each other."""
+        return f'"{self.text}"' + ("*" if self.prefix else "")
+
+    def all_words(self) -> str:
+        """In FTS5's syntax, for an index without positions: its words in any order."""
+        star = "*" if self.prefix else ""
+        return (
+            "("
+            + " AND ".join(f'"{token}"' for token in self.tokens[:-1])
+            + (f'{" AND " if self.tokens[1:] else ""}"{self.tokens[-1]}"{star})')
+        )
+
+
+@attrs.frozen
+class SearchText:
+    """A person's query: what a row has one of (or all of), and what it must not have."""
+
+    #: Repeated ones count twice, as they do in BM25.
+    terms: tuple[Term, ...]
+    excluded: tuple[Term, ...] = ()
+    #: Whether a row has to have every term.
+    every: bool = False
+
+    def expression(self, facets: str = "") -> str:
+        """The whole query in FTS5's syntax, and *facets* (in the same) as well."""
+        return combine(
+            [(" AND " if self.every else " OR ").join(term.fts() for term in self.terms), facets], self.excluded
+        )
+
+
+def combine(parts: Iterable[str], excluded: Sequence[Term] = ()) -> str:
+    """All of *parts* and none of *excluded*, in FTS5's syntax; empty parts are left out."""
+    query = " AND ".join(f"({part})" for part in parts if part)
+    return f"({query}) NOT ({' OR '.join(term.fts() for term in excluded)})" if excluded else query
+
+
+def parse(text: str, *, every: bool = False) -> SearchText | None:
+    """The query in *text*: words, "quoted phrases", -excluded ones, and beginnings of words with a star.
+
+    Terms without a letter or digit are dropped, and so are stop words outside phrases, if anything else is
+    left. A double quote that is never closed is a blank.
 
     Args:
         text: Anything at all; what is behind its first 10,000 characters or 32 terms is ignored.
+        every: A row has to have every term, not one of them.
 
     Returns:
         The query, or None if nothing in *text* can be searched for.
     """
-    terms: list[str] = []
-    telling: list[str] = []
+    terms: list[Term] = []
+    telling: list[Term] = []
+    excluded: list[Term] = []
     for found in _part.finditer(_unstorable.sub(" ", text[:MAX_LENGTH])):
         phrase, word = found["phrase"], found["word"]
-        term = word if phrase is None else " ".join(phrase.split())
-        if not any(character.isalnum() for character in term):
+        term = _term(word if phrase is None else " ".join(phrase.split()), star=phrase is None)
+        if term is None:
             continue
-        terms.append(term)
-        if phrase is not None or _bare(term) not in STOP_WORDS:
-            telling.append(term)
-    # FTS5 doubles a quote inside quotes; no term holds one, but that is _part's doing.
-    quoted = ['"' + term.replace('"', '""') + '"' for term in (telling or terms)[:MAX_TERMS]]
-    return " OR ".join(quoted) or None
+        if found["minus"]:
+            excluded.append(term)
+            continue
+        # Typed bare, snake_case is its words: what has it whole has them all, and ranks first.
+        parts = [term] if phrase is not None or term.prefix or every else term.parts()
+        terms += parts
+        telling += [
+            part
+            for part in parts
+            if phrase is not None or part.tokens[1:] or part.prefix or part.tokens[0] not in STOP_WORDS
+        ]
+    if not terms:
+        return None
+    return SearchText(tuple((telling or terms)[:MAX_TERMS]), tuple(excluded[:MAX_TERMS]), every)
 
 
-def _bare(term: str) -> str:
-    """A term as the stop list has it: "What?" is "what"."""
-    return term.strip(".,;:!?()[]{}<>'`*_-").lower()
+def _term(text: str, *, star: bool) -> Term | None:
+    found = words(text)
+    if not found:
+        return None
+    tokens = tuple(fold(text[start:end]) for start, end, _ in found)
+    # The star belongs to the last word: nothing may stand between the two.
+    prefix = star and text.endswith("*") and text[found[-1][1] :] == "*" and len(tokens[-1]) >= MIN_PREFIX
+    return Term(text.rstrip("*") if prefix else text, tokens, tuple(stem for _, _, stem in found), prefix)
+
+
+def facet(kind: str, value: str) -> str:
+    """A category (c), tag (t), role (r), ... as the index's own word, quoted for FTS5."""
+    return f'"{FACET}{kind}{value}x"'
+
+
+def hexed(text: str) -> str:
+    """*text* as the index's own words have it: SQLite's hex()."""
+    return text.encode().hex().upper()
+
+
+def any_of(parts: Sequence[str]) -> str:
+    """One of *parts*, in FTS5's syntax."""
+    return " OR ".join(parts)

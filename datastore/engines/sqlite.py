@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
 from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
-from datastore.engines.sqlite_transactions import Runner, Snapshot, ThreadState, Transaction
+from datastore.engines.sqlite_transactions import Parameters, Runner, Snapshot, ThreadState, Transaction
 from datastore.errors import (
     BusyError,
     ClosedError,
@@ -196,15 +196,7 @@ class SQLiteEngine:
         execute = connection.execute
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             return  # not ours (yet): looked at by the store, refused there, and left as it is
-        deadline = time.monotonic() + self.timeout
-        # Changing to WAL takes an exclusive lock and does not wait for it.
-        while execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            try:
-                execute("PRAGMA journal_mode = WAL").fetchall()
-            except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > deadline:
-                    raise
-                _pause()
+        change_to_wal(connection, self.timeout)
         execute("PRAGMA foreign_keys = ON")
         execute(f"PRAGMA synchronous = {_synchronous[self.durability]}")
         execute("PRAGMA wal_autocheckpoint = 0")
@@ -249,7 +241,7 @@ class SQLiteEngine:
         finally:
             self._gate.release()
 
-    def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: dict[str, Any]) -> Any:
+    def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: Parameters) -> Any:
         """One writing statement as a transaction of its own."""
         self._gate.acquire(self.timeout)
         try:
@@ -310,6 +302,21 @@ class SQLiteEngine:
         self._connections_lock = threading.Lock()
         self._gate.forget()
         self._thread.forget()
+
+
+def change_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Set the journal mode that the locks and the durability of this library are made for.
+
+    SQLite takes an exclusive lock for it and does not always wait; this does, at most *timeout* seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            _pause()
 
 
 def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,7 +17,10 @@ from datastore.errors import ForkedError, TransactionError, TransactionLostError
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
 
-Runner = Callable[[str, dict[str, Any]], Any]
+#: By name or by position: see `datastore.statements.binding`.
+Parameters = dict[str, Any] | tuple[Any, ...]
+
+Runner = Callable[[str, Parameters], Any]
 
 
 class ThreadState(threading.local):
@@ -51,15 +55,15 @@ class ThreadState(threading.local):
         self.instant = None
         self.in_snapshot = False
 
-    def read(self, sql: str, parameters: dict[str, Any], /) -> sqlite3.Cursor:
+    def read(self, sql: str, parameters: Parameters, /) -> sqlite3.Cursor:
         self.connected()
         return self.read(sql, parameters)
 
-    def write(self, sql: str, parameters: dict[str, Any], /) -> list[Any]:
+    def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
         self.connected()
         return self.write(sql, parameters)
 
-    def change(self, sql: str, parameters: dict[str, Any], /) -> int:
+    def change(self, sql: str, parameters: Parameters, /) -> int:
         self.connected()
         return self.change(sql, parameters)
 
@@ -69,11 +73,7 @@ class ThreadState(threading.local):
         assert connection is not None
         write_alone = self._engine.write_alone
         read, write, change = _runners(connection)
-        self._use(
-            read,
-            lambda sql, parameters: write_alone(connection, write, sql, parameters),
-            lambda sql, parameters: write_alone(connection, change, sql, parameters),
-        )
+        self._use(read, partial(write_alone, connection, write), partial(write_alone, connection, change))
         self.depth = 0
         self.instant = None
         self.in_snapshot = False
@@ -89,14 +89,14 @@ class ThreadState(threading.local):
         connection = self._connection
         assert connection is not None
 
-        def refuse(sql: str, parameters: dict[str, Any]) -> NoReturn:
+        def refuse(sql: str, parameters: Parameters) -> NoReturn:
             raise TransactionError("a snapshot is for reading; write outside it, in a transaction")
 
         self._use(connection.execute, refuse, refuse)
         self.in_snapshot = True
 
     def _use_lost(self) -> None:
-        def refuse(sql: str, parameters: dict[str, Any]) -> NoReturn:
+        def refuse(sql: str, parameters: Parameters) -> NoReturn:
             raise _lost()
 
         self._use(refuse, refuse, refuse)

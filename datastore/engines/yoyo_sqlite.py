@@ -24,7 +24,7 @@ from yoyo.migrations import default_migration_table
 
 from datastore import migrations as files
 from datastore.engines.gate import Gate
-from datastore.engines.sqlite import APPLICATION_ID, write_back
+from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, write_back
 from datastore.engines.sqlite_errors import translate
 from datastore.errors import (
     DatabaseMissingError,
@@ -294,7 +294,7 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             if mode == "rwc" and not connection.execute("PRAGMA schema_version").fetchone()[0]:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
+                change_to_wal(connection, self.timeout)
         except BaseException:
             connection.close()
             raise

@@ -5,14 +5,28 @@ from __future__ import annotations
 from datastore.records.audit import AuditEntry, Redaction
 from datastore.records.conversations import Conversation
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
-from datastore.records.learnings import Learning, LearningHit, NewLearning
+from datastore.records.learnings import Learning, NewLearning
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
+from datastore.records.search import (
+    ConversationHits,
+    Facets,
+    FoundLearning,
+    FoundMessage,
+    LearningHit,
+    MessageHit,
+    SearchPage,
+    by_conversation,
+)
 from datastore.records.uploads import Upload
 
 __all__ = [
     "AuditEntry",
     "Conversation",
+    "ConversationHits",
+    "Facets",
+    "FoundLearning",
+    "FoundMessage",
     "Job",
     "JobAttempt",
     "JobCount",
@@ -20,11 +34,14 @@ __all__ = [
     "Learning",
     "LearningHit",
     "Message",
+    "MessageHit",
     "MessageKey",
     "NewLearning",
     "NewMessage",
     "Page",
     "Redaction",
     "Role",
+    "SearchPage",
     "Upload",
+    "by_conversation",
 ]

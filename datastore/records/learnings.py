@@ -1,4 +1,4 @@
-"""The record of *learnings*, a search hit, and what a learning is before it is stored."""
+"""The record of *learnings*, and what a learning is before it is stored."""
 
 from __future__ import annotations
 
@@ -33,15 +33,6 @@ class Learning:
     updated_at: datetime
     #: The conversation's own: hidden from lists and search since then.
     deleted_at: datetime | None
-
-
-@attrs.frozen(kw_only=True)
-class LearningHit:
-    """A learning that a search found."""
-
-    learning: Learning
-    #: BM25, higher is better; 0.0 where there was no text to rank by.
-    score: float
 
 
 @attrs.frozen(kw_only=True)

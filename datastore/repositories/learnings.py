@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from datastore.engines.match import match_query
 from datastore.errors import ForeignKeyError, InvalidValueError, NotFoundError
-from datastore.records.learnings import Learning, LearningHit, NewLearning
+from datastore.records.learnings import Learning, NewLearning
 from datastore.records.messages import Message
 from datastore.records.pages import Page
 from datastore.repositories.base import (
     DEFAULT_ROWS,
     MAX_ROWS,
     UNCHANGED,
-    Repository,
     TimePager,
-    bounds,
     check_max_rows,
     found,
 )
+from datastore.repositories.learning_search import LearningSearch
 from datastore.values import (
-    TEXT_MAX,
-    TEXT_MIN,
     TIME_MAX,
     TIME_MIN,
     check_number,
@@ -39,38 +35,8 @@ from datastore.values import (
 if TYPE_CHECKING:
     from datastore.statements.typed.learnings import LearningsStatements
 
-if TYPE_CHECKING:
-    pass
 
-#: Which of a search's filters is the rarest is counted up to here; beyond, they are equally common.
-_COMMON = 10_000
-
-
-@attrs.frozen(kw_only=True)
-class _Filters:
-    """What a search asks for besides its text."""
-
-    category: str | None
-    min_confidence: float
-    tags_any: list[str]
-    tags_all: list[str]
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments that every search by text, tag or category has."""
-        return {
-            "min_confidence": self.min_confidence,
-            "tags_any": self.tags_any,
-            "min_tags_any": min(1, len(self.tags_any)),
-            "tags_all": self.tags_all,
-            "min_tags_all": len(self.tags_all),
-        }
-
-    def category_bounds(self) -> dict[str, Any]:
-        low, high = bounds(self.category, TEXT_MIN, TEXT_MAX)
-        return {"category_from": low, "category_to": high}
-
-
-class LearningRepository(Repository):
+class LearningRepository(LearningSearch):
     """The tables *learnings*, *learning_tags* and *learning_messages*."""
 
     _statements: LearningsStatements
@@ -178,62 +144,6 @@ class LearningRepository(Repository):
             if len(page) < MAX_ROWS:
                 return messages
 
-    def search(
-        self,
-        text: str = "",
-        *,
-        category: str | None = None,
-        tags_any: Sequence[str] = (),
-        tags_all: Sequence[str] = (),
-        min_confidence: float = 0.0,
-        max_rows: int = 20,
-    ) -> list[LearningHit]:
-        """The learnings that are not deleted and pass every filter: best first, without text newest first.
-
-        Args:
-            text: Anything a person types; words, and phrases in double quotes. A learning matches if it
-                has one of them; more, rarer ones and those in the title rank higher. "" is no text.
-            category: Only of this category.
-            tags_any: Only with one of these tags at least.
-            tags_all: Only with every one of these tags.
-            min_confidence: Only so certain or more; 0 to 1.
-            max_rows: 1 to 1000.
-
-        Returns:
-            The hits; none where *text* holds nothing that can be searched for.
-
-        Raises:
-            InvalidValueError: A filter cannot be right (*tags_any* is one string, NaN, *max_rows* of 0, ...).
-        """
-        if not isinstance(text, str):
-            raise InvalidValueError(f"text: text is needed, not {type(text).__name__}")
-        size = check_max_rows(max_rows)
-        filters = _Filters(
-            category=None if category is None else check_text(category, "category"),
-            min_confidence=check_number(min_confidence, "min_confidence"),
-            tags_any=distinct_tags(tags_any),
-            tags_all=distinct_tags(tags_all),
-        )
-        if not text:
-            return [LearningHit(learning=learning, score=0.0) for learning in self._newest(filters, size)]
-        query = match_query(text)
-        if query is None:
-            return []
-        return self._matches(query, filters, size)
-
-    def _matches(self, query: str, filters: _Filters, size: int) -> list[LearningHit]:
-        name = "search_learnings"
-        arguments: dict[str, Any] = {"query": query, "max_rows": size}
-        if filters.tags_any or filters.tags_all:
-            name = "search_learnings_with_tags"
-            tags = sorted({*filters.tags_any, *filters.tags_all})
-            arguments |= filters.category_bounds() | filters.arguments() | {"tags": tags}
-        elif filters.category is not None or filters.min_confidence > 0:
-            name = "search_learnings_with_filters"
-            arguments |= filters.category_bounds() | {"min_confidence": filters.min_confidence}
-        hits: list[LearningHit] = getattr(self._statements, name)(**arguments)
-        return hits
-
     def categories(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
         """The categories and how many learnings each has, the most frequent first; deleted ones do not count."""
         return [*self._statements.list_category_counts(max_rows=check_max_rows(max_rows))]
@@ -307,43 +217,6 @@ class LearningRepository(Repository):
                 "message_ids: a message is not there, or is of another conversation than the learning",
                 "learning_messages_message_id_fkey",
             )
-
-    def _newest(self, filters: _Filters, max_rows: int) -> list[Learning]:
-        """A search without text."""
-        if not filters.tags_all and not filters.tags_any and filters.category is None:
-            return self._statements.search_learnings_recent(
-                created_from=TIME_MIN, min_confidence=filters.min_confidence, max_rows=max_rows
-            )
-        tags = self._rarest(filters)
-        if not tags and filters.category is not None:
-            return self._statements.search_learnings_by_category(
-                category=filters.category, **filters.arguments(), max_rows=max_rows
-            )
-        # The newest with any of several tags are among the newest of each.
-        newest: dict[str, Learning] = {}
-        for tag in tags:
-            rows = self._statements.search_learnings_by_tag(
-                tag=tag, **filters.category_bounds(), **filters.arguments(), max_rows=max_rows
-            )
-            newest.update((record.id, record) for record in rows)
-        return sorted(newest.values(), key=lambda record: (record.created_at, record.id), reverse=True)[:max_rows]
-
-    def _rarest(self, filters: _Filters) -> list[str]:
-        """The tags to drive a search by: the rarest of *tags_all*, or all of *tags_any*; none: by category."""
-        choices: list[list[str]] = [[tag] for tag in filters.tags_all]
-        if filters.tags_any:
-            choices.append(filters.tags_any)
-        if len(choices) + (filters.category is not None) == 1:
-            return choices[0] if choices else []
-        counted = [(sum(map(self._frequency, choice)), choice) for choice in choices]
-        if filters.category is not None:
-            count = self._statements.count_learnings_by_category_up_to(category=filters.category, max_rows=_COMMON)
-            counted.append((count, []))
-        return min(counted, key=lambda pair: pair[0])[1]
-
-    def _frequency(self, tag: str) -> int:
-        count: int = self._statements.count_learnings_by_tag_up_to(tag=tag, max_rows=_COMMON)
-        return count
 
     def count(
         self,

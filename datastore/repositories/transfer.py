@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,16 @@ from datastore.repositories.base import Repository
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from datastore.statements.typed.messages import MessagesStatements
     from datastore.statements.typed.transfer import TransferStatements
     from datastore.statements.typed.verify import VerifyStatements
 
-    class _Statements(TransferStatements, VerifyStatements, Protocol):
+    class _Statements(TransferStatements, VerifyStatements, MessagesStatements, Protocol):
         """What import and export call, and verify."""
+
+
+#: So many rows are indexed between two reports of progress.
+REINDEXED = 20_000
 
 
 class TransferRepository(Repository):
@@ -63,9 +69,32 @@ class TransferRepository(Repository):
         ]
 
     def check_full_text(self) -> None:
-        """Compare the full-text index with the learnings.
+        """Compare the full-text indexes with the learnings and messages.
 
         Raises:
             CorruptDatabaseError: They differ.
         """
         self._statements.check_learnings_fts()
+        self._statements.check_learnings_titles()
+        self._statements.check_messages_fts()
+
+    def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Build the full-text indexes again, in one transaction: searches see the old ones until it ends.
+
+        Args:
+            on_progress: Called with an index's name, how far it is and how far it goes.
+        """
+        do = self._statements
+        with self._engine.transaction():
+            learnings, messages = do.get_last_learning_seq(), do.get_last_message_seq()
+            for name, clear, fill, merge, last in (
+                ("learnings", do.clear_learnings_fts, do.fill_learnings_fts, do.merge_learnings_fts, learnings),
+                ("titles", do.clear_learnings_titles, do.fill_learnings_titles, do.merge_learnings_titles, learnings),
+                ("messages", do.clear_messages_fts, do.fill_messages_fts, do.merge_messages_fts, messages),
+            ):
+                clear()
+                for first in range(0, last, REINDEXED):
+                    fill(after_seq=first, to_seq=first + REINDEXED)
+                    if on_progress is not None:
+                        on_progress(name, min(last, first + REINDEXED), last)
+                merge()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
@@ -15,23 +16,33 @@ from aiosql.utils import SQLLoadException
 from datastore.errors import StatementError
 from datastore.records.rows import RowReader
 from datastore.statements.loader import Statement
+from datastore.statements.optional import by_position
 from datastore.values import encode_json, encode_timestamp
+
+#: By name where one stands more than once or may be left out, else by position, which costs the driver less.
+Parameters = dict[str, Any] | tuple[Any, ...]
 
 
 class Executor(Protocol):
     """What an engine gives the statements to run on: see `datastore.engines.sqlite`."""
 
-    def read(self, sql: str, parameters: dict[str, Any], /) -> Any:
+    def read(self, sql: str, parameters: Parameters, /) -> Any:
         """A cursor over the rows."""
 
-    def write(self, sql: str, parameters: dict[str, Any], /) -> list[Any]:
+    def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
         """Every row that RETURNING gives, with the write lock held to the end."""
 
-    def change(self, sql: str, parameters: dict[str, Any], /) -> int:
+    def change(self, sql: str, parameters: Parameters, /) -> int:
         """How many rows were changed."""
 
     def failed(self, error: Exception, name: str, file: str) -> NoReturn:
         """Raises this library's error for the driver's."""
+
+
+class Binder(Protocol):
+    """What binds a folder of statements: a `datastore.store.Datastore`."""
+
+    def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
 
 
 class Statements(Queries):
@@ -123,10 +134,13 @@ def _compile(statement: Statement, with_record: bool) -> CodeType:
     arguments = ", ".join(
         ["self", *(["*"] if parameters else []), *required, *(f"{n}=None" for n in statement.optional)]
     )
-    values = ", ".join(
-        f"{one.name!r}: {_encoded(one.name, one.type, one.nullable or one.name in statement.optional)}"
-        for one in parameters
-    )
+    encoded = {
+        one.name: _encoded(one.name, one.type, one.nullable or one.name in statement.optional) for one in parameters
+    }
+    if _positional(statement):
+        values = f"({''.join(f'{encoded[name]}, ' for name in by_position(statement.sql)[1])})"
+    else:
+        values = f"{{{', '.join(f'{name!r}: {value}' for name, value in encoded.items())}}}"
     sql = "sql"
     if statement.optional:
         bits = " | ".join(f"({name} is not None) << {place}" for place, name in enumerate(statement.optional))
@@ -137,7 +151,7 @@ def _compile(statement: Statement, with_record: bool) -> CodeType:
         run = f"thread.write({sql}, parameters)" if statement.writes else f"thread.read({sql}, parameters).fetchall()"
     source = (
         f"def {statement.name}({arguments}):\n"
-        f"    parameters = {{{values}}}\n"
+        f"    parameters = {values}\n"
         f"    try:\n"
         f"        rows = {run}\n"
         f"    except Exception as error:\n"
@@ -145,6 +159,11 @@ def _compile(statement: Statement, with_record: bool) -> CodeType:
         f"    {_tail(statement, with_record)}\n"
     )
     return compile(source, f"<statement {statement.name} of {statement.file}>", "exec")
+
+
+def _positional(statement: Statement) -> bool:
+    names = by_position(statement.sql)[1]
+    return not statement.optional and len(names) == len(set(names))
 
 
 def _tail(statement: Statement, with_record: bool) -> str:
@@ -179,7 +198,7 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None) ->
         )
 
     scope: dict[str, Any] = {
-        "sql": statement.sql,
+        "sql": by_position(statement.sql)[0] if _positional(statement) else statement.sql,
         "texts": statement.texts,
         "thread": executor,
         "failed": executor.failed,

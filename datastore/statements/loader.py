@@ -119,6 +119,8 @@ def read_file(path: Path, file: str) -> Iterable[Statement]:
         raise StatementError(f"{file}: {error}") from error
     lines = text.split("\n")
     starts = [number for number, line in enumerate(lines, 1) if _name_line.match(line)]
+    if not starts:
+        return  # a file of comments
     for datum, start, end in zip(data, starts, [*starts[1:], len(lines) + 1], strict=True):
         yield _make(datum, file, start, lines[start : end - 1])
 

@@ -1,14 +1,15 @@
 """Optional lines: one statement in the file, one static statement for each choice of filters.
 
 A line that ends in ``-- if: category`` is there where the argument *category* is given, and gone where it is
-None. What is in the file is plain SQL with every filter; what runs is one of its 2**k variants, each prepared
-and its plan checked like any other statement. So there is no ``:p IS NULL OR column = :p``, which no index serves.
+None; ``-- if: category, not tag`` also asks that *tag* is not given. What is in the file is plain SQL with every filter;
+what runs is one of its 2**k variants, each prepared and its plan checked like any other statement. So there is no
+``:p IS NULL OR column = :p``, which no index serves (perf/optional_lines.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import attrs
 
@@ -17,7 +18,7 @@ from datastore.errors import StatementError
 #: More optional parameters than this would make more variants than anybody reviews.
 MAX_OPTIONAL = 6
 
-_marker = re.compile(r"[ \t]+-- if: (?P<names>[a-z][a-z0-9_]*(?:, [a-z][a-z0-9_]*)*)[ \t]*$")
+_marker = re.compile(r"[ \t]+-- if: (?P<names>(?:not )?[a-z][a-z0-9_]*(?:, (?:not )?[a-z][a-z0-9_]*)*)[ \t]*$")
 _quoted_or_variable = re.compile(r"'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"|(?<![:\w]):(?P<name>[a-z][a-z0-9_]*)")
 
 
@@ -27,9 +28,16 @@ class Line:
 
     #: Without the marker.
     text: str
+    #: It is there where all of these are given ...
     names: frozenset[str]
+    #: ... and none of these.
+    without: frozenset[str]
     #: As it stands in the file.
     source: str
+
+    def is_there(self, given: Set[str]) -> bool:
+        """Whether it is part of the statement that these parameters are given to."""
+        return self.names <= given and not self.without & given
 
 
 def without_markers(text: str) -> str:
@@ -41,8 +49,10 @@ def split(line: str) -> Line:
     """A line, and the names in its marker."""
     found = None if line.lstrip().startswith("--") else _marker.search(line)
     if found is None:
-        return Line(line, frozenset(), line)
-    return Line(line[: found.start()], frozenset(found["names"].split(", ")), line)
+        return Line(line, frozenset(), frozenset(), line)
+    names = found["names"].split(", ")
+    without = frozenset(name.removeprefix("not ") for name in names if name.startswith("not "))
+    return Line(line[: found.start()], frozenset(names) - {f"not {name}" for name in without}, without, line)
 
 
 def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: str) -> tuple[str, ...]:
@@ -52,7 +62,7 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
         StatementError: A marker names no parameter, an optional parameter stands in a line without its marker, or
             there are too many.
     """
-    named = frozenset().union(*(line.names for line in lines))
+    named = frozenset().union(*(line.names | line.without for line in lines))
     if unknown := sorted(named - set(declared)):
         raise StatementError(f"{where}: '-- if:' names {', '.join(unknown)}, which is no parameter of it")
     for line in lines:
@@ -66,8 +76,21 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
 
 
 def variables(text: str) -> set[str]:
-    """The parameters that stand in a line."""
+    """The parameters that stand in a text."""
     return {found["name"] for found in _quoted_or_variable.finditer(text) if found["name"]}
+
+
+def by_position(text: str) -> tuple[str, list[str]]:
+    """*text* with ``?`` for each parameter, and their names in the order of the marks."""
+    names: list[str] = []
+
+    def mark(found: re.Match[str]) -> str:
+        if not found["name"]:
+            return found[0]
+        names.append(found["name"])
+        return "?"
+
+    return _quoted_or_variable.sub(mark, text), names
 
 
 def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:
@@ -79,7 +102,7 @@ def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tupl
     texts = []
     for bits in range(2 ** len(optional)):
         given = {name for place, name in enumerate(optional) if bits >> place & 1}
-        text = "\n".join(line.text for line in lines if line.names <= given)
+        text = "\n".join(line.text for line in lines if line.is_there(given))
         if idle := sorted(given - variables(text)):
             raise StatementError(f"{where}: given {', '.join(sorted(given))}, no line uses :{idle[0]}")
         texts.append(text.strip().removesuffix(";").rstrip())

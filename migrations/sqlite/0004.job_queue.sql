@@ -109,7 +109,8 @@ SELECT
     lease_token,
     attempts AS attempt,
     worker,
-    started_at,
+    -- A claim sets it; updated_at is there for whoever reads NULL out of the column.
+    coalesce(started_at, updated_at) AS started_at,
     finished_at,
     CASE WHEN status = 'running' THEN NULL ELSE last_outcome END AS outcome,
     CASE WHEN status = 'running' THEN NULL ELSE last_error END AS error

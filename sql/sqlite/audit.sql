@@ -4,6 +4,7 @@
 -- The highest id that the log ever gave out; above the newest entry's id, the log lost its tail.
 -- Index: none (a row per table with AUTOINCREMENT: there is one)
 -- Rows: 0 or 1 (0: nothing was ever logged)
+-- Returns: seq integer
 -- Differs: sqlite_sequence is SQLite's; PostgreSQL reads the identity's sequence
 -- Allow: full-scan, sqlite_sequence has one row and can have no index
 SELECT seq

@@ -3,9 +3,10 @@
 -- name: list_queued_job_types(max_rows)
 -- The types that have queued jobs, in order: one seek a type, however many jobs it has.
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type)
+-- Index: job_queue_claim_idx (one seek a type); sorts the types
 -- Rows: 0 to max_rows
 -- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
+-- Allow: limit-order, each step of the recursion finds the next greater type, so a type stands once
 WITH RECURSIVE queued_types (type) AS (
     SELECT min(first_job.type)
     FROM job_queue AS first_job INDEXED BY job_queue_claim_idx
@@ -37,10 +38,11 @@ LIMIT :max_rows;
 --   now  timestamp  the instant of the transaction
 --   lease_expires_at  timestamp  the end of the lease
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type and priority)
+-- Index: job_queue_claim_idx (one seek a type and priority); sorts at most max_rows jobs for each of them
 -- Rows: 0 to max_rows, in any order
 -- Record: Job
 -- Differs: json_each is SQLite's way to hand in a list; PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
+-- Allow: limit-order, the types are distinct, so a job stands once, and its id ends the order
 UPDATE job_queue
 SET
     status = 'running',
@@ -150,10 +152,11 @@ FROM times;
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
 --   type  text  only of this type
--- Index: job_queue_lease_expires_at_idx (covering), then job_queue primary key (integer)
+-- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
 -- Rows: 0 to max_rows
 -- Record: Job
 -- Differs: INDEXED BY is SQLite's; without it every job of the table would be read
+-- Allow: full-scan, the index holds the running jobs only
 SELECT
     id,
     type,
@@ -193,12 +196,14 @@ LIMIT :max_rows;
 
 -- name: count_jobs()
 -- How many jobs of each type have each status; of the queued and running ones also the earliest run_at.
--- Index: job_queue_claim_idx (covering scan), job_queue_lease_expires_at_idx, job_counts primary key
+-- Index: job_queue_claim_idx (covering scan), job_queue_lease_expires_at_idx, job_counts primary key; sorts a row a type
+--   and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
 -- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
 -- Allow: full-scan, because an overview counts every live job; it reads one narrow index in its order, and ended
 --   jobs are counted as they end
+-- Allow: max-rows, at most one row for each type and status
 WITH counted (type, status, job_count, oldest_run_at) AS (
     SELECT
         type,
@@ -230,7 +235,7 @@ WITH counted (type, status, job_count, oldest_run_at) AS (
 SELECT
     type,
     status,
-    job_count,
+    job_count AS count,
     oldest_run_at
 FROM counted
 ORDER BY type, status;
@@ -242,6 +247,7 @@ ORDER BY type, status;
 -- Index: job_queue primary key (integer)
 -- Rows: 0 to the number of rows; which are missing have lost their lease
 -- Differs: json_each is SQLite's way to hand in a list
+-- Allow: max-rows, at most one row for each that is handed in
 UPDATE job_queue
 SET
     status = 'succeeded',

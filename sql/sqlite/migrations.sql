@@ -2,9 +2,11 @@
 
 -- name: list_applied_migrations()
 -- The applied migrations, each with the checksum of its text when it was applied.
--- Index: none (a row per migration, sorted; the log has a few rows for each)
+-- Index: none (a row per migration, and a few of the log for each); sorts
 -- Rows: one per applied migration (checksum is NULL where stock yoyo applied it), by id
+-- Returns: migration_id text
 -- Differs: rowid is SQLite's order of insertion; yoyo's clock may stand still
+-- Allow: max-rows, yoyo needs every one of them, and a project has few
 SELECT
     applied.migration_id,
     CAST((
@@ -33,9 +35,11 @@ WHERE id = :id;
 -- name: list_foreign_tables(max_rows)
 -- Tables and views that are not yoyo's own: in a file without our application_id, they are somebody's.
 --   max_rows  integer  1 to 1000
--- Index: none (the schema table is small)
+-- Index: none (the schema table is small); sorts
 -- Rows: 0 to max_rows, by name
+-- Returns: name text
 -- Differs: sqlite_master is SQLite's catalogue
+-- Allow: limit-order, a name stands once among tables and views
 SELECT name
 FROM sqlite_master
 WHERE
@@ -48,9 +52,11 @@ LIMIT :max_rows;
 
 -- name: list_table_names()
 -- Every table's name: yoyo looks here for its own.
--- Index: none (the schema table is small)
+-- Index: none (the schema table is small); sorts
 -- Rows: one per table, by name
+-- Returns: name text
 -- Differs: sqlite_master is SQLite's catalogue
+-- Allow: max-rows, yoyo asks which of its tables are there, and a schema is small
 SELECT name
 FROM sqlite_master
 WHERE type = 'table'

@@ -81,7 +81,7 @@ def test_unknown_and_deleted_conversations(store, conversation):
         with pytest.raises(NotFoundError, match="conversation"):
             add(store, conversation, n)
     assert store.learnings.count() == 0
-    assert store.learnings.search("content") == []
+    assert store.learnings.search("content").items == ()
     assert store.learnings.categories() == store.learnings.tags() == []
     assert store.learnings.get(first.id).deleted_at is not None
 
@@ -207,7 +207,7 @@ def test_search_in_every_combination(store, many, text, category, tags_any, tags
     else:
         assert [hit.learning for hit in hits] == newest_first(expected)
         few = store.learnings.search(text, **filters, max_rows=3)
-        assert few == hits[:3]
+        assert few.items == hits.items[:3]
 
 
 def test_search_ranks_and_stems(store, conversation):
@@ -221,7 +221,7 @@ def test_search_ranks_and_stems(store, conversation):
 
 @pytest.mark.parametrize("text", [" ", "?!", "\x00", '"', "AND", "NEAR(", "zebra:^", "*", "\ud800"])
 def test_search_text_never_fails_and_never_gives_everything(store, many, text):
-    assert store.learnings.search(text) == []
+    assert store.learnings.search(text).items == ()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -252,7 +252,7 @@ def test_update(store, conversation):
     assert (changed.title, changed.content, changed.tags) == ("wombat", record.content, ("new",))
     assert (changed.metadata, changed.dedupe_key) == ({"k": 1}, record.dedupe_key)
     assert [hit.learning for hit in store.learnings.search("wombat")] == [changed]
-    assert store.learnings.search("title") == []
+    assert store.learnings.search("title").items == ()
     assert store.learnings.tags() == [("new", 1)]
     with pytest.raises(NotFoundError):
         store.learnings.update("none", title="x")
@@ -264,7 +264,7 @@ def test_delete(store, conversation):
     record = add(store, conversation, tags=["a"])
     store.learnings.delete(record.id, reason="wrong")
     assert store.learnings.find(record.id) is None
-    assert store.learnings.search("content") == []
+    assert store.learnings.search("content").items == ()
     assert store.learnings.tags() == []
     with pytest.raises(NotFoundError):
         store.learnings.delete(record.id)

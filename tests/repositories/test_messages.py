@@ -212,3 +212,49 @@ def test_unknown_ids(store: Datastore) -> None:
         with pytest.raises(NotFoundError):
             use()
     assert not store.audit.list().items
+
+
+# append builds its record from what it was given and the position; it must be what get reads back.
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(TEXT, parts, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=TEXT.filter(bool),
+    metadata=st.none() | st.dictionaries(TEXT, JSON | st.tuples(JSON, JSON), max_size=3),
+    created_at=st.none()
+    | st.datetimes(
+        min_value=datetime(2, 1, 1),
+        max_value=datetime(9998, 1, 1),
+        timezones=st.timezones() | st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23))),
+    ),
+    token_count=st.none() | st.integers(0, 2**62),
+)
+def test_an_append_gives_back_what_is_stored(
+    store: Datastore,
+    conversation: Conversation,
+    content: str,
+    metadata: Any,
+    created_at: datetime | None,
+    token_count: int | None,
+) -> None:
+    message = store.messages.append(
+        conversation.id, role="user", content=content, metadata=metadata, created_at=created_at, token_count=token_count
+    )
+    stored = store.messages.get(message.id)
+    assert message == stored
+    assert message.created_at.utcoffset() == timedelta(0)
+    assert repr(message) == repr(stored)
+
+
+def test_an_append_with_a_boolean_or_a_whole_float_gives_back_the_stored_integer(
+    store: Datastore, conversation: Conversation
+) -> None:
+    for count in (True, 3.0):
+        message = store.messages.append(conversation.id, role="user", content="x", token_count=count)  # type: ignore[arg-type]
+        assert repr(message) == repr(store.messages.get(message.id))

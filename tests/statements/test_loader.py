@@ -221,6 +221,26 @@ def test_every_variant_is_known_beforehand(folder: Path) -> None:
     assert list(signature(statement).parameters) == ["self", "low", "word", "high"]
 
 
+def test_a_line_may_ask_that_another_filter_is_not_given(load: Load) -> None:
+    sql = """
+SELECT id
+FROM notes
+WHERE
+    id > 0
+    AND word = :word -- if: word, not high
+    AND word BETWEEN :word AND :word -- if: high, word
+    AND id <= :high -- if: high
+ORDER BY id;
+"""
+    list_notes = load(text("list_notes(word, high)", sql, "word  text", "high  integer")).list_notes
+    assert [list_notes(), list_notes(word="b"), list_notes(high=1), list_notes(word="b", high=1)] == [
+        [(1,), (2,)],
+        [(2,)],
+        [(1,)],
+        [],
+    ]
+
+
 @pytest.mark.parametrize(
     ("sql", "message"),
     [

@@ -55,9 +55,11 @@ class AuditStatements(Protocol):
             previous_hash: the hash of the entry before; 64 zeros for the first.
             hash: SHA-256 over previous_hash and the entry, lower-case hex.
         """
+        ...
 
     def find_last_audit_entry(self) -> AuditEntry | None:
         """The newest entry: the end of the chain."""
+        ...
 
     def list_audit_entries(
         self,
@@ -71,6 +73,7 @@ class AuditStatements(Protocol):
             after_id: the last id of the page before; 0 for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_audit_entries_by_subject(
         self,
@@ -88,6 +91,7 @@ class AuditStatements(Protocol):
             after_id: the last id of the page before; 0 for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_audit_chain(
         self,
@@ -102,9 +106,11 @@ class AuditStatements(Protocol):
             after_id: the last id of the page before; the lowest integer for the first page.
             max_rows: 1 to 1000.
         """
+        ...
 
     def count_audit_entries(self) -> int:
         """How many entries the log has."""
+        ...
 
     def add_redaction(
         self,
@@ -134,6 +140,7 @@ class AuditStatements(Protocol):
             confidence: 0 to 1.
             created_at: the instant of the transaction.
         """
+        ...
 
     def find_conversation_of_message(
         self,
@@ -145,6 +152,7 @@ class AuditStatements(Protocol):
         Args:
             message_id: which message.
         """
+        ...
 
     def list_redactions(
         self,
@@ -162,6 +170,7 @@ class AuditStatements(Protocol):
             after_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_redactions_by_message(
         self,
@@ -179,6 +188,7 @@ class AuditStatements(Protocol):
             after_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def count_redactions(
         self,
@@ -190,6 +200,8 @@ class AuditStatements(Protocol):
         Args:
             conversation_id: which conversation.
         """
+        ...
 
     def audit_high_water(self) -> int | None:
         """The highest id that the log ever gave out; above the newest entry's id, the log lost its tail."""
+        ...

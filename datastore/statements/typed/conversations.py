@@ -57,6 +57,7 @@ class ConversationsStatements(Protocol):
             updated_at: its last change.
             completed_at: its end, if it is over.
         """
+        ...
 
     def get_conversation(
         self,
@@ -68,6 +69,7 @@ class ConversationsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def find_conversation_by_correlation(
         self,
@@ -79,6 +81,7 @@ class ConversationsStatements(Protocol):
         Args:
             correlation_id: the key.
         """
+        ...
 
     def list_conversations(
         self,
@@ -90,7 +93,9 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> list[Conversation]:
-        """One page of the conversations that are not deleted, newest first.
+        """One page of the conversations that are not deleted, newest first. BETWEEN where a session is given: an
+        index on the source, which has more rows than a session, shall not tempt the planner
+        (perf/optional_lines.py: 120 ms instead of 0.2).
 
         Args:
             session_id: only of this session; None does not ask for it.
@@ -100,6 +105,7 @@ class ConversationsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_deleted_conversations(
         self,
@@ -121,6 +127,7 @@ class ConversationsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def count_conversations(
         self,
@@ -130,7 +137,7 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> int:
-        """How many conversations are not deleted.
+        """How many conversations are not deleted. BETWEEN: as in list_conversations.
 
         Args:
             session_id: only of this session; None does not ask for it.
@@ -138,6 +145,7 @@ class ConversationsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_deleted_conversations(
         self,
@@ -155,6 +163,7 @@ class ConversationsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def update_conversation(
         self,
@@ -178,6 +187,7 @@ class ConversationsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
         """
+        ...
 
     def complete_conversation(
         self,
@@ -191,6 +201,7 @@ class ConversationsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def hide_conversation(
         self,
@@ -204,6 +215,7 @@ class ConversationsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def restore_conversation(
         self,
@@ -217,6 +229,7 @@ class ConversationsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_conversation(
         self,
@@ -228,6 +241,7 @@ class ConversationsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def count_conversation_parts(
         self,
@@ -239,6 +253,7 @@ class ConversationsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def list_purgeable_conversations(
         self,
@@ -252,6 +267,7 @@ class ConversationsStatements(Protocol):
             deleted_before: the latest deleted_at, exclusive.
             max_rows: 1 to 1000.
         """
+        ...
 
     def merge_conversation_metadata(
         self,
@@ -267,3 +283,4 @@ class ConversationsStatements(Protocol):
             patch: an object.
             now: the instant of the transaction.
         """
+        ...

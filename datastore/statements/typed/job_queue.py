@@ -58,6 +58,7 @@ class JobQueueStatements(Protocol):
             backoff_cap_seconds: the longest wait, at most a year.
             now: the instant of the transaction.
         """
+        ...
 
     def get_job(
         self,
@@ -69,6 +70,7 @@ class JobQueueStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def find_live_job(
         self,
@@ -80,6 +82,7 @@ class JobQueueStatements(Protocol):
         Args:
             dedupe_key: the key.
         """
+        ...
 
     def list_jobs(
         self,
@@ -95,9 +98,10 @@ class JobQueueStatements(Protocol):
         Args:
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
-            status: only with this status.
-            type: only of this type.
+            status: only with this status; None does not ask for it.
+            type: only of this type; None does not ask for it.
         """
+        ...
 
     def list_unsuccessful_jobs(
         self,
@@ -113,8 +117,9 @@ class JobQueueStatements(Protocol):
             status: failed, quarantined or cancelled.
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
-            type: only of this type.
+            type: only of this type; None does not ask for it.
         """
+        ...
 
     def list_job_attempts(
         self,
@@ -128,6 +133,7 @@ class JobQueueStatements(Protocol):
             job_id: which job.
             max_rows: 1 to 1000.
         """
+        ...
 
     def list_expired_jobs(
         self,
@@ -141,6 +147,7 @@ class JobQueueStatements(Protocol):
             now: the instant of the transaction.
             max_rows: 1 to 1000.
         """
+        ...
 
     def heartbeat_job(
         self,
@@ -160,6 +167,7 @@ class JobQueueStatements(Protocol):
             progress: any value; NULL keeps what is stored.
             now: the instant of the transaction.
         """
+        ...
 
     def succeed_job(
         self,
@@ -178,6 +186,7 @@ class JobQueueStatements(Protocol):
             result: any value.
             now: the instant of the transaction.
         """
+        ...
 
     def finish_job(
         self,
@@ -203,6 +212,7 @@ class JobQueueStatements(Protocol):
             last_error: why, at most 10000 characters.
             now: the instant of the transaction.
         """
+        ...
 
     def retry_job(
         self,
@@ -226,6 +236,7 @@ class JobQueueStatements(Protocol):
             last_error: why, at most 10000 characters.
             now: the instant of the transaction.
         """
+        ...
 
     def release_job(
         self,
@@ -243,6 +254,7 @@ class JobQueueStatements(Protocol):
             lease_after: the lease must end after this: now for its holder, the earliest instant for recovery.
             now: the instant of the transaction.
         """
+        ...
 
     def snooze_job(
         self,
@@ -262,6 +274,7 @@ class JobQueueStatements(Protocol):
             run_at: not claimed before this instant.
             now: the instant of the transaction.
         """
+        ...
 
     def requeue_job(
         self,
@@ -275,6 +288,7 @@ class JobQueueStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def update_job_run_at(
         self,
@@ -290,6 +304,7 @@ class JobQueueStatements(Protocol):
             run_at: not claimed before this instant.
             now: the instant of the transaction.
         """
+        ...
 
     def cancel_queued_job(
         self,
@@ -303,6 +318,7 @@ class JobQueueStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def request_job_cancel(
         self,
@@ -316,6 +332,7 @@ class JobQueueStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_job(
         self,
@@ -327,6 +344,7 @@ class JobQueueStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def purge_finished_jobs(
         self,
@@ -340,6 +358,7 @@ class JobQueueStatements(Protocol):
             finished_before: the latest finished_at, exclusive.
             max_rows: 1 to 1000.
         """
+        ...
 
     def add_job_pause(
         self,
@@ -355,6 +374,7 @@ class JobQueueStatements(Protocol):
             reason: why, at most 1000 characters.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_job_pause(
         self,
@@ -366,6 +386,7 @@ class JobQueueStatements(Protocol):
         Args:
             type: which one.
         """
+        ...
 
     def list_job_pauses(
         self,
@@ -377,6 +398,7 @@ class JobQueueStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def list_queued_job_types(
         self,
@@ -388,6 +410,7 @@ class JobQueueStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def claim_jobs(
         self,
@@ -398,9 +421,9 @@ class JobQueueStatements(Protocol):
         lease_expires_at: datetime,
         max_rows: int,
     ) -> list[Job]:
-        """Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the head
-        of each type and priority only, so that jobs of the future, of other types and ended ones cost nothing. Paused
-        types are passed over.
+        """Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the
+        head of each type and priority only, so that jobs of the future, of other types and ended ones cost nothing.
+        Paused types are passed over.
 
         Args:
             types: a list of distinct types.
@@ -409,18 +432,20 @@ class JobQueueStatements(Protocol):
             lease_expires_at: the end of the lease.
             max_rows: 1 to 1000.
         """
+        ...
 
     def find_next_job_time(
         self,
         *,
         types: Any,
     ) -> str | None:
-        """The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest lease
-        of any job, whichever is first: nothing can be claimed before it.
+        """The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest
+        lease of any job, whichever is first: nothing can be claimed before it.
 
         Args:
             types: a list of distinct types.
         """
+        ...
 
     def list_running_jobs(
         self,
@@ -434,11 +459,13 @@ class JobQueueStatements(Protocol):
         Args:
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
-            type: only of this type.
+            type: only of this type; None does not ask for it.
         """
+        ...
 
     def count_jobs(self) -> list[JobCount]:
         """How many jobs of each type have each status; of the queued and running ones also the earliest run_at."""
+        ...
 
     def succeed_jobs(
         self,
@@ -452,3 +479,4 @@ class JobQueueStatements(Protocol):
             rows: a list of [id, lease_token, result as JSON text or null].
             now: the instant of the transaction.
         """
+        ...

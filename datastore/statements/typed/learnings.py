@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from datastore.records import Learning, LearningHit, Message
+from datastore.records import FoundLearning, Learning, Message
 
 
 class ListCategoryCountsRow(NamedTuple):
@@ -20,6 +20,67 @@ class ListCategoryCountsRow(NamedTuple):
 
 class ListTagCountsRow(NamedTuple):
     """A row of list_tag_counts."""
+
+    tag: str
+    learning_count: int
+
+
+class RankLearningsRow(NamedTuple):
+    """A row of rank_learnings."""
+
+    seq: int
+    score: float
+
+
+class ListLearningMatchesRow(NamedTuple):
+    """A row of list_learning_matches."""
+
+    seq: int
+
+
+class ListLearningMatchesBeforeRow(NamedTuple):
+    """A row of list_learning_matches_before."""
+
+    seq: int
+
+
+class GetLearningIndexTotalsRow(NamedTuple):
+    """A row of get_learning_index_totals."""
+
+    totals: bytes
+
+
+class ListLearningTermsLikeRow(NamedTuple):
+    """A row of list_learning_terms_like."""
+
+    term: str
+    row_count: int | None
+
+
+class ListLearningTitleMatchesRow(NamedTuple):
+    """A row of list_learning_title_matches."""
+
+    seq: int
+
+
+class ListLearningTextsRow(NamedTuple):
+    """A row of list_learning_texts."""
+
+    seq: int
+    content: str
+    title: str
+    sizes: bytes | None
+
+
+class ListFoundCategoriesRow(NamedTuple):
+    """A row of list_found_categories."""
+
+    category: str
+    learning_count: int
+
+
+class ListFoundTagsRow(NamedTuple):
+    """A row of list_found_tags."""
 
     tag: str
     learning_count: int
@@ -56,6 +117,7 @@ class LearningsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             created_at: when it was learned.
         """
+        ...
 
     def find_learning_by_dedupe_key(
         self,
@@ -69,6 +131,7 @@ class LearningsStatements(Protocol):
             conversation_id: which conversation.
             dedupe_key: the key.
         """
+        ...
 
     def get_learning(
         self,
@@ -80,6 +143,7 @@ class LearningsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def list_learnings(
         self,
@@ -99,6 +163,7 @@ class LearningsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_learnings_by_tag(
         self,
@@ -120,6 +185,7 @@ class LearningsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_learnings_by_conversation(
         self,
@@ -132,7 +198,8 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> list[Learning]:
-        """One page of a conversation's learnings that are not deleted, newest first.
+        """One page of a conversation's learnings that are not deleted, newest first. BETWEEN, not =: an index on
+        the category, which has more rows than a conversation, shall not tempt the planner.
 
         Args:
             conversation_id: which conversation.
@@ -143,6 +210,7 @@ class LearningsStatements(Protocol):
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_learning_messages(
         self,
@@ -158,6 +226,7 @@ class LearningsStatements(Protocol):
             after_position: 0 for the first page, then the last position returned.
             max_rows: 1 to 1000.
         """
+        ...
 
     def count_learnings(
         self,
@@ -173,6 +242,7 @@ class LearningsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_learnings_by_tag(
         self,
@@ -190,6 +260,7 @@ class LearningsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_learnings_by_conversation(
         self,
@@ -200,7 +271,8 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """How many learnings of a conversation are not deleted.
+        """How many learnings of a conversation are not deleted. BETWEEN, not =: as in
+        list_learnings_by_conversation.
 
         Args:
             conversation_id: which conversation.
@@ -209,6 +281,7 @@ class LearningsStatements(Protocol):
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
+        ...
 
     def count_learnings_by_tag_up_to(
         self,
@@ -222,6 +295,7 @@ class LearningsStatements(Protocol):
             tag: which tag.
             max_rows: stops counting here.
         """
+        ...
 
     def count_learnings_by_category_up_to(
         self,
@@ -235,6 +309,7 @@ class LearningsStatements(Protocol):
             category: which category.
             max_rows: stops counting here.
         """
+        ...
 
     def count_learning_uploads(
         self,
@@ -246,6 +321,7 @@ class LearningsStatements(Protocol):
         Args:
             learning_id: which learning.
         """
+        ...
 
     def list_category_counts(
         self,
@@ -257,6 +333,7 @@ class LearningsStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def list_tag_counts(
         self,
@@ -268,22 +345,30 @@ class LearningsStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def search_learnings_recent(
         self,
         *,
         created_from: datetime,
+        before_created_at: datetime,
+        before_id: str,
         min_confidence: float,
         max_rows: int,
+        source: str | None = None,
     ) -> list[Learning]:
         """The learnings that are not deleted and certain enough, newest first: a search without text, category and
         tags.
 
         Args:
+            source: only from conversations of this source; None does not ask for it.
             created_from: the earliest created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            before_id: '' for the first page.
             min_confidence: 0 to 1, inclusive.
-            max_rows: 1 to 1000.
+            max_rows: 1 to 1001.
         """
+        ...
 
     def update_learning(
         self,
@@ -309,6 +394,7 @@ class LearningsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_learning(
         self,
@@ -320,6 +406,7 @@ class LearningsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def add_learning_messages(
         self,
@@ -333,70 +420,226 @@ class LearningsStatements(Protocol):
             learning_id: which learning.
             message_ids: a list of distinct message ids.
         """
+        ...
 
-    def search_learnings(
+    def count_learning_matches(
         self,
         *,
         query: str,
         max_rows: int,
-    ) -> list[LearningHit]:
-        """The learnings that are not deleted and match a text, best first; a title's words weigh five times. The
-        inner query ranks every match without its text; the outer one reads the few that are shown.
+    ) -> int:
+        """How many rows of the full-text index match, counted no further than needed: what is rare decides how to
+        search.
 
         Args:
             query: in FTS5's syntax, as datastore.engines.match makes it.
-            max_rows: 1 to 1000.
+            max_rows: stops counting here.
         """
+        ...
 
-    def search_learnings_with_filters(
+    def count_learning_matches_between(
         self,
         *,
         query: str,
-        category_from: str,
-        category_to: str,
-        min_confidence: float,
+        from_seq: int,
+        to_seq: int,
+    ) -> int:
+        """How many rows of a part of the full-text index match: a sample for a word that is in very many.
+
+        Args:
+            query: in FTS5's syntax, as datastore.engines.match makes it.
+            from_seq: the first row, inclusive.
+            to_seq: the last row, inclusive.
+        """
+        ...
+
+    def rank_learnings(
+        self,
+        *,
+        query: str,
         max_rows: int,
-    ) -> list[LearningHit]:
-        """As search_learnings, of a category and certain enough. The inner query ranks every match without its
-        text; the outer one reads the few that are shown.
+    ) -> list[RankLearningsRow]:
+        """The rows that match, best first; a title's words weigh five times. Counts each term to its end, so terms
+        are not common.
 
         Args:
             query: in FTS5's syntax, as datastore.engines.match makes it.
-            category_from: lower bound of category, inclusive: '' for every category.
-            category_to: upper bound of category, inclusive: the same as category_from for one.
-            min_confidence: 0 to 1, inclusive.
-            max_rows: 1 to 1000.
+            max_rows: as many as may match, so that what comes behind a page is known.
         """
+        ...
 
-    def search_learnings_with_tags(
+    def list_learning_matches(
         self,
         *,
         query: str,
-        category_from: str,
-        category_to: str,
+        max_rows: int,
+    ) -> list[ListLearningMatchesRow]:
+        """Some rows that match, unranked: the first ones stored.
+
+        Args:
+            query: in FTS5's syntax, as datastore.engines.match makes it.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def list_learning_matches_before(
+        self,
+        *,
+        query: str,
+        before_seq: int,
+        max_rows: int,
+    ) -> list[ListLearningMatchesBeforeRow]:
+        """The rows that match, the last stored first.
+
+        Args:
+            query: in FTS5's syntax, as datastore.engines.match makes it.
+            before_seq: only rows before this one; 2^62 for the first page.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def get_learning_index_totals(self) -> GetLearningIndexTotalsRow:
+        """What the index knows of itself: varints, the number of rows, then the number of words in each column."""
+        ...
+
+    def list_learning_terms_like(
+        self,
+        *,
+        prefix_from: str,
+        prefix_to: str,
+        max_rows: int,
+    ) -> list[ListLearningTermsLikeRow]:
+        """Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+
+        Args:
+            prefix_from: the lower bound, inclusive.
+            prefix_to: the upper bound, exclusive.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def list_learning_title_matches(
+        self,
+        *,
+        query: str,
+        max_rows: int,
+    ) -> list[ListLearningTitleMatchesRow]:
+        """Some rows whose titles match, unranked: the first ones stored.
+
+        Args:
+            query: words and facets in FTS5's syntax, no phrases.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def list_learning_texts(
+        self,
+        *,
+        seqs: Any,
+    ) -> list[ListLearningTextsRow]:
+        """The texts of some learnings (8,000 characters of each), and how many words the index counts in each
+        column: what their rank is made of.
+
+        Args:
+            seqs: a list of rows' numbers.
+        """
+        ...
+
+    def list_found_learnings(
+        self,
+        *,
+        seqs: Any,
         min_confidence: float,
+        created_from: datetime,
+        created_before: datetime,
         tags_any: Any,
         min_tags_any: int,
         tags_all: Any,
         min_tags_all: int,
-        tags: Any,
         max_rows: int,
-    ) -> list[LearningHit]:
-        """As search_learnings_with_filters, of those that have some, or all, of some tags. The inner query ranks
-        every match without its text; the outer one reads the few that are shown.
+        category: str | None = None,
+        source: str | None = None,
+    ) -> list[FoundLearning]:
+        """Those of some rows that are not deleted and pass every filter, in the order of the list.
 
         Args:
-            query: in FTS5's syntax, as datastore.engines.match makes it.
-            category_from: lower bound of category, inclusive: '' for every category.
-            category_to: upper bound of category, inclusive: the same as category_from for one.
+            seqs: a list of rows' numbers, best first.
+            category: only of this category; None does not ask for it.
+            source: only from conversations of this source; None does not ask for it.
             min_confidence: 0 to 1, inclusive.
+            created_from: the earliest created_at, inclusive.
+            created_before: the latest created_at, exclusive.
             tags_any: a list of distinct tags, of which a learning has some; [] for every learning.
             min_tags_any: how many of tags_any it has at least: 1, or 0 where the list is empty.
             tags_all: a list of distinct tags, all of which a learning has; [] for every learning.
             min_tags_all: the length of tags_all.
-            tags: tags_any and tags_all together, distinct: only what has one of them is looked at.
+            max_rows: 1 to 1001.
+        """
+        ...
+
+    def list_found_categories(
+        self,
+        *,
+        seqs: Any,
+        min_confidence: float,
+        created_from: datetime,
+        created_before: datetime,
+        tags_any: Any,
+        min_tags_any: int,
+        tags_all: Any,
+        min_tags_all: int,
+        max_rows: int,
+        category: str | None = None,
+        source: str | None = None,
+    ) -> list[ListFoundCategoriesRow]:
+        """How many of some rows that pass every filter have which category, the most frequent first.
+
+        Args:
+            seqs: a list of rows' numbers.
+            category: only of this category; None does not ask for it.
+            source: only from conversations of this source; None does not ask for it.
+            min_confidence: 0 to 1, inclusive.
+            created_from: the earliest created_at, inclusive.
+            created_before: the latest created_at, exclusive.
+            tags_any: a list of distinct tags, of which a learning has some; [] for every learning.
+            min_tags_any: how many of tags_any it has at least: 1, or 0 where the list is empty.
+            tags_all: a list of distinct tags, all of which a learning has; [] for every learning.
+            min_tags_all: the length of tags_all.
             max_rows: 1 to 1000.
         """
+        ...
+
+    def list_found_tags(
+        self,
+        *,
+        seqs: Any,
+        min_confidence: float,
+        created_from: datetime,
+        created_before: datetime,
+        tags_any: Any,
+        min_tags_any: int,
+        tags_all: Any,
+        min_tags_all: int,
+        max_rows: int,
+        category: str | None = None,
+        source: str | None = None,
+    ) -> list[ListFoundTagsRow]:
+        """How many of some rows that pass every filter have which tag, the most frequent first.
+
+        Args:
+            seqs: a list of rows' numbers.
+            category: only of this category; None does not ask for it.
+            source: only from conversations of this source; None does not ask for it.
+            min_confidence: 0 to 1, inclusive.
+            created_from: the earliest created_at, inclusive.
+            created_before: the latest created_at, exclusive.
+            tags_any: a list of distinct tags, of which a learning has some; [] for every learning.
+            min_tags_any: how many of tags_any it has at least: 1, or 0 where the list is empty.
+            tags_all: a list of distinct tags, all of which a learning has; [] for every learning.
+            min_tags_all: the length of tags_all.
+            max_rows: 1 to 1000.
+        """
+        ...
 
     def search_learnings_by_tag(
         self,
@@ -405,11 +648,15 @@ class LearningsStatements(Protocol):
         category_from: str,
         category_to: str,
         min_confidence: float,
+        created_from: datetime,
+        before_created_at: datetime,
+        before_id: str,
         tags_any: Any,
         min_tags_any: int,
         tags_all: Any,
         min_tags_all: int,
         max_rows: int,
+        source: str | None = None,
     ) -> list[Learning]:
         """A tag's learnings that are not deleted, newest first: a search without text. Any of several tags is one
         call for each, merged by the caller: nothing is sorted.
@@ -418,33 +665,47 @@ class LearningsStatements(Protocol):
             tag: the rarest of the tags that a learning must have.
             category_from: lower bound of category, inclusive: '' for every category.
             category_to: upper bound of category, inclusive: the same as category_from for one.
+            source: only from conversations of this source; None does not ask for it.
             min_confidence: 0 to 1, inclusive.
+            created_from: the earliest created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            before_id: '' for the first page.
             tags_any: a list of distinct tags, of which a learning has some; [] for every learning.
             min_tags_any: how many of tags_any it has at least: 1, or 0 where the list is empty.
             tags_all: a list of distinct tags, all of which a learning has; [] for every learning.
             min_tags_all: the length of tags_all.
-            max_rows: 1 to 1000.
+            max_rows: 1 to 1001.
         """
+        ...
 
     def search_learnings_by_category(
         self,
         *,
         category: str,
         min_confidence: float,
+        created_from: datetime,
+        before_created_at: datetime,
+        before_id: str,
         tags_any: Any,
         min_tags_any: int,
         tags_all: Any,
         min_tags_all: int,
         max_rows: int,
+        source: str | None = None,
     ) -> list[Learning]:
         """A category's learnings that are not deleted, newest first: a search without text.
 
         Args:
             category: which category.
+            source: only from conversations of this source; None does not ask for it.
             min_confidence: 0 to 1, inclusive.
+            created_from: the earliest created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            before_id: '' for the first page.
             tags_any: a list of distinct tags, of which a learning has some; [] for every learning.
             min_tags_any: how many of tags_any it has at least: 1, or 0 where the list is empty.
             tags_all: a list of distinct tags, all of which a learning has; [] for every learning.
             min_tags_all: the length of tags_all.
-            max_rows: 1 to 1000.
+            max_rows: 1 to 1001.
         """
+        ...

@@ -32,6 +32,7 @@ class MigrationsStatements(Protocol):
 
     def list_applied_migrations(self) -> list[ListAppliedMigrationsRow]:
         """The applied migrations, each with the checksum of its text when it was applied."""
+        ...
 
     def update_migration_log_comment(
         self,
@@ -45,6 +46,7 @@ class MigrationsStatements(Protocol):
             id: the log entry.
             comment: "sha256:" and 64 hex digits.
         """
+        ...
 
     def list_foreign_tables(
         self,
@@ -56,6 +58,8 @@ class MigrationsStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...
 
     def list_table_names(self) -> list[ListTableNamesRow]:
         """Every table's name: yoyo looks here for its own."""
+        ...

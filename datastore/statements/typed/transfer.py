@@ -43,6 +43,7 @@ class TransferStatements(Protocol):
             from_position: the first position, inclusive.
             to_position: the last position, inclusive.
         """
+        ...
 
     def set_last_position(
         self,
@@ -56,6 +57,7 @@ class TransferStatements(Protocol):
             id: which conversation.
             last_position: the next message has the position after this one; it never goes back.
         """
+        ...
 
     def set_conversation_times(
         self,
@@ -71,6 +73,7 @@ class TransferStatements(Protocol):
             updated_at: its last change; NULL keeps what is stored.
             deleted_at: its soft deletion; NULL is none.
         """
+        ...
 
     def set_learning_updated_at(
         self,
@@ -84,6 +87,7 @@ class TransferStatements(Protocol):
             id: which one.
             updated_at: its last change.
         """
+        ...
 
     def list_conversation_learnings(
         self,
@@ -95,6 +99,7 @@ class TransferStatements(Protocol):
         Args:
             conversation_id: which conversation.
         """
+        ...
 
     def list_conversation_sources(
         self,
@@ -106,6 +111,7 @@ class TransferStatements(Protocol):
         Args:
             conversation_id: which conversation.
         """
+        ...
 
     def list_miscounted_conversations(
         self,
@@ -117,3 +123,4 @@ class TransferStatements(Protocol):
         Args:
             max_rows: 1 to 1000.
         """
+        ...

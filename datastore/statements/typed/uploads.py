@@ -39,6 +39,7 @@ class UploadsStatements(Protocol):
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
         """
+        ...
 
     def get_upload(
         self,
@@ -50,6 +51,7 @@ class UploadsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...
 
     def find_upload_by_destination(
         self,
@@ -63,6 +65,7 @@ class UploadsStatements(Protocol):
             learning_id: which learning.
             destination: where to.
         """
+        ...
 
     def list_uploads(
         self,
@@ -83,6 +86,7 @@ class UploadsStatements(Protocol):
             created_before: the latest created_at, exclusive.
             max_rows: 1 to 1001.
         """
+        ...
 
     def list_uploads_by_learning(
         self,
@@ -98,9 +102,11 @@ class UploadsStatements(Protocol):
             after_destination: '' for the first page.
             max_rows: 1 to 1001.
         """
+        ...
 
     def count_uploads(self) -> list[CountUploadsRow]:
         """How many uploads are in each status."""
+        ...
 
     def start_upload(
         self,
@@ -114,6 +120,7 @@ class UploadsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def finish_upload(
         self,
@@ -131,6 +138,7 @@ class UploadsStatements(Protocol):
             receipt: what the destination answered.
             now: the instant of the transaction.
         """
+        ...
 
     def confirm_upload(
         self,
@@ -146,6 +154,7 @@ class UploadsStatements(Protocol):
             receipt: what the destination answered; NULL keeps the receipt of the upload.
             now: the instant of the transaction.
         """
+        ...
 
     def fail_upload(
         self,
@@ -161,6 +170,7 @@ class UploadsStatements(Protocol):
             last_error: why.
             now: the instant of the transaction.
         """
+        ...
 
     def retry_upload(
         self,
@@ -174,6 +184,7 @@ class UploadsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def release_upload(
         self,
@@ -187,6 +198,7 @@ class UploadsStatements(Protocol):
             id: which one.
             now: the instant of the transaction.
         """
+        ...
 
     def delete_upload(
         self,
@@ -198,3 +210,4 @@ class UploadsStatements(Protocol):
         Args:
             id: which one.
         """
+        ...

@@ -1,0 +1,217 @@
+"""search, reindex."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datastore.cli.output import clean, database_option, json_option, one_line, open_store, print_json
+
+if TYPE_CHECKING:
+    from datastore.records import Facets, LearningHit, MessageHit, SearchPage
+
+_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+#: What no stored text can hold once it is clean: they become colours, or nothing.
+_MARKS = ("\x0e", "\x0f")
+
+
+@click.command("search", short_help="Find learnings, or messages.")
+@click.argument("text", nargs=-1)
+@click.option("--messages", is_flag=True, help="Look in messages instead of learnings.")
+@click.option("--category", metavar="NAME", help="Learnings: only of this category.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="Learnings: with this tag, or one of several; repeatable."
+)
+@click.option("--all-tags", is_flag=True, help="Learnings: with every --tag.")
+@click.option(
+    "--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Learnings: only so certain."
+)
+@click.option("--conversation", metavar="ID", help="Messages: only of this conversation.")
+@click.option("--role", type=click.Choice(["user", "assistant", "system", "tool"]), help="Messages: only by this role.")
+@click.option("--source", metavar="NAME", help="Only from conversations of this source.")
+@click.option("--from", "created_from", type=_DAY, metavar="DAY", help="Only from this day on (UTC).")
+@click.option("--before", "created_before", type=_DAY, metavar="DAY", help="Only before this day (UTC).")
+@click.option("--all-words", is_flag=True, help="Every word is needed, not one of them.")
+@click.option("--recent", is_flag=True, help="Stored last first, instead of best first.")
+@click.option("--facets", is_flag=True, help="Learnings: count the matches by category and tag too.")
+@click.option("--max-rows", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--after", metavar="CURSOR", help='The page behind: the "next" of the one before (see --json).')
+@json_option
+@database_option
+def search_command(
+    text: tuple[str, ...],
+    messages: bool,
+    category: str | None,
+    tags: tuple[str, ...],
+    all_tags: bool,
+    min_confidence: float,
+    conversation: str | None,
+    role: Any,
+    source: str | None,
+    created_from: datetime | None,
+    created_before: datetime | None,
+    all_words: bool,
+    recent: bool,
+    facets: bool,
+    max_rows: int,
+    after: str | None,
+    as_json: bool,
+    database: str,
+) -> None:
+    """Find learnings (or messages) by words and filters, best first; learnings without words, newest first.
+
+    TEXT is anything: words, "quoted phrases", beginnings of words with a star. Words to exclude begin with a
+    minus; put -- ahead of the text then.
+    """
+    _refuse_mixed(
+        messages,
+        {"--category": category, "--tag": tags, "--min-confidence": min_confidence, "--facets": facets},
+        {"--conversation": conversation, "--role": role},
+    )
+    shared: dict[str, Any] = {
+        "source": source,
+        "created_from": _utc(created_from),
+        "created_before": _utc(created_before),
+        "match": "all" if all_words else "any",
+    }
+    shown: dict[str, Any] = {
+        "sort": "recent" if recent else "relevance",
+        "max_rows": max_rows,
+        "after": after,
+        "marks": ("**", "**") if as_json else _MARKS,
+    }
+    query = " ".join(text)
+    counts: Facets | None = None
+    page: SearchPage[Any]
+    with open_store(database) as store:
+        if messages:
+            page = store.messages.search(query, conversation_id=conversation, role=role, **shared, **shown)
+        else:
+            filters: dict[str, Any] = {
+                "category": category,
+                "tags_any": () if all_tags else tags,
+                "tags_all": tags if all_tags else (),
+                "min_confidence": min_confidence,
+                **shared,
+            }
+            page = store.learnings.search(query, **filters, **shown)
+            counts = store.learnings.facets(query, **filters) if facets else None
+    if as_json:
+        print_json(
+            {"hits": page.items, "next": page.next, "exact": page.exact, "did_you_mean": page.did_you_mean}
+            | ({} if counts is None else {"facets": counts})
+        )
+        return
+    _print_page(page, counts)
+
+
+def _refuse_mixed(messages: bool, of_learnings: dict[str, Any], of_messages: dict[str, Any]) -> None:
+    for option, value in (of_learnings if messages else of_messages).items():
+        if value:
+            raise click.UsageError(f"{option} is for {'learnings' if messages else 'messages, with --messages'}")
+
+
+def _utc(day: datetime | None) -> datetime | None:
+    return None if day is None else day.replace(tzinfo=timezone.utc)
+
+
+def _print_page(page: SearchPage[Any], counts: Facets | None) -> None:
+    terminal = sys.stdout.isatty()
+    for hit in page.items:
+        line = _learning_lines(hit, terminal) if hasattr(hit, "learning") else _message_lines(hit, terminal)
+        for part in line:
+            click.echo(part)
+    if counts is not None:
+        for name, pairs in (("category", counts.categories), ("tag", counts.tags)):
+            for value, count in pairs:
+                click.echo(f"{name}  {one_line(value)}  {count}")
+        if not counts.exact:
+            click.echo(f"only the first {counts.counted} matches were counted", err=True)
+    if not page.items:
+        click.echo("nothing found", err=True)
+        if page.did_you_mean:
+            click.echo(f"did you mean: {one_line(page.did_you_mean)}", err=True)
+    elif not page.exact:
+        click.echo("the words are common: only the likeliest matches were ranked", err=True)
+
+
+def _marked(text: str, terminal: bool) -> str:
+    """A text on one line, its matches in colour on a terminal."""
+    # The marks are control characters: whatever else is one is made a blank first, then they are.
+    parts = text.split(_MARKS[0])
+    line = clean(parts[0])
+    for part in parts[1:]:
+        match, _, rest = part.partition(_MARKS[1])
+        line += click.style(clean(match), fg="yellow", bold=True) if terminal else clean(match)
+        line += clean(rest)
+    return " ".join(line.split())
+
+
+def _learning_lines(hit: LearningHit, terminal: bool) -> list[str]:
+    learning = hit.learning
+    if not terminal:
+        return [
+            f"{one_line(learning.id)}  {hit.score:.3f}  {learning.confidence:.2f}"
+            f"  {one_line(learning.category)}  {_marked(hit.title, terminal)}"
+        ]
+    tail = f"  #{' #'.join(map(one_line, learning.tags))}" if learning.tags else ""
+    return [
+        _marked(hit.title, terminal),
+        f"  {_marked(hit.snippet, terminal)}",
+        click.style(
+            f"  {one_line(learning.category)}  {learning.confidence:.2f}{tail}  {one_line(learning.id)}", dim=True
+        ),
+    ]
+
+
+def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
+    message = hit.message
+    where = f"{one_line(message.conversation_id)}  {message.position}  {message.role}"
+    if not terminal:
+        return [f"{where}  {hit.score:.3f}  {_marked(hit.snippet, terminal)}"]
+    return [_marked(hit.snippet, terminal), click.style(f"  {where}  {message.created_at:%Y-%m-%d}", dim=True)]
+
+
+@click.command("reindex", short_help="Build the full-text indexes again.")
+@database_option
+def reindex_command(database: str) -> None:
+    """Build the full-text indexes again from the learnings and messages, in one transaction.
+
+    Needed only where `datastore verify` says that they differ; it also makes them as small and fast as they get.
+    """
+    with open_store(database) as store, _progress() as report:
+        store.transfer.reindex(report)
+    click.echo("reindexed")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    if not sys.stderr.isatty():
+        last: dict[str, int] = {}
+
+        def say(name: str, done: int, total: int) -> None:
+            # A line a tenth: a log file wants no more.
+            if done == total or done * 10 // total > last.get(name, 0):
+                last[name] = done * 10 // total
+                click.echo(f"{name}: {done} of {total}", err=True)
+
+        yield say
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done)
+
+        yield show

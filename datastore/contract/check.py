@@ -1,0 +1,211 @@
+"""`datastore check`: every promise of a project's .sql files, held against the schema that its migrations make."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from datastore.contract import generate, git, indexes, migration_checks, plan_snapshots, released
+from datastore.contract.database import STATISTIC_ROWS, Catalogue, Migrated, migrate, with_statistics
+from datastore.contract.facts import gather
+from datastore.contract.plans import Plan, check_plan, read_plan
+from datastore.contract.prepare import check_prepares
+from datastore.contract.problems import Problem, sort_key
+from datastore.contract.project import Project
+from datastore.contract.sources import Source, Variant, read_sources, variants
+from datastore.contract.vet_callers import check_callers
+from datastore.contract.vet_header import check_header
+from datastore.contract.vet_result import Results
+from datastore.contract.vet_sql import check_sql
+from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
+from datastore.engines import sqlite_explain
+
+
+@attrs.define(slots=False)
+class Report:
+    """What a check found."""
+
+    project: Project
+    problems: list[Problem] = attrs.field(factory=list)
+    #: What was left out, and why; one sentence each.
+    notes: list[str] = attrs.field(factory=list)
+    #: The files that `--update` wrote.
+    written: list[Path] = attrs.field(factory=list)
+    statements: int = 0
+    steps: int = 0
+
+    def summary(self) -> str:
+        """One line: what was looked at, and how many problems there are."""
+        count = len(self.problems)
+        found = "no problems" if not count else f"{count} problem{'s' if count > 1 else ''}"
+        engine = f"SQLite {sqlite3.sqlite_version}"
+        return f"{self.statements} statements, {self.steps} migration steps, {engine}: {found}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for programs."""
+        return {
+            "ok": not self.problems,
+            "engine": f"{self.project.engine} {sqlite3.sqlite_version}",
+            "statements": self.statements,
+            "steps": self.steps,
+            "problems": [problem.as_json() for problem in self.problems],
+            "notes": self.notes,
+            "written": [self.project.show(path) for path in self.written],
+        }
+
+
+def check(project: Project, *, release: str | None = None, update: bool = False) -> Report:
+    """Check a project.
+
+    Args:
+        release: A git ref, or a pattern of tags, instead of the project's own setting; "" for none.
+        update: Write the plan snapshots and the checksums of new steps anew, instead of holding against them.
+
+    Raises:
+        ProjectError: The release names no ref, or a module of records cannot be imported.
+    """
+    report = Report(project)
+    run = _Run(project, report, _resolve(project, release, report), update)
+    with tempfile.TemporaryDirectory(prefix="datastore-check-") as scratch:
+        run.everything(Path(scratch))
+    report.problems.sort(key=sort_key)
+    return report
+
+
+def _resolve(project: Project, release: str | None, report: Report) -> str:
+    wanted = project.release if release is None else release
+    ref = git.resolve(project.root, wanted) if wanted else ""
+    if wanted and not ref:
+        report.notes.append(f"no tag matches {wanted}, so there is no last release to hold against")
+    return ref
+
+
+class _Run:
+    """One check: its parts share the sources, the scratch database and the plans."""
+
+    def __init__(self, project: Project, report: Report, ref: str, update: bool) -> None:
+        self.project = project
+        self.report = report
+        self.ref = ref
+        self.update = update
+        self.sources, self.found = read_sources(project)
+        self.read = [source for source in self.sources if source.statement]
+        report.statements = len(self.sources)
+        #: Each text that prepares, by name.
+        self.variants: dict[str, Variant] = {}
+        self.plans: dict[str, Plan] = {}
+
+    def everything(self, scratch: Path) -> None:
+        library = [folder for folder in self.project.migration_folders if folder not in self.project.own_migrations]
+        folders = [(folder, folder not in library) for folder in self.project.migration_folders]
+        if self.update:
+            self.report.written += released.update_locks(self.project)
+        migrated = migrate(scratch / "schema.db", folders)
+        self.report.steps = len(migrated.steps)
+        self.found += migration_checks.check_steps(self.project, migrated)
+        self.found += released.check_lock(self.project)
+        if self.ref:
+            self.found += released.check_migrations_released(self.project, self.ref)
+        if not migrated.has_schema:
+            self.report.notes.append("a step fails, so the statements were not held against the schema")
+            self._waive(whole=False)
+        else:
+            with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
+                self._against(Catalogue(connection), migrated)
+
+    def _against(self, catalogue: Catalogue, migrated: Migrated) -> None:
+        results = Results(self.project, catalogue)
+        self._statements(catalogue, migrated, results)
+        self._waive(whole=True)
+        if not self.report.problems:
+            # What is generated from statements that are wrong would be wrong too.
+            facts = gather(self.project, self.sources, migrated, catalogue, results.schema)
+            self.report.problems += generate.check_generated(facts)
+
+    def _statements(self, catalogue: Catalogue, migrated: Migrated, results: Results) -> None:
+        for source in self.sources:
+            if source.refused == "many-statements":
+                continue  # sqlite3 would say no more than that
+            self._prepare(source, catalogue)
+            self.found += check_sql(source, catalogue)
+        for source in self.read:
+            self.found += check_header(source)
+        for name, variant in self.variants.items():
+            self.plans[name] = read_plan(variant.sql, catalogue)
+            self.found += results.check(variant)
+        self.found += self._plans(catalogue)
+        self._indexes(catalogue, migrated)
+        self.found += check_callers(self.project, self.sources)
+        if self.ref:
+            self.found += released.check_released(self.project, self.ref, catalogue, self.sources)
+        self._snapshots()
+
+    def _prepare(self, source: Source, catalogue: Catalogue) -> None:
+        for variant in variants(source):
+            if problem := check_prepares(source, variant.sql, catalogue):
+                self.found.append(problem)
+                return
+            self.variants[variant.name] = variant
+
+    def _plans(self, catalogue: Catalogue) -> Iterator[Problem]:
+        seen = set()
+        for problem in (*self._plan_rules(catalogue, ""), *self._plan_rules_with_statistics(catalogue)):
+            key = (problem.statement, problem.rule, problem.message, problem.place)
+            if key not in seen:
+                seen.add(key)
+                yield problem
+
+    def _plan_rules(self, catalogue: Catalogue, under: str) -> Iterator[Problem]:
+        for name, variant in self.variants.items():
+            if variant.source.statement:
+                plan = read_plan(variant.sql, catalogue) if under else self.plans[name]
+                yield from check_plan(variant, plan, catalogue, under)
+
+    def _plan_rules_with_statistics(self, catalogue: Catalogue) -> list[Problem]:
+        with with_statistics(catalogue):
+            return list(self._plan_rules(catalogue, f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"))
+
+    def _indexes(self, catalogue: Catalogue, migrated: Migrated) -> None:
+        own = indexes.own_objects(migrated)
+        self.found += indexes.check_foreign_keys(self.project, catalogue, migrated, own)
+        if any(problem.rule == "prepare" for problem in self.found):
+            self.report.notes.append("some statement does not prepare, so unused indexes were not looked for")
+            return
+        used = {access.index for plan in self.plans.values() for access in plan.accesses}
+        with sqlite_explain.foreign_keys(catalogue.connection):
+            for variant in self.variants.values():
+                pages = sqlite_explain.pages_read(catalogue.connection, variant.sql)
+                used |= {catalogue.roots[page] for page in pages if page in catalogue.roots}
+        self.found += indexes.check_unused(self.project, catalogue, migrated, own, used)
+
+    def _snapshots(self) -> None:
+        path = plan_snapshots.snapshot_file(self.project)
+        if self.update:
+            written = plan_snapshots.write_snapshot(self.project, self.plans)
+            self.report.written += [written] if written else []
+        elif path.is_file():
+            sources = {name: variant.source for name, variant in self.variants.items()}
+            self.found += plan_snapshots.check_snapshot(self.project, self.plans, sources)
+        else:
+            self.report.notes.append(
+                f"no plans of SQLite {sqlite3.sqlite_version} are kept; `datastore check --update` writes"
+                f" {self.project.show(path)}"
+            )
+
+    def _waive(self, *, whole: bool) -> None:
+        waivers, problems = project_waivers(self.project)
+        for source in self.read:
+            lines, wrong = read_waivers(source)
+            waivers += lines
+            problems += wrong
+        left = apply_waivers(self.found, waivers)
+        if not whole:
+            # Nothing was held against a schema, so nothing says which waivers are needed.
+            left = [problem for problem in left if problem.rule != "waiver"]
+        self.report.problems = left + problems

@@ -1,0 +1,66 @@
+"""The tokens of a statement with what stands around each: clause, parentheses, neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from datastore.contract.text import Token
+
+_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES"})
+_NOTHING = Token("", "", 0, 0)
+
+
+@attrs.frozen
+class Around:
+    """What stands around one token."""
+
+    index: int
+    token: Token
+    #: The last clause keyword before it, in its own parentheses and its own CASE.
+    clause: str
+    #: The clauses that the open parentheses (and CASEs) stand in, outermost first.
+    parents: tuple[str, ...]
+
+    @property
+    def depth(self) -> int:
+        """How many parentheses (and CASEs) are open."""
+        return len(self.parents)
+
+
+_CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
+
+
+def around(every: Sequence[Token]) -> Iterator[Around]:
+    """Each token with its clause and what it stands in."""
+    parents: tuple[str, ...] = ()
+    clause = ""
+    for index, token in enumerate(every):
+        if (token.text == ")" or token.upper == "END") and parents:
+            clause, parents = parents[-1], parents[:-1]
+        yield Around(index, token, clause, parents)
+        if token.text == "(" or token.upper == "CASE":
+            parents += (clause,)
+        elif token.upper in _CLAUSES:
+            clause = token.upper
+
+
+def verb(every: Sequence[Token]) -> Token | None:
+    """What the statement does: the first of SELECT, INSERT, ... that stands in no parentheses."""
+    return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
+
+
+def at(every: Sequence[Token], index: int) -> Token:
+    """The token of a number; an empty one where there is none."""
+    return every[index] if 0 <= index < len(every) else _NOTHING
+
+
+def arguments(every: Sequence[Token], opening: int) -> tuple[list[Token], Token]:
+    """The tokens between a parenthesis and its twin, and the twin."""
+    depth = 0
+    for index in range(opening, len(every)):
+        depth += (every[index].text == "(") - (every[index].text == ")")
+        if not depth:
+            return list(every[opening + 1 : index]), every[index]
+    return list(every[opening + 1 :]), every[-1]

@@ -1,0 +1,155 @@
+"""Text to tree: sqlglot's SQLite parser, with what it reads otherwise than SQLite does taken out.
+
+Trees are cached and shared: nobody changes one.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+#: A node of sqlglot's tree. (Any: the class that sqlglot's own annotations name is another from release to release.)
+Node: TypeAlias = Any
+
+# sqlglot says "falling back" by itself; here it is an Unsure, and no line on stderr.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+#: Type names that sqlglot takes for TEXT, BLOB, REAL or INTEGER and that SQLite's rules of affinity do not.
+MISREAD_TYPES = frozenset({"BYTE", "SHORT", "LONG", "STR", "STRING", "BYTEA", "VARBINARY"})
+
+# SQLite has =, IS, IN, LIKE, GLOB, MATCH and BETWEEN on one level, from the left, below < and its kin; sqlglot binds
+# some of them closer. `a = b IS NULL` is `(a = b) IS NULL` to the one and `a = (b IS NULL)` to the other.
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)
+_TESTS = (*_COMPARISONS, exp.In, exp.Like, exp.Glob, exp.Between, exp.Match, exp.RegexpLike)
+_TIGHT = (exp.Binary, exp.Neg, exp.BitwiseNot, exp.Collate)
+
+_casts = re.compile(r"\bAS\s+\"?([a-z_]\w*)", re.IGNORECASE)
+_replace = re.compile(r"\A(\s*)REPLACE\s+INTO\b", re.IGNORECASE)
+_update_or = re.compile(r"\A(\s*UPDATE)\s+OR\s+(?:ROLLBACK|ABORT|REPLACE|FAIL|IGNORE)\b", re.IGNORECASE)
+
+
+class Unsure(Exception):
+    """Something that the inference does not understand well enough to promise anything. The text says what."""
+
+
+@functools.lru_cache(maxsize=2048)
+def parse(sql: str) -> Node:
+    """The tree of one statement.
+
+    Raises:
+        Unsure: It is not understood whole.
+    """
+    text = _update_or.sub(r"\1", _replace.sub(r"\1INSERT OR REPLACE INTO", sql))
+    if misread := {name.upper() for name in _casts.findall(text)} & MISREAD_TYPES:
+        raise Unsure(f"the type name {misread.pop()} means one thing to SQLite and another to the parser")
+    return _parse(text)
+
+
+@functools.lru_cache(maxsize=2048)
+def parse_expression(sql: str) -> Node:
+    """The tree of one expression, as in a CHECK or a partial index's WHERE.
+
+    Raises:
+        Unsure: It is not understood whole.
+    """
+    return _parse(sql)
+
+
+def _parse(text: str) -> Node:
+    try:
+        tree = sqlglot.parse_one(text, read="sqlite")
+    except (SqlglotError, RecursionError) as error:
+        raise Unsure(f"the parser does not understand it: {str(error).splitlines()[0]}") from error
+    if isinstance(tree, exp.Command) or tree.find(exp.Command):
+        raise Unsure("the parser does not understand it")
+    for node in tree.walk():
+        if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in _operands(node)):
+            raise Unsure("the parser and SQLite bind tests without parentheses between them differently; add them")
+        if (
+            isinstance(node, _TIGHT)
+            and not isinstance(node, exp.Connector)
+            and any(isinstance(child, exp.Not) for child in _operands(node))
+        ):
+            raise Unsure("NOT inside an operator's operand needs parentheses")
+    return tree
+
+
+def _operands(node: Node) -> Iterator[Node]:
+    """What stands beside an operator without being set off by parentheses or commas."""
+    for name in ("this", "expression", "low", "high"):
+        child = node.args.get(name)
+        if isinstance(child, exp.Escape):
+            child = child.this
+        if isinstance(node, (exp.NullSafeEQ, exp.NullSafeNEQ)) and child is not None:
+            child = bare(child)  # the parser puts parentheses of its own here
+        if child is not None:
+            yield child
+
+
+def part(node: Node, name: str) -> Node | None:
+    """A clause of a statement; sqlglot calls some ``from_`` and ``with_``, older releases ``from`` and ``with``."""
+    found = node.args.get(f"{name}_") or node.args.get(name)
+    return found if isinstance(found, exp.Expression) else None
+
+
+def parts(node: Node, name: str) -> list[Node]:
+    """A clause that is a list."""
+    return list(node.args.get(name) or [])
+
+
+def bare(node: Node) -> Node:
+    """The node without the parentheses around it."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def conjuncts(node: Node | None) -> Iterator[Node]:
+    """The terms of ``a AND b AND c``, each of which is true where the whole is."""
+    if node is None:
+        return
+    node = bare(node)
+    if isinstance(node, exp.And):
+        yield from conjuncts(node.this)
+        yield from conjuncts(node.expression)
+    else:
+        yield node
+
+
+def name_of(node: Node | None) -> str:
+    """A name as SQLite compares it: lower case."""
+    return node.name.lower() if node is not None else ""
+
+
+def is_query(node: Node | None) -> bool:
+    return isinstance(node, (exp.Select, exp.SetOperation, exp.Values, exp.Subquery))
+
+
+def whole_number(node: Node | None) -> int | None:
+    """The value of an integer literal, with its sign; None for anything else."""
+    node = bare(node) if node is not None else None
+    if isinstance(node, exp.Neg):
+        value = whole_number(node.this)
+        return None if value is None else -value
+    if isinstance(node, exp.Literal) and not node.is_string and re.fullmatch(r"\d+", node.this):
+        return int(node.this)
+    return None
+
+
+def text_of(node: Node) -> str:
+    """The SQL of a node, written in one way."""
+    return str(node.sql(dialect="sqlite"))
+
+
+def called(node: Node) -> str:
+    """What an expression is called in a message."""
+    if isinstance(node, exp.Anonymous):
+        return f"{node.name}()"
+    return f"{node.sql_name().lower()}()" if isinstance(node, exp.Func) else "the expression"

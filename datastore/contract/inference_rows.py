@@ -1,0 +1,292 @@
+"""How many rows, and in which order: whether some columns of a result pin its row down.
+
+A row of a table is pinned by values for all columns of a unique key that cannot be NULL (``=`` finds no NULL). From
+there equality carries on: ``messages.conversation_id = conversations.id`` pins the conversation where the message is
+pinned. A result is at most one row where nothing given pins every table of it; its order is total where the ORDER BY
+does. Equality that folds values together (a collation, a number compared with text) pins nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sqlglot import exp
+
+from datastore.contract.inference_aggregates import is_aggregate
+from datastore.contract.inference_expressions import fact_of
+from datastore.contract.inference_filters import Place, refine
+from datastore.contract.inference_keys import Pins, key_fixed, place_of
+from datastore.contract.inference_parse import (
+    Node,
+    bare,
+    conjuncts,
+    is_query,
+    name_of,
+    part,
+    parts,
+    text_of,
+    whole_number,
+)
+from datastore.contract.inference_queries import Queries, changed_table
+from datastore.contract.inference_schema import TableColumn
+from datastore.contract.inference_scopes import Cte, Scope, Source
+from datastore.contract.inference_sources import read_from, target
+
+
+class Rows:
+    """Answers for the queries of one statement."""
+
+    def __init__(self, queries: Queries) -> None:
+        self.queries = queries
+
+    def pinned(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte], given: Mapping[int, bool]) -> bool:
+        """Whether the result has at most one row for given values of the columns at some places (from 0)."""
+        visible = self.queries.with_ctes(node, outer, visible)
+        if isinstance(node, (exp.Subquery, exp.Paren)):
+            return self.pinned(node.this, outer, visible, given)
+        if at_most_limit(node):
+            return True
+        if isinstance(node, exp.Values):
+            return len(node.expressions) == 1
+        if isinstance(node, exp.SetOperation):
+            return self._compound(node, outer, visible, given)
+        if not isinstance(node, exp.Select):
+            return False
+        scope = self.queries.scope(node, outer, visible)
+        pins = Pins(scope)
+        for place in given:
+            self.give(pins, node.expressions[place] if place < len(node.expressions) else None, equal=given[place])
+        return self.select_pinned(node, pins, set(given))
+
+    def _compound(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte], given: Mapping[int, bool]) -> bool:
+        """Only UNION ALL repeats a row; INTERSECT and EXCEPT give rows of their left side."""
+        count = len(self.queries.query(node, outer, visible))
+        if node.args.get("distinct") and set(range(count)) <= set(given):
+            return True
+        return isinstance(node, (exp.Intersect, exp.Except)) and self.pinned(node.this, outer, visible, given)
+
+    def change_pinned(self, tree: Node) -> bool:
+        """Whether an UPDATE or DELETE changes one row at most: each row is changed once, whatever it is joined to."""
+        scope = Scope(self.queries, None, self.queries.with_ctes(tree, None, {}))
+        named = changed_table(tree)
+        table = self.queries.schema.table(name_of(named))
+        if table is None or table.kind == "view":
+            return False
+        scope.sources.append(target(table, named.alias.lower()))
+        read_from(tree, scope, self.queries)
+        where = part(tree, "where")
+        refine(where.this if where is not None else None, scope)
+        pins = Pins(scope)
+        if not scope.either_side:
+            self.close(tree, pins)
+        return scope.sources[0] in pins.sources
+
+    def order_pins(self, tree: Node, terms: list[Node]) -> bool:
+        """Whether rows of a query that agree in all of its ORDER BY are one row."""
+        visible = self.queries.with_ctes(tree, None, {})
+        if not isinstance(tree, exp.Select):
+            names = [name.lower() for name, _ in self.queries.query(tree, None, {})]
+            return self.pinned(tree, None, {}, dict.fromkeys(_places(terms, names), False))
+        pins = Pins(self.queries.scope(tree, None, visible))
+        names = [node.alias_or_name.lower() for node in tree.expressions]
+        places = _places(terms, names)
+        for place in places:
+            self.give(pins, tree.expressions[place])
+        for term in terms:
+            if name_of(term) not in names or term.args.get("table") is not None:
+                self.give(pins, term)
+        return self.select_pinned(tree, pins, set(places))
+
+    def not_pinned(self, select: Node) -> list[str]:
+        """The sources of which a SELECT may read several rows."""
+        pins = Pins(self.queries.scope(select, None, {}))
+        self.close(select, pins)
+        return [source.alias for source in pins.scope.sources if source not in pins.sources]
+
+    def give(self, pins: Pins, node: Node | None, *, equal: bool = False) -> None:
+        """Takes an output or ORDER BY expression for fixed."""
+        if node is None:
+            return
+        node = bare(node.this if isinstance(node, exp.Alias) else node)
+        pins.expressions.add(text_of(node))
+        place = place_of(node, pins.scope)
+        if place is not None:
+            pins.given.add(place)
+            pins.add(place, equal=equal)
+
+    def select_pinned(self, select: Node, pins: Pins, given: set[int]) -> bool:
+        """Whether what is fixed leaves one row of a SELECT."""
+        grouped = part(select, "group")
+        if not grouped and is_aggregate(select, self.queries.schema.aggregates):
+            return True
+        if pins.scope.either_side:
+            return False
+        self.close(select, pins)
+        if all(source in pins.sources for source in pins.scope.sources):
+            return True
+        if grouped:
+            return all(self._is_fixed(_at(term, select), pins) for term in grouped.expressions)
+        plain = not any(isinstance(node, (exp.Star, exp.Column)) and node.find(exp.Star) for node in select.expressions)
+        return bool(select.args.get("distinct")) and plain and given >= set(range(len(select.expressions)))
+
+    def close(self, select: Node, pins: Pins) -> None:
+        """Carries fixed values along the equalities of WHERE and ON, and from a key to its row, to the end."""
+        terms = list(self._equalities(select, pins.scope))
+        before = -1
+        while before != len(pins.columns) + len(pins.sources):
+            before = len(pins.columns) + len(pins.sources)
+            for column, other, allowed in terms:
+                place = place_of(column, pins.scope)
+                if place is None or (allowed is not None and place[0] not in allowed):
+                    continue
+                if self._is_constant(other, pins) and self._keeps_apart(place, column, other, pins.scope):
+                    pins.add(place, equal=True)
+            filters = [term for clause in [part(select, "where")] if clause for term in conjuncts(clause.this)]
+            for source in pins.scope.sources:
+                if pins.reaches(source) and self._row_fixed(source, pins, filters):
+                    pins.sources.add(source)
+
+    def _equalities(self, select: Node, scope: Scope) -> Iterator[tuple[Node, Node, list[Source] | None]]:
+        """``column = other`` of the filters, both ways; an outer join's ON fixes columns of its right side alone."""
+        where = part(select, "where")
+        clauses: list[tuple[Node | None, list[Source] | None]] = [(where.this if where else None, None)]
+        for join in parts(select, "joins"):
+            right = [source for source in scope.sources if source.alias in _aliases(join.this)]
+            clauses.append((join.args.get("on"), right if join.side else None))
+            for name, shared in scope.shared.items():
+                if len(shared) == 2 and shared[1] in right:
+                    left_, right_ = (exp.column(name, table=source.alias) for source in shared)
+                    yield right_, left_, right if join.side else None
+                    yield left_, right_, right if join.side else None
+        for clause, allowed in clauses:
+            for term in conjuncts(clause):
+                for one, other in self._pairs(term, scope):
+                    yield one, other, allowed
+                    yield other, one, allowed
+
+    def _pairs(self, term: Node, scope: Scope) -> Iterator[tuple[Node, Node]]:
+        if isinstance(term, exp.EQ):
+            left, right = bare(term.this), bare(term.expression)
+            if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
+                yield from zip(map(bare, left.expressions), map(bare, right.expressions), strict=False)
+            elif not isinstance(left, exp.Tuple) and not isinstance(right, exp.Tuple):
+                yield left, right
+        elif isinstance(term, exp.In) and len(term.expressions) == 1:
+            yield bare(term.this), bare(term.expressions[0])
+        elif isinstance(term, exp.In) and is_query(term.args.get("query")):
+            query = term.args["query"]
+            if self.pinned(query, scope, scope.visible, {}):
+                yield bare(term.this), query
+
+    def _is_constant(self, node: Node, pins: Pins) -> bool:
+        """Whether an expression has one value, whichever row of the unfixed sources is looked at."""
+        if node.find(exp.Rand, exp.Anonymous, exp.Collate):
+            return False
+        if is_query(node):
+            return self._is_closed(node, pins.scope.visible)
+        for column in node.find_all(exp.Column):
+            found = pins.scope.find(name_of(column.args.get("table")), name_of(column))
+            if found is not None and found[0] is pins.scope:
+                place = place_of(column, pins.scope)
+                if place is None or not pins.has(place):
+                    return False
+            elif found is None or node.find(exp.Select):
+                return False
+        return True
+
+    def _is_closed(self, query: Node, visible: Mapping[str, Cte]) -> bool:
+        """Whether a subquery names columns of its own tables only: then it has one value."""
+        for column in query.find_all(exp.Column):
+            select, names = column.find_ancestor(exp.Select), (name_of(column.args.get("table")), name_of(column))
+            if select is None or not any(select is inner for inner in query.find_all(exp.Select)):
+                return False
+            if self.queries.scope(select, None, visible).find(*names) is None:
+                return False
+        return True
+
+    def _keeps_apart(self, place: Place, column: Node, other: Node, scope: Scope) -> bool:
+        """Whether values that are not equal as the key sees them are not equal in this comparison either."""
+        own = self.base(*place)
+        if own is None:
+            return False
+        bases = [
+            self.base(*found) for node in other.find_all(exp.Column) if (found := place_of(node, scope)) is not None
+        ]
+        if any(base is None or base.collation != own.collation for base in bases):
+            return False
+        if own.affinity not in {"text", "blob"} or isinstance(other, (exp.Placeholder, exp.Literal)):
+            return True
+        return fact_of(other, scope).storage <= {"text", "blob"}  # a number would turn '01' into 1
+
+    def base(self, source: Source, name: str) -> TableColumn | None:
+        """The table's column that a column of a source is, through views and subqueries."""
+        if source.query is None:
+            if source.table is None or source.table.kind == "view":
+                return None
+            if name == "rowid":
+                return TableColumn("rowid", "INTEGER", True, 1, False, frozenset({"integer"}), None, "BINARY")
+            return source.table.columns.get(name)
+        found = self._inside(source, name)
+        return self.base(*found) if found is not None else None
+
+    def _inside(self, source: Source, name: str) -> Place | None:
+        query, visible = source.query, source.visible
+        while isinstance(query, (exp.Subquery, exp.Paren)):
+            query = query.this
+        if not isinstance(query, exp.Select) or name not in source.facts:
+            return None
+        place = list(source.facts).index(name)
+        if len(query.expressions) != len(source.facts):
+            return None
+        node = bare(query.expressions[place].unalias())
+        if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
+            return None
+        return place_of(node, self.queries.scope(query, None, self.queries.with_ctes(query, None, visible)))
+
+    def _is_fixed(self, node: Node, pins: Pins) -> bool:
+        place = place_of(bare(node), pins.scope)
+        return text_of(bare(node)) in pins.expressions or (place is not None and pins.has(place))
+
+    def _row_fixed(self, source: Source, pins: Pins, filters: list[Node]) -> bool:
+        if source.query is not None:
+            given = {
+                place: pins.columns[source, name]
+                for place, name in enumerate(source.facts)
+                if (source, name) in pins.columns
+            }
+            return self.pinned(source.query, None, source.visible, given)
+        if source.table is None:
+            return "fullkey" in source.facts and (source, "id") in pins.columns  # json_each
+        return any(key_fixed(key, source, pins, filters) for key in source.table.keys)
+
+
+def _places(terms: list[Node], names: list[str]) -> list[int]:
+    """The output columns (from 0) that ORDER BY names or counts."""
+    places = []
+    for term in terms:
+        number, name = whole_number(term), name_of(term)
+        if number is not None and 1 <= number <= len(names):
+            places.append(number - 1)
+        elif isinstance(term, exp.Column) and term.args.get("table") is None and names.count(name) == 1:
+            places.append(names.index(name))
+    return places
+
+
+def at_most_limit(node: Node) -> bool:
+    """Whether LIMIT lets one row through at most."""
+    limit = part(node, "limit")
+    value = whole_number(limit.expression) if limit is not None else None
+    return value is not None and 0 <= value <= 1
+
+
+def _at(term: Node, select: Node) -> Node:
+    """What a term of GROUP BY or ORDER BY stands for: ``2`` is the second column, a name may be an alias."""
+    place = whole_number(term)
+    if place is not None and 1 <= place <= len(select.expressions):
+        return bare(select.expressions[place - 1].unalias())
+    return bare(term)
+
+
+def _aliases(node: Node) -> set[str]:
+    tables = [node, *node.find_all(exp.Table, exp.Subquery)]
+    return {(table.alias or name_of(table)).lower() for table in tables}

@@ -1,0 +1,161 @@
+"""The tables that one SELECT reads, what an outer join or a filter says of their columns, and how names resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import attrs
+
+from datastore.contract.inference_facts import Fact, unknown
+from datastore.contract.inference_parse import Node, Unsure
+from datastore.contract.inference_schema import Schema, Table
+from datastore.contract.logical import STORAGE
+
+#: In `Scope.recast`: the aggregates.
+AGGREGATES = "()"
+
+#: The names of a table's rowid, where no column has that name.
+ROWID_NAMES = frozenset({"rowid", "oid", "_rowid_"})
+
+
+@attrs.define(eq=False)
+class Cte:
+    """One common table expression, with what its own text can see."""
+
+    name: str
+    query: Node
+    #: Names given in ``name (a, b) AS``; empty for the query's own.
+    columns: tuple[str, ...]
+    visible: Mapping[str, Cte]
+    outer: Scope | None
+    facts: list[tuple[str, Fact]] | None = None
+    #: What is assumed of it while a recursive one is being worked out.
+    assumed: list[tuple[str, Fact]] | None = None
+    busy: bool = False
+
+
+@attrs.define(eq=False)
+class Source:
+    """One table, view, subquery or table-valued function in a FROM clause."""
+
+    #: In lower case.
+    alias: str
+    #: By name in lower case, in their order.
+    facts: dict[str, Fact]
+    #: As written, without hidden columns: what ``*`` stands for.
+    names: tuple[str, ...]
+    table: Table | None = None
+    #: Subquery, CTE or view: its query and what that can see.
+    query: Node | None = None
+    visible: Mapping[str, Cte] = attrs.field(factory=dict)
+    #: Its columns are not known.
+    opaque: bool = False
+    #: What is known of its rowid.
+    rowid: Fact = attrs.field(factory=lambda: unknown("its rowid is not known"))
+    #: Why its rows may be missing; "" where they cannot.
+    extended: str = ""
+    #: Columns that a filter keeps from being NULL.
+    known: set[str] = attrs.field(factory=set)
+    #: Columns that a USING or NATURAL join hides from ``*``.
+    merged: set[str] = attrs.field(factory=set)
+
+    def has(self, name: str) -> bool:
+        return name in self.facts or self.is_rowid(name)
+
+    def is_rowid(self, name: str) -> bool:
+        """Whether a name is the rowid's, and not a column's of that name."""
+        reachable = self.table is not None and self.table.has_rowid and self.query is None
+        return name in ROWID_NAMES and name not in self.facts and reachable
+
+    def extend(self, reason: str) -> None:
+        """An outer join may find no row here; what earlier filters said of it is void."""
+        self.extended = reason
+        self.known.clear()
+
+    def learn(self, name: str) -> None:
+        """A filter lets no row through where this column is NULL: so the row is there."""
+        self.known.add(name)
+        self.extended = ""
+
+    def fact(self, name: str) -> Fact:
+        fact = self.facts.get(name) or self.rowid
+        if name in self.known:
+            return fact.but(nullable=False, reason=f"a filter keeps only rows where {self.alias}.{name} is not NULL")
+        return fact.but(nullable=True, reason=self.extended) if self.extended else fact
+
+
+class Analyzer(Protocol):
+    """What a scope asks of `datastore.contract.inference_queries`."""
+
+    schema: Schema
+    not_null_parameters: frozenset[str]
+
+    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> list[tuple[str, Fact]]:
+        """The result columns of a query inside another."""
+
+    def has_one_row(self, node: Node) -> bool:
+        """Whether a query gives exactly one row, whatever is stored."""
+
+
+@attrs.define(eq=False)
+class Scope:
+    """The names that the expressions of one SELECT see."""
+
+    analyzer: Analyzer
+    outer: Scope | None
+    visible: Mapping[str, Cte]
+    sources: list[Source] = attrs.field(factory=list)
+    #: USING and NATURAL columns, with the sources that share each, leftmost first.
+    shared: dict[str, list[Source]] = attrs.field(factory=dict)
+    #: A RIGHT or FULL join: a shared column is then of either side.
+    either_side: bool = False
+    #: An aggregate without GROUP BY gives a row even where there is none to read: then each column is NULL.
+    may_be_empty: bool = False
+    #: Columns, and AGGREGATES for every aggregate, of which an IN may change the class before they are shown.
+    recast: frozenset[str] = frozenset()
+
+    def find(self, table: str, name: str) -> tuple[Scope, Source] | None:
+        """Where a name (in lower case; *table* may be "") comes from; None where that is not certain."""
+        found = [source for source in self.sources if table in ("", source.alias) and source.has(name)]
+        if not table and name in self.shared:
+            shared = self.shared[name]
+            heads = [source for source in shared if name not in source.merged]
+            certain = not self.either_side and len(heads) == 1 and all(source in shared for source in found)
+            return (self, heads[0]) if certain else None
+        if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.sources) > 1):
+            return self, found[0]
+        # A subquery's or view's rowid, or a column of a table that is not known, could be meant.
+        hides = any(source.opaque or name in ROWID_NAMES for source in self.sources if table in ("", source.alias))
+        if found or hides or self.outer is None:
+            return None
+        return self.outer.find(table, name)
+
+    def column(self, table: str, name: str) -> Fact:
+        """What is known of a column by name."""
+        place = self.find(table, name)
+        label = f"{table}.{name}" if table else name
+        if place is None:
+            return unknown(f"it is not certain which column {label} is")
+        scope, source = place
+        fact = source.fact(name)
+        if name in scope.recast:
+            fact = recast(fact)
+        if scope.may_be_empty:
+            return fact.but(nullable=True, reason=f"an aggregate over no rows gives NULL for {label}")
+        return fact
+
+
+def recast(fact: Fact) -> Fact:
+    """A value that ``IN (SELECT ...)`` has looked up: SQLite 3.40 may leave it in the class that the list asked for."""
+    return attrs.evolve(fact, storage=STORAGE, logical=None)
+
+
+def sources_named(sources: Iterable[Source], name: str) -> list[Source]:
+    return [source for source in sources if source.has(name)]
+
+
+def require(condition: bool, why: str) -> None:
+    """Gives up, with a reason, unless the condition holds."""
+    if not condition:
+        raise Unsure(why)

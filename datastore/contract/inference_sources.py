@@ -1,0 +1,191 @@
+"""FROM: what each table in it is, and what joining them does to the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+from sqlglot import exp
+
+from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
+from datastore.contract.inference_filters import refine
+from datastore.contract.inference_parse import Node, name_of, parse, part, parts
+from datastore.contract.inference_schema import Table
+from datastore.contract.inference_scopes import Analyzer, Cte, Scope, Source, sources_named
+
+#: What json_each and json_tree give: https://www.sqlite.org/json1.html#the_json_each_and_json_tree_table_valued_functions
+_EACH: Mapping[str, Fact] = {
+    "key": unknown("json_each.key is NULL for a value that is no list or object"),
+    "value": unknown("json_each.value is NULL for a JSON null"),
+    "type": never_null(TEXT, "json_each.type is never NULL"),
+    "atom": unknown("json_each.atom is NULL for a list or object"),
+    "id": never_null(INTEGER, "json_each.id is never NULL"),
+    "parent": unknown("json_each.parent is NULL at the top"),
+    "fullkey": never_null(TEXT, "json_each.fullkey is never NULL"),
+    "path": never_null(TEXT, "json_each.path is never NULL"),
+}
+
+
+class Queries(Analyzer, Protocol):
+    """What FROM asks of `datastore.contract.inference_queries`."""
+
+    def view(self, table: Table) -> list[tuple[str, Fact]] | None:
+        """The columns of a view; None where its text is not understood."""
+
+    def cte(self, cte: Cte) -> list[tuple[str, Fact]]:
+        """The columns of a common table expression."""
+
+
+def table_facts(table: Table, *, returning: bool = False) -> dict[str, Fact]:
+    """What is known of a table's columns by their declaration; of a view's or virtual table's, nothing."""
+    return {name: _column_fact(table, name, returning) for name in table.columns}
+
+
+def _column_fact(table: Table, name: str, returning: bool) -> Fact:
+    column = table.columns[name]
+    label, origin = f"{table.name}.{column.name}", (table.name, column.name)
+    if table.kind != "table":
+        return attrs.evolve(
+            unknown(f"{label} is a column of a {table.kind} table: nothing keeps NULL out"), origin=origin
+        )
+    if name == table.rowid_alias:
+        reason = f"{label} is the INTEGER PRIMARY KEY"
+    else:
+        reason = f"{label} is NOT NULL" if column.not_null else f"{label} may be NULL"
+    fact = Fact(column.storage, not column.not_null, reason, column.logical, origin)
+    return _as_returned(table, fact) if returning else fact
+
+
+def _as_returned(table: Table, fact: Fact) -> Fact:
+    """What RETURNING shows of a column's value: SQLite 3.40 reads the new row otherwise than a stored one."""
+    if fact.storage == REAL:
+        return attrs.evolve(fact, storage=NUMBER, logical="real")  # 1.0 is kept, and shown, as 1
+    first = next(iter(table.columns.values()))
+    if first.affinity == "real" and fact.storage & INTEGER:
+        # Where the first column of a table is REAL, every integer of it is shown as a real, rounded past 2^53.
+        return attrs.evolve(fact, storage=fact.storage | REAL, logical=None)
+    return fact
+
+
+def target(table: Table, alias: str) -> Source:
+    """The table that an INSERT, UPDATE or DELETE changes, as RETURNING sees it."""
+    names = tuple(column.name for column in table.columns.values() if not column.hidden)
+    rowid = _as_returned(table, rowid_fact(table))
+    return Source(alias or table.name.lower(), table_facts(table, returning=True), names, table, rowid=rowid)
+
+
+def rowid_fact(table: Table) -> Fact:
+    """What is known of a table's rowid; a virtual table's is its module's to give, and FTS5 gives an integer."""
+    if table.kind == "table" or table.is_fts:
+        return never_null(INTEGER, f"{table.name}.rowid is the rowid")
+    return unknown(f"{table.name} is a {table.kind}")
+
+
+def read_from(select: Node, scope: Scope, queries: Queries) -> None:
+    """Fills *scope* with the tables of a SELECT (or of an UPDATE's FROM), joined, and filtered by ON."""
+    clause = part(select, "from")
+    if clause is not None:
+        scope.sources.extend(_relation(clause.this, scope, queries))
+    for join in parts(select, "joins"):
+        _join(join, scope, queries)
+
+
+def _relation(node: Node, scope: Scope, queries: Queries) -> list[Source]:
+    """The tables of one item of FROM: several, where it is a join in parentheses."""
+    in_parentheses = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias
+    if not in_parentheses and not (isinstance(node, exp.Table) and parts(node, "joins")):
+        return [_source(node, scope, queries)]
+    inner = Scope(scope.analyzer, scope.outer, scope.visible)
+    inner.sources.extend(_relation(node.this, scope, queries) if in_parentheses else [_source(node, scope, queries)])
+    for join in parts(node, "joins"):
+        _join(join, inner, queries)
+    scope.either_side = scope.either_side or inner.either_side
+    scope.shared.update(inner.shared)
+    return inner.sources
+
+
+def _source(node: Node, scope: Scope, queries: Queries) -> Source:
+    alias = node.alias.lower()
+    if isinstance(node, exp.Table):
+        return _table(node, alias, scope, queries)
+    if isinstance(node, (exp.Subquery, exp.Values)) and not isinstance(node.this, exp.Table):
+        return _derived(alias, queries.query(node, None, scope.visible), node, scope.visible)
+    return Source(alias, {}, (), opaque=True)
+
+
+def _table(node: Node, alias: str, scope: Scope, queries: Queries) -> Source:
+    if isinstance(node.this, exp.Func):
+        name = node.this.name.lower()
+        known = name in {"json_each", "json_tree"} and name not in queries.schema.tables
+        return Source(alias or name, dict(_EACH) if known else {}, tuple(_EACH) if known else (), opaque=not known)
+    name = name_of(node)
+    if not node.args.get("db") and name in scope.visible:
+        cte = scope.visible[name]
+        return _derived(alias or name, queries.cte(cte), cte.query, cte.visible)
+    table = queries.schema.table(name) if node.text("db").lower() in ("", "main") else None
+    if table is None:
+        return Source(alias or name, {}, (), opaque=True)
+    if table.kind == "view":
+        return _view(table, alias or name, queries)
+    names = tuple(column.name for column in table.columns.values() if not column.hidden)
+    return Source(alias or name, table_facts(table), names, table, rowid=rowid_fact(table))
+
+
+def _view(table: Table, alias: str, queries: Queries) -> Source:
+    facts = queries.view(table)
+    if facts is None:
+        reason = f"the view {table.name} is not understood"
+        facts = [(column.name, unknown(reason)) for column in table.columns.values()]
+        return _derived(alias, facts, None, {}, table)
+    return _derived(alias, facts, parse(table.sql).expression, {}, table)
+
+
+def _derived(
+    alias: str,
+    columns: list[tuple[str, Fact]],
+    query: Node | None,
+    visible: Mapping[str, Cte],
+    view: Table | None = None,
+) -> Source:
+    facts: dict[str, Fact] = {}
+    for name, fact in columns:
+        # Of two columns with one name, which is meant is not ours to say.
+        facts[name.lower()] = unknown(f"two columns are named {name}") if name.lower() in facts else fact
+    return Source(alias, facts, tuple(name for name, _ in columns), view, query, visible)
+
+
+def _join(join: Node, scope: Scope, queries: Queries) -> None:
+    right = _relation(join.this, scope, queries)
+    side, left = join.side.upper(), list(scope.sources)
+    null_extended(side, left, right)
+    scope.either_side = scope.either_side or side in {"RIGHT", "FULL"}
+    scope.sources.extend(right)
+    using = [name_of(name) for name in parts(join, "using")]
+    if join.method.upper() == "NATURAL":
+        using = [name for source in right for name in source.facts if sources_named(left, name)]
+    for name in using:
+        _share(name, left, right, scope, inner=not side)
+    if not side:
+        refine(join.args.get("on"), scope)
+
+
+def null_extended(side: str, left: list[Source], right: list[Source]) -> None:
+    """An outer join's other side gives NULL in every column where it has no match."""
+    if side in {"LEFT", "FULL"}:
+        for source in right:
+            source.extend(f"{source.alias} is outer-joined: without a match its columns are NULL")
+    if side in {"RIGHT", "FULL"}:
+        for source in left:
+            source.extend(f"{source.alias} is on the left of a {side} JOIN: without a match its columns are NULL")
+
+
+def _share(name: str, left: list[Source], right: list[Source], scope: Scope, *, inner: bool) -> None:
+    """One column of USING: unqualified, it is the leftmost table's."""
+    before, after = sources_named(left, name), sources_named(right, name)
+    scope.shared[name] = [*before, *after]
+    for source in after:
+        source.merged.add(name)
+    if inner and len(before) == len(after) == 1:
+        before[0].learn(name)
+        after[0].learn(name)

@@ -1,0 +1,138 @@
+"""Logical column types, from the CHECK constraints that hold them.
+
+SQLite stores five classes of value; the CHECKs of a table say more: ``json_valid(metadata)`` is json, a GLOB of
+the shape ``????-??-??T...Z`` is a timestamp, ``IN (0, 1)`` on an INTEGER column is a boolean, and
+``typeof(size) = 'integer'`` says for a table that is not STRICT what STRICT would. A term counts where it is one of
+the terms of an AND, alone or behind ``column IS NULL OR``: then every value that is not NULL meets it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import attrs
+from sqlglot import exp
+
+from datastore.contract.inference_parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
+
+#: Storage classes of a value that is not NULL.
+STORAGE = frozenset({"integer", "real", "text", "blob"})
+
+_tokens = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\w+|.", re.DOTALL)
+_timestamp = re.compile(r"(?:\?|\[0-9\]){4}-(?:(?:\?|\[0-[39]\]){2})-(?:(?:\?|\[0-[39]\]){2})T\S*Z")
+
+#: Defaults that have their column's class, or that its affinity turns into it.
+_DEFAULTS = {
+    "integer": re.compile(r"[+-]?\d{1,18}|true|false", re.IGNORECASE),
+    "real": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE),
+    "text": re.compile(r"'(?:[^']|'')*'|[+-]?\d+(?:\.\d+)?|CURRENT_(?:TIME|DATE|TIMESTAMP)", re.IGNORECASE | re.DOTALL),
+    "blob": re.compile(r"x'[0-9a-f]*'", re.IGNORECASE),
+}
+
+
+@attrs.frozen
+class Promise:
+    """What a CHECK says of one column's values that are not NULL."""
+
+    column: str
+    #: "json", "timestamp", "boolean", or a storage class.
+    type: str
+
+
+def affinity(declared: str) -> str:
+    """The affinity of a declared type, by SQLite's five rules: integer, text, blob, real or numeric."""
+    upper = declared.upper()
+    if "INT" in upper:
+        return "integer"
+    if any(word in upper for word in ("CHAR", "CLOB", "TEXT")):
+        return "text"
+    if "BLOB" in upper or not upper.strip():
+        return "blob"
+    return "real" if any(word in upper for word in ("REAL", "FLOA", "DOUB")) else "numeric"
+
+
+def column_storage(declared: str, strict: bool, default: str | None = None) -> frozenset[str]:
+    """The storage classes that a column's values may have.
+
+    Rows that were there before ALTER TABLE added a column have its default, and not even STRICT compares the
+    *default*'s class with the column's (SQLite 3.40).
+    """
+    if strict and not _is_default_of(affinity(declared), default):
+        return STORAGE
+    if strict:
+        return STORAGE if declared.upper() == "ANY" else frozenset({affinity(declared)})
+    # TEXT turns numbers into text and lets a blob through; REAL turns integers into reals, and lets text through.
+    kept = {"text": {"text", "blob"}, "real": {"real", "text", "blob"}}
+    return frozenset(kept.get(affinity(declared), STORAGE))
+
+
+def _is_default_of(kind: str, default: str | None) -> bool:
+    literal = _DEFAULTS.get(kind)
+    return (
+        default is None or default.upper() == "NULL" or (literal is not None and literal.fullmatch(default) is not None)
+    )
+
+
+def promises(create: str) -> Iterator[Promise]:
+    """What the CHECK constraints of a CREATE TABLE statement say, term by term; one not understood says nothing."""
+    for text in _checks(create):
+        try:
+            tree = parse_expression(text)
+        except Unsure:
+            continue
+        for term in conjuncts(tree):
+            if promise := _promise(term):
+                yield promise
+
+
+def column_type(promised: frozenset[str], storage: frozenset[str], declared: str) -> str | None:
+    """A logical type of the *promised* ones, where the values' *storage* lets it be true; else None."""
+    if storage == {"text"} and promised & {"json", "timestamp"}:
+        return "timestamp" if "timestamp" in promised else "json"
+    # Affinity turns 1.0 and '1' into 1, so IN (0, 1) leaves the integers alone.
+    return "boolean" if "boolean" in promised and affinity(declared) in {"integer", "numeric"} else None
+
+
+def _checks(create: str) -> Iterator[str]:
+    words = [word for word in _tokens.findall(create) if not word.startswith(("--", "/*"))]
+    significant = [(index, word) for index, word in enumerate(words) if not word.isspace()]
+    for (_, before), (start, word) in itertools.pairwise(significant):
+        if before.upper() == "CHECK" and word == "(":
+            depth = 0
+            for end in range(start, len(words)):
+                depth += {"(": 1, ")": -1}.get(words[end], 0)
+                if depth == 0:
+                    yield "".join(words[start + 1 : end])
+                    break
+
+
+def _promise(term: Node) -> Promise | None:
+    term = bare(term)
+    if isinstance(term, exp.Or):
+        return _unless_null(bare(term.this), bare(term.expression)) or _unless_null(
+            bare(term.expression), bare(term.this)
+        )
+    if isinstance(term, exp.Anonymous) and term.name.lower() == "json_valid" and len(term.expressions) == 1:
+        return _of_column(term.expressions[0], "json")
+    if isinstance(term, exp.Glob) and isinstance(term.expression, exp.Literal):
+        return _of_column(term.this, "timestamp") if _timestamp.fullmatch(term.expression.this) else None
+    if isinstance(term, exp.In) and {text_of(value) for value in term.expressions} == {"0", "1"}:
+        return _of_column(term.this, "boolean")
+    if isinstance(term, exp.EQ) and isinstance(term.this, exp.Typeof) and isinstance(term.expression, exp.Literal):
+        kind = term.expression.this
+        return _of_column(term.this.this, kind) if kind in STORAGE else None
+    return None
+
+
+def _unless_null(null: Node, term: Node) -> Promise | None:
+    """*term* of ``column IS NULL OR term``."""
+    promise = _promise(term)
+    is_null = isinstance(null, exp.Is) and isinstance(null.expression, exp.Null) and isinstance(null.this, exp.Column)
+    return promise if promise and is_null and name_of(null.this) == promise.column else None
+
+
+def _of_column(node: Node, kind: str) -> Promise | None:
+    node = bare(node)
+    return Promise(name_of(node), kind) if isinstance(node, exp.Column) else None

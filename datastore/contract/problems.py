@@ -1,0 +1,146 @@
+"""What a check found, and how it is shown: ``file:line:column``, the line, a caret, a hint.
+
+A rule is known by one name everywhere: in messages, in ``Allow:`` lines, in the tests and in docs/contract-checks.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Rule:
+    """One thing that the check looks for."""
+
+    #: What it asks for, in half a sentence.
+    asks: str
+    #: Whether an ``Allow:`` line with a reason may waive it.
+    waivable: bool = True
+
+
+#: Every rule, by name, in the order in which the documents list them.
+RULES: dict[str, Rule] = {
+    # The files themselves.
+    "configuration": Rule("`[tool.datastore]` names what is there", waivable=False),
+    "header": Rule("each statement has its whole header, in order", waivable=False),
+    "duplicate-name": Rule("a name stands once: aiosql lets the last one win", waivable=False),
+    "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),
+    "comment": Rule("no comment behind or inside SQL: aiosql may find parameters in it", waivable=False),
+    "many-statements": Rule("one statement under one name", waivable=False),
+    "waiver": Rule("an `Allow:` line names a rule, gives a reason and is needed", waivable=False),
+    # The schema.
+    "migration": Rule("every step applies", waivable=False),
+    "rollback": Rule("the rollback of a step restores the schema exactly"),
+    "migration-changed": Rule("a released step never changes", waivable=False),
+    "foreign-key-index": Rule("an index leads with a foreign key's columns"),
+    "unused-index": Rule("some statement, foreign key or trigger uses each index"),
+    # Against the schema.
+    "prepare": Rule("the statement prepares on the schema that the migrations make", waivable=False),
+    "released": Rule("the statements of the last release prepare on it too"),
+    "parameters": Rule("name line, header and SQL have the same parameters", waivable=False),
+    "parameter-type": Rule("a parameter's type is the type of the column that it meets"),
+    "rows": Rule("`Rows:` says what the operator says", waivable=False),
+    "record": Rule("the record's fields are the select list", waivable=False),
+    "no-caller": Rule("a repository calls the statement"),
+    # The vet rules.
+    "star": Rule("columns are spelled out, never `*`"),
+    "uncast": Rule("an expression has a `CAST`, so that its type is a promise"),
+    "unaliased": Rule("an expression has an alias"),
+    "duplicate-column": Rule("no two result columns have one name"),
+    "one-row": Rule("`^` and `$` give one row at most, provably"),
+    "one-column": Rule("`$` selects one column: the others would be dropped"),
+    "returning-operator": Rule("RETURNING of one row at most has the operator `^` or `$`"),
+    "max-rows": Rule("a list has a LIMIT that is a parameter"),
+    "limit-order": Rule("LIMIT stands behind a total order"),
+    "offset": Rule("no OFFSET: it reads what it skips; page by key"),
+    "no-where": Rule("UPDATE and DELETE have a WHERE"),
+    "insert-columns": Rule("INSERT names its columns"),
+    "replace": Rule("no REPLACE: it deletes the row first, without its triggers, with its children"),
+    "or-ignore": Rule("no OR IGNORE: it hides NOT NULL and CHECK too; ON CONFLICT (...) DO NOTHING"),
+    "clock": Rule("no clock: the instant is a parameter"),
+    "optional-filter": Rule("no `:p IS NULL OR`: it makes a scan of a search"),
+    "null-comparison": Rule("no `= NULL`: it is never true"),
+    "quoted-string": Rule("no text in double quotes: it is a column's name, or a typing error that runs"),
+    # The plan.
+    "index": Rule("the header names the index that the plan uses"),
+    "full-scan": Rule("no plan reads a whole table that is not marked small"),
+    "sort": Rule("a plan sorts where the header says so, and nowhere else"),
+    "automatic-index": Rule("no plan builds an index for itself"),
+    "plan": Rule("the plan is the one that was last looked at (`--update`)", waivable=False),
+    # What is generated (`datastore generate`).
+    "generated": Rule("the generated code and the lock file are those of the statements", waivable=False),
+}
+
+
+@attrs.frozen
+class Place:
+    """A place in a file of the project."""
+
+    #: Relative to the project's folder.
+    file: str
+    #: From 1; 0 is the file as a whole.
+    line: int = 0
+    column: int = 1
+    #: How many characters the caret underlines.
+    length: int = 1
+    #: The line's text.
+    text: str = ""
+
+
+@attrs.frozen
+class Problem:
+    """One broken rule."""
+
+    #: A name of `RULES`.
+    rule: str
+    place: Place
+    message: str
+    hint: str | None = None
+    #: More lines, shown as they are: a plan, a difference.
+    notes: tuple[str, ...] = ()
+    #: The statement, or "" where it is about the schema or the project.
+    statement: str = ""
+    #: The table, index, foreign key or step that it is about, for ``[tool.datastore.allow]``.
+    subject: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        assert self.rule in RULES, self.rule
+
+    def render(self) -> str:
+        """The problem for people, as a compiler would show it."""
+        place = self.place
+        where = f"{place.file}:{place.line}:{place.column}" if place.line else place.file
+        out = [f"{where}: {self.rule}: {self.message}"]
+        margin = " " * (len(str(place.line)) + 2)
+        if place.line:
+            # A tab stays a tab, so that the caret stands under its word.
+            blanks = "".join("\t" if character == "\t" else " " for character in place.text[: place.column - 1])
+            out.append(f"{margin}|")
+            out.append(f" {place.line} | {place.text}".rstrip())
+            out.append(f"{margin}| {blanks}{'^' * max(1, place.length)}")
+        out += [f"{margin}= {note}".rstrip() for note in self.notes]
+        if self.hint:
+            out.append(f"{margin}= hint: {self.hint}")
+        return "\n".join(out)
+
+    def as_json(self) -> dict[str, Any]:
+        """The problem for programs."""
+        return {
+            "rule": self.rule,
+            "file": self.place.file,
+            "line": self.place.line,
+            "column": self.place.column,
+            "length": self.place.length,
+            "message": self.message,
+            "hint": self.hint,
+            "notes": list(self.notes),
+            "statement": self.statement,
+            "subject": self.subject,
+        }
+
+
+def sort_key(problem: Problem) -> tuple[str, int, int, str]:
+    """The order in which problems are shown: by place."""
+    return problem.place.file, problem.place.line, problem.place.column, problem.rule

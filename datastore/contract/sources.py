@@ -1,0 +1,268 @@
+"""The statements of a project, each with its place in its file; a file that breaks a rule is read on."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import attrs
+
+from datastore.contract.problems import Place, Problem
+from datastore.contract.project import Project
+from datastore.contract.text import did_you_mean, parameters
+from datastore.errors import StatementError
+from datastore.statements.headers import LABELS, PARAMETER_TYPES
+from datastore.statements.loader import Statement, read_file
+
+_name_line = re.compile(r"--\s*name\s*:\s*(?P<name>[\w-]+)[\^$!*<#]*(?:\((?P<parameters>[^)]*)\))?")
+_where = re.compile(r"^\S+?:(?:\d+:)? (?:statement \w+: )?")
+
+
+@attrs.define(slots=False)
+class Source:
+    """One statement as it stands in its file."""
+
+    name: str
+    #: Relative to the project's folder.
+    file: str
+    #: The line of its ``name:`` comment, from 1.
+    line: int
+    #: Its lines, from the ``name:`` comment to the next one.
+    lines: list[str]
+    #: ``None`` where the loader refused it.
+    statement: Statement | None = None
+    #: The rule by which it refused it.
+    refused: str = ""
+
+    def place(self, line: int, column: int, length: int) -> Place:
+        """A place in it; *line* counts from its ``name:`` comment, 0."""
+        text = self.lines[line]
+        length = max(1, min(length, len(text) - column + 1))
+        return Place(file=self.file, line=self.line + line, column=column, length=length, text=text)
+
+    @property
+    def name_place(self) -> Place:
+        """Its name."""
+        found = _name_line.match(self.lines[0])
+        assert found
+        return self.place(0, found.start("name") + 1, len(self.name))
+
+    def header_place(self, word: str, line: int = 0) -> Place | None:
+        """The first place of a word in its header, from *line* on."""
+        for number, text in enumerate(self.header[line:], line):
+            if found := re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text):
+                return self.place(number, found.start() + 1, len(word))
+        return None
+
+    def label_place(self, label: str, word: str = "") -> Place:
+        """The text of a label, or a word in it; its name where it has no such label."""
+        for number, text in enumerate(self.header):
+            if not text.startswith(f"-- {label}: "):
+                continue
+            if word and (place := self.header_place(word, number)):
+                return place
+            start = len(f"-- {label}: ")
+            return self.place(number, start + 1, len(text.rstrip()) - start)
+        return self.name_place
+
+    @property
+    def header(self) -> list[str]:
+        """The comment lines at its top."""
+        for number, text in enumerate(self.lines):
+            if not text.startswith("--"):
+                return self.lines[:number]
+        return self.lines
+
+    @property
+    def declared(self) -> list[str]:
+        """The parameters of its ``name:`` line."""
+        found = _name_line.match(self.lines[0])
+        return [part.strip() for part in (found["parameters"] or "").split(",") if part.strip()] if found else []
+
+    @cached_property
+    def _body(self) -> tuple[str, list[int]]:
+        """Its SQL as the file has it, from the first line on that is no comment, and where each line begins."""
+        first = len(self.header)
+        starts, offset = [], 0
+        for text in self.lines[first:]:
+            starts.append(offset)
+            offset += len(text) + 1
+        return "\n".join(self.lines[first:]), starts
+
+    @property
+    def body(self) -> str:
+        """Its SQL as the file has it."""
+        return self._body[0]
+
+    def at(self, start: int, length: int) -> Place:
+        """A place in `body`, by offset."""
+        starts = self._body[1]
+        row = max((number for number, offset in enumerate(starts) if offset <= start), default=0)
+        return self.place(len(self.header) + row, start - starts[row] + 1 if starts else 1, length)
+
+
+@attrs.frozen
+class Variant:
+    """One text that a statement stands for: with some of its optional lines."""
+
+    source: Source
+    #: Which optional parameters are given.
+    given: frozenset[str]
+    sql: str
+
+    @property
+    def name(self) -> str:
+        """The statement's name, with the optional parameters that are given."""
+        return f"{self.source.name}{f' [{self.which}]' if self.given else ''}"
+
+    @property
+    def which(self) -> str:
+        """The optional parameters that are given, by name."""
+        return ", ".join(sorted(self.given))
+
+
+def variants(source: Source) -> list[Variant]:
+    """Every text that a statement stands for; what the loader refused is taken as the file has it."""
+    if source.statement is None:
+        return [Variant(source, frozenset(), source.body)]
+    return [Variant(source, given, sql) for given, sql in source.statement.variants()]
+
+
+def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
+    """Every statement of a project, and what is wrong with the files."""
+    sources: list[Source] = []
+    problems: list[Problem] = []
+    folder = project.statements_folder
+    before: dict[str, Source] = {}
+    for path in [*sorted(folder.glob("*.sql")), *sorted((folder / project.engine).glob("*.sql"))]:
+        for source in _read_file(project, path, problems):
+            if first := before.get(source.name):
+                message = f'"{source.name}" stands in {first.file}:{first.line} already'
+                hint = "a name stands once, in the folder or in each engine's; aiosql would let the last one win"
+                problems.append(Problem("duplicate-name", source.name_place, message, hint, statement=source.name))
+            before.setdefault(source.name, source)
+            sources.append(source)
+    if not sources:
+        place = Place(file=project.show(folder))
+        problems.append(Problem("configuration", place, "no statement stands in this folder"))
+    return sources, problems
+
+
+def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[Source]:
+    text = path.read_text(encoding="utf-8")
+    sources = list(split(text, project.show(path)))
+    file = path.relative_to(project.statements_folder).as_posix()
+    try:
+        statements = list(read_file(path, file))
+    except StatementError:
+        # One by one, so that one mistake does not hide the others.
+        for source in sources:
+            read_alone(source, file, problems)
+        return sources
+    for source, statement in zip(sources, statements, strict=True):
+        source.statement = statement
+    return sources
+
+
+def split(text: str, file: str) -> Iterator[Source]:
+    """The statements of a file's text."""
+    # Not splitlines(): that ends a line at U+2028 too, which is a character of a text like any other.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    starts = [number for number, line in enumerate(lines) if _name_line.match(line)]
+    if not starts:
+        return
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        found = _name_line.match(lines[start])
+        assert found
+        yield Source(found["name"].replace("-", "_"), file, start + 1, lines[start:end])
+
+
+def read_alone(source: Source, file: str, problems: list[Problem]) -> None:
+    """Have the loader read one statement by itself; *file* is its name in messages."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / Path(file).name
+        path.write_text("\n".join([*[""] * (source.line - 1), *source.lines]), encoding="utf-8")
+        try:
+            (source.statement,) = read_file(path, file)
+        except StatementError as error:
+            found = _why(source, _where.sub("", str(error)))
+            source.refused = found[0].rule
+            problems += found
+
+
+def _why(source: Source, message: str) -> list[Problem]:
+    if place := _comment_place(source):
+        hint = "put it above the SQL, on a line of its own: aiosql looks for parameters in it"
+        message = "a comment stands behind or inside the SQL"
+        return [Problem("comment", place, message, hint, statement=source.name)]
+    # Parameters that disagree are told by name, each at its place.
+    return check_parameters(source) or [_refused(source, message)]
+
+
+def check_parameters(source: Source) -> list[Problem]:
+    """Where the ``name:`` line, the header's lines and the SQL have different parameters."""
+    described = {
+        found[1]: number
+        for number, line in enumerate(source.header)
+        if (found := re.match(r"--   (\w+) +\w+\?? {2,}\S", line))
+    }
+    used = parameters(source.body)
+    declared = source.declared
+    out = []
+    for name, token in used.items():
+        if name not in declared:
+            hint = did_you_mean(name, set(declared) - set(used)) or "name it in the parentheses of the name line"
+            message = f'the SQL uses ":{name}", which the name line does not declare'
+            out.append(Problem("parameters", source.at(token.start, len(token.text)), message, hint))
+    for name in declared:
+        place = source.header_place(name) or source.name_place
+        if name not in used:
+            out.append(Problem("parameters", place, f'parameter "{name}" is declared, and the SQL does not use it'))
+        elif name not in described:
+            added = f'add the line "--   {name}  text  what it is"'
+            hint = did_you_mean(name, set(described) - set(declared)) or added
+            out.append(Problem("parameters", place, f'parameter "{name}" has no line in the header', hint))
+    for name, number in described.items():
+        if name not in declared:
+            place = source.place(number, source.lines[number].index(name) + 1, len(name))
+            message = f'the header describes "{name}", which the name line does not declare'
+            out.append(Problem("parameters", place, message, did_you_mean(name, set(declared) - set(described))))
+    return [attrs.evolve(problem, statement=source.name) for problem in out]
+
+
+#: What the loader's messages are about, by a part of them.
+_ABOUT = (
+    ("operators <!", "operator"),
+    ("gives no rows", "operator"),
+    ("gives rows, so !", "operator"),
+    ("more than one statement", "many-statements"),
+)
+
+
+def _refused(source: Source, message: str) -> Problem:
+    rule = next((rule for part, rule in _ABOUT if part in message), "header")
+    place, hint = source.name_place, None
+    for word in reversed(re.findall(r"'([^']+)'", message.partition("; known")[0])):
+        if found := source.header_place(word.strip()):
+            place = found
+            break
+    if missing := re.search(r"no '(\w+)' line", message):
+        example = {"Index": "the index that the plan uses, or: none (why)", "Rows": "0 to max_rows"}
+        hint = f'add the line "-- {missing[1]}: {example.get(missing[1], "...")}"'
+    elif unknown := re.search(r"header line '(\w+)'", message):
+        hint = did_you_mean(unknown[1], LABELS)
+    elif kind := re.search(r"has type '(\w+)'", message):
+        hint = did_you_mean(kind[1], PARAMETER_TYPES)
+    return Problem(rule, place, message, hint, statement=source.name)
+
+
+def _comment_place(source: Source) -> Place | None:
+    for number, text in enumerate(source.lines[len(source.header) :], len(source.header)):
+        if not text.lstrip().startswith("--") and (
+            found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text))
+        ):
+            return source.place(number, found.start() + 1, len(found[0]))
+    return None

@@ -1,0 +1,176 @@
+"""SQL as tokens with their places: enough to point at a word, whatever dialect's parser would refuse."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import attrs
+
+_token = re.compile(
+    r"""
+    (?P<space>\s+) | (?P<comment>--[^\n]*|/\*.*?\*/)
+    | (?P<string>[xX]?'(?:''|[^'])*') | (?P<quoted>"(?:""|[^"])*"|`[^`]*`|\[[^\]]*\])
+    | (?P<parameter>:[A-Za-z_]\w*) | (?P<number>\d[\w.]*) | (?P<word>[^\W\d]\w*)
+    | (?P<mark><>|!=|<=|>=|\|\||->>|->|<<|>>|==|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+#: SQLite's words that a person could have meant to write and that an alias is never called.
+KEYWORDS = frozenset(
+    {
+        "ALL",
+        "AND",
+        "AS",
+        "ASC",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "CONFLICT",
+        "CROSS",
+        "DEFAULT",
+        "DELETE",
+        "DESC",
+        "DISTINCT",
+        "DO",
+        "ELSE",
+        "END",
+        "ESCAPE",
+        "EXCEPT",
+        "EXISTS",
+        "FROM",
+        "FULL",
+        "GLOB",
+        "GROUP",
+        "HAVING",
+        "IN",
+        "INDEXED",
+        "INNER",
+        "INSERT",
+        "INTERSECT",
+        "INTO",
+        "IS",
+        "ISNULL",
+        "JOIN",
+        "LEFT",
+        "LIKE",
+        "LIMIT",
+        "MATCH",
+        "MATERIALIZED",
+        "NATURAL",
+        "NOT",
+        "NOTHING",
+        "NOTNULL",
+        "NULL",
+        "OFFSET",
+        "ON",
+        "OR",
+        "ORDER",
+        "OUTER",
+        "OVER",
+        "PARTITION",
+        "RECURSIVE",
+        "REPLACE",
+        "RETURNING",
+        "RIGHT",
+        "SELECT",
+        "SET",
+        "THEN",
+        "UNION",
+        "UPDATE",
+        "USING",
+        "VALUES",
+        "WHEN",
+        "WHERE",
+        "WINDOW",
+        "WITH",
+        "WITHOUT",
+    }
+)
+
+
+@attrs.frozen
+class Token:
+    """One word, string, parameter or mark of a text; blanks and comments are none."""
+
+    #: "string", "quoted", "parameter", "number", "word" or "mark".
+    kind: str
+    text: str
+    #: Offsets in the text, in characters, from 0; *end* is the one behind.
+    start: int
+    end: int
+
+    @property
+    def upper(self) -> str:
+        """The word as a keyword is spelled; "" for what is no word."""
+        return self.text.upper() if self.kind == "word" else ""
+
+    @property
+    def name(self) -> str:
+        """The identifier, without its quotes, in lower case; "" for what is no identifier."""
+        if self.kind == "quoted":
+            return self.text[1:-1].replace('""', '"').lower()
+        return self.text.lower() if self.kind == "word" else ""
+
+
+@lru_cache(maxsize=4096)
+def tokens(sql: str) -> tuple[Token, ...]:
+    """The tokens of *sql*, in their order."""
+    return tuple(
+        Token(found.lastgroup or "", found[0], found.start(), found.end())
+        for found in _token.finditer(sql)
+        if found.lastgroup not in ("space", "comment")
+    )
+
+
+def normal(sql: str) -> str:
+    """*sql* without comments, with one blank between tokens: two texts that differ in layout are equal."""
+    return " ".join(token.text for token in tokens(sql))
+
+
+def parameters(sql: str) -> dict[str, Token]:
+    """The ``:name`` parameters of *sql*, each with its first place."""
+    found: dict[str, Token] = {}
+    for token in tokens(sql):
+        if token.kind == "parameter":
+            found.setdefault(token.text[1:], token)
+    return found
+
+
+def find_name(sql: str, name: str) -> Token | None:
+    """The first place of an identifier; ``a.b`` is the ``b`` of the first ``a.b``."""
+    parts = name.lower().split(".")
+    every = tokens(sql)
+    for index, token in enumerate(every):
+        if token.name != parts[-1]:
+            continue
+        if len(parts) == 1 or (index >= 2 and every[index - 1].text == "." and every[index - 2].name == parts[-2]):
+            return token
+    return None
+
+
+def find_phrase(sql: str, *words: str) -> Token | None:
+    """The first place of some keywords in a row, as one token; ``None`` where there is none."""
+    every = tokens(sql)
+    for index in range(len(every) - len(words) + 1):
+        run = every[index : index + len(words)]
+        if all(token.upper == word or token.text == word for token, word in zip(run, words, strict=True)):
+            return Token("word", sql[run[0].start : run[-1].end], run[0].start, run[-1].end)
+    return None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean "x"?`` for the known word that is nearest to *word*; ``None`` where none is near."""
+    names = {name.lower(): name for name in sorted(set(known))}
+    near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
+    return f'did you mean "{names[near[0]]}"?' if near else None
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Names as a sentence lists them."""
+    return ", ".join(f'"{name}"' for name in names)

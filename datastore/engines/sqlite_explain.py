@@ -1,0 +1,81 @@
+"""What SQLite says about a statement without running it: its plan, the indexes that its program reads.
+
+For the check of the statements, on a scratch database only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: EXPLAIN wants every parameter bound and looks at none of the values.
+_UNBOUND: dict[str, None] = defaultdict(lambda: None)
+
+#: The opcodes that open a b-tree to look something up in it (an index that is only kept is opened to be written).
+_OPENS = frozenset({"OpenRead", "ReopenIdx"})
+
+
+def open_scratch(path: Path) -> sqlite3.Connection:
+    """A connection with foreign keys off: a plan then shows what the statement reads, not what its keys look up."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    return connection
+
+
+@contextmanager
+def foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have foreign keys, as the store has them, until the block ends: `pages_read` then counts their look-ups."""
+    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA foreign_keys = OFF")
+
+
+def prepare(connection: sqlite3.Connection, sql: str) -> None:
+    """Prepare one statement, without running it.
+
+    Raises:
+        sqlite3.Error: It does not prepare, or is more than one statement.
+    """
+    connection.execute(f"EXPLAIN {sql}", _UNBOUND).close()
+
+
+def query_plan(connection: sqlite3.Connection, sql: str) -> list[str]:
+    """The lines of EXPLAIN QUERY PLAN, in their order."""
+    return [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", _UNBOUND)]
+
+
+def pages_read(connection: sqlite3.Connection, sql: str) -> set[int]:
+    """The root pages of the b-trees that a statement's program looks up in: of its triggers and cascades too."""
+    rows = connection.execute(f"EXPLAIN {sql}", _UNBOUND)
+    return {int(row[3]) for row in rows if row[1] in _OPENS}
+
+
+def schema_marks(connection: sqlite3.Connection) -> tuple[int, int]:
+    """``application_id`` and ``user_version``, which migrations may set."""
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    return int(application_id), int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction, for `back`."""
+    connection.execute("BEGIN")
+
+
+def back(connection: sqlite3.Connection) -> None:
+    """Take everything since `begin` back."""
+    connection.execute("ROLLBACK")
+
+
+def reload_statistics(connection: sqlite3.Connection) -> None:
+    """Make the planner read sqlite_stat1 again."""
+    connection.execute("ANALYZE sqlite_schema")
+
+
+def create_statistics(connection: sqlite3.Connection) -> None:
+    """Create an empty sqlite_stat1."""
+    connection.execute("ANALYZE")

@@ -1,0 +1,270 @@
+"""Ranks the matches of a text: exactly while they are few, and the likeliest of them where they are many.
+
+docs/search.md says why, perf/search.py what it costs. In short: FTS5 finds a match in 0.05 µs and ranks it in
+1.5 µs, and its bm25() counts every row of every term first. So:
+
+- few matches (of the text, or of the filters): FTS5's own BM25 over all of them, and the result is exact;
+- else candidates are taken from the rare terms' matches, from rows with several terms, from titles; and these
+  few hundred are scored here, by the same formula from the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from datastore.engines.match import FACET, SearchText, Term, any_of, combine
+from datastore.engines.words import starts_of, stems
+
+#: So many matches are ranked by FTS5 itself.
+EXACT = 4000
+
+#: So many rows of all terms together are counted for bm25(): 0.05 µs each.
+COUNTED = 400_000
+
+#: A common term is looked at in so many parts of so many rows, to know about how common it is.
+_PARTS, _PART_ROWS = 4, 4096
+
+#: Candidates of each kind.
+_FEW, _SOME = 100, 300
+
+#: So many terms lead to candidates; all of them count for the score.
+_LEADING = 3
+
+#: FTS5's own constants of BM25.
+_K1, _B = 1.2, 0.75
+
+#: Steps of length in a facet of learnings, and the first that a row can have.
+_LENGTHS = range(1, 33)
+
+
+class Text(Protocol):
+    """What a candidate's score is made of."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def content(self) -> str: ...
+    @property
+    def sizes(self) -> bytes: ...
+
+
+@attrs.frozen(kw_only=True)
+class Index:
+    """The statements of one full-text index."""
+
+    count: Callable[..., int]
+    count_between: Callable[..., int]
+    rank: Callable[..., Sequence[Any]]
+    matches: Callable[..., Sequence[Any]]
+    #: The same from titles alone, where there is such an index.
+    titles: Callable[..., Sequence[Any]] | None
+    texts: Callable[..., Sequence[Any]]
+    totals: Callable[[], Any]
+    #: How often a title's word counts.
+    title_weight: float = 5.0
+
+
+@attrs.frozen
+class Ranking:
+    """Matches, best first: (score, row)."""
+
+    matches: list[tuple[float, int]]
+    exact: bool
+
+
+def rank(index: Index, text: SearchText, facets: str) -> Ranking:
+    """The matches of *text*, best first.
+
+    Args:
+        index: Where.
+        text: What for.
+        facets: What else a row must have, in FTS5's syntax, or "". Without this the caller filters: an exact
+            ranking may hold rows of other facets.
+    """
+    rows, average = _totals(index.totals().totals)
+    counts = {term: index.count(query=term.fts(), max_rows=EXACT + 1) for term in set(text.terms)}
+    if text.every:
+        few = not all(counts.values()) or index.count(query=text.expression(), max_rows=EXACT + 1) <= EXACT
+    else:
+        few = min(sum(counts.values()), rows) <= EXACT
+    for term, count in counts.items():
+        if count > EXACT:
+            counts[term] = max(count, _estimate(index, term, rows))
+    if few and sum(counts.values()) <= COUNTED:
+        return _ranked(index, text.expression())
+    if facets and sum(counts.values()) <= COUNTED and index.count(query=facets, max_rows=EXACT + 1) <= EXACT:
+        return _ranked(index, text.expression(facets))
+    weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
+    found = _Candidates(index, text, facets, counts, rows).found()
+    return Ranking(_scored(index, text, weights, average, found), exact=False)
+
+
+def _ranked(index: Index, query: str) -> Ranking:
+    return Ranking([(row.score, row.seq) for row in index.rank(query=query, max_rows=EXACT + 1)], exact=True)
+
+
+def varints(data: bytes) -> list[int]:
+    """The numbers that FTS5 keeps in a blob: seven bits a byte, the highest bit set in all but the last."""
+    numbers, value = [], 0
+    for byte in data:
+        value = value << 7 | byte & 127
+        if byte < 128:
+            numbers.append(value)
+            value = 0
+    return numbers
+
+
+def _totals(data: bytes) -> tuple[int, float]:
+    """The number of rows, and the average of their words."""
+    rows, *sizes = varints(data) or [0]
+    return rows, sum(sizes) / rows if rows else 1.0
+
+
+def _estimate(index: Index, term: Term, rows: int) -> int:
+    """About how many rows have a term that very many have."""
+    size = min(_PART_ROWS, max(1, rows // _PARTS))
+    starts = [1 + part * rows // _PARTS for part in range(_PARTS)]
+    seen = sum(index.count_between(query=term.fts(), from_seq=start, to_seq=start + size - 1) for start in starts)
+    return min(rows, seen * rows // (size * _PARTS))
+
+
+def _weight(count: int, rows: int) -> float:
+    """BM25's weight of a term that so many rows have, as FTS5 computes it."""
+    weight = math.log((rows - count + 0.5) / (count + 0.5)) if count < rows else 0.0
+    return weight if weight > 0 else 1e-6
+
+
+class _Candidates:
+    """Which rows are likely to rank first, where too many match to rank them all."""
+
+    def __init__(self, index: Index, text: SearchText, facets: str, counts: dict[Term, int], rows: int) -> None:
+        self._index = index
+        self._text = text
+        self._facets = facets
+        ordered = sorted(counts, key=lambda term: counts[term])
+        self._rare: list[Term] = []
+        room = EXACT
+        for term in ordered:
+            if not text.every and counts[term] <= room:
+                self._rare.append(term)
+                room -= counts[term]
+        common = [term for term in ordered if term not in self._rare]
+        # What is in more than half of the rows weighs nothing, where there is anything else.
+        telling = [term for term in common if counts[term] < rows / 2]
+        self._leading = (telling or ([] if self._rare else common[:1]))[:_LEADING]
+        self._all = common if text.every else self._leading
+        self._seqs: dict[int, None] = {}
+
+    def found(self) -> list[int]:
+        """Their rows, each once."""
+        if self._text.every:
+            self._of_titles([term.all_words() for term in self._all], _SOME)
+            self._of_rows([term.fts() for term in self._all], _SOME)
+        else:
+            if self._rare:
+                self._of_rare()
+            if len(self._leading) > 1:
+                self._of_several()
+            self._of_one()
+            if len(self._seqs) < _SOME:
+                # Whatever matches: a page is to be full where there is enough.
+                self._of_rows([any_of([term.fts() for term in dict.fromkeys(self._text.terms)])], _SOME)
+        return list(self._seqs)
+
+    def _of_rare(self) -> None:
+        """Rows with a rare term: the best of them, and those with a common one too."""
+        rare = any_of([term.fts() for term in self._rare])
+        if self._facets:
+            self._of_rows([rare], _SOME)
+        else:
+            ranked = self._index.rank(query=combine([rare], self._text.excluded), max_rows=_FEW + _FEW // 2)
+            self._take(row.seq for row in ranked)
+        if self._leading:
+            self._of_rows([rare, *(term.fts() for term in self._leading)], _FEW)
+            self._of_rows([rare, self._leading[0].fts()], _FEW)
+            self._of_titles(
+                [
+                    any_of([term.all_words() for term in self._rare]),
+                    any_of([term.all_words() for term in self._leading]),
+                ],
+                _FEW,
+            )
+
+    def _of_several(self) -> None:
+        """Rows with several common terms: all that lead, then each rarer one with one of the others."""
+        leading = self._leading
+        self._of_titles([term.all_words() for term in leading], _FEW)
+        self._of_rows([term.fts() for term in leading], _FEW)
+        for place, term in enumerate(leading[:-1]):
+            behind = leading[place + 1 :]
+            self._of_titles([term.all_words(), any_of([other.all_words() for other in behind])], _FEW)
+            if len(leading) > 2:
+                self._of_rows([term.fts(), behind[0].fts()], _FEW)
+
+    def _of_one(self) -> None:
+        """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
+        alone = len(set(self._text.terms)) == 1
+        for term in self._leading:
+            self._of_titles([term.all_words()], _SOME if alone else _FEW, shortest=alone)
+        if self._index.titles is None and self._leading and not self._rare:
+            self._of_rows([self._leading[0].fts()], _SOME)
+
+    def _of_rows(self, parts: list[str], limit: int) -> None:
+        query = combine([*parts, self._facets], self._text.excluded)
+        self._take(row.seq for row in self._index.matches(query=query, max_rows=limit))
+
+    def _of_titles(self, parts: list[str], limit: int, *, shortest: bool = False) -> None:
+        titles = self._index.titles
+        if titles is None:
+            return
+        seqs = [row.seq for row in titles(query=combine([*parts, self._facets]), max_rows=limit + 1)]
+        if shortest and len(seqs) > limit:
+            seqs = []
+            for length in _LENGTHS:
+                query = combine([*parts, f'"{FACET}l{length}x"', self._facets])
+                seqs += [row.seq for row in titles(query=query, max_rows=limit - len(seqs))]
+                if len(seqs) >= limit:
+                    break
+        self._take(seqs)
+
+    def _take(self, seqs: Iterable[int]) -> None:
+        self._seqs.update(dict.fromkeys(seqs))
+
+
+def _scored(
+    index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int]
+) -> list[tuple[float, int]]:
+    """The candidates with their BM25, best first; those that do not match after all are left out."""
+    scored = []
+    starts = starts_of(stem for term in (*text.terms, *text.excluded) for stem in term.stems)
+    for row in index.texts(seqs=seqs):
+        content, title = stems(row.content, starts), stems(getattr(row, "title", ""), starts)
+        if any(_frequency(content, term) or _frequency(title, term) for term in text.excluded):
+            continue
+        length = _K1 * (1 - _B + _B * sum(varints(row.sizes)) / average)
+        score, matched = 0.0, 0
+        for term, weight in weights.items():
+            frequency = _frequency(content, term) + index.title_weight * _frequency(title, term)
+            if frequency:
+                matched += 1
+                score += weight * frequency * (_K1 + 1) / (frequency + length)
+        if matched == len(weights) or (matched and not text.every):
+            scored.append((score, row.seq))
+    scored.sort(key=lambda match: (-match[0], match[1]))
+    return scored
+
+
+def _frequency(found: list[str], term: Term) -> int:
+    """How often a term stands in a text."""
+    if len(term.stems) == 1 and not term.prefix:
+        return found.count(term.stems[0])
+    *first, last = term.stems
+    return sum(
+        found[place : place + len(first)] == first
+        and (found[place + len(first)].startswith(last) if term.prefix else found[place + len(first)] == last)
+        for place in range(len(found) - len(first))
+    )

@@ -1,0 +1,10 @@
+-- name: get_title(id)^
+-- One title.
+--   id  integer  which one
+-- Index: notes primary key (integer)
+-- Rows: 0 or 1
+SELECT
+    id,
+    title -- :ident 's own
+FROM notes
+WHERE id = :id;

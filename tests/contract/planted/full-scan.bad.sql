@@ -1,0 +1,12 @@
+-- name: list_untitled(max_rows)
+-- Notes without a body, by id.
+--   max_rows  integer  1 to 1000
+-- Index: none (reads them all)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    title
+FROM notes
+WHERE body IS NULL
+ORDER BY id
+LIMIT :max_rows;

@@ -1,0 +1,13 @@
+-- name: list_titles(author_id, max_rows)
+-- An author's titles, oldest first.
+--   author_id  integer  whose
+--   max_rows  integer  1 to 1000
+-- Index: notes_author_id_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    title
+FROM notes
+WHERE author_id = :author_id
+ORDER BY created_at
+LIMIT :max_rows;

@@ -1,0 +1,12 @@
+-- name: list_titles(author_id, max_rows)
+-- An author's titles, oldest first.
+--   author_id  integer  whose
+--   max_rows  integer  1 to 1000
+-- Index: notes_author_id_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    *
+FROM notes
+WHERE author_id = :author_id
+ORDER BY created_at, id
+LIMIT :max_rows;

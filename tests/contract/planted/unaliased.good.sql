@@ -1,0 +1,10 @@
+-- name: get_title(id)^
+-- One title.
+--   id  integer  which one
+-- Index: notes primary key (integer)
+-- Rows: 0 or 1
+SELECT
+    id,
+    CAST(json_extract(body, '$.lines') AS INTEGER) AS line_count
+FROM notes
+WHERE id = :id;
