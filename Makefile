@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo install test test-all check lint docs clean
+.PHONY: help demo install test test-all acid check lint docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make test      run the tests'
 	@echo 'make test-all  run the tests, the long ones too'
 	@echo 'make check     hold every statement and migration against the schema (datastore check)'
+	@echo 'make acid      run the ACID suites, print and write docs/acid.md'
 	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
 	@echo 'make docs      write the generated pages of docs/ again'
 	@echo 'make clean     remove what the commands above made'
@@ -42,12 +43,15 @@ lint: check
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint sql migrations datastore/contract
 
+acid: $(INSTALLED)
+	@$(BIN)/python -m tests.acid.page
+
 docs: $(INSTALLED)
 	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv build dist demo.db demo.db-wal demo.db-shm demo.db.gate
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .acid .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find datastore tests perf docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the long tests need besides.

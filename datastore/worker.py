@@ -15,9 +15,10 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datastore.errors import BusyError, DatastoreError, InvalidValueError, LeaseLostError
+from datastore.errors import BusyError, CheckError, DatastoreError, InvalidValueError, LeaseLostError
 from datastore.repositories.backoff import MAX_ERROR_LENGTH
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Worker:
         self.batch = batch
         self._stop = threading.Event()
         self._interruptible = False
+        self._ran = 0
         self._held: dict[int, Task] = {}
 
     def stop(self) -> None:
@@ -120,7 +122,7 @@ class Worker:
         Returns:
             How many jobs it ran to an end, good or bad.
         """
-        count = 0
+        self._ran = 0
         done = threading.Event()
         beats = threading.Thread(target=self._beat_on, args=(done,), name="datastore-heartbeat", daemon=True)
         with self._on_sigterm():
@@ -129,7 +131,7 @@ class Worker:
                 while not self._stop.is_set():
                     if jobs := self._claim():
                         self._held = {job.id: Task(self, job) for job in jobs}
-                        count += self._work()
+                        self._work()
                     elif until_idle:
                         break
                     else:
@@ -140,7 +142,7 @@ class Worker:
                 done.set()
                 beats.join()
                 self._release()
-        return count
+        return self._ran
 
     def beat(self, task: Task, progress: Any = None) -> None:
         """Extend one lease, and note what was asked of the job meanwhile."""
@@ -160,16 +162,14 @@ class Worker:
             log.warning("claim: %s", error)
             return []
 
-    def _work(self) -> int:
-        count = 0
+    def _work(self) -> None:
         for task in list(self._held.values()):
             if self._stop.is_set():
                 break
             if not task.lost:
                 self._run_one(task)
-                count += 1
+                self._ran += 1
             del self._held[task.job.id]
-        return count
 
     def _run_one(self, task: Task) -> None:
         jobs, job = self.store.jobs, task.job
@@ -178,19 +178,28 @@ class Worker:
                 with self._interrupts():
                     result = self.handlers[job.type](task)
             except Snooze as snooze:
-                jobs.snooze(job, snooze.delay)
+                self._store(task, partial(jobs.snooze, job, snooze.delay))
             except Exception as error:
-                log.warning("job %d (%s) failed: %s", job.id, job.type, type(error).__name__)
-                jobs.fail(job, "".join(traceback.format_exception(error))[-MAX_ERROR_LENGTH:],
-                          permanent=isinstance(error, PermanentError))  # fmt: skip
+                self._fail(task, error)
             else:
                 if not task.ended:
-                    jobs.succeed(job, result)
+                    self._store(task, partial(jobs.succeed, job, result))
         except LeaseLostError:
             if not task.ended:
                 log.warning("job %d (%s): its lease was lost, nothing was stored", job.id, job.type)
         except BusyError as error:  # the lease will expire, and somebody will run it again
             log.warning("job %d (%s): how it ended could not be stored: %s", job.id, job.type, error)
+
+    def _store(self, task: Task, end: Callable[[], object]) -> None:
+        try:
+            end()
+        except (InvalidValueError, CheckError) as error:  # the handler's own result or delay: its attempt has failed
+            self._fail(task, error)
+
+    def _fail(self, task: Task, error: Exception) -> None:
+        log.warning("job %d (%s) failed: %s", task.job.id, task.job.type, type(error).__name__)
+        text = "".join(traceback.format_exception(error))[-MAX_ERROR_LENGTH:]
+        self.store.jobs.fail(task.job, text, permanent=isinstance(error, PermanentError))
 
     def _beat_on(self, done: threading.Event) -> None:
         while not done.wait(self.lease_seconds / 3):

@@ -19,6 +19,7 @@ DECISIONS = [
     "0003-write-gate",
     "0004-dedupe-per-conversation",
     "0005-learning-tags",
+    "0008-interrupts",
 ]
 
 
@@ -33,9 +34,10 @@ def test_the_generated_pages_are_fresh() -> None:
 
 
 def test_a_drifted_page_is_noticed(tmp_path: Path) -> None:
-    for name in ("docs", "sql", "migrations", "datastore", "tests"):
+    for name in ("docs", "sql", "migrations", "datastore", "tests", "perf", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name) if name != "docs" else (tmp_path / name).mkdir()
-    for name in ("generate.py", "schema.md", "statements.md", "contract-checks.md"):
+    (tmp_path / "docs/catalog").mkdir()
+    for name in ("generate.py", "schema.md", "statements.md", "contract-checks.md", "catalog/index.html"):
         (tmp_path / "docs" / name).write_bytes((ROOT / "docs" / name).read_bytes())
     page = tmp_path / "docs/schema.md"
     page.write_text(page.read_text(encoding="utf-8") + "by hand\n", encoding="utf-8")

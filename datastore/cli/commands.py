@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, check, data, generate, jobs, search
+from datastore.cli import admin, catalog, check, data, generate, jobs, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -22,8 +22,8 @@ Exit codes:
   2    wrong use of the command line
   3    import: some lines were bad (listed on stderr), everything else is stored
   4    verify: something is wrong with the database
-  5    check: a statement or a migration breaks a rule; generate --check: something is not as it would be
-       written; diff: something breaks callers
+  5    check: a statement or a migration breaks a rule; generate --check, catalog --check: something is not
+       as it would be written; diff: something breaks callers
   130  interrupted with Ctrl-C; what was committed stays
 """
 
@@ -80,5 +80,6 @@ for command in (
     check.check_command,
     generate.generate_command,
     generate.diff_command,
+    catalog.catalog_command,
 ):
     cli.add_command(command)

@@ -41,10 +41,16 @@ class Project:
     plans: str = "tests/plans"
     #: The file that `datastore generate` keeps what each statement takes and gives in.
     lock: str = "sql/contract.lock.json"
+    #: Where `datastore catalog` writes schema.md, statements.md and catalog/index.html.
+    catalog: str = "docs"
+    #: The file of measured times that the catalogue shows where it is there (perf/statement_times.py writes this one).
+    times: str = "perf/results/statement-times.json"
     #: A git ref, or a pattern of tags of which the newest counts ("v*"); "" for none.
     release: str = ""
     #: "rule subject" to the reason why it may be broken there.
     allow: Mapping[str, str] = attrs.field(factory=dict)
+    #: Table to what the catalogue says of it beside the migrations' comments (`code` in backticks).
+    notes: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def statements_folder(self) -> Path:
@@ -109,14 +115,16 @@ def _read(root: Path, table: Any) -> Project:
     values = dict(table)
     migrations = values.pop("migrations", "migrations/sqlite")
     folders = tuple(migrations) if isinstance(migrations, list) else (migrations,)
-    allow = values.pop("allow", {})
+    allow, notes = values.pop("allow", {}), values.pop("notes", {})
     texts = [*values.items(), *(("migrations", folder) for folder in folders)]
     if not isinstance(allow, dict) or not all(isinstance(reason, str) for reason in allow.values()):
         raise ProjectError(f'{where}: allow is a table of "rule subject" = "reason"')
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise ProjectError(f'{where}: notes is a table of table = "what to say of it"')
     for name, value in texts:
         if not isinstance(value, str):
             raise ProjectError(f"{where}: {name} is a text{', or a list of them' if name == 'migrations' else ''}")
-    project = Project(root=root, migrations=folders, allow=allow, **values)
+    project = Project(root=root, migrations=folders, allow=allow, notes=notes, **values)
     _check_folders(project, where)
     return project
 

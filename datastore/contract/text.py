@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import attrs
@@ -126,6 +126,11 @@ def tokens(sql: str) -> tuple[Token, ...]:
         for found in _token.finditer(sql)
         if found.lastgroup not in ("space", "comment")
     )
+
+
+def pieces(sql: str) -> Iterator[tuple[str, str]]:
+    """(kind, text) of everything in *sql*, blanks ("space") and comments too: joined, they are *sql* again."""
+    return ((found.lastgroup or "", found[0]) for found in _token.finditer(sql))
 
 
 def normal(sql: str) -> str:

@@ -156,6 +156,9 @@ class Gate:
                 fcntl.flock(self._file, fcntl.LOCK_UN)  # type: ignore[arg-type]
                 stood_open, moved = True, now
             if now - begun >= seconds:
+                # Those ahead may be gone: an open gate is not refused.
+                if self._try():
+                    break
                 raise _busy(timeout)
             usual = _NEXT if ahead <= 0 else _BEHIND * ahead
             time.sleep(min(max(usual, (now - moved) * _LOST), _LONGEST, seconds))

@@ -20,6 +20,7 @@ from datastore.engines.gate import Gate
 from datastore.engines.sqlite_errors import is_busy, translate
 from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
 from datastore.engines.sqlite_transactions import Parameters, Runner, Snapshot, ThreadState, Transaction
+from datastore.engines.turn import Turn
 from datastore.errors import (
     BusyError,
     ClosedError,
@@ -72,7 +73,7 @@ class SQLiteEngine:
         self.durability: Durability = durability
         self.timeout = timeout
         self.clock = clock
-        self._gate = Gate(f"{path}.gate", across_processes=gate)
+        self._gate = Turn(Gate(f"{path}.gate", across_processes=gate))
         self._wal = f"{path}-wal"
         # Held by the gate: rows changed since the last checkpoint, the WAL's size that calls for one, ...
         self._changed = 0
@@ -117,7 +118,7 @@ class SQLiteEngine:
         """Every row that a PRAGMA gives."""
         try:
             return self._thread.connected().execute(f"PRAGMA {pragma}").fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
     def data_version(self) -> int:
@@ -136,6 +137,10 @@ class SQLiteEngine:
 
         Returns:
             False where a reader still needs a part of it.
+
+        Raises:
+            BusyError: A writer held the gate for longer than the timeout.
+            DatabaseError: Reading or writing failed; every commit stands, and the next checkpoint tries again.
         """
         connection = self._thread.connected()
         if self._thread.depth:
@@ -143,6 +148,8 @@ class SQLiteEngine:
         self._gate.acquire(self.timeout)
         try:
             return write_back(connection, "TRUNCATE", _SLICE)
+        except sqlite3.Error as error:
+            raise translate(error, "checkpoint") from error
         finally:
             self._gate.release()
 
@@ -183,7 +190,7 @@ class SQLiteEngine:
             raise translate(error, f"opening {self.path}") from error
         try:
             self._set_up(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise translate(error, f"opening {self.path}") from error
         except BaseException:
@@ -196,6 +203,7 @@ class SQLiteEngine:
         execute = connection.execute
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             return  # not ours (yet): looked at by the store, refused there, and left as it is
+        _refuse_read_only(connection)
         change_to_wal(connection, self.timeout)
         execute("PRAGMA foreign_keys = ON")
         execute(f"PRAGMA synchronous = {_synchronous[self.durability]}")
@@ -218,12 +226,10 @@ class SQLiteEngine:
                 self._connections.pop(ident).close()
             self._connections[threading.get_ident()] = connection
 
-    def begin_write(self, connection: sqlite3.Connection) -> None:
-        """Take the gate and SQLite's write lock, or neither."""
-        if self._gate.owner == threading.get_ident():
-            # An interrupt came between the end of a transaction and its tidying up.
-            self._gate.release()
+    def begin_write(self, connection: sqlite3.Connection) -> int:
+        """Take the gate and SQLite's write lock, or neither; gives the turn's number, see `abandon_write`."""
         if connection.in_transaction:
+            # An interrupt came between the end of a transaction and its tidying up.
             connection.rollback()
         self._gate.acquire(self.timeout)
         try:
@@ -232,6 +238,7 @@ class SQLiteEngine:
         except BaseException:
             self._gate.release()
             raise
+        return self._gate.number
 
     def end_write(self, connection: sqlite3.Connection) -> None:
         """Let the gate go, after a checkpoint if one is due."""
@@ -240,6 +247,22 @@ class SQLiteEngine:
             self._checkpoint_if_due(connection)
         finally:
             self._gate.release()
+
+    def abandon_write(self, connection: sqlite3.Connection, number: int | None) -> None:
+        """Give back whatever a transaction still has that was interrupted on its way in or out.
+
+        Args:
+            connection: The calling thread's.
+            number: The transaction's turn; nothing is done if there was another since. None: the present one.
+        """
+        if number not in (None, self._gate.number):
+            return
+        self._thread.use_autocommit()
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        finally:
+            self._gate.reset()
 
     def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: Parameters) -> Any:
         """One writing statement as a transaction of its own."""
@@ -279,7 +302,7 @@ class SQLiteEngine:
         except OSError:
             return
         if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
-            done = write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
+            done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
             self._changed = 0
             # What is there is used again; and a reader that stays would make every commit try again.
             self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES
@@ -302,6 +325,23 @@ class SQLiteEngine:
         self._connections_lock = threading.Lock()
         self._gate.forget()
         self._thread.forget()
+
+
+def _refuse_read_only(connection: sqlite3.Connection) -> None:
+    # Where opening to write fails (too many open files, say), SQLite opens to read only, and does not tell: the
+    # connection would refuse every write for as long as its thread lives. BEGIN IMMEDIATE is let through then, and
+    # the first change is not; this one is never written.
+    execute = connection.execute
+    execute("PRAGMA busy_timeout = 0").fetchall()
+    try:
+        execute("BEGIN IMMEDIATE")
+        execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+    finally:
+        connection.rollback()
+        execute(f"PRAGMA busy_timeout = {int(_SLICE * 1000)}").fetchall()
 
 
 def change_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
@@ -331,15 +371,28 @@ def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"]
 
     Returns:
         Whether all of it was written back.
+
+    Raises:
+        sqlite3.Error: Reading or writing failed; what was committed stays so.
     """
     connection.execute("PRAGMA busy_timeout = 0").fetchall()
     try:
         busy, frames, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         return bool(busy == 0 and frames == written)
-    except sqlite3.OperationalError:
-        return False  # the commit before it stands; the next one tries again
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        return False
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}").fetchall()
+
+
+def try_write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:
+    """As `write_back`, behind a commit: a failure is not the committer's, whose changes stand; the next one tries again."""
+    try:
+        return write_back(connection, mode, timeout)
+    except sqlite3.Error:
+        return False
 
 
 def _pause() -> None:

@@ -85,6 +85,9 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
         return error
     if isinstance(error, UnicodeEncodeError):
         return InvalidValueError(f"{where}: text holds a lone surrogate, which no UTF-8 can keep")
+    if isinstance(error, UnicodeDecodeError):
+        # The driver cannot make text of SQLite's own message, which quotes a damaged schema.
+        return CorruptDatabaseError(f"{where}: the schema is damaged; stop writing, restore a backup")
     if isinstance(error, OverflowError):
         return InvalidValueError(f"{where}: an integer is larger than 64 bits")
     if not isinstance(error, sqlite3.Error):

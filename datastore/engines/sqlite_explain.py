@@ -17,6 +17,13 @@ _UNBOUND: dict[str, None] = defaultdict(lambda: None)
 #: The opcodes that open a b-tree to look something up in it (an index that is only kept is opened to be written).
 _OPENS = frozenset({"OpenRead", "ReopenIdx"})
 
+_TOUCHES = {
+    sqlite3.SQLITE_READ: "read",
+    sqlite3.SQLITE_INSERT: "insert",
+    sqlite3.SQLITE_UPDATE: "update",
+    sqlite3.SQLITE_DELETE: "delete",
+}
+
 
 def open_scratch(path: Path) -> sqlite3.Connection:
     """A connection with foreign keys off: a plan then shows what the statement reads, not what its keys look up."""
@@ -53,6 +60,32 @@ def pages_read(connection: sqlite3.Connection, sql: str) -> set[int]:
     """The root pages of the b-trees that a statement's program looks up in: of its triggers and cascades too."""
     rows = connection.execute(f"EXPLAIN {sql}", _UNBOUND)
     return {int(row[3]) for row in rows if row[1] in _OPENS}
+
+
+def touched(connection: sqlite3.Connection, sql: str) -> list[tuple[str, str, str, str]]:
+    """What a statement's program may do, as SQLite asks an authorizer while it prepares it; nothing is run.
+
+    Returns:
+        (action, table, column, by) in SQLite's order, none twice: *action* is "read", "insert", "update" or "delete";
+        *column* is "" for a whole row; *by* is the trigger or view in which it stands, "" for the statement and for
+        what a foreign key does. ("enter", "", "", by) stands for each trigger and view that the program goes into.
+    """
+    found: dict[tuple[str, str, str, str], None] = {}
+
+    def note(action: int, table: str | None, column: str | None, database: str | None, by: str | None) -> int:
+        if by:
+            found["enter", "", "", by] = None
+        if action in _TOUCHES and table:
+            found[_TOUCHES[action], table, column or "", by or ""] = None
+        return sqlite3.SQLITE_OK
+
+    prepare(connection, sql)  # a virtual table's first use declares it, which the authorizer would be asked about too
+    connection.set_authorizer(note)
+    try:
+        prepare(connection, sql)
+    finally:
+        connection.set_authorizer(None)
+    return list(found)
 
 
 def schema_marks(connection: sqlite3.Connection) -> tuple[int, int]:

@@ -38,6 +38,8 @@ class ThreadState(threading.local):
         #: The transaction's instant, once asked for.
         self.instant: datetime | None = None
         self.in_snapshot = False
+        #: How many snapshots this thread began.
+        self.snapshots = 0
 
     def connected(self) -> sqlite3.Connection:
         """This thread's connection, opened if it is not."""
@@ -123,6 +125,9 @@ class Transaction:
         self._thread = thread
         self._process = os.getpid()
         self._connection: sqlite3.Connection | None = None
+        self._ident = threading.get_ident()
+        self._turn = 0
+        #: 0 before it begins and when it has ended; what an interrupt leaves otherwise, __del__ ends.
         self._depth = 0
 
     def __enter__(self) -> None:
@@ -135,8 +140,14 @@ class Transaction:
                 raise _lost()
             connection.execute(f"SAVEPOINT s{thread.depth}")
         else:
-            self._engine.begin_write(connection)
-            thread.use_transaction()
+            try:
+                self._turn = self._engine.begin_write(connection)
+                self._depth = 1
+                thread.use_transaction()
+            except BaseException:
+                self._depth = 0
+                self._engine.abandon_write(connection, None)
+                raise
         thread.depth += 1
         self._depth = thread.depth
 
@@ -149,6 +160,14 @@ class Transaction:
             self._leave_savepoint(error)
         else:
             self._leave(error)
+
+    def __del__(self) -> None:
+        # An interrupt between two instructions of __exit__ goes on up, and nobody calls __exit__ again. When its
+        # traceback is let go, so is this object, and what is left of the transaction with it.
+        if self._depth == 1 and (self._process, self._ident) == (os.getpid(), threading.get_ident()):
+            self._depth = 0
+            if self._connection is not None and not self._thread.in_snapshot:
+                self._engine.abandon_write(self._connection, self._turn)
 
     def _leave_savepoint(self, error: BaseException | None) -> None:
         connection, thread = self._connection, self._thread
@@ -174,8 +193,14 @@ class Transaction:
         finally:
             thread.use_autocommit()
             self._engine.end_write(connection)
+            self._depth = 0
 
     def _commit(self, connection: sqlite3.Connection) -> None:
+        if self._thread.depth > 1:
+            connection.rollback()
+            raise TransactionLostError(
+                "a block inside this transaction was interrupted and did not end; begin it again"
+            )
         if not connection.in_transaction:
             raise _lost()
         try:
@@ -197,6 +222,7 @@ class Snapshot:
         self._engine = engine
         self._thread = thread
         self._process = os.getpid()
+        self._ident = threading.get_ident()
         self._outermost = False
 
     def __enter__(self) -> None:
@@ -207,6 +233,8 @@ class Snapshot:
             return
         if connection.in_transaction:
             connection.rollback()
+        thread.snapshots += 1
+        self._number = thread.snapshots
         connection.execute("BEGIN DEFERRED")
         # The first read fixes what is seen; until then another commit could still come in.
         self._engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
@@ -223,12 +251,23 @@ class Snapshot:
         if not self._outermost:
             thread.depth -= 1
             return
+        self._leave()
+
+    def __del__(self) -> None:
+        # As Transaction's.
+        mine = (self._process, self._ident) == (os.getpid(), threading.get_ident())
+        if self._outermost and mine and self._thread.in_snapshot and self._thread.snapshots == self._number:
+            self._leave()
+
+    def _leave(self) -> None:
+        thread = self._thread
         connection = thread.connected()
         try:
             if connection.in_transaction:
                 connection.rollback()
         finally:
             thread.use_autocommit()
+            self._outermost = False
 
 
 def _runners(connection: sqlite3.Connection) -> tuple[Runner, Runner, Runner]:

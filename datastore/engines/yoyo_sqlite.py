@@ -24,7 +24,7 @@ from yoyo.migrations import default_migration_table
 
 from datastore import migrations as files
 from datastore.engines.gate import Gate
-from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, write_back
+from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, try_write_back
 from datastore.engines.sqlite_errors import translate
 from datastore.errors import (
     DatabaseMissingError,
@@ -267,7 +267,7 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
             if self.stand_in:
                 self._create()
             yield
-            write_back(self.connection, "TRUNCATE", self.timeout)
+            try_write_back(self.connection, "TRUNCATE", self.timeout)
         finally:
             self.gate_depth = 0
             self.gate.release()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import attrs
 
+from datastore.errors import CorruptDatabaseError
 from datastore.values import decode_json, decode_tags, decode_timestamp
 
 Record = TypeVar("Record")
@@ -30,17 +31,36 @@ class RowReader(Generic[Record]):
     def __init__(self, record: type[Record]) -> None:
         # Written out and compiled once, as attrs does for __init__: a loop over the fields would cost more
         # than the row itself (perf/test_records.py).
-        scope: dict[str, Any] = {"timestamp": decode_timestamp, "json": decode_json, "tags": decode_tags}
+        scope: dict[str, Any] = {
+            "timestamp": decode_timestamp,
+            "json": decode_json,
+            "tags": decode_tags,
+            "damaged": _damaged(record),
+        }
         columns: list[str] = []
         value = _construction(record, columns, scope)
         target = ", ".join(columns)
         source = (
-            f"def one(row):\n    {target}, = row\n    return {value}\n"
-            f"def many(rows):\n    return [{value} for {target}, in rows]\n"
+            f"def one(row):\n    {target}, = row\n"
+            f"    try:\n        return {value}\n    except (TypeError, ValueError) as error:\n        damaged(error)\n"
+            f"def many(rows):\n"
+            f"    try:\n        return [{value} for {target}, in rows]\n"
+            f"    except (TypeError, ValueError) as error:\n        damaged(error)\n"
         )
         exec(compile(source, f"<rows of {record.__name__}>", "exec"), scope)
         self.one = scope["one"]
         self.many = scope["many"]
+
+
+def _damaged(record: type[Any]) -> Callable[[Exception], NoReturn]:
+    def raise_it(error: Exception) -> NoReturn:
+        # The table's own checks let no such value in.
+        raise CorruptDatabaseError(
+            f"a stored value of a {record.__name__} cannot be read; the file is damaged: stop writing,"
+            " run datastore verify, restore a backup"
+        ) from error
+
+    return raise_it
 
 
 def fields(record: type[Any]) -> list[tuple[str, Any]]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _year = 366 * 24 * 3600.0
 
+#: A job waits no longer: what ends after the year 9999 is no instant.
+_longest_delay = timedelta(days=365 * 1000)
+
 #: A claim recovers at most so many expired leases.
 _RECOVERED_PER_CLAIM = 100
 
@@ -314,11 +317,14 @@ def duration(delay: timedelta | float | None) -> timedelta:
     """*delay*, a timedelta or seconds; None is none.
 
     Raises:
-        InvalidValueError: It is no finite number.
+        InvalidValueError: It is no finite number, or more than a thousand years.
     """
     if delay is None:
         return timedelta()
-    return delay if isinstance(delay, timedelta) else timedelta(seconds=check_number(delay, "delay"))
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else check_number(delay, "delay")
+    if abs(seconds) > _longest_delay.total_seconds():
+        raise InvalidValueError("delay: at most a thousand years")
+    return delay if isinstance(delay, timedelta) else timedelta(seconds=seconds)
 
 
 def _lease(seconds: float) -> timedelta:

@@ -108,6 +108,45 @@ RETURNING
     started_at,
     finished_at;
 
+-- name: list_expired_jobs(now, max_rows)
+-- The running jobs whose lease is over, longest over first.
+--   now  timestamp  the instant of the transaction
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_lease_expires_at_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+-- Record: Job
+-- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be read instead
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue INDEXED BY job_queue_lease_expires_at_idx
+WHERE
+    status = 'running'
+    AND lease_expires_at <= :now
+ORDER BY lease_expires_at, id
+LIMIT :max_rows;
+
 -- name: find_next_job_time(types)$
 -- The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest lease of
 -- any job, whichever is first: nothing can be claimed before it.

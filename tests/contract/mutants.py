@@ -1,6 +1,6 @@
 """Planted errors: each switches one rule of the inference off. The falsifier must find every one.
 
-Six rules are not here, because random cases seldom meet them (none in 2,500 databases): shared columns of USING, IN
+Six rules are not here, because random cases seldom meet them (not within some 1,700 databases): shared columns of USING, IN
 before an aggregate, the binding of operators, and keys that a join, a collation or a predicate takes the uniqueness
 from. tests/contract/test_inference.py holds each with cases of its own.
 """

@@ -50,7 +50,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in ("generate", "check --update"):
         said += f"$ datastore {command}\n{run(folder, '-m', 'datastore.cli', *command.split())}"
     # Without a last release there is a note about that, which depends on where the project lies.
-    assert "\n".join(line for line in said.splitlines() if not line.startswith("note:")) + "\n" == block("console")
+    said = "".join(f"{line}\n" for line in said.splitlines() if not line.startswith("note:"))
+    # The library's own steps become more.
+    assert re.sub(r"\d+ migration steps", "STEPS", said) == re.sub(r"\d+ migration steps", "STEPS", block("console"))
     return folder
 
 

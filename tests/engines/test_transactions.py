@@ -23,8 +23,12 @@ from datastore.engines.gate import Gate
 from datastore.errors import (
     BusyError,
     ClosedError,
+    CorruptDatabaseError,
+    DatabaseError,
+    DatastoreError,
     DiskFullError,
     ForkedError,
+    ReadOnlyDatabaseError,
     TransactionError,
     TransactionLostError,
     UniqueError,
@@ -510,3 +514,103 @@ def test_multiprocessing(store: Datastore, path: Path, method: str) -> None:
         process.join(30)
     assert [process.exitcode for process in processes] == [0, 0]
     assert titles(store) == {"parent", "a", "b"}
+
+
+def test_a_checkpoint_that_fails_behind_a_commit_is_not_the_commits_failure(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A read error in the WAL comes out of SQLite's checkpoint as "database disk image is malformed".
+    def fail(*arguments: Any) -> bool:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(engine_module, "write_back", fail)
+    monkeypatch.setattr(engine_module, "CHECKPOINT_ROWS", 0)
+    with store.transaction():
+        add(store, "a")
+    assert titles(store) == {"a"}
+    with pytest.raises(DatabaseError, match="checkpoint"):
+        store.engine.checkpoint()
+    monkeypatch.undo()
+    assert store.engine.checkpoint()
+
+
+def test_a_connection_that_came_out_read_only_is_refused_at_once(
+    path: Path, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What SQLite does without a word where opening to write fails, for want of file descriptors, say.
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda name, **options: connect(name.replace("=rw", "=ro"), **options))
+    with pytest.raises(ReadOnlyDatabaseError):
+        Datastore.open(path)
+    monkeypatch.undo()
+    with Datastore.open(path) as store:
+        add(store, "a")
+        raw.execute("BEGIN IMMEDIATE")
+        assert in_thread(lambda: titles(store)) == {"a"}  # a new connection, beside a writer
+        raw.execute("ROLLBACK")
+
+
+def test_a_block_whose_exit_was_interrupted_ends_with_its_object(store: Datastore) -> None:
+    # What is left where Ctrl-C comes at the first instruction of __exit__: nobody calls it again.
+    block = store.transaction()
+    block.__enter__()
+    add(store, "a")
+    del block
+    assert in_thread(lambda: add(store, "b")) is None  # the gate is free
+    add(store, "c")
+    assert titles(store) == {"b", "c"}
+    snapshot = store.snapshot()
+    snapshot.__enter__()
+    del snapshot
+    add(store, "d")
+    assert titles(store) == {"b", "c", "d"}
+
+
+def test_an_inner_block_that_did_not_end_takes_the_outer_one_along(store: Datastore) -> None:
+    with pytest.raises(TransactionLostError, match="interrupted"), store.transaction():
+        inner = store.transaction()
+        inner.__enter__()
+        add(store, "a")
+    add(store, "b")
+    assert titles(store) == {"b"}
+
+
+@pytest.mark.parametrize("place", ["acquire", "release"])
+def test_an_interrupt_inside_the_gate_leaves_it_free(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    real = getattr(Gate, place)
+
+    def interrupted(self: Gate, *arguments: Any) -> None:
+        if place == "acquire":
+            self._threads.acquire()  # taken, and nobody has noted it
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Gate, place, interrupted)
+    with pytest.raises(KeyboardInterrupt), store.transaction():
+        pass
+    monkeypatch.setattr(Gate, place, real)
+    add(store, "a")
+    assert in_thread(lambda: add(store, "b")) is None
+    assert titles(store) == {"a", "b"}
+
+
+def test_a_stored_value_that_cannot_be_read_is_damage(
+    store: Datastore, conversation: Conversation, raw: sqlite3.Connection
+) -> None:
+    raw.execute("PRAGMA ignore_check_constraints = ON")
+    for column, value in (("created_at", "r026-01-01T00:00:00.000000Z"), ("metadata", "{")):
+        (kept,) = raw.execute(f"SELECT {column} FROM conversations").fetchone()
+        raw.execute(f"UPDATE conversations SET {column} = ?", (value,))
+        with pytest.raises(CorruptDatabaseError, match="Conversation"):
+            store.conversations.get(conversation.id)
+        raw.execute(f"UPDATE conversations SET {column} = ?", (kept,))
+    assert store.conversations.get(conversation.id) == conversation
+
+
+def test_a_schema_that_is_no_text_is_damage(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"CREATE TABLE conversations", b"CREATE \xa0ABLE conversations", 1))
+    with pytest.raises(DatastoreError) as caught:
+        Datastore.open(path)
+    assert CorruptDatabaseError in (type(caught.value), type(caught.value.__cause__))

@@ -80,6 +80,8 @@ def test_a_value_out_of_range_is_refused(store: Any, bad: Any) -> None:
         {"payload": "\ud800"},
         {"dedupe_key": "a\x00"},
         {"delay": float("inf")},
+        {"delay": 1e300},
+        {"delay": timedelta.max},
         {"backoff_seconds": float("nan")},
     ],
 )

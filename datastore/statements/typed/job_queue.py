@@ -135,20 +135,6 @@ class JobQueueStatements(Protocol):
         """
         ...
 
-    def list_expired_jobs(
-        self,
-        *,
-        now: datetime,
-        max_rows: int,
-    ) -> list[Job]:
-        """The running jobs whose lease is over, longest over first.
-
-        Args:
-            now: the instant of the transaction.
-            max_rows: 1 to 1000.
-        """
-        ...
-
     def heartbeat_job(
         self,
         *,
@@ -430,6 +416,20 @@ class JobQueueStatements(Protocol):
             worker: who claims.
             now: the instant of the transaction.
             lease_expires_at: the end of the lease.
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def list_expired_jobs(
+        self,
+        *,
+        now: datetime,
+        max_rows: int,
+    ) -> list[Job]:
+        """The running jobs whose lease is over, longest over first.
+
+        Args:
+            now: the instant of the transaction.
             max_rows: 1 to 1000.
         """
         ...

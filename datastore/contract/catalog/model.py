@@ -1,0 +1,219 @@
+"""What the pages show, gathered once and named as a DBA names it; the pages only lay it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from datastore.contract.facts import Facts
+from datastore.contract.project import Project
+from datastore.contract.touches import ForeignKey, Touch
+
+#: (p50, p95) in microseconds, by rows.
+Times = Mapping[str, tuple[float, float]]
+
+
+@attrs.frozen
+class Choice:
+    """One text that a statement stands for: with some of its optional lines."""
+
+    #: The optional parameters that are given; "" for none.
+    which: str
+    #: What the header promises of it.
+    index: str
+    plan: tuple[str, ...]
+    times: Times
+
+
+@attrs.frozen
+class StatementPage:
+    """One statement."""
+
+    facts: Facts
+    choices: tuple[Choice, ...]
+    touches: tuple[Touch, ...]
+    #: The triggers that its program goes into.
+    fires: tuple[str, ...]
+    callers: tuple[str, ...]
+    #: Why no time was measured; "" where one was, or where nothing was measured at all.
+    not_timed: str = ""
+    #: Whether it was timed with arguments for which it finds no row.
+    found_nothing: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.facts.statement.name
+
+    @property
+    def group(self) -> str:
+        """The noun of its file."""
+        return self.facts.source.file.rpartition("/")[2].removesuffix(".sql")
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The tables that it writes, triggers and cascades included."""
+        return tuple(dict.fromkeys(touch.table for touch in self.touches if touch.writes))
+
+
+@attrs.frozen
+class User:
+    """Who touches a column: one line of "what touches messages.content"."""
+
+    #: "statement" or "trigger".
+    kind: str
+    name: str
+    #: "read", "insert", "update" or "delete".
+    action: str
+    #: Through which triggers, views or foreign keys; "" among them for its own words.
+    by: tuple[str, ...]
+
+
+@attrs.frozen
+class ColumnPage:
+    """One column."""
+
+    table: str
+    name: str
+    #: As it is declared.
+    type: str
+    #: json, timestamp, boolean where the constraints make it one; "" else.
+    logical: str
+    nullable: bool
+    default: str
+    primary: bool
+    #: It is in no ``*``: a virtual table's own.
+    hidden: bool
+    meaning: str
+    #: The foreign keys that it is a part of.
+    refers: tuple[ForeignKey, ...]
+    users: tuple[User, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.table}.{self.name}"
+
+    def used(self, *actions: str) -> list[User]:
+        return [user for user in self.users if user.action in actions]
+
+
+@attrs.frozen
+class Constraint:
+    """One constraint of a table."""
+
+    name: str
+    rule: str
+    comment: str
+
+
+@attrs.frozen
+class IndexPage:
+    """One index, and what it serves."""
+
+    name: str
+    table: str
+    unique: bool
+    #: Columns and predicate as they were written; "" where a constraint made it.
+    definition: str
+    comment: str
+    #: The statements whose plan reads it, or whose conflict it decides.
+    statements: tuple[str, ...]
+    #: The statements whose triggers and cascades look something up in it.
+    indirect: tuple[str, ...]
+    #: The foreign keys that lead it: a delete of the parent finds the children by it.
+    foreign_keys: tuple[str, ...]
+    step: str
+
+
+@attrs.frozen
+class TriggerPage:
+    """One trigger."""
+
+    name: str
+    table: str
+    #: "AFTER UPDATE OF deleted_at".
+    when: str
+    sql: str
+    comment: str
+    touches: tuple[Touch, ...]
+    #: The statements that fire it.
+    statements: tuple[str, ...]
+    step: str
+
+
+@attrs.frozen
+class TablePage:
+    """One table, virtual table or view."""
+
+    name: str
+    #: "table", "virtual" or "view".
+    kind: str
+    sql: str
+    #: The comment above its CREATE.
+    comment: str
+    #: What pyproject.toml adds.
+    note: str
+    options: tuple[str, ...]
+    columns: tuple[ColumnPage, ...]
+    constraints: tuple[Constraint, ...]
+    indexes: tuple[IndexPage, ...]
+    triggers: tuple[TriggerPage, ...]
+    refers: tuple[ForeignKey, ...]
+    referred: tuple[ForeignKey, ...]
+    #: The step that made it, and those that changed it.
+    steps: tuple[str, ...]
+    #: (statement, actions) of every statement that touches it.
+    statements: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@attrs.frozen
+class Measured:
+    """Where the times come from."""
+
+    command: str
+    commit: str
+    machine: str
+    versions: str
+    rows: tuple[str, ...]
+    file: str
+
+
+@attrs.frozen
+class Catalog:
+    """All of it."""
+
+    project: Project
+    title: str
+    #: Engine and version of the plans.
+    engine: str
+    statements: tuple[StatementPage, ...]
+    tables: tuple[TablePage, ...]
+    #: Step id to its file, relative to the project.
+    steps: Mapping[str, str]
+    measured: Measured | None
+
+    def groups(self) -> Iterator[tuple[str, list[StatementPage]]]:
+        """The statements by the noun of their file, by name; in their file's order."""
+        nouns: dict[str, list[StatementPage]] = {}
+        for one in self.statements:
+            nouns.setdefault(one.group, []).append(one)
+        yield from sorted(nouns.items())
+
+    @property
+    def not_timed(self) -> list[StatementPage]:
+        """The statements for which no time is recorded, though others have one."""
+        return [one for one in self.statements if self.measured and not any(choice.times for choice in one.choices)]
+
+
+def users(touches: Sequence[tuple[str, str, Sequence[Touch]]], table: str, column: str) -> tuple[User, ...]:
+    """Who touches a column; a row that is deleted takes it along.
+
+    Args:
+        touches: (kind, name, what it touches) of every statement and trigger.
+    """
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    for kind, name, every in touches:
+        for touch in every:
+            if touch.table == table and (touch.column == column or touch.action == "delete"):
+                found.setdefault((kind, name, touch.action), {})[touch.by] = None
+    return tuple(User(*key, tuple(by)) for key, by in found.items())

@@ -1,0 +1,77 @@
+"""Reads the model of the pages from a project's facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from datastore.contract import lock
+from datastore.contract.callers import find_callers
+from datastore.contract.catalog.model import Catalog, Choice, StatementPage
+from datastore.contract.catalog.tables import read_tables
+from datastore.contract.catalog.times import Recorded, read_times
+from datastore.contract.facts import Facts, ProjectFacts
+from datastore.contract.project import Project
+from datastore.contract.touches import Touches, read_touches
+
+
+def read_catalog(facts: ProjectFacts) -> Catalog:
+    """Everything that the pages of a project show.
+
+    Raises:
+        ProjectError: The lock file or the file of times is not one.
+    """
+    project = facts.project
+    touches = read_touches(facts)
+    recorded = read_times(project)
+    locked = lock.read(project.root / project.lock)
+    package = project.root / project.repositories
+    callers = find_callers({*facts.statements}, package) if package.is_dir() else {}
+    statements = tuple(
+        _statement(one, touches, callers.get(name, []), locked, recorded) for name, one in facts.statements.items()
+    )
+    return Catalog(
+        project=project,
+        title=_title(project),
+        engine=str(locked.get("engine") or lock.engine_name(project)),
+        statements=statements,
+        tables=read_tables(facts, touches, statements),
+        steps={step.id: project.show(step.path) for step in facts.migrated.steps},
+        measured=recorded.measured,
+    )
+
+
+def _title(project: Project) -> str:
+    """The project's name, as pyproject.toml has it; else its folder's."""
+    text = (project.root / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r"^\[project\]\s*$.*?^name\s*=\s*[\"']([^\"'\n]+)", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else project.root.name
+
+
+def _statement(
+    one: Facts, touches: Touches, callers: Sequence[str], locked: Mapping[str, Any], recorded: Recorded
+) -> StatementPage:
+    header, name = one.statement.header, one.source.name
+    plans = locked["statements"].get(name, {}).get("plan", {})
+    choices = []
+    for variant, plan in zip(one.variants, one.plans, strict=True):
+        # Of the version that the lock file was written with: the pages do not change with the machine.
+        lines = plans.get(variant.which or "always")
+        choices.append(
+            Choice(
+                which=variant.which,
+                index=header.index_for(variant.given),
+                plan=plan.lines if lines is None else tuple(lines),
+                times=recorded.times.get(name, {}).get(variant.which or "always", {}),
+            )
+        )
+    return StatementPage(
+        facts=one,
+        choices=tuple(choices),
+        touches=touches.statements[name],
+        fires=touches.fires[name],
+        callers=tuple(callers),
+        not_timed=recorded.refused.get(name, ""),
+        found_nothing=name in recorded.found_nothing,
+    )

@@ -1,0 +1,201 @@
+"""Arguments for any statement, made from its parameters' names and types and from rows of the database.
+
+A parameter is the column that it is named like, its ``after_``, ``before_``, ``_from``, ``_to`` ... taken off: its value
+is that column's in a row that is there. A key of a new row is a new one. What no rule fits is in SPECIAL, or is told.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from datastore.contract.facts import Facts
+from datastore.contract.touches import Touch
+from datastore.statements.headers import Parameter
+
+FIRST, LAST = "2026-01-01T00:00:00.000000Z", "2029-01-01T00:00:00.000000Z"
+
+#: What names and types do not say: by parameter, or by "statement.parameter".
+SPECIAL: dict[str, Any] = {
+    "max_rows": 50,
+    "max_tokens": 4000,
+    "min_confidence": 0.5,
+    "min_tags_any": 1,
+    "min_tags_all": 1,
+    "prefix_from": "ind",
+    "prefix_to": "ine",
+    "patch": '{"reviewed": true}',
+    "from_position": 1,
+    "to_position": 100,
+    "finish_job.status": "succeeded",
+    "finish_job.last_outcome": "succeeded",
+    "retry_job.last_outcome": "failed",
+}
+
+_affix = re.compile(r"^(?:after|before|from|to|min|max|old|new)_|_(?:from|to|before|after|any|all)$")
+_numbers = itertools.count(1)
+
+Arguments = dict[str, Any]
+
+
+class NoSample(Exception):
+    """A parameter for which no rule has a value."""
+
+
+class Sampler:
+    """Makes arguments from one database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.random = random.Random(11)
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        query = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
+        names = [name for (name,) in connection.execute(query)]
+        self.tables = [name for name in names if not name.startswith(("_yoyo", "yoyo", "sqlite"))]
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Rows from all over a table, as many of each status where it has one."""
+        if table not in self._rows:
+            self._rows[table] = list(self._pick(table))
+            self.random.shuffle(self._rows[table])
+        return self._rows[table]
+
+    def _pick(self, table: str) -> Iterator[dict[str, Any]]:
+        names = [row[1] for row in self.connection.execute(f"PRAGMA table_info({table})")]
+        kind = next((column for column in ("status", "deleted_at IS NULL") if column.split()[0] in names), "1")
+        key = "rowid" if self._has_rowid(table) else names[0]
+        by_kind: dict[Any, list[Any]] = {}
+        for place, value in self.connection.execute(f"SELECT {key}, {kind} FROM {table} ORDER BY {key}"):
+            by_kind.setdefault(value, []).append(place)
+        for places in by_kind.values():
+            for place in self.random.sample(places, min(60, len(places))):
+                found = self.connection.execute(f"SELECT * FROM {table} WHERE {key} = ? LIMIT 1", (place,)).fetchone()
+                yield dict(zip(names, found, strict=False))
+
+    def _has_rowid(self, table: str) -> bool:
+        query = "SELECT wr = 0 AND type = 'table' FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+        return bool(self.connection.execute(query, (table,)).fetchone()[0])
+
+    def arguments(self, facts: Facts, touches: Sequence[Touch], number: int) -> Arguments:
+        """The n-th arguments for a statement.
+
+        Raises:
+            NoSample: For one of its parameters there is no rule.
+        """
+        own = [touch for touch in touches if not touch.by]
+        inserted = next((touch.table for touch in own if touch.action == "insert"), "")
+        tables = [table for table in dict.fromkeys(touch.table for touch in own) if self._is_filled(table)]
+        # The table of the file first: a parameter "id" of a statement in uploads.sql is an upload's.
+        noun = facts.statement.file.rpartition("/")[2].removesuffix(".sql")
+        tables.sort(key=lambda table: (table != inserted, table != noun))
+        base = {table: self.rows(table)[number % len(self.rows(table))] for table in tables}
+        found = {}
+        for parameter in facts.statement.header.parameters:
+            found[parameter.name] = self._value(facts, parameter, base, inserted, number)
+        return found
+
+    def _is_filled(self, table: str) -> bool:
+        kind = self.connection.execute("SELECT type FROM pragma_table_list WHERE name = ?", (table,)).fetchone()
+        return kind == ("table",) and bool(self.rows(table))  # yoyo's too: some statements read them
+
+    def _value(
+        self, facts: Facts, parameter: Parameter, base: dict[str, dict[str, Any]], inserted: str, number: int
+    ) -> Any:
+        name = parameter.name
+        for key in (f"{facts.statement.name}.{name}", name):
+            if key in SPECIAL:
+                return SPECIAL[key]
+        if name == "rows":
+            return json.dumps([_new_message() for _ in range(10)])
+        if name == "query":
+            return f'"{self._word()}"'
+        if parameter.type == "json":
+            return self._json(name, base, number)
+        if name == "now" and number % 3 == 0:
+            return FIRST  # before every lease ends: who holds one is found too
+        if parameter.type == "timestamp" and (bound := _instant(name)):
+            return bound
+        if number % 2 and (first := _first_page(parameter)) is not None:
+            return first
+        column = _affix.sub("", name)
+        if name.startswith("to_") and parameter.type == "integer":
+            from_ = attrs.evolve(parameter, name=f"from_{column}")
+            return self._value(facts, from_, base, inserted, number) + 1000  # a range of a thousand rows
+        for table, row in base.items():
+            if table == inserted and name == column and self._is_key(table, column):
+                if parameter.type != "text":
+                    return row[column]
+                return f"{next(_numbers):064x}" if column.endswith("hash") else f"new-{next(_numbers)}"
+            if column in row and (row[column] is not None or parameter.nullable):
+                return row[column]
+            if f"{column}s" in row and row[f"{column}s"] not in (None, "[]"):
+                return json.loads(row[f"{column}s"])[0]  # a tag of its tags
+        return self._elsewhere(parameter, column, number)
+
+    def _elsewhere(self, parameter: Parameter, column: str, number: int) -> Any:
+        """From another row, or from a table that the statement does not name; else by type."""
+        for table in self.tables:
+            given = [row[column] for row in self.rows(table) if row.get(column) is not None]
+            if given:
+                return given[number % len(given)]
+        if parameter.nullable or parameter.type == "text":
+            return None if parameter.nullable else "sample"
+        raise NoSample(f"no rule makes a value for {parameter.name} ({parameter.type})")
+
+    def _is_key(self, table: str, column: str) -> bool:
+        """Whether a new row needs a value of its own there: the last column of a unique index, no foreign key."""
+        if column.endswith("_id") and column != "correlation_id":
+            return False
+        query = """
+            SELECT 1 FROM pragma_index_list(:table) AS indexes
+            WHERE indexes."unique"
+            AND (SELECT name FROM pragma_index_info(indexes.name) ORDER BY seqno DESC LIMIT 1) = :column
+        """
+        return self.connection.execute(query, {"table": table, "column": column}).fetchone() is not None
+
+    def _json(self, name: str, base: dict[str, dict[str, Any]], number: int) -> str:
+        """A list of keys for a name in the plural; else what the column holds, or an object."""
+        column = _affix.sub("", name)
+        for row in base.values():
+            if column in row:
+                return row[column] if row[column] is not None else "{}"
+        if column == "tags":
+            return json.dumps([self.rows("learning_tags")[number % 50]["tag"]])
+        one = column.removesuffix("s")
+        for key, tables in ((one, [*base, *self.tables]), ("id", [f"{one.removesuffix('_id')}s"])):
+            for table in tables:
+                rows = [row for row in self.rows(table) if row.get(key) is not None] if table in self.tables else []
+                if rows and one != column:
+                    return json.dumps(sorted({rows[(number + step) % len(rows)][key] for step in range(3)}))
+        return "{}"
+
+    def _word(self) -> str:
+        text = self.random.choice(self.rows("learnings"))["title"]
+        return str(self.random.choice(text.split()))
+
+
+def _instant(name: str) -> str:
+    """The ends of all time for a range, the end for now; "" for a column's own."""
+    if name == "now" or name.endswith("_before"):
+        return LAST
+    return FIRST if name.endswith("_from") or name == "lease_after" else ""
+
+
+def _first_page(parameter: Parameter) -> Any:
+    """Where a list begins: half of the samples are first pages, half are pages in the middle."""
+    if parameter.name.startswith("before_"):
+        return {"timestamp": LAST, "integer": 2**53, "text": "~"}.get(parameter.type)
+    if parameter.name.startswith("after_"):
+        return {"timestamp": FIRST, "integer": 0, "text": ""}.get(parameter.type)
+    return None
+
+
+def _new_message() -> list[Any]:
+    return [f"new-{next(_numbers)}", "user", "a new message of some length", "0" * 64, 7, "{}", FIRST]

@@ -1,0 +1,300 @@
+"""A database of so many messages, shaped like life and the same in every run, filled by bulk inserts.
+
+A tenth as many learnings and jobs as messages, a twentieth as many conversations, uploads and audit entries. Most
+conversations are short, a few are long, one is very long; a few rows are deleted, failed, running, redacted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from datastore import migrations
+
+START = datetime(2026, 1, 1)  # UTC
+CATEGORIES = ("debugging", "testing", "deployment", "writing", "planning", "sql", "python", "security")
+SOURCES = ("web", "ide", "api", "import")
+JOB_TYPES = ("extract", "upload", "summarize", "purge", "export")
+DESTINATIONS = ("wiki", "search", "mail")
+#: (status, share): a queue with its history.
+JOBS = (("succeeded", 88), ("queued", 6), ("running", 2), ("failed", 2), ("quarantined", 1), ("cancelled", 1))
+UPLOADS = (("confirmed", 70), ("uploaded", 10), ("uploading", 5), ("pending", 10), ("failed", 5))
+TEXTS = 4000
+
+#: What slows the filling down; the indexes first, because triggers may read by them.
+_DROPPED = "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql <> '' ORDER BY type"
+
+#: The full-text indexes over tables and views, which no trigger filled.
+_FULL_TEXT = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%USING fts5 (%content = %' ORDER BY 1"
+
+Row = dict[str, Any]
+
+
+def stamp(seconds: float) -> str:
+    """The text of an instant, *seconds* after the first one."""
+    return f"{(START + timedelta(seconds=seconds)).isoformat(timespec='microseconds')}Z"
+
+
+def uid(kind: int, number: int) -> str:
+    """The id of the n-th row of a table: ascends as a time-ordered UUID does."""
+    return f"01{kind:06x}-0000-7000-8000-{number:012x}"
+
+
+def fill(path: Path, rows: int, folder: Path) -> None:
+    """Migrate a new database and fill it with *rows* messages and what belongs to them."""
+    migrations.apply(path, folder)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # Nothing is checked while it is filled: tests/test_perf.py checks a small one afterwards.
+        for pragma in (
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "foreign_keys = OFF",
+            "ignore_check_constraints = ON",
+            "cache_size = -400000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.execute("BEGIN")
+        dropped = connection.execute(_DROPPED).fetchall()
+        for kind, name, _ in dropped:
+            connection.execute(f"DROP {kind} {name}")
+        _Life(rows).write(connection)
+        for _, _, sql in dropped:  # at the end: an index is built by one sort, and no trigger runs for each row
+            connection.execute(sql)
+        for (name,) in connection.execute(_FULL_TEXT).fetchall():
+            connection.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+
+
+def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
+    """Insert rows that all have the columns of the first one."""
+    every = iter(rows)
+    first = next(every, None)
+    if first is None:
+        return
+    columns, marks = ", ".join(first), ", ".join("?" * len(first))
+    values = (tuple(row.values()) for rows in ((first,), every) for row in rows)
+    connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)
+
+
+class _Life:
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.random = random.Random(7)
+        words = [line for line in _words() if line]
+        self.texts = [" ".join(self.random.choices(words, k=self.random.randint(8, 90))) for _ in range(TEXTS)]
+        self.hashes = [hashlib.sha256(text.encode()).hexdigest() for text in self.texts]
+        self.titles = [" ".join(text.split()[:6]) for text in self.texts]
+        self.tags = [f"{word}-{number}" for number, word in enumerate(words[:200])]
+        self.sizes = list(self._sizes())
+        self.conversations = len(self.sizes)
+
+    def _sizes(self) -> Iterator[int]:
+        """Messages of each conversation: one has a fiftieth of all, the others 2 to some hundreds, 20 on average."""
+        left = self.rows - self.rows // 50
+        yield self.rows // 50
+        while left > 0:
+            size = min(left, 2 + int(self.random.paretovariate(1.16) * 4) % 400)
+            yield size
+            left -= size
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        insert(connection, "conversations", self.conversation_rows())
+        insert(connection, "messages", self.message_rows())
+        insert(connection, "learnings", self.learning_rows())
+        insert(connection, "learning_tags", self.tag_rows())
+        insert(connection, "learning_messages", self.source_rows())
+        insert(connection, "job_queue", self.job_rows())
+        insert(connection, "job_counts", self.count_rows())
+        insert(connection, "job_attempts", self.attempt_rows())
+        insert(connection, "uploads", self.upload_rows())
+        insert(connection, "audit_log", self.audit_rows())
+        insert(connection, "redactions", self.redaction_rows())
+
+    def deleted(self, conversation: int) -> str | None:
+        return stamp(conversation * 60 + 90_000) if conversation % 50 == 7 else None
+
+    def conversation_rows(self) -> Iterator[Row]:
+        for number in range(self.conversations):
+            yield {
+                "id": uid(1, number),
+                "session_id": f"session-{number % max(1, self.conversations // 20)}",
+                "correlation_id": f"chat-{number}" if number % 3 else None,
+                "source": SOURCES[min(3, int(self.random.expovariate(1.2)))],
+                "title": self.titles[number % TEXTS],
+                "sanitization_version": "1",
+                "message_count": self.sizes[number],
+                "last_position": self.sizes[number],
+                "created_at": stamp(number * 60),
+                "updated_at": stamp(number * 60 + 60),
+                "completed_at": stamp(number * 60 + 60) if number % 5 < 3 else None,
+                "deleted_at": self.deleted(number),
+            }
+
+    def message_rows(self) -> Iterator[Row]:
+        number = 0
+        for conversation, size in enumerate(self.sizes):
+            for position in range(1, size + 1):
+                text = (number * 7919) % TEXTS
+                yield {
+                    "id": uid(2, number),
+                    "conversation_id": uid(1, conversation),
+                    "position": position,
+                    "role": ("user", "assistant", "user", "assistant", "tool")[position % 5],
+                    "content": self.texts[text],
+                    "content_hash": self.hashes[text],
+                    "token_count": len(self.texts[text]) // 4,
+                    "created_at": stamp(conversation * 60 + position * 0.1),
+                }
+                number += 1
+
+    def learning_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 10):
+            conversation = number * 7 % self.conversations
+            yield {
+                "id": uid(3, number),
+                "conversation_id": uid(1, conversation),
+                "category": CATEGORIES[min(7, int(self.random.expovariate(0.5)))],
+                "title": self.titles[number % TEXTS],
+                "content": self.texts[number * 31 % TEXTS],
+                "confidence": round(self.random.random(), 3),
+                "tags": json.dumps(self.tags_of(number)),
+                "dedupe_key": f"learning-{number}",
+                "created_at": stamp(number * 30),
+                "updated_at": stamp(number * 30),
+                "deleted_at": self.deleted(conversation),
+            }
+
+    def tags_of(self, learning: int) -> list[str]:
+        """Three tags at most: a few are everywhere, most are rare."""
+        return sorted({self.tags[learning * 1103 % (prime * prime) % 200] for prime in (5, 13, 199)})
+
+    def tag_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 10):
+            if self.deleted(number * 7 % self.conversations) is None:
+                for tag in self.tags_of(number):
+                    yield {"tag": tag, "created_at": stamp(number * 30), "learning_id": uid(3, number)}
+
+    def source_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 10):
+            for message in {number * 10 % self.rows, (number * 10 + 3) % self.rows}:
+                yield {"learning_id": uid(3, number), "message_id": uid(2, message)}
+
+    def job_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 10):
+            status = _share(JOBS, number)
+            live, ran = status in ("queued", "running"), status not in ("queued", "cancelled")
+            at = number * 30
+            yield {
+                "type": JOB_TYPES[number % 5],
+                "status": status,
+                "priority": number % 10,
+                "run_at": stamp(at),
+                "payload": json.dumps({"learning": uid(3, number)}),
+                "dedupe_key": f"job-{number}" if number % 4 == 0 else None,
+                "attempts": int(ran),
+                "max_attempts": 5,
+                "backoff_seconds": 10.0,
+                "backoff_cap_seconds": 3600.0,
+                "lease_token": int(ran),
+                "lease_expires_at": stamp(at + 60) if status == "running" else None,
+                "worker": "worker-1" if ran else None,
+                "last_outcome": _OUTCOMES.get(status),
+                "created_at": stamp(at),
+                "updated_at": stamp(at + 5),
+                "started_at": stamp(at + 1) if ran else None,
+                "finished_at": None if live else stamp(at + 5),
+            }
+
+    def count_rows(self) -> Iterator[Row]:
+        """The ended jobs by type and status, as the triggers keep them."""
+        ended = ((job["type"], job["status"]) for job in self.job_rows() if job["finished_at"])
+        for (kind, status), count in sorted(Counter(ended).items()):
+            yield {"type": kind, "status": status, "job_count": count}
+
+    def attempt_rows(self) -> Iterator[Row]:
+        for number, job in enumerate(self.job_rows()):
+            if job["attempts"]:
+                yield {
+                    "job_id": number + 1,
+                    "lease_token": 1,
+                    "attempt": 1,
+                    "worker": job["worker"],
+                    "started_at": job["started_at"],
+                    "finished_at": job["finished_at"],
+                    "outcome": job["last_outcome"],
+                }
+
+    def upload_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 20):
+            status = _share(UPLOADS, number)
+            there = status in ("uploaded", "confirmed")
+            yield {
+                "id": uid(4, number),
+                "learning_id": uid(3, number * 2),
+                "destination": DESTINATIONS[number % 3],
+                "status": status,
+                "remote_id": f"remote-{number}" if there else None,
+                "attempts": int(status != "pending"),
+                "created_at": stamp(number * 60),
+                "updated_at": stamp(number * 60 + 9),
+                "uploaded_at": stamp(number * 60 + 5) if there else None,
+                "confirmed_at": stamp(number * 60 + 9) if status == "confirmed" else None,
+            }
+
+    def audit_rows(self) -> Iterator[Row]:
+        before = "0" * 64
+        for number in range(self.rows // 20):
+            own = hashlib.sha256(f"{before}{number}".encode()).hexdigest()
+            yield {
+                "action": ("soft_delete", "restore", "delete", "redact")[number % 4],
+                "subject_type": "conversation",
+                "subject_id": uid(1, number % self.conversations),
+                "actor": "operator",
+                "created_at": stamp(number * 60),
+                "previous_hash": before,
+                "hash": own,
+            }
+            before = own
+
+    def redaction_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 50):
+            yield {
+                "id": uid(5, number),
+                "conversation_id": uid(1, 0),
+                "message_id": uid(2, number % max(1, self.sizes[0])),
+                "category": ("email", "phone", "name")[number % 3],
+                "rule": "pattern",
+                "detector": "sanitizer",
+                "original_hash": self.hashes[number % TEXTS],
+                "replacement": "[REDACTED]",
+                "confidence": 0.9,
+                "created_at": stamp(number),
+            }
+
+
+_OUTCOMES = {"succeeded": "succeeded", "failed": "failed", "quarantined": "failed", "cancelled": "cancelled"}
+
+
+def _share(shares: tuple[tuple[str, int], ...], number: int) -> str:
+    at = number * 37 % 100
+    for name, share in shares:
+        if at < share:
+            return name
+        at -= share
+    return shares[0][0]
+
+
+def _words() -> list[str]:
+    """The words of the conversations that the package ships, as frequent as there."""
+    folder = Path(__file__).resolve().parent.parent / "datastore/sample"
+    text = " ".join(path.read_text("utf-8") for path in sorted(folder.glob("*.jsonl")))
+    return [word for word in "".join(char if char.isalpha() else " " for char in text).lower().split() if len(word) > 1]

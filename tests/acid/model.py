@@ -1,0 +1,166 @@
+"""What the database should hold, kept in plain dictionaries by somebody who knows no SQL."""
+
+from __future__ import annotations
+
+import copy
+import sqlite3
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+
+
+@attrs.define
+class ModelJob:
+    """A job as the model has it."""
+
+    type: str
+    priority: int
+    run_at: datetime
+    max_attempts: int
+    status: str = "queued"
+    attempts: int = 0
+    token: int = 0
+    lease_until: datetime | None = None
+
+
+@attrs.define
+class Model:
+    """The whole state; every method does what the repository's method of that name promises."""
+
+    conversations: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    messages: dict[str, tuple[str, int, str]] = attrs.field(factory=dict)
+    learnings: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    sources: set[tuple[str, str]] = attrs.field(factory=set)
+    jobs: dict[int, ModelJob] = attrs.field(factory=dict)
+    uploads: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    audit: list[tuple[str, str, str]] = attrs.field(factory=list)
+
+    def copy(self) -> Model:
+        """For the way back from a transaction."""
+        return copy.deepcopy(self)
+
+    def shown(self) -> list[str]:
+        """The conversations that are not hidden."""
+        return sorted(id for id, row in self.conversations.items() if row["hidden"] is None)
+
+    def hidden(self) -> list[str]:
+        """The others."""
+        return sorted(id for id, row in self.conversations.items() if row["hidden"] is not None)
+
+    def shown_learnings(self) -> list[str]:
+        """The learnings that lists and search show."""
+        return sorted(id for id, row in self.learnings.items() if row["conversation"] in self.shown())
+
+    def append(self, conversation: str, id: str, content: str) -> None:
+        """A message at the end."""
+        row = self.conversations[conversation]
+        row["last"] += 1
+        self.messages[id] = (conversation, row["last"], content)
+
+    def delete_message(self, id: str) -> None:
+        """Its position stays unused."""
+        del self.messages[id]
+        self.sources = {pair for pair in self.sources if pair[1] != id}
+        self.audit.append(("delete", "message", id))
+
+    def delete_learning(self, id: str, *, audited: bool = True) -> None:
+        """Its uploads and its sources go with it."""
+        del self.learnings[id]
+        self.sources = {pair for pair in self.sources if pair[0] != id}
+        self.uploads = {key: row for key, row in self.uploads.items() if row["learning"] != id}
+        if audited:
+            self.audit.append(("delete", "learning", id))
+
+    def delete_conversation(self, id: str, action: str) -> None:
+        """All that is its own goes with it."""
+        for learning in [key for key, row in self.learnings.items() if row["conversation"] == id]:
+            self.delete_learning(learning, audited=False)
+        self.messages = {key: row for key, row in self.messages.items() if row[0] != id}
+        del self.conversations[id]
+        self.audit.append((action, "conversation", id))
+
+    def purge(self, before: datetime) -> int:
+        """What was hidden before an instant, longest hidden first."""
+        old = sorted((self.conversations[id]["hidden"], id) for id in self.hidden())
+        gone = [id for hidden, id in old if hidden < before]
+        for id in gone:
+            self.delete_conversation(id, "purge")
+        return len(gone)
+
+    def expired(self, now: datetime) -> list[int]:
+        """The running jobs whose lease is over."""
+        return [id for id, job in self.jobs.items() if job.lease_until is not None and job.lease_until <= now]
+
+    def end_attempt(self, id: int, run_at: datetime) -> None:
+        """A failure: tried again, or quarantined."""
+        job = self.jobs[id]
+        job.status = "quarantined" if job.attempts >= job.max_attempts else "queued"
+        job.lease_until = None
+        job.run_at = run_at
+
+    def next_job(self, now: datetime) -> int | None:
+        """Which job a claim has to give."""
+        due = [
+            (-job.priority, job.run_at, id)
+            for id, job in self.jobs.items()
+            if job.status == "queued" and job.run_at <= now
+        ]
+        return min(due)[2] if due else None
+
+    def claim(self, id: int, now: datetime, seconds: float) -> None:
+        """A lease."""
+        job = self.jobs[id]
+        job.status = "running"
+        job.attempts += 1
+        job.token += 1
+        job.lease_until = now + timedelta(seconds=seconds)
+
+    def holds(self, id: int, token: int, now: datetime) -> bool:
+        """Whether a lease is still good."""
+        job = self.jobs.get(id)
+        return job is not None and job.lease_until is not None and job.token == token and job.lease_until > now
+
+    def dump(self) -> dict[str, list[Any]]:
+        """In the form of `observe`."""
+        counts = {id: sum(row[0] == id for row in self.messages.values()) for id in self.conversations}
+        return {
+            "conversations": sorted(
+                (id, row["title"], row["hidden"] is not None, counts[id], row["last"])
+                for id, row in self.conversations.items()
+            ),
+            "messages": sorted((id, *row) for id, row in self.messages.items()),
+            "learnings": sorted(
+                (id, row["conversation"], row["title"], row["content"]) for id, row in self.learnings.items()
+            ),
+            "tags": sorted((id, tag) for id in self.shown_learnings() for tag in self.learnings[id]["tags"]),
+            "sources": sorted(self.sources),
+            "jobs": sorted((id, job.status, job.attempts, job.token) for id, job in self.jobs.items()),
+            "uploads": sorted(
+                (id, row["learning"], row["destination"], row["status"], row["attempts"])
+                for id, row in self.uploads.items()
+            ),
+            "audit": list(self.audit),
+        }
+
+
+QUERIES = {
+    "conversations": "SELECT id, title, deleted_at IS NOT NULL, message_count, last_position FROM conversations",
+    "messages": "SELECT id, conversation_id, position, content FROM messages",
+    "learnings": "SELECT id, conversation_id, title, content FROM learnings",
+    "tags": "SELECT learning_id, tag FROM learning_tags",
+    "sources": "SELECT learning_id, message_id FROM learning_messages",
+    "jobs": "SELECT id, status, attempts, lease_token FROM job_queue",
+    "uploads": "SELECT id, learning_id, destination, status, attempts FROM uploads",
+    "audit": "SELECT action, subject_type, subject_id FROM audit_log ORDER BY id",
+}
+
+
+def observe(connection: sqlite3.Connection) -> dict[str, list[Any]]:
+    """What an outsider's connection sees, in one read transaction."""
+    connection.execute("BEGIN")
+    try:
+        rows = {name: connection.execute(query).fetchall() for name, query in QUERIES.items()}
+    finally:
+        connection.execute("ROLLBACK")
+    return {name: found if name == "audit" else sorted(found) for name, found in rows.items()}

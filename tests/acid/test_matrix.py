@@ -1,0 +1,83 @@
+"""The matrix itself: every mutant is in some suite's list, every suite has mutants, and every edit still changes a file."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acid import shim
+from tests.acid.child import ROOT, run_body
+from tests.acid.matrix import Red
+from tests.acid.mutants import MUTANTS, Edit, Mutant, tree
+from tests.acid.report import ANOMALIES, Report
+
+SUITES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py") if path.stem != "test_matrix")
+
+#: Their mutants are no edits: another backend, a copy of a live file.
+BY_HAND = {"test_backup", "test_migration_crashes"}
+
+
+def listed(suite: str) -> list[Red]:
+    """The mutants in a suite's lists."""
+    module = importlib.import_module(f"tests.acid.{suite}")
+    marks = [mark for value in vars(module).values() for mark in getattr(value, "pytestmark", []) if callable(value)]
+    values = [value for mark in marks if mark.name == "parametrize" for value in mark.args[1]]
+    return [value.values[0] for value in values if isinstance(getattr(value, "values", [None])[0], Red)]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_has_mutants(suite: str) -> None:
+    assert listed(suite) or suite in BY_HAND
+
+
+def test_every_mutant_is_listed() -> None:
+    assert {red.mutant for suite in SUITES for red in listed(suite)} == set(MUTANTS)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_a_tiny_change(name: str) -> None:
+    root = tree(name)
+    for edit in MUTANTS[name].edits:
+        before, after = (ROOT / edit.file).read_text(encoding="utf-8"), (root / edit.file).read_text(encoding="utf-8")
+        assert before != after
+        assert sum(abs(len(part)) for part in (edit.old, edit.new)) < 1000
+
+
+def test_a_mutant_that_changes_nothing_any_more_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    stale = Mutant("stale", "engine", (Edit("datastore/errors.py", "no such text", "x"),))
+    monkeypatch.setitem(MUTANTS, "stale", stale)
+    with pytest.raises(AssertionError, match="0 times"):
+        tree("stale")
+
+
+def strange(*, seed: int, folder: Path, **given: Any) -> Report:
+    """A body that reports what it is told to."""
+    report = Report()
+    for anomaly in given.get("anomalies", []):
+        report.found(anomaly, "as told")
+    if given.get("breaks"):
+        raise RuntimeError("broken body")
+    return report
+
+
+def test_what_a_body_finds_comes_back() -> None:
+    (report,) = run_body("tests.acid.test_matrix:strange", anomalies=["orphan"])
+    assert report.classes == {"orphan"} <= set(ANOMALIES)
+
+
+def test_a_body_that_breaks_is_no_finding() -> None:
+    with pytest.raises(AssertionError, match="broken body"):
+        run_body("tests.acid.test_matrix:strange", breaks=True)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_a_compiler_ci_fails_and_others_are_told(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setattr(shim.shutil, "which", lambda name: None)
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="C compiler"):
+        shim.library.__wrapped__()
