@@ -111,9 +111,9 @@ def contend(name: str, processes: int, durability: str, seconds: float) -> dict[
     }
 
 
-def cycle(team: list[int], rounds: int, seconds: float) -> None:
+def cycle(team: list[int], durabilities: list[str], rounds: int, seconds: float) -> None:
     for processes in team:
-        for durability in ("relaxed", "full"):
+        for durability in durabilities:
             found: dict[str, list[dict[str, float]]] = {name: [] for name in QUEUES}
             for number in range(rounds):
                 for name in sorted(QUEUES, reverse=bool(number % 2)):
@@ -172,10 +172,10 @@ def drain_peer(name: str, place: Path, durability: str, jobs: int) -> float:
     return rate
 
 
-def drain(rounds: int, jobs: int) -> None:
+def drain(durabilities: list[str], rounds: int, jobs: int) -> None:
     ours = ["one by one", "complete and claim next", "batches of 50", "enqueue, batches of 50"]
     peers = ["litequeue 0.9", "huey", "persist-queue"]
-    for durability in ("relaxed", "full"):
+    for durability in durabilities:
         found: dict[str, list[float]] = {}
         for _ in range(rounds):
             for how in ours:
@@ -289,7 +289,7 @@ def scale(calls: int) -> None:
 def call_list(store: Datastore) -> dict[str, Callable[[int], Any]]:
     jobs = store.jobs
     held = jobs.claim_many(["t5"], worker="w", lease_seconds=3600, max_rows=1000)
-    late = [job.id for job in jobs.list(status="queued", max_rows=1000)]
+    late = [job.id for job in jobs.enqueue_many([{"type": "later", "delay": 3600}] * 300)]
     spare = iter(held)
 
     def on(act: Callable[[Any], Any]) -> Callable[[int], Any]:
@@ -352,12 +352,14 @@ def main() -> int:
     parser.add_argument("what", choices=["cycle", "drain", "scale", "calls"])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--durability", nargs="+", choices=list(NAMES), default=["relaxed", "full"])
+    parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=2.0)
     arguments = parser.parse_args()
     if arguments.what == "cycle":
-        cycle(arguments.processes, arguments.rounds, arguments.seconds)
+        cycle(arguments.processes, arguments.durability, arguments.rounds, arguments.seconds)
     elif arguments.what == "drain":
-        drain(arguments.rounds, 10_000)
+        drain(arguments.durability, arguments.rounds, arguments.jobs)
     elif arguments.what == "scale":
         scale(200)
     else:
