@@ -9,6 +9,7 @@ from __future__ import annotations
 from datastore.errors import DatastoreError
 from datastore.records import (
     AuditEntry,
+    Backup,
     Conversation,
     ConversationHits,
     Facets,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AuditEntry",
+    "Backup",
     "Conversation",
     "ConversationHits",
     "Datastore",

@@ -26,6 +26,7 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── ReadOnlyDatabaseError   cannot be written to
     │   ├── DiskFullError           no room; the statement left no trace
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
+    ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
     ├── ImportFileError             a file that cannot be imported at all
     ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
     └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
@@ -172,6 +173,10 @@ class DiskFullError(DatabaseError):
 
 class CorruptDatabaseError(DatabaseError):
     """The file is damaged. Stop writing, copy what is there, run ``datastore verify``, restore."""
+
+
+class BackupError(DatastoreError):
+    """A copy of the database that is damaged, that would overwrite something, or cannot be restored there."""
 
 
 class ImportFileError(DatastoreError):

@@ -29,6 +29,7 @@ from datastore.values import new_id, utc_now
 if TYPE_CHECKING:
     from datastore.repositories import (
         AuditRepository,
+        BackupRepository,
         ConversationRepository,
         JobQueueRepository,
         LearningRepository,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
         TransferRepository,
         UploadRepository,
     )
+    from datastore.retention.backups import Backups
+    from datastore.retention.maintenance import Maintenance
+    from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
 
@@ -53,6 +57,9 @@ class Datastore:
         uploads: `UploadRepository`.
         audit: `AuditRepository`.
         transfer: `TransferRepository`, what import, export and verify need beside these.
+        backups: `Backups`, copies of the database: made, listed, verified, rotated.
+        backup_register: `BackupRepository`, where those are noted.
+        maintenance: `Maintenance`, upkeep in bounded slices.
     """
 
     conversations: ConversationRepository
@@ -62,6 +69,9 @@ class Datastore:
     uploads: UploadRepository
     audit: AuditRepository
     transfer: TransferRepository
+    backups: Backups
+    backup_register: BackupRepository
+    maintenance: Maintenance
 
     def __init__(
         self,
@@ -73,6 +83,8 @@ class Datastore:
     ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
+        from datastore.retention.backups import Backups
+        from datastore.retention.maintenance import Maintenance
 
         self.engine = engine
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
@@ -84,6 +96,9 @@ class Datastore:
         self.jobs = repositories.JobQueueRepository(**make)
         self.uploads = repositories.UploadRepository(**make)
         self.transfer = repositories.TransferRepository(**make)
+        self.backup_register = repositories.BackupRepository(**make)
+        self.backups = Backups(engine, self.backup_register, _open_copy)
+        self.maintenance = Maintenance(engine, repositories.MaintenanceRepository(**make))
 
     @classmethod
     def open(
@@ -169,6 +184,31 @@ class Datastore:
         """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused."""
         return self.engine.snapshot()
 
+    def verify(self, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:
+        """Check the file, foreign keys, full-text index, audit chain, high-water marks and counts.
+
+        Returns:
+            For each check what is wrong, without content; an empty list where nothing is.
+        """
+        from datastore.retention.verify import verify
+
+        return verify(self, marks)
+
+    @staticmethod
+    def restore(
+        backup: str | os.PathLike[str], database: str | os.PathLike[str], *, force: bool = False, timeout: float = 1.0
+    ) -> Mark:
+        """Put a backup, once verified, in the place of a database that nobody has open: `datastore.retention.backups.restore`."""
+        from datastore.retention.backups import restore
+
+        return restore(
+            Path(backup).expanduser().absolute(),
+            database_path(database),
+            opener=_open_copy,
+            force=force,
+            timeout=timeout,
+        )
+
     def close(self) -> None:
         """Close every thread's connection."""
         self.engine.close()
@@ -183,6 +223,11 @@ class Datastore:
 
     def __repr__(self) -> str:
         return f"Datastore({str(self.engine.path)!r})"
+
+
+def _open_copy(path: Path) -> Datastore:
+    # Nobody else has it open, so no gate. It may be of an older version: what it lacks is applied to the copy.
+    return Datastore.open(path, migrate=True, gate=False, durability="relaxed")
 
 
 def database_path(database: str | os.PathLike[str]) -> Path:

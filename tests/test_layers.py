@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engines",),
     ("repositories",),
     ("formats", "migrations"),
+    ("retention",),
     ("store",),
     ("transfer", "worker"),
     ("contract",),
@@ -36,13 +37,24 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MOVED = {"engines.yoyo_sqlite": "migrations"}
 
 #: A repository imports helpers of its folder (base, ...) and none of these.
-REPOSITORIES = {"conversations", "messages", "learnings", "job_queue", "uploads", "audit", "transfer"}
+REPOSITORIES = {
+    "conversations",
+    "messages",
+    "learnings",
+    "job_queue",
+    "uploads",
+    "audit",
+    "transfer",
+    "backups",
+    "maintenance",
+}
 
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: SQLite's engine, for the store, for
 #: yoyo and for the check of the statements.
 ENGINES = (
     "datastore/engines/sqlite.py",
     "datastore/engines/sqlite_explain.py",
+    "datastore/engines/sqlite_files.py",
     "datastore/engines/sqlite_transactions.py",
     "datastore/engines/yoyo_sqlite.py",
 )

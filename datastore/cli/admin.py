@@ -1,9 +1,8 @@
-"""stats, status, verify, migrations, purge, vacuum."""
+"""stats, status, migrations, purge."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,10 @@ from datastore.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from datastore.store import Datastore
+    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.retention.maintenance import Condition
+
+    pass
 
 
 @click.command("stats", short_help="Count what is stored.")
@@ -66,6 +68,7 @@ def status_command(as_json: bool, database: str) -> None:
         ("file", size(status["file_bytes"])),
         ("WAL", size(status["wal_bytes"])),
         ("free pages", status["free_pages"]),
+        *_upkeep_pairs(status["upkeep"]),
         ("SQLite", status["sqlite_version"]),
     ]
     if status["application"]:
@@ -95,6 +98,7 @@ def _status(database: str) -> dict[str, Any]:
     try:
         applied = applied_migrations(engine, bind_statements(engine))
         free = engine.pragma("freelist_count")
+        upkeep = None if migrations.pending(applied) else _condition(engine)
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
@@ -111,75 +115,38 @@ def _status(database: str) -> dict[str, Any]:
         "file_bytes": path.stat().st_size,
         "wal_bytes": wal_bytes,
         "free_pages": free,
+        "upkeep": upkeep,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
     }
+
+
+def _condition(engine: SQLiteEngine) -> Condition:
+    from datastore.repositories import MaintenanceRepository
+    from datastore.retention.maintenance import Maintenance
+    from datastore.store import bind_statements
+    from datastore.values import new_id
+
+    repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)
+    return Maintenance(engine, repository).condition()
+
+
+def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:
+    if condition is None:
+        return []
+    last = max(condition.last_runs.values(), default=None)
+    readers = "not told by this system" if condition.readers is None else ", ".join(map(str, condition.readers))
+    return [
+        ("full-text segments", ", ".join(f"{table} {count}" for table, count in condition.segments.items())),
+        ("last maintenance", f"{last:%Y-%m-%d %H:%M:%S}" if last else "never"),
+        ("processes reading now", readers or "none"),
+    ]
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, without 3.50.7 and later and 3.44.6 and later."""
     fixed = (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
     return (3, 7, 0) <= version <= (3, 51, 2) and not fixed
-
-
-@click.command("verify", short_help="Check the database.")
-@json_option
-@database_option
-@click.pass_context
-def verify_command(ctx: click.Context, as_json: bool, database: str) -> None:
-    """Check the file, foreign keys, the full-text index, the audit chain and the counts; exits with 4 if one is wrong."""
-    from datastore.errors import CorruptDatabaseError, DatabaseError
-
-    results: dict[str, list[str]] = {}
-    try:
-        with open_store(database) as store:
-            for name, check in _checks(store):
-                try:
-                    results[name] = check()
-                except DatabaseError as error:
-                    results[name] = [str(error)]
-    except DatabaseError as error:
-        # Damage may hit what tells the file's kind; a file that is missing or foreign is another matter.
-        if not isinstance(error, CorruptDatabaseError) and not isinstance(error.__cause__, CorruptDatabaseError):
-            raise
-        results["file"] = [str(error)]
-    wrong = sum(map(len, results.values()))
-    if as_json:
-        print_json({"ok": not wrong, "checks": results})
-    else:
-        for name, problems in results.items():
-            click.echo(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}")
-            for problem in problems:
-                click.echo(f"  {one_line(problem)}")
-    if wrong:
-        ctx.exit(4)
-
-
-def _checks(store: Datastore) -> list[tuple[str, Callable[[], list[str]]]]:
-    def integrity() -> list[str]:
-        return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]
-
-    def foreign_keys() -> list[str]:
-        rows = store.engine.rows("foreign_key_check")
-        return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
-
-    def full_text() -> list[str]:
-        store.transfer.check_full_text()
-        return []
-
-    def counts() -> list[str]:
-        return [
-            f"conversation {id}: message_count is {count}, it has {counted} messages"
-            for id, count, counted in store.transfer.miscounted()
-        ]
-
-    return [
-        ("integrity", integrity),
-        ("foreign keys", foreign_keys),
-        ("full-text index", full_text),
-        ("audit chain", store.audit.verify),
-        ("message counts", counts),
-    ]
 
 
 @click.command("migrations", short_help="Print the folder of the migrations.")
@@ -210,20 +177,3 @@ def purge_command(deleted_before: str, reason: str | None, database: str) -> Non
             if count < 100:
                 break
     click.echo(f"{total} conversations purged")
-
-
-@click.command("vacuum", short_help="Give free pages back.")
-@database_option
-def vacuum_command(database: str) -> None:
-    """Give free pages back to the file system, in steps that let other writers in."""
-    with open_store(database) as store:
-        before = free = store.engine.pragma("freelist_count")
-        while free:
-            with store.transaction():
-                store.engine.rows("incremental_vacuum(1000)")
-            left = store.engine.pragma("freelist_count")
-            if left >= free:
-                break
-            free = left
-        whole = store.engine.checkpoint()
-    click.echo(f"{before - free} pages given back" + ("" if whole else "; a reader still keeps a part of the WAL"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, catalog, check, data, generate, jobs, search
+from datastore.cli import admin, backups, catalog, check, data, generate, jobs, maintenance, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -72,10 +72,14 @@ for command in (
     jobs.worker_command,
     admin.stats_command,
     admin.status_command,
-    admin.verify_command,
+    backups.verify_command,
+    backups.backup_command,
+    backups.backups_command,
+    backups.restore_command,
     admin.migrations_command,
     admin.purge_command,
-    admin.vacuum_command,
+    maintenance.maintain_command,
+    maintenance.vacuum_command,
     search.reindex_command,
     check.check_command,
     generate.generate_command,

@@ -11,7 +11,8 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,16 +143,38 @@ class SQLiteEngine:
             BusyError: A writer held the gate for longer than the timeout.
             DatabaseError: Reading or writing failed; every commit stands, and the next checkpoint tries again.
         """
+        with self.alone("a checkpoint") as connection:
+            return write_back(connection, "TRUNCATE", _SLICE)
+
+    @contextmanager
+    def alone(self, action: str) -> Iterator[sqlite3.Connection]:
+        """The calling thread's connection, outside a transaction, while no other writer of ours writes.
+
+        Raises:
+            TransactionError: The thread is inside a transaction; *action* is what it says.
+            BusyError: Another writer held the gate for longer than the timeout.
+        """
         connection = self._thread.connected()
         if self._thread.depth:
-            raise TransactionError("a checkpoint cannot run inside a transaction")
+            raise TransactionError(f"{action} cannot run inside a transaction")
         self._gate.acquire(self.timeout)
         try:
-            return write_back(connection, "TRUNCATE", _SLICE)
+            yield connection
         except sqlite3.Error as error:
-            raise translate(error, "checkpoint") from error
+            raise translate(error, action) from error
         finally:
             self._gate.release()
+
+    def reading(self, action: str) -> sqlite3.Connection:
+        """The calling thread's connection, outside a transaction, with others writing.
+
+        Raises:
+            TransactionError: The thread is inside a transaction; *action* is what it says.
+        """
+        connection = self._thread.connected()
+        if self._thread.depth:
+            raise TransactionError(f"{action} cannot run inside a transaction")
+        return connection
 
     def close(self) -> None:
         """Close every thread's connection. The store cannot be used afterwards.

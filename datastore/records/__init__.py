@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datastore.records.audit import AuditEntry, Redaction
+from datastore.records.backups import Backup
 from datastore.records.conversations import Conversation
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
 from datastore.records.learnings import Learning, NewLearning
@@ -22,6 +23,7 @@ from datastore.records.uploads import Upload
 
 __all__ = [
     "AuditEntry",
+    "Backup",
     "Conversation",
     "ConversationHits",
     "Facets",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from datastore.repositories.audit import AuditRepository
+from datastore.repositories.backups import BackupRepository
 from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.job_queue import JobQueueRepository
 from datastore.repositories.learnings import LearningRepository
+from datastore.repositories.maintenance import MaintenanceRepository
 from datastore.repositories.messages import MessageRepository
 from datastore.repositories.transfer import TransferRepository
 from datastore.repositories.uploads import UploadRepository
 
 __all__ = [
     "AuditRepository",
+    "BackupRepository",
     "ConversationRepository",
     "JobQueueRepository",
     "LearningRepository",
+    "MaintenanceRepository",
     "MessageRepository",
     "TransferRepository",
     "UploadRepository",

@@ -142,6 +142,10 @@ class AuditRepository(Repository):
         """How many entries the log has."""
         return self._statements.count_audit_entries()
 
+    def last(self) -> AuditEntry | None:
+        """The newest entry, or None where nothing was ever logged."""
+        return self._statements.find_last_audit_entry()
+
     def verify(self) -> builtins.list[str]:
         """Walk the whole chain, in one consistent view of the database.
 

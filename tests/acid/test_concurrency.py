@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from datastore import Datastore
+from datastore.engines.sqlite import CHECKPOINT_BYTES
 from datastore.errors import BusyError, ForkedError, TransactionError, TransactionLostError
 from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.report import Report
@@ -198,7 +199,8 @@ def long_reader(*, seed: int, folder: Path) -> Report:
     write(401)  # a checkpoint comes by
     after = write(3002)
     report.figures |= {"WAL alone, KiB": alone >> 10, "beside a reader": beside >> 10, "when it has gone": after >> 10}
-    if alone > 8 << 20:
+    # It is written back when it has grown so far, or sooner; one append more may come between.
+    if alone > CHECKPOINT_BYTES + (2 << 20):
         report.found("unbounded WAL", f"{alone} bytes after 3000 rows, nobody reading")
     if after > beside + (2 << 20):
         report.found("unbounded WAL", f"{beside} bytes beside a reader, {after} when it has gone")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from datastore.records import (
     AuditEntry,
+    Backup,
     Conversation,
     FoundLearning,
     FoundMessage,
@@ -24,6 +25,7 @@ from datastore.records import (
     Upload,
 )
 from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
+from datastore.statements.typed.backups import BackupsStatements
 from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
@@ -49,6 +51,7 @@ from datastore.statements.typed.learnings import (
     ListTagCountsRow,
     RankLearningsRow,
 )
+from datastore.statements.typed.maintenance import ListFullTextTablesRow, ListMaintenanceTasksRow, MaintenanceStatements
 from datastore.statements.typed.messages import (
     GetMessageIndexTotalsRow,
     ListMessageMatchesBeforeRow,
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
 #: The classes that rows become, by name.
 RECORDS: dict[str, type[Any]] = {
     "AuditEntry": AuditEntry,
+    "Backup": Backup,
     "Conversation": Conversation,
     "CountConversationPartsRow": CountConversationPartsRow,
     "CountUploadsRow": CountUploadsRow,
@@ -97,11 +101,13 @@ RECORDS: dict[str, type[Any]] = {
     "ListForeignTablesRow": ListForeignTablesRow,
     "ListFoundCategoriesRow": ListFoundCategoriesRow,
     "ListFoundTagsRow": ListFoundTagsRow,
+    "ListFullTextTablesRow": ListFullTextTablesRow,
     "ListLearningMatchesBeforeRow": ListLearningMatchesBeforeRow,
     "ListLearningMatchesRow": ListLearningMatchesRow,
     "ListLearningTermsLikeRow": ListLearningTermsLikeRow,
     "ListLearningTextsRow": ListLearningTextsRow,
     "ListLearningTitleMatchesRow": ListLearningTitleMatchesRow,
+    "ListMaintenanceTasksRow": ListMaintenanceTasksRow,
     "ListMessageMatchesBeforeRow": ListMessageMatchesBeforeRow,
     "ListMessageMatchesRow": ListMessageMatchesRow,
     "ListMessageTermsLikeRow": ListMessageTermsLikeRow,
@@ -124,9 +130,11 @@ RECORDS: dict[str, type[Any]] = {
 
 class Statements(
     AuditStatements,
+    BackupsStatements,
     ConversationsStatements,
     JobQueueStatements,
     LearningsStatements,
+    MaintenanceStatements,
     MessagesStatements,
     MigrationsStatements,
     TransferStatements,

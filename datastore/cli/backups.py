@@ -1,0 +1,156 @@
+"""backup, backups, restore, verify."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from datastore.cli.output import database_option, json_option, one_line, open_store, print_json, print_table, size
+
+if TYPE_CHECKING:
+    from datastore.retention.verify import Mark
+
+
+class Elapsed:
+    """Shows on a terminal's stderr that something is still going on."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = -1
+
+    def __call__(self, seconds: float) -> None:
+        if int(seconds) > self._shown and sys.stderr.isatty():
+            self._shown = int(seconds)
+            click.echo(f"\r{self._what}: {self._shown} s ", err=True, nl=False)
+
+    def done(self) -> None:
+        """Leave the line."""
+        if self._shown >= 0:
+            click.echo("", err=True)
+
+
+@click.command("backup", short_help="Write a verified copy.")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--keep", type=click.IntRange(min=1), metavar="N", help="Then keep only the N newest copies in that folder."
+)
+@click.option("--max-age-days", type=click.FloatRange(min=0), metavar="DAYS", help="Then delete older copies there.")
+@json_option
+@database_option
+def backup_command(target: Path, keep: int | None, max_age_days: float | None, as_json: bool, database: str) -> None:
+    """Write a consistent copy into TARGET (a new file, or a folder), verify and register it; the database stays in use."""
+    elapsed = Elapsed("backup")
+    with open_store(database) as store:
+        age = None if max_age_days is None else timedelta(days=max_age_days)
+        before = {backup.id: backup for backup in store.backups.list()}
+        made = store.backups.create(target, keep=keep, max_age=age, progress=elapsed)
+        left = {backup.id for backup in store.backups.list()}
+    elapsed.done()
+    rotated = [backup for id, backup in before.items() if id not in left]
+    if as_json:
+        print_json({"backup": made, "removed": rotated})
+        return
+    click.echo(f"{made.path}: {size(made.file_bytes or 0)}, verified, SHA-256 {made.checksum}")
+    for backup in rotated:
+        click.echo(f"removed {backup.path}")
+
+
+@click.command("backups", short_help="List the registered copies.")
+@json_option
+@database_option
+def backups_command(as_json: bool, database: str) -> None:
+    """List the registered copies, newest first."""
+    with open_store(database) as store:
+        kept = store.backups.list()
+    if as_json:
+        print_json(kept)
+    elif kept:
+        rows = [
+            (f"{backup.created_at:%Y-%m-%d %H:%M:%S}", size(backup.file_bytes or 0), backup.audit_id, backup.path)
+            for backup in kept
+        ]
+        print_table(["created", "size", "audit entries", "path"], rows)
+    else:
+        click.echo("no backups", err=True)
+
+
+@click.command("restore", short_help="Put a copy in the database's place.")
+@click.argument("backup", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a database too damaged to tell whether it is in use.")
+@database_option
+def restore_command(backup: Path, force: bool, database: str) -> None:
+    """Verify BACKUP and put it in the place of the database, which nothing may have open (it may be missing)."""
+    from datastore.store import Datastore
+
+    mark = Datastore.restore(backup, database, force=force)
+    click.echo(f"restored, verified; the audit log has {mark.audit_id} entries")
+
+
+@click.command("verify", short_help="Check the database.")
+@click.option(
+    "--mark",
+    "mark_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Hold the audit log against the mark in this file, then write the new mark there. Keep it on another machine.",
+)
+@click.option("--backup", type=click.Path(path_type=Path), help="Check this registered copy, not the database.")
+@json_option
+@database_option
+@click.pass_context
+def verify_command(
+    ctx: click.Context, mark_file: Path | None, backup: Path | None, as_json: bool, database: str
+) -> None:
+    """Check the file, foreign keys, full-text index, audit chain and counts; exits with 4 if one is wrong."""
+    from datastore.errors import CorruptDatabaseError, DatabaseError
+    from datastore.retention.verify import present_mark
+
+    mark = _read_mark(mark_file)
+    results: dict[str, list[str]] = {}
+    try:
+        with open_store(database) as store:
+            results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [])
+            if mark_file and not backup and not any(results.values()):
+                _write_mark(mark_file, present_mark(store))
+    except DatabaseError as error:
+        # Damage may hit what tells the file's kind; a file that is missing or foreign is another matter.
+        if not isinstance(error, CorruptDatabaseError) and not isinstance(error.__cause__, CorruptDatabaseError):
+            raise
+        results["file"] = [str(error)]
+    wrong = sum(map(len, results.values()))
+    if as_json:
+        print_json({"ok": not wrong, "checks": results})
+    else:
+        for name, problems in results.items():
+            click.echo(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}")
+            for problem in problems:
+                click.echo(f"  {one_line(problem)}")
+    if wrong:
+        ctx.exit(4)
+
+
+def _read_mark(path: Path | None) -> Mark | None:
+    from datastore.retention.verify import Mark
+
+    if path is None or not path.exists():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        mark = Mark(value["audit_id"], value["audit_hash"])
+    except (ValueError, KeyError, TypeError):
+        raise click.BadParameter("no mark that this command wrote", param_hint="--mark") from None
+    if type(mark.audit_id) is not int or not isinstance(mark.audit_hash, str):
+        raise click.BadParameter("no mark that this command wrote", param_hint="--mark")
+    return mark
+
+
+def _write_mark(path: Path, mark: Mark) -> None:
+    from datastore.retention.backups import put_in_place, unfinished
+
+    draft = unfinished(path.absolute())
+    draft.write_text(json.dumps({"audit_id": mark.audit_id, "audit_hash": mark.audit_hash}) + "\n", encoding="utf-8")
+    put_in_place(draft, path.absolute())

@@ -1,0 +1,112 @@
+"""Whole files: a consistent copy, the full VACUUM, and a database held so that nobody else has it open."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datastore.engines.sqlite import SQLiteEngine, write_back
+from datastore.engines.sqlite_errors import is_busy, translate
+from datastore.errors import BusyError
+
+#: How many steps of SQLite's machine lie between two calls of a progress function (some milliseconds).
+_STEPS = 100_000
+
+
+def copy_into(engine: SQLiteEngine, target: Path, progress: Callable[[float], None] | None = None) -> None:
+    """Write one consistent state of the database into *target*, which is missing or empty, while others write.
+
+    VACUUM INTO, not the backup API: that one copies what deleted rows left in free space.
+
+    Args:
+        engine: Outside a transaction.
+        target: The file.
+        progress: Called now and then with the seconds so far.
+    """
+    connection = engine.reading("a backup")
+    with _watched(connection, progress):
+        try:
+            connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, "VACUUM INTO") from error
+
+
+def rebuild(engine: SQLiteEngine, progress: Callable[[float], None] | None = None) -> None:
+    """Write the whole database anew (VACUUM) and cut the WAL; no other connection writes meanwhile.
+
+    The temporary copy goes to a file (SQLITE_TMPDIR says where), not into memory as this library's do otherwise.
+
+    Raises:
+        BusyError: Another connection held the write lock for longer than the timeout.
+    """
+    with engine.alone("VACUUM") as connection, _watched(connection, progress):
+        connection.execute("PRAGMA temp_store = FILE").fetchall()
+        try:
+            engine.patiently(lambda: connection.execute("VACUUM").fetchall(), "VACUUM")
+            write_back(connection, "TRUNCATE", 0.05)
+        finally:
+            connection.execute("PRAGMA temp_store = MEMORY").fetchall()
+
+
+def give_back(engine: SQLiteEngine, pages: int) -> None:
+    """Give at most so many free pages back to the file system, in one transaction of its own.
+
+    Raises:
+        BusyError: Another connection held the write lock for longer than the timeout.
+    """
+    with engine.alone("giving pages back") as connection:
+        # Each step of this PRAGMA frees one page. It gives no columns, so execute() takes one step and stops
+        # (fetchall() does not go on); executescript() steps to the end.
+        engine.patiently(lambda: connection.executescript(f"PRAGMA incremental_vacuum({pages})"), "incremental_vacuum")
+
+
+@contextmanager
+def held_alone(path: Path, timeout: float) -> Iterator[None]:
+    """Hold a database that nobody else has open: its WAL is written back and gone, and nobody can come in.
+
+    Raises:
+        BusyError: Some connection has it open (an idle one counts).
+        CorruptDatabaseError: It is damaged, so that this cannot be known.
+    """
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0.05, isolation_level=None)
+    try:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                # Leaving WAL needs every other connection closed; SQLite's own lock then keeps them out.
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+                connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+                connection.execute("BEGIN EXCLUSIVE")
+                break
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    raise translate(error, f"opening {path}") from error
+                if time.monotonic() >= deadline:
+                    raise BusyError(
+                        f"{path} is in use; stop what has it open (workers, the application) and try again"
+                    ) from error
+            time.sleep(0.01)
+        yield
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _watched(connection: sqlite3.Connection, progress: Callable[[float], None] | None) -> Iterator[None]:
+    if progress is None:
+        yield
+        return
+    begun = time.monotonic()
+
+    def tell() -> int:
+        progress(time.monotonic() - begun)
+        return 0
+
+    connection.set_progress_handler(tell, _STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)

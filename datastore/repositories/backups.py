@@ -1,0 +1,66 @@
+"""The register of the copies of this database."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING
+
+from datastore.records.backups import Backup, BackupStatus
+from datastore.repositories.base import MAX_ROWS, Repository, found
+from datastore.values import TIME_MAX
+
+if TYPE_CHECKING:
+    from datastore.statements.typed.backups import BackupsStatements
+
+
+class BackupRepository(Repository):
+    """The table *backups*. `datastore.retention.backups` makes and deletes the files."""
+
+    _statements: BackupsStatements
+
+    def add(self, path: str) -> str:
+        """Note that a copy is being written; gives its id."""
+        id = self._new_id()
+        self._statements.add_backup(id=id, path=path, created_at=self._now())
+        return id
+
+    def finish(self, id: str, *, file_bytes: int, checksum: str, audit_id: int, audit_hash: str) -> Backup:
+        """Note that a copy was verified and stands in its place.
+
+        Raises:
+            NotFoundError: It is not being written.
+        """
+        return found(
+            self._statements.finish_backup(
+                id=id,
+                finished_at=self._now(),
+                file_bytes=file_bytes,
+                checksum=checksum,
+                audit_id=audit_id,
+                audit_hash=audit_hash,
+            ),
+            "backup",
+        )
+
+    def fail(self, id: str) -> None:
+        """Note that a copy was not finished; nothing happens where it was."""
+        self._statements.fail_backup(id=id)
+
+    def remove(self, id: str) -> None:
+        """Note that a copy is gone; nothing happens where it was gone already."""
+        self._statements.remove_backup(id=id, removed_at=self._now())
+
+    def list(self, status: BackupStatus = "kept") -> builtins.list[Backup]:
+        """Every copy in one status, newest first."""
+        records: builtins.list[Backup] = []
+        at, id = TIME_MAX, ""
+        while page := self._statements.list_backups(
+            status=status, before_created_at=at, before_id=id, max_rows=MAX_ROWS
+        ):
+            records += page
+            at, id = page[-1].created_at, page[-1].id
+        return records
+
+    def audit_hash(self, id: int) -> str | None:
+        """The hash of an audit entry, or None where the log has none of that id."""
+        return self._statements.find_audit_hash(id=id)

@@ -1,0 +1,1 @@
+"""Data that leaves, and data that stays: backups, verification, maintenance."""

@@ -1,0 +1,98 @@
+"""Whether a database is what it should be: the file, its keys, its indexes, its log, its counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from datastore.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.repositories import AuditRepository, BackupRepository, TransferRepository
+
+
+class Verified(Protocol):
+    """What is verified: a store."""
+
+    engine: SQLiteEngine
+    audit: AuditRepository
+    transfer: TransferRepository
+    backup_register: BackupRepository
+
+
+@attrs.frozen
+class Mark:
+    """How far the audit log went when somebody looked: kept outside the file, it shows a log that was cut."""
+
+    #: The newest entry, 0 where there is none.
+    audit_id: int
+    #: Its hash, "" where there is none.
+    audit_hash: str
+
+
+def verify(store: Verified, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:
+    """Run every check, those after one that fails too.
+
+    Args:
+        store: The open store.
+        marks: High-water marks of this database (or of the one that it was copied from).
+
+    Returns:
+        For each check what is wrong, without content; an empty list where nothing is.
+    """
+    results: dict[str, list[str]] = {}
+    for name, check in _checks(store, marks):
+        try:
+            results[name] = check()
+        except DatabaseError as error:
+            results[name] = [str(error)]
+    return results
+
+
+def present_mark(store: Verified) -> Mark:
+    """The high-water mark as it is now."""
+    last = store.audit.last()
+    return Mark(0, "") if last is None else Mark(last.id, last.hash)
+
+
+def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[[], list[str]]]]:
+    def integrity() -> list[str]:
+        return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]
+
+    def foreign_keys() -> list[str]:
+        rows = store.engine.rows("foreign_key_check")
+        return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
+
+    def full_text() -> list[str]:
+        store.transfer.check_full_text()
+        return []
+
+    def high_water() -> list[str]:
+        return [problem for mark in marks for problem in _behind(store, mark)]
+
+    def counts() -> list[str]:
+        return [
+            f"conversation {id}: message_count is {count}, it has {counted} messages"
+            for id, count, counted in store.transfer.miscounted()
+        ]
+
+    return [
+        ("integrity", integrity),
+        ("foreign keys", foreign_keys),
+        ("full-text index", full_text),
+        ("audit chain", store.audit.verify),
+        ("high-water mark", high_water),
+        ("message counts", counts),
+    ]
+
+
+def _behind(store: Verified, mark: Mark) -> list[str]:
+    if not mark.audit_id:
+        return []
+    found = store.backup_register.audit_hash(mark.audit_id)
+    if found is None:
+        return [f"audit entry {mark.audit_id} is missing: the log was cut, or this is an older copy"]
+    return [] if found == mark.audit_hash else [f"audit entry {mark.audit_id} is not the one that the mark was set at"]
