@@ -262,11 +262,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-<<<<<<< HEAD
-    ("examples", "steps"), [(50, 40), pytest.param(400, 60, marks=pytest.mark.long)], ids=["short", "long"]
-=======
-    ("examples", "steps"), [(12, 30), pytest.param(400, 60, marks=pytest.mark.long)], ids=["short", "long"]
->>>>>>> main
+    ("examples", "steps"), [(15, 40), pytest.param(400, 60, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_the_queue_is_its_model(empty_database: bytes, examples: int, steps: int) -> None:
     machine = type("TheMachine", (Machine,), {"template": empty_database})
