@@ -159,10 +159,17 @@ class Machine(RuleBasedStateMachine):
     def give_back(self, lease: Job, call: str) -> None:
         self.act(lease, call)
 
-    @rule(leases_=st.lists(leases, min_size=1, max_size=8), call=st.sampled_from(["succeed", "beat", "fail"]))
-    def many_acts(self, leases_: list[Job], call: str) -> None:
-        for lease in leases_:
+    @rule(
+        target=leases,
+        old=st.lists(leases, min_size=1, max_size=8),
+        call=st.sampled_from(["succeed", "many", "beat", "fail"]),
+    )
+    def come_late(self, old: list[Job], call: str) -> Any:
+        """Old leases, when others hold the jobs."""
+        taken = self.claim_what_lapsed()
+        for lease in old:
             self.act(lease, call)
+        return taken
 
     def act(self, lease: Job, call: str) -> None:
         jobs, now, held = self.store.jobs, self.clock.now, self.model.holds(lease, self.clock.now)
@@ -262,7 +269,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(15, 40), pytest.param(400, 60, marks=pytest.mark.long)], ids=["short", "long"]
+    ("examples", "steps"), [(20, 40), pytest.param(400, 60, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_the_queue_is_its_model(empty_database: bytes, examples: int, steps: int) -> None:
     machine = type("TheMachine", (Machine,), {"template": empty_database})
