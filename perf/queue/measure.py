@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -184,6 +185,7 @@ def drain(durabilities: list[str], rounds: int, jobs: int) -> None:
             for name in peers:
                 with folder() as place:
                     found.setdefault(name, []).append(drain_peer(name, place, durability, jobs))
+            print(f"round: { {name: round(rates[-1]) for name, rates in found.items()} }", file=sys.stderr, flush=True)
         base = statistics.median(found["litequeue 0.9"])
         print(f"A backlog of {jobs:,}, one process, {NAMES[durability]}, {rounds} rounds\n")
         table(
