@@ -12,7 +12,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -27,7 +27,7 @@ MAX_TAG_LENGTH = 100
 
 _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # Half of what json.loads takes for a short value: no search for blanks around it.
-_scan = json.JSONDecoder().scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # not in typeshed
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 #: Sentinels that bound every text and every time: "no lower bound", "no upper bound".
