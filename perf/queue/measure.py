@@ -363,7 +363,7 @@ def main() -> int:
     elif arguments.what == "drain":
         drain(arguments.durability, arguments.rounds, arguments.jobs)
     elif arguments.what == "scale":
-        scale(200)
+        scale(400)
     else:
         calls(100, 900_000, 50_000, 50_000)
         calls(100, 150_000, 800_000, 50_000)
