@@ -12,7 +12,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,6 +26,8 @@ MAX_JSON_BYTES = 1_048_576
 MAX_TAG_LENGTH = 100
 
 _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# Half of what json.loads takes for a short value: no search for blanks around it.
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # not in typeshed
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 #: Sentinels that bound every text and every time: "no lower bound", "no upper bound".
@@ -133,7 +135,13 @@ def decode_json(text: str | None) -> Any:
     """Stored JSON text back to Python values; None for NULL."""
     if text == "{}":
         return {}
-    return None if text is None else json.loads(text)
+    if text is None:
+        return None
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:  # blanks before it: not from here
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
 
 
 def distinct_tags(tags: Iterable[str]) -> list[str]:
