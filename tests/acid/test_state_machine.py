@@ -203,4 +203,4 @@ def test_the_model_holds_for_long() -> None:
     slow=True,
 )
 def test_mutants(red: Red) -> None:
-    assert_red("state machine", BODY, red, examples=30)
+    assert_red("state machine", BODY, red, timeout=240, examples=100)
