@@ -20,7 +20,7 @@ SET ran_at = excluded.ran_at;
 -- name: list_maintenance_tasks(max_rows)
 -- When each task last ran to its end, by name.
 --   max_rows  integer  1 to 100
--- Index: maintenance_tasks primary key (read in its order, no sort)
+-- Index: maintenance_tasks primary key (read as a whole, in its order, no sort)
 -- Rows: 0 to max_rows, one a task
 -- Allow: full-scan, there are five tasks
 SELECT

@@ -184,11 +184,11 @@ _mutants = (
         "datastore/engines/yoyo_sqlite.py", 'connection.execute("PRAGMA foreign_keys = OFF")', 'connection.execute("PRAGMA foreign_keys = ON")',
     ),)),
     # --- checks -------------------------------------------------------------------------------------------------
-    Mutant("verify without integrity check", "check", (Edit("datastore/cli/admin.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
-    Mutant("verify without foreign keys", "check", (Edit("datastore/cli/admin.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
-    Mutant("verify without full-text index", "check", (Edit("datastore/cli/admin.py", "        store.transfer.check_full_text()\n", ""),)),
-    Mutant("verify without audit chain", "check", (Edit("datastore/cli/admin.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
-    Mutant("verify without message counts", "check", (Edit("datastore/cli/admin.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
+    Mutant("verify without integrity check", "check", (Edit("datastore/retention/verify.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
+    Mutant("verify without foreign keys", "check", (Edit("datastore/retention/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
+    Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        store.transfer.check_full_text()\n", ""),)),
+    Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
+    Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
         Edit("datastore/store.py", "    if not path.exists():\n        raise DatabaseMissingError(", "    if not path.exists():\n        return\n        raise DatabaseMissingError("),
