@@ -272,6 +272,9 @@ def job_operations(store: Datastore, ids: dict[str, list[Any]]) -> Iterator[Oper
         assert job is not None
         return q.fail(job, "no", permanent=True).id
 
+    def succeed_many(n: int) -> Callable[[], object]:
+        return partial(q.succeed_many, q.claim_many(worker="perf", max_rows=50))
+
     def expire(n: int) -> Callable[[], object]:
         q.claim_many(worker="perf", lease_seconds=0.001, max_rows=100)
         time.sleep(0.005)
@@ -287,15 +290,25 @@ def job_operations(store: Datastore, ids: dict[str, list[Any]]) -> Iterator[Oper
     yield "jobs.claim, one type", lambda n: partial(q.claim, ["type-1"], worker="perf")
     yield "jobs.claim, nothing there", lambda n: partial(q.claim, ["no-such-type"], worker="perf")
     yield "jobs.claim_many (10)", lambda n: partial(q.claim_many, worker="perf", max_rows=10)
+    yield "jobs.claim_many (50)", lambda n: partial(q.claim_many, worker="perf", max_rows=50)
+    yield "jobs.wait, something is due", lambda n: partial(q.wait, timeout=0)
     yield "jobs.heartbeat", claimed(lambda job: q.heartbeat(job, progress={"done": 1}))
     yield "jobs.succeed", claimed(lambda job: q.succeed(job, {"ok": True}))
+    yield "jobs.succeed_many (50)", succeed_many
+    yield "jobs.succeed_and_claim", claimed(lambda job: q.succeed_and_claim(job, worker="perf"))
     yield "jobs.fail (backoff)", claimed(lambda job: q.fail(job, "no"))
     yield "jobs.fail (permanent)", claimed(lambda job: q.fail(job, "no", permanent=True))
     yield "jobs.release", claimed(q.release)
+    yield "jobs.snooze", claimed(lambda job: q.snooze(job, 3600))
     yield "jobs.recover_expired (100)", expire
     yield "jobs.recover_expired, none", lambda n: partial(q.recover_expired)
     yield "jobs.requeue", lambda n: partial(q.requeue, ended(n))
+    yield "jobs.retry", lambda n: partial(q.retry, q.enqueue("type-1", delay=3600).id)
     yield "jobs.cancel", lambda n: partial(q.cancel, q.enqueue("type-1").id)
+    yield "jobs.cancel, running", claimed(lambda job: q.cancel(job.id))
+    yield "jobs.pause", lambda n: partial(q.pause, f"paused-{n}")
+    yield "jobs.pauses", lambda n: q.pauses
+    yield "jobs.resume", lambda n: partial(q.resume, f"paused-{n}")
     yield "jobs.get", lambda n: partial(q.get, ids["job"][n * 7])
     yield "jobs.find (dedupe_key)", lambda n: partial(q.find, dedupe_key=keyed.dedupe_key)
     yield "jobs.attempts", lambda n: partial(q.attempts, ids["job"][9])
@@ -303,6 +316,7 @@ def job_operations(store: Datastore, ids: dict[str, list[Any]]) -> Iterator[Oper
     yield "jobs.list, first page (50)", lambda n: partial(q.list)
     yield "jobs.list, page in the middle (50)", lambda n: partial(q.list, after=middle)
     yield "jobs.list, one status", lambda n: partial(q.list, status="quarantined")
+    yield "jobs.list, running", lambda n: partial(q.list, status="running")
     yield "jobs.list, one type", lambda n: partial(q.list, type="type-1")
     yield "jobs.list, status and type", lambda n: partial(q.list, status="succeeded", type="type-1")
     yield "jobs.list, a status and type that no job has", lambda n: partial(q.list, status="queued", type="none")
