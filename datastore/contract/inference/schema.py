@@ -176,7 +176,9 @@ class Schema:
             )
 
     def _collation(self, table: str, column: str, create: str) -> str | None:
-        if self.engine is not None and (found := self.engine.collation(table, column)):
+        # Without CREATE TABLE there is nothing to ask: and of a virtual table that no statement has connected to yet,
+        # SQLite 3.53 cannot be asked, it crashes.
+        if create and self.engine is not None and (found := self.engine.collation(table, column)):
             return found.upper()
         return None if "COLLATE" in create.upper() else "BINARY"
 
