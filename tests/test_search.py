@@ -275,7 +275,7 @@ def test_a_plan_that_a_planted_index_would_mislead(notes, raw):
     before = ids(notes.learnings.search("w0x w3x", category="sql", min_confidence=0.5))
     raw.execute("CREATE INDEX misleading_idx ON learnings (category, confidence, created_at, seq)")
     for _ in range(2):
-        for name in ("rank_learnings", "list_learning_matches", "list_learning_title_matches"):
+        for name in ("rank_learnings", "list_learning_matches", "list_learning_matches_before"):
             plan = [row[3] for row in raw.execute(*_explained(name))]
             assert "VIRTUAL TABLE INDEX" in plan[0]
             assert not any("misleading" in line for line in plan)

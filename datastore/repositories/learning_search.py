@@ -251,7 +251,7 @@ class LearningSearch(Repository):
             count_between=statements.count_learning_matches_between,
             rank=statements.rank_learnings,
             matches=statements.list_learning_matches,
-            titles=statements.list_learning_title_matches,
+            titles=True,
             texts=statements.list_learning_texts,
             totals=statements.get_learning_index_totals,
         )

@@ -155,7 +155,7 @@ class MessageSearch(Repository):
             matches=lambda query, max_rows: statements.list_message_matches_before(
                 query=query, before_seq=2**62, max_rows=max_rows
             ),
-            titles=None,
+            titles=False,
             texts=statements.list_message_texts,
             totals=statements.get_message_index_totals,
         )

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import attrs
 
+from datastore.engines.frequencies import Texts
 from datastore.engines.match import FACET, SearchText, Term, any_of, combine
-from datastore.engines.words import starts_of, stems
+from datastore.engines.words import has_parts, parts
 
 #: So many matches are ranked by FTS5 itself.
 EXACT = 4000
@@ -60,8 +61,8 @@ class Index:
     count_between: Callable[..., int]
     rank: Callable[..., Sequence[Any]]
     matches: Callable[..., Sequence[Any]]
-    #: The same from titles alone, where there is such an index.
-    titles: Callable[..., Sequence[Any]] | None
+    #: Whether the facets hold the words of a title.
+    titles: bool
     texts: Callable[..., Sequence[Any]]
     totals: Callable[[], Any]
     #: How often a title's word counts.
@@ -109,6 +110,8 @@ def _ranked(index: Index, query: str) -> Ranking:
 
 def varints(data: bytes) -> list[int]:
     """The numbers that FTS5 keeps in a blob: seven bits a byte, the highest bit set in all but the last."""
+    if data.isascii():
+        return [*data]
     numbers, value = [], 0
     for byte in data:
         value = value << 7 | byte & 127
@@ -162,7 +165,7 @@ class _Candidates:
     def found(self) -> list[int]:
         """Their rows, each once."""
         if self._text.every:
-            self._of_titles([term.all_words() for term in self._all], _SOME)
+            self._of_titles([term.in_title() for term in self._all], _SOME)
             self._of_rows([term.fts() for term in self._all], _SOME)
         else:
             if self._rare:
@@ -188,8 +191,8 @@ class _Candidates:
             self._of_rows([rare, self._leading[0].fts()], _FEW)
             self._of_titles(
                 [
-                    any_of([term.all_words() for term in self._rare]),
-                    any_of([term.all_words() for term in self._leading]),
+                    any_of([term.in_title() for term in self._rare]),
+                    any_of([term.in_title() for term in self._leading]),
                 ],
                 _FEW,
             )
@@ -197,11 +200,11 @@ class _Candidates:
     def _of_several(self) -> None:
         """Rows with several common terms: all that lead, then each rarer one with one of the others."""
         leading = self._leading
-        self._of_titles([term.all_words() for term in leading], _FEW)
+        self._of_titles([term.in_title() for term in leading], _FEW)
         self._of_rows([term.fts() for term in leading], _FEW)
         for place, term in enumerate(leading[:-1]):
             behind = leading[place + 1 :]
-            self._of_titles([term.all_words(), any_of([other.all_words() for other in behind])], _FEW)
+            self._of_titles([term.in_title(), any_of([other.in_title() for other in behind])], _FEW)
             if len(leading) > 2:
                 self._of_rows([term.fts(), behind[0].fts()], _FEW)
 
@@ -209,8 +212,8 @@ class _Candidates:
         """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
         alone = len(set(self._text.terms)) == 1
         for term in self._leading:
-            self._of_titles([term.all_words()], _SOME if alone else _FEW, shortest=alone)
-        if self._index.titles is None and self._leading and not self._rare:
+            self._of_titles([term.in_title()], _SOME if alone else _FEW, shortest=alone)
+        if not self._index.titles and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
 
     def _of_rows(self, parts: list[str], limit: int) -> None:
@@ -218,9 +221,9 @@ class _Candidates:
         self._take(row.seq for row in self._index.matches(query=query, max_rows=limit))
 
     def _of_titles(self, parts: list[str], limit: int, *, shortest: bool = False) -> None:
-        titles = self._index.titles
-        if titles is None:
+        if not self._index.titles:
             return
+        titles = self._index.matches
         seqs = [row.seq for row in titles(query=combine([*parts, self._facets]), max_rows=limit + 1)]
         if shortest and len(seqs) > limit:
             seqs = []
@@ -239,32 +242,39 @@ def _scored(
     index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int]
 ) -> list[tuple[float, int]]:
     """The candidates with their BM25, best first; those that do not match after all are left out."""
-    scored = []
-    starts = starts_of(stem for term in (*text.terms, *text.excluded) for stem in term.stems)
-    for row in index.texts(seqs=seqs):
-        content, title = stems(row.content, starts), stems(getattr(row, "title", ""), starts)
-        if any(_frequency(content, term) or _frequency(title, term) for term in text.excluded):
-            continue
-        length = _K1 * (1 - _B + _B * sum(varints(row.sizes)) / average)
-        score, matched = 0.0, 0
-        for term, weight in weights.items():
-            frequency = _frequency(content, term) + index.title_weight * _frequency(title, term)
+    rows = index.texts(seqs=seqs)
+    frequencies = _frequencies([*weights, *text.excluded], rows, index.title_weight)
+    lengths = [_K1 * (1 - _B + _B * sum(varints(row.sizes)) / average) for row in rows]
+    scores, matched = [0.0] * len(rows), [0] * len(rows)
+    for term, weight in weights.items():
+        for place, frequency in enumerate(frequencies[term]):
             if frequency:
-                matched += 1
-                score += weight * frequency * (_K1 + 1) / (frequency + length)
-        if matched == len(weights) or (matched and not text.every):
-            scored.append((score, row.seq))
+                matched[place] += 1
+                scores[place] += weight * frequency * (_K1 + 1) / (frequency + lengths[place])
+    least = len(weights) if text.every else 1
+    barred = {place for term in text.excluded for place, frequency in enumerate(frequencies[term]) if frequency}
+    scored = [
+        (score, row.seq)
+        for place, (score, row) in enumerate(zip(scores, rows, strict=True))
+        if matched[place] >= least and place not in barred
+    ]
     scored.sort(key=lambda match: (-match[0], match[1]))
     return scored
 
 
-def _frequency(found: list[str], term: Term) -> int:
-    """How often a term stands in a text."""
-    if len(term.stems) == 1 and not term.prefix:
-        return found.count(term.stems[0])
-    *first, last = term.stems
-    return sum(
-        found[place : place + len(first)] == first
-        and (found[place + len(first)].startswith(last) if term.prefix else found[place + len(first)] == last)
-        for place in range(len(found) - len(first))
-    )
+def _frequencies(terms: Iterable[Term], rows: Sequence[Text], title_weight: float) -> dict[Term, list[float]]:
+    """How often each term stands in which row; in a title it counts more."""
+    titles = [getattr(row, "title", "") for row in rows]
+    written = [row.content for row in rows]
+    # What the index has behind a content: most texts have none, and one look at all of them is cheap.
+    if has_parts(" ".join([*titles, *written])):
+        inner = [parts(f"{title} {content}") for title, content in zip(titles, written, strict=True)]
+        written = [f"{content} {words}" if words else content for content, words in zip(written, inner, strict=True)]
+    contents, names = Texts(written), Texts(titles)
+    return {
+        term: [
+            count + title_weight * titled
+            for count, titled in zip(contents.frequencies(term), names.frequencies(term), strict=True)
+        ]
+        for term in terms
+    }

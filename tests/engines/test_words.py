@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datastore.engines.words import starts_of, stem, stems, words
+from datastore.engines.words import apart, starts_of, stem, words
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,10 @@ def by_fts5(index, text):
     index.execute("INSERT INTO t (t) VALUES ('delete-all')")
     index.execute("INSERT INTO t (rowid, x) VALUES (1, ?)", (text,))
     return [row[0] for row in index.execute('SELECT term FROM v ORDER BY "offset"')]
+
+
+def stems(text, starts=("",)):
+    return [found for _, _, found in words(text, starts)]
 
 
 _ends = [

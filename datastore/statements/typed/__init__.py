@@ -47,7 +47,6 @@ from datastore.statements.typed.learnings import (
     ListLearningMatchesRow,
     ListLearningTermsLikeRow,
     ListLearningTextsRow,
-    ListLearningTitleMatchesRow,
     ListTagCountsRow,
     RankLearningsRow,
 )
@@ -106,7 +105,6 @@ RECORDS: dict[str, type[Any]] = {
     "ListLearningMatchesRow": ListLearningMatchesRow,
     "ListLearningTermsLikeRow": ListLearningTermsLikeRow,
     "ListLearningTextsRow": ListLearningTextsRow,
-    "ListLearningTitleMatchesRow": ListLearningTitleMatchesRow,
     "ListMaintenanceTasksRow": ListMaintenanceTasksRow,
     "ListMessageMatchesBeforeRow": ListMessageMatchesBeforeRow,
     "ListMessageMatchesRow": ListMessageMatchesRow,

@@ -57,12 +57,6 @@ class ListLearningTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
-class ListLearningTitleMatchesRow(NamedTuple):
-    """A row of list_learning_title_matches."""
-
-    seq: int
-
-
 class ListLearningTextsRow(NamedTuple):
     """A row of list_learning_texts."""
 
@@ -422,6 +416,19 @@ class LearningsStatements(Protocol):
         """
         ...
 
+    def add_learnings(
+        self,
+        *,
+        rows: Any,
+    ) -> list[Learning]:
+        """Stores many learnings in their order, but for those that their conversations have already.
+
+        Args:
+            rows: a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata,
+                created_at].
+        """
+        ...
+
     def count_learning_matches(
         self,
         *,
@@ -514,20 +521,6 @@ class LearningsStatements(Protocol):
         Args:
             prefix_from: the lower bound, inclusive.
             prefix_to: the upper bound, exclusive.
-            max_rows: 1 to 5000.
-        """
-        ...
-
-    def list_learning_title_matches(
-        self,
-        *,
-        query: str,
-        max_rows: int,
-    ) -> list[ListLearningTitleMatchesRow]:
-        """Some rows whose titles match, unranked: the first ones stored.
-
-        Args:
-            query: words and facets in FTS5's syntax, no phrases.
             max_rows: 1 to 5000.
         """
         ...
