@@ -61,7 +61,8 @@ class Term:
                 after = places[number + 1][0] if number + 1 < len(places) else -1
                 if after == end and is_wide(self.tokens[number + 1]):
                     continue
-                found += [self._between(pair[0], pair[-1] + 1) for pair in [*itertools.pairwise(run)] or [run]]
+                pairs = [*itertools.pairwise(run)] or [(number, number)]
+                found += [self._between(first, last + 1) for first, last in pairs]
             else:
                 found.append(self if len(places) == 1 else self._between(number, number + 1))
                 inner = inner_words(self.text[start:end])

@@ -22,61 +22,121 @@ DROP VIEW learnings_shown;
 
 -- What the full-text indexes of learnings cover: hidden ones are not in them, so that ranking reads no table.
 --
--- content and title are what is indexed, not what is shown: a character from U+3000 to U+DFFF or beyond U+FFFF
+-- content and title are what is indexed, not what is shown: a character from U+3000 to U+D7FF or U+10000 to U+3FFFF
 -- (Chinese, Japanese, Korean) is a word of its own, and behind the content stand the parts of the camelCase words of
--- both. The words of a text in lines of 2,000 characters, one a row; then a blank before every capital that begins a
--- part of its word. datastore/engines/words.py does the same.
+-- both. A text is taken apart in lines of 2,000 characters, one letter, or one word, a row.
+-- datastore/engines/words.py does the same.
 --
 -- hex() keeps a tag whole whatever it is made of; 222C22 is the '","' between two of them.
 CREATE VIEW learnings_shown AS
 SELECT
     seq,
     CASE
-        WHEN size = characters THEN words
+        WHEN
+            size = characters
+            OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
+            THEN words
         ELSE (
-            WITH RECURSIVE wide (place, text) AS (
+            WITH RECURSIVE lines (line, text, rest) AS (
                 SELECT
-                    1,
+                    0,
+                    '',
                     words
                 UNION ALL
                 SELECT
-                    wide.place + 1,
-                    replace(
-                        wide.text,
-                        CAST(substr(x'E3E4E5E6E7E8E9EAEBECEDF0', wide.place, 1) AS TEXT),
-                        ' ' || CAST(substr(x'E3E4E5E6E7E8E9EAEBECEDF0', wide.place, 1) AS TEXT)
-                    )
-                FROM wide
-                WHERE wide.place <= 12
+                    lines.line + 1,
+                    substr(lines.rest, 1, 2000),
+                    substr(lines.rest, 2001)
+                FROM lines
+                WHERE lines.rest <> ''
+            ),
+
+            letters (line, place, text) AS (
+                SELECT
+                    lines.line,
+                    0,
+                    lines.text
+                FROM lines
+                UNION ALL
+                SELECT
+                    letters.line,
+                    letters.place + 1,
+                    letters.text
+                FROM letters
+                WHERE letters.place < length(letters.text)
             )
 
-            SELECT wide.text
-            FROM wide
-            WHERE wide.place = 13
+            SELECT
+                group_concat(
+                    CASE
+                        WHEN
+                            in_order.letter BETWEEN char(12288) AND char(55295)
+                            OR in_order.letter BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || in_order.letter || ' '
+                        ELSE in_order.letter
+                    END,
+                    ''
+                )
+            FROM (
+                SELECT substr(letters.text, letters.place, 1) AS letter
+                FROM letters
+                WHERE letters.place > 0
+                ORDER BY letters.line, letters.place
+            ) AS in_order
         )
     END AS content,
     CASE
-        WHEN size = characters THEN title
+        WHEN
+            size = characters
+            OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
+            THEN title
         ELSE (
-            WITH RECURSIVE wide (place, text) AS (
+            WITH RECURSIVE lines (line, text, rest) AS (
                 SELECT
-                    1,
+                    0,
+                    '',
                     title
                 UNION ALL
                 SELECT
-                    wide.place + 1,
-                    replace(
-                        wide.text,
-                        CAST(substr(x'E3E4E5E6E7E8E9EAEBECEDF0', wide.place, 1) AS TEXT),
-                        ' ' || CAST(substr(x'E3E4E5E6E7E8E9EAEBECEDF0', wide.place, 1) AS TEXT)
-                    )
-                FROM wide
-                WHERE wide.place <= 12
+                    lines.line + 1,
+                    substr(lines.rest, 1, 2000),
+                    substr(lines.rest, 2001)
+                FROM lines
+                WHERE lines.rest <> ''
+            ),
+
+            letters (line, place, text) AS (
+                SELECT
+                    lines.line,
+                    0,
+                    lines.text
+                FROM lines
+                UNION ALL
+                SELECT
+                    letters.line,
+                    letters.place + 1,
+                    letters.text
+                FROM letters
+                WHERE letters.place < length(letters.text)
             )
 
-            SELECT wide.text
-            FROM wide
-            WHERE wide.place = 13
+            SELECT
+                group_concat(
+                    CASE
+                        WHEN
+                            in_order.letter BETWEEN char(12288) AND char(55295)
+                            OR in_order.letter BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || in_order.letter || ' '
+                        ELSE in_order.letter
+                    END,
+                    ''
+                )
+            FROM (
+                SELECT substr(letters.text, letters.place, 1) AS letter
+                FROM letters
+                WHERE letters.place > 0
+                ORDER BY letters.line, letters.place
+            ) AS in_order
         )
     END AS title,
     char(57344) || 'c' || hex(category) || 'x '
@@ -113,6 +173,7 @@ FROM (
         confidence,
         tags,
         created_at,
+        written,
         length(CAST(title AS BLOB)) + length(CAST(content AS BLOB)) AS size,
         length(title) + length(content) AS characters,
         content || CASE
@@ -275,27 +336,57 @@ CREATE VIEW messages_indexed AS
 SELECT
     seq,
     CASE
-        WHEN size = characters THEN words
+        WHEN
+            size = characters
+            OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
+            THEN words
         ELSE (
-            WITH RECURSIVE wide (place, text) AS (
+            WITH RECURSIVE lines (line, text, rest) AS (
                 SELECT
-                    1,
+                    0,
+                    '',
                     words
                 UNION ALL
                 SELECT
-                    wide.place + 1,
-                    replace(
-                        wide.text,
-                        CAST(substr(x'E3E4E5E6E7E8E9EAEBECEDF0', wide.place, 1) AS TEXT),
-                        ' ' || CAST(substr(x'E3E4E5E6E7E8E9EAEBECEDF0', wide.place, 1) AS TEXT)
-                    )
-                FROM wide
-                WHERE wide.place <= 12
+                    lines.line + 1,
+                    substr(lines.rest, 1, 2000),
+                    substr(lines.rest, 2001)
+                FROM lines
+                WHERE lines.rest <> ''
+            ),
+
+            letters (line, place, text) AS (
+                SELECT
+                    lines.line,
+                    0,
+                    lines.text
+                FROM lines
+                UNION ALL
+                SELECT
+                    letters.line,
+                    letters.place + 1,
+                    letters.text
+                FROM letters
+                WHERE letters.place < length(letters.text)
             )
 
-            SELECT wide.text
-            FROM wide
-            WHERE wide.place = 13
+            SELECT
+                group_concat(
+                    CASE
+                        WHEN
+                            in_order.letter BETWEEN char(12288) AND char(55295)
+                            OR in_order.letter BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || in_order.letter || ' '
+                        ELSE in_order.letter
+                    END,
+                    ''
+                )
+            FROM (
+                SELECT substr(letters.text, letters.place, 1) AS letter
+                FROM letters
+                WHERE letters.place > 0
+                ORDER BY letters.line, letters.place
+            ) AS in_order
         )
     END AS content,
     char(57344) || 'c' || hex(conversation_id) || 'x '
@@ -307,6 +398,7 @@ FROM (
         conversation_id,
         role,
         created_at,
+        content AS written,
         length(CAST(content AS BLOB)) AS size,
         length(content) AS characters,
         content || CASE

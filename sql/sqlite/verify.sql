@@ -25,7 +25,7 @@ INSERT INTO learnings_fts (learnings_fts) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: learnings primary key (range scan)
+-- Index: learnings primary key (range scan); sorts the words, and the letters, of one row at a time
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows
@@ -60,7 +60,7 @@ INSERT INTO messages_fts (messages_fts) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: messages primary key (range scan)
+-- Index: messages primary key (range scan); sorts the words, and the letters, of one row at a time
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datastore.engines.words import apart, starts_of, stem, words
+from datastore.engines.words import starts_of, stem, words
 
 
 @pytest.fixture(scope="module")
