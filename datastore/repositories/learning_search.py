@@ -18,6 +18,7 @@ from datastore.repositories.ranking import EXACT, Index, Ranking, rank
 from datastore.repositories.searching import (
     LAST,
     LOOKED_AT,
+    OF_SOURCE,
     HitPager,
     Match,
     Sort,
@@ -151,6 +152,11 @@ class LearningSearch(Repository):
         else:
             ranking = rank(self._index(), query, filters.facets())
             page, next = self._ranked(ranking, filters, pager)
+            if filters.source is not None and not ranking.exact and len(page) < pager.size:
+                # The index does not know the source: few of the candidates may be of it.
+                rows = self._statements.list_learnings_of_source(source=filters.source, max_rows=OF_SOURCE)
+                ranking = rank(self._index(), query, filters.facets(), [row.seq for row in rows])
+                page, next = self._ranked(ranking, filters, pager)
             exact = ranking.exact
         meant = None if page or after is not None else self._did_you_mean(text, query)
         hits = tuple(_hit(found.learning, score, query.terms, marker) for score, found in page)

@@ -77,7 +77,7 @@ class Ranking:
     exact: bool
 
 
-def rank(index: Index, text: SearchText, facets: str) -> Ranking:
+def rank(index: Index, text: SearchText, facets: str, also: Sequence[int] = ()) -> Ranking:
     """The matches of *text*, best first.
 
     Args:
@@ -85,6 +85,7 @@ def rank(index: Index, text: SearchText, facets: str) -> Ranking:
         text: What for.
         facets: What else a row must have, in FTS5's syntax, or "". Without this the caller filters: an exact
             ranking may hold rows of other facets.
+        also: Rows to score besides, where not every match is.
     """
     rows, average = _totals(index.totals().totals)
     counts = {term: index.count(query=term.fts(), max_rows=EXACT + 1) for term in set(text.terms)}
@@ -100,7 +101,7 @@ def rank(index: Index, text: SearchText, facets: str) -> Ranking:
     if facets and sum(counts.values()) <= COUNTED and index.count(query=facets, max_rows=EXACT + 1) <= EXACT:
         return _ranked(index, text.expression(facets))
     weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
-    found = _Candidates(index, text, facets, counts, rows).found()
+    found = [*dict.fromkeys([*_Candidates(index, text, facets, counts, rows).found(), *also])]
     return Ranking(_scored(index, text, weights, average, found), exact=False)
 
 

@@ -27,6 +27,9 @@ LAST = 2**62
 #: So many matches are looked at for one page of those newest first, and for the counts of facets.
 LOOKED_AT = 5000
 
+#: So many rows of a source are looked at where a page would be short.
+OF_SOURCE = 2000
+
 #: Words between two bounds of the index that are compared with a misspelt one.
 _COMPARED = 5000
 

@@ -57,6 +57,12 @@ class ListLearningTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
+class ListLearningsOfSourceRow(NamedTuple):
+    """A row of list_learnings_of_source."""
+
+    seq: int
+
+
 class ListLearningTextsRow(NamedTuple):
     """A row of list_learning_texts."""
 
@@ -521,6 +527,20 @@ class LearningsStatements(Protocol):
         Args:
             prefix_from: the lower bound, inclusive.
             prefix_to: the upper bound, exclusive.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def list_learnings_of_source(
+        self,
+        *,
+        source: str,
+        max_rows: int,
+    ) -> list[ListLearningsOfSourceRow]:
+        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
+
+        Args:
+            source: only from conversations of this source.
             max_rows: 1 to 5000.
         """
         ...
