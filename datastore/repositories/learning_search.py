@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from datastore.engines.match import SearchText, Term, any_of, combine, facet, he
 from datastore.records.learnings import Learning
 from datastore.records.search import Facets, FoundLearning, LearningHit, SearchPage
 from datastore.repositories.base import Repository, TimePager, bounds, check_max_rows
-from datastore.repositories.ranking import EXACT, Index, Ranking, rank
+from datastore.repositories.ranking import EXACT, CommonTerms, Index, Ranking, rank
 from datastore.repositories.searching import (
     LAST,
     LOOKED_AT,
@@ -250,6 +251,10 @@ class LearningSearch(Repository):
             created_before=created_before or TIME_MAX,
         )
 
+    @functools.cached_property
+    def _common(self) -> CommonTerms:
+        return CommonTerms()
+
     def _index(self) -> Index:
         statements = self._statements
         return Index(
@@ -259,6 +264,7 @@ class LearningSearch(Repository):
             matches=statements.list_learning_matches,
             titles=True,
             texts=statements.list_learning_texts,
+            common=self._common,
             totals=statements.get_learning_index_totals,
         )
 

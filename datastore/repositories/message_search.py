@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from datastore.engines.match import SearchText, Term, combine, facet, hexed, par
 from datastore.records.messages import Message, Role
 from datastore.records.search import FoundMessage, MessageHit, SearchPage
 from datastore.repositories.base import Repository
-from datastore.repositories.ranking import EXACT, Index, Ranking, rank
+from datastore.repositories.ranking import EXACT, CommonTerms, Index, Ranking, rank
 from datastore.repositories.searching import (
     OF_SOURCE,
     HitPager,
@@ -151,6 +152,10 @@ class MessageSearch(Repository):
         hits = tuple(_hit(found.message, score, terms, Marker(*marks, html)) for score, found in page)
         return SearchPage(items=hits, next=next, exact=exact)
 
+    @functools.cached_property
+    def _common(self) -> CommonTerms:
+        return CommonTerms()
+
     def _index(self) -> Index:
         statements = self._statements
         return Index(
@@ -163,6 +168,7 @@ class MessageSearch(Repository):
             ),
             titles=False,
             texts=statements.list_message_texts,
+            common=self._common,
             totals=statements.get_message_index_totals,
         )
 

@@ -10,15 +10,16 @@ docs/search.md says why, perf/search.py what it costs. In short: FTS5 finds a ma
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
 from datastore.engines.frequencies import Texts
 from datastore.engines.match import FACET, SearchText, Term, any_of, combine
-from datastore.engines.words import has_parts, parts
+from datastore.engines.words import BETWEEN, has_parts, parts, starts_of
 
 #: So many matches are ranked by FTS5 itself.
 EXACT = 4000
@@ -29,8 +30,14 @@ COUNTED = 400_000
 #: A common term is looked at in so many parts of so many rows, to know about how common it is.
 _PARTS, _PART_ROWS = 4, 4096
 
+#: So many common terms are remembered.
+_KNOWN = 10_000
+
 #: Candidates of each kind.
-_FEW, _SOME = 100, 300
+_FEW, _SOME = 120, 400
+
+#: So many candidates are scored word by word.
+_LIKELIEST = 100
 
 #: So many terms lead to candidates; all of them count for the score.
 _LEADING = 3
@@ -40,6 +47,7 @@ _K1, _B = 1.2, 0.75
 
 #: Steps of length in a facet of learnings, and the first that a row can have.
 _LENGTHS = range(1, 33)
+_STEP = 2
 
 
 class Text(Protocol):
@@ -51,6 +59,24 @@ class Text(Protocol):
     def content(self) -> str: ...
     @property
     def sizes(self) -> bytes: ...
+
+
+class CommonTerms:
+    """About how many rows have which common term, from the searches before: good while the index is about as large."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Term, tuple[int, int]] = {}
+
+    def get(self, term: Term, rows: int) -> int | None:
+        """How many of *rows* rows have it; None: it is not known, or was when there were 2 % more or less."""
+        then, count = self._counts.get(term, (0, 0))
+        return min(count, rows) if then and abs(rows - then) * 50 <= then else None
+
+    def note(self, term: Term, rows: int, count: int) -> None:
+        """Remember what was estimated; all that was known is forgotten where it is too much."""
+        if len(self._counts) >= _KNOWN:
+            self._counts.clear()
+        self._counts[term] = (rows, count)
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +91,7 @@ class Index:
     titles: bool
     texts: Callable[..., Sequence[Any]]
     totals: Callable[[], Any]
+    common: CommonTerms
     #: How often a title's word counts.
     title_weight: float = 5.0
 
@@ -88,14 +115,19 @@ def rank(index: Index, text: SearchText, facets: str, also: Sequence[int] = ()) 
         also: Rows to score besides, where not every match is.
     """
     rows, average = _totals(index.totals().totals)
-    counts = {term: index.count(query=term.fts(), max_rows=EXACT + 1) for term in set(text.terms)}
+    known = {term: index.common.get(term, rows) for term in set(text.terms)}
+    counts = {
+        term: index.count(query=term.fts(), max_rows=EXACT + 1) if count is None else count
+        for term, count in known.items()
+    }
     if text.every:
         few = not all(counts.values()) or index.count(query=text.expression(), max_rows=EXACT + 1) <= EXACT
     else:
         few = min(sum(counts.values()), rows) <= EXACT
     for term, count in counts.items():
-        if count > EXACT:
+        if count > EXACT and known[term] is None:
             counts[term] = max(count, _estimate(index, term, rows))
+            index.common.note(term, rows, counts[term])
     if few and sum(counts.values()) <= COUNTED:
         return _ranked(index, text.expression())
     if facets and sum(counts.values()) <= COUNTED and index.count(query=facets, max_rows=EXACT + 1) <= EXACT:
@@ -174,7 +206,7 @@ class _Candidates:
             if len(self._leading) > 1:
                 self._of_several()
             self._of_one()
-            if len(self._seqs) < _SOME:
+            if len(self._seqs) < _FEW:
                 # Whatever matches: a page is to be full where there is enough.
                 self._of_rows([any_of([term.fts() for term in dict.fromkeys(self._text.terms)])], _SOME)
         return list(self._seqs)
@@ -190,13 +222,6 @@ class _Candidates:
         if self._leading:
             self._of_rows([rare, *(term.fts() for term in self._leading)], _FEW)
             self._of_rows([rare, self._leading[0].fts()], _FEW)
-            self._of_titles(
-                [
-                    any_of([term.in_title() for term in self._rare]),
-                    any_of([term.in_title() for term in self._leading]),
-                ],
-                _FEW,
-            )
 
     def _of_several(self) -> None:
         """Rows with several common terms: all that lead, then each rarer one with one of the others."""
@@ -211,9 +236,9 @@ class _Candidates:
 
     def _of_one(self) -> None:
         """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
-        alone = len(set(self._text.terms)) == 1
+        terms = len(set(self._text.terms))
         for term in self._leading:
-            self._of_titles([term.in_title()], _SOME if alone else _FEW, shortest=alone)
+            self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _LEADING)
         if not self._index.titles and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
 
@@ -228,8 +253,9 @@ class _Candidates:
         seqs = [row.seq for row in titles(query=combine([*parts, self._facets]), max_rows=limit + 1)]
         if shortest and len(seqs) > limit:
             seqs = []
-            for length in _LENGTHS:
-                query = combine([*parts, f'"{FACET}l{length}x"', self._facets])
+            for first in range(_LENGTHS.start, _LENGTHS.stop, _STEP):
+                lengths = any_of([f'"{FACET}l{length}x"' for length in range(first, first + _STEP)])
+                query = combine([*parts, lengths, self._facets])
                 seqs += [row.seq for row in titles(query=query, max_rows=limit - len(seqs))]
                 if len(seqs) >= limit:
                     break
@@ -242,25 +268,53 @@ class _Candidates:
 def _scored(
     index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int]
 ) -> list[tuple[float, int]]:
-    """The candidates with their BM25, best first; those that do not match after all are left out."""
+    """The likeliest candidates with their BM25, best first; those that do not match after all are left out."""
     rows = index.texts(seqs=seqs)
+    if len(rows) > _LIKELIEST:
+        rows = _likeliest(index, rows, weights, average)
     frequencies = _frequencies([*weights, *text.excluded], rows, index.title_weight)
-    lengths = [_K1 * (1 - _B + _B * sum(varints(row.sizes)) / average) for row in rows]
-    scores, matched = [0.0] * len(rows), [0] * len(rows)
-    for term, weight in weights.items():
-        for place, frequency in enumerate(frequencies[term]):
-            if frequency:
-                matched[place] += 1
-                scores[place] += weight * frequency * (_K1 + 1) / (frequency + lengths[place])
+    scores = _bm25(weights, frequencies, rows, average)
     least = len(weights) if text.every else 1
-    barred = {place for term in text.excluded for place, frequency in enumerate(frequencies[term]) if frequency}
     scored = [
-        (score, row.seq)
-        for place, (score, row) in enumerate(zip(scores, rows, strict=True))
-        if matched[place] >= least and place not in barred
+        (scores[place], row.seq)
+        for place, row in enumerate(rows)
+        if sum(frequencies[term][place] > 0 for term in weights) >= least
+        and not any(frequencies[term][place] for term in text.excluded)
     ]
     scored.sort(key=lambda match: (-match[0], match[1]))
     return scored
+
+
+def _bm25(
+    weights: dict[Term, float], frequencies: Mapping[Term, Sequence[float]], rows: Sequence[Text], average: float
+) -> list[float]:
+    scores = [0.0] * len(rows)
+    lengths = [_K1 * (1 - _B + _B * sum(varints(row.sizes)) / average) for row in rows]
+    for term, weight in weights.items():
+        factor = weight * (_K1 + 1)
+        scores = [
+            score + factor * frequency / (frequency + length) if frequency else score
+            for score, frequency, length in zip(scores, frequencies[term], lengths, strict=True)
+        ]
+    return scores
+
+
+def _likeliest(index: Index, rows: Sequence[Text], weights: dict[Term, float], average: float) -> Sequence[Text]:
+    """Those that could score most: a letter sequence is counted, which is never less often than the word is there."""
+    contents = BETWEEN.join(row.content for row in rows)
+    titles = BETWEEN.join(getattr(row, "title", "") for row in rows)
+    if not (contents.isascii() and titles.isascii()):
+        return rows
+    written, named = contents.lower().split(BETWEEN), titles.lower().split(BETWEEN)
+    most = {}
+    for term in weights:
+        (start,) = starts_of(term.stems[:1])
+        most[term] = [
+            content.count(start) + index.title_weight * title.count(start)
+            for content, title in zip(written, named, strict=True)
+        ]
+    scores = _bm25(weights, most, rows, average)
+    return [rows[place] for place in heapq.nlargest(_LIKELIEST, range(len(rows)), key=scores.__getitem__)]
 
 
 def _frequencies(terms: Iterable[Term], rows: Sequence[Text], title_weight: float) -> dict[Term, list[float]]:
