@@ -151,12 +151,12 @@ class LearningSearch(Repository):
         if sort == "recent":
             page, next, exact = *self._recent(query.expression(filters.facets()), filters, pager), True
         else:
-            ranking = rank(self._index(), query, filters.facets())
+            ranking = rank(self._index(), query, filters.facets(), pager.wanted)
             page, next = self._ranked(ranking, filters, pager)
             if filters.source is not None and not ranking.exact and len(page) < pager.size:
                 # The index does not know the source: few of the candidates may be of it.
                 rows = self._statements.list_learnings_of_source(source=filters.source, max_rows=OF_SOURCE)
-                ranking = rank(self._index(), query, filters.facets(), [row.seq for row in rows])
+                ranking = rank(self._index(), query, filters.facets(), LAST, [row.seq for row in rows])
                 page, next = self._ranked(ranking, filters, pager)
             exact = ranking.exact
         meant = None if page or after is not None else self._did_you_mean(text, query)

@@ -17,6 +17,7 @@ from datastore.records.search import FoundMessage, MessageHit, SearchPage
 from datastore.repositories.base import Repository
 from datastore.repositories.ranking import EXACT, CommonTerms, Index, Ranking, rank
 from datastore.repositories.searching import (
+    LAST,
     OF_SOURCE,
     HitPager,
     Match,
@@ -108,12 +109,12 @@ class MessageSearch(Repository):
         if sort == "recent":
             page, next, exact = *self._recent(query.expression(filters.facets()), filters, pager), True
         else:
-            ranking = rank(self._index(), query, filters.facets())
+            ranking = rank(self._index(), query, filters.facets(), pager.wanted)
             page, next = self._ranked(ranking, filters, pager)
             if filters.source is not None and not ranking.exact and len(page) < pager.size:
                 # The index does not know the source: few of the candidates may be of it.
                 rows = self._statements.list_messages_of_source(source=filters.source, max_rows=OF_SOURCE)
-                ranking = rank(self._index(), query, filters.facets(), [row.seq for row in rows])
+                ranking = rank(self._index(), query, filters.facets(), LAST, [row.seq for row in rows])
                 page, next = self._ranked(ranking, filters, pager)
             exact = ranking.exact
         meant = None if page or after is not None else self._did_you_mean(text, query)
@@ -164,7 +165,7 @@ class MessageSearch(Repository):
             rank=statements.rank_messages,
             # Where too many match to look at them all, what was said last is looked at.
             matches=lambda query, max_rows: statements.list_message_matches_before(
-                query=query, before_seq=2**62, max_rows=max_rows
+                query=query, before_seq=LAST, max_rows=max_rows
             ),
             titles=False,
             texts=statements.list_message_texts,

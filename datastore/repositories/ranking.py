@@ -36,11 +36,14 @@ _KNOWN = 10_000
 #: Candidates of each kind.
 _FEW, _SOME = 120, 400
 
-#: So many candidates are scored word by word.
-_LIKELIEST = 100
+#: So many candidates at least are scored word by word.
+_LIKELIEST = 60
 
 #: So many terms lead to candidates; all of them count for the score.
-_LEADING = 3
+_LEADING = 2
+
+#: The shortest titles are looked for where a query has at most so many terms.
+_SHORT = 3
 
 #: FTS5's own constants of BM25.
 _K1, _B = 1.2, 0.75
@@ -104,7 +107,7 @@ class Ranking:
     exact: bool
 
 
-def rank(index: Index, text: SearchText, facets: str, also: Sequence[int] = ()) -> Ranking:
+def rank(index: Index, text: SearchText, facets: str, wanted: int, also: Sequence[int] = ()) -> Ranking:
     """The matches of *text*, best first.
 
     Args:
@@ -112,6 +115,7 @@ def rank(index: Index, text: SearchText, facets: str, also: Sequence[int] = ()) 
         text: What for.
         facets: What else a row must have, in FTS5's syntax, or "". Without this the caller filters: an exact
             ranking may hold rows of other facets.
+        wanted: So many matches at least, if there are so many; of more than that, only the likeliest are scored.
         also: Rows to score besides, where not every match is.
     """
     rows, average = _totals(index.totals().totals)
@@ -134,7 +138,7 @@ def rank(index: Index, text: SearchText, facets: str, also: Sequence[int] = ()) 
         return _ranked(index, text.expression(facets))
     weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
     found = [*dict.fromkeys([*_Candidates(index, text, facets, counts, rows).found(), *also])]
-    return Ranking(_scored(index, text, weights, average, found), exact=False)
+    return Ranking(_scored(index, text, weights, average, found, max(wanted, _LIKELIEST)), exact=False)
 
 
 def _ranked(index: Index, query: str) -> Ranking:
@@ -221,24 +225,20 @@ class _Candidates:
             self._take(row.seq for row in ranked)
         if self._leading:
             self._of_rows([rare, *(term.fts() for term in self._leading)], _FEW)
-            self._of_rows([rare, self._leading[0].fts()], _FEW)
 
     def _of_several(self) -> None:
-        """Rows with several common terms: all that lead, then each rarer one with one of the others."""
-        leading = self._leading
-        self._of_titles([term.in_title() for term in leading], _FEW)
-        self._of_rows([term.fts() for term in leading], _FEW)
-        for place, term in enumerate(leading[:-1]):
-            behind = leading[place + 1 :]
-            self._of_titles([term.in_title(), any_of([other.in_title() for other in behind])], _FEW)
-            if len(leading) > 2:
-                self._of_rows([term.fts(), behind[0].fts()], _FEW)
+        """Rows with both of the common terms that lead: in the title, in the title and anywhere, anywhere."""
+        one, other = self._leading
+        self._of_titles([one.in_title(), other.in_title()], _FEW)
+        if self._index.titles:
+            self._of_rows([one.in_title(), other.fts()], _FEW)
+        self._of_rows([one.fts(), other.fts()], _FEW)
 
     def _of_one(self) -> None:
         """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
         terms = len(set(self._text.terms))
         for term in self._leading:
-            self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _LEADING)
+            self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _SHORT)
         if not self._index.titles and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
 
@@ -266,12 +266,12 @@ class _Candidates:
 
 
 def _scored(
-    index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int]
+    index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int], most: int
 ) -> list[tuple[float, int]]:
     """The likeliest candidates with their BM25, best first; those that do not match after all are left out."""
     rows = index.texts(seqs=seqs)
-    if len(rows) > _LIKELIEST:
-        rows = _likeliest(index, rows, weights, average)
+    if len(rows) > most:
+        rows = _likeliest(index, rows, weights, average, most)
     frequencies = _frequencies([*weights, *text.excluded], rows, index.title_weight)
     scores = _bm25(weights, frequencies, rows, average)
     least = len(weights) if text.every else 1
@@ -299,22 +299,24 @@ def _bm25(
     return scores
 
 
-def _likeliest(index: Index, rows: Sequence[Text], weights: dict[Term, float], average: float) -> Sequence[Text]:
+def _likeliest(
+    index: Index, rows: Sequence[Text], weights: dict[Term, float], average: float, most: int
+) -> Sequence[Text]:
     """Those that could score most: a letter sequence is counted, which is never less often than the word is there."""
     contents = BETWEEN.join(row.content for row in rows)
     titles = BETWEEN.join(getattr(row, "title", "") for row in rows)
     if not (contents.isascii() and titles.isascii()):
         return rows
     written, named = contents.lower().split(BETWEEN), titles.lower().split(BETWEEN)
-    most = {}
+    counts = {}
     for term in weights:
         (start,) = starts_of(term.stems[:1])
-        most[term] = [
+        counts[term] = [
             content.count(start) + index.title_weight * title.count(start)
             for content, title in zip(written, named, strict=True)
         ]
-    scores = _bm25(weights, most, rows, average)
-    return [rows[place] for place in heapq.nlargest(_LIKELIEST, range(len(rows)), key=scores.__getitem__)]
+    scores = _bm25(weights, counts, rows, average)
+    return [rows[place] for place in heapq.nlargest(most, range(len(rows)), key=scores.__getitem__)]
 
 
 def _frequencies(terms: Iterable[Term], rows: Sequence[Text], title_weight: float) -> dict[Term, list[float]]:

@@ -82,6 +82,11 @@ class HitPager:
             score, seq = decode_cursor(self._scope, after, (str, int))
             self._place = (float.fromhex(score), seq)
 
+    @property
+    def wanted(self) -> int:
+        """How many matches to rank: some pages of them for the first page, all for those behind it."""
+        return self.size * 3 if self._place is None else LAST
+
     def ranked(
         self, ranking: Ranking, fetch: Callable[[list[int]], Sequence[Found]], seq_of: Callable[[Found], int]
     ) -> tuple[list[tuple[float, Found]], str | None]:
