@@ -19,10 +19,10 @@ from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
 from datastore.contract.sources import Source, Variant, read_sources, variants
-from datastore.contract.vet_callers import check_callers
-from datastore.contract.vet_header import check_header
-from datastore.contract.vet_result import Results
-from datastore.contract.vet_sql import check_sql
+from datastore.contract.vet.callers import check_callers
+from datastore.contract.vet.header import check_header
+from datastore.contract.vet.result import Results
+from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines import sqlite_explain
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
+from datastore.contract.inference.parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
 
 #: Storage classes of a value that is not NULL.
 STORAGE = frozenset({"integer", "real", "text", "blob"})

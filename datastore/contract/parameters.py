@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_expressions import cast_storage, fact_of
-from datastore.contract.inference_facts import Fact
-from datastore.contract.inference_filters import COMPARISONS
-from datastore.contract.inference_parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
-from datastore.contract.inference_queries import Queries, arms, changed_table
-from datastore.contract.inference_schema import Schema
-from datastore.contract.inference_scopes import Cte, Scope
-from datastore.contract.inference_sources import read_from, table_facts, target
+from datastore.contract.inference.expressions import cast_storage, fact_of
+from datastore.contract.inference.facts import Fact
+from datastore.contract.inference.filters import COMPARISONS
+from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
+from datastore.contract.inference.queries import Queries, arms, changed_table
+from datastore.contract.inference.schema import Schema
+from datastore.contract.inference.scopes import Cte, Scope
+from datastore.contract.inference.sources import read_from, table_facts, target
 
 
 @attrs.frozen

@@ -14,34 +14,34 @@ import attrs
 import pytest
 from sqlglot import exp
 
-from datastore.contract import (
-    inference_aggregates,
-    inference_expressions,
-    inference_filters,
-    inference_functions,
-    inference_queries,
-    inference_schema,
-    inference_sources,
-    logical,
+from datastore.contract import logical
+from datastore.contract.inference import (
+    aggregates,
+    expressions,
+    filters,
+    functions,
+    queries,
+    schema,
+    sources,
 )
-from datastore.contract.inference_facts import INTEGER, TEXT, Fact, never_null
-from datastore.contract.inference_functions import FUNCTIONS
+from datastore.contract.inference.facts import INTEGER, TEXT, Fact, never_null
+from datastore.contract.inference.functions import FUNCTIONS
 
 _patched = list[tuple[Any, str, Any]]
 
 
 def _rule(kinds: tuple[type, ...], rule: Callable[..., Fact]) -> _patched:
-    rules = {**inference_expressions._RULES, **dict.fromkeys(kinds, rule)}
-    return [(inference_expressions, "_RULES", rules)]
+    rules = {**expressions._RULES, **dict.fromkeys(kinds, rule)}
+    return [(expressions, "_RULES", rules)]
 
 
 def _sure(kinds: tuple[type, ...]) -> _patched:
     """The rules of some operators, made to say that the value is never NULL."""
-    before = inference_expressions._RULES
+    before = expressions._RULES
 
     def sure(node: Any, scope: Any) -> Fact:
         rule = before.get(type(node))
-        fact = rule(node, scope) if rule else FUNCTIONS[type(node)](node, scope, inference_expressions.fact_of)
+        fact = rule(node, scope) if rule else FUNCTIONS[type(node)](node, scope, expressions.fact_of)
         return fact.but(nullable=False, reason="planted")
 
     return _rule(kinds, sure)
@@ -62,42 +62,42 @@ def _any_primary_key(rows: Any, kind: str, without_rowid: bool, origins: Any) ->
 
 
 def _or_like_and(node: Any, scope: Any) -> Any:
-    node = inference_filters.bare(node)
+    node = filters.bare(node)
     if isinstance(node, exp.Or):
         return _or_like_and(node.this, scope) | _or_like_and(node.expression, scope)
     return _where_true(node, scope)
 
 
-_where_true = inference_filters.where_true
+_where_true = filters.where_true
 
 
 def _every_element(node: Any, scope: Any) -> Any:
-    elements = [*inference_filters._elements(node.this), *inference_filters._elements(node.expression)]
-    return set().union(*(inference_filters.strict(element, scope) for element in elements))
+    elements = [*filters._elements(node.this), *filters._elements(node.expression)]
+    return set().union(*(filters.strict(element, scope) for element in elements))
 
 
 def _filtered_returning(self: Any, tree: Any) -> Any:
     scope = _returning_scope(self, tree)
     where = tree.args.get("where")
-    inference_filters.refine(where.this if where is not None else None, scope)
+    filters.refine(where.this if where is not None else None, scope)
     return scope
 
 
-_returning_scope = inference_queries.Queries.returning_scope
+_returning_scope = queries.Queries.returning_scope
 
 
 def _first_rows(self: Any, cte: Any) -> Any:
-    arms = inference_queries.arms(cte.query)
+    arms = queries.arms(cte.query)
     visible = self.with_ctes(cte.query, cte.outer, cte.visible)
-    return inference_queries._renamed(self.query(arms[0], cte.outer, visible), cte.columns)
+    return queries._renamed(self.query(arms[0], cte.outer, visible), cte.columns)
 
 
 def _window_as_aggregate(node: Any, scope: Any, evaluate: Any) -> Fact:
     call = node.this.this if isinstance(node.this, exp.Filter) else node.this
-    return inference_aggregates.aggregate(call, scope, evaluate) or _window(node, scope, evaluate)
+    return aggregates.aggregate(call, scope, evaluate) or _window(node, scope, evaluate)
 
 
-_window = inference_aggregates.window
+_window = aggregates.window
 
 
 def _next_row(node: Any, scope: Any, evaluate: Any) -> Fact:
@@ -134,17 +134,17 @@ def _function(*targets: Any, name: str, value: Any) -> Callable[[], _patched]:
 
 
 MUTANTS = [
-    Mutant("outer joins give no NULL", _function(inference_sources, name="null_extended", value=lambda *a: None)),
-    Mutant("only LEFT joins give NULL", _function(inference_sources, name="null_extended", value=_only_left_joins)),
-    Mutant("every primary key is the rowid", _function(inference_schema, name="_rowid_alias", value=_any_primary_key)),
+    Mutant("outer joins give no NULL", _function(sources, name="null_extended", value=lambda *a: None)),
+    Mutant("only LEFT joins give NULL", _function(sources, name="null_extended", value=_only_left_joins)),
+    Mutant("every primary key is the rowid", _function(schema, name="_rowid_alias", value=_any_primary_key)),
     Mutant(
         "a compound is like its first query",
-        _function(inference_queries.Queries, name="compound", value=lambda self, columns: columns[0]),
+        _function(queries.Queries, name="compound", value=lambda self, columns: columns[0]),
     ),
-    Mutant("an aggregate always has rows", _function(inference_aggregates, name="_why_empty", value=lambda *a: "")),
+    Mutant("an aggregate always has rows", _function(aggregates, name="_why_empty", value=lambda *a: "")),
     Mutant(
         "bare columns of an aggregate over nothing have values",
-        _function(inference_queries, name="is_aggregate", value=lambda *a: False),
+        _function(queries, name="is_aggregate", value=lambda *a: False),
     ),
     Mutant("CASE always has an ELSE", lambda: _sure((exp.Case,))),
     Mutant("nullif is never NULL", lambda: _sure((exp.Nullif,))),
@@ -155,41 +155,39 @@ MUTANTS = [
     Mutant("IN is never NULL", lambda: _sure((exp.In,))),
     Mutant(
         "a subquery always has a row",
-        _function(inference_queries.Queries, name="has_one_row", value=lambda *a: True),
+        _function(queries.Queries, name="has_one_row", value=lambda *a: True),
     ),
     Mutant(
         "OR says what AND says",
-        _function(inference_filters, inference_expressions, name="where_true", value=_or_like_and),
+        _function(filters, expressions, name="where_true", value=_or_like_and),
     ),
-    Mutant("a row is compared in every column", _function(inference_filters, name="_compared", value=_every_element)),
+    Mutant("a row is compared in every column", _function(filters, name="_compared", value=_every_element)),
     Mutant(
         "a filter holds after the update",
-        _function(inference_queries.Queries, name="returning_scope", value=_filtered_returning),
+        _function(queries.Queries, name="returning_scope", value=_filtered_returning),
     ),
     Mutant(
         "RETURNING shows what is stored",
-        _function(inference_sources, name="_as_returned", value=lambda table, fact: fact),
+        _function(sources, name="_as_returned", value=lambda table, fact: fact),
     ),
     Mutant(
         "every table is STRICT",
-        _function(
-            inference_schema, name="column_storage", value=lambda declared, *rest: _storage(declared, bool(declared))
-        ),
+        _function(schema, name="column_storage", value=lambda declared, *rest: _storage(declared, bool(declared))),
     ),
     Mutant(
         "a default has its column's class", _function(logical, name="_is_default_of", value=lambda kind, default: True)
     ),
-    Mutant("STRICT holds computed columns too", _function(inference_schema, name="_GENERATED", value=())),
+    Mutant("STRICT holds computed columns too", _function(schema, name="_GENERATED", value=())),
     Mutant(
         "a recursive WITH is like its first rows",
-        _function(inference_queries.Queries, name="_fixed_point", value=_first_rows),
+        _function(queries.Queries, name="_fixed_point", value=_first_rows),
     ),
-    Mutant("a window is never empty", _function(inference_expressions, name="window", value=_window_as_aggregate)),
-    Mutant("there is always a next row", _function(inference_expressions, name="window", value=_next_row)),
+    Mutant("a window is never empty", _function(expressions, name="window", value=_window_as_aggregate)),
+    Mutant("there is always a next row", _function(expressions, name="window", value=_next_row)),
     Mutant("an OR in a CHECK is a promise", _function(logical, name="_promise", value=_either_promise)),
     Mutant(
         "JSON has infinity",
-        _function(inference_aggregates, inference_functions, name="is_json_safe", value=lambda values: True),
+        _function(aggregates, functions, name="is_json_safe", value=lambda values: True),
     ),
     Mutant("substr is never NULL", lambda: _rule((exp.Substring,), _of_argument)),
     Mutant("-x of an integer is an integer", lambda: _rule((exp.Neg,), _negative)),
@@ -198,23 +196,23 @@ MUTANTS = [
 
 
 def _of_argument(node: Any, scope: Any) -> Fact:
-    inner = inference_expressions.fact_of(node.this, scope)
+    inner = expressions.fact_of(node.this, scope)
     return Fact(TEXT | inner.storage & {"blob"}, inner.nullable, "planted")
 
 
 def _negative(node: Any, scope: Any) -> Fact:
-    inner = inference_expressions.fact_of(node.this, scope)
+    inner = expressions.fact_of(node.this, scope)
     return inner if inner.storage == INTEGER else _negated(node, scope)
 
 
-_negated = inference_expressions._negative
+_negated = expressions._negative
 
 
 def _whole(node: Any, scope: Any) -> Fact:
-    left, right = (inference_expressions.fact_of(side, scope) for side in (node.this, node.expression))
+    left, right = (expressions.fact_of(side, scope) for side in (node.this, node.expression))
     if left.storage == right.storage == INTEGER and not (left.nullable or right.nullable):
         return never_null(INTEGER, "planted")
     return _arithmetic(node, scope)
 
 
-_arithmetic = inference_expressions._arithmetic
+_arithmetic = expressions._arithmetic

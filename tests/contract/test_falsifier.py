@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datastore.contract import inference_parse
+from datastore.contract.inference.parse import parse, parse_expression
 from tests.contract.falsifier import Falsified, Tally, try_to_falsify
 from tests.contract.mutants import MUTANTS, Mutant
 
@@ -65,8 +65,8 @@ def examples_until_found(mutant: Mutant, patch: pytest.MonkeyPatch) -> int | Non
     except Falsified:
         return seed + 1
     finally:
-        inference_parse.parse.cache_clear()  # a tree that was read with the rule off
-        inference_parse.parse_expression.cache_clear()
+        parse.cache_clear()  # a tree that was read with the rule off
+        parse_expression.cache_clear()
     return None
 
 

@@ -13,9 +13,9 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from datastore.contract import inference_parse, metadata
+from datastore.contract import metadata
 from datastore.contract.inference import Column, Schema, Unsure, at_most_one_row, result_columns, total_order
-from datastore.contract.inference_parse import Node, parse_expression, text_of
+from datastore.contract.inference.parse import MISREAD_TYPES, Node, parse_expression, text_of
 from datastore.contract.logical import affinity
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_statements
@@ -341,8 +341,8 @@ def test_type_names_that_the_parser_reads_otherwise_than_sqlite() -> None:
             kind = read.get(str(getattr(cast.args["to"].this, "name", "")).lower())
             if kind is not None and affinity(kind) != affinity(word):
                 misread.add(word)
-    assert misread <= inference_parse.MISREAD_TYPES
-    assert "BLOB" not in inference_parse.MISREAD_TYPES
+    assert misread <= MISREAD_TYPES
+    assert "BLOB" not in MISREAD_TYPES
 
 
 def test_operators_bind_as_they_do_in_sqlite(connection: sqlite3.Connection) -> None:

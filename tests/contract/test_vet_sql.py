@@ -8,7 +8,7 @@ import pytest
 
 from datastore.contract.database import Catalogue
 from datastore.contract.sources import split
-from datastore.contract.vet_sql import check_sql
+from datastore.contract.vet.sql import check_sql
 from tests.contract.planted import STEP
 
 HEADER = "-- name: get_it()^\n-- Gets it.\n-- Index: none (a test)\n-- Rows: 0 or 1\n"

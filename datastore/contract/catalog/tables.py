@@ -19,7 +19,7 @@ from datastore.contract.catalog.model import (
 )
 from datastore.contract.database import OWN_PREFIXES, Migrated
 from datastore.contract.facts import ProjectFacts
-from datastore.contract.inference_schema import Table, TableColumn
+from datastore.contract.inference.schema import Table, TableColumn
 from datastore.contract.touches import Touch, Touches, table_details
 from datastore.engines import sqlite_explain
 

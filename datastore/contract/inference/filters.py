@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference_parse import Node, bare, name_of
-from datastore.contract.inference_scopes import Scope, Source
+from datastore.contract.inference.parse import Node, bare, name_of
+from datastore.contract.inference.scopes import Scope, Source
 
 #: A column of a source of the scope itself (not of one around it).
 Place: TypeAlias = tuple[Source, str]

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_filters import Place
-from datastore.contract.inference_parse import Node, conjuncts, name_of, text_of
-from datastore.contract.inference_schema import Key
-from datastore.contract.inference_scopes import Scope, Source
+from datastore.contract.inference.filters import Place
+from datastore.contract.inference.parse import Node, conjuncts, name_of, text_of
+from datastore.contract.inference.schema import Key
+from datastore.contract.inference.scopes import Scope, Source
 
 
 @attrs.define(eq=False)

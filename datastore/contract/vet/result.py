@@ -14,9 +14,9 @@ from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, tokens
-from datastore.contract.vet_header import check_max_rows
-from datastore.contract.vet_parameters import check_parameter_types
-from datastore.contract.vet_records import Records
+from datastore.contract.vet.header import check_max_rows
+from datastore.contract.vet.parameters import check_parameter_types
+from datastore.contract.vet.records import Records
 from datastore.statements.loader import Statement
 
 _plain = re.compile(r"[A-Za-z_]\w*")

@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import calls_of_outer, is_aggregate, looked_up
-from datastore.contract.inference_expressions import fact_of
-from datastore.contract.inference_facts import Fact, either
-from datastore.contract.inference_filters import refine
-from datastore.contract.inference_parse import Node, Unsure, name_of, parse, part, whole_number
-from datastore.contract.inference_schema import Schema, Table
-from datastore.contract.inference_scopes import Cte, Scope, Source, require
-from datastore.contract.inference_sources import read_from, target
+from datastore.contract.inference.aggregates import calls_of_outer, is_aggregate, looked_up
+from datastore.contract.inference.expressions import fact_of
+from datastore.contract.inference.facts import Fact, either
+from datastore.contract.inference.filters import refine
+from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, whole_number
+from datastore.contract.inference.schema import Schema, Table
+from datastore.contract.inference.scopes import Cte, Scope, Source, require
+from datastore.contract.inference.sources import read_from, target
 from datastore.contract.logical import STORAGE
 
 #: A recursive CTE's facts can only grow, and each column's few times: this is never reached.

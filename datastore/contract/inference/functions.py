@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import Evaluate, is_json_safe
-from datastore.contract.inference_facts import (
+from datastore.contract.inference.aggregates import Evaluate, is_json_safe
+from datastore.contract.inference.facts import (
     INTEGER,
     NUMBER,
     REAL,
@@ -25,8 +25,8 @@ from datastore.contract.inference_facts import (
     truth,
     unknown,
 )
-from datastore.contract.inference_parse import Node, called, text_of
-from datastore.contract.inference_scopes import Scope
+from datastore.contract.inference.parse import Node, called, text_of
+from datastore.contract.inference.scopes import Scope
 
 Rule: TypeAlias = Callable[[Node, Scope, Evaluate], Fact]
 

@@ -8,11 +8,11 @@ from typing import Protocol
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
-from datastore.contract.inference_filters import refine
-from datastore.contract.inference_parse import Node, name_of, parse, part, parts
-from datastore.contract.inference_schema import Table
-from datastore.contract.inference_scopes import Analyzer, Cte, Scope, Source, sources_named
+from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
+from datastore.contract.inference.filters import refine
+from datastore.contract.inference.parse import Node, name_of, parse, part, parts
+from datastore.contract.inference.schema import Table
+from datastore.contract.inference.scopes import Analyzer, Cte, Scope, Source, sources_named
 
 #: What json_each and json_tree give: https://www.sqlite.org/json1.html#the_json_each_and_json_tree_table_valued_functions
 _EACH: Mapping[str, Fact] = {
@@ -28,7 +28,7 @@ _EACH: Mapping[str, Fact] = {
 
 
 class Queries(Analyzer, Protocol):
-    """What FROM asks of `datastore.contract.inference_queries`."""
+    """What FROM asks of `datastore.contract.inference.queries`."""
 
     def view(self, table: Table) -> list[tuple[str, Fact]] | None:
         """The columns of a view; None where its text is not understood."""

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import attrs
 
-from datastore.contract.inference_facts import Fact, unknown
-from datastore.contract.inference_parse import Node, Unsure
-from datastore.contract.inference_schema import Schema, Table
+from datastore.contract.inference.facts import Fact, unknown
+from datastore.contract.inference.parse import Node, Unsure
+from datastore.contract.inference.schema import Schema, Table
 from datastore.contract.logical import STORAGE
 
 #: In `Scope.recast`: the aggregates.
@@ -86,7 +86,7 @@ class Source:
 
 
 class Analyzer(Protocol):
-    """What a scope asks of `datastore.contract.inference_queries`."""
+    """What a scope asks of `datastore.contract.inference.queries`."""
 
     schema: Schema
     not_null_parameters: frozenset[str]

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import is_aggregate
-from datastore.contract.inference_expressions import fact_of
-from datastore.contract.inference_filters import Place, refine
-from datastore.contract.inference_keys import Pins, key_fixed, place_of
-from datastore.contract.inference_parse import (
+from datastore.contract.inference.aggregates import is_aggregate
+from datastore.contract.inference.expressions import fact_of
+from datastore.contract.inference.filters import Place, refine
+from datastore.contract.inference.keys import Pins, key_fixed, place_of
+from datastore.contract.inference.parse import (
     Node,
     bare,
     conjuncts,
@@ -27,10 +27,10 @@ from datastore.contract.inference_parse import (
     text_of,
     whole_number,
 )
-from datastore.contract.inference_queries import Queries, changed_table
-from datastore.contract.inference_schema import TableColumn
-from datastore.contract.inference_scopes import Cte, Scope, Source
-from datastore.contract.inference_sources import read_from, target
+from datastore.contract.inference.queries import Queries, changed_table
+from datastore.contract.inference.schema import TableColumn
+from datastore.contract.inference.scopes import Cte, Scope, Source
+from datastore.contract.inference.sources import read_from, target
 
 
 class Rows:

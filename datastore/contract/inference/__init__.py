@@ -1,7 +1,7 @@
 """Result columns: names, types and nullability of what a statement gives back, without running it.
 
 Sound before complete: a column is called NOT NULL, or of a type, only where every row of every database with this
-schema has it so. Two witnesses must agree: a walk over the statement's tree (`inference_queries`), and the engine
+schema has it so. Two witnesses must agree: a walk over the statement's tree (`inference.queries`), and the engine
 itself, which prepares the statement and names the origin of each column (`metadata`). Where they differ, where the
 tree is not understood, or where a rule is missing, nothing is promised and the column's *reason* says why.
 
@@ -17,11 +17,11 @@ from collections.abc import Collection
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference_facts import Fact, unknown
-from datastore.contract.inference_parse import Node, Unsure, parse, part
-from datastore.contract.inference_queries import Queries, changed_table
-from datastore.contract.inference_rows import Rows, at_most_limit
-from datastore.contract.inference_schema import Schema
+from datastore.contract.inference.facts import Fact, unknown
+from datastore.contract.inference.parse import Node, Unsure, parse, part
+from datastore.contract.inference.queries import Queries, changed_table
+from datastore.contract.inference.rows import Rows, at_most_limit
+from datastore.contract.inference.schema import Schema
 from datastore.contract.metadata import EngineColumn
 
 __all__ = ["Column", "Schema", "Unsure", "at_most_one_row", "result_columns", "total_order"]

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference_facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
-from datastore.contract.inference_parse import Node, bare, is_query, name_of, part
-from datastore.contract.inference_scopes import AGGREGATES, Scope, recast
+from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
+from datastore.contract.inference.parse import Node, bare, is_query, name_of, part
+from datastore.contract.inference.scopes import AGGREGATES, Scope, recast
 
 Evaluate: TypeAlias = Callable[[Node, Scope], Fact]
 

@@ -1,6 +1,6 @@
 """What is known of an expression's value: a rule per operator and function; what has no rule promises nothing.
 
-``+ - *`` of reals may be NULL (infinity minus infinity), ``/`` and ``%`` (by zero) too; `inference_functions` has the
+``+ - *`` of reals may be NULL (infinity minus infinity), ``/`` and ``%`` (by zero) too; `inference.functions` has the
 functions.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from datastore.contract.inference_aggregates import aggregate, window
-from datastore.contract.inference_facts import (
+from datastore.contract.inference.aggregates import aggregate, window
+from datastore.contract.inference.facts import (
     BLOB,
     INTEGER,
     NUMBER,
@@ -24,10 +24,10 @@ from datastore.contract.inference_facts import (
     truth,
     unknown,
 )
-from datastore.contract.inference_filters import Place, where_true
-from datastore.contract.inference_functions import FUNCTIONS
-from datastore.contract.inference_parse import Node, bare, called, is_query, name_of, whole_number
-from datastore.contract.inference_scopes import Scope
+from datastore.contract.inference.filters import Place, where_true
+from datastore.contract.inference.functions import FUNCTIONS
+from datastore.contract.inference.parse import Node, bare, called, is_query, name_of, whole_number
+from datastore.contract.inference.scopes import Scope
 from datastore.contract.logical import STORAGE
 
 _CAST = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from datastore.contract.inference_parse import Node, Unsure, parse_expression
+from datastore.contract.inference.parse import Node, Unsure, parse_expression
 from datastore.contract.logical import affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
 from datastore.statements.loader import read_file
@@ -110,7 +110,7 @@ class Schema:
         tables: By name in lower case.
         aggregates: Names of aggregate and window functions.
         engine: The C library over a copy of the database; None where it cannot be reached.
-        view_facts: What `datastore.contract.inference_queries` found of each view: filled as they are asked for.
+        view_facts: What `datastore.contract.inference.queries` found of each view: filled as they are asked for.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -221,7 +221,7 @@ def _foreign_keys(rows: list[Any]) -> Iterator[ForeignKey]:
 
 @functools.cache
 def _statements() -> Mapping[str, str]:
-    path = Path(__file__).with_name("catalogue.sql")
+    path = Path(__file__).with_suffix(".sql")
     return {statement.name: statement.sql for statement in read_file(path, f"contract/{path.name}")}
 
 

@@ -1,0 +1,1 @@
+"""The vet rules: what a statement that prepares may still do wrong."""
