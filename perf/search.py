@@ -2,7 +2,7 @@
 
     python perf/search.py relevance            nDCG@10 and MAP@100 beside the peers of the `bench` extra
     python perf/search.py scale --rows 1000000 latency, overlap, index size, bulk load, one insertion
-    python perf/search.py messages             what the index of messages costs an append
+    python perf/search.py share                what the indexes cost an append and an added learning
 
 The exact ranking is FTS5's own BM25 over every match, computed for each query of the set. Queries are drawn before
 anything is measured, from a fixed seed; none was left out.
@@ -380,11 +380,11 @@ def insertion(store: Datastore) -> None:
     print(f"one insertion, relaxed: p50 {statistics.median(times):.3f} ms, p95 {quantile(times, 0.95):.3f} ms")
 
 
-# What messages pay
+# What a write pays
 
 
-def messages() -> None:
-    """An append with the index of messages and without, interleaved, at both durabilities."""
+def share() -> None:
+    """Adding a message and a learning with the full-text index and without, interleaved, at both durabilities."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as folder:
         for durability in ("full", "relaxed"):
             stores = {}
@@ -395,28 +395,40 @@ def messages() -> None:
                 if name == "without":
                     connection = sqlite3.connect(path)
                     connection.execute("DROP TRIGGER messages_fts_insert")
+                    connection.execute("DROP TRIGGER learnings_fts_insert")
                     connection.close()
                 stores[name] = Datastore.open(path, durability=durability)
                 stores[name].conversations.add(id="c", sanitization_version="1")
-            times: dict[str, list[float]] = {"with": [], "without": []}
-            pick = random.Random(3)
-            for _ in range(1500):
-                text = " ".join(word(pick.randrange(5000)) for _ in range(30))
-                for name, store in stores.items():
-                    start = time.perf_counter()
-                    store.messages.append("c", role="user", content=text)
-                    times[name].append((time.perf_counter() - start) * 1e6)
-            with_, without = statistics.median(times["with"]), statistics.median(times["without"])
-            print(
-                f"append, {durability}: {with_:.1f} µs with the index, {without:.1f} without: {with_ / without:.2f} x"
-            )
+            for what, add in (("append", append_one), ("learnings.add", add_one)):
+                times: dict[str, list[float]] = {"with": [], "without": []}
+                for row in rows(1500):
+                    for name, store in stores.items():
+                        start = time.perf_counter()
+                        add(store, row)
+                        times[name].append((time.perf_counter() - start) * 1e6)
+                with_, without = statistics.median(times["with"]), statistics.median(times["without"])
+                print(
+                    f"{what}, {durability}: {with_:.0f} µs with the index, {without:.0f} without:"
+                    f" {with_ - without:.0f} µs, {with_ / without:.2f} x"
+                )
             for store in stores.values():
                 store.close()
 
 
+def append_one(store: Datastore, row: tuple[Any, ...]) -> None:
+    store.messages.append("c", role="user", content=row[4])
+
+
+def add_one(store: Datastore, row: tuple[Any, ...]) -> None:
+    store.learnings.add(
+        conversation_id="c", category=row[2], title=row[3], content=row[4], confidence=row[5], tags=json.loads(row[6]),
+        dedupe_key=row[7],
+    )  # fmt: skip
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["relevance", "scale", "messages"])
+    parser.add_argument("what", choices=["relevance", "scale", "share"])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=140)
     parser.add_argument("--database", type=Path, help="keep it here, and use it where it is there already")
@@ -426,8 +438,8 @@ def main() -> int:
             print(f"skipped, not measured: no Cranfield collection in {SHARED}; set DATASTORE_SHARED_DATA")
             return 0
         relevance()
-    elif arguments.what == "messages":
-        messages()
+    elif arguments.what == "share":
+        share()
     else:
         with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as folder:
             scale(arguments.rows, arguments.queries, arguments.database or Path(folder) / "scale.db")

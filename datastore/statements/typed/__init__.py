@@ -45,9 +45,9 @@ from datastore.statements.typed.learnings import (
     ListFoundTagsRow,
     ListLearningMatchesBeforeRow,
     ListLearningMatchesRow,
-    ListLearningsOfSourceRow,
     ListLearningTermsLikeRow,
     ListLearningTextsRow,
+    ListLearningsOfSourceRow,
     ListTagCountsRow,
     RankLearningsRow,
 )
@@ -56,9 +56,9 @@ from datastore.statements.typed.messages import (
     GetMessageIndexTotalsRow,
     ListMessageMatchesBeforeRow,
     ListMessageMatchesRow,
-    ListMessagesOfSourceRow,
     ListMessageTermsLikeRow,
     ListMessageTextsRow,
+    ListMessagesOfSourceRow,
     MessagesStatements,
     RankMessagesRow,
 )
