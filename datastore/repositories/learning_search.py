@@ -155,7 +155,7 @@ class LearningSearch(Repository):
             page, next = self._ranked(ranking, filters, pager)
             if filters.source is not None and not ranking.exact and len(page) < pager.size:
                 # The index does not know the source: few of the candidates may be of it.
-                rows = self._statements.list_learnings_of_source(source=filters.source, max_rows=OF_SOURCE)
+                rows = self._statements.list_source_learnings(source=filters.source, max_rows=OF_SOURCE)
                 ranking = rank(self._index(), query, filters.facets(), LAST, [row.seq for row in rows])
                 page, next = self._ranked(ranking, filters, pager)
             exact = ranking.exact

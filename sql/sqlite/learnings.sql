@@ -173,7 +173,7 @@ WHERE
 ORDER BY learnings_terms.term
 LIMIT :max_rows;
 
--- name: list_learnings_of_source(source, max_rows)
+-- name: list_source_learnings(source, max_rows)
 -- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
 --   source  text  only from conversations of this source
 --   max_rows  integer  1 to 5000

@@ -148,7 +148,7 @@ WHERE
 ORDER BY messages_terms.term
 LIMIT :max_rows;
 
--- name: list_messages_of_source(source, max_rows)
+-- name: list_source_messages(source, max_rows)
 -- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
 --   source  text  only from conversations of this source
 --   max_rows  integer  1 to 5000

@@ -57,8 +57,8 @@ class ListLearningTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
-class ListLearningsOfSourceRow(NamedTuple):
-    """A row of list_learnings_of_source."""
+class ListSourceLearningsRow(NamedTuple):
+    """A row of list_source_learnings."""
 
     seq: int
 
@@ -531,12 +531,12 @@ class LearningsStatements(Protocol):
         """
         ...
 
-    def list_learnings_of_source(
+    def list_source_learnings(
         self,
         *,
         source: str,
         max_rows: int,
-    ) -> list[ListLearningsOfSourceRow]:
+    ) -> list[ListSourceLearningsRow]:
         """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
 
         Args:

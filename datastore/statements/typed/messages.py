@@ -43,8 +43,8 @@ class ListMessageTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
-class ListMessagesOfSourceRow(NamedTuple):
-    """A row of list_messages_of_source."""
+class ListSourceMessagesRow(NamedTuple):
+    """A row of list_source_messages."""
 
     seq: int
 
@@ -360,12 +360,12 @@ class MessagesStatements(Protocol):
         """
         ...
 
-    def list_messages_of_source(
+    def list_source_messages(
         self,
         *,
         source: str,
         max_rows: int,
-    ) -> list[ListMessagesOfSourceRow]:
+    ) -> list[ListSourceMessagesRow]:
         """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
 
         Args:
