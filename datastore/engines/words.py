@@ -24,7 +24,8 @@ _alone = re.compile(f"[{_wide}]")
 # Letters and numbers, with the marks that combine with them.
 _word = re.compile(rf"(?=[^\W_])[{_wide}]|[^\W_{_wide}][^\W_\u0300-\u036f{_wide}]*(?:[\u0300-\u036f]+[^\W_{_wide}]*)*")
 
-# A capital that begins a part of a camelCase word; the first alternative of each is there for speed.
+# A capital that begins a part of a camelCase word (a set of letters first: the search for it is fast), and the places
+# in front of such.
 _camel = re.compile(r"[A-Z](?:(?<=[a-z0-9][A-Z])|(?<=[A-Z][A-Z])(?=[a-z]))")
 _part = re.compile(r"(?<=[a-z])(?=[A-Z])|(?=[A-Z][a-z])")
 _LINE = 2000
@@ -105,8 +106,16 @@ def fold(word: str) -> str:
 @functools.lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """The stem of a folded word: Porter's algorithm, as FTS5 has it."""
-    if not _SHORTEST <= len(word.encode("utf-8", "surrogatepass")) <= _LONGEST:
+    data = word.encode("utf-8", "surrogatepass")
+    if not _SHORTEST <= len(data) <= _LONGEST:
         return word
+    if not word.isascii():
+        # FTS5 counts bytes: a letter of two is two consonants.
+        return _stemmed(data.decode("latin-1")).encode("latin-1").decode("utf-8", "replace")
+    return _stemmed(word)
+
+
+def _stemmed(word: str) -> str:
     word = _step_1(word)
     word = _replace(word, _step_2, 0)
     word = _replace(word, _step_3, 0)

@@ -10,16 +10,14 @@ docs/search.md says why, perf/search.py what it costs. In short: FTS5 finds a ma
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import attrs
 
-from datastore.engines.frequencies import Texts
 from datastore.engines.match import FACET, SearchText, Term, any_of, combine
-from datastore.engines.words import BETWEEN, has_parts, parts, starts_of
+from datastore.repositories.scoring import LIKELIEST, scored, varints
 
 #: So many matches are ranked by FTS5 itself.
 EXACT = 4000
@@ -36,32 +34,15 @@ _KNOWN = 10_000
 #: Candidates of each kind.
 _FEW, _SOME = 120, 400
 
-#: So many candidates at least are scored word by word.
-_LIKELIEST = 60
-
 #: So many terms lead to candidates; all of them count for the score.
 _LEADING = 2
 
 #: The shortest titles are looked for where a query has at most so many terms.
 _SHORT = 3
 
-#: FTS5's own constants of BM25.
-_K1, _B = 1.2, 0.75
-
 #: Steps of length in a facet of learnings, and the first that a row can have.
 _LENGTHS = range(1, 33)
 _STEP = 2
-
-
-class Text(Protocol):
-    """What a candidate's score is made of."""
-
-    @property
-    def seq(self) -> int: ...
-    @property
-    def content(self) -> str: ...
-    @property
-    def sizes(self) -> bytes: ...
 
 
 class CommonTerms:
@@ -138,24 +119,13 @@ def rank(index: Index, text: SearchText, facets: str, wanted: int, also: Sequenc
         return _ranked(index, text.expression(facets))
     weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
     found = [*dict.fromkeys([*_Candidates(index, text, facets, counts, rows).found(), *also])]
-    return Ranking(_scored(index, text, weights, average, found, max(wanted, _LIKELIEST)), exact=False)
+    return Ranking(
+        scored(index.texts(seqs=found), text, weights, average, index.title_weight, max(wanted, LIKELIEST)), exact=False
+    )
 
 
 def _ranked(index: Index, query: str) -> Ranking:
     return Ranking([(row.score, row.seq) for row in index.rank(query=query, max_rows=EXACT + 1)], exact=True)
-
-
-def varints(data: bytes) -> list[int]:
-    """The numbers that FTS5 keeps in a blob: seven bits a byte, the highest bit set in all but the last."""
-    if data.isascii():
-        return [*data]
-    numbers, value = [], 0
-    for byte in data:
-        value = value << 7 | byte & 127
-        if byte < 128:
-            numbers.append(value)
-            value = 0
-    return numbers
 
 
 def _totals(data: bytes) -> tuple[int, float]:
@@ -263,75 +233,3 @@ class _Candidates:
 
     def _take(self, seqs: Iterable[int]) -> None:
         self._seqs.update(dict.fromkeys(seqs))
-
-
-def _scored(
-    index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int], most: int
-) -> list[tuple[float, int]]:
-    """The likeliest candidates with their BM25, best first; those that do not match after all are left out."""
-    rows = index.texts(seqs=seqs)
-    if len(rows) > most:
-        rows = _likeliest(index, rows, weights, average, most)
-    frequencies = _frequencies([*weights, *text.excluded], rows, index.title_weight)
-    scores = _bm25(weights, frequencies, rows, average)
-    least = len(weights) if text.every else 1
-    scored = [
-        (scores[place], row.seq)
-        for place, row in enumerate(rows)
-        if sum(frequencies[term][place] > 0 for term in weights) >= least
-        and not any(frequencies[term][place] for term in text.excluded)
-    ]
-    scored.sort(key=lambda match: (-match[0], match[1]))
-    return scored
-
-
-def _bm25(
-    weights: dict[Term, float], frequencies: Mapping[Term, Sequence[float]], rows: Sequence[Text], average: float
-) -> list[float]:
-    scores = [0.0] * len(rows)
-    lengths = [_K1 * (1 - _B + _B * sum(varints(row.sizes)) / average) for row in rows]
-    for term, weight in weights.items():
-        factor = weight * (_K1 + 1)
-        scores = [
-            score + factor * frequency / (frequency + length) if frequency else score
-            for score, frequency, length in zip(scores, frequencies[term], lengths, strict=True)
-        ]
-    return scores
-
-
-def _likeliest(
-    index: Index, rows: Sequence[Text], weights: dict[Term, float], average: float, most: int
-) -> Sequence[Text]:
-    """Those that could score most: a letter sequence is counted, which is never less often than the word is there."""
-    contents = BETWEEN.join(row.content for row in rows)
-    titles = BETWEEN.join(getattr(row, "title", "") for row in rows)
-    if not (contents.isascii() and titles.isascii()):
-        return rows
-    written, named = contents.lower().split(BETWEEN), titles.lower().split(BETWEEN)
-    counts = {}
-    for term in weights:
-        (start,) = starts_of(term.stems[:1])
-        counts[term] = [
-            content.count(start) + index.title_weight * title.count(start)
-            for content, title in zip(written, named, strict=True)
-        ]
-    scores = _bm25(weights, counts, rows, average)
-    return [rows[place] for place in heapq.nlargest(most, range(len(rows)), key=scores.__getitem__)]
-
-
-def _frequencies(terms: Iterable[Term], rows: Sequence[Text], title_weight: float) -> dict[Term, list[float]]:
-    """How often each term stands in which row; in a title it counts more."""
-    titles = [getattr(row, "title", "") for row in rows]
-    written = [row.content for row in rows]
-    # What the index has behind a content: most texts have none, and one look at all of them is cheap.
-    if has_parts(" ".join([*titles, *written])):
-        inner = [parts(f"{title} {content}") for title, content in zip(titles, written, strict=True)]
-        written = [f"{content} {words}" if words else content for content, words in zip(written, inner, strict=True)]
-    contents, names = Texts(written), Texts(titles)
-    return {
-        term: [
-            count + title_weight * titled
-            for count, titled in zip(contents.frequencies(term), names.frequencies(term), strict=True)
-        ]
-        for term in terms
-    }

@@ -165,6 +165,7 @@ _pieces = st.sampled_from(
 @given(text=st.lists(_pieces, max_size=25).map("".join))
 @example(text="document.getElementById('x')\nparseJSON\tHTTPServer APIs utf8Decode ABC iPhone x")
 @example(text="日本語の全文検索 SQLiteの한국어 텍스트 カﾀｶﾅ getElementの")
+@example(text="Zaｆé")
 @example(text="x" * 1990 + " camelCaseWord " + "日" * 3000 + "fooBar")
 def test_the_schema_takes_texts_apart_as_python_does(view, text):
     assert by_view(view, text) == [*stems(text), *stems(parts(text))]
