@@ -119,6 +119,9 @@ class Sampler:
         for key in (f"{facts.statement.name}.{name}", name):
             if key in SPECIAL:
                 return SPECIAL[key]
+        if name == "rows" and inserted == "learnings":
+            conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
+            return json.dumps([_new_learning(conversation) for _ in range(10)])
         if name == "rows":
             return json.dumps([_new_message() for _ in range(10)])
         if name == "query":
@@ -202,6 +205,11 @@ def _first_page(parameter: Parameter) -> Any:
     if parameter.name.startswith("after_"):
         return {"timestamp": FIRST, "integer": 0, "text": ""}.get(parameter.type)
     return None
+
+
+def _new_learning(conversation_id: str) -> list[Any]:
+    key = f"new-{next(_numbers)}"
+    return [key, conversation_id, "sample", "a title", "a content", 0.5, '["sample"]', key, "{}", LAST]
 
 
 def _new_message() -> list[Any]:

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from datastore import Datastore, by_conversation
 from datastore.errors import CheckError, CursorError, InvalidValueError, QuerySyntaxError
 from datastore.migrations import apply
+from datastore.records import NewLearning
 from datastore.repositories import ranking
 
 WORDS = [f"w{number}x" for number in range(40)]
@@ -275,7 +276,7 @@ def test_a_plan_that_a_planted_index_would_mislead(notes, raw):
     before = ids(notes.learnings.search("w0x w3x", category="sql", min_confidence=0.5))
     raw.execute("CREATE INDEX misleading_idx ON learnings (category, confidence, created_at, seq)")
     for _ in range(2):
-        for name in ("rank_learnings", "list_learning_matches", "list_learning_title_matches"):
+        for name in ("rank_learnings", "list_learning_matches", "list_learning_matches_before"):
             plan = [row[3] for row in raw.execute(*_explained(name))]
             assert "VIRTUAL TABLE INDEX" in plan[0]
             assert not any("misleading" in line for line in plan)
@@ -447,3 +448,107 @@ TestWrites.settings = settings(
 @pytest.mark.long
 class TestWritesLong(Writes.TestCase):
     settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture
+def names(store, conversation):
+    """Learnings of identifiers and of languages that write no blanks."""
+    texts = {
+        "camel": "call document.getElementById('x') or parseJSONBody",
+        "acronym": "an HTTPServer with utf8Decode, kept in PostgreSQL",
+        "snake": "see parse_json in src/app/main.py: error E_1042-b",
+        "chinese": "全文检索引擎SQLite很快",
+        "japanese": "日本語の全文検索エンジン",
+        "korean": "데이터베이스를 검색한다",
+        "other": "nothing of the kind, the element of surprise",
+    }
+    for id, content in texts.items():
+        store.learnings.add(conversation_id=conversation.id, id=id, category="x", title="A note", content=content)
+        store.messages.append(conversation.id, id=id, role="user", content=content)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("getElementById", ["camel", "other"]),
+        ('"getElementById"', ["camel"]),
+        ("getelementbyid", ["camel"]),
+        ("json", ["snake", "camel"]),
+        ("parsejsonbody", ["camel"]),
+        ("server", ["acronym"]),
+        ("decode", ["acronym"]),
+        ("postgresql", ["acronym"]),
+        ("parse_json", ["snake", "camel"]),
+        ('"parse_json"', ["snake", "camel"]),
+        ('"src/app/main.py"', ["snake"]),
+        ("main.py", ["snake"]),
+        ("E_1042-b", ["snake"]),
+        ("1042", ["snake"]),
+        ("检索", ["chinese"]),
+        ("引擎SQLite", ["chinese"]),
+        ("sqlite", ["chinese"]),
+        ("全文", ["chinese", "japanese"]),
+        ('"全文検索"', ["japanese"]),
+        ("検索エンジン", ["japanese"]),
+        ("語", ["japanese"]),
+        ("검색", ["korean"]),
+        ('"데이터"', ["korean"]),
+        ("索検", []),
+    ],
+)
+def test_identifiers_and_wide_characters_are_found_by_their_parts_and_whole(names, text, found):
+    assert sorted(ids(names.learnings.search(text))) == sorted(found)
+    assert sorted(hit.message.id for hit in names.messages.search(text)) == sorted(found)
+    if found[2:] or text in ("getElementById", "parse_json"):
+        assert ids(names.learnings.search(text))[0] == found[0]
+
+
+def test_the_whole_of_an_identifier_ranks_above_its_parts_and_is_marked(names):
+    first, second = names.learnings.search("getElementById").items
+    assert (first.learning.id, second.learning.id) == ("camel", "other")
+    assert "document.**getElementById**" in first.snippet
+    assert "the **element** of" in second.snippet
+    (hit,) = names.learnings.search("server")
+    assert "an **HTTPServer** with" in hit.snippet
+    (hit,) = names.learnings.search("検索")
+    assert "日本語の全文**検索**エンジン" in hit.snippet
+
+
+def test_what_is_scored_here_is_what_fts5_scores(names, monkeypatch):
+    """Identifiers and wide characters as well: the two ways to rank give the same numbers."""
+    for text in ("getElementById json", "全文検索 sqlite", "parse server decode", '"parse_json" element', "검색 data"):
+        exact = names.learnings.search(text)
+        monkeypatch.setattr(ranking, "EXACT", 0)
+        monkeypatch.setattr(ranking, "_estimate", lambda index, term, _: index.count(query=term.fts(), max_rows=1000))
+        scored = names.learnings.search(text)
+        monkeypatch.undo()
+        assert exact.exact
+        assert not scored.exact
+        assert [(hit.learning.id, round(hit.score, 6)) for hit in scored] == [
+            (hit.learning.id, round(hit.score, 6)) for hit in exact
+        ]
+
+
+def test_a_rare_source_gives_full_pages_of_common_words(store, monkeypatch):
+    monkeypatch.setattr(ranking, "EXACT", 20)
+    monkeypatch.setattr(ranking, "_FEW", 5)
+    monkeypatch.setattr(ranking, "_SOME", 10)
+    web, rare = (store.conversations.add(sanitization_version="1", source=source).id for source in ("web", "rare"))
+    store.learnings.add_many(
+        NewLearning(
+            conversation_id=rare if number % 20 == 19 else web,
+            category="x",
+            title=f"title {number}",
+            content="common words " * (number % 7 + 1),
+        )
+        for number in range(200)
+    )
+    page = store.learnings.search("common words", source="rare", max_rows=8)
+    assert len(page.items) == 8
+    assert page.next is not None
+    rest = store.learnings.search("common words", source="rare", max_rows=8, after=page.next)
+    assert len({*ids(page), *ids(rest)}) == 10
+    for number in range(200):
+        store.messages.append(rare if number % 20 == 19 else web, role="user", content=f"common words {number}")
+    assert len(store.messages.search("common words", source="rare", max_rows=10).items) == 10

@@ -43,7 +43,7 @@ def test_the_database_keeps_every_rule_though_none_was_checked(database: Path) -
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]  # CHECK constraints too
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        for name in ("learnings_fts", "learnings_titles", "messages_fts"):
+        for name in ("learnings_fts", "messages_fts"):
             connection.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('integrity-check', 1)")
             connection.rollback()
         ended = "SELECT type, status, count(*) FROM job_queue WHERE finished_at <> '' GROUP BY 1, 2 ORDER BY 1, 2"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from datastore.engines.match import Term
-from datastore.engines.words import Word, starts_of, words
+from datastore.engines.words import Word, has_parts, parts, starts_of, words
 
 #: A snippet has so many words.
 SNIPPET_WORDS = 32
@@ -42,8 +42,11 @@ class Marker:
         return "".join([*parts, safe(text[place:])])
 
 
-def occurrences(found: Sequence[Word], terms: Sequence[Term]) -> list[tuple[int, int, int]]:
-    """Where *terms* stand in a text: the first word, the one behind the last, which term; in the text's order."""
+def occurrences(text: str, found: Sequence[Word], terms: Sequence[Term]) -> list[tuple[int, int, int]]:
+    """Where *terms* stand in a text: the first word, the one behind the last, which term; in the text's order.
+
+    A part of a camelCase word stands for the whole of it.
+    """
     firsts: dict[str, list[int]] = {}
     prefixes = []
     for number, term in enumerate(terms):
@@ -52,7 +55,11 @@ def occurrences(found: Sequence[Word], terms: Sequence[Term]) -> list[tuple[int,
         else:
             firsts.setdefault(term.stems[0], []).append(number)
     places = []
-    for place, (_, _, stem) in enumerate(found):
+    camel = has_parts(text)
+    for place, (start, end, stem) in enumerate(found):
+        if camel and has_parts(text[start:end]):
+            inner = {stem for _, _, stem in words(parts(text[start:end]))}
+            places += [(place, place + 1, n) for n, term in enumerate(terms) if _is_one_of(term, inner - {stem})]
         if stem in firsts:
             places += [
                 (place, place + len(terms[number].stems), number)
@@ -60,8 +67,14 @@ def occurrences(found: Sequence[Word], terms: Sequence[Term]) -> list[tuple[int,
                 if stands_at(found, place, terms[number])
             ]
         if prefixes:
-            places += [(place, place + 1, number) for start, number in prefixes if stem.startswith(start)]
+            places += [(place, place + 1, number) for begun, number in prefixes if stem.startswith(begun)]
     return places
+
+
+def _is_one_of(term: Term, stems: Iterable[str]) -> bool:
+    if len(term.stems) > 1:
+        return False
+    return any(stem.startswith(term.stems[0]) if term.prefix else stem == term.stems[0] for stem in stems)
 
 
 def stands_at(found: Sequence[Word], place: int, term: Term) -> bool:
@@ -91,7 +104,7 @@ def spans_of(found: Sequence[Word], places: Sequence[tuple[int, int, int]]) -> l
 def highlight(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[int]]:
     """The whole of *text*, marked, and which of *terms* stand in it."""
     found = words(text, _starts(terms))
-    places = occurrences(found, terms)
+    places = occurrences(text, found, terms)
     return marker.mark(text, spans_of(found, places)), {number for _, _, number in places}
 
 
@@ -99,8 +112,8 @@ def snippet(text: str, terms: Sequence[Term], marker: Marker) -> tuple[str, set[
     """The part of *text* with the most different terms, marked, "..." where it is cut; and which terms stand in all."""
     part = text[:SEARCHED]
     found = words(part, _starts(terms))
-    places = occurrences(found, terms)
-    first = _best(places)
+    places = occurrences(part, found, terms)
+    first = 0 if len(found) <= SNIPPET_WORDS else _best(places)
     behind = min(len(found), first + SNIPPET_WORDS)
     start = 0 if first == 0 else found[first][0]
     end = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
 import attrs
 
-from datastore.engines.words import fold, words
+from datastore.engines.words import apart, fold, is_wide, stem, words
+from datastore.engines.words import parts as inner_words
 
 #: Longer text is cut before anything else; nobody types so much.
 MAX_LENGTH = 10_000
@@ -49,23 +51,36 @@ class Term:
     prefix: bool = False
 
     def parts(self) -> list[Term]:
-        """Each of its words as a term."""
-        if not self.tokens[1:]:
-            return [self]
-        return [Term(token, (token,), (stem,)) for token, stem in zip(self.tokens, self.stems, strict=True)]
+        """Each of its words as a term, and the parts of camelCase words; of Chinese, Japanese and Korean every two."""
+        found: list[Term] = []
+        run: list[int] = []
+        places = words(self.text)
+        for number, (start, end, _) in enumerate(places):
+            run.append(number)
+            if is_wide(self.tokens[number]):
+                after = places[number + 1][0] if number + 1 < len(places) else -1
+                if after == end and is_wide(self.tokens[number + 1]):
+                    continue
+                pairs = [*itertools.pairwise(run)] or [(number, number)]
+                found += [self._between(first, last + 1) for first, last in pairs]
+            else:
+                found.append(self if len(places) == 1 else self._between(number, number + 1))
+                inner = inner_words(self.text[start:end])
+                found += [Term(token, (token,), (stem(token),)) for token in inner.lower().split()]
+            run = []
+        return found
+
+    def _between(self, first: int, behind: int) -> Term:
+        return Term("".join(self.tokens[first:behind]), self.tokens[first:behind], self.stems[first:behind])
 
     def fts(self) -> str:
         """In FTS5's syntax: its words in this order, next to each other."""
-        return f'"{self.text}"' + ("*" if self.prefix else "")
+        return f'"{apart(self.text)}"' + ("*" if self.prefix else "")
 
-    def all_words(self) -> str:
-        """In FTS5's syntax, for an index without positions: its words in any order."""
-        star = "*" if self.prefix else ""
-        return (
-            "("
-            + " AND ".join(f'"{token}"' for token in self.tokens[:-1])
-            + (f'{" AND " if self.tokens[1:] else ""}"{self.tokens[-1]}"{star})')
-        )
+    def in_title(self) -> str:
+        """In FTS5's syntax: its words in any order, as facets have those of a title."""
+        words = [f'"{FACET}w{token}"' for token in self.tokens]
+        return f"({' AND '.join(words)}{'*' if self.prefix else ''})"
 
 
 @attrs.frozen

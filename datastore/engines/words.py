@@ -1,7 +1,9 @@
 """The words of a text as the full-text index sees them: folded, without diacritics, stemmed.
 
-As FTS5's tokenizer ``porter unicode61 remove_diacritics 2`` (tests/engines/test_words.py compares the
-two: equal for English and Latin-1; FTS5 keeps a few rarer diacritics, an ezh's caron say): what ranks, marks and excerpts a handful of texts need not ask the index again.
+As FTS5's tokenizer ``porter unicode61 remove_diacritics 2`` on what the views of migrations/sqlite/0005.search.sql
+make of a text (tests/engines/test_words.py compares the two: equal for English, Latin-1, Chinese, Japanese and Korean;
+FTS5 keeps a few rarer diacritics, an ezh's caron say): what ranks, marks and excerpts a handful of texts need not ask
+the index again.
 """
 
 from __future__ import annotations
@@ -16,8 +18,21 @@ from collections.abc import Iterable
 Word = tuple[int, int, str]
 
 _ascii_word = re.compile("[a-z0-9]+")
+# Chinese, Japanese, Korean and beyond: no blanks between words, so that each character is one.
+_wide = r"\u3000-\ud7ff\U00010000-\U0003ffff"
+_alone = re.compile(f"[{_wide}]")
 # Letters and numbers, with the marks that combine with them.
-_word = re.compile(r"[^\W_][^\W_\u0300-\u036f]*(?:[\u0300-\u036f]+[^\W_]*)*")
+_word = re.compile(rf"(?=[^\W_])[{_wide}]|[^\W_{_wide}][^\W_\u0300-\u036f{_wide}]*(?:[\u0300-\u036f]+[^\W_{_wide}]*)*")
+
+# A capital that begins a part of a camelCase word (a set of letters first: the search for it is fast), and the places
+# in front of such.
+_camel = re.compile(r"[A-Z](?:(?<=[a-z0-9][A-Z])|(?<=[A-Z][A-Z])(?=[a-z]))")
+_part = re.compile(r"(?<=[a-z])(?=[A-Z])|(?=[A-Z][a-z])")
+_LINE = 2000
+
+#: What no text holds.
+BETWEEN = "\x00"
+_plain = str.maketrans({chr(code): " " for code in range(1, 128) if not chr(code).isalnum()})
 
 # FTS5 leaves shorter and longer words as they are (bytes of UTF-8).
 _SHORTEST, _LONGEST = 3, 64
@@ -34,17 +49,47 @@ def words(text: str, starts: tuple[str, ...] = ("",)) -> list[Word]:
     return [(start, end, stem(word) if word.startswith(starts) else word) for start, end, word in folded]
 
 
-def stems(text: str, starts: tuple[str, ...] = ("",)) -> list[str]:
-    """The stems of *text*'s words, in its order; `words` without the places."""
-    if text.isascii():
-        return [stem(word) if word.startswith(starts) else word for word in _ascii_word.findall(text.lower())]
-    folded = [fold(word) for word in _word.findall(text)]
-    return [stem(word) if word.startswith(starts) else word for word in folded]
+def parts(text: str) -> str:
+    """The camelCase words of *text*, taken apart: "get Element By Id" for "getElementById"; "" where there are none."""
+    if not has_parts(text):
+        return ""
+    lines = [text[first : first + _LINE] for first in range(0, len(text), _LINE)]
+    found = [word for line in lines for word in line.replace("\n", " ").replace("\t", " ").split(" ")]
+    return " ".join(_part.sub(" ", word) for word in found if has_parts(word))
+
+
+def has_parts(text: str) -> bool:
+    """Whether a camelCase word stands in *text*."""
+    return _camel.search(text) is not None
+
+
+def plain(texts: list[str]) -> list[str]:
+    """Each of *texts* as its folded words, not stemmed, with one blank or more between them."""
+    together = BETWEEN.join(texts)
+    if together.isascii():
+        return together.lower().translate(_plain).split(BETWEEN)
+    return [" ".join(fold(word) for word in _word.findall(text)) for text in texts]
 
 
 def starts_of(stems: Iterable[str]) -> tuple[str, ...]:
-    """How every word begins that may have one of *stems*: of a stem, the last two letters may be of its making."""
-    return tuple({stem[: max(1, len(stem) - 2)] for stem in stems})
+    """How every word begins that may have one of *stems*."""
+    return tuple({_start_of(stem) for stem in stems})
+
+
+def _start_of(stem: str) -> str:
+    # What Porter's algorithm puts in a word's place: an e at the end, i for y, and ble for bility.
+    start = stem[:-1] if stem.endswith(("e", "i")) else stem
+    return (start[:-1] if start.endswith("bl") else start) or stem[:1]
+
+
+def apart(text: str) -> str:
+    """*text* with a blank before every character that is a word of its own."""
+    return text if text.isascii() else _alone.sub(r" \g<0>", text)
+
+
+def is_wide(word: str) -> bool:
+    """Whether this word is one Chinese, Japanese or Korean character, or another from beyond U+FFFF."""
+    return _alone.match(word) is not None
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -52,15 +97,25 @@ def fold(word: str) -> str:
     """A word in lower case without diacritics."""
     if word.isascii():
         return word.lower()
-    plain = unicodedata.normalize("NFD", word.replace("\u00b5", "\u03bc"))
-    return unicodedata.normalize("NFC", "".join(c for c in plain if not unicodedata.combining(c))).lower()
+    if is_wide(word):
+        return word
+    apart = unicodedata.normalize("NFD", word.replace("\u00b5", "\u03bc"))
+    return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c))).lower()
 
 
 @functools.lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """The stem of a folded word: Porter's algorithm, as FTS5 has it."""
-    if not _SHORTEST <= len(word.encode("utf-8", "surrogatepass")) <= _LONGEST:
+    data = word.encode("utf-8", "surrogatepass")
+    if not _SHORTEST <= len(data) <= _LONGEST:
         return word
+    if not word.isascii():
+        # FTS5 counts bytes: a letter of two is two consonants.
+        return _stemmed(data.decode("latin-1")).encode("latin-1").decode("utf-8", "replace")
+    return _stemmed(word)
+
+
+def _stemmed(word: str) -> str:
     word = _step_1(word)
     word = _replace(word, _step_2, 0)
     word = _replace(word, _step_3, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from datastore.engines.match import SearchText, Term, any_of, combine, facet, he
 from datastore.records.learnings import Learning
 from datastore.records.search import Facets, FoundLearning, LearningHit, SearchPage
 from datastore.repositories.base import Repository, TimePager, bounds, check_max_rows
-from datastore.repositories.ranking import EXACT, Index, Ranking, rank
+from datastore.repositories.ranking import EXACT, CommonTerms, Index, Ranking, rank
 from datastore.repositories.searching import (
     LAST,
     LOOKED_AT,
+    OF_SOURCE,
     HitPager,
     Match,
     Sort,
@@ -149,8 +151,13 @@ class LearningSearch(Repository):
         if sort == "recent":
             page, next, exact = *self._recent(query.expression(filters.facets()), filters, pager), True
         else:
-            ranking = rank(self._index(), query, filters.facets())
+            ranking = rank(self._index(), query, filters.facets(), pager.wanted)
             page, next = self._ranked(ranking, filters, pager)
+            if filters.source is not None and not ranking.exact and len(page) < pager.size:
+                # The index does not know the source: few of the candidates may be of it.
+                rows = self._statements.list_source_learnings(source=filters.source, max_rows=OF_SOURCE)
+                ranking = rank(self._index(), query, filters.facets(), LAST, [row.seq for row in rows])
+                page, next = self._ranked(ranking, filters, pager)
             exact = ranking.exact
         meant = None if page or after is not None else self._did_you_mean(text, query)
         hits = tuple(_hit(found.learning, score, query.terms, marker) for score, found in page)
@@ -244,6 +251,10 @@ class LearningSearch(Repository):
             created_before=created_before or TIME_MAX,
         )
 
+    @functools.cached_property
+    def _common(self) -> CommonTerms:
+        return CommonTerms()
+
     def _index(self) -> Index:
         statements = self._statements
         return Index(
@@ -251,8 +262,9 @@ class LearningSearch(Repository):
             count_between=statements.count_learning_matches_between,
             rank=statements.rank_learnings,
             matches=statements.list_learning_matches,
-            titles=statements.list_learning_title_matches,
+            titles=True,
             texts=statements.list_learning_texts,
+            common=self._common,
             totals=statements.get_learning_index_totals,
         )
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from datastore.errors import ForeignKeyError, InvalidValueError, NotFoundError
 from datastore.records.learnings import Learning, NewLearning
@@ -29,11 +27,16 @@ from datastore.values import (
     check_number,
     check_text,
     distinct_tags,
+    encode_json,
     encode_timestamp,
 )
 
 if TYPE_CHECKING:
     from datastore.statements.typed.learnings import LearningsStatements
+
+
+#: So many learnings, or characters of content, are stored by one statement.
+_BATCH_ROWS, _BATCH_CHARACTERS = 1000, 4_000_000
 
 
 class LearningRepository(LearningSearch):
@@ -112,8 +115,44 @@ class LearningRepository(LearningSearch):
         Returns:
             One for each that was given, in their order; the same one twice where two are the same.
         """
+        now = self._now()
+        stored: list[Learning] = []
         with self._engine.transaction():
-            return [self.add(**attrs.asdict(learning, recurse=False)) for learning in learnings]
+            for batch in _batches((learning, self._values(learning, now)) for learning in learnings):
+                stored += self._add_batch(batch)
+        return stored
+
+    def _add_batch(self, batch: list[tuple[NewLearning, list[Any]]]) -> list[Learning]:
+        added: list[Learning] = self._statements.add_learnings(rows=[row for _, row in batch])
+        present = {(record.conversation_id, record.dedupe_key): record for record in added}
+        new = {record.id for record in added}
+        stored = []
+        for learning, (id, conversation_id, *_, key, _, _) in batch:
+            record = present.get((conversation_id, key)) or self._first(conversation_id, key)
+            # Of two that are the same the first one is stored, with its messages.
+            if record.id == id and id in new:
+                self._link(id, learning.message_ids)
+            stored.append(record)
+        return stored
+
+    def _values(self, learning: NewLearning, now: datetime) -> list[Any]:
+        for name in ("conversation_id", "category", "title", "content"):
+            check_text(getattr(learning, name), name)
+        key = learning.dedupe_key
+        return [
+            self._new_id() if learning.id is None else check_text(learning.id, "id"),
+            learning.conversation_id,
+            learning.category,
+            learning.title,
+            learning.content,
+            check_number(learning.confidence, "confidence"),
+            encode_json(distinct_tags(learning.tags)),
+            _dedupe_key(learning.category, learning.title, learning.content)
+            if key is None
+            else check_text(key, "dedupe_key"),
+            encode_json({} if learning.metadata is None else learning.metadata),
+            encode_timestamp(now if learning.created_at is None else learning.created_at),
+        ]
 
     def get(self, id: str) -> Learning:
         """One learning, deleted or not (see its *deleted_at*).
@@ -282,6 +321,22 @@ class LearningRepository(LearningSearch):
         else:
             rows = self._statements.list_learnings(category=category, **page)
         return pager.page_by_time(rows)
+
+
+def _batches(
+    learnings: Iterable[tuple[NewLearning, list[Any]]],
+) -> Iterator[list[tuple[NewLearning, list[Any]]]]:
+    """Some at a time, for one statement each: FTS5 writes what it has gathered at every statement."""
+    batch: list[tuple[NewLearning, list[Any]]] = []
+    size = 0
+    for learning, row in learnings:
+        batch.append((learning, row))
+        size += len(learning.content)
+        if len(batch) == _BATCH_ROWS or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _dedupe_key(category: str, title: str, content: str) -> str:

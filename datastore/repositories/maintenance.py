@@ -29,7 +29,6 @@ class MaintenanceRepository(Repository):
         #: How each full-text table of this library is merged, and its segments counted.
         self._full_text: dict[str, tuple[Callable[..., int], Callable[[], int]]] = {
             "learnings_fts": (statements.merge_learnings_fts_slice, statements.count_learnings_fts_segments),
-            "learnings_titles": (statements.merge_learnings_titles_slice, statements.count_learnings_titles_segments),
             "messages_fts": (statements.merge_messages_fts_slice, statements.count_messages_fts_segments),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from datastore.engines.match import SearchText, Term, combine, facet, hexed, par
 from datastore.records.messages import Message, Role
 from datastore.records.search import FoundMessage, MessageHit, SearchPage
 from datastore.repositories.base import Repository
-from datastore.repositories.ranking import EXACT, Index, Ranking, rank
+from datastore.repositories.ranking import EXACT, CommonTerms, Index, Ranking, rank
 from datastore.repositories.searching import (
+    LAST,
+    OF_SOURCE,
     HitPager,
     Match,
     Sort,
@@ -106,8 +109,13 @@ class MessageSearch(Repository):
         if sort == "recent":
             page, next, exact = *self._recent(query.expression(filters.facets()), filters, pager), True
         else:
-            ranking = rank(self._index(), query, filters.facets())
+            ranking = rank(self._index(), query, filters.facets(), pager.wanted)
             page, next = self._ranked(ranking, filters, pager)
+            if filters.source is not None and not ranking.exact and len(page) < pager.size:
+                # The index does not know the source: few of the candidates may be of it.
+                rows = self._statements.list_source_messages(source=filters.source, max_rows=OF_SOURCE)
+                ranking = rank(self._index(), query, filters.facets(), LAST, [row.seq for row in rows])
+                page, next = self._ranked(ranking, filters, pager)
             exact = ranking.exact
         meant = None if page or after is not None else self._did_you_mean(text, query)
         marker = Marker(*marks, html)
@@ -145,6 +153,10 @@ class MessageSearch(Repository):
         hits = tuple(_hit(found.message, score, terms, Marker(*marks, html)) for score, found in page)
         return SearchPage(items=hits, next=next, exact=exact)
 
+    @functools.cached_property
+    def _common(self) -> CommonTerms:
+        return CommonTerms()
+
     def _index(self) -> Index:
         statements = self._statements
         return Index(
@@ -153,10 +165,11 @@ class MessageSearch(Repository):
             rank=statements.rank_messages,
             # Where too many match to look at them all, what was said last is looked at.
             matches=lambda query, max_rows: statements.list_message_matches_before(
-                query=query, before_seq=2**62, max_rows=max_rows
+                query=query, before_seq=LAST, max_rows=max_rows
             ),
-            titles=None,
+            titles=False,
             texts=statements.list_message_texts,
+            common=self._common,
             totals=statements.get_message_index_totals,
         )
 

@@ -221,10 +221,17 @@ class MessageRepository(MessageSearch):
         """
         return found(self._statements.update_message_metadata(id=id, metadata=metadata), "message")
 
-    def redact(self, id: str, *, content: str, reason: str | None = None) -> Message:
+    def redact(self, id: str, *, content: str, reason: str | None = None, merge: bool = False) -> Message:
         """Replace a message's text by a more sanitized one, and say so in the audit log.
 
-        The full-text index is merged for it, so that no old word stays in the file: about 10 s per million messages.
+        Args:
+            id: Which message.
+            content: The new text.
+            reason: Why, for the audit log.
+            merge: Whether the whole full-text index is merged, so that no old word stays in the file: about 10 s
+                per million messages. False: no search finds the old words, but they stay in the pages of the
+                index, one by one and without their places, until it is merged: by the last of several calls with
+                True, by an erasure or by `Datastore.reindex`.
 
         Raises:
             NotFoundError: There is none.
@@ -238,8 +245,8 @@ class MessageRepository(MessageSearch):
                 ),
                 "message",
             )
-            # The index would keep the old words until its parts are merged.
-            self._statements.merge_messages_fts()
+            if merge:
+                self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
             return message
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
 from datastore.engines.match import FACET, SearchText, Term, any_of, combine
-from datastore.engines.words import starts_of, stems
+from datastore.repositories.scoring import LIKELIEST, scored, varints
 
 #: So many matches are ranked by FTS5 itself.
 EXACT = 4000
@@ -28,28 +28,39 @@ COUNTED = 400_000
 #: A common term is looked at in so many parts of so many rows, to know about how common it is.
 _PARTS, _PART_ROWS = 4, 4096
 
+#: So many common terms are remembered.
+_KNOWN = 10_000
+
 #: Candidates of each kind.
-_FEW, _SOME = 100, 300
+_FEW, _SOME = 120, 400
 
 #: So many terms lead to candidates; all of them count for the score.
-_LEADING = 3
+_LEADING = 2
 
-#: FTS5's own constants of BM25.
-_K1, _B = 1.2, 0.75
+#: The shortest titles are looked for where a query has at most so many terms.
+_SHORT = 3
 
 #: Steps of length in a facet of learnings, and the first that a row can have.
 _LENGTHS = range(1, 33)
+_STEP = 2
 
 
-class Text(Protocol):
-    """What a candidate's score is made of."""
+class CommonTerms:
+    """About how many rows have which common term, from the searches before: good while the index is about as large."""
 
-    @property
-    def seq(self) -> int: ...
-    @property
-    def content(self) -> str: ...
-    @property
-    def sizes(self) -> bytes: ...
+    def __init__(self) -> None:
+        self._counts: dict[Term, tuple[int, int]] = {}
+
+    def get(self, term: Term, rows: int) -> int | None:
+        """How many of *rows* rows have it; None: it is not known, or was when there were 2 % more or less."""
+        then, count = self._counts.get(term, (0, 0))
+        return min(count, rows) if then and abs(rows - then) * 50 <= then else None
+
+    def note(self, term: Term, rows: int, count: int) -> None:
+        """Remember what was estimated; all that was known is forgotten where it is too much."""
+        if len(self._counts) >= _KNOWN:
+            self._counts.clear()
+        self._counts[term] = (rows, count)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,10 +71,11 @@ class Index:
     count_between: Callable[..., int]
     rank: Callable[..., Sequence[Any]]
     matches: Callable[..., Sequence[Any]]
-    #: The same from titles alone, where there is such an index.
-    titles: Callable[..., Sequence[Any]] | None
+    #: Whether the facets hold the words of a title.
+    titles: bool
     texts: Callable[..., Sequence[Any]]
     totals: Callable[[], Any]
+    common: CommonTerms
     #: How often a title's word counts.
     title_weight: float = 5.0
 
@@ -76,7 +88,7 @@ class Ranking:
     exact: bool
 
 
-def rank(index: Index, text: SearchText, facets: str) -> Ranking:
+def rank(index: Index, text: SearchText, facets: str, wanted: int, also: Sequence[int] = ()) -> Ranking:
     """The matches of *text*, best first.
 
     Args:
@@ -84,38 +96,36 @@ def rank(index: Index, text: SearchText, facets: str) -> Ranking:
         text: What for.
         facets: What else a row must have, in FTS5's syntax, or "". Without this the caller filters: an exact
             ranking may hold rows of other facets.
+        wanted: So many matches at least, if there are so many; of more than that, only the likeliest are scored.
+        also: Rows to score besides, where not every match is.
     """
     rows, average = _totals(index.totals().totals)
-    counts = {term: index.count(query=term.fts(), max_rows=EXACT + 1) for term in set(text.terms)}
+    known = {term: index.common.get(term, rows) for term in set(text.terms)}
+    counts = {
+        term: index.count(query=term.fts(), max_rows=EXACT + 1) if count is None else count
+        for term, count in known.items()
+    }
     if text.every:
         few = not all(counts.values()) or index.count(query=text.expression(), max_rows=EXACT + 1) <= EXACT
     else:
         few = min(sum(counts.values()), rows) <= EXACT
     for term, count in counts.items():
-        if count > EXACT:
+        if count > EXACT and known[term] is None:
             counts[term] = max(count, _estimate(index, term, rows))
+            index.common.note(term, rows, counts[term])
     if few and sum(counts.values()) <= COUNTED:
         return _ranked(index, text.expression())
     if facets and sum(counts.values()) <= COUNTED and index.count(query=facets, max_rows=EXACT + 1) <= EXACT:
         return _ranked(index, text.expression(facets))
     weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
-    found = _Candidates(index, text, facets, counts, rows).found()
-    return Ranking(_scored(index, text, weights, average, found), exact=False)
+    found = [*dict.fromkeys([*_Candidates(index, text, facets, counts, rows).found(), *also])]
+    return Ranking(
+        scored(index.texts(seqs=found), text, weights, average, index.title_weight, max(wanted, LIKELIEST)), exact=False
+    )
 
 
 def _ranked(index: Index, query: str) -> Ranking:
     return Ranking([(row.score, row.seq) for row in index.rank(query=query, max_rows=EXACT + 1)], exact=True)
-
-
-def varints(data: bytes) -> list[int]:
-    """The numbers that FTS5 keeps in a blob: seven bits a byte, the highest bit set in all but the last."""
-    numbers, value = [], 0
-    for byte in data:
-        value = value << 7 | byte & 127
-        if byte < 128:
-            numbers.append(value)
-            value = 0
-    return numbers
 
 
 def _totals(data: bytes) -> tuple[int, float]:
@@ -162,7 +172,7 @@ class _Candidates:
     def found(self) -> list[int]:
         """Their rows, each once."""
         if self._text.every:
-            self._of_titles([term.all_words() for term in self._all], _SOME)
+            self._of_titles([term.in_title() for term in self._all], _SOME)
             self._of_rows([term.fts() for term in self._all], _SOME)
         else:
             if self._rare:
@@ -170,7 +180,7 @@ class _Candidates:
             if len(self._leading) > 1:
                 self._of_several()
             self._of_one()
-            if len(self._seqs) < _SOME:
+            if len(self._seqs) < _FEW:
                 # Whatever matches: a page is to be full where there is enough.
                 self._of_rows([any_of([term.fts() for term in dict.fromkeys(self._text.terms)])], _SOME)
         return list(self._seqs)
@@ -185,32 +195,21 @@ class _Candidates:
             self._take(row.seq for row in ranked)
         if self._leading:
             self._of_rows([rare, *(term.fts() for term in self._leading)], _FEW)
-            self._of_rows([rare, self._leading[0].fts()], _FEW)
-            self._of_titles(
-                [
-                    any_of([term.all_words() for term in self._rare]),
-                    any_of([term.all_words() for term in self._leading]),
-                ],
-                _FEW,
-            )
 
     def _of_several(self) -> None:
-        """Rows with several common terms: all that lead, then each rarer one with one of the others."""
-        leading = self._leading
-        self._of_titles([term.all_words() for term in leading], _FEW)
-        self._of_rows([term.fts() for term in leading], _FEW)
-        for place, term in enumerate(leading[:-1]):
-            behind = leading[place + 1 :]
-            self._of_titles([term.all_words(), any_of([other.all_words() for other in behind])], _FEW)
-            if len(leading) > 2:
-                self._of_rows([term.fts(), behind[0].fts()], _FEW)
+        """Rows with both of the common terms that lead: in the title, in the title and anywhere, anywhere."""
+        one, other = self._leading
+        self._of_titles([one.in_title(), other.in_title()], _FEW)
+        if self._index.titles:
+            self._of_rows([one.in_title(), other.fts()], _FEW)
+        self._of_rows([one.fts(), other.fts()], _FEW)
 
     def _of_one(self) -> None:
         """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
-        alone = len(set(self._text.terms)) == 1
+        terms = len(set(self._text.terms))
         for term in self._leading:
-            self._of_titles([term.all_words()], _SOME if alone else _FEW, shortest=alone)
-        if self._index.titles is None and self._leading and not self._rare:
+            self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _SHORT)
+        if not self._index.titles and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
 
     def _of_rows(self, parts: list[str], limit: int) -> None:
@@ -218,14 +217,15 @@ class _Candidates:
         self._take(row.seq for row in self._index.matches(query=query, max_rows=limit))
 
     def _of_titles(self, parts: list[str], limit: int, *, shortest: bool = False) -> None:
-        titles = self._index.titles
-        if titles is None:
+        if not self._index.titles:
             return
+        titles = self._index.matches
         seqs = [row.seq for row in titles(query=combine([*parts, self._facets]), max_rows=limit + 1)]
         if shortest and len(seqs) > limit:
             seqs = []
-            for length in _LENGTHS:
-                query = combine([*parts, f'"{FACET}l{length}x"', self._facets])
+            for first in range(_LENGTHS.start, _LENGTHS.stop, _STEP):
+                lengths = any_of([f'"{FACET}l{length}x"' for length in range(first, first + _STEP)])
+                query = combine([*parts, lengths, self._facets])
                 seqs += [row.seq for row in titles(query=query, max_rows=limit - len(seqs))]
                 if len(seqs) >= limit:
                     break
@@ -233,38 +233,3 @@ class _Candidates:
 
     def _take(self, seqs: Iterable[int]) -> None:
         self._seqs.update(dict.fromkeys(seqs))
-
-
-def _scored(
-    index: Index, text: SearchText, weights: dict[Term, float], average: float, seqs: list[int]
-) -> list[tuple[float, int]]:
-    """The candidates with their BM25, best first; those that do not match after all are left out."""
-    scored = []
-    starts = starts_of(stem for term in (*text.terms, *text.excluded) for stem in term.stems)
-    for row in index.texts(seqs=seqs):
-        content, title = stems(row.content, starts), stems(getattr(row, "title", ""), starts)
-        if any(_frequency(content, term) or _frequency(title, term) for term in text.excluded):
-            continue
-        length = _K1 * (1 - _B + _B * sum(varints(row.sizes)) / average)
-        score, matched = 0.0, 0
-        for term, weight in weights.items():
-            frequency = _frequency(content, term) + index.title_weight * _frequency(title, term)
-            if frequency:
-                matched += 1
-                score += weight * frequency * (_K1 + 1) / (frequency + length)
-        if matched == len(weights) or (matched and not text.every):
-            scored.append((score, row.seq))
-    scored.sort(key=lambda match: (-match[0], match[1]))
-    return scored
-
-
-def _frequency(found: list[str], term: Term) -> int:
-    """How often a term stands in a text."""
-    if len(term.stems) == 1 and not term.prefix:
-        return found.count(term.stems[0])
-    *first, last = term.stems
-    return sum(
-        found[place : place + len(first)] == first
-        and (found[place + len(first)].startswith(last) if term.prefix else found[place + len(first)] == last)
-        for place in range(len(found) - len(first))
-    )

@@ -27,6 +27,9 @@ LAST = 2**62
 #: So many matches are looked at for one page of those newest first, and for the counts of facets.
 LOOKED_AT = 5000
 
+#: So many rows of a source are looked at where a page would be short.
+OF_SOURCE = 2000
+
 #: Words between two bounds of the index that are compared with a misspelt one.
 _COMPARED = 5000
 
@@ -78,6 +81,11 @@ class HitPager:
         if after is not None:
             score, seq = decode_cursor(self._scope, after, (str, int))
             self._place = (float.fromhex(score), seq)
+
+    @property
+    def wanted(self) -> int:
+        """How many matches to rank: some pages of them for the first page, all for those behind it."""
+        return self.size * 3 if self._place is None else LAST
 
     def ranked(
         self, ranking: Ranking, fetch: Callable[[list[int]], Sequence[Found]], seq_of: Callable[[Found], int]

@@ -75,7 +75,6 @@ class TransferRepository(Repository):
             CorruptDatabaseError: They differ.
         """
         self._statements.check_learnings_fts()
-        self._statements.check_learnings_titles()
         self._statements.check_messages_fts()
 
     def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
@@ -89,7 +88,6 @@ class TransferRepository(Repository):
             learnings, messages = do.get_last_learning_seq(), do.get_last_message_seq()
             for name, clear, fill, merge, last in (
                 ("learnings", do.clear_learnings_fts, do.fill_learnings_fts, do.merge_learnings_fts, learnings),
-                ("titles", do.clear_learnings_titles, do.fill_learnings_titles, do.merge_learnings_titles, learnings),
                 ("messages", do.clear_messages_fts, do.fill_messages_fts, do.merge_messages_fts, messages),
             ):
                 clear()

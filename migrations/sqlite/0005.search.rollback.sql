@@ -23,8 +23,6 @@ DROP TRIGGER learnings_fts_insert;
 
 DROP TABLE learnings_terms;
 
-DROP TABLE learnings_titles;
-
 DROP TABLE learnings_fts;
 
 DROP VIEW learnings_shown;

@@ -2,13 +2,11 @@
 --
 -- content stands first, because FTS5 writes the number of every column but the first into each posting: a
 -- quarter of the index. facets are words that no text can hold (they begin with U+E000, for private use, which
--- is taken out of every query): the category, each tag, a tenth of confidence, the month, and the length in
--- steps of 16 bytes and more. Each word ends in x, so that no stemmer shortens it.
+-- is taken out of every query): the category, each tag, a tenth of confidence, the month, the length in steps of
+-- 16 bytes and more, and the words of the title, so that what is common in texts can be looked for in titles
+-- alone. Each but the title's ends in x, so that no stemmer shortens it.
 --
--- learnings_titles is the same for titles alone, without positions: a tenth of the size. Where a text's words
--- are common, search takes what it ranks from there (docs/search.md).
---
--- Locks: takes the write lock while both indexes are built, about 90 s per million learnings.
+-- Locks: takes the write lock while the indexes are built, about 90 s per million learnings.
 -- Rollback: loses no data; the index of step 0002 is built again.
 -- depends: 0004.job_queue
 
@@ -23,12 +21,124 @@ DROP TABLE learnings_fts;
 DROP VIEW learnings_shown;
 
 -- What the full-text indexes of learnings cover: hidden ones are not in them, so that ranking reads no table.
+--
+-- content and title are what is indexed, not what is shown: a character from U+3000 to U+D7FF or U+10000 to U+3FFFF
+-- (Chinese, Japanese, Korean) is a word of its own, and behind the content stand the parts of the camelCase words of
+-- both. A text is taken apart in lines of 2,000 characters, one letter, or one word, a row.
+-- datastore/engines/words.py does the same.
+--
 -- hex() keeps a tag whole whatever it is made of; 222C22 is the '","' between two of them.
 CREATE VIEW learnings_shown AS
 SELECT
     seq,
-    content,
-    title,
+    CASE
+        WHEN
+            size = characters
+            OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
+            THEN words
+        ELSE (
+            WITH RECURSIVE lines (line, text, rest) AS (
+                SELECT
+                    0,
+                    '',
+                    words
+                UNION ALL
+                SELECT
+                    lines.line + 1,
+                    substr(lines.rest, 1, 2000),
+                    substr(lines.rest, 2001)
+                FROM lines
+                WHERE lines.rest <> ''
+            ),
+
+            letters (line, place, text) AS (
+                SELECT
+                    lines.line,
+                    0,
+                    lines.text
+                FROM lines
+                UNION ALL
+                SELECT
+                    letters.line,
+                    letters.place + 1,
+                    letters.text
+                FROM letters
+                WHERE letters.place < length(letters.text)
+            )
+
+            SELECT
+                group_concat(
+                    CASE
+                        WHEN
+                            in_order.letter BETWEEN char(12288) AND char(55295)
+                            OR in_order.letter BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || in_order.letter || ' '
+                        ELSE in_order.letter
+                    END,
+                    ''
+                )
+            FROM (
+                SELECT substr(letters.text, letters.place, 1) AS letter
+                FROM letters
+                WHERE letters.place > 0
+                ORDER BY letters.line, letters.place
+            ) AS in_order
+        )
+    END AS content,
+    CASE
+        WHEN
+            size = characters
+            OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
+            THEN title
+        ELSE (
+            WITH RECURSIVE lines (line, text, rest) AS (
+                SELECT
+                    0,
+                    '',
+                    title
+                UNION ALL
+                SELECT
+                    lines.line + 1,
+                    substr(lines.rest, 1, 2000),
+                    substr(lines.rest, 2001)
+                FROM lines
+                WHERE lines.rest <> ''
+            ),
+
+            letters (line, place, text) AS (
+                SELECT
+                    lines.line,
+                    0,
+                    lines.text
+                FROM lines
+                UNION ALL
+                SELECT
+                    letters.line,
+                    letters.place + 1,
+                    letters.text
+                FROM letters
+                WHERE letters.place < length(letters.text)
+            )
+
+            SELECT
+                group_concat(
+                    CASE
+                        WHEN
+                            in_order.letter BETWEEN char(12288) AND char(55295)
+                            OR in_order.letter BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || in_order.letter || ' '
+                        ELSE in_order.letter
+                    END,
+                    ''
+                )
+            FROM (
+                SELECT substr(letters.text, letters.place, 1) AS letter
+                FROM letters
+                WHERE letters.place > 0
+                ORDER BY letters.line, letters.place
+            ) AS in_order
+        )
+    END AS title,
     char(57344) || 'c' || hex(category) || 'x '
     || CASE
         WHEN tags = '[]' THEN ''
@@ -43,17 +153,109 @@ SELECT
     || char(57344) || 'm' || substr(created_at, 1, 4) || substr(created_at, 6, 2) || 'x '
     || char(57344) || 'l'
     || CASE
-        WHEN length(CAST(title AS BLOB)) + length(CAST(content AS BLOB)) < 256
-            THEN (length(CAST(title AS BLOB)) + length(CAST(content AS BLOB))) / 16
-        WHEN length(CAST(title AS BLOB)) + length(CAST(content AS BLOB)) < 512
-            THEN 8 + (length(CAST(title AS BLOB)) + length(CAST(content AS BLOB))) / 32
-        WHEN length(CAST(title AS BLOB)) + length(CAST(content AS BLOB)) < 1024
-            THEN 16 + (length(CAST(title AS BLOB)) + length(CAST(content AS BLOB))) / 64
+        WHEN size < 256
+            THEN size / 16
+        WHEN size < 512
+            THEN 8 + size / 32
+        WHEN size < 1024
+            THEN 16 + size / 64
         ELSE 32
     END
-    || 'x' AS facets
-FROM learnings
-WHERE deleted_at IS NULL;
+    || 'x '
+    || char(57344) || 'w' || replace(
+        replace(replace(title, '-', ' '), '_', ' '), ' ', ' ' || char(57344) || 'w'
+    ) AS facets
+FROM (
+    SELECT
+        seq,
+        category,
+        title,
+        confidence,
+        tags,
+        created_at,
+        written,
+        length(CAST(title AS BLOB)) + length(CAST(content AS BLOB)) AS size,
+        length(title) + length(content) AS characters,
+        content || CASE
+            WHEN
+                written GLOB '*[a-zA-Z0-9][A-Z]*'
+                AND (written GLOB '*[a-z0-9][A-Z]*' OR written GLOB '*[A-Z][A-Z][a-z]*')
+                THEN ' ' || (
+                    WITH RECURSIVE words (place, line, word, rest) AS (
+                        SELECT
+                            0,
+                            0,
+                            '',
+                            replace(replace(substr(written, 1, 2000), char(10), ' '), char(9), ' ') || ' '
+                        UNION ALL
+                        SELECT
+                            place + 1,
+                            line + (rest = ''),
+                            substr(rest, 1, max(0, instr(rest, ' ') - 1)),
+                            CASE
+                                WHEN rest <> '' THEN substr(rest, instr(rest, ' ') + 1)
+                                ELSE
+                                    replace(
+                                        replace(substr(written, line * 2000 + 2001, 2000), char(10), ' '), char(9), ' '
+                                    ) || ' '
+                            END
+                        FROM words
+                        WHERE rest <> '' OR line * 2000 + 2000 < length(written)
+                    ),
+
+                    letters (place, letter, word, parts) AS (
+                        SELECT
+                            place,
+                            0,
+                            word,
+                            ''
+                        FROM words
+                        WHERE word GLOB '*[a-z0-9][A-Z]*' OR word GLOB '*[A-Z][A-Z][a-z]*'
+                        UNION ALL
+                        SELECT
+                            place,
+                            letter + 1,
+                            word,
+                            parts
+                            || CASE
+                                WHEN
+                                    substr(word, letter + 1, 1) GLOB '[A-Z]'
+                                    AND (
+                                        substr(' ' || word, letter + 1, 1) GLOB '[a-z]'
+                                        OR substr(word, letter + 2, 1) GLOB '[a-z]'
+                                    )
+                                    THEN ' '
+                                ELSE ''
+                            END
+                            || substr(word, letter + 1, 1)
+                        FROM letters
+                        WHERE letter < length(word)
+                    )
+
+                    SELECT group_concat(in_order.parts, ' ')
+                    FROM (
+                        SELECT parts
+                        FROM letters
+                        WHERE letter = length(word)
+                        ORDER BY place
+                    ) AS in_order
+                )
+            ELSE ''
+        END AS words
+    FROM (
+        SELECT
+            seq,
+            category,
+            title,
+            content,
+            confidence,
+            tags,
+            created_at,
+            title || ' ' || content AS written
+        FROM learnings
+        WHERE deleted_at IS NULL
+    ) AS stored
+) AS shown;
 
 -- Serves rank_learnings, list_learning_matches and their kin. Holds terms only: the text is read from learnings.
 CREATE VIRTUAL TABLE learnings_fts USING fts5 (
@@ -63,17 +265,6 @@ CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     content = 'learnings_shown',
     content_rowid = 'seq',
     tokenize = 'porter unicode61 remove_diacritics 2'
-);
-
--- Serves list_learning_title_matches.
-CREATE VIRTUAL TABLE learnings_titles USING fts5 (
-    title,
-    facets,
-    content = 'learnings_shown',
-    content_rowid = 'seq',
-    tokenize = 'porter unicode61 remove_diacritics 2',
-    columnsize = 0,
-    detail = 'none'
 );
 
 -- Serves list_learning_terms_like: "did you mean" takes its words from what is stored.
@@ -91,13 +282,6 @@ BEGIN
         learnings_shown.facets
     FROM learnings_shown
     WHERE learnings_shown.seq = new.seq;
-    INSERT INTO learnings_titles (rowid, title, facets)
-    SELECT
-        learnings_shown.seq,
-        learnings_shown.title,
-        learnings_shown.facets
-    FROM learnings_shown
-    WHERE learnings_shown.seq = new.seq;
 END;
 
 -- A deletion tells the indexes the old text, without which they could not find the terms: so it goes before.
@@ -109,14 +293,6 @@ BEGIN
         'delete',
         learnings_shown.seq,
         learnings_shown.content,
-        learnings_shown.title,
-        learnings_shown.facets
-    FROM learnings_shown
-    WHERE learnings_shown.seq = old.seq;
-    INSERT INTO learnings_titles (learnings_titles, rowid, title, facets)
-    SELECT
-        'delete',
-        learnings_shown.seq,
         learnings_shown.title,
         learnings_shown.facets
     FROM learnings_shown
@@ -137,14 +313,6 @@ BEGIN
         learnings_shown.facets
     FROM learnings_shown
     WHERE learnings_shown.seq = old.seq;
-    INSERT INTO learnings_titles (learnings_titles, rowid, title, facets)
-    SELECT
-        'delete',
-        learnings_shown.seq,
-        learnings_shown.title,
-        learnings_shown.facets
-    FROM learnings_shown
-    WHERE learnings_shown.seq = old.seq;
 END;
 
 -- ... and an insertion.
@@ -160,13 +328,6 @@ BEGIN
         learnings_shown.facets
     FROM learnings_shown
     WHERE learnings_shown.seq = new.seq;
-    INSERT INTO learnings_titles (rowid, title, facets)
-    SELECT
-        learnings_shown.seq,
-        learnings_shown.title,
-        learnings_shown.facets
-    FROM learnings_shown
-    WHERE learnings_shown.seq = new.seq;
 END;
 
 -- What the full-text index of messages covers: all of them. Those of a deleted conversation are hidden when the
@@ -174,11 +335,140 @@ END;
 CREATE VIEW messages_indexed AS
 SELECT
     seq,
-    content,
+    CASE
+        WHEN
+            size = characters
+            OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
+            THEN words
+        ELSE (
+            WITH RECURSIVE lines (line, text, rest) AS (
+                SELECT
+                    0,
+                    '',
+                    words
+                UNION ALL
+                SELECT
+                    lines.line + 1,
+                    substr(lines.rest, 1, 2000),
+                    substr(lines.rest, 2001)
+                FROM lines
+                WHERE lines.rest <> ''
+            ),
+
+            letters (line, place, text) AS (
+                SELECT
+                    lines.line,
+                    0,
+                    lines.text
+                FROM lines
+                UNION ALL
+                SELECT
+                    letters.line,
+                    letters.place + 1,
+                    letters.text
+                FROM letters
+                WHERE letters.place < length(letters.text)
+            )
+
+            SELECT
+                group_concat(
+                    CASE
+                        WHEN
+                            in_order.letter BETWEEN char(12288) AND char(55295)
+                            OR in_order.letter BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || in_order.letter || ' '
+                        ELSE in_order.letter
+                    END,
+                    ''
+                )
+            FROM (
+                SELECT substr(letters.text, letters.place, 1) AS letter
+                FROM letters
+                WHERE letters.place > 0
+                ORDER BY letters.line, letters.place
+            ) AS in_order
+        )
+    END AS content,
     char(57344) || 'c' || hex(conversation_id) || 'x '
     || char(57344) || 'r' || role || 'x '
     || char(57344) || 'm' || substr(created_at, 1, 4) || substr(created_at, 6, 2) || 'x' AS facets
-FROM messages;
+FROM (
+    SELECT
+        seq,
+        conversation_id,
+        role,
+        created_at,
+        content AS written,
+        length(CAST(content AS BLOB)) AS size,
+        length(content) AS characters,
+        content || CASE
+            WHEN
+                content GLOB '*[a-zA-Z0-9][A-Z]*'
+                AND (content GLOB '*[a-z0-9][A-Z]*' OR content GLOB '*[A-Z][A-Z][a-z]*')
+                THEN ' ' || (
+                    WITH RECURSIVE words (place, line, word, rest) AS (
+                        SELECT
+                            0,
+                            0,
+                            '',
+                            replace(replace(substr(content, 1, 2000), char(10), ' '), char(9), ' ') || ' '
+                        UNION ALL
+                        SELECT
+                            place + 1,
+                            line + (rest = ''),
+                            substr(rest, 1, max(0, instr(rest, ' ') - 1)),
+                            CASE
+                                WHEN rest <> '' THEN substr(rest, instr(rest, ' ') + 1)
+                                ELSE
+                                    replace(
+                                        replace(substr(content, line * 2000 + 2001, 2000), char(10), ' '), char(9), ' '
+                                    ) || ' '
+                            END
+                        FROM words
+                        WHERE rest <> '' OR line * 2000 + 2000 < length(content)
+                    ),
+
+                    letters (place, letter, word, parts) AS (
+                        SELECT
+                            place,
+                            0,
+                            word,
+                            ''
+                        FROM words
+                        WHERE word GLOB '*[a-z0-9][A-Z]*' OR word GLOB '*[A-Z][A-Z][a-z]*'
+                        UNION ALL
+                        SELECT
+                            place,
+                            letter + 1,
+                            word,
+                            parts
+                            || CASE
+                                WHEN
+                                    substr(word, letter + 1, 1) GLOB '[A-Z]'
+                                    AND (
+                                        substr(' ' || word, letter + 1, 1) GLOB '[a-z]'
+                                        OR substr(word, letter + 2, 1) GLOB '[a-z]'
+                                    )
+                                    THEN ' '
+                                ELSE ''
+                            END
+                            || substr(word, letter + 1, 1)
+                        FROM letters
+                        WHERE letter < length(word)
+                    )
+
+                    SELECT group_concat(in_order.parts, ' ')
+                    FROM (
+                        SELECT parts
+                        FROM letters
+                        WHERE letter = length(word)
+                        ORDER BY place
+                    ) AS in_order
+                )
+            ELSE ''
+        END AS words
+    FROM messages
+) AS said;
 
 -- Serves rank_messages, list_message_matches and their kin.
 CREATE VIRTUAL TABLE messages_fts USING fts5 (
@@ -246,7 +536,5 @@ END;
 
 -- Indexes what was stored before this step.
 INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');
-
-INSERT INTO learnings_titles (learnings_titles) VALUES ('rebuild');
 
 INSERT INTO messages_fts (messages_fts) VALUES ('rebuild');

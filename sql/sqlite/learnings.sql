@@ -19,6 +19,58 @@ WHERE
     AND messages.id = wanted.value
     AND messages.conversation_id = learnings.conversation_id;
 
+-- name: add_learnings(rows)
+-- Stores many learnings in their order, but for those that their conversations have already.
+--   rows  json  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at]
+-- Index: conversations_id_key (unique)
+-- Rows: 0 to the length of rows (fewer: as add_learning), in any order
+-- Record: Learning
+-- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL unnests an array
+INSERT INTO learnings (
+    id,
+    conversation_id,
+    category,
+    title,
+    content,
+    confidence,
+    tags,
+    dedupe_key,
+    metadata,
+    created_at,
+    updated_at
+)
+SELECT
+    json_extract(new_learning.value, '$[0]'),
+    conversations.id,
+    json_extract(new_learning.value, '$[2]'),
+    json_extract(new_learning.value, '$[3]'),
+    json_extract(new_learning.value, '$[4]'),
+    json_extract(new_learning.value, '$[5]'),
+    json_extract(new_learning.value, '$[6]'),
+    json_extract(new_learning.value, '$[7]'),
+    json_extract(new_learning.value, '$[8]'),
+    json_extract(new_learning.value, '$[9]'),
+    json_extract(new_learning.value, '$[9]')
+FROM json_each(:rows) AS new_learning
+CROSS JOIN conversations
+WHERE
+    conversations.id = json_extract(new_learning.value, '$[1]')
+    AND conversations.deleted_at IS NULL
+ON CONFLICT (conversation_id, dedupe_key) DO NOTHING
+RETURNING
+    id,
+    conversation_id,
+    category,
+    title,
+    content,
+    confidence,
+    tags,
+    dedupe_key,
+    metadata,
+    created_at,
+    updated_at,
+    deleted_at;
+
 -- name: count_learning_matches(query, max_rows)$
 -- How many rows of the full-text index match, counted no further than needed: what is rare decides how to search.
 --   query  text  in FTS5's syntax, as datastore.engines.match makes it
@@ -121,17 +173,22 @@ WHERE
 ORDER BY learnings_terms.term
 LIMIT :max_rows;
 
--- name: list_learning_title_matches(query, max_rows)
--- Some rows whose titles match, unranked: the first ones stored.
---   query  text  words and facets in FTS5's syntax, no phrases
+-- name: list_source_learnings(source, max_rows)
+-- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
+--   source  text  only from conversations of this source
 --   max_rows  integer  1 to 5000
--- Index: learnings_titles (MATCH, in its order, no sort)
+-- Index: conversations_source_created_at_id_idx (range scan, no sort), learnings_conversation_id_dedupe_key_key
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
-SELECT learnings_titles.rowid AS seq
-FROM learnings_titles
-WHERE learnings_titles MATCH :query
-ORDER BY learnings_titles.rowid
+-- Allow: limit-order, of the last conversation any rows do
+SELECT learnings.seq
+FROM conversations
+CROSS JOIN learnings
+WHERE
+    conversations.source = :source
+    AND conversations.deleted_at IS NULL
+    AND learnings.conversation_id = conversations.id
+    AND learnings.deleted_at IS NULL
+ORDER BY conversations.created_at DESC, conversations.id DESC
 LIMIT :max_rows;
 
 -- name: list_learning_texts(seqs)

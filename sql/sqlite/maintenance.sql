@@ -42,23 +42,6 @@ INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('merge', :pages);
 SELECT count(DISTINCT segid) AS segment_count
 FROM learnings_fts_idx;
 
--- name: merge_learnings_titles_slice(pages)!
--- Merges segments of the learnings' index of titles, a slice at a time.
---   pages  integer  how many pages at most; a negative number begins to merge all segments into one
--- Index: none (writes the index's own pages)
--- Rows: 1, without meaning
--- Differs: FTS5 takes its commands as rows
-INSERT INTO learnings_titles (learnings_titles, rank) VALUES ('merge', :pages);
-
--- name: count_learnings_titles_segments()$
--- How many segments the learnings' index of titles has: a search looks into each.
--- Index: none (reads FTS5's own small list of pages)
--- Rows: 1
--- Differs: FTS5 keeps it in a table of its own
--- Allow: full-scan, a row a page of the index, read by status and maintenance only
-SELECT count(DISTINCT segid) AS segment_count
-FROM learnings_titles_idx;
-
 -- name: merge_messages_fts_slice(pages)!
 -- Merges segments of the messages' full-text index, a slice at a time.
 --   pages  integer  how many pages at most; a negative number begins to merge all segments into one

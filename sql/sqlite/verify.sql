@@ -7,13 +7,6 @@
 -- Differs: FTS5 is SQLite's, and takes its commands as rows
 INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('integrity-check', 1);
 
--- name: check_learnings_titles()!
--- Compares the full-text index with the learnings' titles; a difference is an error (the file is damaged).
--- Index: none (reads the index and the table to their ends)
--- Rows: 0 or 1, without meaning; it changes nothing
--- Differs: FTS5 is SQLite's, and takes its commands as rows
-INSERT INTO learnings_titles (learnings_titles, rank) VALUES ('integrity-check', 1);
-
 -- name: check_messages_fts()!
 -- Compares the full-text index with the messages; a difference is an error (the file is damaged).
 -- Index: none (reads the index and the table to their ends)
@@ -32,7 +25,7 @@ INSERT INTO learnings_fts (learnings_fts) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: learnings primary key (range scan)
+-- Index: learnings primary key (range scan); sorts the words, and the letters, of one row at a time
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows
@@ -56,40 +49,6 @@ ORDER BY seq;
 -- Locks: the write lock while it merges, about 10 s per million rows
 INSERT INTO learnings_fts (learnings_fts) VALUES ('optimize');
 
--- name: clear_learnings_titles()!
--- Empties the full-text index, to fill it again in the same transaction.
--- Index: none (drops the index's own rows)
--- Rows: 0 or 1, without meaning
--- Differs: FTS5 is SQLite's, and takes its commands as rows
-INSERT INTO learnings_titles (learnings_titles) VALUES ('delete-all');
-
--- name: fill_learnings_titles(after_seq, to_seq)!
--- Indexes the rows between two places.
---   after_seq  integer  the place before the first row
---   to_seq  integer  the last row's place, inclusive
--- Index: learnings primary key (range scan)
--- Rows: 0 to to_seq - after_seq
--- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
--- Locks: the write lock until the transaction ends, about 60 s per million rows
-INSERT INTO learnings_titles (rowid, title, facets)
-SELECT
-    seq,
-    title,
-    facets
-FROM learnings_shown
-WHERE
-    seq > :after_seq
-    AND seq <= :to_seq
-ORDER BY seq;
-
--- name: merge_learnings_titles()!
--- Merges the parts of the full-text index into one, which is smaller and faster.
--- Index: none (reads the index to its end)
--- Rows: 0 or 1, without meaning
--- Differs: FTS5 is SQLite's, and takes its commands as rows
--- Locks: the write lock while it merges, about 10 s per million rows
-INSERT INTO learnings_titles (learnings_titles) VALUES ('optimize');
-
 -- name: clear_messages_fts()!
 -- Empties the full-text index, to fill it again in the same transaction.
 -- Index: none (drops the index's own rows)
@@ -101,7 +60,7 @@ INSERT INTO messages_fts (messages_fts) VALUES ('delete-all');
 -- Indexes the rows between two places.
 --   after_seq  integer  the place before the first row
 --   to_seq  integer  the last row's place, inclusive
--- Index: messages primary key (range scan)
+-- Index: messages primary key (range scan); sorts the words, and the letters, of one row at a time
 -- Rows: 0 to to_seq - after_seq
 -- Differs: FTS5 is SQLite's; its triggers keep it, this fills it when it was cleared
 -- Locks: the write lock until the transaction ends, about 60 s per million rows

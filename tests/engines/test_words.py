@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datastore.engines.words import starts_of, stem, stems, words
+from datastore.engines.words import parts, plain, starts_of, stem, words
+from datastore.resources import migrations_folder
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +24,31 @@ def index():
     connection.close()
 
 
+@pytest.fixture(scope="module")
+def view(index):
+    """What the schema makes of a message before FTS5 sees it."""
+    step = (migrations_folder() / "0005.search.sql").read_text("utf-8")
+    (sql,) = re.findall(r"CREATE VIEW messages_indexed AS.*?;\n", step, re.DOTALL)
+    index.execute("CREATE TABLE messages (seq INTEGER PRIMARY KEY, conversation_id, role, created_at, content TEXT)")
+    index.execute(sql)
+    return index
+
+
+def by_view(view, text):
+    view.execute("DELETE FROM messages")
+    view.execute("INSERT INTO messages VALUES (1, 'c', 'user', '2026', ?)", (text,))
+    ((indexed,),) = view.execute("SELECT content FROM messages_indexed")
+    return by_fts5(view, indexed)
+
+
 def by_fts5(index, text):
     index.execute("INSERT INTO t (t) VALUES ('delete-all')")
     index.execute("INSERT INTO t (rowid, x) VALUES (1, ?)", (text,))
     return [row[0] for row in index.execute('SELECT term FROM v ORDER BY "offset"')]
+
+
+def stems(text, starts=("",)):
+    return [found for _, _, found in words(text, starts)]
 
 
 _ends = [
@@ -111,9 +134,43 @@ def test_latin_text_is_folded_as_fts5_does(index, text):
     assert stems(text) == by_fts5(index, text)
 
 
-@pytest.mark.parametrize("text", ["日本語の全文検索", "Привет Мир", "ΑΒΓ αβγ", "foo_bar/baz.py:12", "x" * 70, "ab a"])
+@pytest.mark.parametrize("text", ["Привет Мир", "ΑΒΓ αβγ", "foo_bar/baz.py:12", "x" * 70, "ab a"])
 def test_some_scripts_and_names(index, text):
     assert stems(text) == by_fts5(index, text)
+
+
+_pieces = st.sampled_from(
+    [
+        *"aZ9_ .\n\t",
+        "日本語",
+        "の",
+        "한국",
+        "가",
+        "が",
+        "゛",
+        "ダ",
+        "ﾀ",
+        "𠀀",
+        "é",
+        "get",
+        "Element",
+        "HTTP",
+        "x" * 700,
+        "ｆ",
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(text=st.lists(_pieces, max_size=25).map("".join))
+@example(text="document.getElementById('x')\nparseJSON\tHTTPServer APIs utf8Decode ABC iPhone x")
+@example(text="日本語の全文検索 SQLiteの한국어 텍스트 カﾀｶﾅ getElementの")
+@example(text="Zaｆé")
+@example(text="x" * 1990 + " camelCaseWord " + "日" * 3000 + "fooBar")
+def test_the_schema_takes_texts_apart_as_python_does(view, text):
+    assert by_view(view, text) == [*stems(text), *stems(parts(text))]
+    (again,) = plain([f"{text} {parts(text)}"])
+    assert [stem(word) for word in again.split()] == by_view(view, text)
 
 
 def test_places_are_those_of_the_text():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import product
 
@@ -18,6 +19,7 @@ from datastore.errors import (
     UniqueError,
 )
 from datastore.records import NewLearning
+from datastore.repositories import learnings as repository
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -90,6 +92,57 @@ def test_add_many_is_all_or_nothing(store, conversation):
     with pytest.raises(CheckError):
         store.learnings.add_many([new(conversation), new(conversation, 1, confidence=1.5)])
     assert store.learnings.count() == 0
+
+
+def test_add_many_gives_what_add_gives_in_batches_of_any_size(store, conversation, monkeypatch):
+    other = store.conversations.add(sanitization_version="1")
+    said = [store.messages.append(conversation.id, role="user", content=f"m{n}") for n in range(2)]
+    known = add(store, conversation, 3, tags=["known"])
+    given = [
+        *(new(conversation, n, tags=["b", "a"], confidence=n / 7, metadata={"n": [n, "é"]}) for n in range(5)),
+        new(conversation, 1, title="other words", dedupe_key="same", message_ids=[said[0].id]),
+        new(conversation, 1, title="words of no account", dedupe_key="same", message_ids=[said[1].id]),
+        new(other, 1, id="mine", created_at=START),
+    ]
+    for rows, characters in ((3, 4_000_000), (1000, 20), (1, 1), (1000, 4_000_000)):
+        monkeypatch.setattr(repository, "_BATCH_ROWS", rows)
+        monkeypatch.setattr(repository, "_BATCH_CHARACTERS", characters)
+        with suppress(InterruptedError), store.transaction():
+            stored = store.learnings.add_many(iter(given))
+            assert [record.dedupe_key for record in stored[5:7]] == ["same", "same"]
+            assert stored[5] == stored[6] == store.learnings.get(stored[5].id)
+            assert stored[5].title == "other words"
+            assert store.learnings.messages(stored[5].id) == [said[0]]
+            assert stored[3] == known
+            assert stored[4] == store.learnings.get(stored[4].id)
+            assert (stored[4].tags, stored[4].confidence, stored[4].metadata) == (("a", "b"), 4 / 7, {"n": [4, "é"]})
+            assert (stored[7].id, stored[7].conversation_id, stored[7].created_at) == ("mine", other.id, START)
+            assert store.learnings.count() == 7
+            raise InterruptedError
+    assert store.learnings.count() == 1
+
+
+def test_what_add_many_refuses(store, conversation):
+    gone = store.conversations.add(sanitization_version="1")
+    store.conversations.delete(gone.id)
+    first = add(store, conversation)
+    for error, refused in (
+        (NotFoundError, {"conversation_id": "nobody"}),
+        (NotFoundError, {"conversation_id": gone.id}),
+        (UniqueError, {"id": first.id}),
+        (ForeignKeyError, {"message_ids": ["nobody"]}),
+        (InvalidValueError, {"content": None}),
+        (InvalidValueError, {"content": "a\x00b"}),
+        (InvalidValueError, {"title": "\ud800"}),
+        (InvalidValueError, {"confidence": float("nan")}),
+        (InvalidValueError, {"metadata": {1: 2}}),
+        (InvalidValueError, {"created_at": datetime(2026, 1, 1)}),
+        (CheckError, {"content": ""}),
+    ):
+        with pytest.raises(error):
+            store.learnings.add_many([new(conversation, 1), new(conversation, 2, **refused)])
+        assert store.learnings.count() == 1
+    assert store.learnings.add_many([]) == []
 
 
 def test_messages(store, conversation):

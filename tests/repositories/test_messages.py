@@ -180,7 +180,7 @@ def test_update_replaces_metadata(store: Datastore, conversation: Conversation) 
 
 def test_redact_replaces_the_text_and_tells_the_audit(store: Datastore, conversation: Conversation, path: Path) -> None:
     message = store.messages.append(conversation.id, role="user", content="the password is swordfish")
-    redacted = store.messages.redact(message.id, content="the password is [secret]", reason="a password")
+    redacted = store.messages.redact(message.id, content="the password is [secret]", reason="a password", merge=True)
     assert redacted.content == store.messages.get(message.id).content == "the password is [secret]"
     assert redacted.content_hash == hashlib.sha256(redacted.content.encode()).hexdigest()
     assert redacted.position == message.position
@@ -189,6 +189,20 @@ def test_redact_replaces_the_text_and_tells_the_audit(store: Datastore, conversa
     assert "swordfish" not in repr(store.audit.list().items)
     store.engine.checkpoint()
     assert b"swordfish" not in path.read_bytes()
+
+
+def test_a_redaction_that_does_not_merge_is_finished_by_one_that_does(
+    store: Datastore, conversation: Conversation, path: Path
+) -> None:
+    messages = [store.messages.append(conversation.id, role="user", content=f"swordfish{n}") for n in range(3)]
+    for message in messages[:2]:
+        store.messages.redact(message.id, content="gone")
+        assert not store.messages.search(f'"{message.content}"').items
+    store.engine.checkpoint()
+    assert b"wordfish" in path.read_bytes(), "or the merge below shows nothing"
+    store.messages.redact(messages[2].id, content="gone", merge=True)
+    store.engine.checkpoint()
+    assert b"wordfish" not in path.read_bytes()
 
 
 def test_a_deleted_message_leaves_a_gap(store: Datastore, numbered: Conversation) -> None:

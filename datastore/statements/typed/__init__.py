@@ -47,7 +47,7 @@ from datastore.statements.typed.learnings import (
     ListLearningMatchesRow,
     ListLearningTermsLikeRow,
     ListLearningTextsRow,
-    ListLearningTitleMatchesRow,
+    ListSourceLearningsRow,
     ListTagCountsRow,
     RankLearningsRow,
 )
@@ -58,6 +58,7 @@ from datastore.statements.typed.messages import (
     ListMessageMatchesRow,
     ListMessageTermsLikeRow,
     ListMessageTextsRow,
+    ListSourceMessagesRow,
     MessagesStatements,
     RankMessagesRow,
 )
@@ -106,7 +107,6 @@ RECORDS: dict[str, type[Any]] = {
     "ListLearningMatchesRow": ListLearningMatchesRow,
     "ListLearningTermsLikeRow": ListLearningTermsLikeRow,
     "ListLearningTextsRow": ListLearningTextsRow,
-    "ListLearningTitleMatchesRow": ListLearningTitleMatchesRow,
     "ListMaintenanceTasksRow": ListMaintenanceTasksRow,
     "ListMessageMatchesBeforeRow": ListMessageMatchesBeforeRow,
     "ListMessageMatchesRow": ListMessageMatchesRow,
@@ -115,6 +115,8 @@ RECORDS: dict[str, type[Any]] = {
     "ListMiscountedConversationsRow": ListMiscountedConversationsRow,
     "ListPurgeableConversationsRow": ListPurgeableConversationsRow,
     "ListQueuedJobTypesRow": ListQueuedJobTypesRow,
+    "ListSourceLearningsRow": ListSourceLearningsRow,
+    "ListSourceMessagesRow": ListSourceMessagesRow,
     "ListTableNamesRow": ListTableNamesRow,
     "ListTagCountsRow": ListTagCountsRow,
     "Message": Message,

@@ -57,8 +57,8 @@ class ListLearningTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
-class ListLearningTitleMatchesRow(NamedTuple):
-    """A row of list_learning_title_matches."""
+class ListSourceLearningsRow(NamedTuple):
+    """A row of list_source_learnings."""
 
     seq: int
 
@@ -422,6 +422,19 @@ class LearningsStatements(Protocol):
         """
         ...
 
+    def add_learnings(
+        self,
+        *,
+        rows: Any,
+    ) -> list[Learning]:
+        """Stores many learnings in their order, but for those that their conversations have already.
+
+        Args:
+            rows: a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata,
+                created_at].
+        """
+        ...
+
     def count_learning_matches(
         self,
         *,
@@ -518,16 +531,16 @@ class LearningsStatements(Protocol):
         """
         ...
 
-    def list_learning_title_matches(
+    def list_source_learnings(
         self,
         *,
-        query: str,
+        source: str,
         max_rows: int,
-    ) -> list[ListLearningTitleMatchesRow]:
-        """Some rows whose titles match, unranked: the first ones stored.
+    ) -> list[ListSourceLearningsRow]:
+        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
 
         Args:
-            query: words and facets in FTS5's syntax, no phrases.
+            source: only from conversations of this source.
             max_rows: 1 to 5000.
         """
         ...

@@ -83,22 +83,6 @@ class MaintenanceStatements(Protocol):
         """How many segments the learnings' full-text index has: a search looks into each."""
         ...
 
-    def merge_learnings_titles_slice(
-        self,
-        *,
-        pages: int,
-    ) -> int:
-        """Merges segments of the learnings' index of titles, a slice at a time.
-
-        Args:
-            pages: how many pages at most; a negative number begins to merge all segments into one.
-        """
-        ...
-
-    def count_learnings_titles_segments(self) -> int:
-        """How many segments the learnings' index of titles has: a search looks into each."""
-        ...
-
     def merge_messages_fts_slice(
         self,
         *,

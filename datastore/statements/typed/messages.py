@@ -43,6 +43,12 @@ class ListMessageTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
+class ListSourceMessagesRow(NamedTuple):
+    """A row of list_source_messages."""
+
+    seq: int
+
+
 class ListMessageTextsRow(NamedTuple):
     """A row of list_message_texts."""
 
@@ -350,6 +356,20 @@ class MessagesStatements(Protocol):
         Args:
             prefix_from: the lower bound, inclusive.
             prefix_to: the upper bound, exclusive.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def list_source_messages(
+        self,
+        *,
+        source: str,
+        max_rows: int,
+    ) -> list[ListSourceMessagesRow]:
+        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
+
+        Args:
+            source: only from conversations of this source.
             max_rows: 1 to 5000.
         """
         ...

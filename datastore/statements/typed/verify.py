@@ -15,10 +15,6 @@ class VerifyStatements(Protocol):
         """Compares the full-text index with the learnings; a difference is an error (the file is damaged)."""
         ...
 
-    def check_learnings_titles(self) -> int:
-        """Compares the full-text index with the learnings' titles; a difference is an error (the file is damaged)."""
-        ...
-
     def check_messages_fts(self) -> int:
         """Compares the full-text index with the messages; a difference is an error (the file is damaged)."""
         ...
@@ -42,28 +38,6 @@ class VerifyStatements(Protocol):
         ...
 
     def merge_learnings_fts(self) -> int:
-        """Merges the parts of the full-text index into one, which is smaller and faster."""
-        ...
-
-    def clear_learnings_titles(self) -> int:
-        """Empties the full-text index, to fill it again in the same transaction."""
-        ...
-
-    def fill_learnings_titles(
-        self,
-        *,
-        after_seq: int,
-        to_seq: int,
-    ) -> int:
-        """Indexes the rows between two places.
-
-        Args:
-            after_seq: the place before the first row.
-            to_seq: the last row's place, inclusive.
-        """
-        ...
-
-    def merge_learnings_titles(self) -> int:
         """Merges the parts of the full-text index into one, which is smaller and faster."""
         ...
 
