@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from datastore import Conversation, Datastore, Learning
 from datastore.migrations import apply
@@ -16,6 +19,18 @@ from datastore.migrations import apply
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example is judged by what it finds, never by how long it took: a test machine may be busy with something else.
+settings.register_profile("datastore", deadline=None)
+settings.load_profile("datastore")
+
+
+def until(true: Callable[[], Any]) -> None:
+    """Returns once it is *true*: what other threads and processes do is waited for, never timed."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.005)
 
 
 class Clock:

@@ -171,7 +171,7 @@ def test_a_cursor_of_another_list(store: Datastore, conversation: Conversation, 
     refused(store, CursorError, lambda: store.conversations.list(after=cursor))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 100), put=st.text(max_size=3), cut=st.integers(0, 3))
 def test_a_changed_cursor_is_refused(
     store: Datastore, conversation: Conversation, cursor: str, place: int, put: str, cut: int

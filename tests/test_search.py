@@ -306,7 +306,7 @@ _hostile = st.lists(
 
 
 @pytest.mark.long
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Not "": no text at all asks for the newest ones.
 @given(text=_hostile.filter(bool), match=st.sampled_from(["any", "all"]), sort=st.sampled_from(["relevance", "recent"]))
 def test_ten_thousand_hostile_texts(few, text, match, sort):
@@ -440,14 +440,12 @@ class Writes(RuleBasedStateMachine):
 
 
 TestWrites = Writes.TestCase
-TestWrites.settings = settings(
-    max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestWrites.settings = settings(max_examples=8, stateful_step_count=15, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.long
 class TestWritesLong(Writes.TestCase):
-    settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture

@@ -246,7 +246,7 @@ cases = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases=cases)
 def test_an_export_imported_into_another_store_is_the_same(path: Path, cases: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:

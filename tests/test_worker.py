@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from datastore import Datastore
 from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.worker import PermanentError, Snooze, Task, Worker
+from tests.conftest import until
 
 
 @pytest.fixture
@@ -25,13 +25,6 @@ def store(path: Path) -> Iterator[Datastore]:
     """With the real clock: a worker's heartbeats go by it."""
     with Datastore.open(path, durability="relaxed") as store:
         yield store
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
 
 
 def outcomes(store: Datastore, id: int) -> list[Any]:
@@ -136,7 +129,7 @@ def test_heartbeats_in_the_background_keep_the_whole_batch(store: Datastore, pat
                               or (j.lease_expires_at and j.lease_expires_at > claimed) for job in jobs))  # fmt: skip
             return str(first.worker)
 
-        assert Worker(store, {"t": slow}, lease_seconds=1.5, batch=2).run(until_idle=True) == 2
+        assert Worker(store, {"t": slow}, lease_seconds=6, batch=2).run(until_idle=True) == 2
     for job in jobs:
         assert outcomes(store, job.id) == [(1, "succeeded")]
 

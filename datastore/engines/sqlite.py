@@ -123,7 +123,7 @@ class SQLiteEngine:
             raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
     def data_version(self) -> int:
-        """A number that another connection's commit changes; looking at it takes no lock.
+        """A number that another connection's commit changes; looking at it reads for a moment and keeps no writer waiting.
 
         Raises:
             TransactionError: Inside a transaction or snapshot, where it stands still.

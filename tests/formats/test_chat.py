@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.errors import InvalidValueError
@@ -174,7 +174,6 @@ def stored(draw: st.DrawFn) -> tuple[Conversation, list[Message], list[tuple[Lea
     return conversation, messages, learnings
 
 
-@settings(deadline=None)
 @given(stored())
 def test_what_is_written_reads_back_without_loss(
     everything: tuple[Conversation, list[Message], list[tuple[Learning, list[str]]]],

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.formats import BadLine, ImportedConversation, elements, read_chatgpt
@@ -118,7 +118,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(json_values, max_size=6), st.integers(1, 40), st.sampled_from([None, 1]), st.booleans())
 def test_streaming_gives_what_json_loads_gives(data: list[Any], chunk: int, indent: int | None, ascii: bool) -> None:
     text = json.dumps(data, indent=indent, ensure_ascii=ascii)

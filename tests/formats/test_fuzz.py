@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.errors import InvalidValueError
@@ -57,7 +57,6 @@ def read_all(data: Any) -> None:
     list(read_claude_code([(1, text)]))
 
 
-@settings(deadline=None)
 @given(json_values, json_values)
 def test_any_json(inner: Any, outer: Any) -> None:
     read_all(outer)

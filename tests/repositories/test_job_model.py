@@ -273,7 +273,5 @@ class Machine(RuleBasedStateMachine):
 )
 def test_the_queue_is_its_model(empty_database: bytes, examples: int, steps: int) -> None:
     machine = type("TheMachine", (Machine,), {"template": empty_database})
-    chosen = settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    chosen = settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=chosen)

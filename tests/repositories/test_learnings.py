@@ -277,7 +277,7 @@ def test_search_text_never_fails_and_never_gives_everything(store, many, text):
     assert store.learnings.search(text).items == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(categories=None)))
 def test_any_text_can_be_searched(store, text):
     store.learnings.search(text)

@@ -122,7 +122,7 @@ def test_a_time_range(store: Datastore, numbered: Conversation) -> None:
     assert among(created_from=START + timedelta(seconds=9), created_before=START + timedelta(seconds=10)) == set("345")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seconds=st.lists(st.integers(0, 2), min_size=1, max_size=12), size=st.integers(1, 5))
 def test_equal_times_lose_and_repeat_nothing(store: Datastore, seconds: list[int], size: int) -> None:
     id = store.conversations.add(sanitization_version="1").id
@@ -237,7 +237,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=TEXT.filter(bool),
     metadata=st.none() | st.dictionaries(TEXT, JSON | st.tuples(JSON, JSON), max_size=3),

@@ -19,6 +19,8 @@ from datastore.contract.catalog.model import (
 )
 from datastore.contract.database import OWN_PREFIXES, Migrated
 from datastore.contract.facts import ProjectFacts
+from datastore.contract.inference.facts import Fact
+from datastore.contract.inference.queries import Queries
 from datastore.contract.inference.schema import Table, TableColumn
 from datastore.contract.touches import Touch, Touches, table_details
 from datastore.engines import sqlite_explain
@@ -44,6 +46,14 @@ def read_tables(facts: ProjectFacts, touches: Touches, statements: Sequence[Stat
         reader.table(table)
         for table in sorted(tables, key=lambda one: (made[one.name], reader.place(one.name), order.index(one.name)))
     )
+
+
+def _declared(fact: Fact) -> str:
+    return next(iter(fact.storage)).upper() if len(fact.storage) == 1 else ""
+
+
+def _logical(fact: Fact) -> str:
+    return fact.type if fact.type and fact.type not in fact.storage else ""
 
 
 def _kind(table: Table) -> str:
@@ -103,15 +113,21 @@ class _Reader:
 
     def columns(self, table: Table, items: Mapping[str, Item]) -> Iterator[ColumnPage]:
         known = {column.name: column for column in table.columns.values()}
-        for name, kind, not_null, default, primary, hidden in table_details(self.facts.catalogue, table.name):
+        # What a view's expressions are declared as is another word from one SQLite to the next: they are worked out.
+        view = dict(Queries(self.facts.schema).view(table) or ()) if table.kind == "view" else {}
+        for name, declared, not_null, default, primary, hidden in table_details(self.facts.catalogue, table.name):
             column: TableColumn | None = known.get(name)
+            worked_out = view.get(name)
+            kind = _declared(worked_out) if worked_out else declared
             meaning = items[name].comment if name in items else ""
             yield ColumnPage(
                 table=table.name,
                 name=name,
                 type=kind,
-                logical=(column.logical if column else None) or "",
-                nullable=not (not_null or (primary and _never_null(table, name))),
+                logical=_logical(worked_out) if worked_out else (column.logical if column else None) or "",
+                nullable=worked_out.nullable
+                if worked_out
+                else not (not_null or (primary and _never_null(table, name))),
                 default="" if default is None else str(default),
                 primary=bool(primary),
                 hidden=hidden == 1,
