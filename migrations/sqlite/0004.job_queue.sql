@@ -1,4 +1,4 @@
--- The job queue writes less: half the pages of a job's life, the same history.
+-- The job queue writes less: a job's life changes 10.2 pages, not 16.8 (39 % fewer: decision 0009), the same history.
 --
 -- An attempt is written to job_attempts when its job goes on without it (tried again, released, snoozed, requeued).
 -- The latest one stands on the job itself, running or ended, for as long as worker is not NULL; the view

@@ -5,6 +5,8 @@ python perf/queue/measure.py drain     a backlog of 10,000; batches of 50
 python perf/queue/measure.py scale     a claim at 1,000 and at 1,000,000 rows: time and opcodes
 python perf/queue/measure.py calls     every operation on 1,000,000 rows: p50, p99, worst
 
+Exits 1 and names each bar that was missed. The bars hold for the standard arguments on a quiet machine.
+
 Needs the peers: pip install -e '.[bench]'. Prints tables as Markdown; perf/queue/README.md keeps a run of each.
 DATASTORE_PERF_FOLDER chooses the disk.
 """
@@ -31,6 +33,18 @@ from datastore import Datastore
 from datastore.values import encode_timestamp, utc_now
 
 NAMES = {"full": "FULL", "relaxed": "NORMAL"}
+
+
+#: The bars that were missed, in words.
+MISSED: list[str] = []
+
+
+def bar(name: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
+    """Hold *value* against a bar; what is missed is named at the end, and the exit code is 1."""
+    if at_least is not None and not value >= at_least:
+        MISSED.append(f"{name}: {value:,.2f}, at least {at_least:,g} is asked")
+    if at_most is not None and not value <= at_most:
+        MISSED.append(f"{name}: {value:,.2f}, at most {at_most:,g} is asked")
 
 
 @contextmanager
@@ -134,6 +148,22 @@ def cycle(team: list[int], durabilities: list[str], rounds: int, seconds: float)
                 ])  # fmt: skip
             heads = ["queue", "cycles/s", "x litequeue", "fairness", "p99, ms", "worst, ms", "taken twice", "locked"]
             table(heads, rows)
+            cycle_bars(
+                f"cycle, {processes} at {NAMES[durability]}", found, contended=processes > 1 and durability == "full"
+            )
+
+
+def cycle_bars(what: str, found: dict[str, list[dict[str, float]]], *, contended: bool) -> None:
+    def middle(name: str, key: str) -> float:
+        return statistics.median(one[key] for one in found[name])
+
+    ours = middle("datastore", "rate")
+    bar(f"{what}, x litequeue", ours / middle("litequeue 0.9", "rate"), at_least=1)
+    bar(f"{what}, x persist-queue", ours / middle("persist-queue", "rate"), at_least=3)
+    bar(f"{what}, taken twice, %", max(one["twice"] for one in found["datastore"]), at_most=0)
+    if contended:
+        bar(f"{what}, fairness", middle("datastore", "fairness"), at_least=0.9)
+        bar(f"{what}, worst, ms", max(one["worst"] for one in found["datastore"]) * 1e3, at_most=250)
 
 
 # A backlog.
@@ -193,6 +223,12 @@ def drain(durabilities: list[str], rounds: int, jobs: int) -> None:
             [[name, f"{statistics.median(rates):,.0f}", f"{statistics.median(rates) / base:.1f}"]
              for name, rates in found.items()],
         )  # fmt: skip
+        rates = {how: statistics.median(found[f"datastore, {how}"]) for how in ours}
+        what = f"backlog at {NAMES[durability]}"
+        bar(f"{what}, one by one, x litequeue", rates["one by one"] / base, at_least=4)
+        bar(f"{what}, batches of 50, x litequeue", rates["batches of 50"] / base, at_least=4)
+        if durability == "relaxed":
+            bar(f"{what}, batches of 50, jobs/s", rates["batches of 50"], at_least=20_000)
 
 
 # A million rows.
@@ -283,6 +319,9 @@ def scale(calls: int) -> None:
                     micro = {one: statistics.median(times[one]) * 1e6 for one in (base, shape)}
                     rows.append([shape, variant, label, f"{micro[shape]:.0f}", f"{micro[shape] / micro[base]:.2f}",
                                  f"{steps[shape]:,}", f"{steps[shape] / steps[base]:.3f}"])  # fmt: skip
+                    what = f"claim of {label}, {shape} rows, {variant}"
+                    bar(f"{what}: median, x", micro[shape] / micro[base], at_most=1.5)
+                    bar(f"{what}: opcodes, x", steps[shape] / steps[base], at_least=0.9, at_most=1.1)
             for store in stores.values():
                 store.close()
     table(["rows", "planner", "claim of", "median, µs", "x", "opcodes", "x"], rows)
@@ -345,6 +384,7 @@ def calls(count: int, ended: int, future: int, ready: int) -> None:
                 p99 = times[int(0.99 * (len(times) - 1) + 0.5)]
                 rows.append([name, f"{statistics.median(times):.2f}", f"{p99:.2f}", f"{times[-1]:.2f}",
                              "" if p99 <= 50 else "**above 50**"])  # fmt: skip
+                bar(f"{name}, {ended + future + ready:,} rows of which {future:,} future: p99, ms", p99, at_most=50)
     print(f"{ended:,} ended, {future:,} future, {ready:,} ready; {count} calls of each, FULL\n")
     table(["operation", "p50, ms", "p99, ms", "worst, ms", "bar"], rows)
 
@@ -367,7 +407,9 @@ def main() -> int:
     else:
         calls(100, 900_000, 50_000, 50_000)
         calls(100, 150_000, 800_000, 50_000)
-    return 0
+    for missed in MISSED:
+        print(f"missed: {missed}", file=sys.stderr)
+    return 1 if MISSED else 0
 
 
 if __name__ == "__main__":
