@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import tempfile
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from datastore.errors import DatastoreError
 from tests.acid.invariants import violations
 from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.model import Model, observe
-from tests.acid.operations import OPERATIONS, WORDS, Mismatch, expect, pick
+from tests.acid.operations import OPERATIONS, WORDS
 from tests.acid.report import Report
+from tests.acid.steps import Mismatch, expect, pick
 from tests.acid.work import new_database
 
 BODY = "tests.acid.test_state_machine:explore"
@@ -130,6 +132,19 @@ class Machine(RuleBasedStateMachine):
         self.store = self._open()
         self._compare()
 
+    @precondition(lambda self: len(self.model.audit) % 5 == 4)
+    @rule()
+    def back_up(self) -> None:
+        """A backup holds what the model holds, and a restored one is a database."""
+        copy, place = (Path(self.folder.name) / self.name(kind) for kind in ("backup", "restored"))
+        self.store.backups.create(copy)
+        Datastore.restore(copy, place)
+        with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+            for anomaly, detail in violations(connection):
+                raise Mismatch(f"in a backup: {detail}", anomaly)
+            expect(observe(connection) == self.model.dump(), "a backup holds something else")
+        self._compare()
+
     def _compare(self) -> None:
         type(self).steps += 1
         for anomaly, detail in violations(self.observer):
@@ -142,7 +157,10 @@ class Machine(RuleBasedStateMachine):
         for word in WORDS:
             hits = {hit.learning.id for hit in self.store.learnings.search(word, max_rows=100)}
             shown = {id for id in self.model.shown_learnings() if word in self.model.learnings[id]["content"]}
-            expect(hits == shown, f"search for {word}", "full-text drift")
+            expect(hits == shown, f"search for {word} in learnings", "full-text drift")
+            hits = {hit.message.id for hit in self.store.messages.search(word, max_rows=100)}
+            shown = {id for id in self.model.shown_messages() if word in self.model.messages[id][2]}
+            expect(hits == shown, f"search for {word} in messages", "full-text drift")
 
     def teardown(self) -> None:
         self.observer.close()
@@ -177,7 +195,7 @@ def explore(*, seed: int, folder: Path, examples: int) -> Report:
 
 
 def test_the_model_holds() -> None:
-    report = assert_healthy("state machine", BODY, seeds=(1,), examples=12)
+    report = assert_healthy("state machine", BODY, seeds=(1, 2), examples=5)
     assert report.counts["compared states"] > 60
 
 
@@ -189,6 +207,7 @@ def test_the_model_holds_for_long() -> None:
 @reds(
     Red("foreign keys off", "orphan", seeds=10),
     Red("no full-text delete trigger", "full-text drift", seeds=10),
+    Red("the full-text index follows half of an update", "full-text drift", seeds=10),
     Red("inner commit", "aborted read", seeds=10),
     Red("inner rollback forgotten", "aborted read", seeds=10),
     Red("except Exception", "aborted read", seeds=10),
