@@ -225,3 +225,8 @@ OPERATIONS = (
     restore, delete_conversation, purge, add_upload, move_upload, move_upload, move_upload, delete_upload, verify_audit,
     pass_time, *JOB_OPERATIONS,
 )  # fmt: skip
+
+BEGINNING = (
+    add_conversation, add_conversation, append, append, add_learning, add_learnings, add_upload, add_upload,
+    *JOB_OPERATIONS[:2],
+)  # fmt: skip
