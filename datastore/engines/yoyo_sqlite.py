@@ -135,6 +135,12 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         hashes: list[str] = super().get_applied_migration_hashes()
         return hashes
 
+    def lacks(self, migrations: Any) -> bool:
+        """Whether one of them is not applied; they need not be loaded."""
+        self._check(migrations)
+        applied = set(self.get_applied_migration_hashes())
+        return any(migration.hash not in applied for migration in migrations)
+
     def to_apply(self, migrations: Any) -> Any:
         self._check(migrations)
         return super().to_apply(migrations)

@@ -56,6 +56,12 @@ FROM audit_log ORDER BY id
 """
 
 
+FULL_TEXT = (
+    "INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('integrity-check', 1)",
+    "INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1)",
+)
+
+
 def examine(path: Path) -> list[tuple[str, str]]:
     """The anomalies of a database file, opened as an outsider would (SQLite recovers its WAL)."""
     try:
@@ -99,13 +105,14 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 
 def _full_text(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    # SQLite's integrity_check does not compare a full-text index with the rows that it was made from.
-    try:
-        connection.execute("INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('integrity-check', 1)")
-    except sqlite3.DatabaseError as error:
-        # It asks for the write lock, which nobody should hold any more.
-        locked = error.sqlite_errorname.startswith("SQLITE_BUSY")
-        yield ("deadlock" if locked else "full-text drift"), f"{error}"
+    # SQLite's integrity_check does not compare a full-text index with the rows that it was made from; rank = 1 does.
+    for check in FULL_TEXT:
+        try:
+            connection.execute(check)
+        except sqlite3.DatabaseError as error:
+            # It asks for the write lock, which nobody should hold any more.
+            locked = error.sqlite_errorname.startswith("SQLITE_BUSY")
+            yield ("deadlock" if locked else "full-text drift"), f"{check.split()[2]}: {error}"
 
 
 def _audit_chain(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:

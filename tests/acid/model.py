@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,10 @@ class ModelJob:
     attempts: int = 0
     token: int = 0
     lease_until: datetime | None = None
+    key: str | None = None
+    #: Somebody asked its worker to stop.
+    cancel: bool = False
+    finished: datetime | None = None
 
 
 @attrs.define
@@ -33,6 +38,7 @@ class Model:
     learnings: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     sources: set[tuple[str, str]] = attrs.field(factory=set)
     jobs: dict[int, ModelJob] = attrs.field(factory=dict)
+    paused: set[str] = attrs.field(factory=set)
     uploads: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     audit: list[tuple[str, str, str]] = attrs.field(factory=list)
 
@@ -51,6 +57,11 @@ class Model:
     def shown_learnings(self) -> list[str]:
         """The learnings that lists and search show."""
         return sorted(id for id, row in self.learnings.items() if row["conversation"] in self.shown())
+
+    def shown_messages(self) -> list[str]:
+        """The messages that search shows."""
+        shown = set(self.shown())
+        return sorted(id for id, row in self.messages.items() if row[0] in shown)
 
     def append(self, conversation: str, id: str, content: str) -> None:
         """A message at the end."""
@@ -92,21 +103,54 @@ class Model:
         """The running jobs whose lease is over."""
         return [id for id, job in self.jobs.items() if job.lease_until is not None and job.lease_until <= now]
 
-    def end_attempt(self, id: int, run_at: datetime) -> None:
-        """A failure: tried again, or quarantined."""
+    def finish(self, id: int, status: str, now: datetime) -> None:
+        """It has ended."""
         job = self.jobs[id]
-        job.status = "quarantined" if job.attempts >= job.max_attempts else "queued"
-        job.lease_until = None
-        job.run_at = run_at
+        job.status, job.lease_until, job.finished = status, None, now
 
-    def next_job(self, now: datetime) -> int | None:
-        """Which job a claim has to give."""
+    def end_attempt(self, id: int, run_at: datetime, now: datetime, *, permanent: bool = False) -> None:
+        """A failure: tried again, or quarantined; cancelled, if that was asked for."""
+        job = self.jobs[id]
+        if job.cancel or permanent or job.attempts >= job.max_attempts:
+            self.finish(id, "cancelled" if job.cancel else "quarantined", now)
+        else:
+            job.status, job.lease_until, job.run_at = "queued", None, run_at
+
+    def release(self, id: int, now: datetime, run_at: datetime | None) -> None:
+        """Given back, at its place or for later, without spending the attempt."""
+        job = self.jobs[id]
+        if job.cancel:
+            self.finish(id, "cancelled", now)
+        else:
+            job.status, job.lease_until, job.attempts = "queued", None, job.attempts - 1
+            job.run_at = run_at or job.run_at
+
+    def requeue(self, id: int, now: datetime) -> None:
+        """From the beginning; its history stays."""
+        job = self.jobs[id]
+        job.status, job.attempts, job.run_at, job.cancel, job.finished = "queued", 0, now, False, None
+
+    def live_job(self, key: str | None) -> int | None:
+        """The queued or running job that has a key."""
+        live = [id for id, job in self.jobs.items() if job.key == key and job.status in ("queued", "running")]
+        return live[0] if live and key is not None else None
+
+    def purge_jobs(self, before: datetime) -> int:
+        """What ended before an instant."""
+        gone = sorted(id for id, job in self.jobs.items() if job.finished is not None and job.finished < before)
+        for id in gone:
+            del self.jobs[id]
+            self.audit.append(("purge", "job", str(id)))
+        return len(gone)
+
+    def next_jobs(self, now: datetime, types: Sequence[str]) -> list[int]:
+        """Which jobs a claim has to give, the first one first."""
         due = [
             (-job.priority, job.run_at, id)
             for id, job in self.jobs.items()
-            if job.status == "queued" and job.run_at <= now
+            if job.status == "queued" and job.run_at <= now and job.type in types and job.type not in self.paused
         ]
-        return min(due)[2] if due else None
+        return [id for *_, id in sorted(due)]
 
     def claim(self, id: int, now: datetime, seconds: float) -> None:
         """A lease."""
@@ -114,6 +158,7 @@ class Model:
         job.status = "running"
         job.attempts += 1
         job.token += 1
+        job.cancel = False
         job.lease_until = now + timedelta(seconds=seconds)
 
     def holds(self, id: int, token: int, now: datetime) -> bool:
@@ -135,7 +180,11 @@ class Model:
             ),
             "tags": sorted((id, tag) for id in self.shown_learnings() for tag in self.learnings[id]["tags"]),
             "sources": sorted(self.sources),
-            "jobs": sorted((id, job.status, job.attempts, job.token) for id, job in self.jobs.items()),
+            "jobs": sorted(
+                (id, job.type, job.status, job.attempts, job.token, job.key or "", int(job.cancel))
+                for id, job in self.jobs.items()
+            ),
+            "paused": sorted((type,) for type in self.paused),
             "uploads": sorted(
                 (id, row["learning"], row["destination"], row["status"], row["attempts"])
                 for id, row in self.uploads.items()
@@ -150,7 +199,10 @@ QUERIES = {
     "learnings": "SELECT id, conversation_id, title, content FROM learnings",
     "tags": "SELECT learning_id, tag FROM learning_tags",
     "sources": "SELECT learning_id, message_id FROM learning_messages",
-    "jobs": "SELECT id, status, attempts, lease_token FROM job_queue",
+    "jobs": (
+        "SELECT id, type, status, attempts, lease_token, coalesce(dedupe_key, ''), cancel_requested FROM job_queue"
+    ),
+    "paused": "SELECT type FROM job_pauses",
     "uploads": "SELECT id, learning_id, destination, status, attempts FROM uploads",
     "audit": "SELECT action, subject_type, subject_id FROM audit_log ORDER BY id",
 }

@@ -21,7 +21,7 @@ from tests.acid.child import ROOT
 
 ENGINE = "datastore/engines/sqlite.py"
 TRANSACTIONS = "datastore/engines/sqlite_transactions.py"
-INDEXES = "migrations/sqlite/0002.indexes.sql"
+SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
 
 
@@ -158,10 +158,16 @@ _mutants = (
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (Edit(
-        INDEXES, "CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings\nWHEN old.deleted_at IS NULL",
-        "CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings\nWHEN old.deleted_at = 'never'",
+        SEARCH, "CREATE TRIGGER learnings_fts_delete BEFORE DELETE ON learnings\nWHEN old.deleted_at IS NULL",
+        "CREATE TRIGGER learnings_fts_delete BEFORE DELETE ON learnings\nWHEN old.deleted_at = 'never'",
     ),)),
-    Mutant("full-text index not rebuilt", "migration", (Edit(INDEXES, "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');", ""),)),
+    Mutant("the full-text index follows half of an update", "trigger", (Edit(
+        SEARCH, "BEFORE UPDATE OF seq, conversation_id, role, content, created_at ON messages", "BEFORE UPDATE OF seq ON messages",
+    ),)),
+    Mutant("full-text index not rebuilt", "migration", (Edit(SEARCH, "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');\n", ""),)),
+    Mutant("full-text index not rebuilt on the way down", "migration", (Edit(
+        "migrations/sqlite/0005.search.rollback.sql", "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');\n", "",
+    ),)),
     Mutant("messages not counted on deletion", "trigger", (Edit(TABLES, "SET message_count = message_count - 1", "SET message_count = message_count"),)),
     Mutant("learnings not hidden with their conversation", "trigger", (Edit(
         TABLES, "    SET deleted_at = new.deleted_at\n", "    SET deleted_at = NULL\n",

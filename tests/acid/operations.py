@@ -6,47 +6,18 @@ Every function takes the machine (store, model, clock, a counter for names, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import strategies as st
+import attrs
 
-from datastore import NewMessage
-from datastore.errors import CheckError, LeaseLostError, NotFoundError, UniqueError
-from tests.acid.model import ModelJob
+from datastore import Learning, NewLearning, NewMessage
+from datastore.errors import CheckError, NotFoundError, TransitionError, UniqueError
+from tests.acid.job_operations import JOB_OPERATIONS
+from tests.acid.steps import expect, pick, refused
 
+#: What texts are about; search is asked for each.
 WORDS = ("alpha", "beta", "gamma", "delta")
-
-LEASE = 60.0
-
-
-class Mismatch(AssertionError):
-    """The store did something else than the model."""
-
-    def __init__(self, detail: str, anomaly: str = "model mismatch") -> None:
-        super().__init__(detail)
-        self.anomaly = anomaly
-
-
-def expect(holds: bool, detail: str, anomaly: str = "model mismatch") -> None:
-    """An assertion that names its anomaly."""
-    if not holds:
-        raise Mismatch(detail, anomaly)
-
-
-def refused(kind: type[Exception], call: Callable[[], object]) -> None:
-    """*call* must raise *kind* and change nothing."""
-    try:
-        call()
-    except kind:
-        return
-    raise Mismatch(f"no {kind.__name__}", "lost job" if kind is LeaseLostError else "model mismatch")
-
-
-def pick(data: Any, choices: Sequence[Any]) -> Any:
-    """One of them, or None where there are none."""
-    return data.draw(st.sampled_from(choices)) if choices else None
 
 
 def add_conversation(m: Any, data: Any) -> None:
@@ -55,11 +26,19 @@ def add_conversation(m: Any, data: Any) -> None:
     m.model.conversations[id] = {"title": id, "hidden": None, "last": 0}
 
 
+def change_conversation(m: Any, data: Any) -> None:
+    if (id := pick(data, m.model.shown())) is not None:
+        title = f"{id} of {pick(data, WORDS)}"
+        m.store.conversations.update(id, title=title)
+        m.model.conversations[id]["title"] = title
+
+
 def append(m: Any, data: Any) -> None:
     if (conversation := pick(data, m.model.shown())) is not None:
-        messages = [NewMessage(role="user", content=f"text {n}", id=m.name("m")) for n in range(pick(data, (1, 1, 3)))]
-        if len(messages) == 1:
-            m.store.messages.append(conversation, role="user", content="text 0", id=messages[0].id)
+        count = pick(data, (1, 1, 3))
+        messages = [NewMessage(role="user", content=f"said {pick(data, WORDS)}", id=m.name("m")) for _ in range(count)]
+        if count == 1:
+            m.store.messages.append(conversation, role="user", content=messages[0].content, id=messages[0].id)
         else:
             m.store.messages.append_many(conversation, messages)
         for message in messages:
@@ -80,8 +59,9 @@ def refuse_values(m: Any, data: Any) -> None:
 
 def redact_message(m: Any, data: Any) -> None:
     if (id := pick(data, sorted(m.model.messages))) is not None:
-        m.store.messages.redact(id, content="redacted")
-        m.model.messages[id] = (*m.model.messages[id][:2], "redacted")
+        content = f"redacted {pick(data, WORDS)}"
+        m.store.messages.redact(id, content=content, merge=pick(data, (False, False, True)))
+        m.model.messages[id] = (*m.model.messages[id][:2], content)
         m.model.audit.append(("redact", "message", id))
 
 
@@ -94,30 +74,50 @@ def delete_message(m: Any, data: Any) -> None:
 def add_learning(m: Any, data: Any) -> None:
     if (conversation := pick(data, m.model.shown())) is None:
         return
-    id, word, key = m.name("l"), pick(data, WORDS), f"key {pick(data, range(4))}"
     sources = sorted(key for key, row in m.model.messages.items() if row[0] == conversation)[:2]
     tags = sorted({pick(data, ("red", "green")), pick(data, ("red", "blue"))})
-    record = m.store.learnings.add(
-        id=id,
+    new = _learning(m, data, conversation, tags=tags, message_ids=sources)
+    _learned(m, m.store.learnings.add(**attrs.asdict(new)), new)
+
+
+def add_learnings(m: Any, data: Any) -> None:
+    if (conversation := pick(data, m.model.shown())) is None:
+        return
+    new = [_learning(m, data, conversation, tags=[pick(data, ("red", "green"))]) for _ in range(pick(data, (2, 3)))]
+    records = m.store.learnings.add_many(new)
+    for record, learning in zip(records, new, strict=True):
+        _learned(m, record, learning)
+
+
+def _learning(m: Any, data: Any, conversation: str, **given: Any) -> NewLearning:
+    id, word = m.name("l"), pick(data, WORDS)
+    return NewLearning(
         conversation_id=conversation,
         category="c",
         title=id,
         content=f"about {word}",
-        tags=tags,
-        dedupe_key=key,
-        message_ids=sources,
+        dedupe_key=f"key {pick(data, range(4))}",
+        id=id,
+        **given,
     )
-    same = [old for old, row in m.model.learnings.items() if (row["conversation"], row["key"]) == (conversation, key)]
-    expect(record.id == (same or [id])[0], f"add_learning gave {record.id}")
+
+
+def _learned(m: Any, stored: Learning, new: NewLearning) -> None:
+    same = [
+        old
+        for old, row in m.model.learnings.items()
+        if (row["conversation"], row["key"]) == (new.conversation_id, new.dedupe_key)
+    ]
+    expect(stored.id == (same or [new.id])[0], f"adding {new.id} gave {stored.id}", "duplicate")
     if not same:
-        m.model.learnings[id] = {
-            "conversation": conversation,
-            "title": id,
-            "content": f"about {word}",
-            "tags": tags,
-            "key": key,
+        m.model.learnings[new.id] = {
+            "conversation": new.conversation_id,
+            "title": new.title,
+            "content": new.content,
+            "tags": list(new.tags),
+            "key": new.dedupe_key,
         }
-        m.model.sources |= {(id, source) for source in sources}
+        m.model.sources |= {(new.id, source) for source in new.message_ids}
 
 
 def update_learning(m: Any, data: Any) -> None:
@@ -159,52 +159,6 @@ def purge(m: Any, data: Any) -> None:
     expect(count == m.model.purge(before), f"purge took {count}")
 
 
-def enqueue(m: Any, data: Any) -> None:
-    priority, delay, most = pick(data, (0, 0, 5)), pick(data, (0, 0, 100)), pick(data, (1, 3))
-    job = m.store.jobs.enqueue("work", priority=priority, delay=delay, max_attempts=most)
-    m.model.jobs[job.id] = ModelJob("work", priority, m.now() + timedelta(seconds=delay), most)
-
-
-def claim(m: Any, data: Any) -> None:
-    job = m.store.jobs.claim(["work"], worker="w", lease_seconds=LEASE)
-    for id in m.model.expired(m.now()):
-        m.model.end_attempt(id, m.store.jobs.get(id).run_at)
-    wanted = m.model.next_job(m.now())
-    expect((job and job.id) == wanted, f"claim gave {job and job.id}, not {wanted}", "lost job")
-    if job is not None:
-        m.model.claim(job.id, m.now(), LEASE)
-        m.leases.append(job)
-
-
-def end_job(m: Any, data: Any) -> None:
-    if (job := pick(data, m.leases)) is None:
-        return
-    ending = pick(data, ("succeed", "fail", "release", "heartbeat"))
-    jobs = m.store.jobs
-    call = {
-        "succeed": lambda: jobs.succeed(job),
-        "fail": lambda: jobs.fail(job, "no"),
-        "release": lambda: jobs.release(job),
-        "heartbeat": lambda: jobs.heartbeat(job, lease_seconds=LEASE),
-    }[ending]
-    if not m.model.holds(job.id, job.lease_token, m.now()):
-        refused(LeaseLostError, call)
-        return
-    after, row = call(), m.model.jobs[job.id]
-    if ending == "heartbeat":
-        row.lease_until = m.now() + timedelta(seconds=LEASE)
-    elif ending == "fail":
-        m.model.end_attempt(job.id, after.run_at)
-    else:
-        row.status, row.lease_until = ("succeeded" if ending == "succeed" else "queued"), None
-        row.attempts -= ending == "release"
-
-
-def end_job_late(m: Any, data: Any) -> None:
-    m.pass_time(LEASE + 1)
-    end_job(m, data)
-
-
 def add_upload(m: Any, data: Any) -> None:
     if (learning := pick(data, m.model.shown_learnings())) is not None:
         id, destination = m.name("u"), pick(data, ("here", "there"))
@@ -224,23 +178,41 @@ def add_upload(m: Any, data: Any) -> None:
             }
 
 
+#: An upload's call, from which statuses it leads where.
+MOVES: dict[str, tuple[tuple[str, ...], str]] = {
+    "start": (("pending", "failed"), "uploading"),
+    "finish": (("uploading",), "uploaded"),
+    "confirm": (("uploaded",), "confirmed"),
+    "fail": (("uploading", "uploaded"), "failed"),
+    "retry": (("failed",), "pending"),
+    "release": (("uploading",), "pending"),
+}
+
+
 def move_upload(m: Any, data: Any) -> None:
     if (id := pick(data, sorted(m.model.uploads))) is None:
         return
-    row, uploads = m.model.uploads[id], m.store.uploads
-    if row["status"] in ("pending", "failed"):
-        uploads.start(id)
-        row["status"], row["attempts"] = "uploading", row["attempts"] + 1
-    elif row["status"] == "uploading":
-        if pick(data, (True, False)):
-            uploads.finish(id, remote_id="r")
-            row["status"] = "uploaded"
-        else:
-            uploads.fail(id, "no")
-            row["status"] = "failed"
-    elif row["status"] == "uploaded":
-        uploads.confirm(id)
-        row["status"] = "confirmed"
+    row, uploads, move = m.model.uploads[id], m.store.uploads, pick(data, tuple(MOVES))
+    given = {"finish": {"remote_id": "r"}, "fail": {"error": "no"}}.get(move, {})
+    call, (sources, target) = getattr(uploads, move), MOVES[move]
+    if row["status"] not in sources:
+        refused(TransitionError, lambda: call(id, **given))
+        return
+    call(id, **given)
+    row["status"] = target
+    row["attempts"] += move == "start"
+
+
+def delete_upload(m: Any, data: Any) -> None:
+    if (id := pick(data, sorted(m.model.uploads))) is not None:
+        m.store.uploads.delete(id)
+        del m.model.uploads[id]
+        m.model.audit.append(("delete", "upload", id))
+
+
+def verify_audit(m: Any, data: Any) -> None:
+    expect(m.store.audit.verify() == [], "the audit chain is broken")
+    expect(m.store.audit.count() == len(m.model.audit), "the audit log has another length")
 
 
 def pass_time(m: Any, data: Any) -> None:
@@ -248,7 +220,13 @@ def pass_time(m: Any, data: Any) -> None:
 
 
 OPERATIONS = (
-    add_conversation, add_conversation, append, append, append_nowhere, refuse_values, redact_message, delete_message,
-    add_learning, add_learning, add_learning, update_learning, delete_learning, hide, restore, delete_conversation, purge,
-    enqueue, enqueue, claim, claim, end_job, end_job, end_job_late, add_upload, move_upload, move_upload, pass_time,
+    add_conversation, add_conversation, change_conversation, append, append, append, append_nowhere, refuse_values,
+    redact_message, delete_message, add_learning, add_learning, add_learnings, update_learning, delete_learning, hide,
+    restore, delete_conversation, purge, add_upload, move_upload, move_upload, move_upload, delete_upload, verify_audit,
+    pass_time, *JOB_OPERATIONS,
+)  # fmt: skip
+
+BEGINNING = (
+    add_conversation, add_conversation, append, append, add_learning, add_learnings, add_upload, add_upload,
+    *JOB_OPERATIONS[:2],
 )  # fmt: skip

@@ -281,12 +281,12 @@ def test_verify_finds_what_it_promises() -> None:
 
 
 def test_some_bit_flips() -> None:
-    assert_healthy("bit flips", f"{HERE}:flips", count=40)
+    assert_healthy("bit flips", f"{HERE}:flips", count=20)
 
 
 @pytest.mark.long
 def test_many_bit_flips() -> None:
-    assert_healthy("bit flips", f"{HERE}:flips", seeds=(1, 2), count=300)
+    assert_healthy("bit flips", f"{HERE}:flips", seeds=(1, 2), count=150)
 
 
 @reds(

@@ -111,7 +111,7 @@ def test_every_operation(durability: str) -> None:
         preload=library(),
         durability=durability,
         units=8,
-        each=2,
+        each=1,
     )
 
 

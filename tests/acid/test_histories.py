@@ -121,7 +121,7 @@ def explore(*, seed: int, folder: Path, seconds: float, pause: float = 0.04) -> 
     children = [start(folder / "nobody") for _ in range(WORKERS)]
     begun = time.monotonic()
     # On a busy machine longer: the checker needs something to look at.
-    while (passed := time.monotonic() - begun) < seconds or (passed < 10 and _entries(logs) < ENTRIES):
+    while (passed := time.monotonic() - begun) < seconds or (passed < 4 and _entries(logs) < ENTRIES):
         time.sleep(chance.uniform(0.5, 1.5) * pause)
         victim = chance.randrange(WORKERS)
         child, log = children[victim]

@@ -41,10 +41,19 @@ def ours(path: Path, direction: str) -> None:
         migrations.rollback(path, all=True, timeout=1)
 
 
+@functools.cache
+def _stock_migrations() -> Any:
+    # Loaded in the parent of all the processes that die: parsing the files is what takes the time.
+    every = read_migrations(str(migrations_folder()))
+    for migration in every:
+        migration.load()
+    return every
+
+
 def stock(path: Path, direction: str) -> None:
     """yoyo's own backend for SQLite, on the same files."""
     backend = get_backend(f"sqlite:///{path}")
-    every = read_migrations(str(migrations_folder()))
+    every = _stock_migrations()
     with backend.lock(timeout=1):
         if direction == "apply":
             backend.apply_migrations(backend.to_apply(every))
@@ -60,6 +69,8 @@ def explore(*, seed: int, folder: Path, backend: str, direction: str, step: int)
     """Die at every *step*-th write of a migration up or down."""
     report, shim, run = Report(), Shim(), BACKENDS[backend]
     number = 1
+    _stock_migrations()
+    ours(new_database(folder, "read.db"), "rollback")  # reads the migrations once, for every child
     while True:
         place = folder / str(number)
         place.mkdir()

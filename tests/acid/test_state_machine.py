@@ -2,15 +2,18 @@
 
 hypothesis chooses steps over all repositories, alone and in transactions that nest and end in exceptions of every kind,
 opens the file again, and lets leases run out. After each the observer reads every table and compares it with the model
-(model.py); the full-text search is asked for every word; the invariants (invariants.py) are checked with raw SQL. While
+(model.py); the full-text searches are asked for a word; the invariants (invariants.py) are checked with raw SQL. While
 a transaction runs, the observer must see the state before it.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sqlite3
 import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,15 +21,16 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from datastore import Datastore
 from datastore.errors import DatastoreError
 from tests.acid.invariants import violations
 from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.model import Model, observe
-from tests.acid.operations import OPERATIONS, WORDS, Mismatch, expect, pick
+from tests.acid.operations import BEGINNING, OPERATIONS, WORDS
 from tests.acid.report import Report
+from tests.acid.steps import Mismatch, expect, pick
 from tests.acid.work import new_database
 
 BODY = "tests.acid.test_state_machine:explore"
@@ -38,6 +42,23 @@ class OnPurpose(Exception):
 
 #: How a block can end. BaseExceptions are what `except Exception` forgets.
 ENDINGS = (None, None, None, OnPurpose, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class Found(BaseException):
+    """What ends hypothesis' run at once: an anomaly is neither shrunk nor played again. Its cause is the finding."""
+
+
+def finding(step: Callable[..., None]) -> Callable[..., None]:
+    """A step of the machine whose error is a finding."""
+
+    @functools.wraps(step)
+    def run(self: Any, **given: Any) -> None:
+        try:
+            step(self, **given)
+        except (Mismatch, DatastoreError, sqlite3.Error) as error:
+            raise Found from error
+
+    return run
 
 
 class Machine(RuleBasedStateMachine):
@@ -73,13 +94,23 @@ class Machine(RuleBasedStateMachine):
         """Time goes on outside; in a transaction it stands still."""
         self.time += timedelta(seconds=seconds)
 
+    @initialize(data=st.data())
+    @finding
+    def fill(self, data: Any) -> None:
+        """Something to begin with."""
+        for operation in BEGINNING:
+            operation(self, data)
+        self._compare()
+
     @rule(data=st.data())
+    @finding
     def step(self, data: Any) -> None:
         """One operation, a transaction of its own."""
         data.draw(st.sampled_from(OPERATIONS))(self, data)
         self._compare()
 
     @rule(data=st.data())
+    @finding
     def many_steps(self, data: Any) -> None:
         """Several at once, to get somewhere."""
         for operation in data.draw(st.lists(st.sampled_from(OPERATIONS), min_size=3, max_size=8)):
@@ -87,6 +118,7 @@ class Machine(RuleBasedStateMachine):
         self._compare()
 
     @rule(data=st.data())
+    @finding
     def transaction(self, data: Any) -> None:
         """Blocks in blocks, of which some are rolled back."""
         self.instant = self.time
@@ -122,12 +154,27 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.conversations)
     @rule(whole=st.booleans())
+    @finding
     def reopen(self, whole: bool) -> None:
         """The file is closed and opened; now and then its WAL is written back before."""
         if whole:
             self.store.engine.checkpoint()
         self.store.close()
         self.store = self._open()
+        self._compare()
+
+    @precondition(lambda self: len(self.model.audit) % 5 == 4)
+    @rule()
+    @finding
+    def back_up(self) -> None:
+        """A backup holds what the model holds, and a restored one is a database."""
+        copy, place = (Path(self.folder.name) / self.name(kind) for kind in ("backup", "restored"))
+        self.store.backups.create(copy)
+        Datastore.restore(copy, place)
+        with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+            for anomaly, detail in violations(connection):
+                raise Mismatch(f"in a backup: {detail}", anomaly)
+            expect(observe(connection) == self.model.dump(), "a backup holds something else")
         self._compare()
 
     def _compare(self) -> None:
@@ -139,10 +186,14 @@ class Machine(RuleBasedStateMachine):
             if found[table] != wanted[table]:
                 anomaly = "aborted read" if self.rolled_back else "model mismatch"
                 raise Mismatch(f"{table}: {found[table]}, not {wanted[table]}", anomaly)
-        for word in WORDS:
-            hits = {hit.learning.id for hit in self.store.learnings.search(word, max_rows=100)}
-            shown = {id for id in self.model.shown_learnings() if word in self.model.learnings[id]["content"]}
-            expect(hits == shown, f"search for {word}", "full-text drift")
+        # One word a step, in turn: the index as a whole was compared with the rows by its own check above.
+        word = WORDS[type(self).steps % len(WORDS)]
+        hits = {hit.learning.id for hit in self.store.learnings.search(word, max_rows=100)}
+        shown = {id for id in self.model.shown_learnings() if word in self.model.learnings[id]["content"]}
+        expect(hits == shown, f"search for {word} in learnings", "full-text drift")
+        hits = {hit.message.id for hit in self.store.messages.search(word, max_rows=100)}
+        shown = {id for id in self.model.shown_messages() if word in self.model.messages[id][2]}
+        expect(hits == shown, f"search for {word} in messages", "full-text drift")
 
     def teardown(self) -> None:
         self.observer.close()
@@ -166,18 +217,19 @@ def explore(*, seed: int, folder: Path, examples: int) -> Report:
     )
     try:
         run_state_machine_as_test(hypothesis.seed(seed)(Machine), settings=settings)
-    except Mismatch as error:
-        report.found(error.anomaly, str(error))
-    except DatastoreError as error:
-        report.found("model mismatch", f"{type(error).__name__}: {error}")
-    except sqlite3.Error as error:
-        report.found("untyped error", f"{type(error).__name__}: {error}")
+    except Found as found:
+        error = found.__cause__
+        if isinstance(error, Mismatch):
+            report.found(error.anomaly, str(error))
+        else:
+            kind = "untyped error" if isinstance(error, sqlite3.Error) else "model mismatch"
+            report.found(kind, f"{type(error).__name__}: {error}")
     report.counts["compared states"] = Machine.steps
     return report
 
 
 def test_the_model_holds() -> None:
-    report = assert_healthy("state machine", BODY, seeds=(1,), examples=12)
+    report = assert_healthy("state machine", BODY, seeds=(1, 2), examples=5)
     assert report.counts["compared states"] > 60
 
 
@@ -189,6 +241,7 @@ def test_the_model_holds_for_long() -> None:
 @reds(
     Red("foreign keys off", "orphan", seeds=10),
     Red("no full-text delete trigger", "full-text drift", seeds=10),
+    Red("the full-text index follows half of an update", "full-text drift", seeds=10),
     Red("inner commit", "aborted read", seeds=10),
     Red("inner rollback forgotten", "aborted read", seeds=10),
     Red("except Exception", "aborted read", seeds=10),

@@ -59,7 +59,7 @@ def units(connection: sqlite3.Connection) -> tuple[set[str], set[str]]:
     """The names of the whole units in a database, and of those that are there in part."""
     found: dict[str, dict[str, int]] = {}
     for table, name, count in connection.execute(PARTS):
-        found.setdefault(name, {})[table] = count
+        found.setdefault(str(name), {})[table] = count  # in a broken file a name may be anything
     whole = {name for name, parts in found.items() if parts == WHOLE}
     return whole, set(found) - whole
 
