@@ -26,7 +26,7 @@ VALUES (
 --   checksum  text  SHA-256 of the file, lower-case hex
 --   audit_id  integer  the newest audit entry in it; 0 where there is none
 --   audit_hash  text  that entry's hash; '' where there is none
--- Index: backups_id_key (unique)
+-- Index: backups primary key
 -- Rows: 0 or 1 (0: it is not being written)
 -- Record: Backup
 UPDATE backups
@@ -55,7 +55,7 @@ RETURNING
 -- name: fail_backup(id)!
 -- A copy was not finished: its file is gone.
 --   id  text  which one
--- Index: backups_id_key (unique)
+-- Index: backups primary key
 -- Rows: 0 or 1 (0: it is not being written)
 UPDATE backups
 SET status = 'failed'
@@ -67,7 +67,7 @@ WHERE
 -- A kept copy was deleted, or is not there any more.
 --   id  text  which one
 --   removed_at  timestamp  the instant of the transaction
--- Index: backups_id_key (unique)
+-- Index: backups primary key
 -- Rows: 0 or 1 (0: it was not kept)
 UPDATE backups
 SET

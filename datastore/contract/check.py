@@ -173,6 +173,7 @@ class _Run:
 
     def _indexes(self, catalogue: Catalogue, migrated: Migrated) -> None:
         own = indexes.own_objects(migrated)
+        self.found += indexes.check_primary_keys(self.project, catalogue, migrated, own)
         self.found += indexes.check_foreign_keys(self.project, catalogue, migrated, own)
         if any(problem.rule == "prepare" for problem in self.found):
             self.report.notes.append("some statement does not prepare, so unused indexes were not looked for")

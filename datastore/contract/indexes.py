@@ -1,4 +1,4 @@
-"""Indexes that nothing uses, foreign keys without one; where the migrations create what."""
+"""Tables without a key, indexes that nothing uses, foreign keys without one; where the migrations create what."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from datastore.contract.named import identifier
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.text import Token, tokens
+
+
+def check_primary_keys(project: Project, catalogue: Catalogue, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
+    """Tables whose rows nothing tells apart."""
+    stored = {*catalogue.roots.values()}  # a virtual table's rows stand in others
+    for table in sorted(name for name in own & stored if catalogue.is_table(name)):
+        if table in catalogue.primary_keys:
+            continue
+        place = find_created(project, migrated, table)
+        message = f'the table "{table}" has no primary key'
+        constraint = f"CONSTRAINT {identifier(table + '_pkey')} PRIMARY KEY (...)"
+        hint = f"{constraint}: without one, nothing names a row that stands twice"
+        yield Problem("primary-key", place, message, hint, subject=table)
 
 
 def check_foreign_keys(project: Project, catalogue: Catalogue, migrated: Migrated, own: set[str]) -> Iterator[Problem]:

@@ -34,6 +34,7 @@ RULES: dict[str, Rule] = {
     "migration": Rule("every step applies", waivable=False),
     "rollback": Rule("the rollback of a step restores the schema exactly"),
     "migration-changed": Rule("a released step never changes", waivable=False),
+    "primary-key": Rule("a table has a primary key"),
     "foreign-key-index": Rule("an index leads with a foreign key's columns"),
     "unused-index": Rule("some statement, foreign key or trigger uses each index"),
     # Against the schema.

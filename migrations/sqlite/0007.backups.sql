@@ -21,6 +21,7 @@ CREATE TABLE backups (
     -- The high-water mark: the newest audit entry in it and that entry's hash. 0 and '' where there is none.
     audit_id INTEGER,
     audit_hash TEXT,
+    CONSTRAINT backups_pkey PRIMARY KEY (id),
     CONSTRAINT backups_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
     CONSTRAINT backups_path_check CHECK (length(path) BETWEEN 1 AND 4096 AND instr(path, char(0)) = 0),
     CONSTRAINT backups_status_check CHECK (status IN ('writing', 'kept', 'removed', 'failed')),
@@ -42,10 +43,7 @@ CREATE TABLE backups (
         )
     ),
     CONSTRAINT backups_removed_check CHECK ((status = 'removed') = (removed_at IS NOT NULL))
-) STRICT;
-
--- Serves finish_backup and end_backup.
-CREATE UNIQUE INDEX backups_id_key ON backups (id);
+) STRICT, WITHOUT ROWID;
 
 -- Serves list_backups.
 CREATE INDEX backups_status_created_at_id_idx ON backups (status, created_at, id);

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "migration-changed",
     "no-caller",
     "plan",
+    "primary-key",
     "record",
     "released",
     "rollback",

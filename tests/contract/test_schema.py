@@ -144,12 +144,33 @@ schema/0002.more.rollback.sql: rollback: this rollback does not restore the sche
     )
 
 
+def test_a_table_without_a_primary_key(planted: Planted) -> None:
+    step = "-- depends: 0001.notes\nCREATE TABLE visits (\n    at TEXT NOT NULL\n) STRICT;\n"
+    planted.put(MORE, step)
+    planted.put(UNDO, "DROP TABLE visits;\n")
+    assert (
+        planted.said()
+        == """\
+schema/0002.more.sql:2:14: primary-key: the table "visits" has no primary key
+   |
+ 2 | CREATE TABLE visits (
+   |              ^^^^^^
+   = hint: CONSTRAINT visits_pkey PRIMARY KEY (...): without one, nothing names a row that stands twice"""
+    )
+    planted.put(MORE, step.replace("    at TEXT NOT NULL", "    at TEXT NOT NULL PRIMARY KEY"))
+    assert planted.said() == ""
+    # The rows of a virtual table are not the project's to name.
+    planted.put(MORE, "-- depends: 0001.notes\nCREATE VIRTUAL TABLE visits USING fts5 (text);\n")
+    assert planted.said() == ""
+
+
 def test_a_foreign_key_without_an_index(planted: Planted) -> None:
     step = """\
 -- depends: 0001.notes
 CREATE TABLE tags (
     note_id INTEGER NOT NULL,
     tag TEXT NOT NULL,
+    CONSTRAINT tags_pkey PRIMARY KEY (tag, note_id),
     CONSTRAINT tags_note_id_fkey FOREIGN KEY (note_id) REFERENCES notes (id)
 ) STRICT;
 """
@@ -159,7 +180,7 @@ CREATE TABLE tags (
     # A partial index does not find every row; a primary key that leads with the column does.
     planted.put(MORE, f"{step}\nCREATE INDEX tags_note_id_idx ON tags (note_id) WHERE tag <> '';\n")
     assert "foreign-key-index" in planted.said()
-    planted.put(MORE, step.replace("CONSTRAINT tags_note", "PRIMARY KEY (note_id, tag),\n    CONSTRAINT tags_note"))
+    planted.put(MORE, step.replace("(tag, note_id)", "(note_id, tag)"))
     assert planted.said() == ""
     # So does an index, which then serves the key and no statement.
     planted.put(MORE, f"{step}\nCREATE INDEX tags_note_id_idx ON tags (note_id, tag);\n")
