@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -309,6 +309,7 @@ _hostile = st.lists(
 @settings(max_examples=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Not "": no text at all asks for the newest ones.
 @given(text=_hostile.filter(bool), match=st.sampled_from(["any", "all"]), sort=st.sampled_from(["relevance", "recent"]))
+@example(text="ÀAaA", match="any", sort="relevance")
 def test_ten_thousand_hostile_texts(few, text, match, sort):
     page = few.learnings.search(text, match=match, sort=sort)
     # Never all rows: each hit says what of the text it has.

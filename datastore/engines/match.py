@@ -66,7 +66,7 @@ class Term:
             else:
                 found.append(self if len(places) == 1 else self._between(number, number + 1))
                 inner = inner_words(self.text[start:end])
-                found += [Term(token, (token,), (stem(token),)) for token in inner.lower().split()]
+                found += [Term(token, (token,), (stem(token),)) for token in map(fold, inner.split())]
             run = []
         return found
 

@@ -28,7 +28,9 @@ _word = re.compile(rf"(?=[^\W_])[{_wide}]|[^\W_{_wide}][^\W_\u0300-\u036f{_wide}
 # in front of such.
 _camel = re.compile(r"[A-Z](?:(?<=[a-z0-9][A-Z])|(?<=[A-Z][A-Z])(?=[a-z]))")
 _part = re.compile(r"(?<=[a-z])(?=[A-Z])|(?=[A-Z][a-z])")
-_LINE = 2000
+_PAGE = 2000
+#: A longer word is data (base64, say), no name.
+_LONGEST_NAME = 256
 
 #: What no text holds.
 BETWEEN = "\x00"
@@ -50,12 +52,15 @@ def words(text: str, starts: tuple[str, ...] = ("",)) -> list[Word]:
 
 
 def parts(text: str) -> str:
-    """The camelCase words of *text*, taken apart: "get Element By Id" for "getElementById"; "" where there are none."""
+    """The camelCase words of *text*, taken apart: "get Element By Id" for "getElementById"; "" where there are none.
+
+    Words are what stands between blanks; those of more than 256 characters are left alone.
+    """
     if not has_parts(text):
         return ""
-    lines = [text[first : first + _LINE] for first in range(0, len(text), _LINE)]
-    found = [word for line in lines for word in line.replace("\n", " ").replace("\t", " ").split(" ")]
-    return " ".join(_part.sub(" ", word) for word in found if has_parts(word))
+    pages = [text[first : first + _PAGE] for first in range(0, len(text), _PAGE)]
+    found = [word for page in pages for word in page.replace("\n", " ").replace("\t", " ").split(" ")]
+    return " ".join(_part.sub(" ", word) for word in found if len(word) <= _LONGEST_NAME and has_parts(word))
 
 
 def has_parts(text: str) -> bool:

@@ -24,7 +24,8 @@ DROP VIEW learnings_shown;
 --
 -- content and title are what is indexed, not what is shown: a character from U+3000 to U+D7FF or U+10000 to U+3FFFF
 -- (Chinese, Japanese, Korean) is a word of its own, and behind the content stand the parts of the camelCase words of
--- both. A text is taken apart in lines of 2,000 characters, one letter, or one word, a row.
+-- both, but of words of more than 256 characters, which are data. A text is read in pages of 2,000 characters, those in
+-- short lines, and only a line that has something to take apart is walked, a letter or a word a row.
 -- datastore/engines/words.py does the same.
 --
 -- hex() keeps a tag whole whatever it is made of; 222C22 is the '","' between two of them.
@@ -37,51 +38,74 @@ SELECT
             OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
             THEN words
         ELSE (
-            WITH RECURSIVE lines (line, text, rest) AS (
+            WITH RECURSIVE pages (page, text, rest) AS (
                 SELECT
                     0,
                     '',
                     words
                 UNION ALL
                 SELECT
+                    pages.page + 1,
+                    substr(pages.rest, 1, 2000),
+                    substr(pages.rest, 2001)
+                FROM pages
+                WHERE pages.rest <> ''
+            ),
+
+            lines (page, line, text, rest) AS (
+                SELECT
+                    pages.page,
+                    0,
+                    '',
+                    pages.text
+                FROM pages
+                UNION ALL
+                SELECT
+                    lines.page,
                     lines.line + 1,
-                    substr(lines.rest, 1, 2000),
-                    substr(lines.rest, 2001)
+                    substr(lines.rest, 1, 16),
+                    substr(lines.rest, 17)
                 FROM lines
                 WHERE lines.rest <> ''
             ),
 
-            letters (line, place, text) AS (
+            letters (page, line, text, rest) AS (
                 SELECT
+                    lines.page,
                     lines.line,
-                    0,
-                    lines.text
+                    iif(
+                        lines.text GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*',
+                        '',
+                        lines.text
+                    ),
+                    iif(
+                        lines.text GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*',
+                        lines.text,
+                        ''
+                    )
                 FROM lines
                 UNION ALL
                 SELECT
+                    letters.page,
                     letters.line,
-                    letters.place + 1,
-                    letters.text
+                    letters.text || CASE
+                        WHEN
+                            substr(letters.rest, 1, 1) BETWEEN char(12288) AND char(55295)
+                            OR substr(letters.rest, 1, 1) BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || substr(letters.rest, 1, 1) || ' '
+                        ELSE substr(letters.rest, 1, 1)
+                    END,
+                    substr(letters.rest, 2)
                 FROM letters
-                WHERE letters.place < length(letters.text)
+                WHERE letters.rest <> ''
             )
 
-            SELECT
-                group_concat(
-                    CASE
-                        WHEN
-                            in_order.letter BETWEEN char(12288) AND char(55295)
-                            OR in_order.letter BETWEEN char(65536) AND char(262143)
-                            THEN ' ' || in_order.letter || ' '
-                        ELSE in_order.letter
-                    END,
-                    ''
-                )
+            SELECT group_concat(in_order.text, '')
             FROM (
-                SELECT substr(letters.text, letters.place, 1) AS letter
+                SELECT letters.text
                 FROM letters
-                WHERE letters.place > 0
-                ORDER BY letters.line, letters.place
+                WHERE letters.rest = ''
+                ORDER BY letters.page, letters.line
             ) AS in_order
         )
     END AS content,
@@ -91,51 +115,74 @@ SELECT
             OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
             THEN title
         ELSE (
-            WITH RECURSIVE lines (line, text, rest) AS (
+            WITH RECURSIVE pages (page, text, rest) AS (
                 SELECT
                     0,
                     '',
                     title
                 UNION ALL
                 SELECT
+                    pages.page + 1,
+                    substr(pages.rest, 1, 2000),
+                    substr(pages.rest, 2001)
+                FROM pages
+                WHERE pages.rest <> ''
+            ),
+
+            lines (page, line, text, rest) AS (
+                SELECT
+                    pages.page,
+                    0,
+                    '',
+                    pages.text
+                FROM pages
+                UNION ALL
+                SELECT
+                    lines.page,
                     lines.line + 1,
-                    substr(lines.rest, 1, 2000),
-                    substr(lines.rest, 2001)
+                    substr(lines.rest, 1, 16),
+                    substr(lines.rest, 17)
                 FROM lines
                 WHERE lines.rest <> ''
             ),
 
-            letters (line, place, text) AS (
+            letters (page, line, text, rest) AS (
                 SELECT
+                    lines.page,
                     lines.line,
-                    0,
-                    lines.text
+                    iif(
+                        lines.text GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*',
+                        '',
+                        lines.text
+                    ),
+                    iif(
+                        lines.text GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*',
+                        lines.text,
+                        ''
+                    )
                 FROM lines
                 UNION ALL
                 SELECT
+                    letters.page,
                     letters.line,
-                    letters.place + 1,
-                    letters.text
+                    letters.text || CASE
+                        WHEN
+                            substr(letters.rest, 1, 1) BETWEEN char(12288) AND char(55295)
+                            OR substr(letters.rest, 1, 1) BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || substr(letters.rest, 1, 1) || ' '
+                        ELSE substr(letters.rest, 1, 1)
+                    END,
+                    substr(letters.rest, 2)
                 FROM letters
-                WHERE letters.place < length(letters.text)
+                WHERE letters.rest <> ''
             )
 
-            SELECT
-                group_concat(
-                    CASE
-                        WHEN
-                            in_order.letter BETWEEN char(12288) AND char(55295)
-                            OR in_order.letter BETWEEN char(65536) AND char(262143)
-                            THEN ' ' || in_order.letter || ' '
-                        ELSE in_order.letter
-                    END,
-                    ''
-                )
+            SELECT group_concat(in_order.text, '')
             FROM (
-                SELECT substr(letters.text, letters.place, 1) AS letter
+                SELECT letters.text
                 FROM letters
-                WHERE letters.place > 0
-                ORDER BY letters.line, letters.place
+                WHERE letters.rest = ''
+                ORDER BY letters.page, letters.line
             ) AS in_order
         )
     END AS title,
@@ -180,8 +227,8 @@ FROM (
             WHEN
                 written GLOB '*[a-zA-Z0-9][A-Z]*'
                 AND (written GLOB '*[a-z0-9][A-Z]*' OR written GLOB '*[A-Z][A-Z][a-z]*')
-                THEN ' ' || (
-                    WITH RECURSIVE words (place, line, word, rest) AS (
+                THEN ' ' || coalesce((
+                    WITH RECURSIVE lines (line, page, text, rest) AS (
                         SELECT
                             0,
                             0,
@@ -189,30 +236,52 @@ FROM (
                             replace(replace(substr(written, 1, 2000), char(10), ' '), char(9), ' ') || ' '
                         UNION ALL
                         SELECT
-                            place + 1,
-                            line + (rest = ''),
-                            substr(rest, 1, max(0, instr(rest, ' ') - 1)),
+                            line + 1,
+                            page + (rest = ''),
+                            substr(rest, 1, 64 + instr(substr(rest, 65), ' ')),
                             CASE
-                                WHEN rest <> '' THEN substr(rest, instr(rest, ' ') + 1)
+                                WHEN rest <> '' THEN substr(rest, 65 + instr(substr(rest, 65), ' '))
                                 ELSE
                                     replace(
-                                        replace(substr(written, line * 2000 + 2001, 2000), char(10), ' '), char(9), ' '
+                                        replace(substr(written, page * 2000 + 2001, 2000), char(10), ' '), char(9), ' '
                                     ) || ' '
                             END
-                        FROM words
-                        WHERE rest <> '' OR line * 2000 + 2000 < length(written)
+                        FROM lines
+                        WHERE rest <> '' OR page * 2000 + 2000 < length(written)
                     ),
 
-                    letters (place, letter, word, parts) AS (
+                    words (line, place, word, rest) AS (
                         SELECT
+                            line,
+                            0,
+                            '',
+                            text
+                        FROM lines
+                        WHERE text GLOB '*[a-z0-9][A-Z]*' OR text GLOB '*[A-Z][A-Z][a-z]*'
+                        UNION ALL
+                        SELECT
+                            line,
+                            place + 1,
+                            substr(rest, 1, instr(rest, ' ') - 1),
+                            substr(rest, instr(rest, ' ') + 1)
+                        FROM words
+                        WHERE rest <> ''
+                    ),
+
+                    letters (line, place, letter, word, parts) AS (
+                        SELECT
+                            line,
                             place,
                             0,
                             word,
                             ''
                         FROM words
-                        WHERE word GLOB '*[a-z0-9][A-Z]*' OR word GLOB '*[A-Z][A-Z][a-z]*'
+                        WHERE
+                            length(word) <= 256
+                            AND (word GLOB '*[a-z0-9][A-Z]*' OR word GLOB '*[A-Z][A-Z][a-z]*')
                         UNION ALL
                         SELECT
+                            line,
                             place,
                             letter + 1,
                             word,
@@ -237,9 +306,9 @@ FROM (
                         SELECT parts
                         FROM letters
                         WHERE letter = length(word)
-                        ORDER BY place
+                        ORDER BY line, place
                     ) AS in_order
-                )
+                ), '')
             ELSE ''
         END AS words
     FROM (
@@ -341,51 +410,74 @@ SELECT
             OR NOT written GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*'
             THEN words
         ELSE (
-            WITH RECURSIVE lines (line, text, rest) AS (
+            WITH RECURSIVE pages (page, text, rest) AS (
                 SELECT
                     0,
                     '',
                     words
                 UNION ALL
                 SELECT
+                    pages.page + 1,
+                    substr(pages.rest, 1, 2000),
+                    substr(pages.rest, 2001)
+                FROM pages
+                WHERE pages.rest <> ''
+            ),
+
+            lines (page, line, text, rest) AS (
+                SELECT
+                    pages.page,
+                    0,
+                    '',
+                    pages.text
+                FROM pages
+                UNION ALL
+                SELECT
+                    lines.page,
                     lines.line + 1,
-                    substr(lines.rest, 1, 2000),
-                    substr(lines.rest, 2001)
+                    substr(lines.rest, 1, 16),
+                    substr(lines.rest, 17)
                 FROM lines
                 WHERE lines.rest <> ''
             ),
 
-            letters (line, place, text) AS (
+            letters (page, line, text, rest) AS (
                 SELECT
+                    lines.page,
                     lines.line,
-                    0,
-                    lines.text
+                    iif(
+                        lines.text GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*',
+                        '',
+                        lines.text
+                    ),
+                    iif(
+                        lines.text GLOB '*[' || char(12288) || '-' || char(55295) || char(65536) || '-' || char(262143) || ']*',
+                        lines.text,
+                        ''
+                    )
                 FROM lines
                 UNION ALL
                 SELECT
+                    letters.page,
                     letters.line,
-                    letters.place + 1,
-                    letters.text
+                    letters.text || CASE
+                        WHEN
+                            substr(letters.rest, 1, 1) BETWEEN char(12288) AND char(55295)
+                            OR substr(letters.rest, 1, 1) BETWEEN char(65536) AND char(262143)
+                            THEN ' ' || substr(letters.rest, 1, 1) || ' '
+                        ELSE substr(letters.rest, 1, 1)
+                    END,
+                    substr(letters.rest, 2)
                 FROM letters
-                WHERE letters.place < length(letters.text)
+                WHERE letters.rest <> ''
             )
 
-            SELECT
-                group_concat(
-                    CASE
-                        WHEN
-                            in_order.letter BETWEEN char(12288) AND char(55295)
-                            OR in_order.letter BETWEEN char(65536) AND char(262143)
-                            THEN ' ' || in_order.letter || ' '
-                        ELSE in_order.letter
-                    END,
-                    ''
-                )
+            SELECT group_concat(in_order.text, '')
             FROM (
-                SELECT substr(letters.text, letters.place, 1) AS letter
+                SELECT letters.text
                 FROM letters
-                WHERE letters.place > 0
-                ORDER BY letters.line, letters.place
+                WHERE letters.rest = ''
+                ORDER BY letters.page, letters.line
             ) AS in_order
         )
     END AS content,
@@ -405,8 +497,8 @@ FROM (
             WHEN
                 content GLOB '*[a-zA-Z0-9][A-Z]*'
                 AND (content GLOB '*[a-z0-9][A-Z]*' OR content GLOB '*[A-Z][A-Z][a-z]*')
-                THEN ' ' || (
-                    WITH RECURSIVE words (place, line, word, rest) AS (
+                THEN ' ' || coalesce((
+                    WITH RECURSIVE lines (line, page, text, rest) AS (
                         SELECT
                             0,
                             0,
@@ -414,30 +506,52 @@ FROM (
                             replace(replace(substr(content, 1, 2000), char(10), ' '), char(9), ' ') || ' '
                         UNION ALL
                         SELECT
-                            place + 1,
-                            line + (rest = ''),
-                            substr(rest, 1, max(0, instr(rest, ' ') - 1)),
+                            line + 1,
+                            page + (rest = ''),
+                            substr(rest, 1, 64 + instr(substr(rest, 65), ' ')),
                             CASE
-                                WHEN rest <> '' THEN substr(rest, instr(rest, ' ') + 1)
+                                WHEN rest <> '' THEN substr(rest, 65 + instr(substr(rest, 65), ' '))
                                 ELSE
                                     replace(
-                                        replace(substr(content, line * 2000 + 2001, 2000), char(10), ' '), char(9), ' '
+                                        replace(substr(content, page * 2000 + 2001, 2000), char(10), ' '), char(9), ' '
                                     ) || ' '
                             END
-                        FROM words
-                        WHERE rest <> '' OR line * 2000 + 2000 < length(content)
+                        FROM lines
+                        WHERE rest <> '' OR page * 2000 + 2000 < length(content)
                     ),
 
-                    letters (place, letter, word, parts) AS (
+                    words (line, place, word, rest) AS (
                         SELECT
+                            line,
+                            0,
+                            '',
+                            text
+                        FROM lines
+                        WHERE text GLOB '*[a-z0-9][A-Z]*' OR text GLOB '*[A-Z][A-Z][a-z]*'
+                        UNION ALL
+                        SELECT
+                            line,
+                            place + 1,
+                            substr(rest, 1, instr(rest, ' ') - 1),
+                            substr(rest, instr(rest, ' ') + 1)
+                        FROM words
+                        WHERE rest <> ''
+                    ),
+
+                    letters (line, place, letter, word, parts) AS (
+                        SELECT
+                            line,
                             place,
                             0,
                             word,
                             ''
                         FROM words
-                        WHERE word GLOB '*[a-z0-9][A-Z]*' OR word GLOB '*[A-Z][A-Z][a-z]*'
+                        WHERE
+                            length(word) <= 256
+                            AND (word GLOB '*[a-z0-9][A-Z]*' OR word GLOB '*[A-Z][A-Z][a-z]*')
                         UNION ALL
                         SELECT
+                            line,
                             place,
                             letter + 1,
                             word,
@@ -462,9 +576,9 @@ FROM (
                         SELECT parts
                         FROM letters
                         WHERE letter = length(word)
-                        ORDER BY place
+                        ORDER BY line, place
                     ) AS in_order
-                )
+                ), '')
             ELSE ''
         END AS words
     FROM messages

@@ -92,3 +92,9 @@ def test_no_text_breaks_the_query(index, text, every):
         for term in query.terms:
             # The index without positions has no phrases.
             index.execute("SELECT count(*) FROM n WHERE n MATCH ?", (term.in_title(),)).fetchall()
+
+
+def test_the_parts_of_a_camelcase_word_are_folded_too() -> None:
+    search = parse("élanParis")
+    assert search is not None
+    assert [term.tokens for term in search.terms] == [("elanparis",), ("elan",), ("paris",)]

@@ -167,6 +167,8 @@ _pieces = st.sampled_from(
 @example(text="日本語の全文検索 SQLiteの한국어 텍스트 カﾀｶﾅ getElementの")
 @example(text="Zaｆé")
 @example(text="x" * 1990 + " camelCaseWord " + "日" * 3000 + "fooBar")
+@example(text="aB" * 128 + "\n" + "aB" * 128 + "C " + "aB" * 1100)
+@example(text="日" + "x" * 15 + "本" + "y" * 16 + "語" + " fooBar" * 40)
 def test_the_schema_takes_texts_apart_as_python_does(view, text):
     assert by_view(view, text) == [*stems(text), *stems(parts(text))]
     (again,) = plain([f"{text} {parts(text)}"])
