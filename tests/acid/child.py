@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.acid.report import Report
-from tests.acid.work import TEMPLATES
 
 ROOT = Path(__file__).resolve().parents[2]
+
+#: The folder of the migrated, empty databases that the processes of one run share.
+TEMPLATES = "DATASTORE_ACID_TEMPLATES"
 
 #: Where bodies work: in memory where that is possible, for the machine's disk is no part of what they prove.
 MEMORY = Path("/dev/shm")

@@ -14,10 +14,8 @@ from pathlib import Path
 from datastore import Datastore, NewMessage, migrations
 from datastore.engines import yoyo_sqlite
 from datastore.resources import migrations_folder
+from tests.acid.child import TEMPLATES
 from tests.acid.invariants import violations
-
-#: The folder of the migrated, empty databases that the processes of one run share.
-TEMPLATES = "DATASTORE_ACID_TEMPLATES"
 
 #: How many rows of each table a whole unit has.
 WHOLE = {"conversations": 1, "messages": 3, "learnings": 1, "uploads": 1, "job_queue": 1, "audit_log": 1}
