@@ -32,7 +32,8 @@ test: $(INSTALLED)
 	@$(BIN)/python -m pytest
 
 test-all: $(INSTALLED) $(VENV)/.types
-	@$(BIN)/python -m pytest -m "long or not long"
+	@$(BIN)/python -m pytest -m "long or not long" --ignore tests/acid
+	@$(BIN)/python -m pytest -m "long or not long" -n 2 tests/acid
 
 check: $(INSTALLED)
 	@$(BIN)/datastore check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from datastore import Datastore
 from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.worker import PermanentError, Snooze, Task, Worker
 from tests.conftest import until
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -270,3 +273,22 @@ def test_sigterm_ends_a_worker_that_waits(store: Datastore, path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.read() == "ran 1\n"
         assert process.wait(30) == 0
+
+
+def test_the_example_of_the_page_runs(store: Datastore, tmp_path: Path) -> None:
+    """docs/job-queue.md: the module and the command that it shows, as they stand."""
+    page = (ROOT / "docs/job-queue.md").read_text(encoding="utf-8")
+    module, *_ = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (command,) = re.findall(r"^datastore worker (.*)$", page, re.MULTILINE)
+    (tmp_path / "tasks.py").write_text(module, encoding="utf-8")
+    well, empty, later = (store.jobs.enqueue("summarize", {"messages": count}) for count in (7, 0, 200))
+    subprocess.run(
+        [sys.executable, "-c", "from datastore.cli import main; main()", "worker", *command.split(), "--until-idle"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        check=True,
+        timeout=60,
+    )
+    assert (store.jobs.get(well.id).result, store.jobs.get(well.id).progress) == ({"sentences": 3}, {"read": 7})
+    assert store.jobs.get(empty.id).status == "quarantined"
+    assert (store.jobs.get(later.id).status, store.jobs.get(later.id).attempts) == ("queued", 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.records.job_queue import Job
 from datastore.repositories.backoff import error_text, retry_delay
-from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository, check_max_rows
-from datastore.values import TIME_MIN, check_number, check_text, decode_timestamp, encode_json
+from datastore.repositories.base import AuditWriter, Engine, check_max_rows
+from datastore.repositories.job_waiting import YEAR, JobWaiting, wanted_types
+from datastore.values import TIME_MIN, check_number, check_text, encode_json
 
 if TYPE_CHECKING:
     from datastore.statements.typed.job_queue import JobQueueStatements
-
-_year = 366 * 24 * 3600.0
 
 #: A job waits no longer: what ends after the year 9999 is no instant.
 _longest_delay = timedelta(days=365 * 1000)
@@ -25,12 +23,8 @@ _longest_delay = timedelta(days=365 * 1000)
 #: A claim recovers at most so many expired leases.
 _RECOVERED_PER_CLAIM = 100
 
-#: Seconds between two looks of `wait` at the counter of commits: at least, at most, and as a part of how long nothing
-#: has happened. A look costs about 0.1 ms of a processor, most of it the sleep: every 5 ms for ever would be 2 %.
-_POLL, _POLL_LONGEST, _POLL_PART = 0.005, 0.02, 0.01
 
-
-class JobLeases(Repository):
+class JobLeases(JobWaiting):
     """The worker's half of `JobQueueRepository`.
 
     A claimed job carries its lease: hand the record itself to `heartbeat`, `succeed`, `fail`,
@@ -51,8 +45,6 @@ class JobLeases(Repository):
     ) -> None:
         super().__init__(statements, engine, new_id=new_id, audit=audit)
         self._rng = random.Random() if rng is None else rng
-        #: When `wait` last saw anything happen; threads may overwrite each other's, which changes how often they look.
-        self._news_at = time.monotonic()
 
     def claim(self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0) -> Job | None:
         """Lease the first job that is due; None if there is none. See `claim_many`."""
@@ -201,41 +193,6 @@ class JobLeases(Repository):
             )
             return _held(snoozed, "snooze")
 
-    def wait(self, types: Iterable[str] | None = None, *, timeout: float) -> bool:
-        """Sleep until a job may be due, at most *timeout* seconds.
-
-        The time of a job wakes it, and so does another connection's commit: within 5 ms, or 20 ms where nothing has
-        happened for two seconds. Nothing is written meanwhile, and no writer kept waiting. Other workers wake too: what
-        `claim` then gives may be nothing.
-
-        Returns:
-            Whether something is due (or a lease has expired).
-
-        Raises:
-            TransactionError: Inside a transaction, which would keep everybody from enqueueing.
-        """
-        wanted = wanted_types(types)
-        deadline = time.monotonic() + check_number(timeout, "timeout")
-        while True:
-            version = self._engine.data_version()
-            due_in = self._due_in(wanted)
-            if due_in <= 0:
-                self._news_at = time.monotonic()
-                return True
-            self._sleep(version, min(deadline, time.monotonic() + due_in))
-            if time.monotonic() >= deadline:
-                return self._due_in(wanted) <= 0
-
-    def _sleep(self, version: int, until: float) -> None:
-        """Until another connection has committed, at the longest *until* (monotonic)."""
-        while self._engine.data_version() == version:
-            now = time.monotonic()
-            if now >= until:
-                return
-            pause = min(max(_POLL, (now - self._news_at) * _POLL_PART), _POLL_LONGEST)
-            time.sleep(min(pause, until - now))
-        self._news_at = time.monotonic()
-
     def recover_expired(self, *, max_rows: int = 100) -> int:
         """Put back, or quarantine, jobs whose lease expired; every claim does the same for 100.
 
@@ -245,14 +202,6 @@ class JobLeases(Repository):
         check_max_rows(max_rows)
         with self._engine.transaction():
             return self._recover(self._now(), max_rows)
-
-    def _queued_types(self) -> list[str]:
-        return [row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
-
-    def _due_in(self, types: list[str] | None) -> float:
-        """Seconds until something may be due; a year where nothing waits."""
-        at = self._statements.find_next_job_time(types=self._queued_types() if types is None else types)
-        return _year if at is None else (decode_timestamp(at) - self._now()).total_seconds()
 
     def _current(self, job: Job, action: str) -> Job:
         # What is stored, not what the worker saw: somebody may have asked it to stop since.
@@ -312,17 +261,6 @@ def _held(job: Job | None, action: str) -> Job:
     return job
 
 
-def wanted_types(types: Iterable[str] | None) -> list[str] | None:
-    """*types* without repetition, sorted; None stays None.
-
-    Raises:
-        InvalidValueError: They are one string, or one of them is no text.
-    """
-    if isinstance(types, str):
-        raise InvalidValueError("types: a list of strings is needed, not one string")
-    return None if types is None else sorted({check_text(type, "types") for type in types})
-
-
 def duration(delay: timedelta | float | None) -> timedelta:
     """*delay*, a timedelta or seconds; None is none.
 
@@ -338,6 +276,6 @@ def duration(delay: timedelta | float | None) -> timedelta:
 
 
 def _lease(seconds: float) -> timedelta:
-    if not 0 < check_number(seconds, "lease_seconds") <= _year:
+    if not 0 < check_number(seconds, "lease_seconds") <= YEAR:
         raise InvalidValueError("lease_seconds is more than 0 and at most a year")
     return timedelta(seconds=seconds)

@@ -222,6 +222,7 @@ def _reader(record: type[Any]) -> RowReader[Any]:
     return RowReader(record)
 
 
+@functools.cache
 def signature(statement: Statement) -> inspect.Signature:
     """The parameters of a statement's function: keyword-only, the optional ones None by default."""
     names = [one.name for one in statement.header.parameters]

@@ -8,6 +8,7 @@ what runs is one of its 2**k variants, each prepared and its plan checked like a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence, Set
 
@@ -80,8 +81,9 @@ def variables(text: str) -> set[str]:
     return {found["name"] for found in _quoted_or_variable.finditer(text) if found["name"]}
 
 
-def by_position(text: str) -> tuple[str, list[str]]:
-    """*text* with ``?`` for each parameter, and their names in the order of the marks."""
+@functools.cache
+def by_position(text: str) -> tuple[str, tuple[str, ...]]:
+    """*text* with ``?`` for each parameter, and their names in the order of the marks; worked out once a process."""
     names: list[str] = []
 
     def mark(found: re.Match[str]) -> str:
@@ -90,7 +92,7 @@ def by_position(text: str) -> tuple[str, list[str]]:
         names.append(found["name"])
         return "?"
 
-    return _quoted_or_variable.sub(mark, text), names
+    return _quoted_or_variable.sub(mark, text), tuple(names)
 
 
 def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datastore import Datastore
-from datastore.repositories import job_leases
+from datastore.repositories import job_waiting
 
 BAR = 0.01
 
@@ -40,8 +40,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--wakes", type=int, default=100)
     arguments = parser.parse_args()
-    longest = job_leases._POLL_LONGEST
-    shares: dict[float, list[float]] = {longest: [], job_leases._POLL: []}
+    longest = job_waiting._POLL_LONGEST
+    shares: dict[float, list[float]] = {longest: [], job_waiting._POLL: []}
     with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as folder:
         path = str(Path(folder) / "jobs.db")
         with Datastore.open(path, migrate=True) as store:
@@ -49,11 +49,11 @@ def main() -> int:
             store.jobs.wait(["t"], timeout=2)
             for _ in range(arguments.rounds):
                 for poll, some in shares.items():
-                    job_leases._POLL_LONGEST = poll
+                    job_waiting._POLL_LONGEST = poll
                     begun, used = time.monotonic(), time.process_time()
                     assert not store.jobs.wait(["t"], timeout=arguments.seconds)
                     some.append((time.process_time() - used) / (time.monotonic() - begun))
-            job_leases._POLL_LONGEST = longest
+            job_waiting._POLL_LONGEST = longest
             ours, theirs = multiprocessing.Pipe()
             other = multiprocessing.get_context("spawn").Process(target=enqueue, args=(path, arguments.wakes, theirs))
             other.start()

@@ -6,9 +6,12 @@ imports that tree's `datastore` and that tree's suite. One line of JSON per seed
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +27,9 @@ from typing import Any
 from tests.acid.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
+
+#: The folder of the migrated, empty databases that the processes of one run share.
+TEMPLATES = "DATASTORE_ACID_TEMPLATES"
 
 #: Where bodies work: in memory where that is possible, for the machine's disk is no part of what they prove.
 MEMORY = Path("/dev/shm")
@@ -71,6 +77,7 @@ def run_body(
         given: More arguments, JSON values.
     """
     environment = {"LD_PRELOAD": preload} if preload else {}
+    environment[TEMPLATES] = _templates()
     where = MEMORY if not disk and os.access(MEMORY, os.W_OK) else None
     parts = [list(seeds)] if alone or len(seeds) < 2 else [list(seeds[::2]), list(seeds[1::2])]
     with (
@@ -80,6 +87,13 @@ def run_body(
         environment["TMPDIR"] = folder
         runs = [pool.submit(_run, body, tree, part, timeout, environment, given) for part in parts]
         return [report for run in runs for report in run.result()]
+
+
+@functools.cache
+def _templates() -> str:
+    folder = tempfile.mkdtemp(prefix="acid-templates-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _run(

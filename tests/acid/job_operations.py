@@ -19,7 +19,7 @@ LEASE = 60.0
 
 
 def enqueue(m: Any, data: Any) -> None:
-    priority, delay, most = pick(data, (0, 0, 5)), pick(data, (0, 0, 100)), pick(data, (1, 3))
+    priority, delay, most = pick(data, (0, 5)), pick(data, (0, 0, 100)), pick(data, (1, 3))
     type, key = pick(data, TYPES), pick(data, (None, None, "a", "b"))
     job = m.store.jobs.enqueue(type, priority=priority, delay=delay, max_attempts=most, dedupe_key=key)
     known = m.model.live_job(key)
@@ -68,8 +68,13 @@ def end_job(m: Any, data: Any) -> None:
 
 
 def end_job_late(m: Any, data: Any) -> None:
+    """With a lease that has just ended, while nobody else has the job yet."""
     m.pass_time(LEASE + 1)
-    end_job(m, data)
+    still = [job for job in m.leases if m.model.jobs.get(job.id) and m.model.jobs[job.id].token == job.lease_token]
+    ended = [job for job in still if job.id in m.model.expired(m.now())]
+    if (job := pick(data, ended)) is not None:
+        call, _ = ENDINGS[pick(data, tuple(ENDINGS))]
+        refused(LeaseLostError, lambda: call(m, job))
 
 
 def end_many(m: Any, data: Any) -> None:
@@ -192,3 +197,5 @@ JOB_OPERATIONS = (
     enqueue, enqueue, enqueue, claim, claim, claim, end_job, end_job, end_job, end_job_late, end_many, recover, cancel,
     requeue, delete_job, purge_jobs, pause,
 )  # fmt: skip
+
+JOB_BEGINNING = (enqueue, enqueue, enqueue, claim, end_job_late)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -212,24 +212,12 @@ def observe(connection: sqlite3.Connection) -> dict[str, list[Any]]:
     """What an outsider's connection sees, in one read transaction."""
     connection.execute("BEGIN")
     try:
-        rows = {name: connection.execute(query).fetchall() for name, query in QUERIES.items()}
+        return rows_of(connection)
     finally:
         connection.execute("ROLLBACK")
+
+
+def rows_of(connection: sqlite3.Connection) -> dict[str, list[Any]]:
+    """Every row that this connection sees, in the form of `Model.dump`."""
+    rows = {name: connection.execute(query).fetchall() for name, query in QUERIES.items()}
     return {name: found if name == "audit" else sorted(found) for name, found in rows.items()}
-
-
-def differing(one: Mapping[str, Sequence[Any]], other: Mapping[str, Sequence[Any]]) -> set[tuple[str, Any]]:
-    """(table, what names the row) of the rows in which two states differ; a conversation's counters are its messages'."""
-    return {
-        (table, _named(table, row))
-        for table in one
-        for row in {_counted(table, row) for row in one[table]} ^ {_counted(table, row) for row in other[table]}
-    }
-
-
-def _counted(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return row[:3] if table == "conversations" else row
-
-
-def _named(table: str, row: tuple[Any, ...]) -> Any:
-    return row if table == "audit" else row[0]

@@ -143,7 +143,7 @@ _mutants = (
         Edit(ENGINE, "CHECKPOINT_BYTES = 16 * 1024 * 1024", "CHECKPOINT_BYTES = 10**15"),
     )),
     Mutant("readers take the write lock", "engine", (Edit(TRANSACTIONS, "BEGIN DEFERRED", "BEGIN IMMEDIATE"),)),
-    Mutant("one long wait inside SQLite", "engine", (Edit(ENGINE, "_SLICE = 0.05", "_SLICE = 20.0"),)),
+    Mutant("one long wait inside SQLite", "engine", (Edit(ENGINE, "_SLICE = 0.05", "_SLICE = 8.0"),)),
     Mutant("an interrupt leaves the gate shut", "engine", (
         Edit(ENGINE, "Turn(Gate(f\"{path}.gate\", across_processes=gate))", "Gate(f\"{path}.gate\", across_processes=gate)"),
         Edit(ENGINE, "            self._gate.reset()\n", "            pass\n"),

@@ -13,7 +13,7 @@ import attrs
 
 from datastore import Learning, NewLearning, NewMessage
 from datastore.errors import CheckError, NotFoundError, TransitionError, UniqueError
-from tests.acid.job_operations import JOB_OPERATIONS
+from tests.acid.job_operations import JOB_BEGINNING, JOB_OPERATIONS
 from tests.acid.steps import expect, pick, refused
 
 #: What texts are about; search is asked for each.
@@ -227,6 +227,6 @@ OPERATIONS = (
 )  # fmt: skip
 
 BEGINNING = (
-    add_conversation, add_conversation, append, append, add_learning, add_learnings, add_upload, add_upload,
-    *JOB_OPERATIONS[:2],
+    add_conversation, add_conversation, append, append, delete_message, append, add_learning, add_learnings, add_upload, add_upload,
+    *JOB_BEGINNING,
 )  # fmt: skip

@@ -30,6 +30,9 @@ FOLDER = Path(__file__).parent
 #: What is known of each file, for a page of which only a part is run again.
 STATE = ROOT / ".acid/known.json"
 
+#: Files whose figures are times: nothing else runs beside their tests.
+ALONE = frozenset({"test_concurrency", "test_fairness"})
+
 
 class Outcomes:
     """Collects pytest's outcomes."""
@@ -55,7 +58,9 @@ def main(names: list[str]) -> int:
             evidence = Path(folder) / "evidence.jsonl"
             evidence.touch()
             os.environ[EVIDENCE] = str(evidence)
-            code = pytest.main(["-q", "-m", "long or not long", f"tests/acid/{file}.py"], plugins=[outcomes])
+            workers = "0" if file in ALONE else "2"
+            arguments = ["-q", "-n", workers, "-m", "long or not long", f"tests/acid/{file}.py"]
+            code = pytest.main(arguments, plugins=[outcomes])
             lines = [json.loads(line) for line in evidence.read_text(encoding="utf-8").splitlines()]
         worst = max(worst, int(code))
         known[file] = {

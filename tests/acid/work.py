@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -10,6 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 from datastore import Datastore, NewMessage, migrations
+from datastore.engines import yoyo_sqlite
+from datastore.resources import migrations_folder
+from tests.acid.child import TEMPLATES
 from tests.acid.invariants import violations
 
 #: How many rows of each table a whole unit has.
@@ -34,10 +39,26 @@ def new_database(folder: Path, name: str = "app.db") -> Path:
 
 @functools.cache
 def _migrated() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "app.db"
-        migrations.apply(path)
-        return path.read_bytes()
+    """Migrated once by whoever needs it first, for all the processes of this run whose tree has the same steps."""
+    kept = Path(os.environ.get(TEMPLATES) or tempfile.mkdtemp()) / _steps()
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "app.db"
+            migrations.apply(path)
+            # Under another name first: somebody else may be making the same one.
+            whole = kept.with_name(f"{kept.name}.{os.getpid()}")
+            whole.write_bytes(path.read_bytes())
+            whole.replace(kept)
+    return kept.read_bytes()
+
+
+def _steps() -> str:
+    """A digest of what makes the schema: the steps, and the code that applies them."""
+    code = [Path(module.__file__) for module in (migrations, yoyo_sqlite)]
+    digest = hashlib.sha256()
+    for path in [*sorted(migrations_folder().glob("*.sql")), *code]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def write_unit(store: Datastore, name: str, acknowledge: Callable[[], object] = int, *, size: int = 1) -> None:
