@@ -47,6 +47,8 @@ REPOSITORIES = {
     "transfer",
     "backups",
     "maintenance",
+    "erasures",
+    "legal_holds",
 }
 
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: SQLite's engine, for the store, for

@@ -12,6 +12,8 @@ from datastore.records import (
     AuditEntry,
     Backup,
     Conversation,
+    Erasure,
+    ErasureKey,
     FoundLearning,
     FoundMessage,
     Job,
@@ -19,9 +21,11 @@ from datastore.records import (
     JobCount,
     JobPause,
     Learning,
+    LegalHold,
     Message,
     MessageKey,
     Redaction,
+    Tombstone,
     Upload,
 )
 from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
@@ -30,6 +34,14 @@ from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
     ListPurgeableConversationsRow,
+)
+from datastore.statements.typed.erasures import (
+    EraseMessagesRow,
+    ErasuresStatements,
+    ListKnownLearningTermsRow,
+    ListKnownMessageTermsRow,
+    ListNamingJobsRow,
+    ListTreesRow,
 )
 from datastore.statements.typed.job_queue import (
     JobQueueStatements,
@@ -51,6 +63,7 @@ from datastore.statements.typed.learnings import (
     ListTagCountsRow,
     RankLearningsRow,
 )
+from datastore.statements.typed.legal_holds import LegalHoldsStatements
 from datastore.statements.typed.maintenance import ListFullTextTablesRow, ListMaintenanceTasksRow, MaintenanceStatements
 from datastore.statements.typed.messages import (
     GetMessageIndexTotalsRow,
@@ -86,6 +99,9 @@ RECORDS: dict[str, type[Any]] = {
     "Conversation": Conversation,
     "CountConversationPartsRow": CountConversationPartsRow,
     "CountUploadsRow": CountUploadsRow,
+    "EraseMessagesRow": EraseMessagesRow,
+    "Erasure": Erasure,
+    "ErasureKey": ErasureKey,
     "FoundLearning": FoundLearning,
     "FoundMessage": FoundMessage,
     "GetLearningIndexTotalsRow": GetLearningIndexTotalsRow,
@@ -95,6 +111,7 @@ RECORDS: dict[str, type[Any]] = {
     "JobCount": JobCount,
     "JobPause": JobPause,
     "Learning": Learning,
+    "LegalHold": LegalHold,
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
     "ListAuditChainRow": ListAuditChainRow,
     "ListCategoryCountsRow": ListCategoryCountsRow,
@@ -103,6 +120,8 @@ RECORDS: dict[str, type[Any]] = {
     "ListFoundCategoriesRow": ListFoundCategoriesRow,
     "ListFoundTagsRow": ListFoundTagsRow,
     "ListFullTextTablesRow": ListFullTextTablesRow,
+    "ListKnownLearningTermsRow": ListKnownLearningTermsRow,
+    "ListKnownMessageTermsRow": ListKnownMessageTermsRow,
     "ListLearningMatchesBeforeRow": ListLearningMatchesBeforeRow,
     "ListLearningMatchesRow": ListLearningMatchesRow,
     "ListLearningTermsLikeRow": ListLearningTermsLikeRow,
@@ -113,12 +132,14 @@ RECORDS: dict[str, type[Any]] = {
     "ListMessageTermsLikeRow": ListMessageTermsLikeRow,
     "ListMessageTextsRow": ListMessageTextsRow,
     "ListMiscountedConversationsRow": ListMiscountedConversationsRow,
+    "ListNamingJobsRow": ListNamingJobsRow,
     "ListPurgeableConversationsRow": ListPurgeableConversationsRow,
     "ListQueuedJobTypesRow": ListQueuedJobTypesRow,
     "ListSourceLearningsRow": ListSourceLearningsRow,
     "ListSourceMessagesRow": ListSourceMessagesRow,
     "ListTableNamesRow": ListTableNamesRow,
     "ListTagCountsRow": ListTagCountsRow,
+    "ListTreesRow": ListTreesRow,
     "Message": Message,
     "MessageKey": MessageKey,
     "PurgeFinishedJobsRow": PurgeFinishedJobsRow,
@@ -126,6 +147,7 @@ RECORDS: dict[str, type[Any]] = {
     "RankMessagesRow": RankMessagesRow,
     "Redaction": Redaction,
     "SucceedJobsRow": SucceedJobsRow,
+    "Tombstone": Tombstone,
     "Upload": Upload,
 }
 
@@ -134,8 +156,10 @@ class Statements(
     AuditStatements,
     BackupsStatements,
     ConversationsStatements,
+    ErasuresStatements,
     JobQueueStatements,
     LearningsStatements,
+    LegalHoldsStatements,
     MaintenanceStatements,
     MessagesStatements,
     MigrationsStatements,
