@@ -125,9 +125,10 @@ class Pages:
         most = usable - 35 if type == 13 else (usable - 12) * 64 // 255 - 23
         least = (usable - 12) * 32 // 255 - 23
         skip = 4 if type == 2 else 0
-        first = 0x80 | min(most >> 7, 0x7F)  # the first byte of every larger number
+        first = 0x80 | min(most >> 7, 0x7F)  # the first byte of every larger number of two bytes
         for at in cells:
-            if at + skip >= self.size or page[at + skip] < first:
+            number = page[at + skip : at + skip + 2]
+            if len(number) < 2 or number[0] < 0x80 or (number[1] < 0x80 and number[0] < first):
                 continue
             payload, place = varint(page, at + skip)
             if type == 13:

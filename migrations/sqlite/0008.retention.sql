@@ -40,32 +40,23 @@ CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
 -- What is held stays, whoever writes: the conversation, ...
 CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
-WHEN EXISTS (
-    SELECT 1
-    FROM legal_holds
-    WHERE conversation_id = old.id AND released_at IS NULL
-)
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
 -- ... each of its messages, ...
 CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
-WHEN EXISTS (
-    SELECT 1
-    FROM legal_holds
-    WHERE conversation_id = old.conversation_id AND released_at IS NULL
-)
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
 -- ... what was said in it, ...
 CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE OF content ON messages
-WHEN new.content <> old.content AND EXISTS (
-    SELECT 1
-    FROM legal_holds
-    WHERE conversation_id = old.conversation_id AND released_at IS NULL
+WHEN (
+    new.content <> old.content
+    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 )
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
@@ -73,11 +64,7 @@ END;
 
 -- ... and what was learned from it.
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
-WHEN EXISTS (
-    SELECT 1
-    FROM legal_holds
-    WHERE conversation_id = old.conversation_id AND released_at IS NULL
-)
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;

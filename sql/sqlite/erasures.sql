@@ -10,55 +10,60 @@
 -- Differs: json_tree is SQLite's
 -- Allow: max-rows, an erasure takes them all
 SELECT
-    job_queue.id,
-    job_queue.status,
-    CAST(
-        EXISTS (
-            SELECT 1
-            FROM json_tree(job_queue.payload) AS value
-            WHERE
-                value.atom IN (SELECT json_each.value FROM json_each(:names))
-                OR value.key IN (SELECT json_each.value FROM json_each(:names))
-        )
-        OR EXISTS (
-            SELECT 1
-            FROM json_tree(coalesce(job_queue.result, 'null')) AS value
-            WHERE
-                value.atom IN (SELECT json_each.value FROM json_each(:names))
-                OR value.key IN (SELECT json_each.value FROM json_each(:names))
-        )
-        OR EXISTS (
-            SELECT 1
-            FROM json_tree(coalesce(job_queue.progress, 'null')) AS value
-            WHERE value.atom IN (SELECT json_each.value FROM json_each(:names))
-        )
-        OR coalesce(job_queue.dedupe_key, '') IN (SELECT json_each.value FROM json_each(:names))
-        AS INTEGER
-    ) AS is_exact,
-    CAST(coalesce(
-        job_queue.payload || char(10)
-        || coalesce(job_queue.result, '') || char(10)
-        || coalesce(job_queue.progress, '') || char(10)
-        || coalesce(job_queue.dedupe_key, '') || char(10)
-        || coalesce(job_queue.last_error, '') || char(10)
-        || coalesce((
-            SELECT group_concat(job_attempts.error, char(10))
-            FROM job_attempts
-            WHERE job_attempts.job_id = job_queue.id
-        ), ''), ''
-    ) AS TEXT) AS texts
-FROM job_queue
+    looked_at.id,
+    looked_at.status,
+    looked_at.is_exact,
+    looked_at.texts
+FROM (
+    SELECT
+        job_queue.id,
+        job_queue.status,
+        CAST(
+            EXISTS (
+                SELECT 1
+                FROM json_tree(job_queue.payload) AS value
+                WHERE
+                    value.atom IN (SELECT json_each.value FROM json_each(:names))
+                    OR value.key IN (SELECT json_each.value FROM json_each(:names))
+            )
+            OR EXISTS (
+                SELECT 1
+                FROM json_tree(coalesce(job_queue.result, 'null')) AS value
+                WHERE
+                    value.atom IN (SELECT json_each.value FROM json_each(:names))
+                    OR value.key IN (SELECT json_each.value FROM json_each(:names))
+            )
+            OR EXISTS (
+                SELECT 1
+                FROM json_tree(coalesce(job_queue.progress, 'null')) AS value
+                WHERE value.atom IN (SELECT json_each.value FROM json_each(:names))
+            )
+            OR coalesce(job_queue.dedupe_key, '') IN (SELECT json_each.value FROM json_each(:names))
+            AS INTEGER
+        ) AS is_exact,
+        CAST(coalesce(
+            job_queue.payload || char(10)
+            || coalesce(job_queue.result, '') || char(10)
+            || coalesce(job_queue.progress, '') || char(10)
+            || coalesce(job_queue.dedupe_key, '') || char(10)
+            || coalesce(job_queue.last_error, '') || char(10)
+            || coalesce((
+                SELECT group_concat(job_attempts.error, char(10))
+                FROM job_attempts
+                WHERE job_attempts.job_id = job_queue.id
+            ), ''), ''
+        ) AS TEXT) AS texts
+    FROM job_queue
+    WHERE job_queue.id > :after_id
+) AS looked_at
 WHERE
-    job_queue.id > :after_id
-    AND (
-        is_exact = 1
-        OR EXISTS (
-            SELECT 1
-            FROM json_each(:parts) AS part
-            WHERE instr(texts, part.value) > 0
-        )
+    looked_at.is_exact = 1
+    OR EXISTS (
+        SELECT 1
+        FROM json_each(:parts) AS part
+        WHERE instr(looked_at.texts, part.value) > 0
     )
-ORDER BY job_queue.id;
+ORDER BY looked_at.id;
 
 -- name: list_known_message_terms(terms)
 -- Those of some words that the messages' full-text index still has in some row.

@@ -49,7 +49,7 @@ def generate(path: Path, seed: int, *, conversations: int = 12, messages: int = 
         if profile != "append":
             chance.shuffle(order)
         for id in order:
-            count = chance.choice((3, 20, 80, 300)) if profile != "long" else chance.choice((200, 1500, 4000))
+            count = chance.choice((3, 20, 80, 300)) if profile != "long" else chance.choice((60, 900, 1500))
             text = " ".join(chance.choices(words, k=count))
             at = chance.randrange(len(text))
             store.messages.append(id, role="user", content=f"{text[:at]} {markers[id].title()} {text[at:]}")
