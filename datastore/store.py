@@ -37,12 +37,14 @@ if TYPE_CHECKING:
         LearningRepository,
         LegalHoldRepository,
         MessageRepository,
+        RetentionPolicyRepository,
         TransferRepository,
         UploadRepository,
     )
     from datastore.retention.backups import Backups, Restored
     from datastore.retention.erasure import Eraser
     from datastore.retention.maintenance import Maintenance
+    from datastore.retention.policies import Retention
     from datastore.retention.tombstones import Tombstones
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
@@ -67,6 +69,8 @@ class Datastore:
         maintenance: `Maintenance`, upkeep in bounded slices.
         holds: `LegalHoldRepository`, conversations that nothing may delete or change.
         erasures: `ErasureRepository`, the receipts of what was erased.
+        policies: `RetentionPolicyRepository`, how long what is kept.
+        retention: `Retention`, looks ahead at what policies would do, and applies them.
         eraser: `Eraser`, what is behind `erase`: resumes one, applies tombstones again.
     """
 
@@ -83,6 +87,8 @@ class Datastore:
     holds: LegalHoldRepository
     erasures: ErasureRepository
     eraser: Eraser
+    policies: RetentionPolicyRepository
+    retention: Retention
 
     def __init__(
         self,
@@ -98,6 +104,7 @@ class Datastore:
         from datastore.retention.cleaning import Cleaner
         from datastore.retention.erasure import Eraser
         from datastore.retention.maintenance import Maintenance
+        from datastore.retention.policies import Retention
 
         self.engine = engine
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
@@ -115,6 +122,8 @@ class Datastore:
         self.maintenance = Maintenance(engine, upkeep)
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
         self.erasures = repositories.ErasureRepository(**make)
+        self.policies = repositories.RetentionPolicyRepository(**make)
+        self.retention = Retention(self)
         self.eraser = Eraser(self, Cleaner(engine, upkeep, self.erasures, self.maintenance), actor)
 
     @classmethod

@@ -121,6 +121,8 @@ class _Life:
         insert(connection, "backups", self.backup_rows())
         insert(connection, "erasures", self.erasure_rows())
         insert(connection, "erasure_keys", [{"id": uid(7, 0), "secret": "0" * 64, "created_at": stamp(0)}])
+        policy = {"name": "conversations", "target": "conversations", "since": "activity", "age_days": 30.0}
+        insert(connection, "retention_policies", [{**policy, "created_at": stamp(0), "updated_at": stamp(0)}])
         insert(connection, "tombstones", self.tombstone_rows())
 
     def deleted(self, conversation: int) -> str | None:

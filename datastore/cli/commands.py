@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, backups, catalog, check, data, erasure, generate, jobs, maintenance, search
+from datastore.cli import admin, backups, catalog, check, data, erasure, generate, jobs, maintenance, retention, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -81,6 +81,7 @@ for command in (
     admin.purge_command,
     erasure.erase_command,
     erasure.erasures_command,
+    retention.retention_command,
     erasure.hold_command,
     erasure.release_command,
     erasure.holds_command,

@@ -11,6 +11,7 @@ from datastore.records.learnings import Learning, NewLearning
 from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
+from datastore.records.retention_policies import RetentionPolicy
 from datastore.records.search import (
     ConversationHits,
     Facets,
@@ -47,6 +48,7 @@ __all__ = [
     "NewMessage",
     "Page",
     "Redaction",
+    "RetentionPolicy",
     "Role",
     "SearchPage",
     "Tombstone",

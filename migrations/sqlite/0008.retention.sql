@@ -91,8 +91,8 @@ CREATE TABLE retention_policies (
     CONSTRAINT retention_policies_scope_check
     CHECK (
         (scope = 'all' AND scope_value IS NULL)
-        OR (scope IN ('source', 'session_prefix') AND target = 'conversations' AND length(scope_value) BETWEEN 1 AND 200)
-        OR (scope = 'category' AND target = 'learnings' AND length(scope_value) BETWEEN 1 AND 200)
+        OR (scope IN ('source', 'session_prefix') AND target = 'conversations' AND length(coalesce(scope_value, '')) BETWEEN 1 AND 200)
+        OR (scope = 'category' AND target = 'learnings' AND length(coalesce(scope_value, '')) BETWEEN 1 AND 200)
     ),
     CONSTRAINT retention_policies_since_check
     CHECK (since = 'completion' OR (since = 'activity' AND target IN ('conversations', 'learnings', 'redactions'))),
