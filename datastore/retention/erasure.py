@@ -85,7 +85,9 @@ class Eraser:
             self.tombstones.save()
             for subject in self._returned({id}):
                 receipt = self._delete(receipt, self._all_of(subject))
-            receipt = self._store.erasures.update(id, status="deleted", receipt=receipt.receipt)
+            # What the interrupted call had deleted already is not in the counts.
+            done = {**receipt.receipt, "resumed": True}
+            receipt = self._store.erasures.update(id, status="deleted", receipt=done)
         return self._clean(receipt, None, vacuum=True, tell=progress or (lambda _: None))
 
     def unfinished(self) -> list[Erasure]:
@@ -167,18 +169,21 @@ class Eraser:
         return {"out_of_reach": {"uploads": uploads, "backups": backups}}
 
     def _delete(self, receipt: Erasure, mine: Belongings) -> Erasure:
+        # The conversation last: interrupted before, all that belongs to it is found by it again.
         store, why = self._store, f"erasure {receipt.id}"
-        for conversation in mine.conversations:
-            self._delete_conversation(conversation, why)
+        running = [id for id, _, _ in mine.jobs if self._scrub_job(id)]
+        done = dict(receipt.receipt)
+        done["running_jobs"] = sorted({*done.get("running_jobs", []), *running})
+        if running:
+            store.erasures.update(receipt.id, status="deleting", receipt=done)
         owned = {conversation.id for conversation in mine.conversations}
         for learning in mine.learnings:
             if learning.conversation_id not in owned:
                 store.learnings.delete(learning.id, reason=why)
-        running = [id for id, _, _ in mine.jobs if self._scrub_job(id)]
-        done = dict(receipt.receipt)
+        for conversation in mine.conversations:
+            self._delete_conversation(conversation, why)
         before = done.get("deleted", {})
         done["deleted"] = {name: count + before.get(name, 0) for name, count in mine.counts().items()}
-        done["running_jobs"] = sorted({*done.get("running_jobs", []), *running})
         return store.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_conversation(self, conversation: Conversation, why: str) -> None:
