@@ -11,6 +11,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import attrs
@@ -62,10 +63,11 @@ class Pages:
         for number, page in self._pages():
             kind = self._kinds[number]
             if kind and page[100 if number == 1 else 0] in (2, 5, 10, 13):
-                live = bytearray(page)
+                live: bytes | bytearray = page
                 for first, end in self._free(page, 100 if number == 1 else 0, kind):
                     if page[first:end].strip(b"\0"):
                         yield Part(None, page[first:end])
+                        live = bytearray(live)
                         live[first:end] = bytes(end - first)
                 yield Part(kind, bytes(live))
             elif not self._is_map(number):
@@ -125,6 +127,8 @@ class Pages:
         most = usable - 35 if type == 13 else (usable - 12) * 64 // 255 - 23
         least = (usable - 12) * 32 // 255 - 23
         skip = 4 if type == 2 else 0
+        if len(cells) > 1 and not skip and max(cells) < self.size and max(itemgetter(*cells)(page)) < 0x80:
+            return  # every cell has fewer than 128 bytes
         first = 0x80 | min(most >> 7, 0x7F)  # the first byte of every larger number of two bytes
         for at in cells:
             number = page[at + skip : at + skip + 2]

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from datastore.retention.maintenance import Maintenance
 
 #: Pages of a full-text index that are merged at once: some tens of milliseconds of the write lock.
-MERGE_PAGES = 64
+MERGE_PAGES = 128
+#: After so many such merges the WAL is written back, a little at a time, which keeps the writers waiting too.
+_WRITTEN_BACK = 8
 
 Tell = Callable[[str], None]
 
@@ -107,6 +109,8 @@ class Cleaner:
             while more:
                 more = self._repository.merge(table, MERGE_PAGES)
                 slices[table] += 1
+                if slices[table] % _WRITTEN_BACK == 0:
+                    self._engine.checkpoint()
         return slices
 
     def _cut(self) -> str:

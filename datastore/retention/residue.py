@@ -16,7 +16,7 @@ WINDOW = 12
 TEXT_BYTES = 64 * 1024
 ALL_BYTES = 512 * 1024
 #: So many words are looked for in the full-text indexes' bytes, the longest ones.
-TERMS = 64
+TERMS = 16
 #: Of a word, the bytes behind the second character: the index shares beginnings between neighbours.
 _FRAGMENT = slice(2, 9)
 _SHORTEST_TERM = 8
@@ -83,12 +83,12 @@ class Needles:
         """What is looked for of each word, the longest words first."""
         return list(dict.fromkeys(stem.encode("utf-8", "surrogatepass")[_FRAGMENT] for stem in self.stems))
 
-    def pieces_in(self, data: bytes) -> set[bytes]:
-        """The longest pieces of the texts that stand in *data*."""
+    def pieces_in(self, data: bytes, stride: int = WINDOW) -> set[bytes]:
+        """The longest pieces of the texts that stand in *data*; each of stride + WINDOW - 1 bytes or more is found."""
         low = data.lower()
         found: set[bytes] = set()
         end = 0
-        for at in range(0, len(low) - WINDOW + 1, WINDOW):
+        for at in range(0, len(low) - WINDOW + 1, stride):
             if at >= end and low[at : at + WINDOW] in self.windows:
                 piece, end = self._grown(low, at)
                 found.add(piece)
@@ -150,7 +150,8 @@ def scan(path: Path, trees: Sequence[tuple[int, int]], needles: Needles) -> Resi
         elif part.kind == FULL_TEXT:
             hit.update(fragment for fragment in fragments[:TERMS] if fragment in part.data)
         elif part.kind == OTHER:
-            elsewhere |= {piece for piece in needles.pieces_in(part.data) if len(piece) >= 2 * WINDOW}
+            found = needles.pieces_in(part.data, 4 * WINDOW)
+            elsewhere |= {piece for piece in found if len(piece) >= 5 * WINDOW}
     look()
     suspects = pieces | hit | elsewhere
     shared = _in_rows(Pages(path, trees), suspects) if 0 < len(suspects) <= _MOST_PIECES else set()

@@ -21,22 +21,14 @@ FROM (
         CAST(
             EXISTS (
                 SELECT 1
-                FROM json_tree(job_queue.payload) AS value
+                FROM
+                    json_tree(
+                        '[' || job_queue.payload || ',' || coalesce(job_queue.result, 'null') || ','
+                        || coalesce(job_queue.progress, 'null') || ']'
+                    ) AS value
                 WHERE
                     value.atom IN (SELECT json_each.value FROM json_each(:names))
                     OR value.key IN (SELECT json_each.value FROM json_each(:names))
-            )
-            OR EXISTS (
-                SELECT 1
-                FROM json_tree(coalesce(job_queue.result, 'null')) AS value
-                WHERE
-                    value.atom IN (SELECT json_each.value FROM json_each(:names))
-                    OR value.key IN (SELECT json_each.value FROM json_each(:names))
-            )
-            OR EXISTS (
-                SELECT 1
-                FROM json_tree(coalesce(job_queue.progress, 'null')) AS value
-                WHERE value.atom IN (SELECT json_each.value FROM json_each(:names))
             )
             OR coalesce(job_queue.dedupe_key, '') IN (SELECT json_each.value FROM json_each(:names))
             AS INTEGER
