@@ -92,9 +92,10 @@ def measure_erasure(path: Path) -> dict[str, Any]:
         for number in range(50):
             text = f"Unheardofwords{number} were said by nobodyelse{number * 7919} at {time.time_ns()}, " * 5
             store.messages.append(id, role="user", content=text)
+        store.engine.checkpoint()  # what was just stored is none of the erasure's
         steps: list[tuple[str, float]] = []
         with Writer(path) as writer:
-            time.sleep(1)
+            time.sleep(2)
             begun = time.perf_counter()
             receipt = store.erase(
                 session="the subject", progress=lambda action: steps.append((action, time.perf_counter() - begun))
@@ -107,6 +108,7 @@ def measure_erasure(path: Path) -> dict[str, Any]:
         "merges": receipt.receipt["merges"],
         "scans": receipt.receipt["scans"],
         "seconds": round(seconds, 2),
+        "writer_longest_ms_before": writer.longest_between(begun - 2, begun),
         "steps": {
             action: {"begun": round(at, 2), "writer_longest_ms": writer.longest_between(begun + at, begun + after)}
             for (action, at), after in zip(steps, [at for _, at in steps[1:]] + [seconds], strict=True)
