@@ -12,6 +12,7 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── ForeignKeyError         what it refers to is not there
     │   ├── CheckError              a value is outside its range, missing, or of another type
     │   └── TransitionError         not from this status; or the table is append-only
+    │       └── LegalHoldError      a legal hold keeps it: nothing overrides that, release it first
     ├── LeaseLostError              the job is another worker's now: stop, change nothing
     ├── TransactionError
     │   ├── BusyError               somebody else held the write lock too long: try again
@@ -27,6 +28,7 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── DiskFullError           no room; the statement left no trace
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
     ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
+    ├── ErasedError                 it was erased on request: it does not come back unless forced
     ├── ImportFileError             a file that cannot be imported at all
     ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
     └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
@@ -104,6 +106,14 @@ class CheckError(ConstraintError):
 
 class TransitionError(ConstraintError):
     """Not a legal step from the present status, or a change of an append-only table."""
+
+
+class LegalHoldError(TransitionError):
+    """A legal hold keeps the conversation, and all that is in it, as it is. Nothing was changed."""
+
+
+class ErasedError(DatastoreError):
+    """What was erased is not taken in again, unless that is forced."""
 
 
 class LeaseLostError(DatastoreError):

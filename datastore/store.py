@@ -27,18 +27,25 @@ from datastore.resources import migrations_folder, sql_folder
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
+    from datastore.records import Erasure
     from datastore.repositories import (
         AuditRepository,
         BackupRepository,
         ConversationRepository,
+        ErasureRepository,
         JobQueueRepository,
         LearningRepository,
+        LegalHoldRepository,
         MessageRepository,
+        RetentionPolicyRepository,
         TransferRepository,
         UploadRepository,
     )
-    from datastore.retention.backups import Backups
+    from datastore.retention.backups import Backups, Restored
+    from datastore.retention.erasure import Eraser
     from datastore.retention.maintenance import Maintenance
+    from datastore.retention.policies import Retention
+    from datastore.retention.tombstones import Tombstones
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
@@ -60,6 +67,11 @@ class Datastore:
         backups: `Backups`, copies of the database: made, listed, verified, rotated.
         backup_register: `BackupRepository`, where those are noted.
         maintenance: `Maintenance`, upkeep in bounded slices.
+        holds: `LegalHoldRepository`, conversations that nothing may delete or change.
+        erasures: `ErasureRepository`, the receipts of what was erased.
+        policies: `RetentionPolicyRepository`, how long what is kept.
+        retention: `Retention`, looks ahead at what policies would do, and applies them.
+        eraser: `Eraser`, what is behind `erase`: resumes one, applies tombstones again.
     """
 
     conversations: ConversationRepository
@@ -72,6 +84,11 @@ class Datastore:
     backups: Backups
     backup_register: BackupRepository
     maintenance: Maintenance
+    holds: LegalHoldRepository
+    erasures: ErasureRepository
+    eraser: Eraser
+    policies: RetentionPolicyRepository
+    retention: Retention
 
     def __init__(
         self,
@@ -84,7 +101,10 @@ class Datastore:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
         from datastore.retention.backups import Backups
+        from datastore.retention.cleaning import Cleaner
+        from datastore.retention.erasure import Eraser
         from datastore.retention.maintenance import Maintenance
+        from datastore.retention.policies import Retention
 
         self.engine = engine
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
@@ -98,7 +118,13 @@ class Datastore:
         self.transfer = repositories.TransferRepository(**make)
         self.backup_register = repositories.BackupRepository(**make)
         self.backups = Backups(engine, self.backup_register, _open_copy)
-        self.maintenance = Maintenance(engine, repositories.MaintenanceRepository(**make))
+        upkeep = repositories.MaintenanceRepository(**make)
+        self.maintenance = Maintenance(engine, upkeep)
+        self.holds = repositories.LegalHoldRepository(**make, actor=actor)
+        self.erasures = repositories.ErasureRepository(**make)
+        self.policies = repositories.RetentionPolicyRepository(**make)
+        self.retention = Retention(self)
+        self.eraser = Eraser(self, Cleaner(engine, upkeep, self.erasures, self.maintenance), actor)
 
     @classmethod
     def open(
@@ -194,20 +220,79 @@ class Datastore:
 
         return verify(self, marks)
 
+    def erase(
+        self,
+        *,
+        conversation: str | None = None,
+        session: str | None = None,
+        correlation: str | None = None,
+        learning: str | None = None,
+        reason: str | None = None,
+        vacuum: bool = True,
+        progress: Callable[[str], None] | None = None,
+    ) -> Erasure:
+        """Delete a subject with everything derived from it, so that its text is in no file of the database any more.
+
+        Give one of *conversation*, *session*, *correlation* and *learning*: their ids. Messages, learnings (those of
+        other conversations too that one of its messages is a source of), uploads and redactions go; jobs that name it
+        are emptied. Then the full-text indexes are merged, the WAL is cut, the files' bytes are scanned, and only where
+        something is left the file is vacuumed. docs/retention.md says what no erasure reaches.
+
+        Args:
+            conversation: A conversation's id.
+            session: Every conversation of this session.
+            correlation: The conversation with this correlation id.
+            learning: One learning.
+            reason: Why, for the receipt; no content.
+            vacuum: Whether the file may be vacuumed, which keeps writers waiting.
+            progress: Called with what is being done.
+
+        Returns:
+            The receipt, which is stored too: status "verified", "scrubbed", "deleted", or "blocked" and by what.
+
+        Raises:
+            NotFoundError: There is no such subject.
+            InvalidValueError: None is given, or several.
+            TransactionError: Called inside a transaction.
+            LegalHoldError: A hold was placed meanwhile; `Eraser.resume` goes on once it is released.
+        """
+        from datastore.retention.subjects import Subject
+
+        subject = Subject.of(conversation, session, correlation, learning)
+        return self.eraser.erase(subject, reason=reason, vacuum=vacuum, progress=progress)
+
     @staticmethod
     def restore(
         backup: str | os.PathLike[str], database: str | os.PathLike[str], *, force: bool = False, timeout: float = 1.0
-    ) -> Mark:
-        """Put a backup, once verified, in the place of a database that nobody has open: `datastore.retention.backups.restore`."""
-        from datastore.retention.backups import restore
+    ) -> Restored:
+        """Put a backup, once verified, in the place of a database that nobody has open: `datastore.retention.backups.restore`.
 
-        return restore(
+        What was erased from the database since is erased from the backup's copy first: the tombstones are read from the
+        database, and from the file that is kept beside it.
+        """
+        from datastore.retention.backups import restore
+        from datastore.retention.tombstones import beside, read_beside, together, write_beside
+
+        path = database_path(database)
+        carried = together([read_beside(beside(path)), _tombstones_of(path)])
+
+        def amend(copy: Any) -> tuple[int, int]:
+            with copy.transaction():
+                copy.eraser.tombstones.take_in(carried)
+            counts = copy.eraser.reapply()
+            return counts["erased"], counts["held"]
+
+        done = restore(
             Path(backup).expanduser().absolute(),
-            database_path(database),
+            path,
             opener=_open_copy,
+            amend=amend if carried.stones else None,
             force=force,
             timeout=timeout,
         )
+        if carried.stones:
+            write_beside(beside(path), carried)
+        return done
 
     def close(self) -> None:
         """Close every thread's connection."""
@@ -223,6 +308,19 @@ class Datastore:
 
     def __repr__(self) -> str:
         return f"Datastore({str(self.engine.path)!r})"
+
+
+def _tombstones_of(path: Path) -> Tombstones:
+    """What a database that is about to be replaced had erased; nothing where it cannot be read."""
+    from datastore.retention.tombstones import Tombstones
+
+    if not path.exists():
+        return Tombstones()
+    try:
+        with Datastore.open(path, gate=False) as old:
+            return old.eraser.tombstones.carried()
+    except (DatastoreError, OSError):
+        return Tombstones()  # too old, or damaged: the file beside it has them
 
 
 def _open_copy(path: Path) -> Datastore:

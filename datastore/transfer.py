@@ -28,6 +28,7 @@ from datastore.records import Conversation, Learning, Message, NewMessage
 from datastore.values import new_id
 
 if TYPE_CHECKING:
+    from datastore.records.erasures import SubjectKind
     from datastore.store import Datastore
 
 #: A transaction holds about so many lines, or so many messages.
@@ -85,6 +86,7 @@ def import_file(
     format: Format | Literal["auto"] = "auto",
     fields: Mapping[str, str] | None = None,
     conversation_id: str | None = None,
+    erased_too: bool = False,
     on_progress: Progress | None = None,
     on_bad: Callable[[BadLine], None] | None = None,
 ) -> ImportReport:
@@ -100,6 +102,7 @@ def import_file(
         format: "auto": by the file's first lines.
         fields: For learnings: field to the file's name for it, ``{"category": "topic"}``.
         conversation_id: Where learnings go that name no conversation; None makes one for the file.
+        erased_too: Take in again what was erased on request, and lift its tombstones; otherwise it is skipped.
         on_progress: See `Progress`.
         on_bad: Called with each bad line, once the batch around it is committed.
 
@@ -112,7 +115,7 @@ def import_file(
         raise InvalidValueError("sanitization_version: 1 to 100 characters are needed")
     kind: Format = detect(path, fields) if format == "auto" else format
     with open_text(path) as source:
-        run = _Import(store, source.name, kind, sanitization_version, conversation_id)
+        run = _Import(store, source.name, kind, sanitization_version, conversation_id, erased_too=erased_too)
         items = read_items(source, kind, fields, run.report.skipped)
         batch: list[tuple[int, _Item]] = []
         messages = 0
@@ -139,6 +142,8 @@ def import_file(
             flush()
             raise
         flush()
+    if run.lifted:
+        store.eraser.tombstones.save()
     return run.report
 
 
@@ -146,8 +151,18 @@ class _Import:
     """One file on its way into a store."""
 
     def __init__(
-        self, store: Datastore, file: str, kind: Format, sanitization_version: str, conversation_id: str | None
+        self,
+        store: Datastore,
+        file: str,
+        kind: Format,
+        sanitization_version: str,
+        conversation_id: str | None,
+        *,
+        erased_too: bool,
     ) -> None:
+        self._erased_too = erased_too
+        #: Whether something came back that was erased.
+        self.lifted = False
         self.report = ImportReport()
         self._store = store
         self._more = store.transfer
@@ -219,6 +234,14 @@ class _Import:
         messages = _placed(item, base)
         if self._kind == "claude-code" and messages:
             self._last_positions[item.id] = messages[-1][0]
+        names: dict[SubjectKind, str | None] = {
+            "conversation": item.id,
+            "session": item.session_id,
+            "correlation": item.correlation_id,
+        }
+        if stored is None and self._erased(names):
+            self._batch.skipped["conversation that was erased"] += 1
+            return
         if stored is None:
             self._add_conversation(item)
             if careful:
@@ -349,12 +372,32 @@ class _Import:
             self._own_conversation = True
         return id
 
+    def _erased(self, names: dict[SubjectKind, str | None]) -> bool:
+        """Whether one of these was erased on request and is not to come back; lifts that where it is."""
+        tombstones = self._store.eraser.tombstones
+        if not (keys := tombstones.keys()):
+            return False
+        given = [(kind, id) for kind, id in names.items() if id is not None]
+        found = [(kind, id) for kind, id in given if tombstones.find(kind, id, keys)]
+        if self._erased_too:
+            for kind, id in found:
+                tombstones.lift(kind, id)
+                self.lifted = True
+            return False
+        return bool(found)
+
     def _store_learning(self, line: int, item: ImportedLearning, conversation_id: str) -> None:
         if item.id is not None and (present := self._store.learnings.find(item.id)) is not None:
             if _same_learning(item, present, conversation_id):
                 self._batch.unchanged += 1
             else:
                 self._differs(line, f"learning {item.id} is stored with other content")
+            return
+        gone: dict[SubjectKind, str | None] = {"learning": item.id}
+        if self._store.conversations.find(conversation_id) is None:
+            gone["conversation"] = conversation_id
+        if self._erased(gone):
+            self._batch.skipped["learning that was erased"] += 1
             return
         conversation = self._store.conversations.get(conversation_id)
         if conversation.deleted_at is not None:

@@ -118,6 +118,12 @@ class _Life:
         insert(connection, "uploads", self.upload_rows())
         insert(connection, "audit_log", self.audit_rows())
         insert(connection, "redactions", self.redaction_rows())
+        insert(connection, "backups", self.backup_rows())
+        insert(connection, "erasures", self.erasure_rows())
+        insert(connection, "erasure_keys", [{"id": uid(7, 0), "secret": "0" * 64, "created_at": stamp(0)}])
+        policy = {"name": "conversations", "target": "conversations", "since": "activity", "age_days": 30.0}
+        insert(connection, "retention_policies", [{**policy, "created_at": stamp(0), "updated_at": stamp(0)}])
+        insert(connection, "tombstones", self.tombstone_rows())
 
     def deleted(self, conversation: int) -> str | None:
         return stamp(conversation * 60 + 90_000) if conversation % 50 == 7 else None
@@ -278,6 +284,42 @@ class _Life:
                 "replacement": "[REDACTED]",
                 "confidence": 0.9,
                 "created_at": stamp(number),
+            }
+
+    def backup_rows(self) -> Iterator[Row]:
+        for number in range(20):
+            kept = number % 4 > 0
+            yield {
+                "id": uid(8, number),
+                "path": f"/backups/{number}.db",
+                "status": "kept" if kept else "writing",
+                "created_at": stamp(number * 60),
+                "finished_at": stamp(number * 60 + 5) if kept else None,
+                "file_bytes": 1_000_000 if kept else None,
+                "checksum": "0" * 64 if kept else None,
+                "audit_id": 1 if kept else None,
+                "audit_hash": "0" * 64 if kept else None,
+            }
+
+    def erasure_rows(self) -> Iterator[Row]:
+        for number in range(self.rows // 100):
+            yield {
+                "id": uid(6, number),
+                "subject_kind": "conversation",
+                "subject_hash": hashlib.sha256(str(number).encode()).hexdigest(),
+                "status": "verified",
+                "actor": "operator",
+                "created_at": stamp(number * 60),
+                "updated_at": stamp(number * 60 + 5),
+            }
+
+    def tombstone_rows(self) -> Iterator[Row]:
+        for erasure in self.erasure_rows():
+            yield {
+                "kind": erasure["subject_kind"],
+                "subject_hash": erasure["subject_hash"],
+                "erasure_id": erasure["id"],
+                "created_at": erasure["created_at"],
             }
 
 

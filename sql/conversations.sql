@@ -374,7 +374,7 @@ SELECT
     ) AS redactions;
 
 -- name: list_purgeable_conversations(deleted_before, max_rows)
--- The conversations that were soft-deleted before an instant, longest hidden first.
+-- The conversations that were soft-deleted before an instant and are not on legal hold, longest hidden first.
 --   deleted_before  timestamp  the latest deleted_at, exclusive
 --   max_rows  integer  1 to 1000
 -- Index: conversations_deleted_at_idx (range scan); sorts only what was deleted at the same instant
@@ -384,5 +384,12 @@ FROM conversations
 WHERE
     deleted_at IS NOT NULL
     AND deleted_at < :deleted_before
+    AND NOT EXISTS (
+        SELECT 1
+        FROM legal_holds
+        WHERE
+            legal_holds.conversation_id = conversations.id
+            AND legal_holds.released_at IS NULL
+    )
 ORDER BY deleted_at, id
 LIMIT :max_rows;

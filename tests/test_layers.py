@@ -47,6 +47,9 @@ REPOSITORIES = {
     "transfer",
     "backups",
     "maintenance",
+    "erasures",
+    "legal_holds",
+    "retention_policies",
 }
 
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: SQLite's engine, for the store, for

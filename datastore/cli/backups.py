@@ -89,6 +89,8 @@ def restore_command(backup: Path, force: bool, database: str) -> None:
 
     mark = Datastore.restore(backup, database, force=force)
     click.echo(f"restored, verified; the audit log has {mark.audit_id} entries")
+    if mark.erased or mark.held:
+        click.echo(f"erased again: {mark.erased} subjects; kept by a legal hold of the backup: {mark.held}")
 
 
 @click.command("verify", short_help="Check the database.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, backups, catalog, check, data, generate, jobs, maintenance, search
+from datastore.cli import admin, backups, catalog, check, data, erasure, generate, jobs, maintenance, retention, search
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -24,6 +24,7 @@ Exit codes:
   4    verify: something is wrong with the database
   5    check: a statement or a migration breaks a rule; generate --check, catalog --check: something is not
        as it would be written; diff: something breaks callers
+  6    erase: a legal hold blocked it, or it is deleted and the files could not be cleaned
   130  interrupted with Ctrl-C; what was committed stays
 """
 
@@ -78,6 +79,12 @@ for command in (
     backups.restore_command,
     admin.migrations_command,
     admin.purge_command,
+    erasure.erase_command,
+    erasure.erasures_command,
+    retention.retention_command,
+    erasure.hold_command,
+    erasure.release_command,
+    erasure.holds_command,
     maintenance.maintain_command,
     maintenance.vacuum_command,
     search.reindex_command,

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     metavar="NAME=KEY",
     help="Learnings: the file's key for a field, e.g. category=topic; repeatable.",
 )
+@click.option("--erased-too", is_flag=True, help="Take in again what was erased on request; its tombstones are lifted.")
 @database_option
 @click.pass_context
 def import_command(
@@ -48,6 +49,7 @@ def import_command(
     sanitization_version: str,
     format: Any,
     fields: tuple[str, ...],
+    erased_too: bool,
     database: str,
 ) -> None:
     """Store conversations and learnings from files; creates a missing database.
@@ -74,6 +76,7 @@ def import_command(
                     sanitization_version=sanitization_version,
                     format=kind,
                     fields=mapping,
+                    erased_too=erased_too,
                     on_progress=on_progress,
                     on_bad=on_bad,
                 )

@@ -16,6 +16,7 @@ from datastore.errors import (
     DiskFullError,
     ForeignKeyError,
     InvalidValueError,
+    LegalHoldError,
     ReadOnlyDatabaseError,
     TransitionError,
     UniqueError,
@@ -99,6 +100,8 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
         constraint = str(error).rpartition("failed: ")[2].strip() if ":" in str(error) else ""
         if code == "SQLITE_CONSTRAINT_TRIGGER":
             constraint = str(error)
+            if constraint.endswith("_legal_hold"):
+                return LegalHoldError(f"{where}: a legal hold keeps it; release it first ({constraint})", constraint)
         return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)
     primary = "_".join(code.split("_")[:2])
     if committing and primary == "SQLITE_IOERR":

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datastore.records.audit import AuditEntry, Redaction
 from datastore.records.backups import Backup
 from datastore.records.conversations import Conversation
+from datastore.records.erasures import Erasure, ErasureKey, Tombstone
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
 from datastore.records.learnings import Learning, NewLearning
+from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.pages import Page
+from datastore.records.retention_policies import RetentionPolicy
 from datastore.records.search import (
     ConversationHits,
     Facets,
@@ -26,6 +29,8 @@ __all__ = [
     "Backup",
     "Conversation",
     "ConversationHits",
+    "Erasure",
+    "ErasureKey",
     "Facets",
     "FoundLearning",
     "FoundMessage",
@@ -35,6 +40,7 @@ __all__ = [
     "JobPause",
     "Learning",
     "LearningHit",
+    "LegalHold",
     "Message",
     "MessageHit",
     "MessageKey",
@@ -42,8 +48,10 @@ __all__ = [
     "NewMessage",
     "Page",
     "Redaction",
+    "RetentionPolicy",
     "Role",
     "SearchPage",
+    "Tombstone",
     "Upload",
     "by_conversation",
 ]

@@ -237,6 +237,15 @@ class ConversationRepository(Repository):
         """
         return self._delete(id, "delete", reason)
 
+    def purge_one(self, id: str, *, reason: str | None = None) -> dict[str, int]:
+        """Delete one for good, as `delete` does; the audit log calls it a purge.
+
+        Raises:
+            NotFoundError: There is none.
+            LegalHoldError: A legal hold keeps it.
+        """
+        return self._delete(id, "purge", reason)
+
     def purge(self, *, deleted_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
         """Delete for good what was soft-deleted before an instant, longest hidden first, in one batch.
 

@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite_files import copy_into, held_alone
 from datastore.errors import BackupError, BusyError, CorruptDatabaseError, DatabaseError, DiskFullError
@@ -198,7 +200,24 @@ class Backups:
             gate.close()
 
 
-def restore(backup: Path, database: Path, *, opener: Opener, force: bool = False, timeout: float = 1.0) -> Mark:
+@attrs.frozen
+class Restored(Mark):
+    """The restored database's high-water mark, and what its tombstones did."""
+
+    #: Subjects that the backup had, and that were erased again; and those that a legal hold of the backup kept.
+    erased: int = 0
+    held: int = 0
+
+
+def restore(
+    backup: Path,
+    database: Path,
+    *,
+    opener: Opener,
+    amend: Callable[[Verified], tuple[int, int]] | None = None,
+    force: bool = False,
+    timeout: float = 1.0,
+) -> Restored:
     """Put a verified copy of *backup* in the place of *database*, which nobody may have open.
 
     Whatever happens on the way, *database* is either what it was or the whole backup.
@@ -207,11 +226,12 @@ def restore(backup: Path, database: Path, *, opener: Opener, force: bool = False
         backup: The file that `Backups.create` made.
         database: Where to; it may be missing.
         opener: Opens the copy, to verify it.
+        amend: Erases again what the copy has and is not to have; gives how much went and how much was kept.
         force: Replace a database that is too damaged to tell whether it is in use.
         timeout: How long to wait for others to close it, in seconds.
 
     Returns:
-        The restored database's high-water mark.
+        The restored database's high-water mark, and what *amend* did.
 
     Raises:
         BackupError: The backup is missing, damaged or the database itself; nothing was changed.
@@ -231,23 +251,28 @@ def restore(backup: Path, database: Path, *, opener: Opener, force: bool = False
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(backup, draft)
-        mark = _verified(draft, opener)
+        done = _verified(draft, opener, amend)
         with _out_of_use(database, timeout=timeout, force=force):
             put_in_place(draft, database)
-        return mark
+        return done
     finally:
         remove_database(draft)
 
 
-def _verified(draft: Path, opener: Opener) -> Mark:
+def _verified(draft: Path, opener: Opener, amend: Callable[[Verified], tuple[int, int]] | None) -> Restored:
+    counts = 0, 0
     try:
         with opener(draft) as copy:
-            problems, mark = problems_in(verify(copy)), present_mark(copy)
+            problems = problems_in(verify(copy))
+            if amend is not None and not problems:
+                counts = amend(copy)
+                problems = problems_in(verify(copy))
+            mark = present_mark(copy)
     except DatabaseError as error:
         raise BackupError(f"the backup cannot be restored: {error}") from error
     if problems:
         raise BackupError(f"the backup is damaged: {problems[0]}")
-    return mark
+    return Restored(mark.audit_id, mark.audit_hash, *counts)
 
 
 @contextmanager

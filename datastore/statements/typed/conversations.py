@@ -261,7 +261,8 @@ class ConversationsStatements(Protocol):
         deleted_before: datetime,
         max_rows: int,
     ) -> list[ListPurgeableConversationsRow]:
-        """The conversations that were soft-deleted before an instant, longest hidden first.
+        """The conversations that were soft-deleted before an instant and are not on legal hold, longest hidden
+        first.
 
         Args:
             deleted_before: the latest deleted_at, exclusive.

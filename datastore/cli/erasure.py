@@ -1,0 +1,156 @@
+"""erase, erasures, hold, release, holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datastore.cli.output import (
+    database_option,
+    json_option,
+    one_line,
+    open_store,
+    print_json,
+    print_pairs,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from datastore.records import Erasure
+
+#: What an erasure that is not complete exits with.
+INCOMPLETE = 6
+
+
+@click.command("erase", short_help="Delete a subject, with proof.")
+@click.option("--conversation", metavar="ID", help="One conversation.")
+@click.option("--session", metavar="ID", help="Every conversation of a session.")
+@click.option("--correlation", metavar="ID", help="The conversation with this correlation id.")
+@click.option("--learning", metavar="ID", help="One learning.")
+@click.option("--resume", metavar="RECEIPT", help="Go on with an erasure that was interrupted, or kept from its end.")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the receipt, so no content.")
+@click.option("--no-vacuum", is_flag=True, help="Never write the whole file anew, even if something is left in it.")
+@json_option
+@database_option
+@click.pass_context
+def erase_command(
+    ctx: click.Context,
+    conversation: str | None,
+    session: str | None,
+    correlation: str | None,
+    learning: str | None,
+    resume: str | None,
+    reason: str | None,
+    no_vacuum: bool,
+    as_json: bool,
+    database: str,
+) -> None:
+    """Delete a subject with everything derived from it, then look for it in the bytes of the database's files.
+
+    Give one of --conversation, --session, --correlation, --learning and --resume. Prints the receipt, which is kept too.
+    Exits with 6 where a legal hold blocked it, or where it is deleted and something kept the files from being cleaned.
+    """
+    subject = {"conversation": conversation, "session": session, "correlation": correlation, "learning": learning}
+    if sum(value is not None for value in (*subject.values(), resume)) != 1:
+        raise click.UsageError("give one of --conversation, --session, --correlation, --learning and --resume")
+    with open_store(database) as store:
+        if resume is not None:
+            receipt = store.eraser.resume(resume, progress=_tell)
+        else:
+            receipt = store.erase(**subject, reason=reason, vacuum=not no_vacuum, progress=_tell)
+    _print(receipt, as_json)
+    if receipt.status not in ("verified", "scrubbed"):
+        ctx.exit(INCOMPLETE)
+
+
+def _tell(action: str) -> None:
+    import sys
+
+    if sys.stderr.isatty():
+        click.echo(f"{action} ...", err=True)
+
+
+@click.command("erasures", short_help="List the receipts of erasures.")
+@click.argument("receipt", required=False)
+@json_option
+@database_option
+def erasures_command(receipt: str | None, as_json: bool, database: str) -> None:
+    """List the receipts of erasures, newest first; or show one RECEIPT."""
+    with open_store(database) as store:
+        if receipt is not None:
+            _print(store.erasures.get(receipt), as_json)
+            return
+        receipts = store.erasures.list()
+    if as_json:
+        print_json(receipts)
+    elif receipts:
+        rows = [
+            (f"{one.created_at:%Y-%m-%d %H:%M:%S}", one.status, one.subject_kind, one.actor, one.id) for one in receipts
+        ]
+        print_table(["asked", "status", "subject", "by", "receipt"], rows)
+    else:
+        click.echo("no erasures", err=True)
+
+
+def _print(receipt: Erasure, as_json: bool) -> None:
+    if as_json:
+        print_json(receipt)
+        return
+    print_pairs([("receipt", receipt.id), ("status", receipt.status), *_facts(receipt.receipt)])
+
+
+def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    if deleted := facts.get("deleted"):
+        pairs.append(("deleted", ", ".join(f"{count} {name}" for name, count in deleted.items() if count)))
+    for scan in facts.get("scans", []):
+        read = sum(scan["files"].values())
+        looked = f"{scan['text_bytes']} bytes and {scan['terms']} words looked for in {read} bytes"
+        pairs.append(("scanned", f"{looked}: {scan['hits']} left"))
+    if "vacuumed" in facts:
+        pairs.append(("vacuumed", "yes" if facts["vacuumed"] else "no"))
+    pairs += [("blocked by", one) for one in facts.get("blocked_by", [])]
+    beyond = facts.get("out_of_reach", {})
+    pairs += [
+        ("out of reach", f"upload {one['remote_id']} at {one['destination']}") for one in beyond.get("uploads", [])
+    ]
+    pairs += [("may hold it", f"backup {one['path']} of {one['created_at']}") for one in beyond.get("backups", [])]
+    return pairs
+
+
+@click.command("hold", short_help="Keep a conversation from being deleted.")
+@click.argument("conversation")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; 1 to 1000 characters, no content.")
+@database_option
+def hold_command(conversation: str, reason: str, database: str) -> None:
+    """Put CONVERSATION on legal hold: nothing deletes or changes it until it is released."""
+    with open_store(database) as store:
+        held = store.holds.place(conversation, reason=reason)
+    click.echo(f"held since {held.placed_at:%Y-%m-%d %H:%M:%S} by {one_line(held.placed_by)}, hold {held.id}")
+
+
+@click.command("release", short_help="End a legal hold.")
+@click.argument("conversation")
+@database_option
+def release_command(conversation: str, database: str) -> None:
+    """End the legal hold on CONVERSATION."""
+    with open_store(database) as store:
+        held = store.holds.release(conversation)
+    click.echo(f"released, hold {held.id}")
+
+
+@click.command("holds", short_help="List the legal holds.")
+@json_option
+@database_option
+def holds_command(as_json: bool, database: str) -> None:
+    """List the legal holds in force, oldest first."""
+    with open_store(database) as store:
+        holds = store.holds.list()
+    if as_json:
+        print_json(holds)
+    elif holds:
+        rows = [(f"{one.placed_at:%Y-%m-%d %H:%M:%S}", one.conversation_id, one.placed_by, one.reason) for one in holds]
+        print_table(["since", "conversation", "by", "reason"], rows)
+    else:
+        click.echo("no holds", err=True)

@@ -1,0 +1,154 @@
+"""retention: list, set, remove, preview, apply."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datastore.cli.output import database_option, json_option, open_store, print_json, print_table
+
+if TYPE_CHECKING:
+    from datastore.records import RetentionPolicy
+
+_targets = ["conversations", "learnings", "jobs", "attempts", "uploads", "redactions"]
+
+
+@click.group("retention", short_help="Policies: how long what is kept.")
+def retention_command() -> None:
+    """Policies: how long what is kept. `preview` says what `apply` would do."""
+
+
+@retention_command.command("list", short_help="List the policies.")
+@json_option
+@database_option
+def list_command(as_json: bool, database: str) -> None:
+    """List the policies by name."""
+    with open_store(database) as store:
+        policies = store.policies.list()
+    if as_json:
+        print_json(policies)
+    elif policies:
+        rows = [(one.name, one.target, _scope(one), one.since, one.age_days, one.grace_days) for one in policies]
+        print_table(["policy", "what", "of", "since", "days", "grace days"], rows)
+    else:
+        click.echo("no policies", err=True)
+
+
+def _scope(policy: RetentionPolicy) -> str:
+    return policy.scope if policy.scope_value is None else f"{policy.scope} {policy.scope_value}"
+
+
+@retention_command.command("set", short_help="Add or change a policy.")
+@click.argument("name")
+@click.option("--what", type=click.Choice(_targets), required=True, help="What it is about.")
+@click.option("--days", type=click.FloatRange(0, 36500), required=True, metavar="DAYS", help="From how old on.")
+@click.option(
+    "--since",
+    type=click.Choice(["activity", "completion"]),
+    default="completion",
+    show_default=True,
+    help="What the age is counted from: the last change (conversations, learnings, redactions), or the end.",
+)
+@click.option("--source", metavar="NAME", help="Only conversations from this source.")
+@click.option("--session-prefix", metavar="TEXT", help="Only conversations whose session id begins so.")
+@click.option("--category", metavar="NAME", help="Only learnings of this category.")
+@click.option(
+    "--grace-days",
+    type=click.FloatRange(0, 36500),
+    default=0.0,
+    metavar="DAYS",
+    help="Conversations: how long they stay hidden before they are deleted for good.",
+)
+@database_option
+def set_command(
+    name: str,
+    what: Any,
+    days: float,
+    since: Any,
+    source: str | None,
+    session_prefix: str | None,
+    category: str | None,
+    grace_days: float,
+    database: str,
+) -> None:
+    """Add the policy NAME, or change it. Nothing is deleted until `apply`."""
+    scopes = {"source": source, "session_prefix": session_prefix, "category": category}
+    given = [(scope, value) for scope, value in scopes.items() if value is not None]
+    if len(given) > 1:
+        raise click.UsageError("give one of --source, --session-prefix and --category")
+    scope: Any = given[0][0] if given else "all"
+    with open_store(database) as store:
+        policy = store.policies.set(
+            name,
+            what,
+            age_days=days,
+            since=since,
+            scope=scope,
+            scope_value=given[0][1] if given else None,
+            grace_days=grace_days,
+        )
+    click.echo(f"{policy.name}: {policy.target}, {_scope(policy)}, {policy.age_days:g} days after {policy.since}")
+
+
+@retention_command.command("remove", short_help="Forget a policy.")
+@click.argument("name")
+@database_option
+def remove_command(name: str, database: str) -> None:
+    """Forget the policy NAME; what it hid stays hidden."""
+    with open_store(database) as store:
+        store.policies.remove(name)
+    click.echo(f"{name}: removed")
+
+
+@retention_command.command("preview", short_help="Say what apply would do.")
+@click.argument("name", required=False)
+@json_option
+@database_option
+def preview_command(name: str | None, as_json: bool, database: str) -> None:
+    """Say what applying every policy (or NAME) would do now: counts and the oldest. Nothing is changed."""
+    with open_store(database) as store:
+        due = store.retention.preview(name)
+    if as_json:
+        print_json(
+            [{"policy": one.policy.name, "action": one.action, "count": one.count, "oldest": one.oldest} for one in due]
+        )
+        return
+    rows = [
+        (
+            one.policy.name,
+            one.action,
+            one.policy.target,
+            one.count,
+            f"{one.oldest:%Y-%m-%d %H:%M}" if one.oldest else "",
+        )
+        for one in due
+    ]
+    print_table(["policy", "action", "what", "count", "oldest"], rows)
+
+
+@retention_command.command("apply", short_help="Hide and delete what expired.")
+@click.argument("name", required=False)
+@json_option
+@database_option
+def apply_command(name: str | None, as_json: bool, database: str) -> None:
+    """Apply every policy (or NAME), in small steps; stopped and called again, it goes on."""
+    with open_store(database) as store:
+        done = store.retention.apply(name, progress=_show if sys.stderr.isatty() else None)
+    if sys.stderr.isatty():
+        click.echo("", err=True)
+    if as_json:
+        print_json(done)
+        return
+    for policy, counts in done.items():
+        click.echo(f"{policy}: {_counted(counts)}")
+
+
+def _show(counts: Mapping[str, int]) -> None:
+    click.echo(f"\r{_counted(counts)} ", err=True, nl=False)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing"

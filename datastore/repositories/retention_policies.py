@@ -1,0 +1,151 @@
+"""Retention policies, and what they let expire."""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from datastore.errors import NotFoundError
+from datastore.records.conversations import Conversation
+from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
+from datastore.repositories.base import MAX_ROWS, Repository
+from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text
+
+if TYPE_CHECKING:
+    from datastore.statements.typed.retention_policies import RetentionPoliciesStatements
+
+#: How many, and since when the first of them waits.
+Expired = tuple[int, datetime | None]
+
+
+class RetentionPolicyRepository(Repository):
+    """The table *retention_policies*. `datastore.retention.policies` applies them."""
+
+    _statements: RetentionPoliciesStatements
+
+    def set(
+        self,
+        name: str,
+        target: PolicyTarget,
+        *,
+        age_days: float,
+        since: PolicySince = "completion",
+        scope: PolicyScope = "all",
+        scope_value: str | None = None,
+        grace_days: float = 0.0,
+    ) -> RetentionPolicy:
+        """Keep a policy; one of the same name is replaced.
+
+        Args:
+            name: 1 to 100 characters.
+            target: What it is about.
+            age_days: From how many days on; 0 to 36500.
+            since: What the age is counted from: the last change ("activity": conversations, learnings, redactions), or
+                the end.
+            scope: "all"; "source" or "session_prefix" (conversations), "category" (learnings).
+            scope_value: The source, the beginning of the session id, or the category.
+            grace_days: How long a conversation stays hidden before it is deleted for good; 0 to 36500.
+
+        Raises:
+            CheckError: A value is outside its range, or does not go with the target.
+            InvalidValueError: A value cannot be stored at all.
+        """
+        return self._statements.set_retention_policy(
+            name=check_text(name, "name"),
+            target=target,
+            scope=scope,
+            scope_value=scope_value,
+            since=since,
+            age_days=check_number(age_days, "age_days"),
+            grace_days=check_number(grace_days, "grace_days"),
+            now=self._now(),
+        )
+
+    def list(self) -> builtins.list[RetentionPolicy]:
+        """Every policy, by name."""
+        return self._statements.list_retention_policies(max_rows=MAX_ROWS)
+
+    def remove(self, name: str) -> None:
+        """Forget a policy; what it hid stays hidden.
+
+        Raises:
+            NotFoundError: There is none of this name.
+        """
+        if not self._statements.delete_retention_policy(name=name):
+            raise NotFoundError("retention policy")
+
+    def expired_conversations(
+        self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
+    ) -> builtins.list[Conversation]:
+        """Some of the conversations that a policy hides, oldest first."""
+        return self._statements.list_expired_conversations(
+            **_scope(policy),
+            completed_before=before if policy.since == "completion" else None,
+            updated_before=TIME_MAX if policy.since == "completion" else before,
+            after_created_at=after[0],
+            after_id=after[1],
+            max_rows=max_rows,
+        )
+
+    def expired_hidden_conversations(
+        self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
+    ) -> builtins.list[Conversation]:
+        """Some of the conversations that a policy deletes for good, longest hidden first."""
+        return self._statements.list_expired_hidden_conversations(
+            **_scope(policy), deleted_before=before, after_deleted_at=after[0], after_id=after[1], max_rows=max_rows
+        )
+
+    def expired_learnings(
+        self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
+    ) -> builtins.list[Any]:
+        """Some of the learnings that a policy deletes, oldest first: (id, created_at, updated_at)."""
+        return self._statements.list_expired_learnings(
+            category=policy.scope_value,
+            updated_before=before,
+            after_created_at=after[0],
+            after_id=after[1],
+            max_rows=max_rows,
+        )
+
+    def count_expired_jobs(self, before: datetime) -> Expired:
+        """How many jobs ended before then."""
+        return _expired(self._statements.count_expired_jobs(finished_before=before))
+
+    def count_expired_attempts(self, before: datetime) -> Expired:
+        """How many earlier attempts ended before then."""
+        return _expired(self._statements.count_expired_attempts(finished_before=before))
+
+    def count_expired_uploads(self, before: datetime) -> Expired:
+        """How many uploads were confirmed before then."""
+        return _expired(self._statements.count_expired_uploads(confirmed_before=before))
+
+    def count_expired_redactions(self, before: datetime) -> Expired:
+        """How many redactions were made before then."""
+        return _expired(self._statements.count_expired_redactions(created_before=before))
+
+    def purge_attempts(self, before: datetime, max_rows: int) -> int:
+        """Delete some earlier attempts that ended before then; gives how many."""
+        return len(self._statements.purge_attempts(finished_before=before, max_rows=max_rows))
+
+    def purge_uploads(self, before: datetime, max_rows: int) -> int:
+        """Delete some uploads that were confirmed before then; gives how many."""
+        return len(self._statements.purge_uploads(confirmed_before=before, max_rows=max_rows))
+
+    def purge_redactions(self, before: datetime, max_rows: int) -> int:
+        """Delete some redactions that were made before then; gives how many."""
+        return len(self._statements.purge_redactions(created_before=before, max_rows=max_rows))
+
+
+def _scope(policy: RetentionPolicy) -> dict[str, Any]:
+    prefix = policy.scope_value if policy.scope == "session_prefix" else None
+    return {
+        "source": policy.scope_value if policy.scope == "source" else None,
+        "session_from": prefix,
+        # Behind every text that begins so.
+        "session_to": None if prefix is None else f"{prefix}\U0010ffff",
+    }
+
+
+def _expired(row: Any) -> Expired:
+    return row.expired, row.oldest

@@ -1,0 +1,142 @@
+"""Behind a deletion: full-text indexes merged, the WAL cut, the files' bytes scanned, vacuumed where something is left."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from datastore.engines.readers import reader_processes
+from datastore.errors import BusyError, DiskFullError
+from datastore.retention.residue import Needles, Residue, scan, tree_kinds
+
+if TYPE_CHECKING:
+    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.repositories import ErasureRepository, MaintenanceRepository
+    from datastore.retention.maintenance import Maintenance
+
+#: Pages of a full-text index that are merged at once: some tens of milliseconds of the write lock.
+MERGE_PAGES = 128
+#: After so many such merges the WAL is written back, a little at a time, which keeps the writers waiting too.
+_WRITTEN_BACK = 8
+
+Tell = Callable[[str], None]
+
+
+@attrs.frozen(kw_only=True)
+class Cleaning:
+    """What was done, and how far it came."""
+
+    status: Literal["deleted", "scrubbed", "verified"]
+    #: What was in the way of more.
+    blocked_by: list[str]
+    #: For the receipt: settings, counts, no content.
+    facts: dict[str, Any]
+
+
+class Cleaner:
+    """Cleans one database.
+
+    Args:
+        engine: Its engine.
+        repository: Merges the full-text indexes.
+        erasures: Knows where the trees begin, and which words other rows have.
+        maintenance: Vacuums.
+    """
+
+    def __init__(
+        self,
+        engine: SQLiteEngine,
+        repository: MaintenanceRepository,
+        erasures: ErasureRepository,
+        maintenance: Maintenance,
+    ) -> None:
+        self._engine = engine
+        self._repository = repository
+        self._erasures = erasures
+        self._maintenance = maintenance
+
+    def clean(self, needles: Needles | None, *, vacuum: bool, tell: Tell) -> Cleaning:
+        """Merge, cut, scan, and vacuum where something is left.
+
+        Args:
+            needles: What was erased. None: nobody knows any more, so that nothing is proved and the file is vacuumed.
+            vacuum: Whether it may be vacuumed, which keeps writers waiting.
+            tell: Called with what is being done.
+        """
+        blocked: list[str] = []
+        tell("merging the full-text indexes")
+        facts: dict[str, Any] = {"settings": self._settings(), "merges": self._merge()}
+        if not facts["settings"]["secure_delete"]:
+            blocked.append("secure_delete is off")
+        tell("cutting the WAL")
+        cut = self._cut()
+        facts["scans"] = []
+        facts["vacuumed"] = False
+        left: Residue | None = None
+        if needles is not None:
+            needles.only(self._erasures.known_terms(needles.stems))
+            left = self._scan(needles, facts, tell)
+        if vacuum and (left is None or left.hits):
+            facts["vacuumed"] = self._vacuum(blocked, tell)
+            cut = self._cut() if facts["vacuumed"] else cut
+            if needles is not None and facts["vacuumed"]:
+                left = self._scan(needles, facts, tell)
+        facts["wal_cut"] = not cut
+        if cut:
+            blocked.append(cut)
+        if left is not None and left.elsewhere:
+            blocked.append("rows of other tables hold pieces of it")
+        if left is not None and left.hits:
+            blocked.append("pieces of it are left in the files")
+        clean = not cut and (left is None or not left.hits) and (left is not None or facts["vacuumed"])
+        proved = clean and left is not None and not left.elsewhere and not blocked
+        return Cleaning(
+            status="verified" if proved else "scrubbed" if clean else "deleted", blocked_by=blocked, facts=facts
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("secure_delete", "auto_vacuum", "journal_mode", "page_size")
+        return {name: self._engine.pragma(name) for name in names} | {"sqlite": sqlite3.sqlite_version}
+
+    def _merge(self) -> dict[str, int]:
+        slices = {}
+        for table in self._repository.segments():
+            more, slices[table] = self._repository.merge(table, -MERGE_PAGES), 1
+            while more:
+                more = self._repository.merge(table, MERGE_PAGES)
+                slices[table] += 1
+                if slices[table] % _WRITTEN_BACK == 0:
+                    self._engine.checkpoint()
+        return slices
+
+    def _cut(self) -> str:
+        """Cut the WAL to nothing; gives what is in the way, "" where nothing is."""
+        end = time.monotonic() + min(self._engine.timeout, 10.0)
+        while not self._engine.checkpoint():
+            if time.monotonic() > end:
+                readers = reader_processes(self._engine.path)
+                named = "a reader" if not readers else f"process {', '.join(map(str, readers))}, which reads,"
+                return f"{named} keeps the WAL"
+            time.sleep(0.01)
+        return ""
+
+    def _scan(self, needles: Needles, facts: dict[str, Any], tell: Tell) -> Residue:
+        tell("scanning the files")
+        with self._engine.snapshot():
+            trees = tree_kinds(self._erasures.trees(), self._repository.full_text_tables())
+            found = scan(self._engine.path, trees, needles)
+        facts["scans"].append({**attrs.asdict(found), "sampled": needles.sampled})
+        return found
+
+    def _vacuum(self, blocked: list[str], tell: Tell) -> bool:
+        tell("vacuuming")
+        try:
+            self._maintenance.vacuum()
+        except (BusyError, DiskFullError) as error:
+            blocked.append(f"VACUUM: {type(error).__name__}")
+            return False
+        return True

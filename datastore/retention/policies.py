@@ -1,0 +1,282 @@
+"""Retention policies applied: what expired is hidden, then deleted, in small batches that let others write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from datastore.records import Conversation, RetentionPolicy
+from datastore.values import TIME_MIN
+
+if TYPE_CHECKING:
+    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.repositories import (
+        AuditRepository,
+        ConversationRepository,
+        ErasureRepository,
+        JobQueueRepository,
+        LearningRepository,
+        RetentionPolicyRepository,
+    )
+    from datastore.repositories.retention_policies import Expired
+
+#: A transaction deletes about so many rows with text, so that it holds the write lock for some tens of milliseconds.
+BATCH_MESSAGES = 50
+#: ... and so many conversations, jobs, uploads or other small rows.
+BATCH_ROWS = 25
+
+_PAGE = 200
+_AT_ONCE = timedelta(microseconds=1)
+
+#: Called after each batch with what is gone so far, by action: "hidden", "conversations", "messages", "jobs", ...
+Progress = Callable[[Mapping[str, int]], None]
+
+
+class Kept(Protocol):
+    """What policies are applied to: a store."""
+
+    engine: SQLiteEngine
+    audit: AuditRepository
+    conversations: ConversationRepository
+    learnings: LearningRepository
+    jobs: JobQueueRepository
+    erasures: ErasureRepository
+    policies: RetentionPolicyRepository
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+
+@attrs.frozen(kw_only=True)
+class Due:
+    """What one policy would do now."""
+
+    policy: RetentionPolicy
+    #: "hide", or "delete".
+    action: str
+    count: int
+    #: Since when the first of them waits; None where there is none.
+    oldest: datetime | None
+
+
+class Retention:
+    """``store.retention``: policies listed and changed by ``store.policies``, looked ahead and applied here."""
+
+    def __init__(self, store: Kept) -> None:
+        self._store = store
+
+    def preview(self, name: str | None = None) -> list[Due]:
+        """What applying would do now: a dry run that changes nothing.
+
+        Args:
+            name: Only this policy.
+
+        Raises:
+            NotFoundError: There is none of this name.
+        """
+        with self._store.engine.snapshot():
+            return [due for policy in self._chosen(name) for due in self._due(policy)]
+
+    def apply(self, name: str | None = None, *, progress: Progress | None = None) -> dict[str, dict[str, int]]:
+        """Hide and delete what expired, in batches of one short transaction each; conversations on legal hold stay.
+
+        Each batch stands by itself: interrupted, what is done is done, and the next call goes on. Applied again, it
+        finds nothing. The audit log says what went, without content.
+
+        Args:
+            name: Only this policy.
+            progress: Called after each batch.
+
+        Returns:
+            By policy what went: "hidden", "conversations", "messages", "learnings", "jobs", "attempts", ...
+
+        Raises:
+            NotFoundError: There is none of this name.
+            TransactionError: Called inside a transaction.
+        """
+        self._store.engine.reading("applying retention policies")
+        done: dict[str, dict[str, int]] = {}
+        for policy in self._chosen(name):
+            counts: Counter[str] = Counter()
+            for step in self._steps(policy):
+                counts.update(step)
+                if progress is not None:
+                    progress(counts)
+            done[policy.name] = dict(counts)
+        return done
+
+    def _chosen(self, name: str | None) -> list[RetentionPolicy]:
+        from datastore.errors import NotFoundError
+
+        every = self._store.policies.list()
+        chosen = [policy for policy in every if name in (None, policy.name)]
+        if name is not None and not chosen:
+            raise NotFoundError("retention policy")
+        return chosen
+
+    def _before(self, days: float) -> datetime:
+        return self._store.engine.now() - timedelta(days=days) + _AT_ONCE
+
+    def _due(self, policy: RetentionPolicy) -> Iterator[Due]:
+        before = self._before(policy.age_days)
+        if policy.target == "conversations":
+            shown = self._pages(policy, before, hidden=False)
+            yield _due(policy, "hide", [_waits(policy, conversation) for page in shown for conversation in page])
+            gone = self._pages(policy, self._before(policy.grace_days), hidden=True)
+            yield _due(policy, "delete", [_hidden_at(conversation) for page in gone for conversation in page])
+        elif policy.target == "learnings":
+            yield _due(policy, "delete", [row.updated_at for page in self._learnings(policy, before) for row in page])
+        else:
+            count, oldest = self._counters()[policy.target](before)
+            yield Due(policy=policy, action="delete", count=count, oldest=oldest)
+
+    def _counters(self) -> dict[str, Callable[[datetime], Expired]]:
+        policies = self._store.policies
+        return {
+            "jobs": policies.count_expired_jobs,
+            "attempts": policies.count_expired_attempts,
+            "uploads": policies.count_expired_uploads,
+            "redactions": policies.count_expired_redactions,
+        }
+
+    def _steps(self, policy: RetentionPolicy) -> Iterator[Mapping[str, int]]:
+        before = self._before(policy.age_days)
+        if policy.target == "conversations":
+            # What the grace was over for before this call goes; what is hidden now has its whole grace.
+            grace = self._before(policy.grace_days)
+            yield from self._hide(policy, before)
+            yield from self._purge(policy, grace)
+        elif policy.target == "learnings":
+            yield from self._delete_learnings(policy, before)
+        elif policy.target == "jobs":
+            while count := self._store.jobs.purge(finished_before=before, reason=_why(policy), max_rows=BATCH_ROWS):
+                yield {"jobs": count}
+        else:
+            yield from self._purge_rows(policy, before)
+
+    def _hide(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
+        for page in self._pages(policy, before, hidden=False):
+            for batch in _batches(page):
+                with self._store.transaction():
+                    # Looked at again: somebody may have written into it since.
+                    due = [one for one in batch if self._still(policy, one, before)]
+                    for conversation in due:
+                        self._store.conversations.soft_delete(conversation.id, reason=_why(policy))
+                yield {"hidden": len(due)}
+
+    def _still(self, policy: RetentionPolicy, conversation: Conversation, before: datetime) -> bool:
+        now = self._store.conversations.find(conversation.id)
+        return now is not None and now.deleted_at is None and _waits(policy, now) < before
+
+    def _purge(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
+        for page in self._pages(policy, before, hidden=True):
+            for batch in _batches(page):
+                yield from self._purge_batch(batch, policy)
+
+    def _purge_batch(self, batch: list[Conversation], policy: RetentionPolicy) -> Iterator[Mapping[str, int]]:
+        store = self._store
+        for conversation in batch:
+            left = conversation.message_count
+            while left > BATCH_MESSAGES:
+                with store.transaction():
+                    gone = store.erasures.erase_messages(conversation.id, BATCH_MESSAGES)
+                    store.audit.record(
+                        "purge",
+                        subject_type="conversation",
+                        subject_id=conversation.id,
+                        reason=_why(policy),
+                        details={"messages": gone, "part": True},
+                    )
+                yield {"messages": gone}
+                left -= gone or left
+        counts: Counter[str] = Counter()
+        with store.transaction():
+            for conversation in batch:
+                now = store.conversations.find(conversation.id)
+                if now is not None and now.deleted_at is not None:  # it was not restored since
+                    counts.update({"conversations": 1, **store.conversations.purge_one(now.id, reason=_why(policy))})
+        yield counts
+
+    def _delete_learnings(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
+        for page in self._learnings(policy, before):
+            for first in range(0, len(page), BATCH_ROWS):
+                with self._store.transaction():
+                    present = [row.id for row in page[first : first + BATCH_ROWS] if self._store.learnings.find(row.id)]
+                    for id in present:
+                        self._store.learnings.delete(id, reason=_why(policy))
+                yield {"learnings": len(present)}
+
+    def _purge_rows(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
+        policies = self._store.policies
+        purge = {
+            "attempts": (policies.purge_attempts, "job"),
+            "uploads": (policies.purge_uploads, "upload"),
+            "redactions": (policies.purge_redactions, "conversation"),
+        }
+        delete, noun = purge[policy.target]
+        while True:
+            with self._store.transaction():
+                count = delete(before, BATCH_ROWS)
+                if count:
+                    self._store.audit.record(
+                        "purge",
+                        subject_type=noun,
+                        subject_id=f"policy {policy.name}",
+                        reason=_why(policy),
+                        details={policy.target: count},
+                    )
+            if not count:
+                return
+            yield {policy.target: count}
+
+    def _pages(self, policy: RetentionPolicy, before: datetime, *, hidden: bool) -> Iterator[list[Conversation]]:
+        policies, after = self._store.policies, (TIME_MIN, "")
+        find = policies.expired_hidden_conversations if hidden else policies.expired_conversations
+        while page := find(policy, before, after, max_rows=_PAGE):
+            yield page
+            last = page[-1]
+            after = (_hidden_at(last) if hidden else last.created_at, last.id)
+
+    def _learnings(self, policy: RetentionPolicy, before: datetime) -> Iterator[list[Any]]:
+        after = (TIME_MIN, "")
+        while page := self._store.policies.expired_learnings(policy, before, after, max_rows=_PAGE):
+            yield page
+            after = (page[-1].created_at, page[-1].id)
+
+
+def _due(policy: RetentionPolicy, action: str, waits: list[datetime]) -> Due:
+    return Due(policy=policy, action=action, count=len(waits), oldest=min(waits, default=None))
+
+
+def _waits(policy: RetentionPolicy, conversation: Conversation) -> datetime:
+    if policy.since == "completion":
+        assert conversation.completed_at is not None
+        return conversation.completed_at
+    return conversation.updated_at
+
+
+def _hidden_at(conversation: Conversation) -> datetime:
+    assert conversation.deleted_at is not None
+    return conversation.deleted_at
+
+
+def _why(policy: RetentionPolicy) -> str:
+    return f"policy {policy.name}"
+
+
+def _batches(conversations: list[Conversation]) -> Iterator[list[Conversation]]:
+    """Conversations that together have few enough messages; a longer one stands alone."""
+    batch: list[Conversation] = []
+    messages = 0
+    for conversation in conversations:
+        if batch and (messages + conversation.message_count > BATCH_MESSAGES or len(batch) >= BATCH_ROWS):
+            yield batch
+            batch, messages = [], 0
+        batch.append(conversation)
+        messages += conversation.message_count
+    if batch:
+        yield batch

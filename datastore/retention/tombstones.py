@@ -1,0 +1,140 @@
+"""What was erased and is not to come back: keyed hashes, in the database and in a file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from datastore.records.erasures import ErasureKey, SubjectKind, Tombstone
+from datastore.values import decode_timestamp, encode_timestamp
+
+if TYPE_CHECKING:
+    from datastore.repositories import ErasureRepository
+
+
+@attrs.frozen
+class Tombstones:
+    """Keys and tombstones of one database, as they are carried to another copy of it."""
+
+    keys: tuple[ErasureKey, ...] = ()
+    stones: tuple[Tombstone, ...] = ()
+
+
+class Register:
+    """The tombstones of a database: asked, added, carried."""
+
+    def __init__(self, repository: ErasureRepository, database: Path) -> None:
+        self._repository = repository
+        self._beside = beside(database)
+
+    def hash(self, id: str) -> str:
+        """The hash of a subject's id, with the first key; makes the key where there is none."""
+        keys = self._repository.keys()
+        if not keys:
+            self._repository.add_key(secrets.token_hex(32))
+            keys = self._repository.keys()
+        return keyed_hash(keys[0], id)
+
+    def keys(self) -> list[ErasureKey]:
+        """The keys of the hashes; none where nothing was ever erased."""
+        return self._repository.keys()
+
+    def find(self, kind: SubjectKind, id: str, keys: list[ErasureKey] | None = None) -> Tombstone | None:
+        """The tombstone in force of a subject."""
+        for key in self._repository.keys() if keys is None else keys:
+            stone = self._repository.find_tombstone(kind, keyed_hash(key, id))
+            if stone is not None and stone.lifted_at is None:
+                return stone
+        return None
+
+    def lift(self, kind: SubjectKind, id: str) -> None:
+        """Let a subject come back."""
+        for key in self.keys():
+            self._repository.lift(kind, keyed_hash(key, id))
+
+    def carried(self) -> Tombstones:
+        """All of it, to be taken to another copy."""
+        return Tombstones(tuple(self._repository.keys()), tuple(self._repository.tombstones()))
+
+    def take_in(self, carried: Tombstones) -> None:
+        """Add what another copy has; the later note counts."""
+        for key in carried.keys:
+            self._repository.add_key(key.secret, id=key.id, created_at=key.created_at)
+        for stone in carried.stones:
+            self._repository.add_tombstone(stone)
+
+    def save(self) -> None:
+        """Write all of it beside the database, for the day on which the database itself cannot be read."""
+        write_beside(self._beside, self.carried())
+
+
+def keyed_hash(key: ErasureKey, id: str) -> str:
+    """HMAC-SHA-256, lower-case hex: it tells nothing of the id to whoever has not the key."""
+    return hmac.new(bytes.fromhex(key.secret), id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def beside(database: Path) -> Path:
+    """Where a database's tombstones are kept a second time."""
+    return Path(f"{database}.tombstones")
+
+
+def write_beside(path: Path, carried: Tombstones) -> None:
+    """Write a file of tombstones, whole or not at all; only its owner can read it."""
+    lines = [_line("key", attrs.asdict(key)) for key in carried.keys]
+    lines += [_line("tombstone", attrs.asdict(stone)) for stone in carried.stones]
+    draft = path.with_name(f"{path.name}.unfinished")
+    with suppress(FileNotFoundError):
+        draft.unlink()
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("".join(lines))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_beside(path: Path) -> Tombstones:
+    """What `write_beside` wrote; nothing where there is no such file. A line that is none of its own is passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return Tombstones()
+    keys: list[ErasureKey] = []
+    stones: list[Tombstone] = []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            value = json.loads(line)
+            fields = {name: _value(name, part) for name, part in value["value"].items()}
+            if value["kind"] == "key":
+                keys.append(ErasureKey(**fields))
+            else:
+                stones.append(Tombstone(**fields))
+    return Tombstones(tuple(keys), tuple(stones))
+
+
+def together(several: Iterable[Tombstones]) -> Tombstones:
+    """Those of several places, as one."""
+    kept = list(several)
+    return Tombstones(
+        tuple(key for one in kept for key in one.keys), tuple(stone for one in kept for stone in one.stones)
+    )
+
+
+def _line(kind: str, fields: dict[str, Any]) -> str:
+    shown = {
+        name: encode_timestamp(value) if name.endswith("_at") and value else value for name, value in fields.items()
+    }
+    return json.dumps({"kind": kind, "value": shown}) + "\n"
+
+
+def _value(name: str, value: Any) -> Any:
+    return decode_timestamp(value) if name.endswith("_at") and value else value

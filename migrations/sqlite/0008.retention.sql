@@ -1,0 +1,159 @@
+-- Retention: legal holds, policies, erasures with their receipts, and the tombstones of what was erased.
+--
+-- No table here holds content or, but for legal_holds, an id of a subject: receipts and tombstones keep keyed hashes.
+--
+-- Locks: none to speak of, the tables are new.
+-- Rollback: LOSES DATA (forgets the holds, policies, receipts and tombstones).
+-- depends: 0007.backups
+
+-- Conversations that nothing may delete or change until they are released.
+CREATE TABLE legal_holds (
+    id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    -- Who placed it, and who released it: the names that the store was opened with.
+    placed_by TEXT NOT NULL,
+    placed_at TEXT NOT NULL,
+    released_by TEXT,
+    released_at TEXT,
+    CONSTRAINT legal_holds_pkey PRIMARY KEY (id),
+    CONSTRAINT legal_holds_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT legal_holds_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT legal_holds_reason_check
+    CHECK (length(reason) BETWEEN 1 AND 1000 AND instr(reason, char(0)) = 0),
+    CONSTRAINT legal_holds_placed_at_check CHECK (placed_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT legal_holds_released_at_check CHECK (released_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- At most one hold a conversation is in force. Serves list_purgeable_conversations, find_hold; the triggers below.
+CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
+WHERE released_at IS NULL;
+
+-- Serves list_holds.
+CREATE INDEX legal_holds_placed_at_id_idx ON legal_holds (placed_at, id)
+WHERE released_at IS NULL;
+
+-- Serves the foreign key.
+CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
+
+-- What is held stays, whoever writes: the conversation, ...
+CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'conversations_legal_hold');
+END;
+
+-- ... each of its messages, ...
+CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'messages_legal_hold');
+END;
+
+-- ... what was said in it, ...
+CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE OF content ON messages
+WHEN (
+    new.content <> old.content
+    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+)
+BEGIN
+    SELECT RAISE(ABORT, 'messages_legal_hold');
+END;
+
+-- ... and what was learned from it.
+CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'learnings_legal_hold');
+END;
+
+-- How long what is kept.
+CREATE TABLE retention_policies (
+    name TEXT NOT NULL,
+    target TEXT NOT NULL,
+    scope TEXT NOT NULL DEFAULT 'all',
+    -- The source, the beginning of the session id, or the category.
+    scope_value TEXT,
+    -- What the age is counted from.
+    since TEXT NOT NULL,
+    age_days REAL NOT NULL,
+    -- How long a conversation stays hidden before it is deleted for good. Others are deleted at once.
+    grace_days REAL NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    CONSTRAINT retention_policies_pkey PRIMARY KEY (name),
+    CONSTRAINT retention_policies_name_check
+    CHECK (length(name) BETWEEN 1 AND 100 AND instr(name, char(0)) = 0),
+    CONSTRAINT retention_policies_target_check
+    CHECK (target IN ('conversations', 'learnings', 'jobs', 'attempts', 'uploads', 'redactions')),
+    CONSTRAINT retention_policies_scope_check
+    CHECK (
+        (scope = 'all' AND scope_value IS NULL)
+        OR (scope IN ('source', 'session_prefix') AND target = 'conversations' AND length(coalesce(scope_value, '')) BETWEEN 1 AND 200)
+        OR (scope = 'category' AND target = 'learnings' AND length(coalesce(scope_value, '')) BETWEEN 1 AND 200)
+    ),
+    CONSTRAINT retention_policies_since_check
+    CHECK (since = 'completion' OR (since = 'activity' AND target IN ('conversations', 'learnings', 'redactions'))),
+    CONSTRAINT retention_policies_age_days_check CHECK (age_days BETWEEN 0.0 AND 36500.0),
+    CONSTRAINT retention_policies_grace_days_check
+    CHECK (grace_days BETWEEN 0.0 AND 36500.0 AND (grace_days = 0.0 OR target = 'conversations')),
+    CONSTRAINT retention_policies_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT retention_policies_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;
+
+-- What was asked to be erased, how far it came, and the receipt.
+CREATE TABLE erasures (
+    id TEXT NOT NULL,
+    subject_kind TEXT NOT NULL,
+    -- HMAC-SHA-256 of the subject's id with one of erasure_keys, lower-case hex.
+    subject_hash TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'deleting',
+    -- Who asked, and why; no content.
+    actor TEXT NOT NULL,
+    reason TEXT,
+    -- Counts and names of what was done and of what is out of reach, never content.
+    receipt TEXT NOT NULL DEFAULT '{}',
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    CONSTRAINT erasures_pkey PRIMARY KEY (id),
+    CONSTRAINT erasures_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT erasures_subject_kind_check
+    CHECK (subject_kind IN ('conversation', 'session', 'correlation', 'learning')),
+    CONSTRAINT erasures_subject_hash_check CHECK (length(subject_hash) = 64),
+    CONSTRAINT erasures_status_check
+    CHECK (status IN ('blocked', 'deleting', 'deleted', 'scrubbed', 'verified')),
+    CONSTRAINT erasures_receipt_check CHECK (json_valid(receipt) AND json_type(receipt) = 'object'),
+    CONSTRAINT erasures_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT erasures_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;
+
+-- Serves list_erasures.
+CREATE INDEX erasures_created_at_id_idx ON erasures (created_at, id);
+
+-- The keys of the hashes: one, and those that came with tombstones of an older copy of this database.
+CREATE TABLE erasure_keys (
+    id TEXT NOT NULL,
+    -- 32 random bytes, lower-case hex.
+    secret TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    CONSTRAINT erasure_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT erasure_keys_secret_check CHECK (length(secret) = 64),
+    CONSTRAINT erasure_keys_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;
+
+-- What was erased, so that a restored backup or an imported file does not bring it back.
+CREATE TABLE tombstones (
+    kind TEXT NOT NULL,
+    subject_hash TEXT NOT NULL,
+    erasure_id TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    -- When somebody imported the subject again, on purpose.
+    lifted_at TEXT,
+    CONSTRAINT tombstones_pkey PRIMARY KEY (kind, subject_hash),
+    CONSTRAINT tombstones_kind_check CHECK (kind IN ('conversation', 'session', 'correlation', 'learning')),
+    CONSTRAINT tombstones_subject_hash_check CHECK (length(subject_hash) = 64),
+    CONSTRAINT tombstones_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT tombstones_lifted_at_check CHECK (lifted_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;

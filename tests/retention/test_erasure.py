@@ -1,0 +1,329 @@
+"""Erasure: nothing of a subject is left in any byte; receipts say what is true; holds, tombstones, resumption."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from datastore import Conversation, Datastore, Learning
+from datastore.engines.sqlite import SQLiteEngine
+from datastore.errors import InvalidValueError, LegalHoldError, NotFoundError, TransactionError
+from datastore.records import Erasure
+from datastore.retention.cleaning import Cleaner
+from datastore.retention.tombstones import beside
+from datastore.transfer import export, import_file
+from tests.conftest import Clock
+from tests.retention.generated import generate, open_generated, traces
+
+
+def erased_bytes(folder: Path, seed: int) -> list[str]:
+    """What is wrong once two conversations of a generated store were erased and a backup was made: [] is right."""
+    folder.mkdir()
+    made = generate(folder / "app.db", seed)
+    chosen = list(made.markers)[1::5][:2]
+    wrong: list[str] = []
+    with open_generated(made.path, f"t{seed}", itertools.count(1)) as store:
+        for id in chosen:
+            receipt = store.erase(conversation=id)
+            if receipt.status != "verified":
+                wrong.append(f"seed {seed}: {receipt.status}, {receipt.receipt['blocked_by']}")
+            if any(scan["files"]["wal"] for scan in receipt.receipt["scans"]):
+                wrong.append(f"seed {seed}: the WAL was not cut, and nobody read")
+        # Before the store is closed: that would cut the WAL.
+        store.backups.create(folder / "backup.db")
+        for id in chosen:
+            wrong += [f"seed {seed}: {trace}" for trace in traces(folder, made.markers[id])]
+        wrong += [f"seed {seed}: {name}: {found}" for name, found in store.verify().items() if found]
+        kept = [id for id in made.markers if id not in chosen]
+        assert store.conversations.count() == len(kept)
+        assert all(traces(folder, made.markers[id]) for id in kept), "the search itself finds nothing"
+    return wrong
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_byte_is_left(tmp_path: Path, seed: int) -> None:
+    assert erased_bytes(tmp_path / "store", seed) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(12, 212, 20))
+def test_no_byte_is_left_in_two_hundred_stores(tmp_path: Path, first: int) -> None:
+    wrong = [problem for seed in range(first, first + 20) for problem in erased_bytes(tmp_path / str(seed), seed)]
+    assert wrong == []
+
+
+def erase_each(folder: Path, seed: int, *, vacuum: bool) -> list[tuple[Erasure, list[str]]]:
+    """The conversations of a generated store erased, one after the other up to the first residue, and the traces left."""
+    folder.mkdir()
+    made = generate(folder / "app.db", seed, conversations=20, messages=25)
+    outcomes = []
+    with open_generated(made.path, "t", itertools.count(1)) as store:
+        for id, marker in list(made.markers.items())[:-1]:
+            receipt = store.erase(conversation=id, vacuum=vacuum)
+            outcomes.append((receipt, traces(folder, marker)))
+            if receipt.receipt["scans"][0]["hits"] and (outcomes[-1][1] or vacuum):
+                break
+    return outcomes
+
+
+def test_the_scan_sees_what_balancing_left_in_page_gaps(tmp_path: Path) -> None:
+    # secure_delete was on from the start; moving cells between pages leaves stale copies all the same.
+    for number, seed in enumerate((0, 1, 12, 13, 24, 25)):
+        outcomes = erase_each(tmp_path / str(number), seed, vacuum=False)
+        leaked = [(receipt, left) for receipt, left in outcomes if left]
+        for receipt, _ in leaked:
+            assert receipt.status == "deleted"
+            assert receipt.receipt["scans"][0]["hits"] > 0
+            assert "pieces of it are left in the files" in receipt.receipt["blocked_by"]
+        if leaked:
+            break
+    else:
+        pytest.fail("no generated store leaks: the regression is not tested any more")
+    outcomes = erase_each(tmp_path / "again", seed, vacuum=True)
+    assert [(receipt.status, left) for receipt, left in outcomes] == [("verified", [])] * len(outcomes)
+    vacuumed = [receipt.receipt for receipt, _ in outcomes if receipt.receipt["vacuumed"]]
+    assert vacuumed
+    assert all(facts["scans"][0]["hits"] > 0 and facts["scans"][-1]["hits"] == 0 for facts in vacuumed)
+
+
+def _no_merge(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Cleaner, "_merge", lambda self: {})
+
+
+def _passive(patch: pytest.MonkeyPatch) -> None:
+    def checkpoint(self: SQLiteEngine) -> bool:
+        with self.alone("a checkpoint") as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return True
+
+    patch.setattr(SQLiteEngine, "checkpoint", checkpoint)
+
+
+def _no_vacuum(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Cleaner, "_vacuum", lambda self, blocked, tell: True)
+
+
+def _secure_delete_off(patch: pytest.MonkeyPatch) -> None:
+    connect = SQLiteEngine.connect
+
+    def connect_unsafely(self: SQLiteEngine) -> sqlite3.Connection:
+        connection = connect(self)
+        connection.execute("PRAGMA secure_delete = OFF").fetchall()
+        return connection
+
+    patch.setattr(SQLiteEngine, "connect", connect_unsafely)
+
+
+@pytest.mark.parametrize("mutant", [_no_merge, _passive, _no_vacuum, _secure_delete_off])
+def test_a_mutant_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: object) -> None:
+    assert callable(mutant)
+    mutant(monkeypatch)
+    assert any(erased_bytes(tmp_path / str(seed), seed) for seed in range(4, 12))
+
+
+def test_a_session_a_correlation_and_a_learning(store: Datastore) -> None:
+    for number in range(3):
+        id = store.conversations.add(
+            sanitization_version="1", session_id=f"session-{number // 2}", correlation_id=f"order {number}"
+        ).id
+        store.messages.append(id, role="user", content=f"about number {number}")
+        store.learnings.add(
+            id=f"l{number}", conversation_id=id, category="c", title=f"t {number}", content=f"c {number}"
+        )
+    store.conversations.soft_delete(store.conversations.list(session_id="session-0").items[0].id)
+    assert store.erase(session="session-0").receipt["deleted"]["conversations"] == 2
+    assert store.conversations.count() == 1
+    assert store.conversations.count(deleted=True) == 0
+    assert store.erase(learning="l2").receipt["deleted"] == {
+        "conversations": 0,
+        "messages": 0,
+        "learnings": 1,
+        "uploads": 0,
+        "redactions": 0,
+        "jobs": 0,
+    }
+    assert store.erase(correlation="order 2").status == "verified"
+    assert store.conversations.count() == 0
+    with pytest.raises(NotFoundError):
+        store.erase(session="session-0")
+    for wrong in ({}, {"session": "a", "learning": "b"}, {"session": ""}):
+        with pytest.raises(InvalidValueError):
+            store.erase(**wrong)
+
+
+def test_what_was_derived_elsewhere_goes_and_uploads_are_named(
+    store: Datastore, conversation: Conversation, raw: sqlite3.Connection
+) -> None:
+    message = store.messages.append(conversation.id, role="user", content="the source of it all")
+    other = store.conversations.add(sanitization_version="1").id
+    derived = store.learnings.add(conversation_id=other, category="c", title="t", content="derived from it")
+    # The library links a learning to messages of its own conversation only; somebody else may not.
+    raw.execute("INSERT INTO learning_messages VALUES (?, ?)", (derived.id, message.id))
+    upload = store.uploads.add(derived.id, "wiki")
+    store.uploads.start(upload.id)
+    store.uploads.finish(upload.id, remote_id="page 7")
+    receipt = store.erase(conversation=conversation.id)
+    assert store.learnings.find(derived.id) is None
+    assert store.conversations.get(other)
+    assert receipt.receipt["out_of_reach"]["uploads"] == [
+        {"destination": "wiki", "remote_id": "page 7", "status": "uploaded"}
+    ]
+    assert receipt.status == "verified"
+
+
+def test_jobs_that_name_it_are_emptied_and_others_are_not(
+    store: Datastore, conversation: Conversation, clock: Clock
+) -> None:
+    said = "something that was said to nobody else"
+    store.messages.append(conversation.id, role="user", content=said)
+    named = [
+        store.jobs.enqueue("a", payload={"deep": [{"id": conversation.id}]}),
+        store.jobs.enqueue("a", payload={"text": f"please read {conversation.id}, soon"}),
+        store.jobs.enqueue("a", payload={"quoted": said}),
+        store.jobs.enqueue("a", payload={}, dedupe_key=f"extract:{conversation.id}"),
+    ]
+    other = store.jobs.enqueue("b", payload={"id": f"{conversation.id}0"})
+    failed = store.jobs.enqueue("c", payload={})
+    claimed = store.jobs.claim(["c"], worker="w")
+    assert claimed is not None
+    store.jobs.fail(claimed, f"cannot read {conversation.id}")
+    clock.advance(3600)
+    claimed = store.jobs.claim(["c"], worker="w")
+    assert claimed is not None
+    store.jobs.fail(claimed, f"still cannot read {conversation.id}", permanent=True)
+    receipt = store.erase(conversation=conversation.id)
+    assert receipt.receipt["deleted"]["jobs"] == 5
+    for job in named:
+        now = store.jobs.get(job.id)
+        assert (now.payload, now.dedupe_key, now.status) == ({"erased": True}, None, "cancelled")
+    assert store.jobs.get(other.id) == other
+    now = store.jobs.get(failed.id)
+    assert now.last_error == "erased"
+    assert [attempt.error for attempt in store.jobs.attempts(failed.id)] == ["erased", "erased"]
+
+
+def test_a_running_job_that_names_it_is_said(store: Datastore, conversation: Conversation) -> None:
+    store.jobs.enqueue("a", payload={"id": conversation.id})
+    assert store.jobs.claim(["a"], worker="w") is not None
+    receipt = store.erase(conversation=conversation.id)
+    assert receipt.status == "deleted"
+    assert receipt.receipt["blocked_by"] == ["job 1 runs and names it"]
+
+
+def test_a_reader_is_in_the_way_and_resuming_finishes(path: Path, clock: Clock, raw: sqlite3.Connection) -> None:
+    with Datastore.open(path, clock=clock, timeout=0.2) as store:
+        id = store.conversations.add(sanitization_version="1").id
+        store.messages.append(id, role="user", content="nothing but this")
+        raw.execute("BEGIN")
+        raw.execute("SELECT count(*) FROM messages").fetchall()
+        receipt = store.erase(conversation=id)
+        assert receipt.status == "deleted"
+        assert any("keeps the WAL" in one for one in receipt.receipt["blocked_by"])
+        assert store.erasures.get(receipt.id) == receipt
+        raw.execute("ROLLBACK")
+        assert store.eraser.unfinished() == [receipt]
+        done = store.eraser.resume(receipt.id)
+        assert done.status == "scrubbed"
+        assert store.eraser.resume(receipt.id) == done
+
+
+def test_a_hold_overrides_everything(store: Datastore, conversation: Conversation, learning: Learning) -> None:
+    message = store.messages.append(conversation.id, role="user", content="evidence")
+    hold = store.holds.place(conversation.id, reason="case 12")
+    assert store.holds.place(conversation.id, reason="again") == hold
+    assert store.holds.list() == [hold]
+    for attempt in (
+        lambda: store.conversations.delete(conversation.id),
+        lambda: store.messages.delete(message.id),
+        lambda: store.messages.redact(message.id, content="other"),
+        lambda: store.learnings.delete(learning.id),
+    ):
+        with pytest.raises(LegalHoldError):
+            attempt()
+    for subject in ({"conversation": conversation.id}, {"session": "session-1"}, {"learning": learning.id}):
+        receipt = store.erase(**subject)
+        assert receipt.status == "blocked"
+        assert receipt.receipt == {"blocked_by": [f"legal hold {hold.id}"]}
+        assert store.eraser.resume(receipt.id) == receipt
+    store.conversations.soft_delete(conversation.id)
+    later = store.engine.now().replace(year=2030)
+    assert store.conversations.purge(deleted_before=later) == 0
+    assert store.messages.get(message.id) == message
+    store.holds.release(conversation.id)
+    assert store.conversations.purge(deleted_before=later) == 1
+    with pytest.raises(NotFoundError):
+        store.holds.release(conversation.id)
+
+
+def test_long_conversations_go_in_slices(store: Datastore, conversation: Conversation) -> None:
+    for number in range(450):
+        store.messages.append(conversation.id, role="user", content=f"said {number}")
+    receipt = store.erase(conversation=conversation.id)
+    assert receipt.receipt["deleted"]["messages"] == 450
+    entries = [entry for entry in store.audit.list(max_rows=100).items if entry.action == "delete"]
+    assert [entry.details["messages"] for entry in entries] == [200, 200, 50]
+    assert {entry.reason for entry in entries} == {f"erasure {receipt.id}"}
+
+
+def test_the_receipt_and_what_is_kept_have_no_content(store: Datastore, tmp_path: Path, path: Path) -> None:
+    id = store.conversations.add(sanitization_version="1", session_id="alice@example.org", id="her-conversation").id
+    store.messages.append(id, role="user", content="a secret word: hippopotamus")
+    receipt = store.erase(session="alice@example.org", reason="asked by letter")
+    text = json.dumps(receipt.receipt) + receipt.subject_hash + beside(path).read_text()
+    assert not [word for word in ("alice", "her-conversation", "hippopotamus") if word in text]
+    assert beside(path).stat().st_mode & 0o077 == 0
+    assert traces(tmp_path, "alice@example.org") == []
+    assert receipt.reason == "asked by letter"
+
+
+def test_not_inside_a_transaction(store: Datastore, conversation: Conversation) -> None:
+    with store.transaction(), pytest.raises(TransactionError):
+        store.erase(conversation=conversation.id)
+
+
+def test_a_restored_backup_does_not_bring_it_back(
+    store: Datastore, conversation: Conversation, learning: Learning, path: Path, tmp_path: Path
+) -> None:
+    store.messages.append(conversation.id, role="user", content="zanzibarically forgotten")
+    kept = store.conversations.add(sanitization_version="1", session_id="another").id
+    backup = store.backups.create(tmp_path / "copy.db")
+    receipt = store.erase(session="session-1")
+    assert [one["path"] for one in receipt.receipt["out_of_reach"]["backups"]] == [backup.path]
+    store.close()
+    done = Datastore.restore(backup.path, path)
+    assert (done.erased, done.held) == (1, 0)
+    with Datastore.open(path) as again:
+        assert [one.id for one in again.conversations.list().items] == [kept]
+        assert again.learnings.find(learning.id) is None
+        assert again.erasures.list()[0].status == "scrubbed"
+        assert not any(again.verify().values())
+        assert not [trace for trace in traces(tmp_path, "zanzibarically") if not trace.startswith("copy.db")]
+    # And from the file beside it, where the database itself is gone.
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    assert Datastore.restore(backup.path, path).erased == 1
+
+
+def test_import_refuses_what_was_erased_unless_forced(
+    store: Datastore, conversation: Conversation, learning: Learning, tmp_path: Path
+) -> None:
+    store.messages.append(conversation.id, role="user", content="hello there")
+    file = tmp_path / "export.jsonl"
+    with file.open("w") as stream:
+        export(store, stream)
+    store.erase(conversation=conversation.id)
+    refused = import_file(store, file, sanitization_version="1")
+    assert (refused.conversations, dict(refused.skipped)) == (0, {"conversation that was erased": 1})
+    forced = import_file(store, file, sanitization_version="1", erased_too=True)
+    assert (forced.conversations, forced.messages, forced.learnings) == (1, 1, 1)
+    # It is there on purpose now: a restored backup keeps it.
+    backup = store.backups.create(tmp_path / "copy.db")
+    path = store.engine.path
+    store.close()
+    assert Datastore.restore(backup.path, path).erased == 0
+    with Datastore.open(path) as again:
+        assert again.conversations.get(conversation.id).message_count == 1
