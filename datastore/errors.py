@@ -28,7 +28,6 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── DiskFullError           no room; the statement left no trace
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
     ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
-    ├── ErasedError                 it was erased on request: it does not come back unless forced
     ├── ImportFileError             a file that cannot be imported at all
     ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
     └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
@@ -110,10 +109,6 @@ class TransitionError(ConstraintError):
 
 class LegalHoldError(TransitionError):
     """A legal hold keeps the conversation, and all that is in it, as it is. Nothing was changed."""
-
-
-class ErasedError(DatastoreError):
-    """What was erased is not taken in again, unless that is forced."""
 
 
 class LeaseLostError(DatastoreError):

@@ -11,7 +11,7 @@ import attrs
 
 from datastore.engines.readers import reader_processes
 from datastore.errors import BusyError, DiskFullError
-from datastore.retention.residue import Needles, Residue, scan, tree_kinds
+from datastore.retention.residue import TERMS, Needles, Residue, scan, tree_kinds
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
@@ -129,7 +129,8 @@ class Cleaner:
         with self._engine.snapshot():
             trees = tree_kinds(self._erasures.trees(), self._repository.full_text_tables())
             found = scan(self._engine.path, trees, needles)
-        facts["scans"].append({**attrs.asdict(found), "sampled": needles.sampled})
+        sampled = needles.sampled or len(needles.stems) > TERMS
+        facts["scans"].append({**attrs.asdict(found), "sampled": sampled})
         return found
 
     def _vacuum(self, blocked: list[str], tell: Tell) -> bool:

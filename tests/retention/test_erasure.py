@@ -327,3 +327,17 @@ def test_import_refuses_what_was_erased_unless_forced(
     assert Datastore.restore(backup.path, path).erased == 0
     with Datastore.open(path) as again:
         assert again.conversations.get(conversation.id).message_count == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sampled"),
+    [
+        ("a short text of nothing in particular", False),
+        (" ".join(f"particularity{number:02}" for number in range(17)), True),
+        ("nothing in particular " * 3000, True),
+    ],
+)
+def test_a_receipt_says_where_only_a_part_was_looked_for(store: Datastore, content: str, sampled: bool) -> None:
+    id = store.conversations.add(sanitization_version="1").id
+    store.messages.append(id, role="user", content=content)
+    assert [scan["sampled"] for scan in store.erase(conversation=id).receipt["scans"]] == [sampled]
