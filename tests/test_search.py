@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -527,6 +528,24 @@ def test_what_is_scored_here_is_what_fts5_scores(names, monkeypatch):
         assert [(hit.learning.id, round(hit.score, 6)) for hit in scored] == [
             (hit.learning.id, round(hit.score, 6)) for hit in exact
         ]
+
+
+def test_a_phrase_that_was_found_is_counted_once(names, monkeypatch):
+    counted = []
+    repository = type(names.learnings)
+    made = repository._index
+
+    def noting(self):
+        index = made(self)
+        return attrs.evolve(index, count=lambda **given: counted.append(given["query"]) or index.count(**given))
+
+    monkeypatch.setattr(repository, "_index", noting)
+    for _ in range(2):
+        assert ids(names.learnings.search('"src app"')) == ["snake"]
+        assert ids(names.learnings.search('"app src"')) == []
+    assert counted == ['"src app"', '"app src"', '"app src"']
+    names.learnings.update("camel", content="another src app")
+    assert sorted(ids(names.learnings.search('"src app"'))) == ["camel", "snake"]
 
 
 def test_a_rare_source_gives_full_pages_of_common_words(store, monkeypatch):

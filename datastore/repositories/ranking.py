@@ -28,7 +28,7 @@ COUNTED = 400_000
 #: A common term is looked at in so many parts of so many rows, to know about how common it is.
 _PARTS, _PART_ROWS = 4, 4096
 
-#: So many common terms are remembered.
+#: So many terms are remembered.
 _KNOWN = 10_000
 
 #: Candidates of each kind.
@@ -46,7 +46,10 @@ _STEP = 2
 
 
 class CommonTerms:
-    """About how many rows have which common term, from the searches before: good while the index is about as large."""
+    """About how many rows have which common term or phrase, from the searches before.
+
+    Good while the index is about as large. None is ever known to be in no row: one added row would make that wrong.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[Term, tuple[int, int]] = {}
@@ -110,8 +113,10 @@ def rank(index: Index, text: SearchText, facets: str, wanted: int, also: Sequenc
     else:
         few = min(sum(counts.values()), rows) <= EXACT
     for term, count in counts.items():
-        if count > EXACT and known[term] is None:
+        if known[term] is None and count > EXACT:
             counts[term] = max(count, _estimate(index, term, rows))
+        # A phrase costs a walk through all that its words have, each time that it is counted: it is remembered too.
+        if known[term] is None and (count > EXACT or (count and term.tokens[1:])):
             index.common.note(term, rows, counts[term])
     if few and sum(counts.values()) <= COUNTED:
         return _ranked(index, text.expression())
