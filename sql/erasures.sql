@@ -136,7 +136,7 @@ ON CONFLICT (id) DO NOTHING;
 -- name: list_erasure_keys(max_rows)
 -- The keys, oldest first: new hashes are made with the first one.
 --   max_rows  integer  1 to 1000
--- Index: erasure_keys primary key; sorts a handful
+-- Index: erasure_keys primary key (read as a whole); sorts a handful
 -- Rows: 0 to max_rows
 -- Record: ErasureKey
 -- Allow: full-scan, there are a handful of keys

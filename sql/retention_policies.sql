@@ -58,7 +58,7 @@ RETURNING
 -- name: list_retention_policies(max_rows)
 -- The policies by name.
 --   max_rows  integer  1 to 1000
--- Index: retention_policies primary key (read in its order, no sort)
+-- Index: retention_policies primary key (read as a whole, in its order, no sort)
 -- Rows: 0 to max_rows
 -- Record: RetentionPolicy
 -- Allow: full-scan, there are a handful of policies
