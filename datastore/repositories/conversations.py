@@ -15,9 +15,6 @@ from datastore.values import TIME_MAX, TIME_MIN, encode_timestamp
 if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
 
-if TYPE_CHECKING:
-    pass
-
 
 class ConversationRepository(Repository):
     """The table *conversations*."""

@@ -18,9 +18,6 @@ from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_j
 if TYPE_CHECKING:
     from datastore.statements.typed.messages import MessagesStatements
 
-if TYPE_CHECKING:
-    pass
-
 #: Larger than every position.
 _END = 2**53
 

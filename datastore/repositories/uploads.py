@@ -16,9 +16,6 @@ from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 if TYPE_CHECKING:
     from datastore.statements.typed.uploads import UploadsStatements
 
-if TYPE_CHECKING:
-    pass
-
 _statuses: tuple[UploadStatus, ...] = get_args(UploadStatus)
 
 
