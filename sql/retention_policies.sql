@@ -255,7 +255,7 @@ WHERE
 RETURNING job_id;
 
 -- name: count_expired_uploads(confirmed_before)^
--- How many uploads a policy deletes, and when the first of them was confirmed.
+-- How many uploads a policy deletes, and when the first of them was confirmed; none of a conversation on legal hold.
 --   confirmed_before  timestamp  the latest confirmed_at, exclusive
 -- Index: uploads_status_created_at_id_idx (range scan)
 -- Rows: 1
@@ -267,10 +267,19 @@ FROM uploads
 WHERE
     status = 'confirmed'
     AND created_at < :confirmed_before
-    AND confirmed_at < :confirmed_before;
+    AND confirmed_at < :confirmed_before
+    AND NOT EXISTS (
+        SELECT 1
+        FROM learnings
+        INNER JOIN legal_holds ON learnings.conversation_id = legal_holds.conversation_id
+        WHERE
+            learnings.id = uploads.learning_id
+            AND legal_holds.released_at IS NULL
+    );
 
 -- name: purge_uploads(confirmed_before, max_rows)
--- Deletes uploads that were confirmed, oldest first; what is at the destination stays there.
+-- Deletes uploads that were confirmed, oldest first; what is at the destination stays there, and so does what belongs
+-- to a conversation on legal hold.
 --   confirmed_before  timestamp  the latest confirmed_at, exclusive
 --   max_rows  integer  1 to 1000
 -- Index: uploads_status_created_at_id_idx (range scan, no sort)
@@ -284,13 +293,21 @@ WHERE
             candidates.status = 'confirmed'
             AND candidates.created_at < :confirmed_before
             AND candidates.confirmed_at < :confirmed_before
+            AND NOT EXISTS (
+                SELECT 1
+                FROM learnings
+                INNER JOIN legal_holds ON learnings.conversation_id = legal_holds.conversation_id
+                WHERE
+                    learnings.id = candidates.learning_id
+                    AND legal_holds.released_at IS NULL
+            )
         ORDER BY candidates.created_at, candidates.id
         LIMIT :max_rows
     )
 RETURNING id;
 
 -- name: count_expired_redactions(created_before)^
--- How many redactions a policy deletes, and when the first of them was made.
+-- How many redactions a policy deletes, and when the first of them was made; none of a conversation on legal hold.
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: redactions_conversation_id_created_at_id_idx (read to its end)
 -- Rows: 1
@@ -300,7 +317,15 @@ SELECT
     CAST(min(created_at) AS TEXT) AS oldest,
     count(*) AS expired
 FROM redactions
-WHERE created_at < :created_before;
+WHERE
+    created_at < :created_before
+    AND NOT EXISTS (
+        SELECT 1
+        FROM legal_holds
+        WHERE
+            legal_holds.conversation_id = redactions.conversation_id
+            AND legal_holds.released_at IS NULL
+    );
 
 -- name: purge_redactions(created_before, max_rows)
 -- Deletes redactions, the first stored first; those of a conversation on legal hold stay.

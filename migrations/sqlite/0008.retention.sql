@@ -62,11 +62,43 @@ BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
--- ... and what was learned from it.
+-- ... what sanitization did to it, ...
+CREATE TRIGGER redactions_legal_hold_delete BEFORE DELETE ON redactions
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'redactions_legal_hold');
+END;
+
+-- ... what was learned from it, ...
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
+END;
+
+-- ... as it stands, ...
+CREATE TRIGGER learnings_legal_hold_update BEFORE UPDATE OF title, content ON learnings
+WHEN (
+    (new.title <> old.title OR new.content <> old.content)
+    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+)
+BEGIN
+    SELECT RAISE(ABORT, 'learnings_legal_hold');
+END;
+
+-- ... and where that went.
+CREATE TRIGGER uploads_legal_hold_delete BEFORE DELETE ON uploads
+WHEN
+    EXISTS (
+        SELECT 1
+        FROM learnings AS learned
+        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
+        WHERE
+            learned.id = old.learning_id
+            AND held.released_at IS NULL
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'uploads_legal_hold');
 END;
 
 -- How long what is kept.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,6 +41,10 @@ class Model:
     jobs: dict[int, ModelJob] = attrs.field(factory=dict)
     paused: set[str] = attrs.field(factory=set)
     uploads: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    #: The conversations on legal hold.
+    held: set[str] = attrs.field(factory=set)
+    #: What was erased: kind and id.
+    erased: set[tuple[str, str]] = attrs.field(factory=set)
     audit: list[tuple[str, str, str]] = attrs.field(factory=list)
 
     def copy(self) -> Model:
@@ -89,15 +94,29 @@ class Model:
             self.delete_learning(learning, audited=False)
         self.messages = {key: row for key, row in self.messages.items() if row[0] != id}
         del self.conversations[id]
+        self.held.discard(id)
         self.audit.append((action, "conversation", id))
 
-    def purge(self, before: datetime) -> int:
-        """What was hidden before an instant, longest hidden first."""
-        old = sorted((self.conversations[id]["hidden"], id) for id in self.hidden())
-        gone = [id for hidden, id in old if hidden < before]
+    def hide(self, id: str, now: datetime) -> None:
+        """It is shown no more, and what was learned from it neither."""
+        self.conversations[id]["hidden"] = now
+        self.audit.append(("soft_delete", "conversation", id))
+
+    def purge(self, before: datetime, source: str | None = None) -> int:
+        """What was hidden before an instant, longest hidden first; what is held stays."""
+        old = sorted((self.conversations[id]["hidden"], id) for id in self.hidden() if id not in self.held)
+        gone = [id for at, id in old if at < before and source in (None, self.conversations[id]["source"])]
         for id in gone:
             self.delete_conversation(id, "purge")
         return len(gone)
+
+    def erase(self, id: str, now: datetime) -> None:
+        """It goes, and its name and its learnings' are noted."""
+        learnings = [key for key, row in self.learnings.items() if row["conversation"] == id]
+        self.erased |= {("conversation", id), *(("learning", key) for key in learnings)}
+        if self.conversations[id]["hidden"] is None:
+            self.hide(id, now)
+        self.delete_conversation(id, "delete")
 
     def expired(self, now: datetime) -> list[int]:
         """The running jobs whose lease is over."""
@@ -189,6 +208,8 @@ class Model:
                 (id, row["learning"], row["destination"], row["status"], row["attempts"])
                 for id, row in self.uploads.items()
             ),
+            "holds": sorted((id,) for id in self.held),
+            "tombstones": sorted(Counter(kind for kind, _ in self.erased).items()),
             "audit": list(self.audit),
         }
 
@@ -204,6 +225,8 @@ QUERIES = {
     ),
     "paused": "SELECT type FROM job_pauses",
     "uploads": "SELECT id, learning_id, destination, status, attempts FROM uploads",
+    "holds": "SELECT conversation_id FROM legal_holds WHERE released_at IS NULL",
+    "tombstones": "SELECT kind, count(*) FROM tombstones GROUP BY kind",
     "audit": "SELECT action, subject_type, subject_id FROM audit_log ORDER BY id",
 }
 

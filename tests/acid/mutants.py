@@ -23,6 +23,7 @@ ENGINE = "datastore/engines/sqlite.py"
 TRANSACTIONS = "datastore/engines/sqlite_transactions.py"
 SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
+RETENTION = "migrations/sqlite/0008.retention.sql"
 
 
 @attrs.frozen
@@ -184,6 +185,23 @@ _mutants = (
     ),)),
     Mutant("the lowest priority first", "SQL", (Edit(
         "sql/sqlite/job_queue.sql", "ORDER BY candidates.priority DESC, candidates.run_at", "ORDER BY candidates.priority, candidates.run_at",
+    ),)),
+    Mutant("a hold that keeps nothing", "trigger", (Edit(
+        RETENTION, "CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings\nWHEN EXISTS",
+        "CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings\nWHEN NOT EXISTS (SELECT 1) AND EXISTS",
+    ),)),
+    Mutant("a policy that knows no holds", "SQL", (Edit(
+        "sql/retention_policies.sql",
+        "    AND (created_at, id) > (:after_created_at, :after_id)\n    AND NOT EXISTS (\n        SELECT 1\n        FROM legal_holds\n"
+        "        WHERE\n            legal_holds.conversation_id = conversations.id",
+        "    AND (created_at, id) > (:after_created_at, :after_id)\n    AND NOT EXISTS (\n        SELECT 1\n        FROM legal_holds\n"
+        "        WHERE\n            legal_holds.id = conversations.id",
+    ),)),
+    Mutant("a grace that nobody waits for", "engine", (Edit(
+        "datastore/retention/policies.py", "            grace = self._before(policy.grace_days)\n", "            grace = self._before(0)\n",
+    ),)),
+    Mutant("an erasure that nobody remembers", "engine", (Edit(
+        "datastore/retention/erasure.py", "                    self._bury(receipt, kind, id)\n", "                    pass\n",
     ),)),
     # --- migrations ---------------------------------------------------------------------------------------------
     Mutant("migrations with foreign keys on", "migration", (Edit(

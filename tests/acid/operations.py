@@ -6,6 +6,7 @@ Every function takes the machine (store, model, clock, a counter for names, the 
 
 from __future__ import annotations
 
+import functools
 from datetime import timedelta
 from typing import Any
 
@@ -14,16 +15,20 @@ import attrs
 from datastore import Learning, NewLearning, NewMessage
 from datastore.errors import CheckError, NotFoundError, TransitionError, UniqueError
 from tests.acid.job_operations import JOB_BEGINNING, JOB_OPERATIONS
-from tests.acid.steps import expect, pick, refused
+from tests.acid.retention_operations import BRIEF, RETENTION_OPERATIONS
+from tests.acid.steps import expect, kept, pick, refused
 
 #: What texts are about; search is asked for each.
 WORDS = ("alpha", "beta", "gamma", "delta")
 
+#: Where conversations come from; of the first, a policy keeps none for long.
+SOURCES = (BRIEF, "chat")
+
 
 def add_conversation(m: Any, data: Any) -> None:
-    id = m.name("c")
-    m.store.conversations.add(id=id, title=id, sanitization_version="1")
-    m.model.conversations[id] = {"title": id, "hidden": None, "last": 0}
+    id, source = m.name("c"), pick(data, SOURCES)
+    m.store.conversations.add(id=id, title=id, source=source, sanitization_version="1")
+    m.model.conversations[id] = {"title": id, "source": source, "hidden": None, "last": 0}
 
 
 def change_conversation(m: Any, data: Any) -> None:
@@ -59,14 +64,19 @@ def refuse_values(m: Any, data: Any) -> None:
 
 def redact_message(m: Any, data: Any) -> None:
     if (id := pick(data, sorted(m.model.messages))) is not None:
-        content = f"redacted {pick(data, WORDS)}"
-        m.store.messages.redact(id, content=content, merge=pick(data, (False, False, True)))
-        m.model.messages[id] = (*m.model.messages[id][:2], content)
+        (conversation, position, said), content = m.model.messages[id], f"redacted {pick(data, WORDS)}"
+        merge = pick(data, (False, False, True))
+        if content != said and kept(m, conversation, lambda: m.store.messages.redact(id, content=content, merge=merge)):
+            return
+        m.store.messages.redact(id, content=content, merge=merge)
+        m.model.messages[id] = (conversation, position, content)
         m.model.audit.append(("redact", "message", id))
 
 
 def delete_message(m: Any, data: Any) -> None:
-    if (id := pick(data, sorted(m.model.messages))) is not None:
+    if (id := pick(data, sorted(m.model.messages))) is None:
+        return
+    if not kept(m, m.model.messages[id][0], lambda: m.store.messages.delete(id)):
         m.store.messages.delete(id)
         m.model.delete_message(id)
 
@@ -122,13 +132,17 @@ def _learned(m: Any, stored: Learning, new: NewLearning) -> None:
 
 def update_learning(m: Any, data: Any) -> None:
     if (id := pick(data, m.model.shown_learnings())) is not None:
-        content, tags = f"now {pick(data, WORDS)}", [pick(data, ("red", "blue"))]
-        m.store.learnings.update(id, content=content, tags=tags)
-        m.model.learnings[id] |= {"content": content, "tags": tags}
+        content, tags, row = f"now {pick(data, WORDS)}", [pick(data, ("red", "blue"))], m.model.learnings[id]
+        call = functools.partial(m.store.learnings.update, id, content=content, tags=tags)
+        if content == row["content"] or not kept(m, row["conversation"], call):
+            call()
+            row |= {"content": content, "tags": tags}
 
 
 def delete_learning(m: Any, data: Any) -> None:
-    if (id := pick(data, m.model.shown_learnings())) is not None:
+    if (id := pick(data, m.model.shown_learnings())) is None:
+        return
+    if not kept(m, m.model.learnings[id]["conversation"], lambda: m.store.learnings.delete(id)):
         m.store.learnings.delete(id)
         m.model.delete_learning(id)
 
@@ -136,8 +150,7 @@ def delete_learning(m: Any, data: Any) -> None:
 def hide(m: Any, data: Any) -> None:
     if (id := pick(data, m.model.shown())) is not None:
         m.store.conversations.soft_delete(id)
-        m.model.conversations[id]["hidden"] = m.now()
-        m.model.audit.append(("soft_delete", "conversation", id))
+        m.model.hide(id, m.now())
 
 
 def restore(m: Any, data: Any) -> None:
@@ -148,7 +161,9 @@ def restore(m: Any, data: Any) -> None:
 
 
 def delete_conversation(m: Any, data: Any) -> None:
-    if (id := pick(data, sorted(m.model.conversations))) is not None:
+    if (id := pick(data, sorted(m.model.conversations))) is None:
+        return
+    if not kept(m, id, lambda: m.store.conversations.delete(id)):
         m.store.conversations.delete(id)
         m.model.delete_conversation(id, "delete")
 
@@ -204,7 +219,10 @@ def move_upload(m: Any, data: Any) -> None:
 
 
 def delete_upload(m: Any, data: Any) -> None:
-    if (id := pick(data, sorted(m.model.uploads))) is not None:
+    if (id := pick(data, sorted(m.model.uploads))) is None:
+        return
+    learning = m.model.learnings[m.model.uploads[id]["learning"]]
+    if not kept(m, learning["conversation"], lambda: m.store.uploads.delete(id)):
         m.store.uploads.delete(id)
         del m.model.uploads[id]
         m.model.audit.append(("delete", "upload", id))
@@ -223,7 +241,7 @@ OPERATIONS = (
     add_conversation, add_conversation, change_conversation, append, append, append, append_nowhere, refuse_values,
     redact_message, delete_message, add_learning, add_learning, add_learnings, update_learning, delete_learning, hide,
     restore, delete_conversation, purge, add_upload, move_upload, move_upload, move_upload, delete_upload, verify_audit,
-    pass_time, *JOB_OPERATIONS,
+    pass_time, *RETENTION_OPERATIONS, *JOB_OPERATIONS,
 )  # fmt: skip
 
 BEGINNING = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from datastore.errors import LeaseLostError
+from datastore.errors import LeaseLostError, LegalHoldError
 
 
 class Mismatch(AssertionError):
@@ -31,6 +31,14 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> None:
     except kind:
         return
     raise Mismatch(f"no {kind.__name__}", "lost job" if kind is LeaseLostError else "model mismatch")
+
+
+def kept(m: Any, conversation: str, call: Callable[[], object]) -> bool:
+    """Whether a legal hold keeps *conversation*: then *call* was tried, and refused."""
+    if conversation in m.model.held:
+        refused(LegalHoldError, call)
+        return True
+    return False
 
 
 def pick(data: Any, choices: Sequence[Any]) -> Any:

@@ -251,6 +251,10 @@ def test_the_model_holds_for_long() -> None:
     Red("purge takes what was never hidden", "model mismatch", seeds=10),
     Red("a lease that has ended counts", "lost job", seeds=10),
     Red("the lowest priority first", "lost job", seeds=10),
+    Red("a hold that keeps nothing", "model mismatch", seeds=10),
+    Red("a policy that knows no holds", "model mismatch", seeds=10),
+    Red("a grace that nobody waits for", "model mismatch", seeds=10),
+    Red("an erasure that nobody remembers", "model mismatch", seeds=10),
     slow=True,
 )
 def test_mutants(red: Red) -> None:

@@ -233,6 +233,7 @@ def test_a_reader_is_in_the_way_and_resuming_finishes(path: Path, clock: Clock, 
 
 def test_a_hold_overrides_everything(store: Datastore, conversation: Conversation, learning: Learning) -> None:
     message = store.messages.append(conversation.id, role="user", content="evidence")
+    upload = store.uploads.add(learning.id, "wiki")
     hold = store.holds.place(conversation.id, reason="case 12")
     assert store.holds.place(conversation.id, reason="again") == hold
     assert store.holds.list() == [hold]
@@ -241,6 +242,8 @@ def test_a_hold_overrides_everything(store: Datastore, conversation: Conversatio
         lambda: store.messages.delete(message.id),
         lambda: store.messages.redact(message.id, content="other"),
         lambda: store.learnings.delete(learning.id),
+        lambda: store.learnings.update(learning.id, content="other"),
+        lambda: store.uploads.delete(upload.id),
     ):
         with pytest.raises(LegalHoldError):
             attempt()

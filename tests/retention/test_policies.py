@@ -159,6 +159,14 @@ def test_learnings_jobs_attempts_uploads_and_redactions(
     store.policies.set("l", "learnings", age_days=30, since="activity", scope="category", scope_value="databases")
     for target in ("jobs", "attempts", "uploads", "redactions"):
         store.policies.set(target, target, age_days=30)
+    held = ("l", "uploads", "redactions")
+    store.holds.place(conversation.id, reason="case 12")
+    assert {one.policy.name for one in store.retention.preview() if one.count} == {"attempts", "jobs"}
+    assert [store.retention.apply(name) for name in held] == [{name: {}} for name in held]
+    for table in ("uploads", "redactions"):
+        with pytest.raises(sqlite3.IntegrityError, match=f"^{table}_legal_hold$"):
+            raw.execute(f"DELETE FROM {table}")
+    store.holds.release(conversation.id)
     due = {one.policy.name: (one.count, one.oldest is not None) for one in store.retention.preview()}
     assert due == dict.fromkeys(("l", "jobs", "attempts", "uploads", "redactions"), (1, True))
     done = store.retention.apply()

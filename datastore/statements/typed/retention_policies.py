@@ -233,7 +233,8 @@ class RetentionPoliciesStatements(Protocol):
         *,
         confirmed_before: datetime,
     ) -> CountExpiredUploadsRow:
-        """How many uploads a policy deletes, and when the first of them was confirmed.
+        """How many uploads a policy deletes, and when the first of them was confirmed; none of a conversation on
+        legal hold.
 
         Args:
             confirmed_before: the latest confirmed_at, exclusive.
@@ -246,7 +247,8 @@ class RetentionPoliciesStatements(Protocol):
         confirmed_before: datetime,
         max_rows: int,
     ) -> list[PurgeUploadsRow]:
-        """Deletes uploads that were confirmed, oldest first; what is at the destination stays there.
+        """Deletes uploads that were confirmed, oldest first; what is at the destination stays there, and so does
+        what belongs to a conversation on legal hold.
 
         Args:
             confirmed_before: the latest confirmed_at, exclusive.
@@ -259,7 +261,8 @@ class RetentionPoliciesStatements(Protocol):
         *,
         created_before: datetime,
     ) -> CountExpiredRedactionsRow:
-        """How many redactions a policy deletes, and when the first of them was made.
+        """How many redactions a policy deletes, and when the first of them was made; none of a conversation on
+        legal hold.
 
         Args:
             created_before: the latest created_at, exclusive.
