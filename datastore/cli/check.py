@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,13 +42,26 @@ def check_command(ctx: click.Context, project: Path, release: str | None, update
     from datastore.contract.check import check
     from datastore.contract.project import find_project
 
-    report = check(find_project(project), release=release, update=update)
+    with uncollected():
+        report = check(find_project(project), release=release, update=update)
     if as_json:
         print_json(report.as_json())
     else:
         _print(report)
     if report.problems:
         ctx.exit(5)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the cyclic collector: a short-lived process of many small trees, which it costs a tenth of its time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def require_sqlglot() -> None:

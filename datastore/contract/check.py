@@ -125,7 +125,7 @@ class _Run:
         self._waive(whole=True)
         if not self.report.problems:
             # What is generated from statements that are wrong would be wrong too.
-            facts = gather(self.project, self.sources, migrated, catalogue, results.schema)
+            facts = gather(self.project, self.sources, migrated, catalogue, results.schema, self.plans)
             self.report.problems += generate.check_generated(facts)
 
     def _statements(self, catalogue: Catalogue, migrated: Migrated, results: Results) -> None:

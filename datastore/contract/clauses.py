@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import attrs
 
@@ -23,30 +24,33 @@ class Around:
     #: The clauses that the open parentheses (and CASEs) stand in, outermost first.
     parents: tuple[str, ...]
 
-    @property
-    def depth(self) -> int:
-        """How many parentheses (and CASEs) are open."""
-        return len(self.parents)
+    #: How many parentheses (and CASEs) are open.
+    depth: int
 
 
 _CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
 
 
-def around(every: Sequence[Token]) -> Iterator[Around]:
-    """Each token with its clause and what it stands in."""
+@lru_cache(maxsize=1024)
+def around(every: tuple[Token, ...]) -> tuple[Around, ...]:
+    """Each token of a statement (`datastore.contract.text.tokens`) with its clause and what it stands in."""
+    return tuple(_around(every))
+
+
+def _around(every: tuple[Token, ...]) -> Iterator[Around]:
     parents: tuple[str, ...] = ()
     clause = ""
     for index, token in enumerate(every):
         if (token.text == ")" or token.upper == "END") and parents:
             clause, parents = parents[-1], parents[:-1]
-        yield Around(index, token, clause, parents)
+        yield Around(index, token, clause, parents, len(parents))
         if token.text == "(" or token.upper == "CASE":
             parents += (clause,)
         elif token.upper in _CLAUSES:
             clause = token.upper
 
 
-def verb(every: Sequence[Token]) -> Token | None:
+def verb(every: tuple[Token, ...]) -> Token | None:
     """What the statement does: the first of SELECT, INSERT, ... that stands in no parentheses."""
     return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
 

@@ -70,23 +70,33 @@ def read_facts(project: Project) -> Iterator[ProjectFacts]:
 
 
 def gather(
-    project: Project, sources: Sequence[Source], migrated: Migrated, catalogue: Catalogue, schema: Schema
+    project: Project,
+    sources: Sequence[Source],
+    migrated: Migrated,
+    catalogue: Catalogue,
+    schema: Schema,
+    plans: Mapping[str, Plan] | None = None,
 ) -> ProjectFacts:
-    """What is known of statements that all prepare."""
+    """What is known of statements that all prepare; *plans*, by variant, are those that are known already."""
+    known = plans or {}
     statements = {
-        source.name: _facts(source, source.statement, catalogue, schema) for source in sources if source.statement
+        source.name: _facts(source, source.statement, catalogue, schema, known)
+        for source in sources
+        if source.statement
     }
     return ProjectFacts(project, statements, migrated, catalogue, schema)
 
 
-def _facts(source: Source, statement: Statement, catalogue: Catalogue, schema: Schema) -> Facts:
+def _facts(
+    source: Source, statement: Statement, catalogue: Catalogue, schema: Schema, known: Mapping[str, Plan]
+) -> Facts:
     texts = tuple(variants(source))
     return Facts(
         source=source,
         statement=statement,
         variants=texts,
         columns=promised_columns(schema, catalogue, statement, texts),
-        plans=tuple(read_plan(variant.sql, catalogue) for variant in texts),
+        plans=tuple(known.get(variant.name) or read_plan(variant.sql, catalogue) for variant in texts),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import attrs
 
@@ -95,6 +96,7 @@ def _shown(what: str, aliases: Iterable[str]) -> tuple[str, str]:
     return what[: len(name)], rest
 
 
+@lru_cache(maxsize=2048)
 def table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
     """What each alias and table name of a statement stands for; a view stands for the tables in it too."""
     found: dict[str, set[str]] = {}

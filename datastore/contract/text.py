@@ -94,9 +94,9 @@ KEYWORDS = frozenset(
 )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Token:
-    """One word, string, parameter or mark of a text; blanks and comments are none."""
+    """One word, string, parameter or mark of a text; blanks and comments are none. Two are equal if they are one."""
 
     #: "string", "quoted", "parameter", "number", "word" or "mark".
     kind: str
@@ -104,15 +104,17 @@ class Token:
     #: Offsets in the text, in characters, from 0; *end* is the one behind.
     start: int
     end: int
+    #: The word as a keyword is spelled; "" for what is no word.
+    upper: str = attrs.field(init=False)
+    #: The identifier, without its quotes, in lower case; "" for what is no identifier.
+    name: str = attrs.field(init=False)
 
-    @property
-    def upper(self) -> str:
-        """The word as a keyword is spelled; "" for what is no word."""
+    @upper.default
+    def _upper(self) -> str:
         return self.text.upper() if self.kind == "word" else ""
 
-    @property
-    def name(self) -> str:
-        """The identifier, without its quotes, in lower case; "" for what is no identifier."""
+    @name.default
+    def _name(self) -> str:
         if self.kind == "quoted":
             return self.text[1:-1].replace('""', '"').lower()
         return self.text.lower() if self.kind == "word" else ""

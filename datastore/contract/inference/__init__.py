@@ -59,6 +59,14 @@ def result_columns(
         sqlite3.OperationalError: The engine does not prepare it.
         Unsure: It is not understood, and there is no engine to name its columns.
     """
+    key = (sql, frozenset(not_null_parameters))
+    if key not in schema.results:
+        schema.results[key] = _result_columns(schema, *key)
+    columns: tuple[Column, ...] = schema.results[key]
+    return columns
+
+
+def _result_columns(schema: Schema, sql: str, not_null_parameters: frozenset[str]) -> tuple[Column, ...]:
     engine = schema.engine.columns(sql) if schema.engine is not None else None
     try:
         found = Queries(schema, not_null_parameters).statement(parse(sql))

@@ -111,11 +111,13 @@ class Schema:
         aggregates: Names of aggregate and window functions.
         engine: The C library over a copy of the database; None where it cannot be reached.
         view_facts: What `datastore.contract.inference.queries` found of each view: filled as they are asked for.
+        results: The columns that `result_columns` found of each statement, filled likewise.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.engine: Engine | None = open_engine(connection)
         self.view_facts: dict[str, Any] = {}
+        self.results: dict[tuple[str, frozenset[str]], Any] = {}
         self.aggregates = frozenset(name.lower() for (name,) in _run(connection, "list_aggregates"))
         objects = _run(connection, "list_objects")
         self.tables: Mapping[str, Table] = {

@@ -59,7 +59,7 @@ def _always_one(source: Source) -> Iterator[Problem]:
 
 def _gives_one(source: Source) -> bool:
     """An INSERT of one row that nothing passes over, an aggregate of everything, a SELECT from nothing."""
-    every = list(around(tokens(source.body)))
+    every = around(tokens(source.body))
     outer = {one.token.upper for one in every if one.depth == 0}
     if "INSERT" in outer:
         passes = any(
@@ -74,7 +74,7 @@ def _gives_one(source: Source) -> bool:
     )
 
 
-def _select_list(every: list[Around]) -> Iterator[Around]:
+def _select_list(every: tuple[Around, ...]) -> Iterator[Around]:
     """What stands between SELECT and FROM, without the subqueries in it."""
     inside = 0
     for before, one in pairwise(every):
@@ -88,14 +88,14 @@ def _select_list(every: list[Around]) -> Iterator[Around]:
             return
 
 
-def _is_aggregate(behind: list[Around]) -> bool:
+def _is_aggregate(behind: tuple[Around, ...]) -> bool:
     """Whether what follows a function's name are the arguments of an aggregate, not of min(a, b) or of a window."""
     if not behind or behind[0].token.text != "(":
         return False
     depth = behind[0].depth
     for number, one in enumerate(behind[1:], 1):
         if one.depth == depth and one.token.text == ")":
-            return behind[number + 1 : number + 2] == [] or behind[number + 1].token.upper not in ("OVER", "FILTER")
+            return behind[number + 1 : number + 2] == () or behind[number + 1].token.upper not in ("OVER", "FILTER")
         if one.depth == depth + 1 and one.token.text == ",":
             return False
     return False

@@ -84,12 +84,12 @@ class Results:
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
     seen: set[str] = set()
     for number, column in enumerate(columns):
-        place = place_of(source, number)
         if not _plain.fullmatch(column.name):
-            yield Problem("unaliased", place, "this expression has no name of its own", "give it one: ... AS name")
+            message = "this expression has no name of its own"
+            yield Problem("unaliased", place_of(source, number), message, "give it one: ... AS name")
         elif column.name in seen:
             message = f'two columns are named "{column.name}"'
-            yield Problem("duplicate-column", place, message, "give one an alias")
+            yield Problem("duplicate-column", place_of(source, number), message, "give one an alias")
         seen.add(column.name)
 
 
@@ -115,7 +115,7 @@ def place_of(source: Source, number: int) -> Place:
 
 def _select_list(source: Source) -> list[list[Token]]:
     """The tokens of each column between SELECT and FROM, or behind RETURNING."""
-    every = list(around(tokens(source.body)))
+    every = around(tokens(source.body))
     begins = [one for one in every if one.depth == 0 and one.token.upper in ("SELECT", "RETURNING")]
     # The rows of an INSERT ... SELECT are those of RETURNING; the first SELECT of a UNION names the columns.
     begin = next((one for one in begins if one.token.upper == "RETURNING"), begins[0] if begins else None)
