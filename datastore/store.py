@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from datastore.retention.erasure import Eraser
     from datastore.retention.maintenance import Maintenance
     from datastore.retention.policies import Retention
+    from datastore.retention.subjects import Disclosure
     from datastore.retention.tombstones import Tombstones
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
@@ -219,6 +220,28 @@ class Datastore:
         from datastore.retention.verify import verify
 
         return verify(self, marks)
+
+    def disclose(
+        self,
+        *,
+        conversation: str | None = None,
+        session: str | None = None,
+        correlation: str | None = None,
+        learning: str | None = None,
+    ) -> Disclosure:
+        """Everything that is held of a subject, at one instant: what `erase` with the same argument would take away.
+
+        Reads every job, to find those that name it.
+
+        Raises:
+            NotFoundError: There is no such subject.
+            InvalidValueError: None is given, or several.
+        """
+        from datastore.retention.subjects import Subject, disclose
+
+        subject = Subject.of(conversation, session, correlation, learning)
+        with self.snapshot():
+            return disclose(self, subject)
 
     def erase(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -147,36 +148,74 @@ def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
         yield show, lambda bad: progress.console.print(text_of(bad), markup=False, highlight=False, soft_wrap=True)
 
 
-@click.command("export", short_help="Write conversations as chat JSON lines.")
+@click.command("export", short_help="Write conversations as chat JSON lines, or all that is held of one subject.")
 @click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Instead of stdout; .gz is compressed.")
 @click.option("--session", metavar="ID", help="Only conversations of this session.")
 @click.option("--source", metavar="NAME", help="Only conversations from this source.")
 @click.option("--deleted", is_flag=True, help="The soft-deleted conversations too.")
+@click.option(
+    "--everything",
+    is_flag=True,
+    help="All that is held of one subject and would be erased with it, jobs and uploads too, as one JSON document.",
+)
+@click.option("--conversation", metavar="ID", help="With --everything: this conversation.")
+@click.option("--correlation", metavar="ID", help="With --everything: the conversation with this correlation id.")
+@click.option("--learning", metavar="ID", help="With --everything: this learning.")
 @database_option
-def export_command(output: str | None, session: str | None, source: str | None, deleted: bool, database: str) -> None:
-    """Write conversations with their messages and learnings as chat JSON lines; importing them loses nothing."""
+def export_command(
+    output: str | None,
+    session: str | None,
+    source: str | None,
+    deleted: bool,
+    everything: bool,
+    database: str,
+    **subject: str | None,
+) -> None:
+    """Write conversations with their messages and learnings as chat JSON lines; importing them loses nothing.
+
+    With --everything and one of --conversation, --session, --correlation and --learning: what a person who asks is
+    given, and what `datastore erase` takes away.
+    """
     from datastore.transfer import export
 
+    if everything and sum(map(bool, (session, *subject.values()))) != 1:
+        raise click.UsageError("--everything needs one of --conversation, --session, --correlation and --learning")
+    if everything and (source or deleted):
+        raise click.UsageError("--everything knows no --source, and takes what is deleted too")
+    if not everything and any(subject.values()):
+        raise click.UsageError("--conversation, --correlation and --learning need --everything")
     with open_store(database) as store:
-        if output is None or output == "-":
-            # UTF-8 whatever the locale says.
-            stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
-            try:
-                export(store, stream, session_id=session, source=source, deleted=deleted)
-                stream.flush()
-            finally:
-                _detach(stream)
-            return
-        # The file appears when it is whole.
-        part = f"{output}.part"
+        if everything:
+            held = store.disclose(session=session, **subject)
+            counts = f"{len(held.messages)} messages, {len(held.learnings)} learnings, {len(held.jobs)} jobs"
+            with _output(output) as file:
+                file.write(json.dumps(plain(held), indent=2, ensure_ascii=False) + "\n")
+        else:
+            with _output(output) as file:
+                counts = f"{export(store, file, session_id=session, source=source, deleted=deleted)} conversations"
+    if output not in (None, "-"):
+        click.echo(f"{clean(str(output))}: {counts}", err=True)
+
+
+@contextmanager
+def _output(output: str | None) -> Iterator[TextIO]:
+    """A file, which appears when it is whole, or stdout; as UTF-8, whatever the locale says."""
+    if output is None or output == "-":
+        stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
         try:
-            with _writable(part, packed=output.endswith(".gz")) as file:
-                count = export(store, file, session_id=session, source=source, deleted=deleted)
-            os.replace(part, output)  # noqa: PTH105 (the path is the user's text)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
-    click.echo(f"{clean(output)}: {count} conversations", err=True)
+            yield stream
+            stream.flush()
+        finally:
+            _detach(stream)
+        return
+    part = f"{output}.part"
+    try:
+        with _writable(part, packed=output.endswith(".gz")) as file:
+            yield file
+        os.replace(part, output)  # noqa: PTH105 (the path is the user's text)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
 
 
 def _detach(stream: io.TextIOWrapper) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
-from datastore.errors import InvalidValueError
-from datastore.records import Conversation, Learning, LegalHold, Message, Page, Redaction, Upload
+from datastore.errors import InvalidValueError, NotFoundError
+from datastore.records import Conversation, Job, Learning, LegalHold, Message, Page, Redaction, Upload
 from datastore.records.erasures import SubjectKind
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AuditRepository,
         ConversationRepository,
         ErasureRepository,
+        JobQueueRepository,
         LearningRepository,
         LegalHoldRepository,
         MessageRepository,
@@ -38,6 +39,7 @@ class Holder(Protocol):
     conversations: ConversationRepository
     messages: MessageRepository
     learnings: LearningRepository
+    jobs: JobQueueRepository
     uploads: UploadRepository
     audit: AuditRepository
     transfer: TransferRepository
@@ -114,6 +116,42 @@ class Belongings:
     def said(self) -> list[str]:
         """What its messages and learnings say."""
         return [message.content for message in self.messages] + [learning.content for learning in self.learnings]
+
+
+@attrs.frozen(kw_only=True)
+class Disclosure:
+    """What the database holds of a subject: what `erase` would take away. In the order of their lists."""
+
+    conversations: tuple[Conversation, ...] = attrs.field(repr=False)
+    messages: tuple[Message, ...] = attrs.field(repr=False)
+    #: Of its conversations, and those of others that one of its messages is a source of.
+    learnings: tuple[Learning, ...] = attrs.field(repr=False)
+    uploads: tuple[Upload, ...] = attrs.field(repr=False)
+    redactions: tuple[Redaction, ...] = attrs.field(repr=False)
+    #: Those that name it, or quote it whole.
+    jobs: tuple[Job, ...] = attrs.field(repr=False)
+    #: What keeps it from being erased.
+    holds: tuple[LegalHold, ...] = attrs.field(repr=False)
+
+
+def disclose(holder: Holder, subject: Subject) -> Disclosure:
+    """Everything of *subject*, as the caller's snapshot sees it.
+
+    Raises:
+        NotFoundError: There is no such subject.
+    """
+    mine = belongings(holder, subject)
+    if not mine.conversations and not mine.learnings:
+        raise NotFoundError(subject.kind)
+    return Disclosure(
+        conversations=tuple(mine.conversations),
+        messages=tuple(mine.messages),
+        learnings=tuple(mine.learnings),
+        uploads=tuple(mine.uploads),
+        redactions=tuple(mine.redactions),
+        jobs=tuple(holder.jobs.get(id) for id, _, _ in mine.jobs),
+        holds=tuple(mine.holds),
+    )
 
 
 def strings_in(value: Any) -> Iterator[str]:

@@ -1,0 +1,121 @@
+"""Disclosure: what is shown of a subject is what erasing it takes away, and nothing of anybody else."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from datastore import Datastore
+from datastore.cli.commands import cli
+from datastore.errors import InvalidValueError, NotFoundError
+
+
+@pytest.fixture
+def two(store: Datastore) -> Datastore:
+    """Two sessions, of two conversations each; one of the first is hidden."""
+    for session in ("mine", "theirs"):
+        for number in (1, 2):
+            id = f"{session}-conversation-{number}"
+            store.conversations.add(
+                id=id, session_id=session, correlation_id=f"{session}-{number}", title=id, sanitization_version="1"
+            )
+            message = store.messages.append(id, role="user", content=f"said by {session}, {number}", id=f"{id}-message")
+            learning = store.learnings.add(
+                conversation_id=id, category="c", title="t", content=f"of {id}", id=f"{id}-learning"
+            )
+            store.uploads.add(learning.id, "wiki", id=f"{id}-upload")
+            store.audit.add_redaction(
+                id,
+                message_id=message.id,
+                category="email",
+                rule="r",
+                detector="d",
+                original_hash="0" * 64,
+                replacement="[EMAIL]",
+                confidence=1.0,
+            )
+            store.jobs.enqueue("learn", payload={"conversation": id})
+    store.conversations.soft_delete("mine-conversation-2")
+    return store
+
+
+def run(*arguments: object, database: Path) -> Result:
+    return CliRunner().invoke(cli, [*map(str, arguments), "--database", str(database)])
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"session": "mine"},
+        {"conversation": "mine-conversation-1"},
+        {"correlation": "mine-2"},
+        {"learning": "mine-conversation-1-learning"},
+    ],
+    ids=lambda subject: next(iter(subject)),
+)
+def test_what_is_shown_is_what_is_erased(two: Datastore, subject: dict[str, str]) -> None:
+    held = two.disclose(**subject)
+    assert two.disclose(**subject) == held
+    shown = {
+        name: len(getattr(held, name))
+        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "jobs")
+    }
+    assert two.erase(**subject).receipt["deleted"] == shown
+    with pytest.raises(NotFoundError):
+        two.disclose(**subject)
+
+
+def test_all_of_a_session_and_nothing_of_another(two: Datastore) -> None:
+    hold = two.holds.place("mine-conversation-1", reason="case 12")
+    held = two.disclose(session="mine")
+    own = {"mine-conversation-1", "mine-conversation-2"}
+    assert {one.id for one in held.conversations} == own
+    assert {one.conversation_id for one in held.messages} == own
+    assert {one.id for one in held.learnings} == {f"{id}-learning" for id in own}
+    assert {one.id for one in held.uploads} == {f"{id}-upload" for id in own}
+    assert {one.conversation_id for one in held.redactions} == own
+    assert [one.payload["conversation"] for one in held.jobs] == sorted(own)
+    assert held.holds == (hold,)
+    assert "said by" not in repr(held), "nothing that was said goes into a log by repr"
+
+
+def test_who_is_meant_has_to_be_said(two: Datastore) -> None:
+    for wrong in ({}, {"session": ""}, {"session": "mine", "learning": "theirs-conversation-1-learning"}):
+        with pytest.raises(InvalidValueError, match="give one of"):
+            two.disclose(**wrong)
+    with pytest.raises(NotFoundError):
+        two.disclose(session="nobody")
+
+
+def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
+    shown = run("export", "--everything", "--session", "mine", database=path)
+    assert shown.exit_code == 0
+    document = json.loads(shown.stdout)
+    assert list(document) == ["conversations", "messages", "learnings", "uploads", "redactions", "jobs", "holds"]
+    assert {one["content"] for one in document["messages"]} == {"said by mine, 1", "said by mine, 2"}
+    packed = tmp_path / "mine.json.gz"
+    written = run("export", "--everything", "--session", "mine", "--output", packed, database=path)
+    assert written.stderr.endswith("mine.json.gz: 2 messages, 2 learnings, 2 jobs\n")
+    assert json.loads(gzip.decompress(packed.read_bytes())) == document
+    gone = tmp_path / "gone.json"
+    assert run("export", "--everything", "--session", "nobody", "--output", gone, database=path).exit_code == 1
+    assert not gone.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--everything"],
+        ["--everything", "--session", "mine", "--learning", "theirs-conversation-1-learning"],
+        ["--everything", "--session", "mine", "--deleted"],
+        ["--everything", "--session", "mine", "--source", "a"],
+        ["--conversation", "mine-conversation-1"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_refuses(two: Datastore, path: Path, arguments: list[str]) -> None:
+    assert run("export", *arguments, database=path).exit_code == 2
