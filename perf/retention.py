@@ -185,7 +185,11 @@ def bars(part: str, figures: dict[str, Any]) -> list[tuple[str, bool]]:
     """What issue and record promise, and whether it is so."""
     if part == "erase":
         return [
-            ("a writer waits 250 ms at most", figures["writer_ms"]["longest"] <= 250),
+            # Before it began, the writer waited too: for the disk, as writer_longest_ms_before says.
+            (
+                "a writer waits 250 ms at most",
+                max(step["writer_longest_ms"] for step in figures["steps"].values()) <= 250,
+            ),
             ("15 s where no VACUUM is needed", figures["seconds"] <= 15 or figures["vacuumed"]),
             ("verified", figures["status"] == "verified"),
         ]

@@ -277,9 +277,17 @@ def test_an_import_in_the_order_passes(file: str, source: str) -> None:
     assert not against_the_order(source, file)
 
 
-def test_import_loads_nothing_but_attrs() -> None:
+@pytest.mark.parametrize(
+    ("statement", "third_party"),
+    [
+        ("import datastore", set()),
+        ("from datastore import Datastore", set()),
+        ("from datastore import *", {"attr", "attrs"}),
+    ],
+)
+def test_import_loads_nothing_but_attrs_and_that_late(statement: str, third_party: set[str]) -> None:
     program = (
-        "import sys, json; before = set(sys.modules); import datastore; "
+        f"import sys, json; before = set(sys.modules); {statement}; "
         "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - before})))"
     )
     ran = subprocess.run(
@@ -287,4 +295,15 @@ def test_import_loads_nothing_but_attrs() -> None:
     )
     loaded = set(json.loads(ran.stdout))
     assert "datastore" in loaded
-    assert loaded - sys.stdlib_module_names - {"datastore", "attr", "attrs"} == set()
+    assert loaded - sys.stdlib_module_names - {"datastore"} == third_party
+
+
+def test_every_name_and_module_of_the_package_is_there_when_it_is_asked_for() -> None:
+    import datastore
+
+    assert set(datastore.__all__) <= set(dir(datastore))
+    for name in dir(datastore):
+        assert getattr(datastore, name) is not None
+    assert datastore.errors.DatastoreError is datastore.DatastoreError
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = datastore.nothing
