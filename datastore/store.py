@@ -124,7 +124,7 @@ class Datastore:
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
         self.erasures = repositories.ErasureRepository(**make)
         self.policies = repositories.RetentionPolicyRepository(**make)
-        self.retention = Retention(self)
+        self.retention = Retention(self, upkeep)
         self.eraser = Eraser(self, Cleaner(engine, upkeep, self.erasures, self.maintenance), actor)
 
     @classmethod

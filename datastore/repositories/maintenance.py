@@ -51,6 +51,14 @@ class MaintenanceRepository(Repository):
             self._full_text[table][0](pages=pages)
             return self._statements.count_changes() - before >= 2
 
+    def merge_slices(self, pages: int) -> None:
+        """Merge *pages* pages of each full-text table, in a transaction each; nothing where few segments are there.
+
+        FTS5 does as much by itself, but all at once, in the commit of whoever writes the next row.
+        """
+        for table in self._full_text:
+            self.merge(table, pages)
+
     def ran(self, task: str) -> None:
         """Note that a task ran to its end."""
         self._statements.set_maintenance_task(name=task, ran_at=self._now())

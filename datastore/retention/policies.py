@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ErasureRepository,
         JobQueueRepository,
         LearningRepository,
+        MaintenanceRepository,
         RetentionPolicyRepository,
     )
     from datastore.repositories.retention_policies import Expired
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 BATCH_MESSAGES = 50
 #: ... and so many conversations, jobs, uploads or other small rows.
 BATCH_ROWS = 25
+
+#: Behind each batch so many pages of the full-text indexes are merged: left to FTS5, a commit now and then merges hundreds.
+MERGE_PAGES = 32
 
 _PAGE = 200
 _AT_ONCE = timedelta(microseconds=1)
@@ -66,8 +70,9 @@ class Due:
 class Retention:
     """``store.retention``: policies listed and changed by ``store.policies``, looked ahead and applied here."""
 
-    def __init__(self, store: Kept) -> None:
+    def __init__(self, store: Kept, upkeep: MaintenanceRepository) -> None:
         self._store = store
+        self._upkeep = upkeep
 
     def preview(self, name: str | None = None) -> list[Due]:
         """What applying would do now: a dry run that changes nothing.
@@ -104,6 +109,7 @@ class Retention:
             counts: Counter[str] = Counter()
             for step in self._steps(policy):
                 counts.update(step)
+                self._upkeep.merge_slices(MERGE_PAGES)
                 if progress is not None:
                     progress(counts)
             done[policy.name] = dict(counts)

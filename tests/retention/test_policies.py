@@ -129,6 +129,22 @@ def test_interrupted_it_goes_on(store: Datastore, clock: Clock) -> None:
     assert store.retention.apply() == {"all": {"hidden": 60 - first}}
 
 
+def test_a_slice_of_the_full_text_indexes_is_merged_behind_each_batch(
+    store: Datastore, clock: Clock, raw: sqlite3.Connection
+) -> None:
+    fill(store, clock, 60)
+    clock.advance(40 * DAY)
+    store.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
+    merged: list[str] = []
+    store.engine._thread.connected().set_trace_callback(lambda sql: merged.append(sql) if "'merge', " in sql else None)
+    batches: list[Mapping[str, int]] = []
+    store.retention.apply(progress=lambda counts: batches.append(dict(counts)))
+    store.engine._thread.connected().set_trace_callback(None)
+    assert len(batches) == 3
+    of = [sql.split("(")[0].split()[-1] for sql in merged if sql.startswith("INSERT")]
+    assert of == ["learnings_fts", "messages_fts"] * 3
+
+
 def test_learnings_jobs_attempts_uploads_and_redactions(
     store: Datastore, conversation: Conversation, learning: Learning, clock: Clock, raw: sqlite3.Connection
 ) -> None:
