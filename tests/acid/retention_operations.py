@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from datastore.errors import NotFoundError, TransactionError
+from datastore.errors import LegalHoldError, NotFoundError, TransactionError
 from tests.acid.steps import expect, pick, refused
 
 #: The source that the policy is about.
@@ -19,9 +19,15 @@ GRACE = 50.0
 
 
 def hold(m: Any, data: Any) -> None:
-    if (id := pick(data, sorted(m.model.conversations))) is not None:
-        m.store.holds.place(id, reason="case 12")
-        m.model.held.add(id)
+    """Held, it cannot be deleted, and nothing of it."""
+    if (id := pick(data, sorted(m.model.conversations))) is None:
+        return
+    m.store.holds.place(id, reason="case 12")
+    m.model.held.add(id)
+    refused(LegalHoldError, lambda: m.store.conversations.delete(id))
+    learnings = sorted(key for key in m.model.shown_learnings() if m.model.learnings[key]["conversation"] == id)
+    if (learning := pick(data, learnings)) is not None:
+        refused(LegalHoldError, lambda: m.store.learnings.delete(learning))
 
 
 def release(m: Any, data: Any) -> None:
@@ -47,6 +53,7 @@ def apply_policy(m: Any, data: Any) -> None:
         return
     m.pass_time(pick(data, (0, GRACE)))
     now = m.now()
+    hold(m, data)
     due = [id for id in m.model.shown() if m.model.conversations[id]["source"] == BRIEF and id not in m.model.held]
     expect(m.store.retention.preview()[0].count == len(due), "a policy means to hide another number")
     done = m.store.retention.apply()["brief"]
