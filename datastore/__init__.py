@@ -66,7 +66,7 @@ __all__ = [
 #: Where the names are that are not loaded before somebody asks for them: a program that only wants `Datastore` does not
 #: wait for every record, and `datastore --version` for none.
 _homes = {"DatastoreError": "datastore.errors", "Datastore": "datastore.store"}
-_modules = ("errors", "migrations", "records", "store", "transfer", "values", "worker")
+_modules = ("engines", "errors", "migrations", "records", "resources", "store", "transfer", "values", "worker")
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from datastore.retention.erasure import Eraser
     from datastore.retention.maintenance import Maintenance
     from datastore.retention.policies import Retention
-    from datastore.retention.subjects import Disclosure
+    from datastore.retention.subjects import Belongings
     from datastore.retention.tombstones import Tombstones
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
@@ -228,7 +228,7 @@ class Datastore:
         session: str | None = None,
         correlation: str | None = None,
         learning: str | None = None,
-    ) -> Disclosure:
+    ) -> Belongings:
         """Everything that is held of a subject, at one instant: what `erase` with the same argument would take away.
 
         Reads every job, to find those that name it.
@@ -237,11 +237,11 @@ class Datastore:
             NotFoundError: There is no such subject.
             InvalidValueError: None is given, or several.
         """
-        from datastore.retention.subjects import Subject, disclose
+        from datastore.retention.subjects import Subject, belongings
 
         subject = Subject.of(conversation, session, correlation, learning)
         with self.snapshot():
-            return disclose(self, subject)
+            return belongings(self, subject)
 
     def erase(
         self,

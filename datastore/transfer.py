@@ -25,6 +25,7 @@ from datastore.formats import (
 )
 from datastore.formats.reading import Format
 from datastore.records import Conversation, Learning, Message, NewMessage
+from datastore.records.pages import every
 from datastore.values import new_id
 
 if TYPE_CHECKING:
@@ -502,30 +503,14 @@ def export(
     count = 0
     with store.snapshot():
         for hidden in (False, True) if deleted else (False,):
-            after: str | None = None
-            while True:
-                page = store.conversations.list(
-                    session_id=session_id, source=source, deleted=hidden, after=after, max_rows=200
-                )
-                for conversation in page.items:
-                    line = write_chat(
-                        conversation, all_messages(store, conversation.id), more.learnings(conversation.id)
-                    )
-                    stream.write(line + "\n")
-                    count += 1
-                after = page.next
-                if after is None:
-                    break
+            filters = {"session_id": session_id, "source": source, "deleted": hidden}
+            for conversation in every(store.conversations.list, **filters, max_rows=200):
+                line = write_chat(conversation, all_messages(store, conversation.id), more.learnings(conversation.id))
+                stream.write(line + "\n")
+                count += 1
     return count
 
 
 def all_messages(store: Datastore, conversation_id: str) -> list[Message]:
     """Every message of a conversation, by position."""
-    messages: list[Message] = []
-    after: str | None = None
-    while True:
-        page = store.messages.list(conversation_id, after=after, max_rows=1000)
-        messages.extend(page.items)
-        after = page.next
-        if after is None:
-            return messages
+    return list(every(store.messages.list, conversation_id, max_rows=1000))

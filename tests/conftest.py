@@ -25,6 +25,17 @@ settings.register_profile("datastore", deadline=None)
 settings.load_profile("datastore")
 
 
+#: What `AuditRepository.add_redaction` needs besides the conversation.
+REDACTION: dict[str, Any] = {
+    "category": "email",
+    "rule": "r",
+    "detector": "d",
+    "original_hash": "0" * 64,
+    "replacement": "[EMAIL]",
+    "confidence": 1.0,
+}
+
+
 def until(true: Callable[[], Any]) -> None:
     """Returns once it is *true*: what other threads and processes do is waited for, never timed."""
     end = time.monotonic() + 60

@@ -87,6 +87,8 @@ class Catalogue:
         self.kinds: Named[str] = Named()
         self.sql: Named[str] = Named()
         self.roots: dict[int, str] = {}
+        #: What `datastore.contract.plans.table_names` found of each statement: filled as it is asked.
+        self.table_names: dict[str, dict[str, set[str]]] = {}
         for kind, name, _, sql, root in rows(connection, "list_schema"):
             self.kinds[name] = kind
             self.sql[name] = sql or ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 
 import attrs
 
@@ -96,9 +95,14 @@ def _shown(what: str, aliases: Iterable[str]) -> tuple[str, str]:
     return what[: len(name)], rest
 
 
-@lru_cache(maxsize=2048)
 def table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
     """What each alias and table name of a statement stands for; a view stands for the tables in it too."""
+    if sql not in catalogue.table_names:
+        catalogue.table_names[sql] = _table_names(sql, catalogue)
+    return catalogue.table_names[sql]
+
+
+def _table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     texts, seen = [sql], set()
     while texts:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -35,6 +35,17 @@ class Page(Generic[Record]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def every(list_page: Callable[..., Page[Record]], *arguments: Any, **filters: Any) -> Iterator[Record]:
+    """The records of all pages of a list: ``every(store.messages.list, id)``. A page is read when those before are used."""
+    after: str | None = None
+    while True:
+        page = list_page(*arguments, after=after, **filters)
+        yield from page
+        after = page.next
+        if after is None:
+            return
 
 
 def encode_cursor(scope: str, key: tuple[Any, ...]) -> str:

@@ -117,10 +117,8 @@ class ErasureRepository(Repository):
         """Learnings of other conversations that a message of this one is a source of."""
         return self._statements.list_derived_learnings(conversation_id=conversation_id)
 
-    def naming_jobs(
-        self, names: Sequence[str], ids: Iterable[str], after_id: int = 0
-    ) -> builtins.list[tuple[int, str, str]]:
-        """The jobs that name a subject, as (id, status, texts).
+    def naming_jobs(self, names: Sequence[str], ids: Iterable[str], after_id: int = 0) -> builtins.list[int]:
+        """The ids of the jobs that name a subject.
 
         Args:
             names: What counts as a JSON value: ids, and what was said.
@@ -130,7 +128,7 @@ class ErasureRepository(Repository):
         parts = [id for id in ids if len(id) >= LEAST_PART]
         rows = self._statements.list_naming_jobs(names=list(names), parts=parts, after_id=after_id)
         alone = re.compile("|".join(rf"(?<![\w-]){re.escape(part)}(?![\w-])" for part in parts) or r"(?!)")
-        return [(row.id, row.status, row.texts) for row in rows if row.is_exact or alone.search(row.texts)]
+        return [row.id for row in rows if row.is_exact or alone.search(row.texts)]
 
     def erase_job(self, id: int) -> None:
         """Take everything out of a job, and of its attempts, that a person could be named in."""

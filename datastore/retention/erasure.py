@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from datastore.errors import NotFoundError
 from datastore.records.erasures import Erasure, ErasureStatus, SubjectKind, Tombstone
+from datastore.records.pages import every
 from datastore.retention.cleaning import Cleaner, Cleaning
 from datastore.retention.residue import Needles
-from datastore.retention.subjects import Belongings, Holder, Subject, belongings
+from datastore.retention.subjects import Belongings, Holder, Subject, belongings, find_belongings
 from datastore.retention.tombstones import Register, keyed_hash
 
 if TYPE_CHECKING:
@@ -56,14 +56,12 @@ class Eraser:
         tell("looking for what belongs to it")
         with store.engine.snapshot():
             mine = belongings(store, subject, jobs=False)
-        if not mine.conversations and not mine.learnings:
-            raise NotFoundError(subject.kind)
         receipt = self._begin(subject, mine, reason)
         if receipt.status == "blocked":
             return receipt
         self.tombstones.save()
         with store.engine.snapshot():
-            mine = belongings(store, subject)
+            mine = find_belongings(store, subject)
         needles = Needles(mine.texts())
         tell("deleting")
         receipt = self._delete(receipt, mine)
@@ -117,7 +115,7 @@ class Eraser:
 
     def _all_of(self, subject: Subject) -> Belongings:
         with self._store.engine.snapshot():
-            return belongings(self._store, subject)
+            return find_belongings(self._store, subject)
 
     def _begin(self, subject: Subject, mine: Belongings, reason: str | None) -> Erasure:
         store = self._store
@@ -171,7 +169,7 @@ class Eraser:
     def _delete(self, receipt: Erasure, mine: Belongings) -> Erasure:
         # The conversation last: interrupted before, all that belongs to it is found by it again.
         store, why = self._store, f"erasure {receipt.id}"
-        running = [id for id, _, _ in mine.jobs if self._scrub_job(id)]
+        running = [job.id for job in mine.jobs if self._scrub_job(job.id)]
         done = dict(receipt.receipt)
         done["running_jobs"] = sorted({*done.get("running_jobs", []), *running})
         if running:
@@ -257,13 +255,7 @@ class Eraser:
 
     def _conversations(self) -> Iterable[Conversation]:
         for deleted in (False, True):
-            after: str | None = None
-            while True:
-                page = self._store.conversations.list(deleted=deleted, after=after, max_rows=1000)
-                yield from page.items
-                after = page.next
-                if after is None:
-                    break
+            yield from every(self._store.conversations.list, deleted=deleted, max_rows=1000)
 
 
 def _names(subject: Subject, mine: Belongings) -> list[tuple[SubjectKind, str]]:

@@ -33,6 +33,8 @@ BATCH_ROWS = 25
 
 #: Behind each batch so many pages of the full-text indexes are merged: left to FTS5, a commit now and then merges hundreds.
 MERGE_PAGES = 32
+#: What the full-text indexes are about.
+_FULL_TEXT = ("conversations", "learnings")
 
 _PAGE = 200
 _AT_ONCE = timedelta(microseconds=1)
@@ -109,7 +111,8 @@ class Retention:
             counts: Counter[str] = Counter()
             for step in self._steps(policy):
                 counts.update(step)
-                self._upkeep.merge_slices(MERGE_PAGES)
+                if policy.target in _FULL_TEXT:
+                    self._upkeep.merge_slices(MERGE_PAGES)
                 if progress is not None:
                     progress(counts)
             done[policy.name] = dict(counts)

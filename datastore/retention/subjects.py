@@ -5,14 +5,15 @@ Export of a subject and erasure read this one map, so that what is erased is wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from datastore.errors import InvalidValueError, NotFoundError
-from datastore.records import Conversation, Job, Learning, LegalHold, Message, Page, Redaction, Upload
+from datastore.records import Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
 from datastore.records.erasures import SubjectKind
+from datastore.records.pages import every
 
 if TYPE_CHECKING:
     from datastore.repositories import (
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: What was said counts as a name of its subject (in a job's payload, say) from so many characters, up to so many.
 _SAID = range(16, 100_000)
-
-Item = TypeVar("Item")
 
 
 class Holder(Protocol):
@@ -71,22 +70,20 @@ class Subject:
         return cls(kind, named[0][1])
 
 
-@attrs.define(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Belongings:
-    """Everything of a subject. Held in memory, and meant for nobody's log."""
+    """Everything of a subject, each kind in the order of its list. Held in memory, and meant for nobody's log."""
 
-    conversations: list[Conversation] = attrs.field(factory=list, repr=False)
-    messages: list[Message] = attrs.field(factory=list, repr=False)
+    conversations: tuple[Conversation, ...] = attrs.field(repr=False)
+    messages: tuple[Message, ...] = attrs.field(repr=False)
     #: Of its conversations, and those of others that one of its messages is a source of.
-    learnings: list[Learning] = attrs.field(factory=list, repr=False)
-    uploads: list[Upload] = attrs.field(factory=list, repr=False)
-    redactions: list[Redaction] = attrs.field(factory=list, repr=False)
-    #: Jobs that name it: (id, status, texts).
-    jobs: list[tuple[int, str, str]] = attrs.field(factory=list, repr=False)
+    learnings: tuple[Learning, ...] = attrs.field(repr=False)
+    uploads: tuple[Upload, ...] = attrs.field(repr=False)
+    redactions: tuple[Redaction, ...] = attrs.field(repr=False)
+    #: Those that name it, or quote it whole.
+    jobs: tuple[Job, ...] = attrs.field(repr=False)
     #: What keeps it from being erased.
-    holds: list[LegalHold] = attrs.field(factory=list, repr=False)
-    #: The learnings' ids.
-    known: set[str] = attrs.field(factory=set, repr=False)
+    holds: tuple[LegalHold, ...] = attrs.field(repr=False)
 
     def counts(self) -> dict[str, int]:
         """How many of each."""
@@ -118,42 +115,6 @@ class Belongings:
         return [message.content for message in self.messages] + [learning.content for learning in self.learnings]
 
 
-@attrs.frozen(kw_only=True)
-class Disclosure:
-    """What the database holds of a subject: what `erase` would take away. In the order of their lists."""
-
-    conversations: tuple[Conversation, ...] = attrs.field(repr=False)
-    messages: tuple[Message, ...] = attrs.field(repr=False)
-    #: Of its conversations, and those of others that one of its messages is a source of.
-    learnings: tuple[Learning, ...] = attrs.field(repr=False)
-    uploads: tuple[Upload, ...] = attrs.field(repr=False)
-    redactions: tuple[Redaction, ...] = attrs.field(repr=False)
-    #: Those that name it, or quote it whole.
-    jobs: tuple[Job, ...] = attrs.field(repr=False)
-    #: What keeps it from being erased.
-    holds: tuple[LegalHold, ...] = attrs.field(repr=False)
-
-
-def disclose(holder: Holder, subject: Subject) -> Disclosure:
-    """Everything of *subject*, as the caller's snapshot sees it.
-
-    Raises:
-        NotFoundError: There is no such subject.
-    """
-    mine = belongings(holder, subject)
-    if not mine.conversations and not mine.learnings:
-        raise NotFoundError(subject.kind)
-    return Disclosure(
-        conversations=tuple(mine.conversations),
-        messages=tuple(mine.messages),
-        learnings=tuple(mine.learnings),
-        uploads=tuple(mine.uploads),
-        redactions=tuple(mine.redactions),
-        jobs=tuple(holder.jobs.get(id) for id, _, _ in mine.jobs),
-        holds=tuple(mine.holds),
-    )
-
-
 def strings_in(value: Any) -> Iterator[str]:
     """The texts in a JSON value, without its keys."""
     if isinstance(value, str):
@@ -167,71 +128,73 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> Belongings:
-    """Everything of *subject*, as the caller's snapshot or transaction sees it; empty where there is nothing.
+    """Everything of *subject*, as the caller's snapshot or transaction sees it.
 
     Args:
         holder: The store.
         subject: Whose.
         jobs: Whether the jobs that name it are looked for, which reads every job.
+
+    Raises:
+        NotFoundError: There is no such subject.
     """
-    mine = Belongings()
-    for conversation in _conversations(holder, subject):
-        _add_conversation(holder, mine, conversation)
-    if subject.kind == "learning" and (learning := holder.learnings.find(subject.id)) is not None:
-        _add_learning(holder, mine, learning)
-    if not jobs:
-        return mine
+    mine = find_belongings(holder, subject, jobs=jobs)
+    if not mine.conversations and not mine.learnings:
+        raise NotFoundError(subject.kind)
+    return mine
+
+
+def find_belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> Belongings:
+    """As `belongings`; empty where there is nothing."""
+    conversations = tuple(_conversations(holder, subject))
+    learnings: dict[str, Learning] = {}
+    #: The conversations that it is in, which a hold may be on.
+    places: dict[str, None] = {}
+    for conversation in conversations:
+        places[conversation.id] = None
+        for learning in _learnings(holder, conversation.id):
+            # One may be derived from two conversations of one session.
+            places[learnings.setdefault(learning.id, learning).conversation_id] = None
+    if subject.kind == "learning" and (one := holder.learnings.find(subject.id)) is not None:
+        learnings[one.id] = one
+        places[one.conversation_id] = None
+    mine = Belongings(
+        conversations=conversations,
+        messages=tuple(
+            message for one in conversations for message in every(holder.messages.list, one.id, max_rows=1000)
+        ),
+        learnings=tuple(learnings.values()),
+        uploads=tuple(upload for id in learnings for upload in every(holder.uploads.by_learning, id, max_rows=1000)),
+        redactions=tuple(
+            redaction for one in conversations for redaction in every(holder.audit.redactions, one.id, max_rows=1000)
+        ),
+        jobs=(),
+        holds=tuple(hold for place in places if (hold := holder.holds.find(place)) is not None),
+    )
+    return attrs.evolve(mine, jobs=_jobs(holder, subject, mine)) if jobs else mine
+
+
+def _jobs(holder: Holder, subject: Subject, mine: Belongings) -> tuple[Job, ...]:
     ids = list(dict.fromkeys([subject.id, *mine.ids()]))
     said = [text for text in mine.said() if len(text) in _SAID]
     # A message's own id stands in texts less often than there are messages.
     loose = {subject.id, *(learning.id for learning in mine.learnings)}
     loose |= {conversation.id for conversation in mine.conversations}
-    mine.jobs = holder.erasures.naming_jobs([*ids, *said], sorted(loose))
-    return mine
+    return tuple(holder.jobs.get(id) for id in holder.erasures.naming_jobs([*ids, *said], sorted(loose)))
 
 
-def _conversations(holder: Holder, subject: Subject) -> list[Conversation]:
+def _conversations(holder: Holder, subject: Subject) -> Iterator[Conversation]:
     find, id = holder.conversations, subject.id
     if subject.kind == "session":
-        shown = _all(lambda after: find.list(session_id=id, after=after, max_rows=1000))
-        return shown + _all(lambda after: find.list(session_id=id, deleted=True, after=after, max_rows=1000))
-    if subject.kind == "learning":
-        return []
-    one = find.find(id) if subject.kind == "conversation" else find.find(correlation_id=id)
-    return [] if one is None else [one]
+        for deleted in (False, True):
+            yield from every(find.list, session_id=id, deleted=deleted, max_rows=1000)
+    elif subject.kind != "learning":
+        one = find.find(id) if subject.kind == "conversation" else find.find(correlation_id=id)
+        if one is not None:
+            yield one
 
 
-def _add_conversation(holder: Holder, mine: Belongings, conversation: Conversation) -> None:
-    id = conversation.id
-    mine.conversations.append(conversation)
-    mine.messages += _all(lambda after: holder.messages.list(id, after=after, max_rows=1000))
-    mine.redactions += _all(lambda after: holder.audit.redactions(id, after=after, max_rows=1000))
-    if (hold := holder.holds.find(id)) is not None:
-        mine.holds.append(hold)
-    for learning, _ in holder.transfer.learnings(id):
-        _add_learning(holder, mine, learning)
-    for learning in holder.erasures.derived_learnings(id):
-        _add_learning(holder, mine, learning)
-
-
-def _add_learning(holder: Holder, mine: Belongings, learning: Learning) -> None:
-    if learning.id in mine.known:
-        return  # derived from two conversations of one session
-    mine.known.add(learning.id)
-    mine.learnings.append(learning)
-    mine.uploads += _all(lambda after: holder.uploads.by_learning(learning.id, after=after, max_rows=1000))
-    known = {hold.id for hold in mine.holds}
-    hold = holder.holds.find(learning.conversation_id)
-    if hold is not None and hold.id not in known:
-        mine.holds.append(hold)
-
-
-def _all(page_after: Callable[[str | None], Page[Item]]) -> list[Item]:
-    items: list[Item] = []
-    after: str | None = None
-    while True:
-        page = page_after(after)
-        items += page.items
-        after = page.next
-        if after is None:
-            return items
+def _learnings(holder: Holder, conversation_id: str) -> Iterator[Learning]:
+    for learning, _ in holder.transfer.learnings(conversation_id):
+        yield learning
+    yield from holder.erasures.derived_learnings(conversation_id)

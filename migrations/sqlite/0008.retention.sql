@@ -27,11 +27,11 @@ CREATE TABLE legal_holds (
     CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- At most one hold a conversation is in force. Serves list_purgeable_conversations, find_hold; the triggers below.
+-- At most one hold a conversation is in force. Serves list_purgeable_conversations, find_legal_hold; the triggers below.
 CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
 WHERE released_at IS NULL;
 
--- Serves list_holds.
+-- Serves list_legal_holds.
 CREATE INDEX legal_holds_placed_at_id_idx ON legal_holds (placed_at, id)
 WHERE released_at IS NULL;
 

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from datastore import Datastore
-from datastore.cli.commands import cli
 from datastore.errors import InvalidValueError, NotFoundError
+from tests.conftest import REDACTION
+from tests.retention.test_commands import run
 
 
 @pytest.fixture
@@ -31,20 +31,11 @@ def two(store: Datastore) -> Datastore:
             store.audit.add_redaction(
                 id,
                 message_id=message.id,
-                category="email",
-                rule="r",
-                detector="d",
-                original_hash="0" * 64,
-                replacement="[EMAIL]",
-                confidence=1.0,
+                **REDACTION,
             )
             store.jobs.enqueue("learn", payload={"conversation": id})
     store.conversations.soft_delete("mine-conversation-2")
     return store
-
-
-def run(*arguments: object, database: Path) -> Result:
-    return CliRunner().invoke(cli, [*map(str, arguments), "--database", str(database)])
 
 
 @pytest.mark.parametrize(
@@ -98,11 +89,11 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
     assert list(document) == ["conversations", "messages", "learnings", "uploads", "redactions", "jobs", "holds"]
     assert {one["content"] for one in document["messages"]} == {"said by mine, 1", "said by mine, 2"}
     packed = tmp_path / "mine.json.gz"
-    written = run("export", "--everything", "--session", "mine", "--output", packed, database=path)
+    written = run("export", "--everything", "--session", "mine", "--output", str(packed), database=path)
     assert written.stderr.endswith("mine.json.gz: 2 messages, 2 learnings, 2 jobs\n")
     assert json.loads(gzip.decompress(packed.read_bytes())) == document
     gone = tmp_path / "gone.json"
-    assert run("export", "--everything", "--session", "nobody", "--output", gone, database=path).exit_code == 1
+    assert run("export", "--everything", "--session", "nobody", "--output", str(gone), database=path).exit_code == 1
     assert not gone.exists()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from datastore import Datastore
+from datastore.records.pages import every
 from tests.retention.generated import generate, traces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,7 +132,7 @@ def killed_policies(folder: Path, points: int) -> Counter[str]:
             gone = 120 - store.conversations.count() - store.conversations.count(deleted=True)
             said = {
                 entry.subject_id
-                for entry in all_entries(store)
+                for entry in every(store.audit.list, max_rows=1000)
                 if entry.action == "purge" and "part" not in entry.details
             }
             assert len(said) == gone
@@ -140,17 +141,6 @@ def killed_policies(folder: Path, points: int) -> Counter[str]:
                 store.retention.apply()
                 assert (store.conversations.count(), store.conversations.count(deleted=True)) == (30, 0)
     return seen
-
-
-def all_entries(store: Datastore) -> list:
-    entries: list = []
-    after = None
-    while True:
-        page = store.audit.list(after=after, max_rows=1000)
-        entries += page.items
-        after = page.next
-        if after is None:
-            return entries
 
 
 def killed_restores(folder: Path, points: int) -> Counter[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from datastore import Conversation, Datastore, Learning
 from datastore.errors import CheckError, NotFoundError, TransactionError
-from tests.conftest import Clock
+from tests.conftest import REDACTION, Clock
 from tests.retention.test_commands import run
 
 DAY = 86_400
@@ -164,12 +164,7 @@ def test_learnings_jobs_attempts_uploads_and_redactions(
     store.uploads.confirm(sent.id)
     store.audit.add_redaction(
         conversation.id,
-        category="email",
-        rule="r",
-        detector="d",
-        original_hash="0" * 64,
-        replacement="[EMAIL]",
-        confidence=1.0,
+        **REDACTION,
     )
     clock.advance(40 * DAY)
     store.policies.set("l", "learnings", age_days=30, since="activity", scope="category", scope_value="databases")
