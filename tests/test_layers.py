@@ -307,3 +307,13 @@ def test_every_name_and_module_of_the_package_is_there_when_it_is_asked_for() ->
     assert datastore.errors.DatastoreError is datastore.DatastoreError
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = datastore.nothing
+
+
+def test_the_modules_are_there_without_an_import_of_their_own() -> None:
+    """In a process of its own: here they are loaded already."""
+    names = ("engines", "errors", "migrations", "records", "resources", "store", "transfer", "values", "worker")
+    program = f"import datastore; print(*(getattr(datastore, name).__name__ for name in {names}))"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.split() == [f"datastore.{name}" for name in names]
