@@ -41,9 +41,10 @@ def check_command(ctx: click.Context, project: Path, release: str | None, update
     require_sqlglot()
     from datastore.contract.check import check
     from datastore.contract.project import find_project
+    from datastore.contract.second import worthwhile
 
     with uncollected():
-        report = check(find_project(project), release=release, update=update)
+        report = check(find_project(project), release=release, update=update, processes=worthwhile())
     if as_json:
         print_json(report.as_json())
     else:
