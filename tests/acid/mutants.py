@@ -241,26 +241,34 @@ _mutants = (
 MUTANTS = {mutant.name: mutant for mutant in _mutants}
 
 
-def tree(name: str, *more: Edit) -> Path:
-    """The root of a copy of the repository with the mutant's edits in it, made once a process."""
-    return _tree(name, MUTANTS[name].edits)
+def edited(name: str) -> dict[str, str]:
+    """The files that the mutant changes, as it leaves them.
 
-
-@functools.cache
-def _tree(name: str, edits: tuple[Edit, ...]) -> Path:
-    root = Path(tempfile.mkdtemp(prefix="acid-mutant-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    for part in ("datastore", "sql", "migrations", "tests/acid"):
-        shutil.copytree(ROOT / part, root / part)
-    for edit in edits:
-        path = root / edit.file
-        text = path.read_text(encoding="utf-8")
+    Raises:
+        AssertionError: One of its texts stands no longer in its file, or more than once: it would change nothing.
+    """
+    texts: dict[str, str] = {}
+    for edit in MUTANTS[name].edits:
+        text = texts.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8")
         if text.count(edit.old) != 1:
             raise AssertionError(
                 f"mutant {name!r}: its text stands {text.count(edit.old)} times in {edit.file}, not once;"
                 f" bring the mutant up to date in tests/acid/mutants.py:\n{edit.old}"
             )
-        path.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+        texts[edit.file] = text.replace(edit.old, edit.new)
+    return texts
+
+
+@functools.cache
+def tree(name: str) -> Path:
+    """The root of a copy of the repository with the mutant's edits in it, made once a process."""
+    texts = edited(name)
+    root = Path(tempfile.mkdtemp(prefix="acid-mutant-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    for part in ("datastore", "sql", "migrations", "tests/acid"):
+        shutil.copytree(ROOT / part, root / part)
+    for file, text in texts.items():
+        (root / file).write_text(text, encoding="utf-8")
     _lock_migrations(root / "migrations/sqlite")
     return root
 

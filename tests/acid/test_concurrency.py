@@ -192,16 +192,16 @@ def long_reader(*, seed: int, folder: Path) -> Report:
             writer.messages.append(f"c{rows}", role="user", content="x" * 500)
         return wal.stat().st_size
 
-    alone = write(3000)
+    alone = write(2000)
     with reader.snapshot():
         reader.conversations.count()
-        beside = write(3001)
+        beside = write(2001)
     write(401)  # a checkpoint comes by
-    after = write(3002)
+    after = write(2002)
     report.figures |= {"WAL alone, KiB": alone >> 10, "beside a reader": beside >> 10, "when it has gone": after >> 10}
     # It is written back when it has grown so far, or sooner; one append more may come between.
     if alone > CHECKPOINT_BYTES + (2 << 20):
-        report.found("unbounded WAL", f"{alone} bytes after 3000 rows, nobody reading")
+        report.found("unbounded WAL", f"{alone} bytes after 2000 rows, nobody reading")
     if after > beside + (2 << 20):
         report.found("unbounded WAL", f"{beside} bytes beside a reader, {after} when it has gone")
     if not writer.engine.checkpoint() or wal.stat().st_size:

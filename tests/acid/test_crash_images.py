@@ -89,13 +89,13 @@ def _look(path: Path, safe: int, acknowledged: int, report: Report, where: str) 
 
 
 def test_full_loses_nothing() -> None:
-    report = assert_healthy("crash images, full", BODY, preload=library(), durability="full", units=6, each=1, every=9)
+    report = assert_healthy("crash images, full", BODY, preload=library(), durability="full", units=6, each=1, every=13)
     assert report.counts["images"] > 30
 
 
 def test_relaxed_loses_the_newest_only() -> None:
     report = assert_healthy(
-        "crash images, relaxed", BODY, preload=library(), durability="relaxed", units=8, each=1, every=9
+        "crash images, relaxed", BODY, preload=library(), durability="relaxed", units=8, each=1, every=13
     )
     assert report.figures["most lost"] > 0, "a model that loses nothing here is too kind"
 

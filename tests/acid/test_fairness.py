@@ -81,7 +81,7 @@ def _write(path: Path, begin: float, seconds: float, held: float) -> dict[str, A
 
 
 def test_eight_writers() -> None:
-    assert_healthy("fairness, eight writers", BODY, writers=8, seconds=2, held=0.002)
+    assert_healthy("fairness, eight writers", BODY, writers=8, seconds=1.5, held=0.002)
 
 
 @pytest.mark.long

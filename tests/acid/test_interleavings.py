@@ -188,7 +188,7 @@ def _play(sessions: list[Session], prefix: str, chance: random.Random) -> list[R
 
 
 def test_some_schedules() -> None:
-    assert_healthy("random interleavings", BODY, schedules=12)
+    assert_healthy("random interleavings", BODY, seeds=(1, 2), schedules=5)
 
 
 @pytest.mark.long

@@ -123,7 +123,7 @@ def _look(path: Path, outcome: Outcome, report: Report, where: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_some_faults(fault: str) -> None:
-    report = assert_healthy(f"I/O faults: {fault}", BODY, preload=library(), fault=fault, step=31)
+    report = assert_healthy(f"I/O faults: {fault}", BODY, preload=library(), fault=fault, step=43)
     assert report.counts["faults"] >= 1
 
 

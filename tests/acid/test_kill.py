@@ -97,7 +97,7 @@ def _write_on(path: Path, name: str, report: Report) -> None:
 
 
 def test_a_killed_writer_leaves_whole_transactions() -> None:
-    assert_healthy("kill -9, one writer", BODY, kills=15, writers=1)
+    assert_healthy("kill -9, one writer", BODY, kills=10, writers=1)
 
 
 @pytest.mark.long

@@ -153,7 +153,7 @@ def schema_after(ids: tuple[str, ...]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("direction", ["apply", "rollback"])
 def test_some_writes(direction: str) -> None:
-    report = assert_healthy("migration crashes", BODY, preload=library(), backend="ours", direction=direction, step=113)
+    report = assert_healthy("migration crashes", BODY, preload=library(), backend="ours", direction=direction, step=149)
     assert report.counts["crash points"] > 1
 
 
