@@ -27,6 +27,7 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── ReadOnlyDatabaseError   cannot be written to
     │   ├── DiskFullError           no room; the statement left no trace
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
+    ├── UnsupportedError            the engine has a tool of its own for it: the message names it
     ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
     ├── ImportFileError             a file that cannot be imported at all
     ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
@@ -178,6 +179,10 @@ class DiskFullError(DatabaseError):
 
 class CorruptDatabaseError(DatabaseError):
     """The file is damaged. Stop writing, copy what is there, run ``datastore verify``, restore."""
+
+
+class UnsupportedError(DatastoreError):
+    """The engine has a tool of its own for this; the message names it."""
 
 
 class BackupError(DatastoreError):

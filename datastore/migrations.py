@@ -21,6 +21,7 @@ from datastore.resources import migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 LOCK_NAME = "SHA256SUMS"
 
@@ -53,13 +54,13 @@ def unknown(applied: Sequence[str]) -> list[str]:
     return sorted(name for name in applied if _own_id.match(name) and name not in known)
 
 
-def apply(path: Path, *folders: Path, timeout: float = 30.0) -> list[str]:
+def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[str]:
     """Bring the database to the newest schema; a missing file is created.
 
     Each migration is one transaction, and several processes may do this at once.
 
     Args:
-        path: The database.
+        database: A file, or the URL of a PostgreSQL database ("postgresql://...").
         folders: Where the migrations are; none means this library's own.
         timeout: How long to wait for another writer, in seconds.
 
@@ -72,16 +73,31 @@ def apply(path: Path, *folders: Path, timeout: float = 30.0) -> list[str]:
         BusyError: Another writer held the database for longer than *timeout* seconds.
         DatabaseMissingError: There is no such folder to create the file in.
     """
-    from datastore.engines.yoyo_sqlite import open_backend
-
-    with open_backend(path, timeout) as backend:
-        if not backend.lacks(_find(folders)):
+    places = list(folders) or [migrations_folder(_engine(database))]
+    with _open_backend(database, timeout) as backend:
+        if not backend.lacks(_find(places)):
             return []
-        backend.apply_migrations(backend.to_apply(_read(folders)))
+        backend.apply_migrations(backend.to_apply(_read(places)))
         return list(backend.done)
 
 
-def rollback(path: Path, *folders: Path, all: bool = False, steps: int = 1, timeout: float = 30.0) -> list[str]:
+def _engine(database: Path | str) -> str:
+    return "postgresql" if isinstance(database, str) else "sqlite"
+
+
+def _open_backend(database: Path | str, timeout: float) -> AbstractContextManager[Any]:
+    if isinstance(database, str):
+        from datastore.engines import yoyo_postgresql
+
+        return yoyo_postgresql.open_backend(database, timeout)
+    from datastore.engines import yoyo_sqlite
+
+    return yoyo_sqlite.open_backend(database, timeout)
+
+
+def rollback(
+    database: Path | str, *folders: Path, all: bool = False, steps: int = 1, timeout: float = 30.0
+) -> list[str]:
     """Undo the last *steps* migrations, or all of them. May lose data: each file's first line says so.
 
     Returns:
@@ -91,12 +107,10 @@ def rollback(path: Path, *folders: Path, all: bool = False, steps: int = 1, time
         DatabaseMissingError: There is no such file.
         SchemaOutOfDateError: A migration was changed after its release or after it was applied.
     """
-    from datastore.engines.yoyo_sqlite import open_backend
-
-    if not path.exists():
-        raise DatabaseMissingError(f"there is no database at {path}; nothing was created")
-    with open_backend(path, timeout) as backend:
-        applied = backend.to_rollback(_read(folders))
+    if isinstance(database, Path) and not database.exists():
+        raise DatabaseMissingError(f"there is no database at {database}; nothing was created")
+    with _open_backend(database, timeout) as backend:
+        applied = backend.to_rollback(_read(list(folders) or [migrations_folder(_engine(database))]))
         backend.rollback_migrations(applied if all else applied[: max(0, steps)])
         return list(backend.done)
 
@@ -162,12 +176,12 @@ def _find(folders: Sequence[Path]) -> Any:
     from yoyo import read_migrations
 
     with _reading:
-        return read_migrations(*(glob.escape(str(folder)) for folder in folders or [migrations_folder()]))
+        return read_migrations(*(glob.escape(str(folder)) for folder in folders))
 
 
 def _read(folders: Sequence[Path]) -> Any:
     """The same, loaded; once a process for the same texts."""
-    places = tuple(folders or [migrations_folder()])
+    places = tuple(folders)
     texts = tuple((str(path), checksum(path)) for place in places for path in sorted(place.glob("*.*")))
     return _load(places, texts)
 

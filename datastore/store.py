@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from datastore.engines.sqlite import APPLICATION_ID, Durability, SQLiteEngine
 from datastore.errors import (
     CorruptDatabaseError,
+    DatabaseError,
     DatabaseMissingError,
     DatastoreError,
     InvalidValueError,
@@ -75,6 +76,7 @@ class Datastore:
         eraser: `Eraser`, what is behind `erase`: resumes one, applies tombstones again.
     """
 
+    engine: SQLiteEngine
     conversations: ConversationRepository
     messages: MessageRepository
     learnings: LearningRepository
@@ -93,7 +95,7 @@ class Datastore:
 
     def __init__(
         self,
-        engine: SQLiteEngine,
+        engine: Any,
         statements: Statements,
         *,
         actor: str = "application",
@@ -106,6 +108,7 @@ class Datastore:
         from datastore.retention.erasure import Eraser
         from datastore.retention.maintenance import Maintenance
         from datastore.retention.policies import Retention
+        from datastore.retention.server import Elsewhere, ServerCleaner
 
         self.engine = engine
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
@@ -118,14 +121,22 @@ class Datastore:
         self.uploads = repositories.UploadRepository(**make)
         self.transfer = repositories.TransferRepository(**make)
         self.backup_register = repositories.BackupRepository(**make)
-        self.backups = Backups(engine, self.backup_register, _open_copy)
         upkeep = repositories.MaintenanceRepository(**make)
-        self.maintenance = Maintenance(engine, upkeep)
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
         self.erasures = repositories.ErasureRepository(**make)
         self.policies = repositories.RetentionPolicyRepository(**make)
         self.retention = Retention(self, upkeep)
-        self.eraser = Eraser(self, Cleaner(engine, upkeep, self.erasures, self.maintenance), actor)
+        cleaner: Any
+        if engine.name == "sqlite":
+            self.backups = Backups(engine, self.backup_register, _open_copy)
+            self.maintenance = Maintenance(engine, upkeep)
+            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance)
+        else:
+            elsewhere: Any = Elsewhere
+            self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
+            self.maintenance = elsewhere("maintenance", "autovacuum and the checkpointer do it")
+            cleaner = ServerCleaner(cast(Any, engine))
+        self.eraser = Eraser(self, cleaner, actor)
 
     @classmethod
     def open(
@@ -144,7 +155,8 @@ class Datastore:
         """Open a database.
 
         Args:
-            database: A path, or ``sqlite:///relative/path``, ``sqlite:////absolute/path``.
+            database: A path, or ``sqlite:///relative/path``, ``sqlite:////absolute/path``; or
+                ``postgresql://user@host:port/name`` (the extra ``datastore[postgresql]``; docs/scaling.md).
             migrate: Apply pending migrations first; this also creates a missing file.
             durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
                 power cut may undo every commit since the last checkpoint, never break consistency (NORMAL).
@@ -164,6 +176,14 @@ class Datastore:
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged.
         """
+        if is_server(database):
+            options = {"durability": durability, "timeout": timeout, "clock": None if clock is utc_now else clock}
+            engine = _server_engine(str(database), migrate, list(map(Path, migrations)), options)
+            try:
+                return cls(engine, bind_statements(engine), actor=actor, ids=ids)
+            except BaseException:
+                engine.close()
+                raise
         path = database_path(database)
         folders = [migrations_folder(), *map(Path, migrations)]
         if migrate:
@@ -174,7 +194,7 @@ class Datastore:
         engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
         try:
             statements = bind_statements(engine)
-            _refuse_schema(path, applied_migrations(engine, statements), folders)
+            _refuse_schema(str(path), applied_migrations(engine, statements), folders, apply_command(path, *folders))
             return cls(engine, statements, actor=actor, ids=ids)
         except BaseException:
             engine.close()
@@ -330,7 +350,7 @@ class Datastore:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Datastore({str(self.engine.path)!r})"
+        return f"Datastore({getattr(self.engine, 'database', None) or str(self.engine.path)!r})"
 
 
 def _tombstones_of(path: Path) -> Tombstones:
@@ -349,6 +369,39 @@ def _tombstones_of(path: Path) -> Tombstones:
 def _open_copy(path: Path) -> Datastore:
     # Nobody else has it open, so no gate. It may be of an older version: what it lacks is applied to the copy.
     return Datastore.open(path, migrate=True, gate=False, durability="relaxed")
+
+
+def is_server(database: str | os.PathLike[str]) -> bool:
+    """Whether this is the URL of a PostgreSQL database."""
+    return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
+
+
+def _server_engine(url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]) -> Any:
+    """The engine of a database on a server, whose schema is known to be right."""
+    try:
+        from datastore.engines.postgresql import PostgreSQLEngine, shown
+    except ImportError as error:
+        raise DatabaseMissingError(
+            "PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'"
+        ) from error
+
+    folders = [migrations_folder("postgresql"), *migrations]
+    if migrate:
+        apply(url, *folders)
+    engine = PostgreSQLEngine(url, **options)
+    try:
+        command = " ".join(["yoyo apply --database", "postgresql+datastore://...", *map(str, folders)])
+        try:
+            applied = [row[0] for row in bind_statements(engine).list_applied_migrations()]
+        except DatabaseError as error:
+            if getattr(error.__cause__, "sqlstate", "") != "42P01":
+                raise
+            raise NotADatastoreError(f"{shown(url)} is not a database of this library (yet); run: {command}") from error
+        _refuse_schema(shown(url), applied, folders, command)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def database_path(database: str | os.PathLike[str]) -> Path:
@@ -370,11 +423,12 @@ def database_path(database: str | os.PathLike[str]) -> Path:
     return Path(text).expanduser().absolute()
 
 
-def bind_statements(engine: SQLiteEngine) -> Statements:
+def bind_statements(engine: Any) -> Statements:
     """The package's own statements, as methods that run on *engine*."""
     from datastore.statements.typed import RECORDS
 
-    return engine.bind(_own_statements(engine.name), RECORDS)
+    bound: Statements = engine.bind(_own_statements(engine.name), RECORDS)
+    return bound
 
 
 @functools.cache
@@ -438,11 +492,10 @@ def apply_command(path: Path, *folders: Path) -> str:
     )
 
 
-def _refuse_schema(path: Path, applied: list[str], folders: Sequence[Path]) -> None:
+def _refuse_schema(name: str, applied: list[str], folders: Sequence[Path], command: str) -> None:
     if newer := unknown(applied):
         raise SchemaOutOfDateError(
-            f"{path} has migrations that this version does not know ({', '.join(newer)}); use a newer datastore"
+            f"{name} has migrations that this version does not know ({', '.join(newer)}); use a newer datastore"
         )
     if lacking := pending(applied, *folders):
-        command = apply_command(path, *folders)
-        raise SchemaOutOfDateError(f"{path} lacks {', '.join(lacking)}; back it up, then run: {command}")
+        raise SchemaOutOfDateError(f"{name} lacks {', '.join(lacking)}; back it up, then run: {command}")

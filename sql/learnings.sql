@@ -463,3 +463,21 @@ RETURNING
 -- Rows: 0 or 1, and by cascade everything that belongs to it
 DELETE FROM learnings
 WHERE id = :id;
+
+-- name: list_source_learnings(source, max_rows)
+-- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
+--   source  text  only from conversations of this source
+--   max_rows  integer  1 to 5000
+-- Index: conversations_source_created_at_id_idx (range scan, no sort), learnings_conversation_id_dedupe_key_key
+-- Rows: 0 to max_rows
+-- Allow: limit-order, of the last conversation any rows do
+SELECT learnings.seq
+FROM conversations
+CROSS JOIN learnings
+WHERE
+    conversations.source = :source
+    AND conversations.deleted_at IS NULL
+    AND learnings.conversation_id = conversations.id
+    AND learnings.deleted_at IS NULL
+ORDER BY conversations.created_at DESC, conversations.id DESC
+LIMIT :max_rows;

@@ -214,7 +214,7 @@ LIMIT :max_rows;
 -- Rows: 1
 -- Returns: oldest timestamp?
 SELECT
-    CAST(min(finished_at) AS TEXT) AS oldest,
+    min(finished_at) AS oldest,
     count(*) AS expired
 FROM job_queue
 WHERE
@@ -229,7 +229,7 @@ WHERE
 -- Returns: oldest timestamp?
 -- Allow: full-scan, few jobs are tried twice, and a policy is applied now and then
 SELECT
-    CAST(min(finished_at) AS TEXT) AS oldest,
+    min(finished_at) AS oldest,
     count(*) AS expired
 FROM job_attempts
 WHERE finished_at < :finished_before;
@@ -261,7 +261,7 @@ RETURNING job_id;
 -- Rows: 1
 -- Returns: oldest timestamp?
 SELECT
-    CAST(min(confirmed_at) AS TEXT) AS oldest,
+    min(confirmed_at) AS oldest,
     count(*) AS expired
 FROM uploads
 WHERE
@@ -314,7 +314,7 @@ RETURNING id;
 -- Returns: oldest timestamp?
 -- Allow: full-scan, a policy is applied now and then
 SELECT
-    CAST(min(created_at) AS TEXT) AS oldest,
+    min(created_at) AS oldest,
     count(*) AS expired
 FROM redactions
 WHERE

@@ -81,10 +81,44 @@ def clock() -> Clock:
     return Clock()
 
 
+#: What only a file has: tests that ask for one of them are SQLite's.
+FILES = {"path", "raw", "empty_database"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One conformance suite: in the modules that say so, each test of a store runs on both engines."""
+    if getattr(metafunc.module, "BOTH_ENGINES", False) and "engine" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        both = not FILES & set(metafunc.fixturenames) and "sqlite" not in marks
+        metafunc.parametrize("engine", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
 @pytest.fixture
-def store(path: Path, clock: Clock) -> Iterator[Datastore]:
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine that a test runs on."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def migrated_server() -> Iterator[str]:
+    """The URL of a PostgreSQL database with the schema."""
+    from tests.postgresql import migrated
+
+    with migrated() as url:
+        yield url
+
+
+@pytest.fixture
+def store(engine: str, clock: Clock, request: pytest.FixtureRequest) -> Iterator[Datastore]:
     """An open store; relaxed, because no test here cuts the power."""
-    with Datastore.open(path, clock=clock, durability="relaxed") as store:
+    if engine == "sqlite":
+        where: str | Path = request.getfixturevalue("path")
+    else:
+        from tests.postgresql import empty
+
+        where = request.getfixturevalue("migrated_server")
+        empty(str(where))
+    with Datastore.open(where, clock=clock, durability="relaxed") as store:
         yield store
 
 

@@ -21,6 +21,9 @@ from datastore.migrations import apply
 from datastore.records import NewLearning
 from datastore.repositories import ranking
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 WORDS = [f"w{number}x" for number in range(40)]
 
 
@@ -515,6 +518,7 @@ def test_the_whole_of_an_identifier_ranks_above_its_parts_and_is_marked(names):
     assert "日本語の全文**検索**エンジン" in hit.snippet
 
 
+@pytest.mark.sqlite
 def test_what_is_scored_here_is_what_fts5_scores(names, monkeypatch):
     """Identifiers and wide characters as well: the two ways to rank give the same numbers."""
     for text in ("getElementById json", "全文検索 sqlite", "parse server decode", '"parse_json" element', "검색 data"):

@@ -21,6 +21,9 @@ from datastore.formats import BadLine
 from datastore.resources import sample_folder
 from datastore.transfer import MAX_KEPT, ImportReport, all_messages, export, import_file
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 
 def write(path: Path, *lines: Any) -> Path:
     path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))

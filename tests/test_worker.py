@@ -20,6 +20,9 @@ from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.worker import PermanentError, Snooze, Task, Worker
 from tests.conftest import until
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -30,6 +30,7 @@ PYTHON_TYPES = {
     "boolean": "bool",
     "timestamp": "datetime",
     "json": "Any",
+    "match": "str",
     "blob": "bytes",
     None: "Any",
 }

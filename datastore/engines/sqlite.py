@@ -58,6 +58,8 @@ class SQLiteEngine:
     """One database file. Safe to share between threads; every thread has a connection of its own."""
 
     name = "sqlite"
+    #: Full text is in tables of FTS5, which rank by BM25, are merged, and can be compared with what they index.
+    fts5 = True
 
     def __init__(
         self,
@@ -105,6 +107,9 @@ class SQLiteEngine:
     def transaction(self) -> Transaction:
         """A context manager: see `datastore.store.Datastore.transaction`."""
         return Transaction(self, self._thread)
+
+    def lock(self, name: str) -> None:
+        """Nothing: whoever writes has the database's one lock already."""
 
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""

@@ -92,6 +92,8 @@ class AuditRepository(Repository):
             check_text(reason, "reason")
         kept = decode_json(encode_json({} if details is None else dict(details)))
         with self._engine.transaction():
+            # The chain has one end: whoever adds to it waits for whoever did before to commit.
+            self._engine.lock("audit_log")
             last: AuditEntry | None = self._statements.find_last_audit_entry()
             previous_hash = FIRST_HASH if last is None else last.hash
             now = self._now()

@@ -40,10 +40,13 @@ class Engine(Protocol):
     """What a repository needs of an engine."""
 
     clock: Callable[[], datetime]
+    #: Whether full text is in tables of FTS5: they rank what they find, and need upkeep of their own.
+    fts5: bool
 
     def now(self) -> datetime: ...
     def data_version(self) -> int: ...
     def transaction(self) -> AbstractContextManager[None]: ...
+    def lock(self, name: str) -> None: ...
 
 
 class AuditWriter(Protocol):

@@ -27,10 +27,12 @@ class MaintenanceRepository(Repository):
     ) -> None:
         super().__init__(statements, engine, new_id=new_id, audit=audit)
         #: How each full-text table of this library is merged, and its segments counted.
-        self._full_text: dict[str, tuple[Callable[..., int], Callable[[], int]]] = {
-            "learnings_fts": (statements.merge_learnings_fts_slice, statements.count_learnings_fts_segments),
-            "messages_fts": (statements.merge_messages_fts_slice, statements.count_messages_fts_segments),
-        }
+        self._full_text: dict[str, tuple[Callable[..., int], Callable[[], int]]] = {}
+        if engine.fts5:
+            self._full_text = {
+                "learnings_fts": (statements.merge_learnings_fts_slice, statements.count_learnings_fts_segments),
+                "messages_fts": (statements.merge_messages_fts_slice, statements.count_messages_fts_segments),
+            }
 
     def full_text_tables(self) -> list[str]:
         """Every full-text table of the schema; an application's own are the application's to merge."""

@@ -25,11 +25,13 @@ class Text(Protocol):
     @property
     def content(self) -> str: ...
     @property
-    def sizes(self) -> bytes: ...
+    def sizes(self) -> bytes | str: ...
 
 
-def varints(data: bytes) -> list[int]:
-    """The numbers that FTS5 keeps in a blob: seven bits a byte, the highest bit set in all but the last."""
+def varints(data: bytes | str) -> list[int]:
+    """The numbers that FTS5 keeps in a blob: seven bits a byte, the highest bit set in all but the last. Of a text: its own."""
+    if isinstance(data, str):
+        return [*map(int, data.split())]
     if data.isascii():
         return [*data]
     numbers, value = [], 0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from datastore.errors import UnsupportedError
 from datastore.records.learnings import Learning
 from datastore.records.messages import MessageKey
 from datastore.repositories.base import Repository
@@ -83,6 +84,10 @@ class TransferRepository(Repository):
         Args:
             on_progress: Called with an index's name, how far it is and how far it goes.
         """
+        if not self._engine.fts5:
+            raise UnsupportedError(
+                "full text is a generated column there, and its index the server's: REINDEX INDEX CONCURRENTLY"
+            )
         do = self._statements
         with self._engine.transaction():
             learnings, messages = do.get_last_learning_seq(), do.get_last_message_seq()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
     from datastore.records import Conversation
     from datastore.repositories import BackupRepository, JobQueueRepository
+    from datastore.retention.server import ServerCleaner
 
 #: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
 SLICE_MESSAGES = 200
@@ -41,11 +42,11 @@ class Eraser:
         actor: Who the receipts say it was.
     """
 
-    def __init__(self, store: Store, cleaner: Cleaner, actor: str) -> None:
+    def __init__(self, store: Store, cleaner: Cleaner | ServerCleaner, actor: str) -> None:
         self._store = store
         self._cleaner = cleaner
         self._actor = actor
-        self.tombstones = Register(store.erasures, store.engine.path)
+        self.tombstones = Register(store.erasures, getattr(store.engine, "path", None))
 
     def erase(
         self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, progress: Progress | None = None

@@ -32,9 +32,10 @@ class Tombstones:
 class Register:
     """The tombstones of a database: asked, added, carried."""
 
-    def __init__(self, repository: ErasureRepository, database: Path) -> None:
+    def __init__(self, repository: ErasureRepository, database: Path | None) -> None:
         self._repository = repository
-        self._beside = beside(database)
+        #: None: the database is no file, and nothing stands beside it.
+        self._beside = None if database is None else beside(database)
 
     def hash(self, id: str) -> str:
         """The hash of a subject's id, with the first key; makes the key where there is none."""
@@ -74,7 +75,8 @@ class Register:
 
     def save(self) -> None:
         """Write all of it beside the database, for the day on which the database itself cannot be read."""
-        write_beside(self._beside, self.carried())
+        if self._beside is not None:
+            write_beside(self._beside, self.carried())
 
 
 def keyed_hash(key: ErasureKey, id: str) -> str:

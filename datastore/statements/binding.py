@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
+import attrs
 from aiosql.queries import Queries
 from aiosql.types import QueryDatum, QueryFn, SQLOperationType
 from aiosql.utils import SQLLoadException
@@ -21,6 +22,22 @@ from datastore.values import encode_json, encode_timestamp
 
 #: By name where one stands more than once or may be left out, else by position, which costs the driver less.
 Parameters = dict[str, Any] | tuple[Any, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """How an engine's driver takes statements."""
+
+    #: From ``:name`` to the driver's own marks.
+    text: Callable[[str], str]
+    #: Whether parameters are always handed over by name.
+    named: bool
+    #: By type of parameter, what else is done to a value.
+    encoders: Mapping[str, Callable[[Any], Any]] = attrs.field(factory=dict)
+
+
+#: sqlite3's: ``:name`` is its own, ``?`` is faster where each stands once.
+SQLITE = Dialect(text=lambda sql: sql, named=False)
 
 
 class Executor(Protocol):
@@ -68,16 +85,23 @@ class Statements(Queries):
     def _make_sync_fn(self, query_datum: QueryDatum) -> QueryFn:
         adapter = self._adapter
         statement = adapter.statements[query_datum.query_name]
-        return cast(QueryFn, _bind(statement, adapter.executor, _record_class(statement, adapter.records)))
+        return cast(
+            QueryFn, _bind(statement, adapter.executor, _record_class(statement, adapter.records), adapter.dialect)
+        )
 
 
 class _Adapter:
     """The aiosql driver adapter: hands texts through; running is the compiled functions' work."""
 
     def __init__(
-        self, executor: Executor, statements: Mapping[str, Statement], records: Mapping[str, type[Any]]
+        self,
+        executor: Executor,
+        statements: Mapping[str, Statement],
+        records: Mapping[str, type[Any]],
+        dialect: Dialect,
     ) -> None:
         self.executor = executor
+        self.dialect = dialect
         self.statements = statements
         self.records = records
 
@@ -86,7 +110,10 @@ class _Adapter:
 
 
 def bind(
-    statements: Mapping[str, Statement], executor: Executor, records: Mapping[str, type[Any]] | None = None
+    statements: Mapping[str, Statement],
+    executor: Executor,
+    records: Mapping[str, type[Any]] | None = None,
+    dialect: Dialect = SQLITE,
 ) -> Statements:
     """The statements as methods of one object that runs them on *executor*.
 
@@ -94,11 +121,12 @@ def bind(
         statements: By name.
         executor: What they run on.
         records: The record classes by name, and the generated row classes (see `row_class_name`).
+        dialect: How the executor's driver takes them.
 
     Raises:
         StatementError: A header's ``Record:`` names a class that is not there.
     """
-    queries = Statements(_Adapter(executor, statements, records or {}))
+    queries = Statements(_Adapter(executor, statements, records or {}, dialect))
     for statement in statements.values():
         try:
             queries.load_from_list([statement.datum])
@@ -122,11 +150,11 @@ def _record_class(statement: Statement, records: Mapping[str, type[Any]]) -> typ
     return records.get(name or row_class_name(statement.name))
 
 
-_ENCODERS = {"timestamp": "encode_timestamp", "json": "encode_json"}
+_ENCODERS = {"timestamp": "encode_timestamp", "json": "encode_json", "match": "encode_match"}
 
 
 @functools.cache
-def _compile(statement: Statement, with_record: bool) -> CodeType:
+def _compile(statement: Statement, with_record: bool, named: bool) -> CodeType:
     # A function of exactly the declared parameters: Python itself refuses the others, and a call costs
     # no more than the hand-written one (perf/records measures it). attrs makes __init__ the same way.
     parameters = statement.header.parameters
@@ -137,7 +165,7 @@ def _compile(statement: Statement, with_record: bool) -> CodeType:
     encoded = {
         one.name: _encoded(one.name, one.type, one.nullable or one.name in statement.optional) for one in parameters
     }
-    if _positional(statement):
+    if _positional(statement) and not named:
         values = f"({''.join(f'{encoded[name]}, ' for name in by_position(statement.sql)[1])})"
     else:
         values = f"{{{', '.join(f'{name!r}: {value}' for name, value in encoded.items())}}}"
@@ -189,7 +217,7 @@ def _encoded(name: str, kind: str, nullable: bool) -> str:
     return f"None if {name} is None else {encoder}({name})" if nullable else f"{encoder}({name})"
 
 
-def _bind(statement: Statement, executor: Executor, record: type[Any] | None) -> Callable[..., Any]:
+def _bind(statement: Statement, executor: Executor, record: type[Any] | None, dialect: Dialect) -> Callable[..., Any]:
     def too_many(count: int) -> StatementError:
         promised = "one was" if statement.always_one else "at most one was"
         return StatementError(
@@ -198,18 +226,21 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None) ->
         )
 
     scope: dict[str, Any] = {
-        "sql": by_position(statement.sql)[0] if _positional(statement) else statement.sql,
-        "texts": statement.texts,
+        "sql": by_position(statement.sql)[0]
+        if _positional(statement) and not dialect.named
+        else dialect.text(statement.sql),
+        "texts": tuple(map(dialect.text, statement.texts)),
         "thread": executor,
         "failed": executor.failed,
         "too_many": too_many,
         "encode_timestamp": encode_timestamp,
         "encode_json": encode_json,
+        "encode_match": dialect.encoders.get("match", str),
     }
     if record is not None:
         reader = _reader(record)  # type: ignore[arg-type]  # mypy takes type[Any] for not hashable
         scope |= {"one": reader.one, "many": reader.many}
-    exec(_compile(statement, record is not None), scope)
+    exec(_compile(statement, record is not None, dialect.named), scope)
     function: Callable[..., Any] = scope[statement.name]
     function.__doc__ = statement.header.purpose
     function.__signature__ = signature(statement)  # type: ignore[attr-defined]

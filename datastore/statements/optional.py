@@ -95,6 +95,13 @@ def by_position(text: str) -> tuple[str, tuple[str, ...]]:
     return _quoted_or_variable.sub(mark, text), tuple(names)
 
 
+def by_name(text: str) -> str:
+    """*text* with ``%(name)s`` for each parameter, as psycopg has it; a per cent sign stands twice."""
+    return _quoted_or_variable.sub(
+        lambda found: f"%({found['name']})s" if found["name"] else found[0], text.replace("%", "%%")
+    )
+
+
 def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:
     """The SQL for each set of given parameters: bit n of the place says whether ``optional[n]`` is given.
 

@@ -173,24 +173,6 @@ WHERE
 ORDER BY learnings_terms.term
 LIMIT :max_rows;
 
--- name: list_source_learnings(source, max_rows)
--- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
---   source  text  only from conversations of this source
---   max_rows  integer  1 to 5000
--- Index: conversations_source_created_at_id_idx (range scan, no sort), learnings_conversation_id_dedupe_key_key
--- Rows: 0 to max_rows
--- Allow: limit-order, of the last conversation any rows do
-SELECT learnings.seq
-FROM conversations
-CROSS JOIN learnings
-WHERE
-    conversations.source = :source
-    AND conversations.deleted_at IS NULL
-    AND learnings.conversation_id = conversations.id
-    AND learnings.deleted_at IS NULL
-ORDER BY conversations.created_at DESC, conversations.id DESC
-LIMIT :max_rows;
-
 -- name: list_learning_texts(seqs)
 -- The texts of some learnings (8,000 characters of each), and how many words the index counts in each column: what their rank is made of.
 --   seqs  json  a list of rows' numbers

@@ -1,5 +1,47 @@
 -- Messages: what SQLite needs its own words for.
 
+-- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at)$
+-- Appends one message at the end of a conversation, which gives it its position: only that is given back, because the
+-- caller has the rest, and its text need not be copied.
+--   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
+--   conversation_id  text  a conversation that is not deleted
+--   role  text  user, assistant, system or tool
+--   content  text  sanitized text, 1 byte to 1 MiB of UTF-8
+--   content_hash  text  SHA-256 of the content's UTF-8, lower-case hex
+--   token_count  integer  0 or more
+--   metadata  json  an object, at most 1 MiB
+--   created_at  timestamp  when it was said
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1 (0: there is no such conversation, or it is deleted)
+-- Differs: SQLite's writers come one by one, PostgreSQL's lock the conversation
+-- Locks: two appenders to one conversation wait for each other, so that positions are never shared
+INSERT INTO messages (
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at
+)
+SELECT
+    :id,
+    conversations.id,
+    conversations.last_position + 1,
+    :role,
+    :content,
+    :content_hash,
+    :token_count,
+    :metadata,
+    :created_at
+FROM conversations
+WHERE
+    conversations.id = :conversation_id
+    AND conversations.deleted_at IS NULL
+RETURNING position;
+
 -- name: append_messages(conversation_id, rows)
 -- Appends many messages at the end of a conversation, in their order.
 --   conversation_id  text  a conversation that is not deleted
@@ -146,23 +188,6 @@ WHERE
     messages_terms.term >= :prefix_from
     AND messages_terms.term < :prefix_to
 ORDER BY messages_terms.term
-LIMIT :max_rows;
-
--- name: list_source_messages(source, max_rows)
--- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
---   source  text  only from conversations of this source
---   max_rows  integer  1 to 5000
--- Index: conversations_source_created_at_id_idx (range scan, no sort), messages_conversation_id_position_key
--- Rows: 0 to max_rows
--- Allow: limit-order, of the last conversation any rows do
-SELECT messages.seq
-FROM conversations
-CROSS JOIN messages
-WHERE
-    conversations.source = :source
-    AND conversations.deleted_at IS NULL
-    AND messages.conversation_id = conversations.id
-ORDER BY conversations.created_at DESC, conversations.id DESC
 LIMIT :max_rows;
 
 -- name: list_message_texts(seqs)

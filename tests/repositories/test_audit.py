@@ -9,6 +9,9 @@ import pytest
 from datastore.errors import CheckError, CursorError, ForeignKeyError, InvalidValueError, UniqueError
 from datastore.repositories.audit import FIRST_HASH, AuditRepository, entry_hash
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 SECRET = "zxqv-secret"
 
 

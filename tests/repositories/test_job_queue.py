@@ -23,6 +23,9 @@ from datastore.errors import (
 from datastore.repositories.backoff import MAX_ERROR_LENGTH, error_text, retry_delay
 from datastore.values import encode_timestamp
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 
 def _drain(store: Any, types: Any = None) -> list[int]:
     ids = []
@@ -380,6 +383,7 @@ def _steps(store: Any, types: Any) -> int:
     return count
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("types", [["type1"], ["type0", "type2", "type4"], None])
 def test_a_claim_costs_the_same_however_many_jobs_there_are(store: Any, clock: Any, types: Any) -> None:
     now, later = encode_timestamp(clock.now), encode_timestamp(clock.now + timedelta(days=1))
@@ -391,6 +395,7 @@ def test_a_claim_costs_the_same_however_many_jobs_there_are(store: Any, clock: A
     assert many < 2500
 
 
+@pytest.mark.sqlite
 def test_the_plans_keep_to_their_indexes(store: Any, clock: Any) -> None:
     now = encode_timestamp(clock.now)
     _pile(store.engine.path, 100, now, now)

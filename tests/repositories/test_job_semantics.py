@@ -19,6 +19,10 @@ from datastore import Datastore, migrations
 from datastore.errors import CheckError, InvalidValueError, LeaseLostError, TransactionError
 from datastore.resources import migrations_folder
 from tests.conftest import Clock, until
+from tests.databases import everything, rows
+
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
 
 
 def history(store: Datastore, id: int) -> list[tuple[Any, ...]]:
@@ -29,17 +33,10 @@ def counted(store: Datastore) -> dict[tuple[str, str], int]:
     return {(count.type, count.status): count.count for count in store.jobs.counts()}
 
 
-def recounted(path: Path) -> dict[tuple[str, str], int]:
+def recounted(store: Datastore) -> dict[tuple[str, str], int]:
     """The same, from the rows themselves."""
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT type, status, count(*) FROM job_queue GROUP BY type, status")
-        return {(type, status): count for type, status, count in rows}
-
-
-def dump(path: Path) -> list[str]:
-    """The whole database as text."""
-    with closing(sqlite3.connect(path)) as connection:
-        return list(connection.iterdump())
+    found = rows(store, "SELECT type, status, count(*) FROM job_queue GROUP BY type, status")
+    return {(type, status): count for type, status, count in found}
 
 
 # Pauses.
@@ -123,7 +120,7 @@ def test_a_batch_is_acknowledged_but_for_what_was_lost(store: Datastore, clock: 
         store.jobs.succeed_many(again, [1, 2])
     assert store.jobs.succeed_many(again) == []
     assert store.jobs.get(again[0].id).result is None
-    assert counted(store) == recounted(store.engine.path)
+    assert counted(store) == recounted(store)
 
 
 def test_complete_and_claim_next_are_one_transaction(store: Datastore, clock: Clock, path: Path) -> None:
@@ -148,7 +145,7 @@ def test_complete_and_claim_next_are_one_transaction(store: Datastore, clock: Cl
         store.jobs.succeed_and_claim(held, worker="w", lease_seconds=-1)
     assert store.jobs.get(third.id) == held
     assert store.jobs.succeed_and_claim(held, worker="w") is None
-    assert counted(store) == recounted(store.engine.path)
+    assert counted(store) == recounted(store)
 
 
 # Waiting.
@@ -253,7 +250,7 @@ def test_a_job_that_keeps_killing_its_worker_is_quarantined_with_the_reason(stor
     assert history(store, killer)[2:] == [
         (3, 3, "w3", "expired", "lease expired"), (4, 1, "w4", "failed", "a bad payload"),
     ]  # fmt: skip
-    assert counted(store) == recounted(store.engine.path)
+    assert counted(store) == recounted(store)
 
 
 def test_a_claim_recovers_at_most_a_hundred(store: Datastore, clock: Clock) -> None:
@@ -271,10 +268,9 @@ def test_prune_is_bounded_and_leaves_the_live(store: Datastore, clock: Clock) ->
     running = store.jobs.claim(worker="w")
     for wanted in (10, 10, 5, 0):
         assert store.jobs.purge(finished_before=clock.now, max_rows=10) == wanted
-    assert counted(store) == {("t", "queued"): 4, ("t", "running"): 1} == recounted(store.engine.path)
+    assert counted(store) == {("t", "queued"): 4, ("t", "running"): 1} == recounted(store)
     assert running is not None
-    with closing(sqlite3.connect(store.engine.path)) as connection:
-        assert connection.execute("SELECT count(*) FROM job_attempts").fetchall() == [(0,)]
+    assert rows(store, "SELECT count(*) FROM job_attempts") == [(0,)]
     with pytest.raises(InvalidValueError):
         store.jobs.purge(finished_before=clock.now, max_rows=1001)
 
@@ -313,10 +309,10 @@ def test_nothing_late_changes_anything(store: Datastore, clock: Clock, call: str
     if happened == "requeued":
         store.jobs.fail(old, "no", permanent=True)
         store.jobs.requeue(old.id)
-    before = dump(store.engine.path)
+    before = everything(store)
     with pytest.raises(LeaseLostError):
         CALLS[call](store, old)
-    assert dump(store.engine.path) == before
+    assert everything(store) == before
 
 
 @pytest.mark.parametrize("rounds", [40, pytest.param(1000, marks=pytest.mark.long)])
@@ -436,11 +432,11 @@ def in_every_status(store: Datastore, clock: Clock) -> None:
         store.jobs.fail(again, "try again")
         store.jobs.heartbeat(store.jobs.claim_many([type], worker="v", max_rows=1)[0], lease_seconds=99, progress=[1])
         store.jobs.enqueue(type, delay=600, dedupe_key=f"later:{type}")
-    with closing(sqlite3.connect(store.engine.path)) as connection, connection:
-        connection.execute(
-            "UPDATE job_queue SET status = 'failed' WHERE id IN (SELECT max(id) FROM job_queue"
-            " WHERE status = 'quarantined' GROUP BY type) AND type = 'a'"
-        )
+    rows(
+        store,
+        "UPDATE job_queue SET status = 'failed' WHERE id IN (SELECT max(id) FROM job_queue"
+        " WHERE status = 'quarantined' GROUP BY type) AND type = 'a'",
+    )
 
 
 def test_jobs_in_every_status_go_through_the_migration_down_and_up(path: Path, clock: Clock) -> None:
@@ -482,7 +478,7 @@ def test_jobs_in_every_status_go_through_the_migration_down_and_up(path: Path, c
 
 def test_the_counts_are_right_whoever_writes(store: Datastore, raw: sqlite3.Connection, clock: Clock) -> None:
     in_every_status(store, clock)
-    assert counted(store) == recounted(store.engine.path)
+    assert counted(store) == recounted(store)
     changes = [
         "UPDATE job_queue SET type = 'c' WHERE id % 2 = 0",
         "UPDATE job_queue SET status = 'cancelled' WHERE status = 'succeeded'",
@@ -496,8 +492,8 @@ def test_the_counts_are_right_whoever_writes(store: Datastore, raw: sqlite3.Conn
     ]
     for change in changes:
         assert raw.execute(change).rowcount > 0, change
-        assert counted(store) == recounted(store.engine.path), change
+        assert counted(store) == recounted(store), change
     raw.execute("BEGIN")
     raw.execute("DELETE FROM job_queue WHERE finished_at IS NOT NULL")
     raw.execute("ROLLBACK")
-    assert counted(store) == recounted(store.engine.path)
+    assert counted(store) == recounted(store)

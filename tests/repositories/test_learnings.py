@@ -21,6 +21,9 @@ from datastore.errors import (
 from datastore.records import NewLearning
 from datastore.repositories import learnings as repository
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 

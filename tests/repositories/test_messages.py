@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from datastore import Conversation, Datastore, Message, NewMessage, Page
 from datastore.errors import CheckError, InvalidValueError, NotFoundError, UniqueError
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 

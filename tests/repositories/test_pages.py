@@ -7,6 +7,9 @@ from datastore.records.pages import every
 from datastore.retention.subjects import Subject, belongings
 from datastore.transfer import all_messages
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 
 def test_every_walks_all_pages_and_reads_one_when_it_is_needed(store: Datastore, conversation: Conversation) -> None:
     ids = [store.messages.append(conversation.id, role="user", content="x").id for _ in range(7)]

@@ -17,6 +17,9 @@ from datastore.errors import (
     UniqueError,
 )
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 STATUSES = ("pending", "uploading", "uploaded", "confirmed", "failed")
 
 #: From which statuses each step is allowed, and where it leads.

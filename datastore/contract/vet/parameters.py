@@ -12,7 +12,7 @@ from datastore.statements.headers import Parameter
 
 #: What a column of a type takes from a parameter of a type: the loader makes text of a timestamp and of JSON.
 _TAKES = {
-    "text": {"text", "timestamp", "json"},
+    "text": {"text", "timestamp", "json", "match"},
     "integer": {"integer", "boolean"},
     "boolean": {"boolean", "integer"},
     "real": {"real", "integer"},

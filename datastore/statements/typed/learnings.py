@@ -25,6 +25,12 @@ class ListTagCountsRow(NamedTuple):
     learning_count: int
 
 
+class ListSourceLearningsRow(NamedTuple):
+    """A row of list_source_learnings."""
+
+    seq: int
+
+
 class RankLearningsRow(NamedTuple):
     """A row of rank_learnings."""
 
@@ -55,12 +61,6 @@ class ListLearningTermsLikeRow(NamedTuple):
 
     term: str
     row_count: int | None
-
-
-class ListSourceLearningsRow(NamedTuple):
-    """A row of list_source_learnings."""
-
-    seq: int
 
 
 class ListLearningTextsRow(NamedTuple):
@@ -408,6 +408,20 @@ class LearningsStatements(Protocol):
         """
         ...
 
+    def list_source_learnings(
+        self,
+        *,
+        source: str,
+        max_rows: int,
+    ) -> list[ListSourceLearningsRow]:
+        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
+
+        Args:
+            source: only from conversations of this source.
+            max_rows: 1 to 5000.
+        """
+        ...
+
     def add_learning_messages(
         self,
         *,
@@ -527,20 +541,6 @@ class LearningsStatements(Protocol):
         Args:
             prefix_from: the lower bound, inclusive.
             prefix_to: the upper bound, exclusive.
-            max_rows: 1 to 5000.
-        """
-        ...
-
-    def list_source_learnings(
-        self,
-        *,
-        source: str,
-        max_rows: int,
-    ) -> list[ListSourceLearningsRow]:
-        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
-
-        Args:
-            source: only from conversations of this source.
             max_rows: 1 to 5000.
         """
         ...

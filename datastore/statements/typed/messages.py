@@ -11,6 +11,12 @@ from typing import Any, NamedTuple, Protocol
 from datastore.records import FoundMessage, Message
 
 
+class ListSourceMessagesRow(NamedTuple):
+    """A row of list_source_messages."""
+
+    seq: int
+
+
 class RankMessagesRow(NamedTuple):
     """A row of rank_messages."""
 
@@ -43,12 +49,6 @@ class ListMessageTermsLikeRow(NamedTuple):
     row_count: int | None
 
 
-class ListSourceMessagesRow(NamedTuple):
-    """A row of list_source_messages."""
-
-    seq: int
-
-
 class ListMessageTextsRow(NamedTuple):
     """A row of list_message_texts."""
 
@@ -59,33 +59,6 @@ class ListMessageTextsRow(NamedTuple):
 
 class MessagesStatements(Protocol):
     """sql/messages.sql and sql/sqlite/messages.sql."""
-
-    def append_message(
-        self,
-        *,
-        id: str,
-        conversation_id: str,
-        role: str,
-        content: str,
-        content_hash: str,
-        token_count: int,
-        metadata: Any,
-        created_at: datetime,
-    ) -> int | None:
-        """Appends one message at the end of a conversation, which gives it its position: only that is given back,
-        because the caller has the rest, and its text need not be copied.
-
-        Args:
-            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
-            conversation_id: a conversation that is not deleted.
-            role: user, assistant, system or tool.
-            content: sanitized text, 1 byte to 1 MiB of UTF-8.
-            content_hash: SHA-256 of the content's UTF-8, lower-case hex.
-            token_count: 0 or more.
-            metadata: an object, at most 1 MiB.
-            created_at: when it was said.
-        """
-        ...
 
     def get_message(
         self,
@@ -251,6 +224,47 @@ class MessagesStatements(Protocol):
         """
         ...
 
+    def list_source_messages(
+        self,
+        *,
+        source: str,
+        max_rows: int,
+    ) -> list[ListSourceMessagesRow]:
+        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
+
+        Args:
+            source: only from conversations of this source.
+            max_rows: 1 to 5000.
+        """
+        ...
+
+    def append_message(
+        self,
+        *,
+        id: str,
+        conversation_id: str,
+        role: str,
+        content: str,
+        content_hash: str,
+        token_count: int,
+        metadata: Any,
+        created_at: datetime,
+    ) -> int | None:
+        """Appends one message at the end of a conversation, which gives it its position: only that is given back,
+        because the caller has the rest, and its text need not be copied.
+
+        Args:
+            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
+            conversation_id: a conversation that is not deleted.
+            role: user, assistant, system or tool.
+            content: sanitized text, 1 byte to 1 MiB of UTF-8.
+            content_hash: SHA-256 of the content's UTF-8, lower-case hex.
+            token_count: 0 or more.
+            metadata: an object, at most 1 MiB.
+            created_at: when it was said.
+        """
+        ...
+
     def append_messages(
         self,
         *,
@@ -356,20 +370,6 @@ class MessagesStatements(Protocol):
         Args:
             prefix_from: the lower bound, inclusive.
             prefix_to: the upper bound, exclusive.
-            max_rows: 1 to 5000.
-        """
-        ...
-
-    def list_source_messages(
-        self,
-        *,
-        source: str,
-        max_rows: int,
-    ) -> list[ListSourceMessagesRow]:
-        """Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
-
-        Args:
-            source: only from conversations of this source.
             max_rows: 1 to 5000.
         """
         ...

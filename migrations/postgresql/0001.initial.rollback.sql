@@ -1,0 +1,28 @@
+-- LOSES DATA: every conversation, message, learning, job and upload. Back up first.
+DROP TABLE uploads;
+
+DROP TABLE job_attempts;
+
+DROP TABLE job_queue;
+
+DROP TABLE learning_messages;
+
+DROP TABLE learning_tags;
+
+DROP TABLE learnings;
+
+DROP TABLE messages;
+
+DROP TABLE conversations;
+
+DROP FUNCTION datastore_json_patch(JSON, JSON);
+
+DROP FUNCTION datastore_index_tags();
+
+DROP FUNCTION datastore_hide_learnings();
+
+DROP FUNCTION datastore_count_deleted_messages();
+
+DROP FUNCTION datastore_count_added_messages();
+
+DROP FUNCTION datastore_refuse();

@@ -1,0 +1,409 @@
+-- Initial tables: conversations, messages, learnings, the job queue, uploads.
+--
+-- The same tables, columns and rules as SQLite's step of this name, in PostgreSQL's own types: TIMESTAMPTZ for time, JSON
+-- (the text as it was given, not JSONB's reading of it), and text that is compared byte by byte (COLLATE "C"), as SQLite
+-- compares it, so that lists have one order on both engines and on every server.
+-- Keys: seq is the order in which rows were stored (it never leaves the database); id is the name that applications use, a
+-- time-ordered UUID or the caller's own. Needs PostgreSQL 14 and a database in UTF8.
+--
+-- Locks: none to speak of, the tables are new.
+-- Rollback: LOSES DATA (drops every table of this step).
+
+-- A chat: who it belongs to, where it came from, which sanitization it went through.
+CREATE TABLE conversations (
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
+    session_id TEXT COLLATE "C",
+    -- The caller's own key for "the same conversation", unique where given.
+    correlation_id TEXT COLLATE "C",
+    source TEXT COLLATE "C" NOT NULL,
+    title TEXT COLLATE "C",
+    -- Which sanitization the text went through. No text is stored without one.
+    sanitization_version TEXT COLLATE "C" NOT NULL,
+    metadata JSON NOT NULL DEFAULT '{}',
+    -- Kept by triggers on messages, whoever writes.
+    message_count BIGINT NOT NULL DEFAULT 0,
+    -- The highest position ever given out; positions are never used twice.
+    last_position BIGINT NOT NULL DEFAULT 0,
+    created_at TIMESTAMPTZ NOT NULL,
+    -- Last change of this row or last message, whichever is later.
+    updated_at TIMESTAMPTZ NOT NULL,
+    completed_at TIMESTAMPTZ,
+    -- Soft deletion: hidden from lists and search until restored or purged.
+    deleted_at TIMESTAMPTZ,
+    CONSTRAINT conversations_id_check
+    CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_session_id_check
+    CHECK (length(session_id) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_correlation_id_check
+    CHECK (length(correlation_id) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_source_check
+    CHECK (length(source) BETWEEN 1 AND 200),
+    CONSTRAINT conversations_title_check
+    CHECK (length(title) <= 1000),
+    CONSTRAINT conversations_sanitization_version_check
+    CHECK (length(sanitization_version) BETWEEN 1 AND 100),
+    CONSTRAINT conversations_metadata_check
+    CHECK (json_typeof(metadata) = 'object'),
+    CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
+    CONSTRAINT conversations_last_position_check CHECK (last_position >= 0)
+);
+
+-- Serves get_conversation and every statement by id; foreign keys refer to it.
+CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
+
+-- What was said, in order.
+CREATE TABLE messages (
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
+    conversation_id TEXT COLLATE "C" NOT NULL,
+    -- Place in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    position BIGINT NOT NULL,
+    role TEXT COLLATE "C" NOT NULL,
+    -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL.
+    content TEXT COLLATE "C" NOT NULL,
+    -- SHA-256 of the content's UTF-8, lower-case hex.
+    content_hash TEXT COLLATE "C" NOT NULL,
+    token_count BIGINT NOT NULL,
+    metadata JSON NOT NULL DEFAULT '{}',
+    created_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT messages_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT messages_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT messages_position_check CHECK (position >= 1),
+    CONSTRAINT messages_role_check CHECK (role IN ('user', 'assistant', 'system', 'tool')),
+    CONSTRAINT messages_content_check
+    CHECK (octet_length(content) BETWEEN 1 AND 1048576),
+    CONSTRAINT messages_content_hash_check CHECK (length(content_hash) = 64),
+    CONSTRAINT messages_token_count_check CHECK (token_count >= 0),
+    CONSTRAINT messages_metadata_check
+    CHECK (json_typeof(metadata) = 'object')
+);
+
+-- Serves get_message and every statement by id; foreign keys refer to it.
+CREATE UNIQUE INDEX messages_id_key ON messages (id);
+
+-- What was learned from a conversation; searchable.
+CREATE TABLE learnings (
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
+    conversation_id TEXT COLLATE "C" NOT NULL,
+    category TEXT COLLATE "C" NOT NULL,
+    title TEXT COLLATE "C" NOT NULL,
+    content TEXT COLLATE "C" NOT NULL,
+    -- 0 (a guess) to 1 (certain).
+    confidence DOUBLE PRECISION NOT NULL,
+    -- A JSON list of distinct strings, sorted; learning_tags is its index, kept by triggers.
+    tags JSON NOT NULL DEFAULT '[]',
+    -- What makes two learnings of one conversation the same one.
+    dedupe_key TEXT COLLATE "C" NOT NULL,
+    metadata JSON NOT NULL DEFAULT '{}',
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    -- The conversation's own, copied by a trigger, so that lists and search need no join to hide it.
+    deleted_at TIMESTAMPTZ,
+    CONSTRAINT learnings_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT learnings_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_category_check
+    CHECK (length(category) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_title_check
+    CHECK (length(title) BETWEEN 1 AND 1000),
+    CONSTRAINT learnings_content_check
+    CHECK (octet_length(content) BETWEEN 1 AND 1048576),
+    CONSTRAINT learnings_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
+    CONSTRAINT learnings_tags_check CHECK (json_typeof(tags) = 'array'),
+    CONSTRAINT learnings_dedupe_key_check
+    CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT learnings_metadata_check
+    CHECK (json_typeof(metadata) = 'object')
+);
+
+-- Serves get_learning and every statement by id; foreign keys refer to it.
+CREATE UNIQUE INDEX learnings_id_key ON learnings (id);
+
+-- The index of the learnings that are shown by tag, newest first. created_at repeats the learning's own, so that a
+-- page of one tag is a range of this table and nothing is sorted.
+CREATE TABLE learning_tags (
+    tag TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    learning_id TEXT COLLATE "C" NOT NULL,
+    CONSTRAINT learning_tags_pkey PRIMARY KEY (tag, created_at, learning_id),
+    CONSTRAINT learning_tags_learning_id_fkey
+    FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
+    CONSTRAINT learning_tags_tag_check
+    CHECK (length(tag) BETWEEN 1 AND 100)
+);
+
+-- Which messages a learning came from.
+CREATE TABLE learning_messages (
+    learning_id TEXT COLLATE "C" NOT NULL,
+    message_id TEXT COLLATE "C" NOT NULL,
+    CONSTRAINT learning_messages_pkey PRIMARY KEY (learning_id, message_id),
+    CONSTRAINT learning_messages_learning_id_fkey
+    FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
+    CONSTRAINT learning_messages_message_id_fkey
+    FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
+);
+
+-- Work to be done in the background: claimed with a lease, tried again, kept as history.
+CREATE TABLE job_queue (
+    -- Ascends and is never used again: first in, first out within a priority.
+    id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    type TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL DEFAULT 'queued',
+    -- 0 to 9; 9 is claimed first.
+    priority BIGINT NOT NULL DEFAULT 0,
+    -- Not claimed before this instant. "Scheduled" is queued with run_at in the future.
+    run_at TIMESTAMPTZ NOT NULL,
+    payload JSON NOT NULL DEFAULT '{}',
+    -- At most one live (queued or running) job has a given key.
+    dedupe_key TEXT COLLATE "C",
+    -- Claims so far that counted; a released or snoozed claim is given back.
+    attempts BIGINT NOT NULL DEFAULT 0,
+    max_attempts BIGINT NOT NULL,
+    -- Wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
+    backoff_seconds DOUBLE PRECISION NOT NULL,
+    backoff_cap_seconds DOUBLE PRECISION NOT NULL,
+    -- Raised by every claim; a holder with an older token has lost the job.
+    lease_token BIGINT NOT NULL DEFAULT 0,
+    lease_expires_at TIMESTAMPTZ,
+    worker TEXT COLLATE "C",
+    progress JSON,
+    cancel_requested BIGINT NOT NULL DEFAULT 0,
+    result JSON,
+    -- How the last attempt ended, and why; copied to job_attempts by a trigger.
+    last_outcome TEXT COLLATE "C",
+    last_error TEXT COLLATE "C",
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    started_at TIMESTAMPTZ,
+    finished_at TIMESTAMPTZ,
+    CONSTRAINT job_queue_type_check
+    CHECK (length(type) BETWEEN 1 AND 200),
+    CONSTRAINT job_queue_status_check
+    CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'quarantined', 'cancelled')),
+    CONSTRAINT job_queue_priority_check CHECK (priority BETWEEN 0 AND 9),
+    CONSTRAINT job_queue_dedupe_key_check
+    CHECK (length(dedupe_key) BETWEEN 1 AND 200),
+    CONSTRAINT job_queue_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT job_queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
+    CONSTRAINT job_queue_backoff_check
+    CHECK (backoff_seconds >= 0.0 AND backoff_cap_seconds BETWEEN 0.0 AND 31536000.0),
+    -- A lease exists exactly while the job runs.
+    CONSTRAINT job_queue_lease_check
+    CHECK ((status = 'running') = (lease_expires_at IS NOT NULL) AND lease_token >= 0),
+    CONSTRAINT job_queue_cancel_requested_check CHECK (cancel_requested IN (0, 1)),
+    CONSTRAINT job_queue_last_outcome_check CHECK (
+        last_outcome IN ('succeeded', 'failed', 'expired', 'released', 'snoozed', 'cancelled')
+    ),
+    -- A terminal job has its end, a live one has none.
+    CONSTRAINT job_queue_finished_at_check CHECK (
+        (finished_at IS NOT NULL) = (status NOT IN ('queued', 'running'))
+
+    )
+);
+
+-- One row a claim, kept by triggers on job_queue, whoever writes.
+CREATE TABLE job_attempts (
+    job_id BIGINT NOT NULL,
+    lease_token BIGINT NOT NULL,
+    -- The count that this claim raised attempts to.
+    attempt BIGINT NOT NULL,
+    worker TEXT COLLATE "C",
+    started_at TIMESTAMPTZ NOT NULL,
+    finished_at TIMESTAMPTZ,
+    -- NULL while the attempt runs.
+    outcome TEXT COLLATE "C",
+    error TEXT COLLATE "C",
+    CONSTRAINT job_attempts_pkey PRIMARY KEY (job_id, lease_token),
+    CONSTRAINT job_attempts_job_id_fkey
+    FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
+);
+
+-- A learning on its way to a destination.
+CREATE TABLE uploads (
+    seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
+    learning_id TEXT COLLATE "C" NOT NULL,
+    -- Where to: at most one upload of a learning to a destination.
+    destination TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL DEFAULT 'pending',
+    -- The destination's own key for it, once uploaded.
+    remote_id TEXT COLLATE "C",
+    -- What the destination answered.
+    receipt JSON,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    last_error TEXT COLLATE "C",
+    metadata JSON NOT NULL DEFAULT '{}',
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    uploaded_at TIMESTAMPTZ,
+    confirmed_at TIMESTAMPTZ,
+    CONSTRAINT uploads_learning_id_fkey
+    FOREIGN KEY (learning_id) REFERENCES learnings (id) ON DELETE CASCADE,
+    CONSTRAINT uploads_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT uploads_destination_check
+    CHECK (length(destination) BETWEEN 1 AND 200),
+    CONSTRAINT uploads_status_check
+    CHECK (status IN ('pending', 'uploading', 'uploaded', 'confirmed', 'failed')),
+    CONSTRAINT uploads_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT uploads_metadata_check
+    CHECK (json_typeof(metadata) = 'object'),
+    -- What has arrived names where it arrived.
+    CONSTRAINT uploads_remote_id_check
+    CHECK (status NOT IN ('uploaded', 'confirmed') OR remote_id IS NOT NULL)
+);
+
+-- Serves get_upload and every statement by id.
+CREATE UNIQUE INDEX uploads_id_key ON uploads (id);
+
+-- Refuses what a trigger is for; the trigger's argument is the rule's name.
+CREATE FUNCTION datastore_refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
+END;
+$$;
+
+-- The number of messages and the last activity, right whoever writes. Once a statement, not once a row: a thousand
+-- messages appended together change their conversation once.
+CREATE FUNCTION datastore_count_added_messages() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE conversations
+    SET
+        message_count = conversations.message_count + counted.message_count,
+        last_position = greatest(conversations.last_position, counted.last_position),
+        updated_at = greatest(conversations.updated_at, counted.updated_at)
+    FROM (
+        SELECT
+            conversation_id,
+            count(*) AS message_count,
+            max(position) AS last_position,
+            max(created_at) AS updated_at
+        FROM added
+        GROUP BY conversation_id
+    ) AS counted
+    WHERE conversations.id = counted.conversation_id;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
+REFERENCING NEW TABLE AS added
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_count_added_messages();
+
+-- The other half of messages_count_insert; last_position stays, so that no position is used twice.
+CREATE FUNCTION datastore_count_deleted_messages() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE conversations
+    SET message_count = conversations.message_count - counted.message_count
+    FROM (
+        SELECT
+            conversation_id,
+            count(*) AS message_count
+        FROM deleted
+        GROUP BY conversation_id
+    ) AS counted
+    WHERE conversations.id = counted.conversation_id;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER messages_count_delete AFTER DELETE ON messages
+REFERENCING OLD TABLE AS deleted
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_count_deleted_messages();
+
+-- A message stays where it was said; moving one would need counting in two conversations.
+CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id ON messages
+FOR EACH ROW WHEN (new.conversation_id IS DISTINCT FROM old.conversation_id)
+EXECUTE FUNCTION datastore_refuse('messages_conversation_id_fixed');
+
+-- Hides and shows a conversation's learnings with it.
+CREATE FUNCTION datastore_hide_learnings() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE learnings
+    SET deleted_at = new.deleted_at
+    WHERE conversation_id = new.id;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER conversations_deleted_at_update AFTER UPDATE OF deleted_at ON conversations
+FOR EACH ROW WHEN (new.deleted_at IS DISTINCT FROM old.deleted_at)
+EXECUTE FUNCTION datastore_hide_learnings();
+
+-- learning_tags follows learnings.tags: changed tags replace the old ones.
+CREATE FUNCTION datastore_index_tags() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM learning_tags WHERE learning_id = new.id;
+    END IF;
+    IF new.deleted_at IS NULL THEN
+        INSERT INTO learning_tags (tag, created_at, learning_id)
+        SELECT DISTINCT
+            tag.value,
+            new.created_at,
+            new.id
+        FROM json_array_elements_text(new.tags) AS tag;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER learnings_tags_insert AFTER INSERT ON learnings
+FOR EACH ROW WHEN (json_array_length(new.tags) > 0 AND new.deleted_at IS NULL)
+EXECUTE FUNCTION datastore_index_tags();
+
+CREATE TRIGGER learnings_tags_update AFTER UPDATE OF tags, created_at, deleted_at ON learnings
+FOR EACH ROW
+WHEN (
+    (CAST(new.tags AS TEXT), new.created_at, new.deleted_at)
+    IS DISTINCT FROM (CAST(old.tags AS TEXT), old.created_at, old.deleted_at)
+)
+EXECUTE FUNCTION datastore_index_tags();
+
+-- Legal transitions only:
+--   pending -> uploading -> uploaded -> confirmed
+--   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (given up)
+--   failed -> pending (retry) or uploading (at once)
+CREATE TRIGGER uploads_status_transition BEFORE UPDATE OF status ON uploads
+FOR EACH ROW
+WHEN (
+    (old.status || '>' || new.status) NOT IN (
+        'pending>uploading',
+        'uploading>uploaded',
+        'uploading>failed',
+        'uploading>pending',
+        'uploaded>confirmed',
+        'uploaded>failed',
+        'failed>pending',
+        'failed>uploading'
+    )
+)
+EXECUTE FUNCTION datastore_refuse('uploads_status_transition');
+
+-- RFC 7396: what the patch has replaces what the target has, a null takes it away. SQLite's json_patch().
+CREATE FUNCTION datastore_json_patch(target JSON, patch JSON) RETURNS JSON
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path FROM CURRENT AS $$
+BEGIN
+    IF json_typeof(patch) <> 'object' THEN
+        RETURN patch;
+    END IF;
+    RETURN coalesce((
+        SELECT json_object_agg(merged.key, merged.value)
+        FROM (
+            SELECT
+                coalesce(old_pair.key, new_pair.key) AS key,
+                CASE
+                    WHEN new_pair.key IS NULL THEN old_pair.value
+                    WHEN json_typeof(new_pair.value) = 'object'
+                        THEN datastore_json_patch(coalesce(old_pair.value, '{}'), new_pair.value)
+                    ELSE new_pair.value
+                END AS value
+            FROM json_each(CASE WHEN json_typeof(target) = 'object' THEN target ELSE '{}' END) AS old_pair
+            FULL JOIN json_each(patch) AS new_pair ON old_pair.key = new_pair.key
+            WHERE new_pair.key IS NULL OR json_typeof(new_pair.value) <> 'null'
+        ) AS merged
+    ), '{}');
+END;
+$$;

@@ -1,0 +1,151 @@
+-- Search: learnings by any filter inside the full-text index, and messages.
+--
+-- A text's words are those of SQLite's index (docs/search.md): folded, without diacritics, stemmed by Porter's algorithm, a
+-- Chinese, Japanese or Korean character a word, the parts of camelCase words behind the rest. Facets are lexemes that no
+-- text can hold (they begin with U+E000, which is taken out of every query). No server extension is needed.
+--
+-- The first 150,000 characters of a text are indexed: PostgreSQL refuses a row whose words need more than 1 MiB.
+--
+-- Locks: adding the columns rewrites both tables, and nobody reads or writes them meanwhile (about a minute a million
+-- messages of 1 KB). On large tables apply it in a maintenance window.
+-- Rollback: loses no data; the columns are computed again.
+-- depends: 0004.job_queue
+
+-- What a letter is, and its lower case, is the database's own knowledge.
+DO $$
+BEGIN
+    IF lower('Ä' COLLATE "default") <> 'ä' OR current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'the database needs the encoding UTF8 and an LC_CTYPE that knows it: CREATE DATABASE ... ENCODING ''UTF8'' LC_CTYPE ''C.UTF-8'' TEMPLATE template0';
+    END IF;
+END;
+$$;
+
+-- Porter's stemmer, without stop words: "to be or not to be" can be found.
+CREATE TEXT SEARCH DICTIONARY datastore_porter (
+    TEMPLATE = pg_catalog.snowball,
+    LANGUAGE = 'porter'
+);
+
+-- Words as datastore_words() leaves them: letters and digits between blanks.
+CREATE TEXT SEARCH CONFIGURATION datastore_words (PARSER = pg_catalog.default);
+
+ALTER TEXT SEARCH CONFIGURATION datastore_words
+ADD MAPPING FOR asciiword, word, numword, uint, int, float, sfloat, version WITH datastore_porter;
+
+-- A text as its words: lower case, no diacritics, blanks for all that is no letter or digit.
+CREATE FUNCTION datastore_words(written TEXT) RETURNS TEXT
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+SELECT lower(
+    regexp_replace(
+        regexp_replace(
+            CASE
+                WHEN cut.text ~ '[^\x01-\x7f]'
+                    THEN normalize(regexp_replace(normalize(cut.text, NFD), '[\u0300-\u036f]', '', 'g'), NFC)
+                ELSE cut.text
+            END
+            || CASE
+                WHEN cut.text ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
+                    THEN coalesce((
+                        SELECT
+                            ' ' || string_agg(
+                                regexp_replace(
+                                    regexp_replace(camel.word, '([a-z])([A-Z])', '\1 \2', 'g'),
+                                    '(\S)([A-Z][a-z])', '\1 \2', 'g'
+                                ), ' '
+                            )
+                        FROM string_to_table(translate(cut.text, E'\n\t', '  '), ' ') AS camel (word)
+                        WHERE length(camel.word) <= 256 AND camel.word ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
+                    ), '')
+                ELSE ''
+            END,
+            '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g'
+        ),
+        '[^[:alnum:]]+', ' ', 'g'
+    )
+)
+FROM (SELECT left(written, 150000) COLLATE "default" AS text) AS cut
+$$;
+
+-- A value as a facet has it: SQLite's hex().
+CREATE FUNCTION datastore_hex(plain TEXT) RETURNS TEXT
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+SELECT upper(encode(convert_to(plain, 'UTF8'), 'hex'))
+$$;
+
+-- What a learning is found by; nothing where it is hidden.
+CREATE FUNCTION datastore_learning_lexemes(
+    title TEXT,
+    content TEXT,
+    category TEXT,
+    tags JSON,
+    confidence DOUBLE PRECISION,
+    created_at TIMESTAMPTZ
+) RETURNS TSVECTOR
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
+SELECT
+    setweight(to_tsvector('datastore_words', said.titled), 'A')
+    || to_tsvector('datastore_words', datastore_words(content))
+    || array_to_tsvector(
+        ARRAY[
+            U&'\E000c' || datastore_hex(category) || 'x',
+            U&'\E000p' || floor(confidence * 10) || 'x',
+            U&'\E000m' || to_char(created_at AT TIME ZONE 'UTC', 'YYYYMM') || 'x',
+            U&'\E000l' || CASE
+                WHEN said.size < 256 THEN said.size / 16
+                WHEN said.size < 512 THEN 8 + said.size / 32
+                WHEN said.size < 1024 THEN 16 + said.size / 64
+                ELSE 32
+            END || 'x'
+        ]
+        || ARRAY(
+            SELECT DISTINCT U&'\E000t' || datastore_hex(substr(CAST(tag.value AS TEXT), 2, length(CAST(tag.value AS TEXT)) - 2)) || 'x'
+            FROM json_array_elements(tags) AS tag
+        )
+        || ARRAY(
+            SELECT U&'\E000w' || word.lexeme
+            FROM unnest(to_tsvector('datastore_words', said.titled)) AS word
+        )
+    )
+FROM (
+    SELECT
+        datastore_words(title) AS titled,
+        octet_length(title) + octet_length(content) AS size
+) AS said
+$$;
+
+-- What a message is found by: all of them. Those of a deleted conversation are hidden when the hits are read, so that hiding
+-- a conversation of a million messages is one row's work.
+CREATE FUNCTION datastore_message_lexemes(
+    conversation_id TEXT,
+    role TEXT,
+    content TEXT,
+    created_at TIMESTAMPTZ
+) RETURNS TSVECTOR
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
+SELECT
+    to_tsvector('datastore_words', datastore_words(content))
+    || array_to_tsvector(
+        ARRAY[
+            U&'\E000c' || datastore_hex(conversation_id) || 'x',
+            U&'\E000r' || role || 'x',
+            U&'\E000m' || to_char(created_at AT TIME ZONE 'UTC', 'YYYYMM') || 'x'
+        ]
+    )
+$$;
+
+ALTER TABLE learnings ADD COLUMN words TSVECTOR GENERATED ALWAYS AS (
+    CASE
+        WHEN deleted_at IS NULL
+            THEN datastore_learning_lexemes(title, content, category, tags, confidence, created_at)
+    END
+) STORED;
+
+ALTER TABLE messages ADD COLUMN words TSVECTOR GENERATED ALWAYS AS (
+    datastore_message_lexemes(conversation_id, role, content, created_at)
+) STORED;
+
+-- Serves rank_learnings, list_learning_matches and their kin.
+CREATE INDEX learnings_words_idx ON learnings USING gin (words);
+
+-- Serves rank_messages, list_message_matches and their kin.
+CREATE INDEX messages_words_idx ON messages USING gin (words);

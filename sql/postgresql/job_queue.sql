@@ -1,0 +1,322 @@
+-- The job queue: what PostgreSQL needs its own words for.
+
+-- name: list_queued_job_types(max_rows)
+-- The types that have queued jobs, in order: one seek a type, however many jobs it has.
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_claim_idx (one seek a type); sorts the types
+-- Rows: 0 to max_rows
+-- Differs: PostgreSQL reads min() of a partial index by ORDER BY and LIMIT 1
+WITH RECURSIVE queued_types (type) AS (
+    (
+        SELECT first_job.type
+        FROM job_queue AS first_job
+        WHERE first_job.status = 'queued'
+        ORDER BY first_job.type
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT next_job.type
+        FROM job_queue AS next_job
+        WHERE
+            next_job.status = 'queued'
+            AND next_job.type > queued_types.type
+        ORDER BY next_job.type
+        LIMIT 1
+    )
+    FROM queued_types
+    WHERE queued_types.type IS NOT NULL
+)
+
+SELECT type
+FROM queued_types
+WHERE type IS NOT NULL
+ORDER BY type
+LIMIT :max_rows;
+
+-- name: claim_jobs(types, worker, now, lease_expires_at, max_rows)
+-- Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the head of
+-- each type and priority only, so that jobs of the future, of other types and ended ones cost nothing. Paused types
+-- are passed over.
+--   types  json  a list of distinct types
+--   worker  text  who claims
+--   now  timestamp  the instant of the transaction
+--   lease_expires_at  timestamp  the end of the lease
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_claim_idx (one seek a type and priority); sorts at most max_rows jobs for each of them
+-- Rows: 0 to max_rows, in any order
+-- Record: Job
+-- Differs: jobs that another worker is claiming are passed over (FOR UPDATE SKIP LOCKED), not waited for
+WITH levels (priority) AS (
+    VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
+),
+
+claimed AS MATERIALIZED (
+    SELECT heads.id
+    FROM levels
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                candidates.id,
+                candidates.run_at
+            FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted
+            CROSS JOIN
+                LATERAL (
+                    SELECT
+                        job_queue.id,
+                        job_queue.run_at
+                    FROM job_queue
+                    WHERE
+                        job_queue.status = 'queued'
+                        AND job_queue.type = wanted.value
+                        AND job_queue.priority = levels.priority
+                        AND job_queue.run_at <= :now
+                    ORDER BY job_queue.run_at, job_queue.id
+                    LIMIT :max_rows
+                    FOR UPDATE SKIP LOCKED
+                ) AS candidates
+            WHERE
+                NOT EXISTS (
+                    SELECT 1
+                    FROM job_pauses
+                    WHERE job_pauses.type = wanted.value
+                )
+            ORDER BY candidates.run_at, candidates.id
+            LIMIT :max_rows
+        ) AS heads
+    LIMIT :max_rows
+)
+
+UPDATE job_queue
+SET
+    status = 'running',
+    attempts = attempts + 1,
+    lease_token = lease_token + 1,
+    lease_expires_at = :lease_expires_at,
+    worker = :worker,
+    cancel_requested = 0,
+    updated_at = :now,
+    started_at = :now
+FROM claimed
+WHERE job_queue.id = claimed.id
+RETURNING
+    job_queue.id,
+    job_queue.type,
+    job_queue.status,
+    job_queue.priority,
+    job_queue.run_at,
+    job_queue.payload,
+    job_queue.dedupe_key,
+    job_queue.attempts,
+    job_queue.max_attempts,
+    job_queue.backoff_seconds,
+    job_queue.backoff_cap_seconds,
+    job_queue.lease_token,
+    job_queue.lease_expires_at,
+    job_queue.worker,
+    job_queue.progress,
+    job_queue.cancel_requested,
+    job_queue.result,
+    job_queue.last_outcome,
+    job_queue.last_error,
+    job_queue.created_at,
+    job_queue.updated_at,
+    job_queue.started_at,
+    job_queue.finished_at;
+
+-- name: list_expired_jobs(now, max_rows)
+-- The running jobs whose lease is over, longest over first.
+--   now  timestamp  the instant of the transaction
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_lease_expires_at_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+-- Record: Job
+-- Differs: two workers do not recover the same lease (FOR UPDATE SKIP LOCKED)
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    status = 'running'
+    AND lease_expires_at <= :now
+ORDER BY lease_expires_at, id
+LIMIT :max_rows
+FOR UPDATE SKIP LOCKED;
+
+-- name: find_next_job_time(types)$
+-- The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest lease of
+-- any job, whichever is first: nothing can be claimed before it.
+--   types  json  a list of types
+-- Index: job_queue_claim_idx (one seek a type and priority), job_queue_lease_expires_at_idx (one seek)
+-- Rows: 1 (NULL: nothing is queued or running)
+-- Returns: next_at text?
+-- Differs: PostgreSQL unnests an array of JSON otherwise
+WITH levels (priority) AS (
+    VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
+),
+
+times (run_at) AS (
+    SELECT (
+        SELECT heads.run_at
+        FROM job_queue AS heads
+        WHERE
+            heads.status = 'queued'
+            AND heads.type = wanted.value
+            AND heads.priority = levels.priority
+        ORDER BY heads.run_at, heads.id
+        LIMIT 1
+    )
+    FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted
+    CROSS JOIN levels
+    WHERE
+        NOT EXISTS (
+            SELECT 1
+            FROM job_pauses
+            WHERE job_pauses.type = wanted.value
+        )
+    UNION ALL
+    SELECT (
+        SELECT min(leased.lease_expires_at)
+        FROM job_queue AS leased
+        WHERE leased.status = 'running'
+    )
+)
+
+SELECT min(run_at) AS next_at
+FROM times;
+
+-- name: list_running_jobs(before_id, max_rows, type)
+-- One page of the running jobs, newest first. Reads all of them: there are as many as the workers hold.
+--   before_id  integer  2^63 - 1 for the first page
+--   max_rows  integer  1 to 1001
+--   type  text  only of this type
+-- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
+-- Rows: 0 to max_rows
+-- Record: Job
+-- Differs: SQLite's
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    id IN (
+        SELECT leased.id
+        FROM job_queue AS leased
+        WHERE
+            leased.status = 'running'
+            AND leased.id < :before_id
+    )
+    AND type = :type -- if: type
+ORDER BY id DESC
+LIMIT :max_rows;
+
+-- name: count_jobs()
+-- How many jobs of each type have each status; of the queued and running ones also the earliest run_at.
+-- Index: job_queue_claim_idx (covering scan), job_queue_lease_expires_at_idx, job_counts primary key; sorts a row a type
+--   and status
+-- Rows: 0 to the number of types times the six statuses
+-- Record: JobCount
+-- Differs: the counts of ended jobs stand in 16 rows each, so that workers do not wait for one another
+--   jobs are counted as they end
+WITH counted (type, status, job_count, oldest_run_at) AS (
+    SELECT
+        type,
+        'queued' AS status,
+        count(*) AS job_count,
+        min(run_at) AS oldest_run_at
+    FROM job_queue
+    WHERE status = 'queued'
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        'running' AS status,
+        count(*) AS job_count,
+        min(run_at) AS oldest_run_at
+    FROM job_queue
+    WHERE status = 'running'
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        status,
+        CAST(sum(job_count) AS BIGINT) AS job_count,
+        NULL AS oldest_run_at
+    FROM job_counts
+    GROUP BY type, status
+    HAVING sum(job_count) > 0
+)
+
+SELECT
+    type,
+    status,
+    job_count AS count,
+    oldest_run_at
+FROM counted
+ORDER BY type, status;
+
+-- name: succeed_jobs(rows, now)
+-- Ends running jobs well, as many as still have their lease.
+--   rows  json  a list of [id, lease_token, result as JSON text or null]
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 to the number of rows; which are missing have lost their lease
+-- Differs: PostgreSQL unnests a JSON list otherwise
+UPDATE job_queue
+SET
+    status = 'succeeded',
+    lease_expires_at = NULL,
+    result = CAST(acks.value ->> 2 AS JSON),
+    last_outcome = 'succeeded',
+    last_error = NULL,
+    updated_at = :now,
+    finished_at = :now
+FROM json_array_elements(CAST(:rows AS JSON)) AS acks
+WHERE
+    job_queue.id = CAST(acks.value ->> 0 AS BIGINT)
+    AND job_queue.lease_token = CAST(acks.value ->> 1 AS BIGINT)
+    AND job_queue.status = 'running'
+    AND job_queue.lease_expires_at > :now
+RETURNING id;
