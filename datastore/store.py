@@ -148,6 +148,7 @@ class Datastore:
         timeout: float = 30.0,
         actor: str = "application",
         gate: bool = True,
+        pool_size: int = 10,
         migrations: Iterable[str | os.PathLike[str]] = (),
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
@@ -164,6 +165,7 @@ class Datastore:
             actor: Who the audit log says it was; 1 to 200 characters.
             gate: Queue with the other processes of this library for the write lock
                 (docs/decisions/0003-write-gate.md).
+            pool_size: PostgreSQL: connections at most; a thread has one while it uses it.
             migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
             clock: Where the time comes from; returns aware datetimes.
@@ -177,7 +179,12 @@ class Datastore:
             CorruptDatabaseError: The file is damaged.
         """
         if is_server(database):
-            options = {"durability": durability, "timeout": timeout, "clock": None if clock is utc_now else clock}
+            options = {
+                "durability": durability,
+                "timeout": timeout,
+                "pool_size": pool_size,
+                "clock": None if clock is utc_now else clock,
+            }
             engine = _server_engine(str(database), migrate, list(map(Path, migrations)), options)
             try:
                 return cls(engine, bind_statements(engine), actor=actor, ids=ids)

@@ -197,7 +197,7 @@ def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("database", ["", ":memory:", "a\x00b", "postgresql://localhost/app", "mysql:///x"])
+@pytest.mark.parametrize("database", ["", ":memory:", "a\x00b", "oracle://localhost/app", "mysql:///x"])
 def test_what_names_no_file(database: str) -> None:
     with pytest.raises(InvalidValueError):
         Datastore.open(database)

@@ -33,8 +33,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-#: It stands in engines/, because it is SQLite's alone, and belongs to the layer of the migrations, which it runs.
-MOVED = {"engines.yoyo_sqlite": "migrations"}
+#: Each stands in engines/, because it is one engine's alone, and belongs to the layer of the migrations, which it runs.
+MOVED = {"engines.yoyo_sqlite": "migrations", "engines.yoyo_postgresql": "migrations"}
 
 #: A repository imports helpers of its folder (base, ...) and none of these.
 REPOSITORIES = {
@@ -52,9 +52,10 @@ REPOSITORIES = {
     "retention_policies",
 }
 
-#: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: SQLite's engine, for the store, for
-#: yoyo and for the check of the statements.
+#: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: the engines, for the store, for yoyo
+#: and for the check of the statements.
 ENGINES = (
+    "datastore/engines/postgresql.py",
     "datastore/engines/sqlite.py",
     "datastore/engines/sqlite_explain.py",
     "datastore/engines/sqlite_files.py",

@@ -1,8 +1,8 @@
 """PostgreSQL: a pool of connections, transactions and savepoints, the server's clock, notifications.
 
 The one module that imports psycopg (with `postgresql_errors`, and the migrations' backend), and that only when a
-``postgresql://`` URL is opened. As in `engines.sqlite`, what is no statement of sql/ (BEGIN, COMMIT, savepoints, SET,
-LISTEN) stands here.
+``postgresql://`` URL is opened. As in `engines.sqlite`, what is no statement of sql/ stands here: BEGIN, COMMIT, savepoints,
+LISTEN and VACUUM.
 
 Differs because:
 
@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -32,7 +33,9 @@ from psycopg_pool import ConnectionPool
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.tsquery import tsquery
 from datastore.errors import ClosedError, ForkedError, TransactionError, TransactionLostError
+from datastore.resources import sql_folder
 from datastore.statements.binding import Dialect
+from datastore.statements.loader import read_file
 from datastore.statements.optional import by_name
 from datastore.values import utc_now
 
@@ -154,7 +157,7 @@ class PostgreSQLEngine:
 
     def lock(self, name: str) -> None:
         """Keep other transactions from what *name* stands for until this one ends."""
-        self._thread.control(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {_locks[name]})")
+        self._thread.control(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": _locks[name]})
 
     def reading(self, action: str) -> None:
         """Refuse to go on inside a transaction.
@@ -243,20 +246,16 @@ class PostgreSQLEngine:
         connection.adapters.register_loader("timestamptz", _InstantLoader)
         connection.adapters.register_loader("json", TextLoader)
         connection.adapters.register_dumper(bool, _FlagDumper)
-        # One round trip; what a session keeps from its role or database otherwise is set back.
-        connection.execute(
-            "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),"
-            " set_config('extra_float_digits', '1', false), set_config('synchronous_commit', %s, false),"
-            " set_config('lock_timeout', %s, false), set_config('standard_conforming_strings', 'on', false)",
-            (_synchronous[self._durability], f"{int(self.timeout * 1000)}ms"),
-        )
+        wait = f"{int(self.timeout * 1000)}ms"
+        settings = {"synchronous_commit": _synchronous[self._durability], "lock_timeout": wait}
+        connection.execute(session_sql("set_session"), settings)
 
     def _server_now(self) -> datetime:
         # The difference to this machine's clock, measured now and then: no round trip for every statement.
         local = utc_now()
         if self._offset is None or abs(local.timestamp() - self._offset[0]) > _CLOCK_SECONDS:
             with self.connection() as connection:
-                (text,) = connection.execute("SELECT clock_timestamp()").fetchone() or ("",)
+                (text,) = connection.execute(session_sql("get_clock")).fetchone() or ("",)
             behind = utc_now()
             middle = local + (behind - local) / 2
             self._offset = (behind.timestamp(), datetime.fromisoformat(text) - middle)
@@ -276,6 +275,17 @@ class PostgreSQLEngine:
             raise translate(error, "a look at the server") from error
         finally:
             self.give_back(connection)
+
+
+@cache
+def _session() -> dict[str, str]:
+    path = sql_folder() / "postgresql" / "session.sql"
+    return {statement.name: by_name(statement.sql) for statement in read_file(path, "postgresql/session.sql")}
+
+
+def session_sql(name: str) -> str:
+    """A statement that the engine runs for itself, with psycopg's marks."""
+    return _session()[name]
 
 
 def shown(url: str) -> str:
@@ -349,12 +359,12 @@ class ThreadState(threading.local):
         finally:
             engine.give_back(connection)
 
-    def control(self, sql: str) -> None:
-        """Run what is no statement of sql/ inside the transaction."""
+    def control(self, sql: str, parameters: dict[str, Any]) -> None:
+        """Run what the engine needs itself inside the transaction."""
         if self.connection is None:
             raise TransactionError("a lock is held until the transaction ends; begin one")
         try:
-            self.connection.execute(sql)
+            self.connection.execute(sql, parameters)
         except psycopg.Error as error:
             raise translate(error, "waiting for a lock") from error
 
@@ -483,7 +493,8 @@ class Snapshot:
         try:
             thread.connection = self._engine.borrow()
             # The first statement fixes what is seen, not BEGIN.
-            thread.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1")
+            thread.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            thread.connection.execute(session_sql("get_clock"))
         except BaseException as error:
             thread.leave()
             if isinstance(error, Exception):

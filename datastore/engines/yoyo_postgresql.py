@@ -21,7 +21,7 @@ from yoyo.connections import DatabaseURI, parse_uri
 from yoyo.migrations import default_migration_table
 
 from datastore import migrations as files
-from datastore.engines.postgresql import LOCK_CLASS, MIGRATIONS_LOCK
+from datastore.engines.postgresql import LOCK_CLASS, MIGRATIONS_LOCK, session_sql
 from datastore.engines.postgresql_errors import translate
 from datastore.errors import InvalidValueError
 from datastore.resources import sql_folder
@@ -38,7 +38,7 @@ def open_backend(url: str, timeout: float = 30.0) -> Iterator[DatastoreBackend]:
     try:
         backend = DatastoreBackend(parse_uri(_for_yoyo(url)), default_migration_table)
         try:
-            backend.execute("SELECT set_config('lock_timeout', :wait, false)", {"wait": f"{int(timeout * 1000)}ms"})
+            backend.connection.execute(session_sql("set_lock_timeout"), {"lock_timeout": f"{int(timeout * 1000)}ms"})
             yield backend
         finally:
             backend.connection.close()
@@ -168,7 +168,7 @@ class DatastoreBackend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo 
         """One transaction that no other process's is beside."""
         self.begin()
         try:
-            self.execute(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {MIGRATIONS_LOCK})")
+            self.connection.execute(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": MIGRATIONS_LOCK})
             yield
             self.commit()
         except BaseException:

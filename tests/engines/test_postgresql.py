@@ -1,0 +1,433 @@
+"""What only a server has: the two engines' statements are one contract, locks, lost connections, wake-up, the clock, roles."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from datastore import Datastore
+from datastore.errors import (
+    BusyError,
+    CommitOutcomeUnknownError,
+    DatabaseError,
+    ForkedError,
+    NotADatastoreError,
+    QuerySyntaxError,
+    SchemaOutOfDateError,
+    TransactionError,
+    TransactionLostError,
+    UniqueError,
+    UnsupportedError,
+)
+from datastore.migrations import apply, migration_ids, rollback
+from datastore.resources import migrations_folder, sql_folder
+from datastore.statements.loader import read_statements
+from datastore.statements.optional import by_name
+from datastore.values import utc_now
+from tests.databases import rows
+from tests.postgresql import database, empty, server
+
+#: FTS5's upkeep, the pages of a file, SQLite's catalogue: PostgreSQL's own tools do it, or nobody has to.
+ONLY_SQLITE = {
+    "check_learnings_fts", "check_messages_fts", "clear_learnings_fts", "clear_messages_fts", "count_changes",
+    "count_learnings_fts_segments", "count_messages_fts_segments", "fill_learnings_fts", "fill_messages_fts",
+    "get_last_learning_seq", "get_last_message_seq", "list_foreign_tables", "list_full_text_tables",
+    "list_known_learning_terms", "list_known_message_terms", "list_table_names", "list_trees", "merge_learnings_fts",
+    "merge_learnings_fts_slice", "merge_messages_fts", "merge_messages_fts_slice",
+}  # fmt: skip
+
+#: A session's settings, an advisory lock, the server's clock.
+ONLY_POSTGRESQL = {"set_session", "set_lock_timeout", "take_lock", "get_clock"}
+
+#: The numbers that a ranking is made of are FTS5's blobs there, and texts here.
+OTHER_TYPES = {"totals", "sizes"}
+
+
+@pytest.fixture
+def url(migrated_server: str) -> str:
+    empty(migrated_server)
+    return migrated_server
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Datastore]:
+    with Datastore.open(url, durability="relaxed", timeout=2) as store:
+        yield store
+
+
+# One contract.
+
+
+def test_the_statements_of_both_engines_are_one_contract() -> None:
+    ours, theirs = read_statements(sql_folder(), "postgresql"), read_statements(sql_folder(), "sqlite")
+    assert set(theirs) - set(ours) == ONLY_SQLITE
+    assert set(ours) - set(theirs) == ONLY_POSTGRESQL
+    for name in set(ours) & set(theirs):
+        one, other = ours[name], theirs[name]
+        assert [(each.name, each.type.replace("match", "text"), each.nullable) for each in one.header.parameters] == [
+            (each.name, each.type, each.nullable) for each in other.header.parameters
+        ], name
+        assert (one.result, one.writes, one.header.record, one.optional) == (
+            other.result, other.writes, other.header.record, other.optional,
+        ), name  # fmt: skip
+        if one.file.startswith("postgresql/"):
+            assert "Differs" in one.header.notes, name
+
+
+def test_less_than_a_third_is_written_twice() -> None:
+    ours = read_statements(sql_folder(), "postgresql")
+    own = [name for name, statement in ours.items() if statement.file.startswith("postgresql/")]
+    assert len(own) < len(ours) / 3, f"{len(own)} of {len(ours)}"
+
+
+def test_the_columns_of_both_engines_are_the_same(url: str) -> None:
+    lock = json.loads((sql_folder() / "contract.lock.json").read_text())["statements"]
+    kinds = {
+        "text": "text", "name": "text", "json": "json", "timestamptz": "timestamp", "int8": "integer",
+        "int4": "integer", "float8": "real",
+    }  # fmt: skip
+    compared = 0
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, statement in read_statements(sql_folder(), "postgresql").items():
+            if name in ONLY_POSTGRESQL or statement.result == "count":
+                continue
+            wanted = [(column, of.removesuffix("?")) for column, of in lock[name]["columns"].items()]
+            for (column, kind), (name_there, of) in zip(described(connection, statement.sql), wanted, strict=True):
+                assert column == name_there, name
+                compared += 1
+                if column not in OTHER_TYPES:
+                    # What SQLite keeps as text may be an instant or JSON, and a flag is an integer on both.
+                    allowed = {
+                        "text": {"text", "timestamp", "json"}, "json": {"json", "text"}, "boolean": {"integer"},
+                    }.get(of, {of})  # fmt: skip
+                    assert kinds.get(kind) in allowed, (name, column, kind, of)
+    assert compared > 500
+
+
+def described(connection: psycopg.Connection[Any], sql: str) -> list[tuple[str, str]]:
+    """The columns of a statement and their types, from the server, which does not run it."""
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        names.append(found[1])
+        return f"${list(dict.fromkeys(names)).index(found[1]) + 1}"
+
+    text = re.sub(r"%\((\w+)\)s", number, by_name(sql)).replace("%%", "%")
+    prepared = connection.pgconn.prepare(b"", text.encode())
+    assert not prepared.error_message, prepared.error_message
+    result = connection.pgconn.describe_prepared(b"")
+    return [
+        ((result.fname(place) or b"").decode(), psycopg.postgres.types[result.ftype(place)].name)
+        for place in range(result.nfields)
+    ]
+
+
+# Migrations.
+
+
+def test_each_step_goes_up_and_down_and_up() -> None:
+    with database("steps") as url:
+        ids = migration_ids(migrations_folder("postgresql"))
+        assert ids == migration_ids(migrations_folder("sqlite")), "the same steps as SQLite's"
+        assert apply(url) == ids
+        assert apply(url) == []
+        with Datastore.open(url) as store:
+            fill(store)
+        whole = catalogue(url)
+        for count in range(1, len(ids) + 1):
+            assert rollback(url, steps=count) == ids[::-1][:count]
+            assert apply(url) == ids[-count:]
+            assert catalogue(url) == whole
+        rollback(url, all=True)
+        assert catalogue(url) == []
+
+
+def test_a_step_down_and_up_keeps_the_rows() -> None:
+    with database("rows") as url:
+        apply(url)
+        with Datastore.open(url) as store:
+            fill(store)
+            before = [hit.learning for hit in store.learnings.search("readers")]
+            assert before
+        rollback(url, steps=3)  # retention, backups, search: none of them holds what was said
+        apply(url)
+        with Datastore.open(url) as store:
+            assert [hit.learning for hit in store.learnings.search("readers")] == before
+            assert store.verify() == {"audit chain": [], "high-water mark": [], "message counts": []}
+
+
+def fill(store: Datastore) -> None:
+    conversation = store.conversations.add(sanitization_version="1", source="test")
+    store.messages.append(conversation.id, role="user", content="Do readers block writers?")
+    store.learnings.add(
+        conversation_id=conversation.id, category="db", title="WAL", content="Readers never do.", tags=["wal"]
+    )
+    store.jobs.enqueue("t")
+    store.jobs.succeed(store.jobs.claim(worker="w"))  # type: ignore[arg-type]
+    store.audit.record("delete", subject_type="job", subject_id="1")
+
+
+def catalogue(url: str) -> list[Any]:
+    """Everything that the steps make, as the server tells it."""
+    sql = (Path(__file__).parent / "catalogue.sql").read_text()
+    with psycopg.connect(url) as connection:
+        return [row for row in connection.execute(sql).fetchall() if "yoyo" not in row[0]]
+
+
+def _apply(url: str, done: Any) -> None:
+    done.put(apply(url))
+
+
+def test_several_processes_apply_at_once() -> None:
+    context = multiprocessing.get_context("spawn")
+    with database("race") as url:
+        done: Any = context.Queue()
+        processes = [context.Process(target=_apply, args=(url, done)) for _ in range(4)]
+        for process in processes:
+            process.start()
+        applied = sorted(id for _ in processes for id in done.get(timeout=120))
+        for process in processes:
+            process.join()
+        assert applied == migration_ids(migrations_folder("postgresql"))
+
+
+def test_a_database_without_the_schema_says_what_to_run() -> None:
+    with database("none") as url:
+        with pytest.raises(NotADatastoreError, match="yoyo apply"):
+            Datastore.open(url)
+        apply(url)
+        rollback(url)
+        with pytest.raises(SchemaOutOfDateError, match="0008"):
+            Datastore.open(url)
+
+
+def test_no_message_holds_the_password(url: str) -> None:
+    wrong = url.replace("postgres:@", "somebody:s3cret@").replace("postgres@", "somebody:s3cret@")
+    assert "s3cret" in wrong
+    with pytest.raises(DatabaseError) as raised:
+        Datastore.open(wrong + "&sslmode=disable&port=1")
+    assert "s3cret" not in str(raised.value)
+    with Datastore.open(url) as store:
+        assert repr(store).startswith("Datastore('postgresql://")
+        assert "postgres:" not in repr(store)
+
+
+# Transactions.
+
+
+def test_a_caller_goes_on_after_a_refusal(store: Datastore) -> None:
+    with store.transaction():
+        first = store.conversations.add(sanitization_version="1", id="c")
+        with pytest.raises(UniqueError):
+            store.conversations.add(sanitization_version="1", id="c")
+        store.messages.append(first.id, role="user", content="after it")
+    assert store.messages.count("c") == 1
+
+
+def test_writers_of_different_rows_do_not_wait(store: Datastore) -> None:
+    for name in ("a", "b"):
+        store.conversations.add(sanitization_version="1", id=name)
+    with store.transaction():
+        store.messages.append("a", role="user", content="x")
+        other = threading.Thread(target=lambda: store.messages.append("b", role="user", content="x"))
+        other.start()
+        other.join(10)
+        assert not other.is_alive()
+        assert store.messages.count("b") == 1
+
+
+def test_appenders_to_one_conversation_share_no_position(store: Datastore) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+
+    def append() -> None:
+        for _ in range(40):
+            store.messages.append("c", role="user", content="x")
+
+    threads = [threading.Thread(target=append) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row[0] for row in rows(store, "SELECT position FROM messages ORDER BY position")] == [*range(1, 241)]
+    assert store.conversations.get("c").message_count == 240
+
+
+def test_the_audit_chain_has_one_end(store: Datastore) -> None:
+    def record() -> None:
+        for number in range(25):
+            store.audit.record("delete", subject_type="job", subject_id=str(number))
+
+    threads = [threading.Thread(target=record) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.audit.verify() == []
+    assert [row[0] for row in rows(store, "SELECT id FROM audit_log ORDER BY id")] == [*range(1, 151)]
+
+
+def test_a_lock_is_waited_for_no_longer_than_the_timeout(store: Datastore, url: str) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+    with psycopg.connect(url) as other:
+        other.execute("SELECT 1 FROM conversations WHERE id = 'c' FOR UPDATE")
+        begun = time.monotonic()
+        with pytest.raises(BusyError):
+            store.messages.append("c", role="user", content="x")
+        assert 1.5 < time.monotonic() - begun < 10
+    assert store.messages.append("c", role="user", content="x").position == 1
+
+
+def test_a_snapshot_stands_still_and_takes_no_writes(store: Datastore) -> None:
+    with store.snapshot():
+        assert store.conversations.count() == 0
+        other = threading.Thread(target=lambda: store.conversations.add(sanitization_version="1"))
+        other.start()
+        other.join()
+        assert store.conversations.count() == 0
+        with pytest.raises(TransactionError):
+            store.conversations.add(sanitization_version="1")
+    assert store.conversations.count() == 1
+
+
+def _end_others(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_lost_connection_loses_the_transaction_and_the_next_one_works(store: Datastore, url: str) -> None:
+    with pytest.raises((DatabaseError, TransactionLostError)), store.transaction():
+        store.conversations.add(sanitization_version="1", id="lost")
+        _end_others(url)
+        store.conversations.add(sanitization_version="1", id="lost too")
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert store.conversations.find("lost") is None
+            break
+        except DatabaseError:
+            assert time.monotonic() < deadline
+    store.conversations.add(sanitization_version="1", id="after")
+
+
+def test_a_connection_that_is_lost_at_commit_leaves_the_outcome_open(store: Datastore, url: str) -> None:
+    with pytest.raises(CommitOutcomeUnknownError), store.transaction():
+        store.conversations.add(sanitization_version="1", id="c")
+        _end_others(url)
+
+
+def _use(store: Datastore, said: Any) -> None:
+    try:
+        store.conversations.count()
+    except ForkedError:
+        said.put("refused")
+    else:
+        said.put("used")
+
+
+def test_a_forked_child_is_refused(store: Datastore) -> None:
+    store.conversations.count()
+    context = multiprocessing.get_context("fork")
+    said: Any = context.Queue()
+    child = context.Process(target=_use, args=(store, said))
+    child.start()
+    assert said.get(timeout=20) == "refused"
+    child.join()
+    assert store.conversations.count() == 0
+
+
+# Jobs.
+
+
+def test_eight_workers_claim_each_job_once(url: str) -> None:
+    with Datastore.open(url, durability="relaxed", pool_size=9) as store:
+        ids = {job.id for job in store.jobs.enqueue_many({"type": f"t{n % 3}", "priority": n % 4} for n in range(400))}
+        done: list[int] = []
+
+        def work(name: str) -> None:
+            while batch := store.jobs.claim_many(worker=name, max_rows=3):
+                done.extend(job.id for job in batch)
+                assert store.jobs.succeed_many(batch) == []
+
+        threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(done), set(done)) == (400, ids)
+        assert {(one.status, one.count) for one in store.jobs.counts()} == {
+            ("succeeded", 134), ("succeeded", 133),
+        }  # fmt: skip
+
+
+def test_a_job_wakes_whoever_waits(store: Datastore) -> None:
+    woken: list[float] = []
+
+    def wait() -> None:
+        assert store.jobs.wait(timeout=30)
+        woken.append(time.monotonic())
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.5)
+    store.jobs.enqueue("t")
+    sent = time.monotonic()
+    waiting.join(30)
+    assert woken
+    assert woken[0] - sent < 2
+    store.jobs.claim(worker="w")
+    assert not store.jobs.wait(timeout=0.2)
+
+
+def test_time_is_the_servers(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datastore.engines import postgresql
+
+    slow = lambda: utc_now() - timedelta(hours=1)  # noqa: E731
+    monkeypatch.setattr(postgresql, "utc_now", slow)
+    assert abs(store.engine.now() - utc_now()) < timedelta(seconds=5)
+
+
+# Search, and what a server does by itself.
+
+
+@pytest.mark.parametrize(("query", "position"), [("a ^ b", 2), ("title : (", 9), ('"open', 0), ("NEAR(a, x)", 8)])
+def test_a_raw_query_that_is_wrong_says_where(store: Datastore, query: str, position: int) -> None:
+    with pytest.raises(QuerySyntaxError) as raised:
+        store.learnings.search_raw(query)
+    assert raised.value.position == position
+
+
+def test_what_the_server_does_itself_says_so(store: Datastore) -> None:
+    for call in (
+        lambda: store.backups.make("/tmp/x"),
+        lambda: store.maintenance.run(budget=timedelta(seconds=1)),
+        lambda: store.transfer.reindex(),
+    ):
+        with pytest.raises(UnsupportedError):
+            call()
+
+
+def test_an_erasure_claims_no_more_than_it_did(store: Datastore) -> None:
+    fill(store)
+    conversation = store.conversations.list().items[0]
+    receipt = store.erase(conversation=conversation.id)
+    assert receipt.status == "deleted"
+    assert "docs/scaling.md" in receipt.receipt["blocked_by"][0]
+    assert store.conversations.count() == 0
+    assert not store.learnings.search("readers").items
+
+
+def test_the_server_is_asked_once_for_a_test_run() -> None:
+    assert server() == server()
