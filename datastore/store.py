@@ -185,9 +185,9 @@ class Datastore:
                 "pool_size": pool_size,
                 "clock": None if clock is utc_now else clock,
             }
-            engine = _server_engine(str(database), migrate, list(map(Path, migrations)), options)
+            engine, statements = _on_server(str(database), migrate, list(map(Path, migrations)), options)
             try:
-                return cls(engine, bind_statements(engine), actor=actor, ids=ids)
+                return cls(engine, statements, actor=actor, ids=ids)
             except BaseException:
                 engine.close()
                 raise
@@ -383,8 +383,8 @@ def is_server(database: str | os.PathLike[str]) -> bool:
     return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
 
 
-def _server_engine(url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]) -> Any:
-    """The engine of a database on a server, whose schema is known to be right."""
+def _on_server(url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]) -> tuple[Any, Statements]:
+    """The engine of a database on a server, whose schema is known to be right, and the statements on it."""
     try:
         from datastore.engines.postgresql import PostgreSQLEngine, shown
     except ImportError as error:
@@ -397,9 +397,10 @@ def _server_engine(url: str, migrate: bool, migrations: list[Path], options: dic
         apply(url, *folders)
     engine = PostgreSQLEngine(url, **options)
     try:
+        statements = bind_statements(engine)
         command = " ".join(["yoyo apply --database", "postgresql+datastore://...", *map(str, folders)])
         try:
-            applied = [row[0] for row in bind_statements(engine).list_applied_migrations()]
+            applied = [row[0] for row in statements.list_applied_migrations()]
         except DatabaseError as error:
             if getattr(error.__cause__, "sqlstate", "") != "42P01":
                 raise
@@ -408,7 +409,7 @@ def _server_engine(url: str, migrate: bool, migrations: list[Path], options: dic
     except BaseException:
         engine.close()
         raise
-    return engine
+    return engine, statements
 
 
 def database_path(database: str | os.PathLike[str]) -> Path:

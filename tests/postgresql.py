@@ -73,12 +73,14 @@ def migrated() -> Iterator[str]:
 
 
 def empty(url: str) -> None:
-    """Take every row out, and begin every number anew: a superuser can, whom no trigger stops."""
+    """Take every row out, and begin every number anew: a superuser can, whom no trigger stops.
+
+    By DELETE: TRUNCATE makes some eighty files anew, which takes 0.2 s.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
-        names = connection.execute(
-            "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename NOT LIKE '%yoyo%'"
-        ).fetchone()
-        assert names
         connection.execute("SET session_replication_role = replica")
-        connection.execute(f"TRUNCATE {names[0]} RESTART IDENTITY CASCADE")
+        names = connection.execute(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%yoyo%'"
+        ).fetchall()
+        connection.execute("; ".join(f"DELETE FROM {name}" for (name,) in names))
+        connection.execute("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'")

@@ -95,6 +95,7 @@ def by_position(text: str) -> tuple[str, tuple[str, ...]]:
     return _quoted_or_variable.sub(mark, text), tuple(names)
 
 
+@functools.cache
 def by_name(text: str) -> str:
     """*text* with ``%(name)s`` for each parameter, as psycopg has it; a per cent sign stands twice."""
     return _quoted_or_variable.sub(
