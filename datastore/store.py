@@ -28,6 +28,7 @@ from datastore.resources import migrations_folder, sql_folder
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
+    from datastore.engines.postgresql import PostgreSQLEngine
     from datastore.records import Erasure
     from datastore.repositories import (
         AuditRepository,
@@ -185,11 +186,11 @@ class Datastore:
                 "pool_size": pool_size,
                 "clock": None if clock is utc_now else clock,
             }
-            engine, statements = _on_server(str(database), migrate, list(map(Path, migrations)), options)
+            server, statements = _on_server(str(database), migrate, list(map(Path, migrations)), options)
             try:
-                return cls(engine, statements, actor=actor, ids=ids)
+                return cls(server, statements, actor=actor, ids=ids)
             except BaseException:
-                engine.close()
+                server.close()
                 raise
         path = database_path(database)
         folders = [migrations_folder(), *map(Path, migrations)]
@@ -383,29 +384,54 @@ def is_server(database: str | os.PathLike[str]) -> bool:
     return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
 
 
-def _on_server(url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]) -> tuple[Any, Statements]:
-    """The engine of a database on a server, whose schema is known to be right, and the statements on it."""
+def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
+    """The engine of a database on a server, whatever its schema is.
+
+    Raises:
+        DatabaseError: psycopg is not installed, or the server cannot be reached.
+    """
     try:
-        from datastore.engines.postgresql import PostgreSQLEngine, shown
+        from datastore.engines.postgresql import PostgreSQLEngine
     except ImportError as error:
-        raise DatabaseMissingError(
+        raise DatabaseError(
             "PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'"
         ) from error
+    return PostgreSQLEngine(url, **options)
 
-    folders = [migrations_folder("postgresql"), *migrations]
-    if migrate:
-        apply(url, *folders)
-    engine = PostgreSQLEngine(url, **options)
+
+def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> list[str]:
+    """The ids of the migrations that a database on a server has, in their order.
+
+    Raises:
+        NotADatastoreError: It has none, not even yoyo's tables.
+    """
     try:
+        return [row[0] for row in statements.list_applied_migrations()]
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", "") != "42P01":
+            raise
+        raise NotADatastoreError(
+            f"{engine.database} is not a database of this library (yet); run: {server_apply_command()}"
+        ) from error
+
+
+def server_apply_command(*folders: Path) -> str:
+    """What to type to bring a database on a server to the newest schema; its URL is not shown."""
+    places = folders or (migrations_folder("postgresql"),)
+    return " ".join(["yoyo apply --database postgresql+datastore://...", *map(str, places)])
+
+
+def _on_server(
+    url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]
+) -> tuple[PostgreSQLEngine, Statements]:
+    """The engine of a database on a server, whose schema is known to be right, and the statements on it."""
+    engine = server_engine(url, **options)
+    try:
+        folders = [migrations_folder("postgresql"), *migrations]
+        if migrate:
+            apply(url, *folders)
         statements = bind_statements(engine)
-        command = " ".join(["yoyo apply --database", "postgresql+datastore://...", *map(str, folders)])
-        try:
-            applied = [row[0] for row in statements.list_applied_migrations()]
-        except DatabaseError as error:
-            if getattr(error.__cause__, "sqlstate", "") != "42P01":
-                raise
-            raise NotADatastoreError(f"{shown(url)} is not a database of this library (yet); run: {command}") from error
-        _refuse_schema(shown(url), applied, folders, command)
+        _refuse_schema(engine.database, applied_on_server(engine, statements), folders, server_apply_command(*folders))
     except BaseException:
         engine.close()
         raise

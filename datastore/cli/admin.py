@@ -56,7 +56,9 @@ def stats_command(as_json: bool, database: str) -> None:
 @database_option
 def status_command(as_json: bool, database: str) -> None:
     """Tell the schema version, pending migrations, sizes and the SQLite version; works on an old schema too."""
-    status = _status(database)
+    from datastore.store import is_server
+
+    status = _server_status(database) if is_server(database) else _status(database)
     if as_json:
         print_json(status)
         return
@@ -65,11 +67,7 @@ def status_command(as_json: bool, database: str) -> None:
         ("database", status["database"]),
         ("schema", status["schema_version"] or "none"),
         ("pending migrations", pending),
-        ("file", size(status["file_bytes"])),
-        ("WAL", size(status["wal_bytes"])),
-        ("free pages", status["free_pages"]),
-        *_upkeep_pairs(status["upkeep"]),
-        ("SQLite", status["sqlite_version"]),
+        *(_server_pairs(status) if "server" in status else _file_pairs(status)),
     ]
     if status["application"]:
         pairs.insert(3, ("application's migrations", ", ".join(status["application"])))
@@ -78,7 +76,7 @@ def status_command(as_json: bool, database: str) -> None:
     print_pairs(pairs)
     if status["pending"]:
         click.echo(f"apply them with: {status['apply']}")
-    if status["sqlite_affected"]:
+    if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
             " with several processes a commit may be lost; update SQLite",
@@ -86,10 +84,55 @@ def status_command(as_json: bool, database: str) -> None:
         )
 
 
+def _file_pairs(status: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("file", size(status["file_bytes"])),
+        ("WAL", size(status["wal_bytes"])),
+        ("free pages", status["free_pages"]),
+        *_upkeep_pairs(status["upkeep"]),
+        ("SQLite", status["sqlite_version"]),
+    ]
+
+
+def _server_pairs(status: dict[str, Any]) -> list[tuple[str, Any]]:
+    server = status["server"]
+    return [
+        ("size", size(server["bytes"])),
+        ("connections", server["connections"]),
+        ("oldest transaction", f"{server['oldest_transaction_seconds']:.0f} s"),
+        ("PostgreSQL", f"{server['version']}{', a standby' if server['standby'] else ''}"),
+    ]
+
+
+def _schema(applied: list[str], apply: str) -> dict[str, Any]:
+    from datastore import migrations
+    from datastore.resources import migrations_folder
+
+    known = set(migrations.migration_ids(migrations_folder()))
+    own = [name for name in applied if name in known]
+    return {
+        "schema_version": own[-1] if own else None,
+        "application": [name for name in applied if name not in known and name not in migrations.unknown(applied)],
+        "pending": migrations.pending(applied),
+        "unknown": migrations.unknown(applied),
+        "apply": apply,
+    }
+
+
+def _server_status(url: str) -> dict[str, Any]:
+    from datastore.store import applied_on_server, bind_statements, server_apply_command, server_engine
+
+    engine = server_engine(url)
+    try:
+        applied = applied_on_server(engine, bind_statements(engine))
+        return {"database": engine.database, **_schema(applied, server_apply_command()), "server": engine.state()}
+    finally:
+        engine.close()
+
+
 def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
     from datastore.engines.sqlite import SQLiteEngine
-    from datastore.resources import migrations_folder
     from datastore.store import applied_migrations, apply_command, bind_statements, database_path, refuse_foreign
 
     path = database_path(database)
@@ -103,15 +146,9 @@ def _status(database: str) -> dict[str, Any]:
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
         engine.close()
-    known = set(migrations.migration_ids(migrations_folder()))
-    own = [name for name in applied if name in known]
     return {
         "database": str(path),
-        "schema_version": own[-1] if own else None,
-        "application": [name for name in applied if name not in known and name not in migrations.unknown(applied)],
-        "pending": migrations.pending(applied),
-        "unknown": migrations.unknown(applied),
-        "apply": apply_command(path),
+        **_schema(applied, apply_command(path)),
         "file_bytes": path.stat().st_size,
         "wal_bytes": wal_bytes,
         "free_pages": free,

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from datastore.cli.output import clean, database_option, json_option, one_line, open_store, plain, print_json
+from datastore.cli.output import (
+    clean,
+    database_option,
+    is_missing,
+    json_option,
+    one_line,
+    open_store,
+    plain,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from datastore.formats import BadLine
@@ -59,7 +68,6 @@ def import_command(
     JSON lines, plain or gzip. Importing a file again changes nothing. Exits with 3 if lines were bad.
     """
     from datastore.formats import detect
-    from datastore.store import database_path
     from datastore.transfer import import_file
 
     mapping = _mapping(fields)
@@ -68,7 +76,7 @@ def import_command(
     # Before a database is made for them.
     formats = [detect(file, mapping) if format == "auto" else format for file in files]
     bad_lines = 0
-    with open_store(database, migrate=not database_path(database).exists()) as store:
+    with open_store(database, migrate=is_missing(database)) as store:
         for file, kind in zip(files, formats, strict=True):
             with _progress(file) as (on_progress, on_bad):
                 report = import_file(

@@ -42,6 +42,20 @@ def open_store(database: str, *, migrate: bool = False) -> Datastore:
     return Datastore.open(database, migrate=migrate, actor="datastore command")
 
 
+def is_missing(database: str) -> bool:
+    """Whether there is no such file, or no schema in a database on a server: an import makes it."""
+    from datastore.errors import NotADatastoreError
+    from datastore.store import Datastore, database_path, is_server
+
+    if not is_server(database):
+        return not database_path(database).exists()
+    try:
+        Datastore.open(database).close()
+    except NotADatastoreError:
+        return True
+    return False
+
+
 def clean(text: str) -> str:
     """*text* without control characters (a stored escape sequence must not reach a terminal)."""
     return "".join(

@@ -187,20 +187,35 @@ class PostgreSQLEngine:
                 raise translate(error, "waiting for jobs") from error
         return self._heard
 
-    def server_version(self) -> str:
-        """The server's version, as it says it: "18.4"."""
+    def state(self) -> dict[str, Any]:
+        """The server's version, the database's bytes, its connections, the age in seconds of its oldest transaction."""
         with self.connection() as connection:
-            return str(connection.info.parameter_status("server_version"))
+            cursor = connection.execute(session_sql("get_server_state"))
+            names = [column.name for column in cursor.description or []]
+            return dict(zip(names, cursor.fetchone() or (), strict=True))
 
-    def vacuum(self, tables: Sequence[str]) -> None:
+    def vacuum(self, tables: Sequence[str]) -> bool:
         """Take the dead rows of some tables away, with others reading and writing.
+
+        Returns:
+            False where the server left some of them out: only their owner may (or who was granted MAINTAIN).
 
         Raises:
             TransactionError: Inside a transaction.
         """
         self.reading("VACUUM")
+        warnings: list[str] = []
+
+        def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+            warnings.extend(filter(None, [diagnostic.severity_nonlocalized]))
+
         with self.connection() as connection:
-            connection.execute(f"VACUUM {', '.join(tables)}")
+            connection.add_notice_handler(note)
+            try:
+                connection.execute(f"VACUUM {', '.join(tables)}")
+            finally:
+                connection.remove_notice_handler(note)
+        return "WARNING" not in warnings
 
     def checkpoint(self) -> bool:
         """Nothing: the server writes its own WAL back. True, because nobody has to wait for it."""

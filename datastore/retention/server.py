@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from datastore.errors import UnsupportedError
 from datastore.retention.cleaning import Cleaning, Tell
@@ -50,9 +50,12 @@ class ServerCleaner:
             vacuum: Whether to vacuum.
             tell: Called with what is being done.
         """
-        facts: dict[str, Any] = {"settings": {"postgresql": self._engine.server_version()}, "vacuumed": vacuum}
+        blocked = ["the server's files, its WAL, its replicas and its backups are not scanned: docs/scaling.md"]
+        done = False
         if vacuum:
             tell("vacuuming")
-            self._engine.vacuum(_TABLES)
-        blocked = ["the server's files, its WAL, its replicas and its backups are not scanned: docs/scaling.md"]
+            done = self._engine.vacuum(_TABLES)
+            if not done:
+                blocked.append("VACUUM is the owner's: dead rows stay until autovacuum comes")
+        facts = {"settings": {"postgresql": self._engine.state()["version"]}, "vacuumed": done}
         return Cleaning(status="deleted", blocked_by=blocked, facts=facts)

@@ -45,7 +45,9 @@ CREATE TABLE audit_log_counter (
     CONSTRAINT audit_log_counter_name_check CHECK (name = 'audit_log')
 );
 
-CREATE FUNCTION datastore_number_audit_entry() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+-- With the rights of the schema's owner: whoever may add to the log may not set its numbers (docs/roles.sql).
+CREATE FUNCTION datastore_number_audit_entry() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 1)
     ON CONFLICT (name) DO UPDATE SET last_id = audit_log_counter.last_id + 1

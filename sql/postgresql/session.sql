@@ -38,3 +38,26 @@ SELECT CAST(pg_advisory_xact_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEG
 -- Rows: 1
 -- Differs: a file has no clock
 SELECT clock_timestamp() AS clock;
+
+-- name: get_server_state()^
+-- What an operator asks first: the server, the size, who is there, how long the oldest transaction has been open (which
+-- keeps vacuum from taking dead rows away, and makes claims slower).
+-- Index: none (the server's own views)
+-- Rows: 1
+-- Differs: a file has none of it
+SELECT
+    current_setting('server_version') AS version,
+    pg_database_size(current_database()) AS bytes,
+    CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END AS standby,
+    (
+        SELECT count(*)
+        FROM pg_stat_activity
+        WHERE datname = current_database()
+    ) AS connections,
+    (
+        SELECT CAST(coalesce(extract(EPOCH FROM max(clock_timestamp() - xact_start)), 0) AS DOUBLE PRECISION)
+        FROM pg_stat_activity
+        WHERE
+            datname = current_database()
+            AND pid <> pg_backend_pid()
+    ) AS oldest_transaction_seconds;

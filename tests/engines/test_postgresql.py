@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +16,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from datastore import Datastore
+from datastore.cli.commands import cli
 from datastore.errors import (
     BusyError,
     CommitOutcomeUnknownError,
@@ -30,12 +34,14 @@ from datastore.errors import (
     UnsupportedError,
 )
 from datastore.migrations import apply, migration_ids, rollback
-from datastore.resources import migrations_folder, sql_folder
+from datastore.resources import migrations_folder, sample_folder, sql_folder
 from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_name
 from datastore.values import utc_now
 from tests.databases import rows
 from tests.postgresql import database, empty, server
+
+ROOT = Path(__file__).resolve().parents[2]
 
 #: FTS5's upkeep, the pages of a file, SQLite's catalogue: PostgreSQL's own tools do it, or nobody has to.
 ONLY_SQLITE = {
@@ -47,7 +53,7 @@ ONLY_SQLITE = {
 }  # fmt: skip
 
 #: A session's settings, an advisory lock, the server's clock.
-ONLY_POSTGRESQL = {"set_session", "set_lock_timeout", "take_lock", "get_clock"}
+ONLY_POSTGRESQL = {"set_session", "set_lock_timeout", "take_lock", "get_clock", "get_server_state"}
 
 #: The numbers that a ranking is made of are FTS5's blobs there, and texts here.
 OTHER_TYPES = {"totals", "sizes"}
@@ -431,3 +437,94 @@ def test_an_erasure_claims_no_more_than_it_did(store: Datastore) -> None:
 
 def test_the_server_is_asked_once_for_a_test_run() -> None:
     assert server() == server()
+
+
+# Roles, and the command lines.
+
+
+def test_the_application_role_does_everything_and_cannot_change_the_log() -> None:
+    with database("roles") as url:
+        apply(url)
+        names = {"owner": "datastore_test_owner", "application": "datastore_test_app", "database": url_name(url)}
+        script = re.sub(r':"(\w+)"', lambda found: names[found[1]], (ROOT / "docs/roles.sql").read_text())
+        with psycopg.connect(url, autocommit=True) as connection:
+            for role in ("owner", "application"):
+                connection.execute(f"DROP ROLE IF EXISTS {names[role]}")
+                connection.execute(f"CREATE ROLE {names[role]} LOGIN")
+            connection.execute(script)  # type: ignore[arg-type]
+        try:
+            as_application(url, names["application"])
+        finally:
+            with psycopg.connect(url, autocommit=True) as connection:
+                for role in ("owner", "application"):
+                    connection.execute(f"DROP OWNED BY {names[role]}")
+                    connection.execute(f"DROP ROLE {names[role]}")
+
+
+def as_application(url: str, role: str) -> None:
+    with Datastore.open(f"{url}&options=-crole%3D{role}" if "?" in url else f"{url}?options=-crole%3D{role}") as store:
+        assert rows(store, "SELECT current_user") == [(role,)]
+        fill(store)
+        conversation = store.conversations.list().items[0]
+        store.conversations.soft_delete(conversation.id)
+        store.conversations.restore(conversation.id)
+        store.holds.place(conversation.id, reason="r")
+        store.holds.release(conversation.id)
+        store.jobs.pause("t")
+        store.jobs.resume("t")
+        receipt = store.erase(conversation=conversation.id)
+        assert receipt.receipt["vacuumed"] is False
+        assert store.verify()["audit chain"] == []
+        for forbidden in (
+            "UPDATE audit_log SET actor = 'x'",
+            "DELETE FROM audit_log",
+            "TRUNCATE audit_log",
+            "UPDATE audit_log_counter SET last_id = 0",
+            "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+            "DROP TABLE messages",
+            "CREATE TABLE mine (id INTEGER)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                rows(store, forbidden)
+
+
+def url_name(url: str) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+datastore", "postgresql+psycopg"])
+def test_the_yoyo_command_line(scheme: str) -> None:
+    folder = str(migrations_folder("postgresql"))
+    with database("yoyo") as url:
+        for action, pending in (("apply", False), ("rollback", True), ("apply", False)):
+            command = [sys.executable, "-m", "yoyo", action, "--batch", "--no-config-file"]
+            target = url.replace("postgresql:", f"{scheme}:")
+            done = subprocess.run([*command, "--database", target, folder], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            if pending:
+                with pytest.raises((SchemaOutOfDateError, NotADatastoreError)):
+                    Datastore.open(url)
+            else:
+                Datastore.open(url).close()
+
+
+def test_the_datastore_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, arguments, prog_name="datastore")
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    with database("cli") as url:
+        monkeypatch.setenv("DATASTORE_DATABASE", url)
+        missing = CliRunner().invoke(cli, ["stats"])
+        assert (missing.exit_code, "yoyo apply" in missing.output) == (1, True)
+        sample = [str(sample_folder() / f"{name}.jsonl") for name in ("conversations", "learnings")]
+        assert "444 messages" in run("import", "--sanitization-version", "1", *sample)
+        assert "508 unchanged" in run("import", "--sanitization-version", "1", sample[0])
+        assert "PostgreSQL" in run("status")
+        assert json.loads(run("stats", "--json"))["learnings"] == 116
+        assert "databases" in run("search", "write lock")
+        assert "audit chain: ok" in run("verify")
+        assert len(run("export").splitlines()) == 64 + 116
+        refused = CliRunner().invoke(cli, ["backup", "/tmp/nothing"])
+        assert (refused.exit_code, "pg_dump" in refused.output) == (1, True)
