@@ -233,7 +233,7 @@ class Datastore:
             TransactionLostError: The database ended it before (a full disk, say): nothing was kept.
             CommitOutcomeUnknownError: COMMIT itself failed; look before you repeat.
         """
-        return self.engine.transaction()
+        return self.engine.callers_transaction()
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused."""

@@ -8,8 +8,8 @@ Differs because:
 
 - Writers do not queue for one lock: rows are locked by the statements that need it (READ COMMITTED), and `lock` keeps
   others from the one thing that has no row of its own, the end of the audit chain (docs/decisions/0012-postgresql.md).
-- A statement that fails would end the whole transaction: each that writes stands behind a savepoint, so that a caller who
-  catches `UniqueError` goes on, as on SQLite.
+- A statement that fails would end the whole transaction: right inside a caller's, each that writes stands behind a
+  savepoint, so that a caller who catches `UniqueError` goes on, as on SQLite.
 - Values look like SQLite's to the layers above: an instant is text of 27 characters, JSON is its own text.
 """
 
@@ -148,8 +148,12 @@ class PostgreSQLEngine:
         return thread.instant
 
     def transaction(self) -> Transaction:
-        """A context manager: see `datastore.store.Datastore.transaction`."""
-        return Transaction(self, self._thread)
+        """A context manager for this library's own use: a statement that fails inside ends it."""
+        return Transaction(self, self._thread, guarded=False)
+
+    def callers_transaction(self) -> Transaction:
+        """A context manager: see `datastore.store.Datastore.transaction`. A caller may catch an error inside, and go on."""
+        return Transaction(self, self._thread, guarded=True)
 
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
@@ -334,6 +338,8 @@ class ThreadState(threading.local):
         self.depth = 0
         self.instant: datetime | None = None
         self.in_snapshot = False
+        #: Whether the innermost transaction is a caller's, who may catch an error and go on.
+        self.guarded = False
         #: Whether a failed statement can be taken back alone.
         self._protected = False
 
@@ -360,9 +366,10 @@ class ThreadState(threading.local):
             raise TransactionError("a snapshot is for reading; write outside it, in a transaction")
         connection = self.connection
         if connection is not None:
-            if connection.info.transaction_status is TransactionStatus.INTRANS:
-                connection.execute("SAVEPOINT statement")
-                self._protected = True
+            if not self.guarded:
+                return connection.execute(sql, parameters)
+            connection.execute("SAVEPOINT statement")
+            self._protected = True
             cursor = connection.execute(sql, parameters)
             connection.execute("RELEASE statement")
             self._protected = False
@@ -401,6 +408,7 @@ class ThreadState(threading.local):
         self.depth = 0
         self.instant = None
         self.in_snapshot = False
+        self.guarded = False
         self._protected = False
         if connection is not None:
             self._engine.give_back(connection)
@@ -414,9 +422,11 @@ def _sent(error: Exception) -> bool:
 class Transaction:
     """``with`` it: BEGIN outside, a savepoint inside; rolls back on any exception."""
 
-    def __init__(self, engine: PostgreSQLEngine, thread: ThreadState) -> None:
+    def __init__(self, engine: PostgreSQLEngine, thread: ThreadState, *, guarded: bool) -> None:
         self._engine = engine
         self._thread = thread
+        self._guarded = guarded
+        self._guarded_outside = False
         self._depth = 0
         self._process = os.getpid()
 
@@ -439,12 +449,14 @@ class Transaction:
             raise
         thread.depth += 1
         self._depth = thread.depth
+        self._guarded_outside, thread.guarded = thread.guarded, self._guarded
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if os.getpid() != self._process:
             raise ForkedError("this transaction belongs to the parent process; the child has left it") from error
+        self._thread.guarded = self._guarded_outside
         if self._depth > 1:
             self._leave_savepoint(error)
         else:

@@ -108,6 +108,10 @@ class SQLiteEngine:
         """A context manager: see `datastore.store.Datastore.transaction`."""
         return Transaction(self, self._thread)
 
+    def callers_transaction(self) -> Transaction:
+        """The same, begun by a caller: a statement that fails leaves it as it was in any case."""
+        return self.transaction()
+
     def lock(self, name: str) -> None:
         """Nothing: whoever writes has the database's one lock already."""
 
