@@ -106,8 +106,9 @@ def compare(name: str, docs: list[dict[str, Any]], texts: list[str], judged: lis
             print(f"| {engine} | {gain:.4f} | {precision:.4f} | {each:.2f} |")
 
 
-def ours(docs: list[dict[str, Any]], folder: Path) -> Callable[[str], list[str]]:
-    store = Datastore.open(folder / "ours.db", migrate=True)
+def ours(docs: list[dict[str, Any]], place: Path | str) -> Callable[[str], list[str]]:
+    """This library, in a new file of a folder, or in a database by its path or URL."""
+    store = Datastore.open(place / "ours.db" if isinstance(place, Path) else place, migrate=True)
     conversation = store.conversations.add(sanitization_version="1").id
     store.learnings.add_many(
         NewLearning(

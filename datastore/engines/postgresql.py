@@ -92,7 +92,7 @@ class PostgreSQLEngine:
     """
 
     name = "postgresql"
-    #: Full text is a column of each row, which finds; `datastore.repositories.scoring` ranks what it found.
+    #: Full text is a generated column of each row.
     fts5 = False
 
     def __init__(

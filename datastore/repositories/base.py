@@ -40,7 +40,7 @@ class Engine(Protocol):
     """What a repository needs of an engine."""
 
     clock: Callable[[], datetime]
-    #: Whether full text is in tables of FTS5: they rank what they find, and need upkeep of their own.
+    #: Whether full text is in tables of FTS5, which need upkeep of their own.
     fts5: bool
 
     def now(self) -> datetime: ...

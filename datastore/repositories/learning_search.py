@@ -260,7 +260,7 @@ class LearningSearch(Repository):
         return Index(
             count=statements.count_learning_matches,
             count_between=statements.count_learning_matches_between,
-            rank=statements.rank_learnings if self._engine.fts5 else None,
+            rank=statements.rank_learnings,
             matches=statements.list_learning_matches,
             titles=True,
             texts=statements.list_learning_texts,

@@ -162,7 +162,7 @@ class MessageSearch(Repository):
         return Index(
             count=statements.count_message_matches,
             count_between=statements.count_message_matches_between,
-            rank=statements.rank_messages if self._engine.fts5 else None,
+            rank=statements.rank_messages,
             # Where too many match to look at them all, what was said last is looked at.
             matches=lambda query, max_rows: statements.list_message_matches_before(
                 query=query, before_seq=LAST, max_rows=max_rows

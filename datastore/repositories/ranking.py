@@ -72,8 +72,7 @@ class Index:
 
     count: Callable[..., int]
     count_between: Callable[..., int]
-    #: Ranks matches by BM25; None: the index cannot, and its matches are scored here.
-    rank: Callable[..., Sequence[Any]] | None
+    rank: Callable[..., Sequence[Any]]
     matches: Callable[..., Sequence[Any]]
     #: Whether the facets hold the words of a title.
     titles: bool
@@ -119,25 +118,19 @@ def rank(index: Index, text: SearchText, facets: str, wanted: int, also: Sequenc
         # A phrase costs a walk through all that its words have, each time that it is counted: it is remembered too.
         if known[term] is None and (count > EXACT or (count and term.tokens[1:])):
             index.common.note(term, rows, counts[term])
-    weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
     if few and sum(counts.values()) <= COUNTED:
-        return _ranked(index, text, "", weights, average)
+        return _ranked(index, text.expression())
     if facets and sum(counts.values()) <= COUNTED and index.count(query=facets, max_rows=EXACT + 1) <= EXACT:
-        return _ranked(index, text, facets, weights, average)
+        return _ranked(index, text.expression(facets))
+    weights = {term: _weight(count, rows) * text.terms.count(term) for term, count in counts.items()}
     found = [*dict.fromkeys([*_Candidates(index, text, facets, counts, rows).found(), *also])]
     return Ranking(
         scored(index.texts(seqs=found), text, weights, average, index.title_weight, max(wanted, LIKELIEST)), exact=False
     )
 
 
-def _ranked(index: Index, text: SearchText, facets: str, weights: dict[Term, float], average: float) -> Ranking:
-    query = text.expression(facets)
-    if index.rank is not None:
-        return Ranking([(row.score, row.seq) for row in index.rank(query=query, max_rows=EXACT + 1)], exact=True)
-    seqs = [row.seq for row in index.matches(query=query, max_rows=EXACT + 1)]
-    return Ranking(
-        scored(index.texts(seqs=seqs), text, weights, average, index.title_weight, max(1, len(seqs))), exact=True
-    )
+def _ranked(index: Index, query: str) -> Ranking:
+    return Ranking([(row.score, row.seq) for row in index.rank(query=query, max_rows=EXACT + 1)], exact=True)
 
 
 def _totals(data: bytes | str) -> tuple[int, float]:
@@ -203,9 +196,8 @@ class _Candidates:
         if self._facets:
             self._of_rows([rare], _SOME)
         else:
-            best = self._index.rank or self._index.matches
-            rows = best(query=combine([rare], self._text.excluded), max_rows=_FEW + _FEW // 2)
-            self._take(row.seq for row in rows)
+            ranked = self._index.rank(query=combine([rare], self._text.excluded), max_rows=_FEW + _FEW // 2)
+            self._take(row.seq for row in ranked)
         if self._leading:
             self._of_rows([rare, *(term.fts() for term in self._leading)], _FEW)
 

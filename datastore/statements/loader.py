@@ -39,7 +39,7 @@ _RESULTS = {
 
 _read = re.compile(r"^\s*(SELECT|VALUES)\b", re.IGNORECASE)
 _with = re.compile(r"^\s*WITH\b", re.IGNORECASE)
-_change = re.compile(r"\b(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_change = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE(?!\s*\())\b", re.IGNORECASE)
 _gives_rows = re.compile(r"\b(SELECT|VALUES|RETURNING)\b", re.IGNORECASE)
 _quoted = re.compile(r"'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"")
 _name_line = re.compile(r"--\s*name\s*:")

@@ -105,15 +105,118 @@ WHERE
 -- The rows that match, best first; a title's words weigh five times. Counts each term to its end, so terms are not common.
 --   query  match  as datastore.engines.match makes it
 --   max_rows  integer  as many as may match, so that what comes behind a page is known
--- Index: learnings_words_idx; sorts by rank
+-- Index: learnings_words_idx (once for the rows, once for each word); sorts by score
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL has no BM25: raw queries are ranked by ts_rank_cd, and all others by this library
+-- Differs: PostgreSQL has no BM25: it is computed here, from the positions of the words in each row that matches
+WITH totals AS MATERIALIZED (
+    SELECT
+        CAST(greatest(counted.rows, estimated.rows) AS DOUBLE PRECISION) AS rows,
+        counted.average
+    FROM (
+        SELECT
+            count(*) AS rows,
+            CAST(avg(first_rows.size) AS DOUBLE PRECISION) AS average
+        FROM (
+            SELECT octet_length(learnings.title) + octet_length(learnings.content) AS size
+            FROM learnings
+            ORDER BY learnings.seq DESC
+            LIMIT 300
+        ) AS first_rows
+    ) AS counted
+    CROSS JOIN (
+        SELECT
+            CASE
+                WHEN few.rows <= 2000 THEN few.rows
+                ELSE greatest(few.rows, (
+                    SELECT CAST(pg_class.reltuples AS BIGINT)
+                    FROM pg_class
+                    WHERE pg_class.oid = CAST('learnings' AS REGCLASS)
+                ))
+            END AS rows
+        FROM (
+            SELECT count(*) AS rows
+            FROM (SELECT learnings.seq FROM learnings LIMIT 2001) AS some_rows
+        ) AS few
+    ) AS estimated
+),
+
+asked AS MATERIALIZED (
+    SELECT
+        written.lexeme,
+        written.prefix,
+        greatest(ln((totals.rows - found.rows + 0.5) / (found.rows + 0.5)), 0.000001) AS weight
+    FROM (
+        SELECT DISTINCT
+            replace(replace(term.parts[1], '''''', ''''), '\\', '\') AS lexeme,
+            coalesce(term.parts[2], '') LIKE '%*' AS prefix,
+            term.parts[1] AS quoted
+        FROM regexp_matches(
+            CAST(CAST(:query AS TSQUERY) AS TEXT), '''((?:[^'']|'''')*)''(:[A-D*]*)?', 'g'
+        ) AS term (parts)
+    ) AS written
+    CROSS JOIN totals
+    CROSS JOIN
+        LATERAL (
+            SELECT CAST(least(count(*), totals.rows) AS DOUBLE PRECISION) AS rows
+            FROM (
+                SELECT learnings.seq
+                FROM learnings
+                WHERE learnings.words @@ CAST('''' || written.quoted || '''' || CASE WHEN written.prefix THEN ':*' ELSE '' END AS TSQUERY)
+                LIMIT 400000
+            ) AS having_it
+        ) AS found
+    WHERE written.lexeme !~ '^[\ue000]'
+),
+
+matched AS MATERIALIZED (
+    SELECT
+        learnings.seq,
+        learnings.words,
+        octet_length(learnings.title) + octet_length(learnings.content) AS size
+    FROM learnings
+    WHERE learnings.words @@ CAST(:query AS TSQUERY)
+    ORDER BY learnings.seq
+    LIMIT 20000
+)
+
 SELECT
-    learnings.seq,
-    CAST(ts_rank_cd(learnings.words, CAST(:query AS TSQUERY), 1) AS DOUBLE PRECISION) AS score
-FROM learnings
-WHERE learnings.words @@ CAST(:query AS TSQUERY)
-ORDER BY ts_rank_cd(learnings.words, CAST(:query AS TSQUERY), 1) DESC, learnings.seq
+    scored.seq,
+    scored.score
+FROM (
+    SELECT
+        matched.seq,
+        coalesce((
+            SELECT
+                sum(
+                    term.weight * 2.2 * term.frequency
+                    / (term.frequency + 1.2 * (0.25 + 0.75 * matched.size / totals.average))
+                )
+            FROM (
+                SELECT
+                    asked.weight,
+                    CAST((
+                        SELECT sum(CASE weighed.letter WHEN 'A' THEN 5 ELSE 1 END)
+                        FROM unnest(word.weights) AS weighed (letter)
+                    ) AS DOUBLE PRECISION) AS frequency
+                FROM unnest(matched.words) AS word
+                INNER JOIN asked ON word.lexeme = asked.lexeme
+                WHERE
+                    word.lexeme = any(ARRAY(SELECT plain.lexeme FROM asked AS plain WHERE NOT plain.prefix))
+                    AND NOT asked.prefix
+                UNION ALL
+                SELECT
+                    asked.weight,
+                    CAST(count(*) AS DOUBLE PRECISION) AS frequency
+                FROM asked
+                INNER JOIN unnest(matched.words) AS word ON starts_with(word.lexeme, asked.lexeme)
+                WHERE asked.prefix
+                GROUP BY asked.lexeme, asked.weight
+            ) AS term
+        ), 0) AS score
+    FROM matched
+    CROSS JOIN totals
+) AS scored
+ORDER BY scored.score DESC, scored.seq
 LIMIT :max_rows;
 
 -- name: list_learning_matches(query, max_rows)

@@ -416,3 +416,15 @@ def test_no_sort_is_no_sort(variant: str, migrated: sqlite3.Connection) -> None:
     if "no sort" in statement.header.index_for(given):
         # SQLite sorts an aggregate's or a list_many's inner part elsewhere; the outer order is what is promised.
         assert "USE TEMP B-TREE FOR ORDER BY" not in plan(migrated, statement, sql)
+
+
+def test_a_function_named_replace_writes_nothing(tmp_path: Path) -> None:
+    header = "-- Index: none (no table)\n-- Rows: 1\n"
+    (tmp_path / "a.sql").write_text(
+        f"-- name: shorten()$\n-- Shortens.\n{header}WITH one (t) AS (VALUES ('ab')) SELECT replace (t, 'a', '') FROM one;\n"
+        f"\n-- name: put()!\n-- Puts.\n{header}WITH one (t) AS (VALUES (1)) REPLACE INTO kept (t) SELECT t FROM one;\n"
+    )
+    from datastore.statements.loader import read_statements
+
+    read = read_statements(tmp_path, "sqlite")
+    assert (read["shorten"].writes, read["put"].writes) == (False, True)
