@@ -5,7 +5,7 @@
 -- Index: none (a row per table with AUTOINCREMENT: there is one)
 -- Rows: 0 or 1 (0: nothing was ever logged)
 -- Returns: seq integer
--- Differs: sqlite_sequence is SQLite's; PostgreSQL reads the identity's sequence
+-- Differs: sqlite_sequence is SQLite's; PostgreSQL keeps the number in a table of its own
 -- Allow: full-scan, sqlite_sequence has one row and can have no index
 SELECT seq
 FROM sqlite_sequence
