@@ -242,7 +242,7 @@ class MessageRepository(MessageSearch):
                 ),
                 "message",
             )
-            if merge:
+            if merge and self._engine.fts5:  # elsewhere there is nothing to merge
                 self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
             return message

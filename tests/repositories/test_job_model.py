@@ -16,9 +16,6 @@ from datastore import Datastore, Job
 from datastore.errors import LeaseLostError, TransitionError, UniqueError
 from tests.conftest import Clock
 
-#: Each test of a store runs on SQLite and on PostgreSQL.
-BOTH_ENGINES = True
-
 TYPES = ["a", "b"]
 LEASE = 10.0
 LIVE, UNSUCCESSFUL = ("queued", "running"), ("quarantined", "failed", "cancelled")
