@@ -29,6 +29,7 @@ A leaf stands for each thing that a caller would do differently::
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
     ├── UnsupportedError            the engine has a tool of its own for it: the message names it
     ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
+    ├── CopyError                   the target of a copy has something of its own
     ├── ImportFileError             a file that cannot be imported at all
     ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
     └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
@@ -187,6 +188,10 @@ class UnsupportedError(DatastoreError):
 
 class BackupError(DatastoreError):
     """A copy of the database that is damaged, that would overwrite something, or cannot be restored there."""
+
+
+class CopyError(DatastoreError):
+    """A database that nothing can be copied to: it has something of its own, or another schema."""
 
 
 class ImportFileError(DatastoreError):

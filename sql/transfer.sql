@@ -118,3 +118,10 @@ WHERE
     )
 ORDER BY conversations.id
 LIMIT :max_rows;
+
+-- name: clear_job_counts()!
+-- Forgets the counts of ended jobs, to count them again in the same transaction.
+-- Index: none (reads every row)
+-- Rows: 0 to three a type
+-- Allow: no-where, all of them are counted again
+DELETE FROM job_counts;

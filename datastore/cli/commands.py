@@ -8,7 +8,20 @@ from typing import Any
 
 import click
 
-from datastore.cli import admin, backups, catalog, check, data, erasure, generate, jobs, maintenance, retention, search
+from datastore.cli import (
+    admin,
+    backups,
+    catalog,
+    check,
+    copy,
+    data,
+    erasure,
+    generate,
+    jobs,
+    maintenance,
+    retention,
+    search,
+)
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -67,6 +80,7 @@ def cli() -> None:
 for command in (
     data.import_command,
     data.export_command,
+    copy.copy_command,
     search.search_command,
     data.show_command,
     jobs.jobs_command,

@@ -32,7 +32,7 @@ from psycopg_pool import ConnectionPool
 
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.tsquery import tsquery
-from datastore.errors import ClosedError, ForkedError, TransactionError, TransactionLostError
+from datastore.errors import BusyError, ClosedError, ForkedError, TransactionError, TransactionLostError
 from datastore.resources import sql_folder
 from datastore.statements.binding import Dialect
 from datastore.statements.loader import read_file
@@ -126,7 +126,7 @@ class PostgreSQLEngine:
                 open=False,
             )
             # The first connection by itself: what is wrong with it is told at once and in the server's terms.
-            self._connect().close()
+            self.connect().close()
         except Exception as error:
             raise translate(error, "opening the database") from error
         self._pool.open()
@@ -183,7 +183,7 @@ class PostgreSQLEngine:
         with self._listening:
             try:
                 if self._listener is None or self._listener.closed:
-                    self._listener = self._connect()
+                    self._listener = self.connect()
                     self._listener.execute(f"LISTEN {CHANNEL}")
                     self._heard += 1  # whatever came before it listened
                 self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
@@ -256,9 +256,34 @@ class PostgreSQLEngine:
         """Give a borrowed connection back; one that is broken or inside a transaction is closed by the pool."""
         self._pool.putconn(connection)
 
-    def _connect(self) -> Connection:
+    @staticmethod
+    def sql(name: str) -> str:
+        """A statement of sql/postgresql/session.sql, with psycopg's marks."""
+        return session_sql(name)
+
+    def settle(self) -> None:
+        """Behind a copy: numbers go on behind the highest, and the planner knows the tables."""
+        with self.connection() as connection:
+            connection.execute(session_sql("restart_numbers"))
+            connection.execute("ANALYZE")
+
+    def connect(self) -> Connection:
+        """A connection beside the pool's, for the caller to close."""
         connection = psycopg.connect(self._conninfo, autocommit=True)
         self._configure(connection)
+        return connection
+
+    def connect_alone(self) -> Connection:
+        """The same, where nobody else is connected to the database.
+
+        Raises:
+            BusyError: Somebody is.
+        """
+        connection = self.connect()
+        others = int((connection.execute(session_sql("count_other_clients")).fetchone() or (0,))[0])
+        if others:
+            connection.close()
+            raise BusyError(f"{others} others are connected to {self.database}; end them first")
         return connection
 
     def _configure(self, connection: Connection) -> None:

@@ -148,6 +148,10 @@ class AuditRepository(Repository):
         """The newest entry, or None where nothing was ever logged."""
         return self._statements.find_last_audit_entry()
 
+    def high_water(self) -> int:
+        """The highest id that the log ever gave out; 0 where nothing was ever logged."""
+        return self._statements.audit_high_water() or 0
+
     def verify(self) -> builtins.list[str]:
         """Walk the whole chain, in one consistent view of the database.
 
@@ -159,7 +163,7 @@ class AuditRepository(Repository):
         problems: builtins.list[str] = []
         last_id, last_hash, after_id = 0, FIRST_HASH, _lowest_id
         with self._snapshot():
-            high_water = self._statements.audit_high_water() or 0
+            high_water = self.high_water()
             while rows := self._statements.list_audit_chain(after_id=after_id, max_rows=MAX_ROWS):
                 for row in rows:
                     after_id = row.id

@@ -56,6 +56,6 @@ class ServerCleaner:
             tell("vacuuming")
             done = self._engine.vacuum(_TABLES)
             if not done:
-                blocked.append("VACUUM is the owner's: dead rows stay until autovacuum comes")
+                blocked.append("to vacuum is the owner's: dead rows stay until autovacuum comes")
         facts = {"settings": {"postgresql": self._engine.state()["version"]}, "vacuumed": done}
         return Cleaning(status="deleted", blocked_by=blocked, facts=facts)

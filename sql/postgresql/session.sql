@@ -61,3 +61,65 @@ SELECT
             datname = current_database()
             AND pid <> pg_backend_pid()
     ) AS oldest_transaction_seconds;
+
+-- name: count_other_clients()$
+-- How many other clients are connected to this database.
+-- Index: none (the server's own view)
+-- Rows: 1
+-- Differs: a file has none of it
+SELECT count(*) AS clients
+FROM pg_stat_activity
+WHERE
+    datname = current_database()
+    AND backend_type = 'client backend'
+    AND pid <> pg_backend_pid();
+
+-- name: restart_numbers()^
+-- Has each table's own numbers go on behind the highest one that is there: behind a copy, which brought its own.
+-- Index: the primary keys (their ends)
+-- Rows: 1
+-- Differs: SQLite goes on behind the highest by itself
+SELECT
+    (
+        SELECT
+            setval(
+                pg_get_serial_sequence('conversations', 'seq'),
+                coalesce(max(conversations.seq), 1),
+                max(conversations.seq) IS NOT NULL
+            )
+        FROM conversations
+    ) AS conversations,
+    (
+        SELECT setval(pg_get_serial_sequence('messages', 'seq'), coalesce(max(messages.seq), 1), max(messages.seq) IS NOT NULL)
+        FROM messages
+    ) AS messages,
+    (
+        SELECT setval(pg_get_serial_sequence('learnings', 'seq'), coalesce(max(learnings.seq), 1), max(learnings.seq) IS NOT NULL)
+        FROM learnings
+    ) AS learnings,
+    (
+        SELECT setval(pg_get_serial_sequence('uploads', 'seq'), coalesce(max(uploads.seq), 1), max(uploads.seq) IS NOT NULL)
+        FROM uploads
+    ) AS uploads,
+    (
+        SELECT setval(pg_get_serial_sequence('redactions', 'seq'), coalesce(max(redactions.seq), 1), max(redactions.seq) IS NOT NULL)
+        FROM redactions
+    ) AS redactions,
+    (
+        SELECT setval(pg_get_serial_sequence('job_queue', 'id'), coalesce(max(job_queue.id), 1), max(job_queue.id) IS NOT NULL)
+        FROM job_queue
+    ) AS jobs;
+
+-- name: list_stored_columns(table_name)
+-- The columns of a table that are stored, not computed.
+--   table_name  text  which table
+-- Index: none (the server's own view)
+-- Rows: one a column, in their order
+-- Differs: SQLite says it by a PRAGMA
+SELECT CAST(column_name AS TEXT) AS name
+FROM information_schema.columns
+WHERE
+    table_schema = current_schema()
+    AND table_name = :table_name
+    AND is_generated = 'NEVER'
+ORDER BY ordinal_position;

@@ -174,7 +174,7 @@ _mutants = (
         TABLES, "    SET deleted_at = new.deleted_at\n", "    SET deleted_at = NULL\n",
     ),)),
     Mutant("tags not replaced", "trigger", (Edit(TABLES, "    DELETE FROM learning_tags WHERE learning_id = new.id;\n", "    DELETE FROM learning_tags WHERE learning_id = new.id AND tag IN (SELECT value FROM json_each(new.tags));\n"),)),
-    Mutant("positions used twice", "SQL", (Edit("sql/messages.sql", "    conversations.last_position + 1,\n", "    conversations.message_count + 1,\n"),)),
+    Mutant("positions used twice", "SQL", (Edit("sql/sqlite/messages.sql", "    conversations.last_position + 1,\n", "    conversations.message_count + 1,\n"),)),
     Mutant("purge takes what was never hidden", "SQL", (Edit(
         "sql/conversations.sql", "WHERE\n    deleted_at IS NOT NULL\n    AND deleted_at < :deleted_before", "WHERE\n    coalesce(deleted_at, '') < :deleted_before",
     ),)),

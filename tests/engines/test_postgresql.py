@@ -53,7 +53,16 @@ ONLY_SQLITE = {
 }  # fmt: skip
 
 #: A session's settings, an advisory lock, the server's clock.
-ONLY_POSTGRESQL = {"set_session", "set_lock_timeout", "take_lock", "get_clock", "get_server_state"}
+ONLY_POSTGRESQL = {
+    "set_session",
+    "set_lock_timeout",
+    "take_lock",
+    "get_clock",
+    "get_server_state",
+    "count_other_clients",
+    "list_stored_columns",
+    "restart_numbers",
+}
 
 #: The numbers that a ranking is made of are FTS5's blobs there, and texts here.
 OTHER_TYPES = {"totals", "sizes"}

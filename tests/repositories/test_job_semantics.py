@@ -351,7 +351,7 @@ def test_of_expiry_and_acknowledgement_exactly_one_wins(path: Path, rounds: int)
                 assert [a.outcome for a in holder.jobs.attempts(job.id)] == [outcome]
                 acked, expired = acked + won, expired + (not won)
         assert acked + expired == rounds
-        assert counted(holder) == recounted(path)
+        assert counted(holder) == recounted(holder)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -466,14 +466,14 @@ def test_jobs_in_every_status_go_through_the_migration_down_and_up(path: Path, c
     assert look() == before
     with Datastore.open(path, clock=clock) as store:
         assert store.jobs.pauses() == []  # what the rollback says it loses
-        assert counted(store) == recounted(path)
+        assert counted(store) == recounted(store)
         clock.advance(100_000)  # and the jobs go on: what ran is recovered, all end
         store.jobs.recover_expired()
         clock.advance(100_000)
         while job := store.jobs.claim(worker="w"):
             store.jobs.succeed(job)
         assert {status for _, status in counted(store)} == {"succeeded", "failed", "quarantined", "cancelled"}
-        assert counted(store) == recounted(path)
+        assert counted(store) == recounted(store)
 
 
 def test_the_counts_are_right_whoever_writes(store: Datastore, raw: sqlite3.Connection, clock: Clock) -> None:

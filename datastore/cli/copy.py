@@ -1,0 +1,58 @@
+"""`datastore copy`: everything from one database to another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from datastore.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from datastore.copy import Progress
+
+
+@click.command("copy", short_help="Copy everything to another database, SQLite or PostgreSQL.")
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET")
+@json_option
+def copy_command(source: str, target: str, as_json: bool) -> None:
+    """Copy every table from SOURCE to TARGET, paths or URLs, and compare the two at the end.
+
+    The audit chain and the history of jobs come along. A copy that was interrupted goes on where it ended. Nobody may use
+    the target meanwhile. The target is made where it is missing; the database of a server must be there.
+    """
+    from datastore.copy import copy
+
+    with _progress() as on_progress:
+        copied = copy(source, target, on_progress=on_progress)
+    if as_json:
+        print_json({"written": copied.written, "found": copied.found, "digests": copied.digests})
+        return
+    for table, written in copied.written.items():
+        if written or copied.found[table]:
+            there = f", {copied.found[table]:,} were there" if copied.found[table] else ""
+            click.echo(f"{table}: {written:,} rows{there}")
+    click.echo("the two databases hold the same: counts and SHA-256 of every table")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks = {}
+
+        def show(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = bars.add_task(table, total=total)
+            bars.update(tasks[table], completed=done)
+
+        yield show

@@ -1,0 +1,206 @@
+"""Whole tables from one database to another, SQLite or PostgreSQL: read in the order of their keys, written as they are.
+
+No statement of sql/ can say "every column of every table", so four of them are put together here. Triggers are off while a batch is
+written, in the same transaction: what they would compute (counts, tags, numbers) is copied, and a killed copy leaves none off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from datastore.engines.sqlite_errors import translate as sqlite_error
+
+Row = tuple[Any, ...]
+
+#: Each table and its key, those that others refer to first. The counts of ended jobs are computed again at the end.
+TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("conversations", ("seq",)),
+    ("messages", ("seq",)),
+    ("learnings", ("seq",)),
+    ("learning_tags", ("tag", "created_at", "learning_id")),
+    ("learning_messages", ("learning_id", "message_id")),
+    ("job_queue", ("id",)),
+    ("job_attempts", ("job_id", "lease_token")),
+    ("job_pauses", ("type",)),
+    ("uploads", ("seq",)),
+    ("audit_log", ("id",)),
+    ("redactions", ("seq",)),
+    ("backups", ("id",)),
+    ("maintenance_tasks", ("name",)),
+    ("legal_holds", ("id",)),
+    ("retention_policies", ("name",)),
+    ("erasures", ("id",)),
+    ("erasure_keys", ("id",)),
+    ("tombstones", ("kind", "subject_hash")),
+)
+
+#: The first page of a table, whose rows may be of a mebibyte each, and the characters that make a page large.
+_FIRST_ROWS, _PAGE_LENGTH = 64, 8 * 1024 * 1024
+
+
+class Side(Protocol):
+    """A database that is copied from or to."""
+
+    def columns(self, table: str) -> list[str]:
+        """The columns that are stored, not computed."""
+
+    def count(self, table: str) -> int: ...
+    def last(self, table: str, keys: Sequence[str]) -> Row | None:
+        """The greatest key."""
+
+    def page(
+        self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int
+    ) -> list[Row]: ...
+    def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """All of the rows, or none."""
+
+    def close(self) -> None: ...
+
+
+def pages(
+    side: Side, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int
+) -> Iterator[list[Row]]:
+    """A table in pages of *rows* rows at most, and of about 8 MiB, in the order of its key."""
+    places = [list(columns).index(key) for key in keys]
+    size = min(rows, _FIRST_ROWS)
+    while page := side.page(table, columns, keys, after, size):
+        yield page
+        after = tuple(page[-1][place] for place in places)
+        length = sum(len(value) for row in page for value in row if isinstance(value, str))
+        size = (
+            max(1, size // 2) if length > _PAGE_LENGTH else min(rows, size * 2) if length < _PAGE_LENGTH // 4 else size
+        )
+
+
+def digest(side: Side, table: str, columns: Sequence[str], keys: Sequence[str]) -> str:
+    """SHA-256 of every value of a table, in the order of its key."""
+    found = hashlib.sha256()
+    for page in pages(side, table, columns, keys, None, 5000):
+        for row in page:
+            found.update(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    return found.hexdigest()
+
+
+def _after(keys: Sequence[str], mark: str, after: Row | None) -> str:
+    if after is None:
+        return ""
+    return f"WHERE ({', '.join(keys)}) > ({', '.join([mark] * len(keys))})"
+
+
+class SQLiteSide:
+    """A file.
+
+    Raises:
+        BusyError: Somebody writes to it.
+    """
+
+    def __init__(self, path: Path, *, target: bool) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        try:
+            if target:
+                self._connection.execute("PRAGMA foreign_keys = ON")
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute("ROLLBACK")
+            else:
+                self._connection.execute("BEGIN")  # one instant, whoever writes meanwhile
+                self.count("conversations")
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise sqlite_error(error, "copying") from error
+
+    def columns(self, table: str) -> list[str]:
+        return [row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")]
+
+    def count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def last(self, table: str, keys: Sequence[str]) -> Row | None:
+        order = ", ".join(f"{key} DESC" for key in keys)
+        found: Row | None = self._connection.execute(
+            f"SELECT {', '.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
+        ).fetchone()
+        return found
+
+    def page(self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int) -> list[Row]:
+        sql = f"SELECT {', '.join(columns)} FROM {table} {_after(keys, '?', after)} ORDER BY {', '.join(keys)} LIMIT {rows}"
+        return self._connection.execute(sql, after or ()).fetchall()
+
+    def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        execute = self._connection.execute
+        marks = ", ".join("?" * len(columns))
+        try:
+            execute("BEGIN IMMEDIATE")
+            triggers = execute(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)
+            ).fetchall()
+            for name, _ in triggers:
+                execute(f"DROP TRIGGER {name}")
+            self._connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+            for _, text in triggers:
+                execute(text)
+            execute("COMMIT")
+        except BaseException as error:
+            self._connection.rollback()
+            if isinstance(error, sqlite3.Error):
+                raise sqlite_error(error, f"copying {table}") from error
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class PostgreSQLSide:
+    """A database on a server.
+
+    Args:
+        engine: A `datastore.engines.postgresql.PostgreSQLEngine`.
+        target: Whether it is written to, which nobody else may do meanwhile.
+
+    Raises:
+        BusyError: Somebody else is connected to the target.
+    """
+
+    def __init__(self, engine: Any, *, target: bool) -> None:
+        self._engine = engine
+        self._connection = engine.connect_alone() if target else engine.connect()
+        if not target:
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def columns(self, table: str) -> list[str]:
+        return [
+            row[0] for row in self._connection.execute(self._engine.sql("list_stored_columns"), {"table_name": table})
+        ]
+
+    def count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def last(self, table: str, keys: Sequence[str]) -> Row | None:
+        order = ", ".join(f"{key} DESC" for key in keys)
+        found: Row | None = self._connection.execute(
+            f"SELECT {', '.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
+        ).fetchone()
+        return found
+
+    def page(self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int) -> list[Row]:
+        sql = f"SELECT {', '.join(columns)} FROM {table} {_after(keys, '%s', after)} ORDER BY {', '.join(keys)} LIMIT {rows}"
+        found: list[Row] = self._connection.execute(sql, after).fetchall()
+        return found
+
+    def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._connection.close()
