@@ -16,6 +16,7 @@ A leaf stands for each thing that a caller would do differently::
     ├── LeaseLostError              the job is another worker's now: stop, change nothing
     ├── TransactionError
     │   ├── BusyError               somebody else held the write lock too long: try again
+    │   │   └── ConflictError       two transactions were in each other's way: run this one again, whole
     │   ├── TransactionLostError    the transaction was rolled back under you: start it again
     │   ├── CommitOutcomeUnknownError   COMMIT failed half-way: look before you repeat
     │   ├── ForkedError             the database was open in the parent process at the fork
@@ -133,6 +134,10 @@ class TransactionError(DatastoreError):
 
 class BusyError(TransactionError):
     """Another connection held the write lock for longer than the timeout. Nothing was changed."""
+
+
+class ConflictError(BusyError):
+    """Two transactions were in each other's way, and this one was undone: run the whole of it again (`Datastore.run` does)."""
 
 
 class TransactionLostError(TransactionError):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
+import random
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote
 
 from datastore.engines.sqlite import APPLICATION_ID, Durability, SQLiteEngine
 from datastore.errors import (
+    ConflictError,
     CorruptDatabaseError,
     DatabaseError,
     DatabaseMissingError,
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
+
+Result = TypeVar("Result")
 
 
 class Datastore:
@@ -234,6 +239,30 @@ class Datastore:
             CommitOutcomeUnknownError: COMMIT itself failed; look before you repeat.
         """
         return self.engine.callers_transaction()
+
+    def run(self, work: Callable[[], Result], *, attempts: int = 5) -> Result:
+        """Call *work* in a transaction, again where another transaction was in its way; gives what it gives.
+
+        Only PostgreSQL has such conflicts (deadlocks, SQLSTATE 40P01 and 40001); each attempt begins anew, a little later.
+
+        Args:
+            work: Called once an attempt: what it does outside the database is done again.
+            attempts: How often at most; 1 or more.
+
+        Raises:
+            ConflictError: The last attempt failed too.
+            TransactionError: Called inside a transaction, of which a part cannot be run again.
+        """
+        self.engine.reading("run")
+        for attempt in range(1, attempts + 1):
+            try:
+                with self.transaction():
+                    return work()
+            except ConflictError:
+                if attempt == attempts:
+                    raise
+                time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
+        raise InvalidValueError("attempts: 1 or more are needed")
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused."""

@@ -10,6 +10,7 @@ from datastore.errors import (
     CheckError,
     ClosedError,
     CommitOutcomeUnknownError,
+    ConflictError,
     ConstraintError,
     DatabaseError,
     DatastoreError,
@@ -37,8 +38,8 @@ _constraints: dict[str, tuple[type[ConstraintError], str]] = {
 }
 
 _others: dict[str, tuple[type[DatastoreError], str]] = {
-    "40001": (BusyError, "another transaction changed the same rows; run the whole transaction again"),
-    "40P01": (BusyError, "two transactions waited for each other; run the whole transaction again"),
+    "40001": (ConflictError, "another transaction changed the same rows; run the whole transaction again"),
+    "40P01": (ConflictError, "two transactions waited for each other; run the whole transaction again"),
     "55P03": (BusyError, "another transaction holds a lock on the row; try again"),
     "57014": (BusyError, "it took longer than the timeout, or was cancelled; nothing of it was kept"),
     "25P02": (TransactionLostError, "a statement failed before, and all of this transaction is undone; begin it again"),

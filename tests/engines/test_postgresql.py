@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from datastore.cli.commands import cli
 from datastore.errors import (
     BusyError,
     CommitOutcomeUnknownError,
+    ConflictError,
     DatabaseError,
     ForkedError,
+    InvalidValueError,
+    LeaseLostError,
     NotADatastoreError,
     QuerySyntaxError,
     SchemaOutOfDateError,
@@ -38,6 +42,7 @@ from datastore.resources import migrations_folder, sample_folder, sql_folder
 from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_name
 from datastore.values import utc_now
+from tests.conftest import Clock
 from tests.databases import rows
 from tests.postgresql import database, empty, server
 
@@ -302,6 +307,48 @@ def test_a_lock_is_waited_for_no_longer_than_the_timeout(store: Datastore, url: 
     assert store.messages.append("c", role="user", content="x").position == 1
 
 
+def cross(store: Datastore, meet: threading.Barrier, first: str, second: str) -> int:
+    """Change two conversations, the second one when somebody else has changed it too: whoever is killed does it again."""
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+        store.conversations.update(first, title=f"{first} by {second}")
+        if calls == 1:
+            meet.wait(20)
+        store.conversations.update(second, title=f"{second} by {first}")
+
+    store.run(work)
+    return calls
+
+
+def test_a_deadlock_is_run_again(store: Datastore) -> None:
+    for name in ("a", "b"):
+        store.conversations.add(sanitization_version="1", id=name)
+    meet = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.submit(cross, store, meet, "a", "b"), pool.submit(cross, store, meet, "b", "a")
+        assert sorted((one.result(60), other.result(60))) == [1, 2]
+    with pytest.raises(TransactionError), store.transaction():
+        store.run(lambda: None)
+
+
+def test_a_conflict_that_does_not_end_is_told(store: Datastore) -> None:
+    calls = []
+
+    def work() -> None:
+        calls.append(1)
+        raise ConflictError("again")
+
+    with pytest.raises(ConflictError):
+        store.run(work, attempts=3)
+    assert len(calls) == 3
+    assert store.run(lambda: 7) == 7
+    with pytest.raises(InvalidValueError):
+        store.run(work, attempts=0)
+
+
 def test_a_snapshot_stands_still_and_takes_no_writes(store: Datastore) -> None:
     with store.snapshot():
         assert store.conversations.count() == 0
@@ -385,6 +432,28 @@ def test_eight_workers_claim_each_job_once(url: str) -> None:
         assert {(one.status, one.count) for one in store.jobs.counts()} == {
             ("succeeded", 134), ("succeeded", 133),
         }  # fmt: skip
+
+
+def test_of_expiry_and_acknowledgement_exactly_one_wins(url: str) -> None:
+    """At the instant when a lease ends, one store sees it alive and acks, another sees it over and recovers it."""
+    clock, late = Clock(), Clock()
+    late.advance(10)
+    acked = expired = 0
+    with Datastore.open(url, clock=clock, durability="relaxed") as holder, Datastore.open(url, clock=late) as reaper:
+        for _ in range(60):
+            holder.jobs.enqueue("t", max_attempts=1)
+            job = holder.jobs.claim(worker="w", lease_seconds=10)
+            assert job is not None
+            with ThreadPoolExecutor(2) as pool:
+                recovered = pool.submit(reaper.jobs.recover_expired)
+                try:
+                    pool.submit(holder.jobs.succeed, job).result(20)
+                    acked += 1
+                    assert recovered.result(20) == 0
+                except LeaseLostError:
+                    expired += 1
+                    assert recovered.result(20) == 1
+    assert acked + expired == 60
 
 
 def test_a_job_wakes_whoever_waits(store: Datastore) -> None:
