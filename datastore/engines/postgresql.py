@@ -16,6 +16,7 @@ Differs because:
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -250,7 +251,13 @@ class PostgreSQLEngine:
             raise ForkedError(
                 "this store was opened before the fork, and its connections are the parent's; open another"
             )
-        return self._pool.getconn()
+        while True:
+            connection = self._pool.getconn()
+            if _is_there(connection):
+                return connection
+            # The server was restarted, or ended it while nobody used it: nothing was asked yet, so nobody need know.
+            connection.close()
+            self._pool.putconn(connection)
 
     def give_back(self, connection: Connection) -> None:
         """Give a borrowed connection back; one that is broken or inside a transaction is closed by the pool."""
@@ -319,6 +326,13 @@ class PostgreSQLEngine:
             raise translate(error, "a look at the server") from error
         finally:
             self.give_back(connection)
+
+
+def _is_there(connection: Connection) -> bool:
+    """Whether the server said nothing unasked to an idle connection: what it says so is, as good as always, that it ends."""
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN)
+    return not said.poll(0)
 
 
 @cache

@@ -374,14 +374,25 @@ def test_a_lost_connection_loses_the_transaction_and_the_next_one_works(store: D
         store.conversations.add(sanitization_version="1", id="lost")
         _end_others(url)
         store.conversations.add(sanitization_version="1", id="lost too")
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert store.conversations.find("lost") is None
-            break
-        except DatabaseError:
-            assert time.monotonic() < deadline
+    assert store.conversations.find("lost") is None
     store.conversations.add(sanitization_version="1", id="after")
+
+
+def test_connections_that_were_lost_while_nobody_used_them_are_not_noticed(store: Datastore, url: str) -> None:
+    meet = threading.Barrier(4)
+
+    def use() -> int:
+        with store.snapshot():
+            meet.wait(20)  # four connections at once
+            return store.conversations.count()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [one.result(60) for one in [pool.submit(use) for _ in range(4)]] == [0] * 4
+        for number in range(4):
+            _end_others(url)
+            time.sleep(0.1)
+            store.conversations.add(sanitization_version="1", id=f"c{number}")
+    assert store.conversations.count() == 4
 
 
 def test_a_connection_that_is_lost_at_commit_leaves_the_outcome_open(store: Datastore, url: str) -> None:
