@@ -36,6 +36,9 @@ from datastore.errors import (
 )
 from datastore.migrations import rollback
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 SECRET = "swordfish"
 
 
@@ -290,6 +293,7 @@ def test_a_file_or_folder_that_is_read_only(path: Path, folder_mode: int, file_m
         shutil.rmtree(folder)
 
 
+@pytest.mark.sqlite
 def test_a_full_disk(store: Datastore, conversation: Conversation) -> None:
     store.engine.pragma(f"max_page_count({store.engine.pragma('page_count') + 3})")
     for _ in range(2):

@@ -20,10 +20,13 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from uuid import UUID
 
 import psycopg
 from psycopg.adapt import Dumper, Loader
@@ -78,6 +81,16 @@ class _FlagDumper(Dumper):
 
     def dump(self, obj: bool) -> bytes:
         return b"1" if obj else b"0"
+
+
+class _RefusingDumper(Dumper):
+    """What SQLite's tables would not take either: psycopg would make text of it in its own way."""
+
+    def dump(self, obj: Any) -> NoReturn:
+        raise psycopg.DataError(f"{type(obj).__name__} is no type of a column")
+
+
+_REFUSED = (bytes, bytearray, memoryview, Decimal, UUID, list, tuple, date, datetime, clock_time, timedelta)
 
 
 class PostgreSQLEngine:
@@ -297,6 +310,8 @@ class PostgreSQLEngine:
         connection.adapters.register_loader("timestamptz", _InstantLoader)
         connection.adapters.register_loader("json", TextLoader)
         connection.adapters.register_dumper(bool, _FlagDumper)
+        for kind in _REFUSED:
+            connection.adapters.register_dumper(kind, _RefusingDumper)
         wait = f"{int(self.timeout * 1000)}ms"
         settings = {"synchronous_commit": _synchronous[self._durability], "lock_timeout": wait}
         connection.execute(session_sql("set_session"), settings)

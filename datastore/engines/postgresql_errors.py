@@ -93,7 +93,9 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
             )
         return DatabaseError(f"{where}: the connection to the server was lost, or could not be made")
     if isinstance(error, psycopg.DataError) and not code:
-        return InvalidValueError(f"{where}: a value that PostgreSQL cannot keep (a NUL in text?)")
+        return InvalidValueError(
+            f"{where}: a value that PostgreSQL cannot keep (a NUL in text, or no text, number or flag)"
+        )
     if isinstance(error, psycopg.ProgrammingError) and not code:
         return InvalidValueError(f"{where}: a value is of a type that a database cannot keep")
     # The server's words may quote a value: they stay in the cause.

@@ -13,6 +13,9 @@ from datastore.errors import InvalidValueError, NotFoundError
 from tests.conftest import REDACTION
 from tests.retention.test_commands import run
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 
 @pytest.fixture
 def two(store: Datastore) -> Datastore:

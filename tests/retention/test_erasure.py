@@ -19,6 +19,9 @@ from datastore.transfer import export, import_file
 from tests.conftest import Clock
 from tests.retention.generated import generate, open_generated, traces
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 
 def erased_bytes(folder: Path, seed: int) -> list[str]:
     """What is wrong once two conversations of a generated store were erased and a backup was made: [] is right."""
@@ -125,6 +128,7 @@ def test_a_mutant_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mut
     assert any(erased_bytes(tmp_path / str(seed), seed) for seed in range(4, 12))
 
 
+@pytest.mark.sqlite
 def test_a_session_a_correlation_and_a_learning(store: Datastore) -> None:
     for number in range(3):
         id = store.conversations.add(
@@ -206,6 +210,7 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
     assert [attempt.error for attempt in store.jobs.attempts(failed.id)] == ["erased", "erased"]
 
 
+@pytest.mark.sqlite
 def test_a_running_job_that_names_it_is_said(store: Datastore, conversation: Conversation) -> None:
     store.jobs.enqueue("a", payload={"id": conversation.id})
     assert store.jobs.claim(["a"], worker="w") is not None
@@ -311,6 +316,7 @@ def test_a_restored_backup_does_not_bring_it_back(
     assert Datastore.restore(backup.path, path).erased == 1
 
 
+@pytest.mark.sqlite
 def test_import_refuses_what_was_erased_unless_forced(
     store: Datastore, conversation: Conversation, learning: Learning, tmp_path: Path
 ) -> None:
@@ -332,6 +338,7 @@ def test_import_refuses_what_was_erased_unless_forced(
         assert again.conversations.get(conversation.id).message_count == 1
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("content", "sampled"),
     [

@@ -15,6 +15,9 @@ from datastore.errors import CheckError, NotFoundError, TransactionError
 from tests.conftest import REDACTION, Clock
 from tests.retention.test_commands import run
 
+#: Each test of a store runs on SQLite and on PostgreSQL.
+BOTH_ENGINES = True
+
 DAY = 86_400
 
 
