@@ -9,7 +9,8 @@ import attrs
 
 from datastore.engines.copying import TABLES, PostgreSQLSide, Side, SQLiteSide, digest, pages
 from datastore.errors import CopyError
-from datastore.store import Datastore, database_path, is_server, server_engine
+from datastore.opening import is_server, server_engine
+from datastore.store import Datastore, database_path
 
 #: So many rows at most are one transaction of the target.
 BATCH_ROWS = 4000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -18,20 +17,18 @@ from datastore.engines.sqlite import APPLICATION_ID, Durability, SQLiteEngine
 from datastore.errors import (
     ConflictError,
     CorruptDatabaseError,
-    DatabaseError,
     DatabaseMissingError,
     DatastoreError,
     InvalidValueError,
     NotADatastoreError,
     ReadOnlyDatabaseError,
-    SchemaOutOfDateError,
 )
-from datastore.migrations import apply, migration_ids, pending, unknown
-from datastore.resources import migrations_folder, sql_folder
+from datastore.migrations import apply, migration_ids
+from datastore.opening import bind_statements, is_server, on_server, refuse_schema
+from datastore.resources import migrations_folder
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
-    from datastore.engines.postgresql import PostgreSQLEngine
     from datastore.records import Erasure
     from datastore.repositories import (
         AuditRepository,
@@ -54,7 +51,6 @@ if TYPE_CHECKING:
     from datastore.retention.tombstones import Tombstones
     from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
-    from datastore.statements.loader import Statement
 
 Result = TypeVar("Result")
 
@@ -191,7 +187,7 @@ class Datastore:
                 "pool_size": pool_size,
                 "clock": None if clock is utc_now else clock,
             }
-            server, statements = _on_server(str(database), migrate, list(map(Path, migrations)), options)
+            server, statements = on_server(str(database), migrate, list(map(Path, migrations)), options)
             try:
                 return cls(server, statements, actor=actor, ids=ids)
             except BaseException:
@@ -207,7 +203,7 @@ class Datastore:
         engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
         try:
             statements = bind_statements(engine)
-            _refuse_schema(str(path), applied_migrations(engine, statements), folders, apply_command(path, *folders))
+            refuse_schema(str(path), applied_migrations(engine, statements), folders, apply_command(path, *folders))
             return cls(engine, statements, actor=actor, ids=ids)
         except BaseException:
             engine.close()
@@ -408,65 +404,6 @@ def _open_copy(path: Path) -> Datastore:
     return Datastore.open(path, migrate=True, gate=False, durability="relaxed")
 
 
-def is_server(database: str | os.PathLike[str]) -> bool:
-    """Whether this is the URL of a PostgreSQL database."""
-    return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
-
-
-def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
-    """The engine of a database on a server, whatever its schema is.
-
-    Raises:
-        DatabaseError: psycopg is not installed, or the server cannot be reached.
-    """
-    try:
-        from datastore.engines.postgresql import PostgreSQLEngine
-    except ImportError as error:
-        raise DatabaseError(
-            "PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'"
-        ) from error
-    return PostgreSQLEngine(url, **options)
-
-
-def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> list[str]:
-    """The ids of the migrations that a database on a server has, in their order.
-
-    Raises:
-        NotADatastoreError: It has none, not even yoyo's tables.
-    """
-    try:
-        return [row[0] for row in statements.list_applied_migrations()]
-    except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", "") != "42P01":
-            raise
-        raise NotADatastoreError(
-            f"{engine.database} is not a database of this library (yet); run: {server_apply_command()}"
-        ) from error
-
-
-def server_apply_command(*folders: Path) -> str:
-    """What to type to bring a database on a server to the newest schema; its URL is not shown."""
-    places = folders or (migrations_folder("postgresql"),)
-    return " ".join(["yoyo apply --database postgresql+datastore://...", *map(str, places)])
-
-
-def _on_server(
-    url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]
-) -> tuple[PostgreSQLEngine, Statements]:
-    """The engine of a database on a server, whose schema is known to be right, and the statements on it."""
-    engine = server_engine(url, **options)
-    try:
-        folders = [migrations_folder("postgresql"), *migrations]
-        if migrate:
-            apply(url, *folders)
-        statements = bind_statements(engine)
-        _refuse_schema(engine.database, applied_on_server(engine, statements), folders, server_apply_command(*folders))
-    except BaseException:
-        engine.close()
-        raise
-    return engine, statements
-
-
 def database_path(database: str | os.PathLike[str]) -> Path:
     """The file that a path or an ``sqlite:`` URL names, made absolute.
 
@@ -484,22 +421,6 @@ def database_path(database: str | os.PathLike[str]) -> Path:
             "a database is a file: give its path (for tests, one in a temporary folder; in memory every thread would have its own)"
         )
     return Path(text).expanduser().absolute()
-
-
-def bind_statements(engine: Any) -> Statements:
-    """The package's own statements, as methods that run on *engine*."""
-    from datastore.statements.typed import RECORDS
-
-    bound: Statements = engine.bind(_own_statements(engine.name), RECORDS)
-    return bound
-
-
-@functools.cache
-def _own_statements(engine: str) -> dict[str, Statement]:
-    # The files are read once a process.
-    from datastore.statements.loader import read_statements
-
-    return read_statements(sql_folder(), engine)
 
 
 def refuse_foreign(path: Path) -> None:
@@ -553,12 +474,3 @@ def apply_command(path: Path, *folders: Path) -> str:
     return " ".join(
         ["yoyo apply --database", f"sqlite+datastore:///{path}", *map(str, folders or [migrations_folder()])]
     )
-
-
-def _refuse_schema(name: str, applied: list[str], folders: Sequence[Path], command: str) -> None:
-    if newer := unknown(applied):
-        raise SchemaOutOfDateError(
-            f"{name} has migrations that this version does not know ({', '.join(newer)}); use a newer datastore"
-        )
-    if lacking := pending(applied, *folders):
-        raise SchemaOutOfDateError(f"{name} lacks {', '.join(lacking)}; back it up, then run: {command}")

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("repositories",),
     ("formats", "migrations"),
     ("retention",),
+    ("opening",),
     ("store",),
     ("copy", "transfer", "worker"),
     ("contract",),
@@ -34,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 #: Each stands in engines/, because it is one engine's alone, and belongs to the layer of the migrations, which it runs.
-MOVED = {"engines.yoyo_sqlite": "migrations", "engines.yoyo_postgresql": "migrations"}
+MOVED = {f"engines.yoyo_{name}": "migrations" for name in ("steps", "sqlite", "postgresql")}
 
 #: A repository imports helpers of its folder (base, ...) and none of these.
 REPOSITORIES = {
@@ -56,6 +57,7 @@ REPOSITORIES = {
 #: and for the check of the statements.
 ENGINES = (
     "datastore/engines/postgresql.py",
+    "datastore/engines/postgresql_transactions.py",
     "datastore/engines/sqlite.py",
     "datastore/engines/sqlite_explain.py",
     "datastore/engines/sqlite_files.py",

@@ -56,7 +56,7 @@ def stats_command(as_json: bool, database: str) -> None:
 @database_option
 def status_command(as_json: bool, database: str) -> None:
     """Tell the schema version, pending migrations, sizes and the SQLite version; works on an old schema too."""
-    from datastore.store import is_server
+    from datastore.opening import is_server
 
     status = _server_status(database) if is_server(database) else _status(database)
     if as_json:
@@ -120,7 +120,7 @@ def _schema(applied: list[str], apply: str) -> dict[str, Any]:
 
 
 def _server_status(url: str) -> dict[str, Any]:
-    from datastore.store import applied_on_server, bind_statements, server_apply_command, server_engine
+    from datastore.opening import applied_on_server, bind_statements, server_apply_command, server_engine
 
     engine = server_engine(url)
     try:
@@ -133,7 +133,8 @@ def _server_status(url: str) -> dict[str, Any]:
 def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
     from datastore.engines.sqlite import SQLiteEngine
-    from datastore.store import applied_migrations, apply_command, bind_statements, database_path, refuse_foreign
+    from datastore.opening import bind_statements
+    from datastore.store import applied_migrations, apply_command, database_path, refuse_foreign
 
     path = database_path(database)
     refuse_foreign(path)
@@ -159,9 +160,9 @@ def _status(database: str) -> dict[str, Any]:
 
 
 def _condition(engine: SQLiteEngine) -> Condition:
+    from datastore.opening import bind_statements
     from datastore.repositories import MaintenanceRepository
     from datastore.retention.maintenance import Maintenance
-    from datastore.store import bind_statements
     from datastore.values import new_id
 
     repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)

@@ -7,25 +7,21 @@ rolled back. Here steps, log and mark are one BEGIN IMMEDIATE under the write ga
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from yoyo import internalmigrations
-from yoyo.backends.base import DatabaseBackend
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
-from datastore import migrations as files
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, try_write_back
 from datastore.engines.sqlite_errors import translate
+from datastore.engines.yoyo_steps import Steps, logger, sql
 from datastore.errors import (
     DatabaseMissingError,
     ForeignKeyError,
@@ -33,13 +29,8 @@ from datastore.errors import (
     NotADatastoreError,
     TransactionLostError,
 )
-from datastore.resources import sql_folder
-from datastore.statements.loader import read_file
-
-logger = logging.getLogger("yoyo.migrations")
 
 _TIMEOUT = 30.0
-_PREFIX = "sha256:"
 
 
 @contextmanager
@@ -59,14 +50,14 @@ def open_backend(path: Path, timeout: float = _TIMEOUT) -> Iterator[DatastoreBac
         raise translate(error, f"migrating {path}") from error
 
 
-class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
+class DatastoreBackend(Steps):
     """See the module. A missing or empty file is a stand-in in memory until something is applied."""
 
     driver_module = "sqlite3"
+    engine = "sqlite"
 
     _connection: sqlite3.Connection
-    _in_transaction: bool = False
-    _internal_schema_updated: bool = False
+    _in_transaction: bool
 
     def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
         if migration_table != default_migration_table:
@@ -76,14 +67,13 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         self.gate = Gate(f"{self.path}.gate")
         self.gate_depth = 0
         self.stand_in = False
-        #: The ids that this object applied or rolled back, in that order.
-        self.done: list[str] = []
+        self.done = []
         super().__init__(dburi, migration_table)
         self.has_transactional_ddl = True
 
     @property
     def list_tables_sql(self) -> str:
-        return _sql("list_table_names")
+        return sql(self.engine, "list_table_names")
 
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
         path = self.path
@@ -117,90 +107,6 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         self.execute("BEGIN IMMEDIATE")
         self._in_transaction = True
 
-    def ensure_internal_schema_updated(self) -> None:
-        if self._internal_schema_updated or not internalmigrations.needs_upgrading(self):
-            return
-        if self._in_transaction:
-            internalmigrations.upgrade(self)
-        else:
-            with self._writing():
-                if internalmigrations.needs_upgrading(self):
-                    internalmigrations.upgrade(self)
-            self._internal_schema_updated = True
-
-    def get_applied_migration_hashes(self) -> list[str]:
-        # Looking writes nothing, not even yoyo's own tables.
-        if internalmigrations.get_current_version(self) == 0:
-            return []
-        hashes: list[str] = super().get_applied_migration_hashes()
-        return hashes
-
-    def lacks(self, migrations: Any) -> bool:
-        """Whether one of them is not applied; they need not be loaded."""
-        self._check(migrations)
-        applied = set(self.get_applied_migration_hashes())
-        return any(migration.hash not in applied for migration in migrations)
-
-    def to_apply(self, migrations: Any) -> Any:
-        self._check(migrations)
-        return super().to_apply(migrations)
-
-    def rollback_migrations(self, migrations: Any, force: bool = False) -> None:
-        self._check(migrations)
-        if migrations:
-            super().rollback_migrations(migrations, force)
-
-    def mark_migrations(self, migrations: Any) -> None:
-        self._change_marks(migrations, applied=True)
-
-    def unmark_migrations(self, migrations: Any) -> None:
-        self._change_marks(migrations, applied=False)
-
-    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
-        migration.load()
-        self._check([migration])
-        if not migration.use_transactions:
-            with self._gated():
-                if not mark or not self.is_applied(migration):
-                    super().apply_one(migration, force, mark)
-                    self.done.append(migration.id)
-            return
-        with self._writing():
-            self.ensure_internal_schema_updated()
-            if mark and self.is_applied(migration):
-                return  # by another process, in the meantime
-            logger.info("Applying %s", migration.id)
-            self._run(migration, "apply", force)
-            self.log_migration(migration, "apply")
-            if mark:
-                self.mark_one(migration, log=False)
-        self.done.append(migration.id)
-
-    def rollback_one(self, migration: Any, force: bool = False) -> None:
-        migration.load()
-        self._check([migration])
-        if not migration.use_transactions:
-            with self._gated():
-                if self.is_applied(migration):
-                    super().rollback_one(migration, force)
-                    self.done.append(migration.id)
-            return
-        with self._writing():
-            if not self.is_applied(migration):
-                return
-            logger.info("Rolling back %s", migration.id)
-            self._run(migration, "rollback", force)
-            self.log_migration(migration, "rollback")
-            self.unmark_one(migration, log=False)
-        self.done.append(migration.id)
-
-    def log_migration(self, migration: Any, operation: str) -> None:
-        data = self.get_log_data(migration, operation)
-        self.execute(self.format_sql(self.log_migration_sql), data)
-        if operation in ("apply", "mark"):
-            comment = _PREFIX + files.checksum(Path(migration.path))
-            self.execute(_sql("update_migration_log_comment"), {"id": data["id"], "comment": comment})
-
     def _run(self, migration: Any, direction: str, force: bool) -> None:
         def authorize(action: int, *_: str | None) -> int:
             # BEGIN, COMMIT and ROLLBACK; savepoints are another action.
@@ -218,32 +124,6 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         finally:
             self.connection.set_authorizer(None)
 
-    def _change_marks(self, migrations: Any, *, applied: bool) -> None:
-        if not migrations:
-            return
-        if self.stand_in:
-            raise DatabaseMissingError(f"there is no database at {self.path}; nothing was created")
-        self._check(migrations)
-        with self._writing():
-            self.ensure_internal_schema_updated()
-            for migration in migrations:
-                if self.is_applied(migration) is not applied:
-                    (self.mark_one if applied else self.unmark_one)(migration)
-
-    def _check(self, migrations: Any) -> None:
-        # The whole folder each time: an older step that was edited makes every later one doubtful.
-        folders = {Path(migration.path).parent for migration in migrations}
-        for folder in folders:
-            files.check_files(folder)
-        if internalmigrations.get_current_version(self) < internalmigrations.USE_VERSION_TABLE_FROM:
-            return
-        for name, recorded in self.execute(_sql("list_applied_migrations")).fetchall():
-            if not (recorded or "").startswith(_PREFIX):
-                continue  # stock yoyo applied it
-            for path in (folder / f"{name}.sql" for folder in folders):
-                if path.is_file() and recorded != _PREFIX + files.checksum(path):
-                    raise files.changed(path)
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction under the gate, on the real file; foreign keys are checked at its end."""
@@ -259,6 +139,13 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
                     self.rollback()
                 self._in_transaction = False
                 raise
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return self._gated()
+
+    def _refuse_missing(self) -> None:
+        if self.stand_in:
+            raise DatabaseMissingError(f"there is no database at {self.path}; nothing was created")
 
     @contextmanager
     def _gated(self) -> Iterator[None]:
@@ -309,7 +196,11 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
     def _check_file(self, connection: sqlite3.Connection) -> None:
         try:
             number = connection.execute("PRAGMA application_id").fetchone()[0]
-            foreign = [] if number else connection.execute(_sql("list_foreign_tables"), {"max_rows": 1}).fetchall()
+            foreign = (
+                []
+                if number
+                else connection.execute(sql(self.engine, "list_foreign_tables"), {"max_rows": 1}).fetchall()
+            )
             if foreign:  # unless another process applied the first step between the two looks
                 number = connection.execute("PRAGMA application_id").fetchone()[0]
                 foreign = [] if number else foreign
@@ -325,13 +216,3 @@ class DatastoreBackend(DatabaseBackend):  # type: ignore[misc]  # yoyo has no ty
         if broken:
             tables = ", ".join(sorted({f"{row[0]} -> {row[2]}" for row in broken}))
             raise ForeignKeyError(f"rows would refer to nothing ({tables}); the migration was rolled back")
-
-
-@cache
-def _statements() -> dict[str, str]:
-    path = sql_folder() / "sqlite" / "migrations.sql"
-    return {statement.name: statement.sql for statement in read_file(path, "sqlite/migrations.sql")}
-
-
-def _sql(name: str) -> str:
-    return _statements()[name]

@@ -14,10 +14,10 @@ import pytest
 
 from datastore import Conversation, Datastore
 from datastore.errors import BusyError, DiskFullError, TransactionError
+from datastore.opening import bind_statements
 from datastore.repositories import MaintenanceRepository
 from datastore.retention import backups, maintenance
 from datastore.retention.maintenance import Thresholds
-from datastore.store import bind_statements
 from tests.conftest import Clock
 from tests.retention.test_commands import run
 

@@ -1,0 +1,77 @@
+"""A session of PostgreSQL: its settings, how values come and go, the statements that the engine runs for itself."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
+from functools import cache
+from typing import Any, NoReturn
+from uuid import UUID
+
+import psycopg
+from psycopg.adapt import Dumper, Loader
+from psycopg.types.string import TextLoader
+
+from datastore.resources import sql_folder
+from datastore.statements.loader import read_file
+from datastore.statements.optional import by_name
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _InstantLoader(Loader):
+    """timestamptz as the text that SQLite keeps: 2026-11-23T09:14:05.000000Z. The session's time zone is UTC."""
+
+    def load(self, data: Any) -> str:
+        text = bytes(data).decode()
+        day, _, rest = text.partition(" ")
+        clock, _, fraction = rest.removesuffix("+00").partition(".")
+        return f"{day}T{clock}.{fraction:0<6}Z"
+
+
+class _FlagDumper(Dumper):
+    """True and False as 1 and 0: flags are integers, so that statements read the same on both engines."""
+
+    oid = psycopg.postgres.types["int2"].oid
+
+    def dump(self, obj: bool) -> bytes:
+        return b"1" if obj else b"0"
+
+
+class _RefusingDumper(Dumper):
+    """What SQLite's tables would not take either: psycopg would make text of it in its own way."""
+
+    def dump(self, obj: Any) -> NoReturn:
+        raise psycopg.DataError(f"{type(obj).__name__} is no type of a column")
+
+
+_REFUSED = (bytes, bytearray, memoryview, Decimal, UUID, list, tuple, date, datetime, clock_time, timedelta)
+
+
+def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: float) -> None:
+    """Have values look like SQLite's, and set what a session takes from its role or database otherwise.
+
+    Args:
+        connection: A new one, in autocommit mode.
+        synchronous_commit: "on" or "off".
+        lock_timeout: In seconds.
+    """
+    connection.adapters.register_loader("timestamptz", _InstantLoader)
+    connection.adapters.register_loader("json", TextLoader)
+    connection.adapters.register_dumper(bool, _FlagDumper)
+    for kind in _REFUSED:
+        connection.adapters.register_dumper(kind, _RefusingDumper)
+    settings = {"synchronous_commit": synchronous_commit, "lock_timeout": f"{int(lock_timeout * 1000)}ms"}
+    connection.execute(session_sql("set_session"), settings)
+
+
+@cache
+def _session() -> dict[str, str]:
+    path = sql_folder() / "postgresql" / "session.sql"
+    return {statement.name: by_name(statement.sql) for statement in read_file(path, "postgresql/session.sql")}
+
+
+def session_sql(name: str) -> str:
+    """A statement that the engine runs for itself, with psycopg's marks."""
+    return _session()[name]
