@@ -1,7 +1,7 @@
 -- Transfer: what SQLite needs its own words for.
 
 -- name: add_job_counts()!
--- Counts the ended jobs, where nothing is counted: behind a copy, whose rows no trigger saw.
+-- Counts the ended jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
 -- Index: none (reads every job); sorts a row a type and status
 -- Rows: 0 to three a type
 -- Differs: PostgreSQL keeps each count in 16 rows
@@ -13,7 +13,8 @@ SELECT
     count(*)
 FROM job_queue
 WHERE finished_at IS NOT NULL
-GROUP BY type, status;
+GROUP BY type, status
+ON CONFLICT (type, status) DO UPDATE SET job_count = excluded.job_count;
 
 -- name: raise_audit_high_water(id)!
 -- Has the audit log go on behind a number, though no entry has it: the end of the log that was copied may be cut.

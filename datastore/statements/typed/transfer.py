@@ -130,7 +130,7 @@ class TransferStatements(Protocol):
         ...
 
     def add_job_counts(self) -> int:
-        """Counts the ended jobs, where nothing is counted: behind a copy, whose rows no trigger saw."""
+        """Counts the ended jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw."""
         ...
 
     def raise_audit_high_water(
