@@ -287,13 +287,15 @@ class PostgreSQLEngine:
         if self._thread.connection is not None:
             yield self._thread.connection
             return
-        connection = self.borrow()
+        connection = None
         try:
+            connection = self.borrow()
             yield connection
         except psycopg.Error as error:
             raise translate(error, "a look at the server") from error
         finally:
-            self.give_back(connection)
+            if connection is not None:
+                self.give_back(connection)
 
 
 def _is_there(connection: Connection) -> bool:

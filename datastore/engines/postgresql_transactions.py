@@ -43,6 +43,8 @@ class ThreadState(threading.local):
         self.guarded = False
         #: Whether a failed statement can be taken back alone.
         self._protected = False
+        #: Whether a statement that is a transaction of its own may have been committed when the connection was lost.
+        self._committing = False
 
     def read(self, sql: str, parameters: Parameters, /) -> _Rows:
         connection = self.connection
@@ -77,10 +79,13 @@ class ThreadState(threading.local):
             return cursor
         engine = self._engine
         connection = engine.borrow()
+        self._committing = True
         try:
-            return connection.execute(sql, parameters)
+            cursor = connection.execute(sql, parameters)
         finally:
             engine.give_back(connection)
+        self._committing = False
+        return cursor
 
     def control(self, sql: str, parameters: dict[str, Any]) -> None:
         """Run what the engine needs itself inside the transaction."""
@@ -93,12 +98,12 @@ class ThreadState(threading.local):
 
     def failed(self, error: Exception, name: str, file: str) -> NoReturn:
         """Raise this library's error for the driver's; a transaction goes on where the statement alone can be undone."""
-        connection, protected = self.connection, self._protected
-        self._protected = False
+        connection, protected, committing = self.connection, self._protected, self._committing
+        self._protected = self._committing = False
         if protected and connection is not None and not connection.closed:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK TO statement; RELEASE statement")
-        translated = translate(error, f"statement {name} ({file})", committing=not self.depth and _sent(error))
+        translated = translate(error, f"statement {name} ({file})", committing=committing)
         if translated is error:
             raise error
         raise translated from error
@@ -113,11 +118,6 @@ class ThreadState(threading.local):
         self._protected = False
         if connection is not None:
             self._engine.give_back(connection)
-
-
-def _sent(error: Exception) -> bool:
-    """Whether a statement was on its way when the connection was lost: then it may have been committed."""
-    return isinstance(error, psycopg.OperationalError) and not isinstance(error, psycopg.errors.ConnectionTimeout)
 
 
 class Transaction:

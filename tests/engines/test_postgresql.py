@@ -401,6 +401,35 @@ def test_a_connection_that_is_lost_at_commit_leaves_the_outcome_open(store: Data
         _end_others(url)
 
 
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_a_connection_that_is_lost_in_a_statement(store: Datastore, url: str, call: str) -> None:
+    """A read was lost and nothing else; a write, which is a transaction of its own, may have been committed."""
+    store.conversations.add(sanitization_version="1", id="c")
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE")
+        waiting = pool.submit(
+            (lambda: store.conversations.get("c"))
+            if call == "read"
+            else (lambda: store.conversations.add(sanitization_version="1", id="d"))
+        )
+        time.sleep(0.5)
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with pytest.raises(DatabaseError if call == "read" else CommitOutcomeUnknownError):
+            waiting.result(20)
+
+
+def test_no_connection_in_time_is_busy(url: str) -> None:
+    with Datastore.open(url, pool_size=1, timeout=0.5) as store, ThreadPoolExecutor(1) as pool:
+        with store.transaction():
+            for call in (store.conversations.count, lambda: store.conversations.add(sanitization_version="1")):
+                with pytest.raises(BusyError):
+                    pool.submit(call).result(20)
+        assert store.conversations.count() == 0
+
+
 def _use(store: Datastore, said: Any) -> None:
     try:
         store.conversations.count()
