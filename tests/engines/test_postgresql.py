@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -232,10 +233,11 @@ def test_a_database_without_the_schema_says_what_to_run() -> None:
 
 
 def test_no_message_holds_the_password(url: str) -> None:
-    wrong = url.replace("postgres:@", "somebody:s3cret@").replace("postgres@", "somebody:s3cret@")
+    parts = urlsplit(url)
+    wrong = urlunsplit(parts._replace(netloc=f"somebody:s3cret@{parts.netloc.rpartition('@')[2]}"))
     assert "s3cret" in wrong
     with pytest.raises(DatabaseError) as raised:
-        Datastore.open(wrong + "&sslmode=disable&port=1")
+        Datastore.open(f"{wrong}{'&' if parts.query else '?'}sslmode=disable&port=1")
     assert "s3cret" not in str(raised.value)
     with Datastore.open(url) as store:
         assert repr(store).startswith("Datastore('postgresql://")
