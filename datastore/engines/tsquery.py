@@ -16,6 +16,9 @@ from datastore.errors import QuerySyntaxError
 
 _token = re.compile(r'"(?P<quoted>(?:[^"]|"")*)"|(?P<bare>[\w\u0080-\U0010ffff]+)|(?P<sign>\S)')
 
+#: Words of two letters that PostgreSQL's stemmer, unlike FTS5's, makes one letter of.
+_shortened = re.compile("[a-z]s|[aeiou]y")
+
 #: The weights that the words of a column have (migrations/postgresql/0005.search.sql).
 _WEIGHTS = {"title": "A", "content": "D"}
 
@@ -204,11 +207,16 @@ class _Parser:
 def _lexemes(text: str) -> list[str]:
     """The words of a phrase as the index has them."""
     if text.startswith(f"{FACET}w"):
-        return [f"{FACET}w{stem(fold(text[2:]))}"]  # a title's word is a stem, every other facet stands as it is
+        return [f"{FACET}w{_kept(stem(fold(text[2:])))}"]  # a title's word is a stem, every other facet stands as it is
     if text.startswith(FACET):
         return [text]
-    found = [of or fold(text[start:end]) for start, end, of in words(text)]
+    found = [_kept(of or fold(text[start:end])) for start, end, of in words(text)]
     return [lexeme if len(lexeme.encode()) <= _LONGEST else FACET for lexeme in found]
+
+
+def _kept(word: str) -> str:
+    """A word as datastore_words() of the migrations leaves it for the stemmer."""
+    return f"{word}0" if _shortened.fullmatch(word) else word
 
 
 def _escaped(lexeme: str) -> str:

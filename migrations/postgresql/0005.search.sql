@@ -32,36 +32,40 @@ CREATE TEXT SEARCH CONFIGURATION datastore_words (PARSER = pg_catalog.default);
 ALTER TEXT SEARCH CONFIGURATION datastore_words
 ADD MAPPING FOR asciiword, word, numword, uint, int, float, sfloat, version WITH datastore_porter;
 
--- A text as its words: lower case, no diacritics, blanks for all that is no letter or digit.
+-- A text as its words: lower case, no diacritics, blanks for all that is no letter or digit. Words of two letters that the
+-- stemmer would make one of (as, is, ay) get a 0, so that it leaves them alone, as FTS5 does.
 CREATE FUNCTION datastore_words(written TEXT) RETURNS TEXT
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-SELECT lower(
-    regexp_replace(
+SELECT regexp_replace(
+    lower(
         regexp_replace(
-            CASE
-                WHEN cut.text ~ '[^\x01-\x7f]'
-                    THEN normalize(regexp_replace(normalize(cut.text, NFD), '[\u0300-\u036f]', '', 'g'), NFC)
-                ELSE cut.text
-            END
-            || CASE
-                WHEN cut.text ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
-                    THEN coalesce((
-                        SELECT
-                            ' ' || string_agg(
-                                regexp_replace(
-                                    regexp_replace(camel.word, '([a-z])([A-Z])', '\1 \2', 'g'),
-                                    '(\S)([A-Z][a-z])', '\1 \2', 'g'
-                                ), ' '
-                            )
-                        FROM string_to_table(translate(cut.text, E'\n\t', '  '), ' ') AS camel (word)
-                        WHERE length(camel.word) <= 256 AND camel.word ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
-                    ), '')
-                ELSE ''
-            END,
-            '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g'
-        ),
-        '[^[:alnum:]]+', ' ', 'g'
-    )
+            regexp_replace(
+                CASE
+                    WHEN cut.text ~ '[^\x01-\x7f]'
+                        THEN normalize(regexp_replace(normalize(cut.text, NFD), '[\u0300-\u036f]', '', 'g'), NFC)
+                    ELSE cut.text
+                END
+                || CASE
+                    WHEN cut.text ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
+                        THEN coalesce((
+                            SELECT
+                                ' ' || string_agg(
+                                    regexp_replace(
+                                        regexp_replace(camel.word, '([a-z])([A-Z])', '\1 \2', 'g'),
+                                        '(\S)([A-Z][a-z])', '\1 \2', 'g'
+                                    ), ' '
+                                )
+                            FROM string_to_table(translate(cut.text, E'\n\t', '  '), ' ') AS camel (word)
+                            WHERE length(camel.word) <= 256 AND camel.word ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
+                        ), '')
+                    ELSE ''
+                END,
+                '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g'
+            ),
+            '[^[:alnum:]]+', ' ', 'g'
+        )
+    ),
+    '\m([a-z]s|[aeiou]y)\M', '\10', 'g'
 )
 FROM (SELECT left(written, 150000) COLLATE "default" AS text) AS cut
 $$;

@@ -535,6 +535,19 @@ def test_a_raw_query_that_is_wrong_says_where(store: Datastore, query: str, posi
     assert raised.value.position == position
 
 
+def test_short_words_are_not_stemmed(store: Datastore) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+    for id, content in (("is", "this is it, as ever"), ("i", "I said a word"), ("ay", "ay, the os of us")):
+        store.learnings.add(conversation_id="c", category="x", id=id, title=content, content=content)
+
+    def found(text: str) -> list[str]:
+        return sorted(hit.learning.id for hit in store.learnings.search(text))
+
+    assert [found(text) for text in ("I", "is", "as", "a", "ay", "os", '"as ever"', '"is it"')] == [
+        ["i"], ["is"], ["is"], ["i"], ["ay"], ["ay"], ["is"], ["is"],
+    ]  # fmt: skip
+
+
 def test_what_the_server_does_itself_says_so(store: Datastore) -> None:
     for call in (
         lambda: store.backups.make("/tmp/x"),
