@@ -43,6 +43,7 @@ from datastore.resources import migrations_folder, sample_folder, sql_folder
 from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_name
 from datastore.values import utc_now
+from tests.acid.test_isolation import CASES, GOLDEN, play
 from tests.conftest import Clock
 from tests.databases import rows
 from tests.postgresql import database, empty, server
@@ -349,6 +350,15 @@ def test_a_conflict_that_does_not_end_is_told(store: Datastore) -> None:
     assert store.run(lambda: 7) == 7
     with pytest.raises(InvalidValueError):
         store.run(work, attempts=0)
+
+
+def test_the_isolation_cases(url: str) -> None:
+    """Hermitage's: READ COMMITTED allows a lost update and write skew, which SQLite's one writer does not."""
+    letters = []
+    for case in CASES:
+        empty(url)
+        letters.append(play(case, url))
+    assert " ".join(letters) == GOLDEN["the library on PostgreSQL"]
 
 
 def test_a_snapshot_stands_still_and_takes_no_writes(store: Datastore) -> None:
