@@ -383,7 +383,7 @@ class Datastore:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Datastore({getattr(self.engine, 'database', None) or str(self.engine.path)!r})"
+        return f"Datastore({self.engine.database!r})"
 
 
 def _tombstones_of(path: Path) -> Tombstones:

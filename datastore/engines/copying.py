@@ -10,9 +10,8 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from datastore.engines.sqlite_errors import translate as sqlite_error
 
@@ -44,23 +43,40 @@ TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
 _FIRST_ROWS, _PAGE_LENGTH = 64, 8 * 1024 * 1024
 
 
-class Side(Protocol):
-    """A database that is copied from or to."""
+class Side:
+    """A database that is copied from or to: how it is read is the same on both engines, but for the marks of parameters."""
+
+    mark = "?"
+    _connection: Any
 
     def columns(self, table: str) -> list[str]:
         """The columns that are stored, not computed."""
+        raise NotImplementedError
 
-    def count(self, table: str) -> int: ...
-    def last(self, table: str, keys: Sequence[str]) -> Row | None:
-        """The greatest key."""
-
-    def page(
-        self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int
-    ) -> list[Row]: ...
     def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """All of the rows, or none."""
+        raise NotImplementedError
 
-    def close(self) -> None: ...
+    def count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def last(self, table: str, keys: Sequence[str]) -> Row | None:
+        """The greatest key."""
+        order = ", ".join(f"{key} DESC" for key in keys)
+        sql = f"SELECT {', '.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
+        found: Row | None = self._connection.execute(sql).fetchone()
+        return found
+
+    def page(self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int) -> list[Row]:
+        """The first rows behind a key, in the order of the keys."""
+        names, marks = ", ".join(keys), ", ".join([self.mark] * len(keys))
+        behind = "" if after is None else f"WHERE ({names}) > ({marks})"
+        sql = f"SELECT {', '.join(columns)} FROM {table} {behind} ORDER BY {names} LIMIT {rows}"
+        found: list[Row] = self._connection.execute(sql, after or ()).fetchall()
+        return found
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def pages(
@@ -87,13 +103,7 @@ def digest(side: Side, table: str, columns: Sequence[str], keys: Sequence[str]) 
     return found.hexdigest()
 
 
-def _after(keys: Sequence[str], mark: str, after: Row | None) -> str:
-    if after is None:
-        return ""
-    return f"WHERE ({', '.join(keys)}) > ({', '.join([mark] * len(keys))})"
-
-
-class SQLiteSide:
+class SQLiteSide(Side):
     """A file.
 
     Raises:
@@ -118,20 +128,6 @@ class SQLiteSide:
     def columns(self, table: str) -> list[str]:
         return [row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")]
 
-    def count(self, table: str) -> int:
-        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-    def last(self, table: str, keys: Sequence[str]) -> Row | None:
-        order = ", ".join(f"{key} DESC" for key in keys)
-        found: Row | None = self._connection.execute(
-            f"SELECT {', '.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
-        ).fetchone()
-        return found
-
-    def page(self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int) -> list[Row]:
-        sql = f"SELECT {', '.join(columns)} FROM {table} {_after(keys, '?', after)} ORDER BY {', '.join(keys)} LIMIT {rows}"
-        return self._connection.execute(sql, after or ()).fetchall()
-
     def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         execute = self._connection.execute
         marks = ", ".join("?" * len(columns))
@@ -152,11 +148,8 @@ class SQLiteSide:
                 raise sqlite_error(error, f"copying {table}") from error
             raise
 
-    def close(self) -> None:
-        self._connection.close()
 
-
-class PostgreSQLSide:
+class PostgreSQLSide(Side):
     """A database on a server.
 
     Args:
@@ -166,6 +159,8 @@ class PostgreSQLSide:
     Raises:
         BusyError: Somebody else is connected to the target.
     """
+
+    mark = "%s"
 
     def __init__(self, engine: Any, *, target: bool) -> None:
         self._engine = engine
@@ -178,29 +173,11 @@ class PostgreSQLSide:
             row[0] for row in self._connection.execute(self._engine.sql("list_stored_columns"), {"table_name": table})
         ]
 
-    def count(self, table: str) -> int:
-        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-    def last(self, table: str, keys: Sequence[str]) -> Row | None:
-        order = ", ".join(f"{key} DESC" for key in keys)
-        found: Row | None = self._connection.execute(
-            f"SELECT {', '.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
-        ).fetchone()
-        return found
-
-    def page(self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int) -> list[Row]:
-        sql = f"SELECT {', '.join(columns)} FROM {table} {_after(keys, '%s', after)} ORDER BY {', '.join(keys)} LIMIT {rows}"
-        found: list[Row] = self._connection.execute(sql, after).fetchall()
-        return found
-
     def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        with self._connection.transaction(), self._connection.cursor() as cursor:
+        connection = self._connection
+        with self._engine.translated(f"copying {table}"), connection.transaction(), connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
-
-    def close(self) -> None:
-        with suppress(Exception):
-            self._connection.close()

@@ -68,6 +68,8 @@ class PostgreSQLEngine:
     name = "postgresql"
     #: Full text is a generated column of each row.
     fts5 = False
+    #: No file, so that nothing can stand beside it.
+    path = None
 
     def __init__(
         self,
@@ -154,15 +156,12 @@ class PostgreSQLEngine:
         """
         if self._thread.depth:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
-        with self._listening:
-            try:
-                if self._listener is None or self._listener.closed:
-                    self._listener = self.connect()
-                    self._listener.execute(f"LISTEN {CHANNEL}")
-                    self._heard += 1  # whatever came before it listened
-                self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
-            except psycopg.Error as error:
-                raise translate(error, "waiting for jobs") from error
+        with self._listening, self.translated("waiting for jobs"):
+            if self._listener is None or self._listener.closed:
+                self._listener = self.connect()
+                self._listener.execute(f"LISTEN {CHANNEL}")
+                self._heard += 1  # whatever came before it listened
+            self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
         return self._heard
 
     def state(self) -> dict[str, Any]:
@@ -282,19 +281,24 @@ class PostgreSQLEngine:
         return local + self._offset[1]
 
     @contextmanager
+    def translated(self, where: str) -> Iterator[None]:
+        """This library's errors for the driver's, naming *where*."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translate(error, where) from error
+
+    @contextmanager
     def connection(self) -> Iterator[Connection]:
         """The thread's connection inside a transaction, else one from the pool for as long as the block lasts."""
         if self._thread.connection is not None:
             yield self._thread.connection
             return
-        connection = None
-        try:
+        with self.translated("a look at the server"):
             connection = self.borrow()
-            yield connection
-        except psycopg.Error as error:
-            raise translate(error, "a look at the server") from error
-        finally:
-            if connection is not None:
+            try:
+                yield connection
+            finally:
                 self.give_back(connection)
 
 

@@ -89,6 +89,11 @@ class SQLiteEngine:
         self._thread = ThreadState(self)
         watch(self)
 
+    @property
+    def database(self) -> str:
+        """What messages call it: its path."""
+        return str(self.path)
+
     def bind(self, statements: dict[str, Any], records: Mapping[str, type[Any]] | None = None) -> Statements:
         """The statements as methods that run on the calling thread's connection, and give *records*."""
         from datastore.statements.binding import bind  # aiosql, only once a store is opened

@@ -183,15 +183,15 @@ class _Parser:
         return behind < len(self._tokens) and self._tokens[behind]["sign"] == sign
 
     def _sign(self, sign: str) -> bool:
-        token = self._peek()
-        if token is None or token["sign"] != sign:
-            return False
-        self._place += 1
-        return True
+        return self._take("sign", sign)
 
     def _word(self, word: str) -> bool:
+        return self._take("bare", word)
+
+    def _take(self, kind: str, text: str) -> bool:
+        """Whether the next token is this one; then it is passed."""
         token = self._peek()
-        if token is None or token["bare"] != word:
+        if token is None or token[kind] != text:
             return False
         self._place += 1
         return True

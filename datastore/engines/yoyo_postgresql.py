@@ -12,14 +12,13 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import DatabaseURI, parse_uri
+from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
 from datastore.engines.postgresql import LOCK_CLASS, MIGRATIONS_LOCK
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import session_sql
-from datastore.engines.yoyo_steps import Steps, logger
-from datastore.errors import InvalidValueError
+from datastore.engines.yoyo_steps import Steps
 
 
 @contextmanager
@@ -44,24 +43,6 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
     """See the module."""
 
     engine = "postgresql"
-
-    def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
-        if migration_table != default_migration_table:
-            raise InvalidValueError(f"migration_table must be {default_migration_table}: the store looks there")
-        self.done: list[str] = []
-        super().__init__(dburi, migration_table)
-        self.has_transactional_ddl = True
-
-    def init_database(self) -> None:
-        """Nothing: no lock table, and PostgreSQL's DDL is known to be transactional."""
-
-    @contextmanager
-    def lock(self, timeout: float = 10) -> Iterator[None]:
-        """Nothing: each migration takes an advisory lock, which dies with its session."""
-        yield
-
-    def break_lock(self) -> None:
-        logger.warning("There is no lock to break: an advisory lock ends with the session that holds it.")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

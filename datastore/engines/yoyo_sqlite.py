@@ -21,11 +21,10 @@ from yoyo.migrations import default_migration_table
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, try_write_back
 from datastore.engines.sqlite_errors import translate
-from datastore.engines.yoyo_steps import Steps, logger, sql
+from datastore.engines.yoyo_steps import Steps, sql
 from datastore.errors import (
     DatabaseMissingError,
     ForeignKeyError,
-    InvalidValueError,
     NotADatastoreError,
     TransactionLostError,
 )
@@ -60,16 +59,12 @@ class DatastoreBackend(Steps):
     _in_transaction: bool
 
     def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
-        if migration_table != default_migration_table:
-            raise InvalidValueError(f"migration_table must be {default_migration_table}: the store looks there")
         self.path = Path(unquote(dburi.database or ""))
         self.timeout = float(dburi.args.get("timeout", _TIMEOUT))
         self.gate = Gate(f"{self.path}.gate")
         self.gate_depth = 0
         self.stand_in = False
-        self.done = []
         super().__init__(dburi, migration_table)
-        self.has_transactional_ddl = True
 
     @property
     def list_tables_sql(self) -> str:
@@ -81,17 +76,6 @@ class DatastoreBackend(Steps):
             raise NotADatastoreError(f"{path} is a folder, not a database")
         self.stand_in = not path.exists() or path.stat().st_size == 0
         return sqlite3.connect(":memory:", isolation_level=None) if self.stand_in else self._open("rw")
-
-    def init_database(self) -> None:
-        """Nothing: no lock table, and SQLite's DDL is known to be transactional."""
-
-    @contextmanager
-    def lock(self, timeout: float = 10) -> Iterator[None]:
-        """Nothing: each migration takes the database's own lock, which dies with its process."""
-        yield
-
-    def break_lock(self) -> None:
-        logger.warning("There is no lock to break: SQLite's own ends with the process that holds it.")
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         # As text: the driver's own conversion of datetimes is deprecated.

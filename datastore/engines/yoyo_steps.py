@@ -14,8 +14,11 @@ from typing import Any
 
 from yoyo import internalmigrations
 from yoyo.backends.base import DatabaseBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import default_migration_table
 
 from datastore import migrations as files
+from datastore.errors import InvalidValueError
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_file
 
@@ -34,6 +37,23 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
 
     _in_transaction: bool = False
     _internal_schema_updated: bool = False
+
+    def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
+        if migration_table != default_migration_table:
+            raise InvalidValueError(f"migration_table must be {default_migration_table}: the store looks there")
+        self.done = []
+        super().__init__(dburi, migration_table)
+        self.has_transactional_ddl = True
+
+    def init_database(self) -> None:
+        """Nothing: no lock table, and both engines' DDL is known to be transactional."""
+
+    def lock(self, timeout: float = 10) -> AbstractContextManager[None]:
+        """Nothing: each migration takes a lock of the database's own, which dies with its process."""
+        return nullcontext()
+
+    def break_lock(self) -> None:
+        logger.warning("There is no lock to break: the database's own ends with the process that holds it.")
 
     def _writing(self) -> AbstractContextManager[None]:
         """One transaction that no other process's is beside."""

@@ -46,7 +46,7 @@ class Eraser:
         self._store = store
         self._cleaner = cleaner
         self._actor = actor
-        self.tombstones = Register(store.erasures, getattr(store.engine, "path", None))
+        self.tombstones = Register(store.erasures, store.engine.path)
 
     def erase(
         self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, progress: Progress | None = None

@@ -1,4 +1,8 @@
 -- Loses no data: the columns are computed again by applying the step.
+DROP VIEW messages_totals;
+
+DROP VIEW learnings_totals;
+
 DROP INDEX messages_words_idx;
 
 DROP INDEX learnings_words_idx;

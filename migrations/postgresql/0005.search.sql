@@ -153,3 +153,63 @@ CREATE INDEX learnings_words_idx ON learnings USING gin (words);
 
 -- Serves rank_messages, list_message_matches and their kin.
 CREATE INDEX messages_words_idx ON messages USING gin (words);
+
+-- Serves rank_learnings and get_learning_index_totals: about how many rows there are (few are counted, of more the server's
+-- own estimate is taken), and how many bytes one has on average (of the newest 300).
+CREATE VIEW learnings_totals AS
+SELECT
+    counted.rows,
+    (
+        SELECT CAST(avg(newest.size) AS DOUBLE PRECISION)
+        FROM (
+            SELECT octet_length(learnings.title) + octet_length(learnings.content) AS size
+            FROM learnings
+            ORDER BY learnings.seq DESC
+            LIMIT 300
+        ) AS newest
+    ) AS average
+FROM (
+    SELECT
+        CASE
+            WHEN few.rows <= 2000 THEN few.rows
+            ELSE greatest(few.rows, (
+                SELECT CAST(pg_class.reltuples AS BIGINT)
+                FROM pg_class
+                WHERE pg_class.oid = CAST('learnings' AS REGCLASS)
+            ))
+        END AS rows
+    FROM (
+        SELECT count(*) AS rows
+        FROM (SELECT learnings.seq FROM learnings LIMIT 2001) AS first_rows
+    ) AS few
+) AS counted;
+
+-- Serves rank_messages and get_message_index_totals: about how many rows there are (few are counted, of more the server's
+-- own estimate is taken), and how many bytes one has on average (of the newest 300).
+CREATE VIEW messages_totals AS
+SELECT
+    counted.rows,
+    (
+        SELECT CAST(avg(newest.size) AS DOUBLE PRECISION)
+        FROM (
+            SELECT octet_length(messages.content) AS size
+            FROM messages
+            ORDER BY messages.seq DESC
+            LIMIT 300
+        ) AS newest
+    ) AS average
+FROM (
+    SELECT
+        CASE
+            WHEN few.rows <= 2000 THEN few.rows
+            ELSE greatest(few.rows, (
+                SELECT CAST(pg_class.reltuples AS BIGINT)
+                FROM pg_class
+                WHERE pg_class.oid = CAST('messages' AS REGCLASS)
+            ))
+        END AS rows
+    FROM (
+        SELECT count(*) AS rows
+        FROM (SELECT messages.seq FROM messages LIMIT 2001) AS first_rows
+    ) AS few
+) AS counted;

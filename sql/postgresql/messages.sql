@@ -139,34 +139,9 @@ WHERE
 -- Differs: PostgreSQL has no BM25: it is computed here, from the positions of the words in each row that matches
 WITH totals AS MATERIALIZED (
     SELECT
-        CAST(greatest(counted.rows, estimated.rows) AS DOUBLE PRECISION) AS rows,
-        counted.average
-    FROM (
-        SELECT
-            count(*) AS rows,
-            CAST(avg(first_rows.size) AS DOUBLE PRECISION) AS average
-        FROM (
-            SELECT octet_length(messages.content) AS size
-            FROM messages
-            ORDER BY messages.seq DESC
-            LIMIT 300
-        ) AS first_rows
-    ) AS counted
-    CROSS JOIN (
-        SELECT
-            CASE
-                WHEN few.rows <= 2000 THEN few.rows
-                ELSE greatest(few.rows, (
-                    SELECT CAST(pg_class.reltuples AS BIGINT)
-                    FROM pg_class
-                    WHERE pg_class.oid = CAST('messages' AS REGCLASS)
-                ))
-            END AS rows
-        FROM (
-            SELECT count(*) AS rows
-            FROM (SELECT messages.seq FROM messages LIMIT 2001) AS some_rows
-        ) AS few
-    ) AS estimated
+        CAST(rows AS DOUBLE PRECISION) AS rows,
+        average
+    FROM messages_totals
 ),
 
 asked AS MATERIALIZED (
@@ -283,31 +258,8 @@ LIMIT :max_rows;
 -- Rows: 1
 -- Returns: totals text
 -- Differs: PostgreSQL keeps no such totals: rows are estimated, and the newest 300 say how long one is
-SELECT
-    counted.rows || ' ' || CAST(counted.rows * coalesce((
-        SELECT avg(octet_length(newest.content))
-        FROM (
-            SELECT messages.content
-            FROM messages
-            ORDER BY messages.seq DESC
-            LIMIT 300
-        ) AS newest
-    ), 0) AS BIGINT) AS totals
-FROM (
-    SELECT
-        CASE
-            WHEN few.rows <= 2000 THEN few.rows
-            ELSE greatest(few.rows, (
-                SELECT CAST(pg_class.reltuples AS BIGINT)
-                FROM pg_class
-                WHERE pg_class.oid = CAST('messages' AS REGCLASS)
-            ))
-        END AS rows
-    FROM (
-        SELECT count(*) AS rows
-        FROM (SELECT messages.seq FROM messages LIMIT 2001) AS first_rows
-    ) AS few
-) AS counted;
+SELECT rows || ' ' || CAST(rows * coalesce(average, 0) AS BIGINT) AS totals
+FROM messages_totals;
 
 -- name: list_message_terms_like(prefix_from, prefix_to, max_rows)
 -- Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.

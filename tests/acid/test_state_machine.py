@@ -12,7 +12,7 @@ import functools
 import itertools
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -176,9 +176,12 @@ class Machine(RuleBasedStateMachine):
             expect(observe(connection) == self.model.dump(), "a backup holds something else")
         self._compare()
 
+    def _violations(self) -> Iterable[tuple[str, str]]:
+        return violations(self.observer)
+
     def _compare(self) -> None:
         type(self).steps += 1
-        for anomaly, detail in violations(self.observer):
+        for anomaly, detail in self._violations():
             raise Mismatch(detail, anomaly)
         found, wanted = observe(self.observer), self.model.dump()
         for table in wanted:

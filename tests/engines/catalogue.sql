@@ -20,6 +20,10 @@ SELECT table_name::text, concat_ws(' ', column_name, data_type, collation_name, 
 FROM information_schema.columns
 WHERE table_schema = 'public'
 UNION ALL
+SELECT relname::text, pg_get_viewdef(oid)
+FROM pg_class
+WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace
+UNION ALL
 SELECT 'text search', cfgname::text
 FROM pg_ts_config
 WHERE cfgnamespace = 'public'::regnamespace

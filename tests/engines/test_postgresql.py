@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from datastore import Datastore
 from datastore.cli.commands import cli
+from datastore.copy import copy
 from datastore.errors import (
     BusyError,
     CommitOutcomeUnknownError,
@@ -32,6 +33,7 @@ from datastore.errors import (
     LeaseLostError,
     NotADatastoreError,
     QuerySyntaxError,
+    ReadOnlyDatabaseError,
     SchemaOutOfDateError,
     TransactionError,
     TransactionLostError,
@@ -585,7 +587,11 @@ def test_the_server_is_asked_once_for_a_test_run() -> None:
 # Roles, and the command lines.
 
 
-def test_the_application_role_does_everything_and_cannot_change_the_log() -> None:
+def role_url(url: str, role: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}options=-crole%3D{role}"
+
+
+def test_the_application_role_does_everything_and_cannot_change_the_log(path: Path) -> None:
     with database("roles") as url:
         apply(url)
         names = {"owner": "datastore_test_owner", "application": "datastore_test_app", "database": url_name(url)}
@@ -597,6 +603,10 @@ def test_the_application_role_does_everything_and_cannot_change_the_log() -> Non
             connection.execute(script)  # type: ignore[arg-type]
         try:
             as_application(url, names["application"])
+            with Datastore.open(path) as store:
+                fill(store)
+            with pytest.raises(ReadOnlyDatabaseError, match="copying"):
+                copy(str(path), role_url(url, names["application"]))
         finally:
             with psycopg.connect(url, autocommit=True) as connection:
                 for role in ("owner", "application"):
@@ -605,7 +615,7 @@ def test_the_application_role_does_everything_and_cannot_change_the_log() -> Non
 
 
 def as_application(url: str, role: str) -> None:
-    with Datastore.open(f"{url}&options=-crole%3D{role}" if "?" in url else f"{url}?options=-crole%3D{role}") as store:
+    with Datastore.open(role_url(url, role)) as store:
         assert rows(store, "SELECT current_user") == [(role,)]
         fill(store)
         conversation = store.conversations.list().items[0]
