@@ -208,15 +208,20 @@ def catalogue(url: str) -> list[Any]:
         return [row for row in connection.execute(sql).fetchall() if "yoyo" not in row[0]]
 
 
-def _apply(url: str, done: Any) -> None:
-    done.put(apply(url))
+def _apply(url: str, start: Any, done: Any) -> None:
+    start.wait(60)
+    try:
+        done.put(apply(url))
+    except Exception as error:
+        done.put([repr(error)])
 
 
 def test_several_processes_apply_at_once() -> None:
     context = multiprocessing.get_context("spawn")
     with database("race") as url:
         done: Any = context.Queue()
-        processes = [context.Process(target=_apply, args=(url, done)) for _ in range(4)]
+        start: Any = context.Barrier(4)
+        processes = [context.Process(target=_apply, args=(url, start, done)) for _ in range(4)]
         for process in processes:
             process.start()
         applied = sorted(id for _ in processes for id in done.get(timeout=120))
@@ -303,11 +308,12 @@ def test_the_audit_chain_has_one_end(store: Datastore) -> None:
 
 def test_a_lock_is_waited_for_no_longer_than_the_timeout(store: Datastore, url: str) -> None:
     store.conversations.add(sanitization_version="1", id="c")
-    with psycopg.connect(url) as other:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url) as other:
         other.execute("SELECT 1 FROM conversations WHERE id = 'c' FOR UPDATE")
         begun = time.monotonic()
+        waiting = pool.submit(lambda: store.messages.append("c", role="user", content="x"))
         with pytest.raises(BusyError):
-            store.messages.append("c", role="user", content="x")
+            waiting.result(20)
         assert 1.5 < time.monotonic() - begun < 10
     assert store.messages.append("c", role="user", content="x").position == 1
 
