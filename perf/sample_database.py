@@ -1,21 +1,26 @@
 """A database of so many messages, shaped like life and the same in every run, filled by bulk inserts.
 
-A tenth as many learnings and jobs as messages, a twentieth as many conversations, uploads and audit entries. Most
-conversations are short, a few are long, one is very long; a few rows are deleted, failed, running, redacted.
+A tenth as many learnings and jobs as messages (a thousand at least), half as many uploads and audit entries; some 20
+messages a conversation. Most conversations are short, a few are long, one is very long; they come in bursts. Words are
+as frequent as in the sample conversations, a tenth of them from a Zipf tail of 20,000; most messages are short, one in
+sixty has 1 to 10 KB, one in a thousand 10 to 100 KB; tags follow Zipf. A few rows are deleted, failed, running,
+redacted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datastore import migrations
 
@@ -27,7 +32,12 @@ DESTINATIONS = ("wiki", "search", "mail")
 #: (status, share): a queue with its history.
 JOBS = (("succeeded", 88), ("queued", 6), ("running", 2), ("failed", 2), ("quarantined", 1), ("cancelled", 1))
 UPLOADS = (("confirmed", 70), ("uploaded", 10), ("uploading", 5), ("pending", 10), ("failed", 5))
+MESSAGES = "id, conversation_id, position, role, content, content_hash, token_count, created_at"
 TEXTS = 4000
+#: Rare words beside those of the sample, by Zipf's law.
+TAIL = 20_000
+#: Conversations that begin within ten minutes of one another, before a pause; one a minute on average.
+BURST = 40
 
 #: What slows the filling down; the indexes first, because triggers may read by them.
 _DROPPED = "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql <> '' ORDER BY type"
@@ -43,14 +53,29 @@ def stamp(seconds: float) -> str:
     return f"{(START + timedelta(seconds=seconds)).isoformat(timespec='microseconds')}Z"
 
 
+def began(conversation: int) -> int:
+    """When a conversation began, in seconds after the first one."""
+    return conversation // BURST * BURST * 60 + conversation % BURST * 15
+
+
 def uid(kind: int, number: int) -> str:
     """The id of the n-th row of a table: ascends as a time-ordered UUID does."""
     return f"01{kind:06x}-0000-7000-8000-{number:012x}"
 
 
-def fill(path: Path, rows: int, folder: Path) -> None:
+class Filled(NamedTuple):
+    """How many rows a database got, in all tables, and what took how many seconds."""
+
+    rows: int
+    insert_seconds: float
+    index_seconds: float
+    full_text_seconds: float
+
+
+def fill(path: Path, rows: int, folder: Path) -> Filled:
     """Migrate a new database and fill it with *rows* messages and what belongs to them."""
     migrations.apply(path, folder)
+    life = Life(rows)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         # Nothing is checked while it is filled: tests/test_perf.py checks a small one afterwards.
         for pragma in (
@@ -65,13 +90,18 @@ def fill(path: Path, rows: int, folder: Path) -> None:
         dropped = connection.execute(_DROPPED).fetchall()
         for kind, name, _ in dropped:
             connection.execute(f"DROP {kind} {name}")
-        _Life(rows).write(connection)
+        begun, before = time.perf_counter(), connection.total_changes
+        life.write(connection)
+        inserted, count = time.perf_counter(), connection.total_changes - before
         for _, _, sql in dropped:  # at the end: an index is built by one sort, and no trigger runs for each row
             connection.execute(sql)
+        indexed = time.perf_counter()
         for (name,) in connection.execute(_FULL_TEXT).fetchall():
             connection.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
         connection.execute("COMMIT")
+        ended = time.perf_counter()
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    return Filled(count, inserted - begun, indexed - inserted, ended - indexed)
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
@@ -85,12 +115,22 @@ def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> N
     connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)
 
 
-class _Life:
+class Life:
+    """The rows of every table, from one seed."""
+
     def __init__(self, rows: int) -> None:
         self.rows = rows
+        self.learnings = self.jobs = max(1000, rows // 10)
+        self.uploads = self.audits = self.learnings // 2
         self.random = random.Random(7)
         words = [line for line in _words() if line]
-        self.texts = [" ".join(self.random.choices(words, k=self.random.randint(8, 90))) for _ in range(TEXTS)]
+        self.words = [*words, *(f"{words[n % 97]}{n:x}" for n in range(TAIL))]
+        often = 9 / len(words)
+        weights = [often] * len(words) + [
+            1 / (n + 1) / 10 for n in range(TAIL)
+        ]  # a tenth of all, as the sum is about 10
+        self._weights = list(itertools.accumulate(weights))
+        self.texts = [self._text(number) for number in range(TEXTS)]
         self.hashes = [hashlib.sha256(text.encode()).hexdigest() for text in self.texts]
         self.titles = [" ".join(text.split()[:6]) for text in self.texts]
         self.tags = [f"{word}-{number}" for number, word in enumerate(words[:200])]
@@ -98,23 +138,35 @@ class _Life:
         self.conversations = len(self.sizes)
 
     def _sizes(self) -> Iterator[int]:
-        """Messages of each conversation: one has a fiftieth of all, the others 2 to some hundreds, 20 on average."""
-        left = self.rows - self.rows // 50
-        yield self.rows // 50
+        """Messages of each conversation: one has a fiftieth of all (of 500 if it can), others 2 to 400, 20 on average."""
+        long = max(self.rows // 50, min(500, self.rows // 2))
+        left = self.rows - long
+        yield long
         while left > 0:
             size = min(left, 2 + int(self.random.paretovariate(1.16) * 4) % 400)
             yield size
             left -= size
 
+    def _text(self, number: int) -> str:
+        """A short text; one in sixty is longer, one in a thousand very long."""
+        size = self.random.randint(8, 90)
+        if number % 60 == 59:
+            size = int(180 * 10 ** self.random.random())
+        if number % 1000 == 999:
+            size = int(1800 * 10 ** self.random.random())
+        return " ".join(self.random.choices(self.words, cum_weights=self._weights, k=size))
+
     def write(self, connection: sqlite3.Connection) -> None:
         insert(connection, "conversations", self.conversation_rows())
-        insert(connection, "messages", self.message_rows())
+        marks = ", ".join("?" * (MESSAGES.count(",") + 1))
+        connection.executemany(f"INSERT INTO messages ({MESSAGES}) VALUES ({marks})", self.message_rows())
         insert(connection, "learnings", self.learning_rows())
         insert(connection, "learning_tags", self.tag_rows())
         insert(connection, "learning_messages", self.source_rows())
-        insert(connection, "job_queue", self.job_rows())
-        insert(connection, "job_counts", self.count_rows())
-        insert(connection, "job_attempts", self.attempt_rows())
+        jobs = list(self.job_rows())
+        insert(connection, "job_queue", jobs)
+        insert(connection, "job_counts", self.count_rows(jobs))
+        insert(connection, "job_attempts", self.attempt_rows(jobs))
         insert(connection, "uploads", self.upload_rows())
         insert(connection, "audit_log", self.audit_rows())
         insert(connection, "redactions", self.redaction_rows())
@@ -124,9 +176,13 @@ class _Life:
         policy = {"name": "conversations", "target": "conversations", "since": "activity", "age_days": 30.0}
         insert(connection, "retention_policies", [{**policy, "created_at": stamp(0), "updated_at": stamp(0)}])
         insert(connection, "tombstones", self.tombstone_rows())
+        insert(connection, "legal_holds", self.hold_rows())
+        insert(connection, "job_pauses", [{"type": f"paused-{n}", "created_at": stamp(n)} for n in range(20)])
+        tasks = ("free_pages", "full_text", "checkpoint", "optimize", "vacuum")
+        insert(connection, "maintenance_tasks", [{"name": name, "ran_at": stamp(0)} for name in tasks])
 
     def deleted(self, conversation: int) -> str | None:
-        return stamp(conversation * 60 + 90_000) if conversation % 50 == 7 else None
+        return stamp(began(conversation) + 90_000) if conversation % 50 == 7 else None
 
     def conversation_rows(self) -> Iterator[Row]:
         for number in range(self.conversations):
@@ -139,31 +195,31 @@ class _Life:
                 "sanitization_version": "1",
                 "message_count": self.sizes[number],
                 "last_position": self.sizes[number],
-                "created_at": stamp(number * 60),
-                "updated_at": stamp(number * 60 + 60),
-                "completed_at": stamp(number * 60 + 60) if number % 5 < 3 else None,
+                "created_at": stamp(began(number)),
+                "updated_at": stamp(began(number) + 60),
+                "completed_at": stamp(began(number) + 60) if number % 5 < 3 else None,
                 "deleted_at": self.deleted(number),
             }
 
-    def message_rows(self) -> Iterator[Row]:
-        number = 0
+    def message_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Tuples, in the order of MESSAGES: most of all rows are these."""
+        number, tenths = 0, [f"{n / 10:.6f}"[1:] for n in range(10)]
+        roles = ("user", "assistant", "user", "assistant", "tool")
+        tokens = [len(text) // 4 for text in self.texts]
         for conversation, size in enumerate(self.sizes):
+            id, begun, second = uid(1, conversation), began(conversation), ""
             for position in range(1, size + 1):
-                text = (number * 7919) % TEXTS
-                yield {
-                    "id": uid(2, number),
-                    "conversation_id": uid(1, conversation),
-                    "position": position,
-                    "role": ("user", "assistant", "user", "assistant", "tool")[position % 5],
-                    "content": self.texts[text],
-                    "content_hash": self.hashes[text],
-                    "token_count": len(self.texts[text]) // 4,
-                    "created_at": stamp(conversation * 60 + position * 0.1),
-                }
+                text = number * 7919 % TEXTS
+                if position % 10 == 0 or not second:
+                    second = stamp(begun + position // 10)[:19]
+                yield (
+                    uid(2, number), id, position, roles[position % 5], self.texts[text], self.hashes[text], tokens[text],
+                    f"{second}{tenths[position % 10]}Z",
+                )  # fmt: skip
                 number += 1
 
     def learning_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 10):
+        for number in range(self.learnings):
             conversation = number * 7 % self.conversations
             yield {
                 "id": uid(3, number),
@@ -180,24 +236,25 @@ class _Life:
             }
 
     def tags_of(self, learning: int) -> list[str]:
-        """Three tags at most: a few are everywhere, most are rare."""
-        return sorted({self.tags[learning * 1103 % (prime * prime) % 200] for prime in (5, 13, 199)})
+        """Three tags at most, by Zipf's law: the n-th is as frequent as one over n."""
+        return sorted({self.tags[int(200 ** (learning * prime % 997 / 997)) - 1] for prime in (5, 13, 199)})
 
     def tag_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 10):
+        for number in range(self.learnings):
             if self.deleted(number * 7 % self.conversations) is None:
                 for tag in self.tags_of(number):
                     yield {"tag": tag, "created_at": stamp(number * 30), "learning_id": uid(3, number)}
 
     def source_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 10):
+        for number in range(self.learnings):
             for message in {number * 10 % self.rows, (number * 10 + 3) % self.rows}:
                 yield {"learning_id": uid(3, number), "message_id": uid(2, message)}
 
     def job_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 10):
+        for number in range(self.jobs):
             status = _share(JOBS, number)
             live, ran = status in ("queued", "running"), status not in ("queued", "cancelled")
+            again = ran and number % 10 == 0
             at = number * 30
             yield {
                 "type": JOB_TYPES[number % 5],
@@ -206,11 +263,11 @@ class _Life:
                 "run_at": stamp(at),
                 "payload": json.dumps({"learning": uid(3, number)}),
                 "dedupe_key": f"job-{number}" if number % 4 == 0 else None,
-                "attempts": int(ran),
+                "attempts": ran + again,
                 "max_attempts": 5,
                 "backoff_seconds": 10.0,
                 "backoff_cap_seconds": 3600.0,
-                "lease_token": int(ran),
+                "lease_token": ran + again,
                 "lease_expires_at": stamp(at + 60) if status == "running" else None,
                 "worker": "worker-1" if ran else None,
                 "last_outcome": _OUTCOMES.get(status),
@@ -220,27 +277,28 @@ class _Life:
                 "finished_at": None if live else stamp(at + 5),
             }
 
-    def count_rows(self) -> Iterator[Row]:
+    def count_rows(self, jobs: list[Row]) -> Iterator[Row]:
         """The ended jobs by type and status, as the triggers keep them."""
-        ended = ((job["type"], job["status"]) for job in self.job_rows() if job["finished_at"])
+        ended = ((job["type"], job["status"]) for job in jobs if job["finished_at"])
         for (kind, status), count in sorted(Counter(ended).items()):
             yield {"type": kind, "status": status, "job_count": count}
 
-    def attempt_rows(self) -> Iterator[Row]:
-        for number, job in enumerate(self.job_rows()):
-            if job["attempts"]:
+    def attempt_rows(self, jobs: list[Row]) -> Iterator[Row]:
+        """Of those that ran twice the first: the last stands on the job."""
+        for number, job in enumerate(jobs):
+            if job["attempts"] > 1:
                 yield {
                     "job_id": number + 1,
                     "lease_token": 1,
                     "attempt": 1,
                     "worker": job["worker"],
                     "started_at": job["started_at"],
-                    "finished_at": job["finished_at"],
-                    "outcome": job["last_outcome"],
+                    "finished_at": job["started_at"],
+                    "outcome": "failed",
                 }
 
     def upload_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 20):
+        for number in range(self.uploads):
             status = _share(UPLOADS, number)
             there = status in ("uploaded", "confirmed")
             yield {
@@ -258,7 +316,7 @@ class _Life:
 
     def audit_rows(self) -> Iterator[Row]:
         before = "0" * 64
-        for number in range(self.rows // 20):
+        for number in range(self.audits):
             own = hashlib.sha256(f"{before}{number}".encode()).hexdigest()
             yield {
                 "action": ("soft_delete", "restore", "delete", "redact")[number % 4],
@@ -272,7 +330,7 @@ class _Life:
             before = own
 
     def redaction_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 50):
+        for number in range(max(20, self.rows // 50)):
             yield {
                 "id": uid(5, number),
                 "conversation_id": uid(1, 0),
@@ -301,8 +359,22 @@ class _Life:
                 "audit_hash": "0" * 64 if kept else None,
             }
 
+    def hold_rows(self) -> Iterator[Row]:
+        """Twenty of the last conversations are held, twenty others were."""
+        for number in range(min(40, self.conversations // 4)):
+            over = number % 2 == 1
+            yield {
+                "id": uid(9, number),
+                "conversation_id": uid(1, self.conversations - 1 - number),
+                "reason": "a case",
+                "placed_by": "operator",
+                "placed_at": stamp(number * 60),
+                "released_by": "operator" if over else None,
+                "released_at": stamp(number * 60 + 30) if over else None,
+            }
+
     def erasure_rows(self) -> Iterator[Row]:
-        for number in range(self.rows // 100):
+        for number in range(max(10, self.rows // 100)):
             yield {
                 "id": uid(6, number),
                 "subject_kind": "conversation",

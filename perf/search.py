@@ -5,7 +5,8 @@
     python perf/search.py share                what the indexes cost an append and an added learning
 
 The exact ranking is FTS5's own BM25 over every match, computed for each query of the set. Queries are drawn before
-anything is measured, from a fixed seed; none was left out.
+anything is measured, from a fixed seed; none was left out. Each writes perf/results/search-WHAT.json and exits 1 where a
+bar is missed.
 """
 
 from __future__ import annotations
@@ -15,28 +16,37 @@ import gzip
 import itertools
 import json
 import math
-import os
 import random
 import re
 import sqlite3
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from measuring import SHARED, folder, origin, write
+
 from datastore import Datastore
 from datastore.engines.match import STOP_WORDS, parse
 from datastore.records import NewLearning
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("DATASTORE_SHARED_DATA", ROOT.parent / "shared/data"))
 VOCABULARY = 200_000
 SYLLABLES = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
 START = datetime(2025, 1, 1, tzinfo=timezone.utc)
+
+#: What was measured, by what it is of; and the bars that were missed, in words.
+LINES: dict[str, dict[str, Any]] = {}
+MISSED: list[str] = []
+
+
+def bar(name: str, value: float, *, at_least: float = -math.inf, at_most: float = math.inf) -> None:
+    """Hold a figure against its bar."""
+    if not at_least <= value <= at_most:
+        asked = f"at least {at_least:g}" if value < at_least else f"at most {at_most:g}"
+        MISSED.append(f"{name}: {value:.3f}, {asked} is asked")
 
 
 # Relevance
@@ -93,9 +103,9 @@ def compare(name: str, docs: list[dict[str, Any]], texts: list[str], judged: lis
     print(f"\n{name}: {len(docs):,} texts, {len(texts):,} queries\n")
     print("| | nDCG@10 | MAP@100 | ms a query |\n|---|---:|---:|---:|")
     for engine, make in {"datastore": ours, **peers()}.items():
-        with tempfile.TemporaryDirectory() as folder:
+        with folder() as place:
             try:
-                search = make(docs, Path(folder))
+                search = make(docs, place)
             except ImportError as error:
                 print(f"| {engine} | not installed ({error.name}) | | |")
                 continue
@@ -104,6 +114,11 @@ def compare(name: str, docs: list[dict[str, Any]], texts: list[str], judged: lis
             each = (time.perf_counter() - start) * 1000 / len(texts)
             gain, precision = judge(ranked, judged)
             print(f"| {engine} | {gain:.4f} | {precision:.4f} | {each:.2f} |")
+            figures = {"ndcg_at_10": round(gain, 4), "map_at_100": round(precision, 4), "ms_a_query": round(each, 2)}
+            LINES[f"{name}: {engine}"] = figures
+            if engine == "datastore" and name == "Cranfield":
+                bar("nDCG@10", gain, at_least=0.39)
+                bar("MAP@100", precision, at_least=0.305)
 
 
 def ours(docs: list[dict[str, Any]], place: Path | str) -> Callable[[str], list[str]]:
@@ -319,6 +334,8 @@ def scale(count: int, queries: int, path: Path) -> None:
     else:
         seconds = load(path, count)
         print(f"{count:,} learnings stored and indexed in {seconds:.0f} s")
+        LINES[f"{count:,} learnings: stored and indexed"] = {"seconds": round(seconds, 1)}
+        bar(f"{count:,} learnings stored and indexed, s", seconds, at_most=240)
     if "--measure-only-load" in sys.argv:
         return
     connection = sqlite3.connect(path)
@@ -331,6 +348,11 @@ def scale(count: int, queries: int, path: Path) -> None:
     (text_bytes,) = connection.execute(
         "SELECT sum(length(CAST(title AS BLOB)) + length(CAST(content AS BLOB))) FROM learnings"
     ).fetchone()
+    LINES[f"{count:,} learnings: index"] = {
+        "bytes": sum(sizes.values()),
+        "of_the_text": round(sum(sizes.values()) / text_bytes, 3),
+    }
+    bar(f"{count:,} learnings: index, x the text", sum(sizes.values()) / text_bytes, at_most=0.8)
     print(f"index {sum(sizes.values()):,} bytes ({sizes}), {sum(sizes.values()) / text_bytes:.3f} of the text")
     with Datastore.open(path, durability="relaxed") as store:
         measured: dict[str, list[tuple[float, float, bool, float]]] = {}
@@ -349,23 +371,38 @@ def scale(count: int, queries: int, path: Path) -> None:
             measured.setdefault(kind, []).append((statistics.median(times), overlap, page.exact, floor))
             if time.monotonic() > deadline:
                 break
-        report(measured)
+        report(count, measured)
         insertion(store)
     connection.close()
 
 
-def report(measured: dict[str, list[tuple[float, float, bool, float]]]) -> None:
+def report(count: int, measured: dict[str, list[tuple[float, float, bool, float]]]) -> None:
     print("| queries | n | p50 ms | p95 ms | overlap | of exact ones | exact | FTS5 over all: p50 | p95 |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     everything = [row for rows in measured.values() for row in rows]
     for kind, rows in [*measured.items(), ("**all**", everything)]:
         times, floors = [row[0] for row in rows], [row[3] for row in rows]
         sure = [row[1] for row in rows if row[2]]
+        LINES[f"{count:,} learnings: {kind.strip('*')}"] = {
+            "queries": len(rows),
+            "p50_ms": round(statistics.median(times), 2),
+            "p95_ms": round(quantile(times, 0.95), 2),
+            "overlap": round(statistics.mean(row[1] for row in rows), 3),
+            "overlap_of_exact": round(statistics.mean(sure), 3) if sure else None,
+            "exact": round(len(sure) / len(rows), 3),
+            "fts5_p50_ms": round(statistics.median(floors), 1),
+            "fts5_p95_ms": round(quantile(floors, 0.95), 1),
+        }
         print(
             f"| {kind} | {len(rows)} | {statistics.median(times):.1f} | {quantile(times, 0.95):.1f} |"
             f" {statistics.mean(row[1] for row in rows):.3f} | {statistics.mean(sure) if sure else 1:.3f} |"
             f" {len(sure) / len(rows):.0%} | {statistics.median(floors):.0f} | {quantile(floors, 0.95):.0f} |"
         )
+    whole = LINES[f"{count:,} learnings: all"]
+    bar(f"{count:,} learnings: p95, ms", whole["p95_ms"], at_most=40 if count > 100_000 else 20)
+    bar(f"{count:,} learnings: overlap", whole["overlap"], at_least=0.9)
+    if count > 100_000:
+        bar(f"{count:,} learnings: p50, ms", whole["p50_ms"], at_most=10)
 
 
 def insertion(store: Datastore) -> None:
@@ -378,6 +415,11 @@ def insertion(store: Datastore) -> None:
             tags=json.loads(row[6]), dedupe_key=f"new{number}{time.time_ns()}",
         )  # fmt: skip
         times.append((time.perf_counter() - start) * 1000)
+    LINES["one insertion, relaxed"] = {
+        "p50_ms": round(statistics.median(times), 3),
+        "p95_ms": round(quantile(times, 0.95), 3),
+    }
+    bar("one insertion, relaxed: p50, ms", statistics.median(times), at_most=0.15)
     print(f"one insertion, relaxed: p50 {statistics.median(times):.3f} ms, p95 {quantile(times, 0.95):.3f} ms")
 
 
@@ -386,11 +428,11 @@ def insertion(store: Datastore) -> None:
 
 def share() -> None:
     """Adding a message and a learning with the full-text index and without, interleaved, at both durabilities."""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as folder:
+    with folder() as place:
         for durability in ("full", "relaxed"):
             stores = {}
             for name in ("with", "without"):
-                path = Path(folder) / f"{durability}-{name}.db"
+                path = place / f"{durability}-{name}.db"
                 with Datastore.open(path, migrate=True):
                     pass
                 if name == "without":
@@ -408,6 +450,7 @@ def share() -> None:
                         add(store, row)
                         times[name].append((time.perf_counter() - start) * 1e6)
                 with_, without = statistics.median(times["with"]), statistics.median(times["without"])
+                LINES[f"{what}, {durability}"] = {"with_index_us": round(with_, 1), "without_us": round(without, 1)}
                 print(
                     f"{what}, {durability}: {with_:.0f} µs with the index, {without:.0f} without:"
                     f" {with_ - without:.0f} µs, {with_ / without:.2f} x"
@@ -442,9 +485,15 @@ def main() -> int:
     elif arguments.what == "share":
         share()
     else:
-        with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as folder:
-            scale(arguments.rows, arguments.queries, arguments.database or Path(folder) / "scale.db")
-    return 0
+        with folder() as place:
+            scale(arguments.rows, arguments.queries, arguments.database or place / "scale.db")
+    command = f"python perf/search.py {' '.join(sys.argv[1:])}"
+    print(
+        f"written: {write(f'search-{arguments.what}', {**origin(command), 'missed': MISSED, 'lines': LINES}, 'lines')}"
+    )
+    for missed in MISSED:
+        print(f"missed: {missed}", file=sys.stderr)
+    return int(bool(MISSED))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,31 @@
-"""Times every named statement, with each choice of its optional lines, on 10,000 and 1,000,000 messages.
+"""Times every named statement, with each choice of its optional lines, and holds it against its budget.
 
-Writes perf/results/statement-times.json, which `datastore catalog` shows. A statement is timed as the store runs it, on
-one connection with the store's pragmas, everything in memory or in the page cache: from execute to the last row. What
-writes does so in a transaction that is rolled back; the commit is not in the figure. A statement for which no arguments
-can be made, or that fails, is named in the file under not_timed.
+    python perf/statement_times.py [--rows 10000 1000000]                 SQLite
+    python perf/statement_times.py --engine postgresql [--rows 10000]     PostgreSQL: $DATASTORE_TEST_POSTGRES_URL, or its own
+
+Writes perf/results/statement-times.json, which `datastore catalog` shows, or statement-times-postgresql.json. A statement
+is timed as the store runs it, on one connection with the store's settings, in memory or in the page cache: from execute to
+the last row. What writes does so in a transaction that is rolled back; the commit is not in the figure. A statement for
+which no arguments can be made, or that fails, is named in the file under not_timed.
+
+Its budget (perf/budgets.toml) is how many times the reference statement of the same run it may take, so that a slow
+machine breaks none. Exits 1 where one is broken, after that statement was timed once more.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sqlite3
-import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from query_times import ROOT, commit, machine
+import attrs
+from budgets import Budgets, broken, read_budgets
+from measuring import ROOT, folder, origin, percentiles, write
 from sample_arguments import Arguments, NoSample, Sampler
 from sample_database import fill
 
@@ -30,43 +34,145 @@ from datastore.contract.project import find_project
 from datastore.contract.touches import Touch, read_touches
 
 #: Calls of each choice: so many, or as many as there is time for, but never fewer than the second figure.
-CALLS, LEAST, SECONDS = 200, 5, 0.5
+CALLS, LEAST, SECONDS = 200, 5, 0.3
 #: Seconds after which even fewer are enough: the check of a whole full-text index.
 LONGEST = 8
-#: How many arguments are tried to find some that find rows.
-TRIED = 240
+#: How many arguments are tried to find some that find rows, and for how many seconds.
+TRIED, SAMPLING = 240, 0.6
 COMMAND = "python perf/statement_times.py"
+#: The file of each engine.
+FILES = {"sqlite": "statement-times", "postgresql": "statement-times-postgresql"}
 
 
-def times(connection: sqlite3.Connection, facts: ProjectFacts) -> Iterator[tuple[str, dict[str, Any], str, bool]]:
-    """(statement, times by choice, why there are none, whether a sample found a row) of every statement."""
+class Engine(Protocol):
+    """Where statements are timed."""
+
+    #: What a statement may refuse its arguments with: others may do.
+    refused: type[Exception]
+    #: Any error of it.
+    error: type[Exception]
+
+    def texts(self, one: Facts) -> Iterator[tuple[str, Any]]:
+        """Each choice of a statement's optional lines, by name, and what `call` takes; nothing where it has no such."""
+
+    def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
+        """Microseconds of one call, and how many rows it gave or changed; what it wrote is taken back."""
+
+
+class Sqlite:
+    """A connection with the store's pragmas (datastore/engines/sqlite.py)."""
+
+    refused: type[Exception] = sqlite3.IntegrityError
+    error: type[Exception] = sqlite3.Error
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("foreign_keys = ON", "synchronous = FULL", "wal_autocheckpoint = 0", "secure_delete = ON",
+                       "temp_store = MEMORY"):  # fmt: skip
+            self.connection.execute(f"PRAGMA {pragma}").fetchall()
+
+    def texts(self, one: Facts) -> Iterator[tuple[str, Any]]:
+        for variant in one.variants:
+            yield variant.which or "always", variant.sql
+
+    def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
+        return timed(self.connection, text, arguments)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Postgresql:
+    """A session as the engine sets it up, on a database with the same rows."""
+
+    def __init__(self, url: str) -> None:
+        import psycopg
+
+        from datastore.engines.postgresql_session import set_up
+        from datastore.engines.tsquery import tsquery
+        from datastore.resources import sql_folder
+        from datastore.statements.loader import read_statements
+        from datastore.statements.optional import by_name
+
+        self.connection = psycopg.connect(url, autocommit=True)
+        set_up(self.connection, synchronous_commit="on", lock_timeout=5.0)
+        self.refused: type[Exception] = psycopg.DatabaseError  # what a trigger raises is no IntegrityError
+        self.error: type[Exception] = psycopg.Error
+        self.statements = read_statements(sql_folder(), "postgresql")
+        self.by_name, self.tsquery = by_name, tsquery
+
+    def texts(self, one: Facts) -> Iterator[tuple[str, Any]]:
+        other = self.statements.get(one.statement.name)
+        for given, text in other.variants() if other else ():
+            which = ", ".join(name for name in one.statement.optional if name in given)
+            matches = [parameter.name for parameter in other.header.parameters if parameter.type == "match"]  # type: ignore[union-attr]
+            yield which or "always", (self.by_name(text), matches)
+
+    def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
+        sql, matches = text
+        return timed(self.connection, sql, {**arguments, **{name: self.tsquery(arguments[name]) for name in matches}})
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def timed(connection: Any, text: str, arguments: Arguments) -> tuple[float, int]:
+    connection.execute("BEGIN")
+    try:
+        before = time.perf_counter_ns()
+        cursor = connection.execute(text, arguments)
+        rows = cursor.fetchall() if cursor.description else ()
+        took = (time.perf_counter_ns() - before) / 1000
+        return took, len(rows) or max(0, cursor.rowcount)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+@attrs.frozen
+class Found:
+    """What was measured of a statement."""
+
+    #: p50, p95 and p99 in microseconds, by the choice of optional lines.
+    times: Mapping[str, list[float]]
+    #: Why there are none.
+    why: str = ""
+    #: Whether a sample found a row.
+    hit: bool = False
+
+
+def times(
+    engine: Engine, connection: sqlite3.Connection, facts: ProjectFacts, names: Sequence[str] = ()
+) -> Iterator[tuple[str, Found]]:
+    """Every statement, or those of *names*, and what was measured; arguments come from the rows of *connection*."""
     sampler = Sampler(connection)
     touches = read_touches(facts).statements
-    for name, one in sorted(facts.statements.items()):
+    for name in names or sorted(facts.statements):
+        one = facts.statements[name]
+        texts = dict(engine.texts(one))
+        if not texts:
+            continue
         try:
-            every, found = samples(connection, sampler, one, touches[name])
-            yield name, {v.which or "always": measure(connection, v.sql, every) for v in one.variants}, "", found
-        except (NoSample, sqlite3.Error) as error:
-            yield (
-                name,
-                {},
-                f"{type(error).__name__}: {error}" if isinstance(error, sqlite3.Error) else str(error),
-                False,
-            )
+            every, hit = samples(engine, sampler, one, touches[name], list(texts.values())[-1])
+            found = {which: measure(engine, text, every) for which, text in texts.items()}
+            yield name, Found(found, hit=hit)
+        except NoSample as error:
+            yield name, Found({}, str(error))
+        except engine.error as error:
+            yield name, Found({}, f"{type(error).__name__}: {error}")
 
 
 def samples(
-    connection: sqlite3.Connection, sampler: Sampler, one: Facts, touches: tuple[Touch, ...]
+    engine: Engine, sampler: Sampler, one: Facts, touches: tuple[Touch, ...], text: Any
 ) -> tuple[list[Arguments], bool]:
     """Arguments for a statement: those that find something, where some do."""
     hits, misses = [], []
-    last: sqlite3.Error | None = None
-    deadline = time.perf_counter() + 2.0
+    last: Exception | None = None
+    deadline = time.perf_counter() + SAMPLING
     for number in range(TRIED):
         arguments = sampler.arguments(one, touches, number)
         try:
-            _, rows = call(connection, one.variants[-1].sql, arguments)
-        except sqlite3.IntegrityError as error:
+            _, rows = engine.call(text, arguments)
+        except engine.refused as error:
             last = error  # these arguments break a rule; others may not
             continue
         (hits if rows else misses).append(arguments)
@@ -77,108 +183,111 @@ def samples(
     return hits or misses, bool(hits)
 
 
-def call(connection: sqlite3.Connection, sql: str, arguments: Arguments) -> tuple[float, int]:
-    """Microseconds of one call, and how many rows it gave or changed; what it wrote is taken back."""
-    connection.execute("BEGIN")
-    try:
-        before = time.perf_counter_ns()
-        cursor = connection.execute(sql, arguments)
-        rows = cursor.fetchall()
-        took = (time.perf_counter_ns() - before) / 1000
-        return took, len(rows) or max(0, cursor.rowcount)
-    finally:
-        connection.execute("ROLLBACK")
-
-
-def measure(connection: sqlite3.Connection, sql: str, every: list[Arguments]) -> list[float]:
-    """p50 and p95 in microseconds."""
+def measure(engine: Engine, text: Any, every: list[Arguments]) -> list[float]:
+    """p50, p95 and p99 in microseconds."""
     found: list[float] = []
     end = time.perf_counter() + SECONDS
     for number in range(CALLS):
         try:
-            found.append(call(connection, sql, every[number % len(every)])[0])
-        except sqlite3.IntegrityError:
+            found.append(engine.call(text, every[number % len(every)])[0])
+        except engine.refused:
             continue
         late = time.perf_counter() - end
         if late > 0 and (len(found) >= LEAST or late > LONGEST):
             break
     if not found:
         raise NoSample("every sample broke a constraint")
-    found.sort()
-    return [round(statistics.median(found), 1), round(found[min(len(found) - 1, int(len(found) * 0.95))], 1)]
+    return percentiles(found)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection with the store's pragmas (datastore/engines/sqlite.py)."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("foreign_keys = ON", "synchronous = FULL", "wal_autocheckpoint = 0", "secure_delete = ON",
-                   "temp_store = MEMORY"):  # fmt: skip
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-    return connection
-
-
-def run(rows: int, folder: Path, facts: ProjectFacts, result: dict[str, Any]) -> None:
-    path = folder / f"times-{rows}.db"
+def run(engine: Engine, connection: sqlite3.Connection, rows: int, facts: ProjectFacts, result: dict[str, Any]) -> None:
+    """Time every statement at one size, and put it into the result."""
     before = time.perf_counter()
-    fill(path, rows, ROOT / "migrations/sqlite")
-    print(f"{rows:,} rows: filled in {time.perf_counter() - before:.0f} s, {path.stat().st_size / 1e6:,.0f} MB")
-    before = time.perf_counter()
-    with closing(connect(path)) as connection:
-        for name, choices, why, found in times(connection, facts):
-            for which, pair in choices.items():
-                result["statements"].setdefault(name, {}).setdefault(which, {})[str(rows)] = pair
-            if why:
-                result["not_timed"][name] = why
-            elif not found and name not in result["found_nothing"]:
-                result["found_nothing"].append(name)
-    print(f"{rows:,} rows: timed in {time.perf_counter() - before:.0f} s")
-    path.unlink()
+    for name, found in times(engine, connection, facts):
+        put(result, name, found, rows)
+        if found.why:
+            result["not_timed"][name] = found.why
+        elif not found.hit and name not in result["found_nothing"]:
+            result["found_nothing"].append(name)
+    print(f"{rows:,} rows: timed in {time.perf_counter() - before:.0f} s", file=sys.stderr)
+
+
+def put(result: dict[str, Any], name: str, found: Found, rows: int) -> None:
+    for which, figures in found.times.items():
+        result["statements"].setdefault(name, {}).setdefault(which, {})[str(rows)] = figures
+
+
+def again(
+    engine: Engine,
+    connection: sqlite3.Connection,
+    rows: int,
+    facts: ProjectFacts,
+    result: dict[str, Any],
+    budgets: Budgets,
+) -> None:
+    """Time what is over its budget at this size, and the reference, once more: the better figure counts."""
+    names = [name for name in broken(attrs.evolve(budgets, rows=(rows,), ratios=at(budgets, rows)), result["statements"])
+             if name in budgets.ratios]  # fmt: skip
+    for name, found in times(engine, connection, facts, names) if names else ():
+        for which, figures in found.times.items():
+            sizes = result["statements"][name][which]
+            sizes[str(rows)] = min(sizes[str(rows)], figures)
+
+
+def at(budgets: Budgets, rows: int) -> dict[str, tuple[float, ...]]:
+    """The budgets of one size."""
+    place = budgets.rows.index(rows) if rows in budgets.rows else None
+    return {} if place is None else {name: (pair[place],) for name, pair in budgets.ratios.items()}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=list(FILES), default="sqlite")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
-    parser.add_argument("--keep", action="store_true", help="keep the other sizes that the file has, of this commit")
-    parser.add_argument("--output", type=Path, default=ROOT / "perf/results/statement-times.json")
+    parser.add_argument("--stores", type=Path, help="a folder with ROWS.db files that sample_database filled before")
     arguments = parser.parse_args()
+    budgets = read_budgets(arguments.engine)
+    command = COMMAND + (f" --engine {arguments.engine}" if arguments.engine != "sqlite" else "")
     result: dict[str, Any] = {
-        "command": COMMAND,
-        "commit": commit(),
-        "machine": machine().partition(", Python")[0],
-        "versions": {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version},
-        "rows": arguments.rows,
-        "statements": {},
-        "found_nothing": [],
-        "not_timed": {},
-    }
-    if arguments.keep:
-        result = kept(json.loads(arguments.output.read_text(encoding="utf-8")), result)
-    with read_facts(find_project(ROOT)) as facts, tempfile.TemporaryDirectory() as folder:
+        **origin(command), "rows": arguments.rows, "statements": {}, "found_nothing": [], "not_timed": {},
+    }  # fmt: skip
+    with ExitStack() as stack:
+        facts = stack.enter_context(read_facts(find_project(ROOT)))
         for rows in arguments.rows:
-            run(rows, Path(folder), facts, result)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(write(result), encoding="utf-8")
+            with ExitStack() as size:
+                path = (arguments.stores or size.enter_context(folder())) / f"{rows}.db"
+                if not path.exists():
+                    print(f"{rows:,} rows: {fill(path, rows, ROOT / 'migrations/sqlite')}", file=sys.stderr)
+                connection = size.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+                engine = size.enter_context(closing(open_engine(arguments.engine, path, size, result)))
+                run(engine, connection, rows, facts, result)
+                again(engine, connection, rows, facts, result, budgets)
+    result["statements"] = dict(sorted(result["statements"].items()))
+    result["missed"] = sorted(broken(budgets, result["statements"]).values())
+    print(f"written: {write(FILES[arguments.engine], result, 'statements')}")
+    print(f"found nothing: {', '.join(result['found_nothing']) or 'none'}")
     for name, why in result["not_timed"].items():
         print(f"not timed: {name}: {why}", file=sys.stderr)
-    print(f"found nothing: {', '.join(result['found_nothing']) or 'none'}")
-    return 0
+    for line in result["missed"]:
+        print(f"missed: {line}", file=sys.stderr)
+    return int(bool(result["missed"]))
 
 
-def kept(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """What was measured before, to be completed: of the same commit, machine and versions only."""
-    for name in ("commit", "machine", "versions"):
-        if before[name] != now[name]:
-            raise SystemExit(f"the file is of another {name} ({before[name]}): measure all of it again")
-    return {**before, "rows": sorted({*before["rows"], *now["rows"]})}
+def open_engine(name: str, path: Path, stack: ExitStack, result: dict[str, Any]) -> Any:
+    """The engine with the rows of a filled SQLite file: that file, or a database that they are copied to."""
+    if name == "sqlite":
+        return Sqlite(path)
+    from postgresql import server
 
+    from datastore.copy import copy
 
-def write(result: dict[str, Any]) -> str:
-    """JSON with a line a statement, so that a new measurement is a diff to read."""
-    statements = ",\n".join(
-        f"    {json.dumps(name)}: {json.dumps(result['statements'][name])}" for name in sorted(result["statements"])
-    )
-    rest = {**result, "statements": "@"}
-    return json.dumps(rest, indent=2).replace('"@"', f"{{\n{statements}\n  }}") + "\n"
+    url = stack.enter_context(server())
+    copy(str(path), url)
+    engine = Postgresql(url)
+    engine.connection.execute("VACUUM ANALYZE")
+    (version,) = engine.connection.execute("SHOW server_version").fetchone() or ("",)
+    result["versions"]["PostgreSQL"] = version.split()[0]
+    return engine
 
 
 if __name__ == "__main__":

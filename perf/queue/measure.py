@@ -7,30 +7,31 @@ python perf/queue/measure.py calls     every operation on 1,000,000 rows: p50, p
 
 Exits 1 and names each bar that was missed. The bars hold for the standard arguments on a quiet machine.
 
-Needs the peers: pip install -e '.[bench]'. Prints tables as Markdown; perf/queue/README.md keeps a run of each.
-DATASTORE_PERF_FOLDER chooses the disk.
+Needs the peers: pip install -e '.[bench]'. Prints tables as Markdown and writes perf/results/queue-WHAT.json;
+perf/queue/README.md keeps a run of each. DATASTORE_PERF_FOLDER chooses the disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sqlite3
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from peers import PAYLOAD, QUEUES, locked
+from queues import PAYLOAD, QUEUES, locked
 
 from datastore import Datastore
 from datastore.values import encode_timestamp, utc_now
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from measuring import folder, origin, write  # of perf/, beside this folder
 
 NAMES = {"full": "FULL", "relaxed": "NORMAL"}
 
@@ -47,13 +48,19 @@ def bar(name: str, value: float, *, at_least: float | None = None, at_most: floa
         MISSED.append(f"{name}: {value:,.2f}, at most {at_most:,g} is asked")
 
 
-@contextmanager
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as name:
-        yield Path(name)
+#: The heads of the columns that say what a line is about.
+KEYS = ("queue", "rows", "planner", "claim of", "operation")
+
+#: Every line of the tables: table and first cell, to the other cells by their heads.
+LINES: dict[str, dict[str, str]] = {}
 
 
-def table(heads: list[str], rows: list[list[str]]) -> None:
+def table(title: str, heads: list[str], rows: list[list[str]]) -> None:
+    """Print a table, and keep it for the result file."""
+    print(f"{title}\n")
+    for row in rows:
+        key = ": ".join([title, *(cell for head, cell in zip(heads, row, strict=True) if head in KEYS)])
+        LINES[key] = {head: cell for head, cell in zip(heads, row, strict=True) if head not in KEYS}
     print("| " + " | ".join(heads) + " |")
     print("|---|" + "---:|" * (len(heads) - 1))
     for row in rows:
@@ -133,9 +140,6 @@ def cycle(team: list[int], durabilities: list[str], rounds: int, seconds: float)
             for number in range(rounds):
                 for name in sorted(QUEUES, reverse=bool(number % 2)):
                     found[name].append(contend(name, processes, durability, seconds))
-            print(
-                f"{processes} process{'es' * (processes > 1)}, {NAMES[durability]}, {rounds} rounds of {seconds:g} s\n"
-            )
             base = statistics.median(one["rate"] for one in found["litequeue 0.9"])
             rows = []
             for name, runs in found.items():
@@ -147,7 +151,10 @@ def cycle(team: list[int], durabilities: list[str], rounds: int, seconds: float)
                     f"{max(one['twice'] for one in runs):.1f} %", f"{sum(one['errors'] for one in runs):.0f}",
                 ])  # fmt: skip
             heads = ["queue", "cycles/s", "x litequeue", "fairness", "p99, ms", "worst, ms", "taken twice", "locked"]
-            table(heads, rows)
+            title = (
+                f"{processes} process{'es' * (processes > 1)}, {NAMES[durability]}, {rounds} rounds of {seconds:g} s"
+            )
+            table(title, heads, rows)
             cycle_bars(
                 f"cycle, {processes} at {NAMES[durability]}", found, contended=processes > 1 and durability == "full"
             )
@@ -217,8 +224,8 @@ def drain(durabilities: list[str], rounds: int, jobs: int) -> None:
                     found.setdefault(name, []).append(drain_peer(name, place, durability, jobs))
             print(f"round: { {name: round(rates[-1]) for name, rates in found.items()} }", file=sys.stderr, flush=True)
         base = statistics.median(found["litequeue 0.9"])
-        print(f"A backlog of {jobs:,}, one process, {NAMES[durability]}, {rounds} rounds\n")
         table(
+            f"A backlog of {jobs:,}, one process, {NAMES[durability]}, {rounds} rounds",
             ["queue", "jobs/s", "x litequeue"],
             [[name, f"{statistics.median(rates):,.0f}", f"{statistics.median(rates) / base:.1f}"]
              for name, rates in found.items()],
@@ -324,7 +331,7 @@ def scale(calls: int) -> None:
                     bar(f"{what}: opcodes, x", steps[shape] / steps[base], at_least=0.9, at_most=1.1)
             for store in stores.values():
                 store.close()
-    table(["rows", "planner", "claim of", "median, µs", "x", "opcodes", "x"], rows)
+    table("A claim", ["rows", "planner", "claim of", "median, µs", "x", "opcodes", "x"], rows)
 
 
 def call_list(store: Datastore) -> dict[str, Callable[[int], Any]]:
@@ -385,8 +392,8 @@ def calls(count: int, ended: int, future: int, ready: int) -> None:
                 rows.append([name, f"{statistics.median(times):.2f}", f"{p99:.2f}", f"{times[-1]:.2f}",
                              "" if p99 <= 50 else "**above 50**"])  # fmt: skip
                 bar(f"{name}, {ended + future + ready:,} rows of which {future:,} future: p99, ms", p99, at_most=50)
-    print(f"{ended:,} ended, {future:,} future, {ready:,} ready; {count} calls of each, FULL\n")
-    table(["operation", "p50, ms", "p99, ms", "worst, ms", "bar"], rows)
+    title = f"{ended:,} ended, {future:,} future, {ready:,} ready; {count} calls of each, FULL"
+    table(title, ["operation", "p50, ms", "p99, ms", "worst, ms", "bar"], rows)
 
 
 def main() -> int:
@@ -407,6 +414,10 @@ def main() -> int:
     else:
         calls(100, 900_000, 50_000, 50_000)
         calls(100, 150_000, 800_000, 50_000)
+    command = f"python perf/queue/measure.py {' '.join(sys.argv[1:])}"
+    print(
+        f"written: {write(f'queue-{arguments.what}', {**origin(command), 'missed': MISSED, 'lines': LINES}, 'lines')}"
+    )
     for missed in MISSED:
         print(f"missed: {missed}", file=sys.stderr)
     return 1 if MISSED else 0

@@ -1,0 +1,114 @@
+"""What every measurement here shares: rounds in turn, medians with their spread, and result files that say their origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "perf/results"
+#: Where real conversations and judged queries are, if anywhere.
+SHARED = Path(os.environ.get("DATASTORE_SHARED_DATA", ROOT.parent / "shared/data"))
+SEED = 7
+
+
+class Spread(NamedTuple):
+    """The median and the quartiles of the rounds, in microseconds a call."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, times: list[float]) -> Spread:
+        low, median, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+        return cls(round(median, 2), round(low, 2), round(high, 2))
+
+
+def interleaved(sides: Mapping[str, Callable[[int], object]], *, rounds: int, calls: int) -> dict[str, Spread]:
+    """Each side's microseconds a call. In every round each side has its turn, and another one begins.
+
+    A side is called with 0, 1, 2 ..., on and on; the first *calls* of each are not counted.
+    """
+    names = list(sides)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-1, rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            side = sides[name]
+            first = (number + 1) * calls
+            begun = time.perf_counter()
+            for n in range(first, first + calls):
+                side(n)
+            if number >= 0:
+                times[name].append((time.perf_counter() - begun) / calls * 1e6)
+    return {name: Spread.of(some) for name, some in times.items()}
+
+
+def percentiles(times: list[float]) -> list[float]:
+    """p50, p95 and p99, by the nearest rank; three digits behind the point."""
+    times = sorted(times)
+    return [round(times[min(len(times) - 1, int(len(times) * share))], 3) for share in (0.5, 0.95, 0.99)]
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A new folder on the disk that is measured: $DATASTORE_PERF_FOLDER chooses it."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as name:
+        yield Path(name)
+
+
+def commit() -> str:
+    """The commit that is measured, and whether the code differs from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run([*git, "status", "--porcelain", "datastore", "sql", "migrations"], capture_output=True)
+    return (head.stdout.strip() or "unknown") + (" with uncommitted changes" if changed.stdout else "")
+
+
+def machine() -> str:
+    """Cores, processor and kernel."""
+    model = platform.processor()
+    if (cpuinfo := Path("/proc/cpuinfo")).exists():
+        lines = (line.partition(": ")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line)
+        model = next(lines, model)
+    return f"{os.cpu_count()} x {model}, {platform.system()} {platform.release()}"
+
+
+def origin(command: str) -> dict[str, Any]:
+    """What a result file begins with."""
+    return {
+        "command": command,
+        "measured": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        "commit": commit(),
+        "machine": machine(),
+        "versions": {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version},
+        "seed": SEED,
+    }
+
+
+def write(name: str, result: Mapping[str, Any], lines: str) -> Path:
+    """perf/results/NAME.json, in which *lines*, a mapping, has a line an entry, so that a new run is a diff to read."""
+    entries = ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in result[lines].items())
+    text = json.dumps({**result, lines: "@"}, indent=2).replace('"@"', f"{{\n{entries}\n  }}" if entries else "{}")
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def read(name: str) -> dict[str, Any]:
+    """A result that a run has left, or nothing."""
+    path = RESULTS / f"{name}.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
