@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo install test test-all acid check lint docs clean
+.PHONY: help demo install test test-all acid bench bench-full check lint docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-all  run the tests, the long ones too'
 	@echo 'make check     hold every statement and migration against the schema (datastore check)'
 	@echo 'make acid      run the ACID suites, print and write docs/acid.md'
+	@echo 'make bench     measure everything beside its peers (ten minutes), write docs/query-times.md; bench-full: the rest too'
 	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
 	@echo 'make docs      write the generated pages of docs/ again'
 	@echo 'make clean     remove what the commands above made'
@@ -37,6 +38,12 @@ test-all: $(INSTALLED) $(VENV)/.types
 
 check: $(INSTALLED)
 	@$(BIN)/datastore check
+
+bench: $(INSTALLED) $(VENV)/.bench
+	@$(BIN)/python perf/bench.py
+
+bench-full: $(INSTALLED) $(VENV)/.bench
+	@$(BIN)/python perf/bench.py --full
 
 lint: check
 	@$(BIN)/ruff check .
@@ -58,6 +65,12 @@ clean:
 # What the long tests need besides.
 $(VENV)/.types: $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[types]'
+	@touch $@
+
+# The peers that the measurements compare with.
+$(VENV)/.bench: $(INSTALLED)
+	@echo 'Installing the peers ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench,dev]'
 	@touch $@
 
 # Installs again only when pyproject.toml has changed.

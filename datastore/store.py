@@ -151,6 +151,7 @@ class Datastore:
         actor: str = "application",
         gate: bool = True,
         pool_size: int = 10,
+        replica: str | None = None,
         migrations: Iterable[str | os.PathLike[str]] = (),
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
@@ -168,6 +169,7 @@ class Datastore:
             gate: Queue with the other processes of this library for the write lock
                 (docs/decisions/0003-write-gate.md).
             pool_size: PostgreSQL: connections at most; a thread has one while it uses it.
+            replica: PostgreSQL: the URL of a standby, where `snapshot` reads.
             migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
             clock: Where the time comes from; returns aware datetimes.
@@ -185,6 +187,7 @@ class Datastore:
                 "durability": durability,
                 "timeout": timeout,
                 "pool_size": pool_size,
+                "replica": replica,
                 "clock": None if clock is utc_now else clock,
             }
             server, statements = on_server(str(database), migrate, list(map(Path, migrations)), options)
@@ -193,6 +196,8 @@ class Datastore:
             except BaseException:
                 server.close()
                 raise
+        if replica is not None:
+            raise InvalidValueError("replica: a file has none; only a PostgreSQL database has")
         path = database_path(database)
         folders = [migrations_folder(), *map(Path, migrations)]
         if migrate:
@@ -223,26 +228,33 @@ class Datastore:
 
         return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, serializable: bool = False) -> AbstractContextManager[None]:
         """All or nothing, across repositories; ``with`` it.
 
         Takes the write lock at its start. Inside another one it is a savepoint. Any exception (Ctrl-C
         too) rolls it back and goes on up. Every call inside has the same instant as its present.
 
+        Args:
+            serializable: PostgreSQL: as if the serializable transactions ran one after the other, as they always do on
+                SQLite. One of two that are in each other's way fails with ConflictError: `run` them.
+
         Raises:
             BusyError: The write lock was not free within the timeout.
+            ConflictError: PostgreSQL: another transaction was in its way.
+            TransactionError: Inside a snapshot; or serializable, inside a transaction that is not.
             TransactionLostError: The database ended it before (a full disk, say): nothing was kept.
             CommitOutcomeUnknownError: COMMIT itself failed; look before you repeat.
         """
-        return self.engine.callers_transaction()
+        return self.engine.callers_transaction(serializable=serializable)
 
-    def run(self, work: Callable[[], Result], *, attempts: int = 5) -> Result:
+    def run(self, work: Callable[[], Result], *, serializable: bool = False, attempts: int = 5) -> Result:
         """Call *work* in a transaction, again where another transaction was in its way; gives what it gives.
 
         Only PostgreSQL has such conflicts (deadlocks, SQLSTATE 40P01 and 40001); each attempt begins anew, a little later.
 
         Args:
             work: Called once an attempt: what it does outside the database is done again.
+            serializable: As in `transaction`.
             attempts: How often at most; 1 or more.
 
         Raises:
@@ -252,7 +264,7 @@ class Datastore:
         self.engine.reading("run")
         for attempt in range(1, attempts + 1):
             try:
-                with self.transaction():
+                with self.transaction(serializable=serializable):
                     return work()
             except ConflictError:
                 if attempt == attempts:
@@ -261,7 +273,10 @@ class Datastore:
         raise InvalidValueError("attempts: 1 or more are needed")
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused."""
+        """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused.
+
+        On PostgreSQL it is read at the *replica* that the store was opened with, if any: a moment behind what was written.
+        """
         return self.engine.snapshot()
 
     def verify(self, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:

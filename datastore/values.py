@@ -192,6 +192,18 @@ def check_number(value: float, name: str) -> float:
     return float(value)
 
 
+def check_integer(value: int, name: str) -> int:
+    """*value*, if it is an integer that a column of 64 bits can keep; True and False are 1 and 0.
+
+    Raises:
+        InvalidValueError: It is of another type, or too large.
+    """
+    given: object = value
+    if not isinstance(given, int) or not -(2**63) <= given < 2**63:
+        raise InvalidValueError(f"{name}: an integer of 64 bits is needed")
+    return int(value)
+
+
 def new_id() -> str:
     """A new UUID, version 7: ids made later sort later (RFC 9562, section 5.7 and method 3 of 6.2).
 

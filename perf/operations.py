@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from measuring import ROOT, folder, origin, percentiles, write
-from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, fill, uid
+from measuring import folder, origin, percentiles, write
+from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, seeded, uid
 
 from datastore import Datastore
 from datastore.engines.match import STOP_WORDS
@@ -414,13 +414,18 @@ def record(results: dict[int, dict[str, list[float]]], filled: dict[int, Any]) -
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    parser.add_argument(
+        "--stores", type=Path, help="a folder with ROWS.db files that were filled before; they are changed"
+    )
     arguments = parser.parse_args()
     results, filled = {}, {}
     for rows in arguments.rows:
         with folder() as place:
-            filled[rows] = fill(place / "store.db", rows, ROOT / "migrations/sqlite")
+            path = (arguments.stores or place) / f"{rows}.db"
+            filled[rows] = seeded(path, rows)
             print(f"{rows:,} messages: {filled[rows]}", file=sys.stderr)
-            results[rows] = run(place / "store.db", rows)
+            results[rows] = run(path, rows)
+            path.unlink()
     print(f"written: {record(results, filled)}")
     return int(any(one[1] > bar(name) for table in results.values() for name, one in table.items()))
 

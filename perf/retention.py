@@ -3,6 +3,7 @@
     python perf/retention.py --build big.db          fills a store (some minutes)
     python perf/retention.py big.db erase            on a copy: one conversation, with the receipt
     python perf/retention.py big.db purge            on a copy: four tenths of the messages, then maintenance
+    python perf/retention.py                         all three, and the store is deleted at the end
 
 The writer appends a message every 5 ms, in a transaction of its own, and measures how long each took. Each part writes
 its figures into perf/results/retention.json beside those of the other, with its bars; exits 1 where one is missed.
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import sqlite3
 import subprocess
@@ -23,6 +23,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from measuring import folder, origin, read
 from sample_database import START, fill
 
 from datastore import Datastore
@@ -30,6 +31,7 @@ from datastore.engines.sqlite_files import copy_into
 from datastore.resources import migrations_folder
 
 RESULTS = Path(__file__).resolve().parent / "results" / "retention.json"
+PARTS = ("erase", "purge")
 
 WRITER = """
 import sys, time
@@ -204,7 +206,7 @@ def bars(part: str, figures: dict[str, Any]) -> list[tuple[str, bool]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("database", type=Path, nargs="?")
-    parser.add_argument("part", choices=["erase", "purge"], nargs="?")
+    parser.add_argument("part", choices=PARTS, nargs="?")
     parser.add_argument("--build", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--share", type=float, default=0.4)
@@ -212,25 +214,30 @@ def main() -> int:
     if options.build:
         fill(options.build, options.rows, migrations_folder())
         return 0
-    copy = Path(f"{options.database}.copy")
+    if options.database is None:
+        with folder() as place:
+            fill(place / "big.db", options.rows, migrations_folder())
+            return max([measure(place / "big.db", part, options.share) for part in PARTS])
+    return measure(options.database, options.part, options.share)
+
+
+def measure(database: Path, part: str, share: float) -> int:
+    """Measure one part on a copy, and write its figures; 1 where a bar is missed."""
+    copy = Path(f"{database}.copy")
     for suffix in ("", "-wal", "-shm", ".gate"):
         Path(f"{copy}{suffix}").unlink(missing_ok=True)
-    shutil.copyfile(options.database, copy)
+    shutil.copyfile(database, copy)
     os.sync()  # else the copy is still being written while it is measured, and every commit waits for that
-    figures = measure_erasure(copy) if options.part == "erase" else measure_purge(copy, options.share)
-    held = bars(options.part, figures)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known[options.part] = {
-        "measured": f"{datetime.now(timezone.utc):%Y-%m-%d}",
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "cores": os.cpu_count(),
-        "database_bytes": options.database.stat().st_size,
-        **figures,
-        "bars": {name: "met" if met else "missed" for name, met in held},
-    }
-    RESULTS.write_text(json.dumps(known, indent=2) + "\n")
-    print(json.dumps(known[options.part], indent=2))
+    figures = measure_erasure(copy) if part == "erase" else measure_purge(copy, share)
+    held = bars(part, figures)
+    known = read("retention")
+    kept = {name: known[name] for name in PARTS if name in known}
+    own = {**origin(f"python perf/retention.py DATABASE {part}"), "database_bytes": database.stat().st_size, **figures,
+           "bars": {name: "met" if met else "missed" for name, met in held}}  # fmt: skip
+    kept[part] = own
+    missed = [f"{name}: {bar}" for name, one in kept.items() for bar, said in one["bars"].items() if said == "missed"]
+    RESULTS.write_text(json.dumps({"missed": missed, **kept}, indent=2) + "\n")
+    print(json.dumps(own, indent=2))
     for suffix in ("", "-wal", "-shm", ".gate", ".tombstones"):
         Path(f"{copy}{suffix}").unlink(missing_ok=True)
     return 0 if all(met for _, met in held) else 1

@@ -21,9 +21,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from measuring import ROOT, folder, origin, percentiles, write
+from measuring import folder, origin, percentiles, write
 from peers import CONTENT
-from sample_database import Life, fill, uid
+from sample_database import Life, seeded, uid
 
 from datastore import Datastore
 from datastore.values import utc_now
@@ -170,7 +170,7 @@ def main() -> int:
     minutes = parser.parse_args().minutes
     with folder() as place:
         path = place / "soak.db"
-        fill(path, ROWS, ROOT / "migrations/sqlite")
+        seeded(path, ROWS)
         with Datastore.open(path) as store:
             idle = percentiles([took for _, took in reader(store, 0, time.time() + IDLE_SECONDS)])
         begun = time.time()

@@ -27,7 +27,7 @@ import attrs
 from budgets import Budgets, broken, read_budgets
 from measuring import ROOT, folder, origin, percentiles, write
 from sample_arguments import Arguments, NoSample, Sampler
-from sample_database import fill
+from sample_database import seeded
 
 from datastore.contract.facts import Facts, ProjectFacts, read_facts
 from datastore.contract.project import find_project
@@ -256,8 +256,7 @@ def main() -> int:
         for rows in arguments.rows:
             with ExitStack() as size:
                 path = (arguments.stores or size.enter_context(folder())) / f"{rows}.db"
-                if not path.exists():
-                    print(f"{rows:,} rows: {fill(path, rows, ROOT / 'migrations/sqlite')}", file=sys.stderr)
+                print(f"{rows:,} rows: {seeded(path, rows)}", file=sys.stderr)
                 connection = size.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
                 engine = size.enter_context(closing(open_engine(arguments.engine, path, size, result)))
                 run(engine, connection, rows, facts, result)

@@ -1,8 +1,7 @@
-"""perf/statement_times.py: its database keeps every rule, and every statement gets arguments."""
+"""perf/statement_times.py: its database keeps every rule, and every statement gets arguments, on both engines."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ import pytest
 
 from datastore.contract.facts import read_facts
 from datastore.contract.project import find_project
+from datastore.copy import copy
+from tests import postgresql
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 600
@@ -35,7 +36,7 @@ def perf() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def database(perf: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("times") / "small.db"
-    perf.fill(path, ROWS, ROOT / "migrations/sqlite")
+    perf.seeded(path, ROWS)
     return path
 
 
@@ -61,17 +62,35 @@ def test_the_database_keeps_every_rule_though_none_was_checked(database: Path) -
 def test_every_statement_has_arguments_that_run(perf: Any, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perf, "CALLS", 2)
     monkeypatch.setattr(perf, "TRIED", 120)
-    with read_facts(find_project(ROOT)) as facts, closing(perf.connect(database)) as connection:
-        before = connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall()
-        every = list(perf.times(connection, facts))
-        assert connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall() == before
+    with read_facts(find_project(ROOT)) as facts, closing(perf.Sqlite(database)) as engine:
+        before = engine.connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall()
+        every = dict(perf.times(engine, engine.connection, facts))
+        assert engine.connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall() == before
         wanted = {
             name: {variant.which or "always" for variant in one.variants} for name, one in facts.statements.items()
         }
-    assert {name: why for name, _, why, _ in every if why} == {}
-    assert {name: {*choices} for name, choices, _, _ in every} == wanted
-    found = [name for name, _, _, hit in every if hit]
-    assert len(found) > 0.9 * len(every)
+    assert {name: found.why for name, found in every.items() if found.why} == {}
+    assert {name: {*found.times} for name, found in every.items()} == wanted
+    assert sum(found.hit for found in every.values()) > 0.9 * len(every)
+
+
+def test_postgresql_has_a_time_for_each_statement_that_it_shares(
+    perf: Any, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perf, "CALLS", 1)
+    monkeypatch.setattr(perf, "TRIED", 20)
+    with postgresql.database("times") as url:
+        copy(str(database), url)
+        with (
+            read_facts(find_project(ROOT)) as facts,
+            closing(perf.Sqlite(database)) as here,
+            closing(perf.Postgresql(url)) as engine,
+        ):
+            every = dict(perf.times(engine, here.connection, facts))
+            shared = facts.statements.keys() & engine.statements.keys()
+    assert {name: found.why for name, found in every.items() if found.why} == {}
+    assert every.keys() == shared
+    assert sum(found.hit for found in every.values()) > 0.85 * len(every)
 
 
 def test_a_statement_without_arguments_is_told_and_stops_nothing(
@@ -83,29 +102,15 @@ def test_a_statement_without_arguments_is_told_and_stops_nothing(
     def value(self: Any, facts: Any, parameter: Any, *rest: Any) -> Any:
         if parameter.name == "after_position":
             raise perf.NoSample("no rule makes a value for after_position (integer)")
-        return "no such role" if parameter.name == "role" else make(self, facts, parameter, *rest)
+        return "" if parameter.name == "sanitization_version" else make(self, facts, parameter, *rest)
 
     monkeypatch.setattr(perf.Sampler, "_value", value)
-    with read_facts(find_project(ROOT)) as facts, closing(perf.connect(database)) as connection:
-        three = {name: facts.statements[name] for name in ("append_message", "get_message", "list_messages_after")}
-        every = {name: why for name, _, why, _ in perf.times(connection, attrs.evolve(facts, statements=three))}
+    with read_facts(find_project(ROOT)) as facts, closing(perf.Sqlite(database)) as engine:
+        three = {name: facts.statements[name] for name in ("add_conversation", "get_message", "list_messages_after")}
+        found = perf.times(engine, engine.connection, attrs.evolve(facts, statements=three))
+        every = {name: one.why for name, one in found}
     assert every == {
-        "append_message": "IntegrityError: CHECK constraint failed: messages_role_check",
+        "add_conversation": "IntegrityError: CHECK constraint failed: conversations_sanitization_version_check",
         "get_message": "",
         "list_messages_after": "no rule makes a value for after_position (integer)",
     }
-
-
-def test_the_file_has_a_line_a_statement(perf: Any) -> None:
-    result = {"rows": [1], "statements": {"b": {"always": {"1": [1.0, 2.0]}}, "a": {}}, "not_timed": {}}
-    text = perf.write(result)
-    assert json.loads(text) == result
-    assert '    "a": {},\n    "b": {"always": {"1": [1.0, 2.0]}}\n' in text
-
-
-def test_another_size_is_added_to_a_file_of_the_same_commit_only(perf: Any) -> None:
-    before = {"commit": "a", "machine": "m", "versions": {}, "rows": [10], "statements": {"one": {}}}
-    now = {"commit": "a", "machine": "m", "versions": {}, "rows": [5, 10], "statements": {}}
-    assert perf.kept(before, now) == {**before, "rows": [5, 10]}
-    with pytest.raises(SystemExit, match="another commit"):
-        perf.kept(before, {**now, "commit": "b"})

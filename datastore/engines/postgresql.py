@@ -61,7 +61,8 @@ class PostgreSQLEngine:
         durability: "full": a commit survives a power cut of the server. "relaxed": synchronous_commit is off, and a power
             cut may undo the newest commits, never break consistency.
         timeout: How long a statement waits for a lock, or a thread for a connection, in seconds.
-        pool_size: Connections at most.
+        pool_size: Connections at most, and as many again to the replica.
+        replica: The URL of a standby, where snapshots are read.
         clock: Where the time comes from; None: the server's clock.
     """
 
@@ -78,6 +79,7 @@ class PostgreSQLEngine:
         durability: Literal["full", "relaxed"] = "full",
         timeout: float = 30.0,
         pool_size: int = 10,
+        replica: str | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.timeout = timeout
@@ -92,21 +94,32 @@ class PostgreSQLEngine:
         try:
             self.database = shown(url)
             self._conninfo = url
-            self._pool: ConnectionPool[Connection] = ConnectionPool(
-                url,
-                min_size=0,
-                max_size=pool_size,
-                timeout=timeout,
-                kwargs={"autocommit": True},
-                configure=self._configure,
-                open=False,
-            )
+            self._pool = self._make_pool(url, pool_size)
+            self._replica = None if replica is None else self._make_pool(replica, pool_size)
             # The first connection by itself: what is wrong with it is told at once and in the server's terms.
             self.connect().close()
         except Exception as error:
             raise translate(error, "opening the database") from error
-        self._pool.open()
+        try:
+            if replica is not None:
+                shown(replica)
+                self._connect(replica).close()
+        except Exception as error:
+            raise translate(error, "opening the replica") from error
+        for pool in filter(None, (self._pool, self._replica)):
+            pool.open()
         self._thread = ThreadState(self)
+
+    def _make_pool(self, url: str, size: int) -> ConnectionPool[Connection]:
+        return ConnectionPool(
+            url,
+            min_size=0,
+            max_size=size,
+            timeout=self.timeout,
+            kwargs={"autocommit": True},
+            configure=self._configure,
+            open=False,
+        )
 
     def bind(self, statements: dict[str, Any], records: Mapping[str, type[Any]] | None = None) -> Statements:
         """The statements as methods that run on the calling thread's connection, and give *records*."""
@@ -127,9 +140,9 @@ class PostgreSQLEngine:
         """A context manager for this library's own use: a statement that fails inside ends it."""
         return Transaction(self, self._thread, guarded=False)
 
-    def callers_transaction(self) -> Transaction:
+    def callers_transaction(self, *, serializable: bool = False) -> Transaction:
         """A context manager: see `datastore.store.Datastore.transaction`. A caller may catch an error inside, and go on."""
-        return Transaction(self, self._thread, guarded=True)
+        return Transaction(self, self._thread, guarded=True, serializable=serializable)
 
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
@@ -211,29 +224,31 @@ class PostgreSQLEngine:
             return  # the parent's connections are not the child's to end
         if self._listener is not None:
             self._listener.close()
-        self._pool.close()
+        for pool in filter(None, (self._pool, self._replica)):
+            pool.close()
 
     # What the thread state and the transactions call.
 
-    def borrow(self) -> Connection:
-        """A connection, for this thread alone until `give_back`."""
+    def borrow(self, *, for_reading: bool = False) -> Connection:
+        """A connection, for this thread alone until `give_back`; to the replica, where there is one to read from."""
         if self.closed:
             raise ClosedError("the store is closed; open it again")
         if os.getpid() != self._process:
             raise ForkedError(
                 "this store was opened before the fork, and its connections are the parent's; open another"
             )
+        pool = (self._replica if for_reading else None) or self._pool
         while True:
-            connection = self._pool.getconn()
+            connection = pool.getconn()
             if _is_there(connection):
                 return connection
             # The server was restarted, or ended it while nobody used it: nothing was asked yet, so nobody need know.
             connection.close()
-            self._pool.putconn(connection)
+            pool.putconn(connection)
 
-    def give_back(self, connection: Connection) -> None:
-        """Give a borrowed connection back; one that is broken or inside a transaction is closed by the pool."""
-        self._pool.putconn(connection)
+    def give_back(self, connection: Connection, *, for_reading: bool = False) -> None:
+        """Give a borrowed connection back; one that is broken or inside a transaction is closed by its pool."""
+        ((self._replica if for_reading else None) or self._pool).putconn(connection)
 
     @staticmethod
     def sql(name: str) -> str:
@@ -248,7 +263,10 @@ class PostgreSQLEngine:
 
     def connect(self) -> Connection:
         """A connection beside the pool's, for the caller to close."""
-        connection = psycopg.connect(self._conninfo, autocommit=True)
+        return self._connect(self._conninfo)
+
+    def _connect(self, url: str) -> Connection:
+        connection = psycopg.connect(url, autocommit=True)
         self._configure(connection)
         return connection
 

@@ -41,6 +41,8 @@ class ThreadState(threading.local):
         self.in_snapshot = False
         #: Whether the innermost transaction is a caller's, who may catch an error and go on.
         self.guarded = False
+        #: Whether the transaction is serializable.
+        self.serializable = False
         #: Whether a failed statement can be taken back alone.
         self._protected = False
         #: Whether a statement that is a transaction of its own may have been committed when the connection was lost.
@@ -111,22 +113,26 @@ class ThreadState(threading.local):
     def leave(self) -> None:
         """Outside of every transaction again."""
         connection, self.connection = self.connection, None
+        for_reading, self.in_snapshot = self.in_snapshot, False
         self.depth = 0
         self.instant = None
-        self.in_snapshot = False
         self.guarded = False
+        self.serializable = False
         self._protected = False
         if connection is not None:
-            self._engine.give_back(connection)
+            self._engine.give_back(connection, for_reading=for_reading)
 
 
 class Transaction:
     """``with`` it: BEGIN outside, a savepoint inside; rolls back on any exception."""
 
-    def __init__(self, engine: PostgreSQLEngine, thread: ThreadState, *, guarded: bool) -> None:
+    def __init__(
+        self, engine: PostgreSQLEngine, thread: ThreadState, *, guarded: bool, serializable: bool = False
+    ) -> None:
         self._engine = engine
         self._thread = thread
         self._guarded = guarded
+        self._serializable = serializable
         self._guarded_outside = False
         self._depth = 0
         self._process = os.getpid()
@@ -135,11 +141,14 @@ class Transaction:
         thread = self._thread
         if thread.in_snapshot:
             raise TransactionError("a transaction cannot begin inside a snapshot")
+        if self._serializable and thread.depth and not thread.serializable:
+            raise TransactionError("the transaction around this one is not serializable; begin that one so")
         try:
             if thread.connection is None:
                 connection = self._engine.borrow()
                 thread.connection = connection
-                connection.execute("BEGIN")
+                thread.serializable = self._serializable
+                connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE" if self._serializable else "BEGIN")
             else:
                 thread.connection.execute(f"SAVEPOINT s{thread.depth}")
         except BaseException as error:
@@ -218,8 +227,9 @@ class Snapshot:
         if thread.depth:
             thread.depth += 1
             return
+        thread.in_snapshot = True
         try:
-            thread.connection = self._engine.borrow()
+            thread.connection = self._engine.borrow(for_reading=True)
             # The first statement fixes what is seen, not BEGIN.
             thread.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             thread.connection.execute(session_sql("get_clock"))
@@ -230,7 +240,6 @@ class Snapshot:
             raise
         self._outermost = True
         thread.depth = 1
-        thread.in_snapshot = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -113,8 +113,8 @@ class SQLiteEngine:
         """A context manager: see `datastore.store.Datastore.transaction`."""
         return Transaction(self, self._thread)
 
-    def callers_transaction(self) -> Transaction:
-        """The same, begun by a caller: a statement that fails leaves it as it was in any case."""
+    def callers_transaction(self, *, serializable: bool = False) -> Transaction:
+        """The same, begun by a caller: a statement that fails leaves it as it was in any case. Always serializable."""
         return self.transaction()
 
     def settle(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,10 @@ from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, Job
 from datastore.records.pages import Page
 from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, check_max_rows, found
 from datastore.repositories.job_leases import JobLeases, duration
-from datastore.values import check_number, check_text
+from datastore.values import check_integer, check_number, check_text, encode_json, encode_timestamp
+
+#: Jobs that one statement stores.
+_BATCH = 500
 
 
 class JobQueueRepository(JobLeases):
@@ -50,22 +54,21 @@ class JobQueueRepository(JobLeases):
             CheckError: A value is outside its range.
             InvalidValueError: A value cannot be stored at all, or *run_at* and *delay* are both given.
         """
-        if run_at is not None and delay is not None:
-            raise InvalidValueError("give run_at or delay, not both")
-        if dedupe_key is not None:
-            check_text(dedupe_key, "dedupe_key")
-        now = self._now()
-        new: dict[str, Any] = {
-            "type": check_text(type, "type"),
-            "priority": priority,
-            "run_at": run_at if run_at is not None else now if delay is None else now + duration(delay),
-            "payload": {} if payload is None else payload,
-            "dedupe_key": dedupe_key,
-            "max_attempts": max_attempts,
-            "backoff_seconds": check_number(backoff_seconds, "backoff_seconds"),
-            "backoff_cap_seconds": check_number(backoff_cap_seconds, "backoff_cap_seconds"),
-            "now": now,
-        }
+        new = _values(
+            self._now(),
+            type=type,
+            payload=payload,
+            run_at=run_at,
+            delay=delay,
+            priority=priority,
+            max_attempts=max_attempts,
+            dedupe_key=dedupe_key,
+            backoff_seconds=backoff_seconds,
+            backoff_cap_seconds=backoff_cap_seconds,
+        )
+        return self._enqueue(new)
+
+    def _enqueue(self, new: dict[str, Any]) -> Job:
         # One statement is a transaction of its own.
         job = self._statements.add_job(**new)
         return self._find_or_add(new) if job is None else job
@@ -77,9 +80,22 @@ class JobQueueRepository(JobLeases):
             return found(job, "job")
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
-        """Store several, or none if one is refused; each is a mapping of `enqueue`'s arguments."""
+        """Store several in their order, or none if one is refused; each is a mapping of `enqueue`'s arguments.
+
+        Those without a key go in 500 a statement; a key has to be looked for, one by one.
+        """
+        stored: list[Job] = []
         with self._engine.transaction():
-            return [self.enqueue(**arguments) for arguments in jobs]
+            now = self._now()
+            every = (_values(now, **arguments) for arguments in jobs)
+            for keyed, some in itertools.groupby(every, key=lambda new: new["dedupe_key"] is not None):
+                if keyed:
+                    stored += map(self._enqueue, some)
+                    continue
+                while batch := [_row(new) for new in itertools.islice(some, _BATCH)]:
+                    added: list[Job] = self._statements.add_jobs(rows=batch, now=now)
+                    stored += sorted(added, key=lambda job: job.id)
+        return stored
 
     def get(self, id: int) -> Job:
         """One job.
@@ -233,3 +249,47 @@ class JobQueueRepository(JobLeases):
     def _refuse(self, id: int, action: str) -> Job:
         job = self.get(id)
         raise TransitionError(f"a {job.status} job cannot be {action}", "job_queue_status")
+
+
+def _values(
+    now: datetime,
+    *,
+    type: str,
+    payload: Any = None,
+    run_at: datetime | None = None,
+    delay: timedelta | float | None = None,
+    priority: int = 0,
+    max_attempts: int = 5,
+    dedupe_key: str | None = None,
+    backoff_seconds: float = 10.0,
+    backoff_cap_seconds: float = 3600.0,
+) -> dict[str, Any]:
+    """What `add_job` takes, for the arguments of `JobQueueRepository.enqueue`."""
+    if run_at is not None and delay is not None:
+        raise InvalidValueError("give run_at or delay, not both")
+    if dedupe_key is not None:
+        check_text(dedupe_key, "dedupe_key")
+    return {
+        "type": check_text(type, "type"),
+        "priority": check_integer(priority, "priority"),
+        "run_at": run_at if run_at is not None else now if delay is None else now + duration(delay),
+        "payload": {} if payload is None else payload,
+        "dedupe_key": dedupe_key,
+        "max_attempts": check_integer(max_attempts, "max_attempts"),
+        "backoff_seconds": check_number(backoff_seconds, "backoff_seconds"),
+        "backoff_cap_seconds": check_number(backoff_cap_seconds, "backoff_cap_seconds"),
+        "now": now,
+    }
+
+
+def _row(new: dict[str, Any]) -> list[Any]:
+    """The same as a row of `add_jobs`."""
+    return [
+        new["type"],
+        new["priority"],
+        encode_timestamp(new["run_at"]),
+        encode_json(new["payload"]),
+        new["max_attempts"],
+        new["backoff_seconds"],
+        new["backoff_cap_seconds"],
+    ]

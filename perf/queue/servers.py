@@ -70,8 +70,8 @@ class Ours:
         connection.execute(f"""
             INSERT INTO job_queue (type, status, priority, run_at, max_attempts, backoff_seconds, backoff_cap_seconds,
                 created_at, updated_at, finished_at)
-            SELECT 'type' || n / 20 % {TYPES}, CASE WHEN n % 100 < {DONE} THEN 'succeeded' ELSE 'queued' END,
-                CASE WHEN n % 100 < {DONE} THEN 0 WHEN n % 100 < {DONE + FUTURE} THEN 9 ELSE n / 100 % 10 END,
+            SELECT 'type' || n / 100 % {TYPES}, CASE WHEN n % 100 < {DONE} THEN 'succeeded' ELSE 'queued' END,
+                CASE WHEN n % 100 < {DONE} THEN 0 WHEN n % 100 < {DONE + FUTURE} THEN 9 ELSE n / 500 % 10 END,
                 now() + CASE WHEN n % 100 BETWEEN {DONE} AND {DONE + FUTURE - 1} THEN interval '1 day'
                     ELSE - interval '1 day' END + n * interval '1 ms',
                 5, 1, 10, now(), now(), CASE WHEN n % 100 < {DONE} THEN now() END
@@ -133,8 +133,8 @@ class Procrastinate:
         connection.execute("SET session_replication_role = replica")
         connection.execute(f"""
             INSERT INTO procrastinate_jobs (queue_name, task_name, priority, status, scheduled_at, attempts)
-            SELECT 'type' || n / 20 % {TYPES}, 'type1',
-                CASE WHEN n % 100 < {DONE} THEN 0 WHEN n % 100 < {DONE + FUTURE} THEN 9 ELSE n / 100 % 10 END,
+            SELECT 'type' || n / 100 % {TYPES}, 'type1',
+                CASE WHEN n % 100 < {DONE} THEN 0 WHEN n % 100 < {DONE + FUTURE} THEN 9 ELSE n / 500 % 10 END,
                 CAST(CASE WHEN n % 100 < {DONE} THEN 'succeeded' ELSE 'todo' END AS procrastinate_job_status),
                 now() + CASE WHEN n % 100 BETWEEN {DONE} AND {DONE + FUTURE - 1} THEN interval '1 day'
                     ELSE - interval '1 day' END + n * interval '1 ms',
@@ -193,15 +193,15 @@ class Pgqueuer:
         connection.execute("SET session_replication_role = replica")
         connection.execute(f"""
             INSERT INTO pgqueuer (priority, created, updated, heartbeat, execute_after, status, entrypoint)
-            SELECT CASE WHEN n % 100 < {DONE + FUTURE} THEN 9 ELSE n / 100 % 10 END, now(), now(), now(),
+            SELECT CASE WHEN n % 100 < {DONE + FUTURE} THEN 9 ELSE n / 500 % 10 END, now(), now(), now(),
                 now() + CASE WHEN n % 100 < {DONE + FUTURE} THEN interval '1 day' ELSE - interval '1 day' END
                     + n * interval '1 ms',
-                'queued', 'type' || n / 20 % {TYPES}
+                'queued', 'type' || n / 100 % {TYPES}
             FROM generate_series(1, {rows}) AS n WHERE n % 100 >= {DONE}
         """)
         connection.execute(f"""
             INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint)
-            SELECT now(), n, 'successful', 0, 'type' || n / 20 % {TYPES}
+            SELECT now(), n, 'successful', 0, 'type' || n / 100 % {TYPES}
             FROM generate_series(1, {rows}) AS n WHERE n % 100 < {DONE}
         """)
 

@@ -320,3 +320,59 @@ WHERE
     AND job_queue.status = 'running'
     AND job_queue.lease_expires_at > :now
 RETURNING id;
+
+-- name: add_jobs(rows, now)
+-- Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
+--   rows  json  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds]
+--   now  timestamp  the instant of the transaction
+-- Index: none, because every row is new; sorts the rows
+-- Rows: 0 to the length of rows; in any order
+-- Record: Job
+-- Differs: PostgreSQL unnests a JSON list otherwise
+INSERT INTO job_queue (
+    type,
+    priority,
+    run_at,
+    payload,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    created_at,
+    updated_at
+)
+SELECT
+    new_job.value ->> 0,
+    CAST(new_job.value ->> 1 AS SMALLINT),
+    CAST(new_job.value ->> 2 AS TIMESTAMPTZ),
+    CAST(new_job.value ->> 3 AS JSON),
+    CAST(new_job.value ->> 4 AS INTEGER),
+    CAST(new_job.value ->> 5 AS DOUBLE PRECISION),
+    CAST(new_job.value ->> 6 AS DOUBLE PRECISION),
+    :now,
+    :now
+FROM json_array_elements(CAST(:rows AS JSON)) WITH ORDINALITY AS new_job (value, place)
+ORDER BY new_job.place
+RETURNING
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at;

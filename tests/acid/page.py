@@ -220,7 +220,7 @@ LIMITS = """
 - *Ctrl-C at the first instruction of a transaction's exit* leaves it open until its traceback is let go, which in
   CPython is the end of the `except` block; what is done with the store inside that block may be rolled back with it.
 - *The guard against copying live files* is the tests' own: it sees what goes through Python in this process, not `cp`.
-- *PostgreSQL* has the isolation row above and no others: the state machine runs on it (tests/engines/test_postgresql_machines.py), the matrix does not.
+- *PostgreSQL* has the isolation rows above, histories judged by the same checker, kill -9 of the server, and a standby that is promoted (tests/engines/test_postgresql_*.py, each with a weaker setting that is seen to fail); the state machine runs on it, the matrix does not.
 - The WAL-reset schedule needs gdb and SQLite's symbols; where they are missing, the outcome says "skipped".
 """
 

@@ -360,13 +360,50 @@ def test_a_conflict_that_does_not_end_is_told(store: Datastore) -> None:
         store.run(work, attempts=0)
 
 
-def test_the_isolation_cases(url: str) -> None:
+@pytest.mark.parametrize("serializable", [False, True])
+def test_the_isolation_cases(url: str, serializable: bool) -> None:
     """Hermitage's: READ COMMITTED allows a lost update and write skew, which SQLite's one writer does not."""
     letters = []
     for case in CASES:
         empty(url)
-        letters.append(play(case, url))
-    assert " ".join(letters) == GOLDEN["the library on PostgreSQL"]
+        letters.append(play(case, url, serializable=serializable))
+    assert " ".join(letters) == GOLDEN["the library on PostgreSQL" + ", serializable" * serializable]
+
+
+def test_a_serializable_transaction_is_the_outermost(store: Datastore) -> None:
+    with store.transaction(), pytest.raises(TransactionError, match="begin that one so"):
+        store.transaction(serializable=True).__enter__()
+    with store.transaction(serializable=True), store.transaction(serializable=True), store.transaction():
+        store.conversations.add(id="a", sanitization_version="1")
+    assert rows(store, "SELECT id FROM conversations") == [("a",)]
+    with store.transaction():
+        level = store.engine._thread.connection.execute("SHOW transaction_isolation").fetchone()  # type: ignore[attr-defined]
+    assert level == ("read committed",)
+
+
+def test_a_write_skew_is_run_again_where_it_is_asked_for(store: Datastore) -> None:
+    """Two doctors on call: each may leave only if the other stays."""
+    for name in ("one", "two"):
+        store.conversations.add(id=name, sanitization_version="1", metadata={"on_call": True})
+    together = threading.Barrier(2)
+    calls = []
+
+    def leave(name: str) -> bool:
+        calls.append(name)
+        staying = [key for key in ("one", "two") if store.conversations.get(key).metadata["on_call"]]
+        if len(calls) <= 2:
+            together.wait()
+        if len(staying) < 2:
+            return False
+        store.conversations.update(name, metadata={"on_call": False})
+        return True
+
+    def attempt(name: str) -> bool:
+        return store.run(lambda: leave(name), serializable=True)
+
+    with ThreadPoolExecutor() as team:
+        assert sorted(team.map(attempt, ("one", "two"))) == [False, True]
+    assert len(calls) == 3
 
 
 def test_a_snapshot_stands_still_and_takes_no_writes(store: Datastore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -14,6 +14,7 @@ import pytest
 from datastore.errors import (
     CheckError,
     CursorError,
+    DatastoreError,
     InvalidValueError,
     LeaseLostError,
     NotFoundError,
@@ -93,6 +94,68 @@ def test_a_value_that_cannot_be_kept_is_refused(store: Any, bad: Any) -> None:
         store.jobs.enqueue("t", **bad)
     with pytest.raises(InvalidValueError):
         store.jobs.enqueue("t", run_at=store.engine.now(), delay=1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"priority": 10},
+        {"priority": 1.5},
+        {"priority": "high"},
+        {"priority": 2**70},
+        {"max_attempts": 0},
+        {"max_attempts": None},
+        {"backoff_seconds": -1.0},
+        {"backoff_cap_seconds": 1e12},
+        {"type": ""},
+        {"type": "a" * 201},
+        {"type": "a\x00"},
+        {"type": 7},
+        {"payload": float("nan")},
+        {"payload": "\ud800"},
+        {"run_at": datetime(2026, 1, 1)},
+        {"delay": 1e300},
+    ],
+)
+def test_a_batch_refuses_what_a_single_one_does_and_stores_none(store: Any, bad: Any) -> None:
+    with pytest.raises(DatastoreError) as single:
+        store.jobs.enqueue(**{"type": "t", **bad})
+    with pytest.raises(type(single.value)):
+        store.jobs.enqueue_many([{"type": "t"}, {"type": "t", **bad}])
+    assert store.jobs.counts() == []
+
+
+def test_a_batch_is_what_single_ones_are(store: Any) -> None:
+    at = store.engine.now() + timedelta(hours=1)
+    many: list[dict[str, Any]] = [
+        {"type": "a", "payload": {"b": [1, None, "ä", 1.0]}, "priority": 9, "run_at": at},
+        {"type": "a", "payload": None, "dedupe_key": "k"},
+        {"type": "b", "payload": "text", "max_attempts": 1, "backoff_seconds": 0.25, "backoff_cap_seconds": 7},
+        {"type": "a", "dedupe_key": "k"},
+        {"type": "c", "priority": True, "delay": timedelta(seconds=5)},
+        {"type": "c", "payload": []},
+    ]
+    batch = store.jobs.enqueue_many(iter(many))
+    assert batch[1] == batch[3]
+    assert [job.id for job in batch[:3]] == sorted(job.id for job in batch[:3])
+    assert batch[2].id < batch[4].id < batch[5].id
+    for job in batch:
+        assert store.jobs.get(job.id) == job
+    store.jobs.cancel(batch[1].id)
+    times = ("created_at", "updated_at", "run_at")
+    for one, job in zip(many, batch, strict=True):
+        if one.get("dedupe_key"):
+            continue
+        single = store.jobs.enqueue(**one)
+        assert attrs.evolve(single, id=job.id, **{name: getattr(job, name) for name in times}) == job
+        assert single.run_at - single.created_at == job.run_at - job.created_at or one.get("run_at") == job.run_at
+
+
+def test_a_long_batch_keeps_its_order(store: Any) -> None:
+    jobs = store.jobs.enqueue_many({"type": "t", "payload": n} for n in range(1203))
+    assert [job.payload for job in jobs] == [*range(1203)]
+    assert [job.id for job in jobs] == sorted({job.id for job in jobs})
+    assert store.jobs.enqueue_many([]) == []
 
 
 def test_enqueue_is_rolled_back_with_the_caller(store: Any) -> None:

@@ -120,10 +120,10 @@ def _times(one: StatementPage, choice: Choice, context: Context) -> str:
 def _time(choice: Choice, rows: str) -> str:
     if rows not in choice.times:
         return ""
-    p50, p95 = choice.times[rows]
+    p50, p95, p99 = choice.times[rows]
     return (
         f'<span class="time"><em>{words.size(rows)} rows</em> <b>{words.micros(p50)}</b>'
-        f" <small>p95 {words.micros(p95)}</small></span>"
+        f" <small>p95 {words.micros(p95)}, p99 {words.micros(p99)}</small></span>"
     )
 
 

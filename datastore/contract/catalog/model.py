@@ -11,7 +11,7 @@ from datastore.contract.project import Project
 from datastore.contract.touches import ForeignKey, Touch
 
 #: (p50, p95) in microseconds, by rows.
-Times = Mapping[str, tuple[float, float]]
+Times = Mapping[str, tuple[float, float, float]]
 
 
 @attrs.frozen

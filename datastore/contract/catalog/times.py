@@ -44,7 +44,7 @@ def read_times(project: Project) -> Recorded:
 def _recorded(document: Mapping[str, Any], file: str) -> Recorded:
     times = {
         name: {
-            which: {rows: (float(pair[0]), float(pair[1])) for rows, pair in sizes.items()}
+            which: {rows: (float(p50), float(p95), float(p99)) for rows, (p50, p95, p99) in sizes.items()}
             for which, sizes in choices.items()
         }
         for name, choices in document["statements"].items()

@@ -58,7 +58,10 @@ def slowest(page: StatementPage, rows: str) -> float | None:
 
 
 def times_line(times: Times) -> str:
-    return "; ".join(f"{size(rows)} rows: p50 {micros(p50)}, p95 {micros(p95)}" for rows, (p50, p95) in times.items())
+    return "; ".join(
+        f"{size(rows)} rows: p50 {micros(p50)}, p95 {micros(p95)}, p99 {micros(p99)}"
+        for rows, (p50, p95, p99) in times.items()
+    )
 
 
 @attrs.frozen

@@ -480,3 +480,17 @@ class JobQueueStatements(Protocol):
             now: the instant of the transaction.
         """
         ...
+
+    def add_jobs(
+        self,
+        *,
+        rows: Any,
+        now: datetime,
+    ) -> list[Job]:
+        """Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
+
+        Args:
+            rows: a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds].
+            now: the instant of the transaction.
+        """
+        ...
