@@ -19,7 +19,6 @@ from pathlib import Path
 
 import attrs
 import page
-import plots
 from measuring import ROOT, folder, read
 
 PERF = ROOT / "perf"
@@ -57,6 +56,7 @@ PARTS = (
     Part("postgresql", "postgresql.py records", "postgresql-records", full_only=True),
     Part("postgresql-queue", "postgresql.py queue", "postgresql-queue", full_only=True),
     Part("postgresql-claims", "postgresql.py claim", "postgresql-claim", full_only=True),
+    Part("postgresql-sizes", "postgresql.py sizes", "postgresql-sizes", full_only=True),
     Part("postgresql-relevance", "postgresql.py relevance", "postgresql-relevance", full_only=True),
     Part("postgresql-statements", "statement_times.py --engine postgresql", "statement-times-postgresql", full_only=True),
     Part("retention", "retention.py", "retention", full_only=True),
@@ -93,6 +93,8 @@ def main() -> int:
         for part in chosen:
             print(f"\n== {part.name}: {part.command}", flush=True)
             outcomes[part.name] = run(part, stores, full=arguments.full)
+    import plots  # matplotlib, of the bench extra
+
     print(f"\nplots: {', '.join(plots.draw())}")
     for path, text in ((page.PAGE, page.page()), (page.README, page.readme())):
         path.write_text(text, encoding="utf-8")

@@ -56,10 +56,12 @@ class Rows:
 
     def __init__(self, life: Life) -> None:
         self.life = life
-        shown = [number for number in range(1, life.conversations) if life.deleted(number) is None]
+        free = range(1, life.conversations - life.held)  # behind them, some are held
+        shown = [number for number in free if life.deleted(number) is None]
         self.long = uid(1, 0)
         self.conversations = [uid(1, number) for number in shown]
-        visible = [number for number in range(life.learnings) if life.deleted(number * 7 % life.conversations) is None]
+        of_free = {*shown}
+        visible = [number for number in range(life.learnings) if number * 7 % life.conversations in of_free]
         self.learnings = [uid(3, number) for number in visible]
         self.uploads = [uid(4, number // 2) for number in visible[:400] if number % 2 == 0]
 

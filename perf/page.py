@@ -301,6 +301,36 @@ def _postgresql() -> Iterator[str]:
         yield from table(["", "queue", "ms", "jobs/s", "buffers"], rows)
         yield origin(queue)
         yield ""
+    yield from _postgresql_tables()
+
+
+def _postgresql_tables() -> Iterator[str]:
+    """Claims, bytes a row, relevance."""
+    if claim := read("postgresql-claim"):
+        rows = [
+            [key, f"{line['any_ms']:.2f}", f"{line['one_ms']:.2f}", str(line["buffers"])]
+            for key, line in claim["lines"].items()
+        ]
+        yield from table(
+            [
+                "a claim: 90 % done, 5 % of the future at the highest priority",
+                "any of 5 types, ms",
+                "one type",
+                "buffers",
+            ],
+            rows,
+        )
+    if sizes := read("postgresql-sizes"):
+        rows = [
+            [key, f"{line['rows']:,}", str(line["table_bytes_a_row"]), str(line["index_bytes_a_row"])]
+            for key, line in sizes["lines"].items()
+            if "table_bytes_a_row" in line
+        ]
+        yield from table(["table", "rows", "bytes a row", "in indexes"], rows)
+        copied = sizes["lines"]["datastore copy, compared at the end"]
+        yield f"`datastore copy` of these: {copied['rows']:,} rows, {copied['rows_per_second']:,} a second, compared at the end."
+        yield origin(sizes)
+        yield ""
 
 
 def _statements() -> Iterator[str]:

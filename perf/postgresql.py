@@ -4,6 +4,7 @@
     python perf/postgresql.py queue [--rows N]     a claim on N jobs, cycles, batches of 50, beside procrastinate and pgqueuer;
                                                    claims while another session holds a snapshot
     python perf/postgresql.py claim [--rows N]     a claim on 20,000 and on N jobs, before and after VACUUM; its buffers
+    python perf/postgresql.py sizes [--rows N]     bytes a row of each table and its indexes, and the rate of `datastore copy`
     python perf/postgresql.py relevance            nDCG@10 and MAP@100 through store.learnings.search, beside SQLite's
 
 All sides take turns in each round, and the figure is the ratio of the medians. The server is $DATASTORE_TEST_POSTGRES_URL,
@@ -474,6 +475,39 @@ def _buffers(bare: psycopg.Connection[Any]) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+def sizes(rows: int) -> None:
+    """A sample store of so many messages, copied; what it takes there."""
+    from measuring import folder
+    from sample_database import seeded
+
+    from datastore.copy import copy
+
+    with server() as url, folder() as place:
+        filled = seeded(place / "sample.db", rows)
+        begun = time.perf_counter()
+        copy(str(place / "sample.db"), url)
+        seconds = time.perf_counter() - begun
+        LINES["datastore copy, compared at the end"] = {
+            "rows": filled.rows,
+            "rows_per_second": round(filled.rows / seconds),
+        }
+        bar("datastore copy, rows/s", filled.rows / seconds, at_least=20_000)
+        print(f"{filled.rows:,} rows copied and compared in {seconds:.1f} s, {filled.rows / seconds:,.0f} a second")
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute("VACUUM ANALYZE")
+            found = connection.execute("""
+                SELECT relname, CAST(reltuples AS BIGINT), pg_table_size(oid), pg_indexes_size(oid)
+                FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples >= 1000 ORDER BY 1
+            """)
+            for table, count, heap, index in found.fetchall():
+                LINES[table] = {
+                    "rows": count,
+                    "table_bytes_a_row": round(heap / count),
+                    "index_bytes_a_row": round(index / count),
+                }
+                print(f"{table}: {count:,} rows, {heap / count:.0f} bytes a row and {index / count:.0f} in indexes")
+
+
 def relevance() -> None:
     from search import judge, lines, ours
 
@@ -505,12 +539,13 @@ def relevance() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["records", "queue", "claim", "relevance"])
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("what", choices=["records", "queue", "claim", "sizes", "relevance"])
+    parser.add_argument("--rows", type=int, help="a million; sizes: 100,000")
     arguments = parser.parse_args()
     sys.path.append(str(Path(__file__).resolve().parent / "queue"))
-    if arguments.what in ("queue", "claim"):
-        {"queue": queue, "claim": claim}[arguments.what](arguments.rows)
+    if arguments.what in ("queue", "claim", "sizes"):
+        usual = 100_000 if arguments.what == "sizes" else 1_000_000
+        {"queue": queue, "claim": claim, "sizes": sizes}[arguments.what](arguments.rows or usual)
     else:
         {"records": records, "relevance": relevance}[arguments.what]()
     command = f"python perf/postgresql.py {' '.join(sys.argv[1:])}"

@@ -146,6 +146,8 @@ class Life:
         self.tags = [f"{word}-{number}" for number, word in enumerate(words[:200])]
         self.sizes = list(self._sizes())
         self.conversations = len(self.sizes)
+        #: So many of the last conversations are held, or were.
+        self.held = min(40, self.conversations // 10)
 
     def _sizes(self) -> Iterator[int]:
         """Messages of each conversation: one has a fiftieth of all (of 500 if it can), others 2 to 400, 20 on average."""
@@ -370,8 +372,8 @@ class Life:
             }
 
     def hold_rows(self) -> Iterator[Row]:
-        """Twenty of the last conversations are held, twenty others were."""
-        for number in range(min(40, self.conversations // 4)):
+        """Of the last conversations every other one is held, and the others were."""
+        for number in range(self.held):
             over = number % 2 == 1
             yield {
                 "id": uid(9, number),

@@ -125,7 +125,6 @@ def test_another_result_is_another_page(page: ModuleType, monkeypatch: pytest.Mo
 
 
 def test_each_part_of_the_run_is_a_script_that_is_there() -> None:
-    pytest.importorskip("matplotlib", reason="the bench extra is not installed")
     import bench
 
     names = [part.name for part in bench.PARTS]

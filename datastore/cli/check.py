@@ -29,10 +29,17 @@ project_option = click.option(
 @click.command("check", short_help="Check the .sql files against the schema.")
 @project_option
 @click.option("--release", metavar="REF", help="The last release, as git names it, or a pattern of tags; '' for none.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Check what runs on PostgreSQL too, in a database that is made on this server and dropped again.",
+)
 @click.option("--update", is_flag=True, help="Write the plan snapshots and the checksums of new steps.")
 @json_option
 @click.pass_context
-def check_command(ctx: click.Context, project: Path, release: str | None, update: bool, as_json: bool) -> None:
+def check_command(
+    ctx: click.Context, project: Path, release: str | None, server: str | None, update: bool, as_json: bool
+) -> None:
     """Check every statement of a project against the schema that its migrations make; exits with 5 if one is wrong.
 
     A temporary database is migrated step by step, each statement is prepared on it and never run. What is checked,
@@ -45,6 +52,8 @@ def check_command(ctx: click.Context, project: Path, release: str | None, update
 
     with uncollected():
         report = check(find_project(project), release=release, update=update, processes=worthwhile())
+    if server is not None:
+        report.on_server(server)
     if as_json:
         print_json(report.as_json())
     else:

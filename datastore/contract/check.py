@@ -26,6 +26,7 @@ from datastore.contract.vet.result import Results
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines import sqlite_explain
+from datastore.errors import DatabaseError
 
 
 @attrs.define(slots=False)
@@ -40,12 +41,33 @@ class Report:
     written: list[Path] = attrs.field(factory=list)
     statements: int = 0
     steps: int = 0
+    #: "PostgreSQL 18.4 (186 statements)", where a server was asked too.
+    server: str = ""
+
+    def on_server(self, url: str) -> None:
+        """Hold what runs on PostgreSQL against a server, and add what is found.
+
+        Raises:
+            DatabaseError: psycopg is not installed, or the server cannot be used.
+        """
+        try:
+            from datastore.contract.server import check_server
+        except ImportError as error:
+            raise DatabaseError(
+                "PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'"
+            ) from error
+        found = check_server(self.project, url)
+        known = {(problem.rule, problem.place, problem.message) for problem in self.problems}
+        new = [one for one in found.problems if (one.rule, one.place, one.message) not in known]
+        self.problems = sorted([*self.problems, *new], key=sort_key)
+        self.notes += found.notes
+        self.server = f"PostgreSQL {found.version} ({found.statements} statements)"
 
     def summary(self) -> str:
         """One line: what was looked at, and how many problems there are."""
         count = len(self.problems)
         found = "no problems" if not count else f"{count} problem{'s' if count > 1 else ''}"
-        engine = f"SQLite {sqlite3.sqlite_version}"
+        engine = f"SQLite {sqlite3.sqlite_version}{', ' * bool(self.server)}{self.server}"
         return f"{self.statements} statements, {self.steps} migration steps, {engine}: {found}"
 
     def as_json(self) -> dict[str, Any]:
@@ -53,6 +75,7 @@ class Report:
         return {
             "ok": not self.problems,
             "engine": f"{self.project.engine} {sqlite3.sqlite_version}",
+            "server": self.server,
             "statements": self.statements,
             "steps": self.steps,
             "problems": [problem.as_json() for problem in self.problems],

@@ -31,6 +31,8 @@ class Project:
     statements: str = "sql"
     #: Folders of the migrations, in the order of their steps; "datastore" is this library's own.
     migrations: tuple[str, ...] = ("migrations/sqlite",)
+    #: The same for PostgreSQL (`datastore check --server`); "datastore" is this library's own.
+    server_migrations: tuple[str, ...] = ("migrations/postgresql",)
     #: Where `datastore generate` writes.
     output: str = "datastore/statements/typed"
     #: The module that the names in ``Record:`` lines are looked up in.
@@ -65,6 +67,14 @@ class Project:
     def migration_folders(self) -> list[Path]:
         """Every folder of migrations, this library's too where the project builds on it."""
         return [migrations_folder() if self._is_library(name) else self.root / name for name in self.migrations]
+
+    @property
+    def server_migration_folders(self) -> list[Path]:
+        """The folders of migrations for PostgreSQL, in their order."""
+        return [
+            migrations_folder("postgresql") if self._is_library(name) else self.root / name
+            for name in self.server_migrations
+        ]
 
     def _is_library(self, name: str) -> bool:
         return name == LIBRARY and not list((self.root / name).glob("*.sql"))
@@ -113,18 +123,21 @@ def _read(root: Path, table: Any) -> Project:
             hint = did_you_mean(name, _SETTINGS) or f"known are {', '.join(sorted(_SETTINGS))}"
             raise ProjectError(f'{where}: unknown setting "{name}"; {hint}')
     values = dict(table)
-    migrations = values.pop("migrations", "migrations/sqlite")
-    folders = tuple(migrations) if isinstance(migrations, list) else (migrations,)
+    folders = {
+        name: tuple(given) if isinstance(given := values.pop(name, default), list) else (given,)
+        for name, default in (("migrations", "migrations/sqlite"), ("server_migrations", "migrations/postgresql"))
+    }
     allow, notes = values.pop("allow", {}), values.pop("notes", {})
-    texts = [*values.items(), *(("migrations", folder) for folder in folders)]
+    texts = [*values.items(), *((name, folder) for name, some in folders.items() for folder in some)]
     if not isinstance(allow, dict) or not all(isinstance(reason, str) for reason in allow.values()):
         raise ProjectError(f'{where}: allow is a table of "rule subject" = "reason"')
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
         raise ProjectError(f'{where}: notes is a table of table = "what to say of it"')
     for name, value in texts:
         if not isinstance(value, str):
-            raise ProjectError(f"{where}: {name} is a text{', or a list of them' if name == 'migrations' else ''}")
-    project = Project(root=root, migrations=folders, allow=allow, notes=notes, **values)
+            raise ProjectError(f"{where}: {name} is a text{', or a list of them' if name in folders else ''}")
+    given_folders: dict[str, Any] = dict(folders)
+    project = Project(root=root, allow=allow, notes=notes, **given_folders, **values)
     _check_folders(project, where)
     return project
 

@@ -103,6 +103,16 @@ def by_name(text: str) -> str:
     )
 
 
+def by_number(text: str) -> tuple[str, tuple[str, ...]]:
+    """*text* with ``$1``, ``$2``, ... as PostgreSQL itself has it, and the name of each number; one name, one number."""
+    names: dict[str, int] = {}
+
+    def mark(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found['name'], len(names) + 1)}" if found["name"] else found[0]
+
+    return _quoted_or_variable.sub(mark, text), tuple(names)
+
+
 def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:
     """The SQL for each set of given parameters: bit n of the place says whether ``optional[n]`` is given.
 

@@ -259,7 +259,7 @@ LIMIT :max_rows;
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
 -- Differs: the counts of ended jobs stand in 16 rows each, so that workers do not wait for one another
---   jobs are counted as they end
+-- Allow: full-scan, because an overview counts every live job; ended jobs are counted as they end
 WITH counted (type, status, job_count, oldest_run_at) AS (
     SELECT
         type,

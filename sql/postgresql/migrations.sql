@@ -5,6 +5,7 @@
 -- Index: none (a row per migration, and a few of the log for each); sorts
 -- Rows: one per applied migration (checksum is NULL where stock yoyo applied it), by id
 -- Differs: PostgreSQL has no rowid: the log's own time says what came last
+-- Allow: full-scan, because a row per migration is few
 SELECT
     applied.migration_id,
     (

@@ -386,3 +386,25 @@ def test_only_what_is_plainly_a_name_is_linked_in_a_sentence() -> None:
         'messages of <a href="#get_message">get_message</a>, <a href="#a.b">a.b</a> &amp; '
         '<code><a href="#messages">messages</a></code>'
     )
+
+
+def test_what_postgresql_runs_is_shown_where_it_differs(planted: Planted) -> None:
+    assert run("--project", planted.root).exit_code == 0
+    assert "PostgreSQL" not in (planted.root / "docs/statements.md").read_text(encoding="utf-8")
+    other = """-- name: first_author()$
+-- An author.
+-- Index: authors primary key
+-- Rows: 1
+-- Differs: `<there>` it is otherwise
+SELECT min(id) AS id FROM authors;
+"""
+    planted.put("queries/sqlite/library.sql", other)
+    planted.put("queries/postgresql/library.sql", other.replace("min(id)", "max(author_of_another_kind)"))
+    assert run("--project", planted.root).exit_code == 0
+    markdown = (planted.root / "docs/statements.md").read_text(encoding="utf-8")
+    assert "On PostgreSQL (`postgresql/library.sql`, line 1):" in markdown
+    assert "SELECT max(author_of_another_kind) AS id FROM authors;" in markdown
+    assert "- PostgreSQL: runs it as it is" in markdown
+    shown = "".join(Page((planted.root / "docs/catalog/index.html").read_text(encoding="utf-8")).words)
+    assert "author_of_another_kind" in shown
+    assert "<there>" in shown

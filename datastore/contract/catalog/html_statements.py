@@ -35,8 +35,21 @@ def statement(one: StatementPage, context: Context) -> str:
         _columns(one, context),
         _touches(one, context),
         _choices(one, context),
+        _server(one, context),
     ]
     return page("statement", context.anchors.id("statement", one.name), one.name, title, "\n".join(body), one.group)
+
+
+def _server(one: StatementPage, context: Context) -> str:
+    """What PostgreSQL runs in its place."""
+    if one.server is None:
+        return ""
+    if isinstance(one.server, str):
+        return f"<h3>PostgreSQL</h3><p>{words.ON_SERVER[one.server]}</p>"
+    differs = context.prose(one.server.header.notes.get("Differs", ""))
+    file = context.file(f"{context.catalog.project.statements}/{one.server.file}", one.server.line)
+    text = context.sql(one.server.source + ";")
+    return f"<h3>PostgreSQL</h3><p>{file}: {differs}</p>{text}"
 
 
 def _parameters(one: StatementPage, context: Context) -> str:

@@ -51,6 +51,9 @@ def _statement(one: StatementPage) -> Iterator[str]:
         yield from markdown.table(("result", "type", "NULL", "why"), results)
     yield from _facts(one)
     yield from markdown.block(one.facts.statement.source + ";")
+    if one.server is not None and not isinstance(one.server, str):
+        yield from (f"On PostgreSQL (`{one.server.file}`, line {one.server.line}):", "")
+        yield from markdown.block(one.server.source + ";")
 
 
 def _facts(one: StatementPage) -> Iterator[str]:
@@ -71,6 +74,8 @@ def _facts(one: StatementPage) -> Iterator[str]:
     if one.fires:
         yield f"- Fires: {markdown.code(one.fires)}"
     yield f"- Called by: {_callers(one)}"
+    if isinstance(one.server, str):
+        yield f"- PostgreSQL: {words.ON_SERVER[one.server]}"
     for choice in one.choices:
         given = "" if len(one.choices) == 1 else f" with {choice.which or 'no optional line'}"
         yield f"- Plan{given}: {'; '.join(f'`{line}`' for line in choice.plan) or 'reads no table'}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import attrs
 
 from datastore.contract.facts import Facts
 from datastore.contract.project import Project
 from datastore.contract.touches import ForeignKey, Touch
+from datastore.statements.loader import Statement
 
 #: (p50, p95) in microseconds, by rows.
 Times = Mapping[str, tuple[float, float, float]]
@@ -36,6 +38,8 @@ class StatementPage:
     #: The triggers that its program goes into.
     fires: tuple[str, ...]
     callers: tuple[str, ...]
+    #: What runs on PostgreSQL: this statement as it is, its own text there, or nothing; None where the project has none.
+    server: Statement | Literal["shared", "none"] | None = None
     #: Why no time was measured; "" where one was, or where nothing was measured at all.
     not_timed: str = ""
     #: Whether it was timed with arguments for which it finds no row.

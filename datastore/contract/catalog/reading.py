@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
+
+import attrs
 
 from datastore.contract import lock
 from datastore.contract.callers import find_callers
@@ -14,6 +16,7 @@ from datastore.contract.catalog.times import Recorded, read_times
 from datastore.contract.facts import Facts, ProjectFacts
 from datastore.contract.project import Project
 from datastore.contract.touches import Touches, read_touches
+from datastore.statements.loader import Statement, read_statements
 
 
 def read_catalog(facts: ProjectFacts) -> Catalog:
@@ -28,8 +31,12 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
     locked = lock.read(project.root / project.lock)
     package = project.root / project.repositories
     callers = find_callers({*facts.statements}, package) if package.is_dir() else {}
+    server = _server(project)
     statements = tuple(
-        _statement(one, touches, callers.get(name, []), locked, recorded) for name, one in facts.statements.items()
+        attrs.evolve(
+            _statement(one, touches, callers.get(name, []), locked, recorded), server=_on_server(server, name, one)
+        )
+        for name, one in facts.statements.items()
     )
     return Catalog(
         project=project,
@@ -40,6 +47,22 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
         steps={step.id: project.show(step.path) for step in facts.migrated.steps},
         measured=recorded.measured,
     )
+
+
+def _server(project: Project) -> Mapping[str, Statement] | None:
+    """The statements as they run on PostgreSQL; None for a project without a folder of them."""
+    folder = project.statements_folder
+    return read_statements(folder, "postgresql") if (folder / "postgresql").is_dir() else None
+
+
+def _on_server(
+    server: Mapping[str, Statement] | None, name: str, one: Facts
+) -> Statement | Literal["shared", "none"] | None:
+    if server is None:
+        return None
+    if name not in server:
+        return "none"
+    return "shared" if server[name].file == one.statement.file else server[name]
 
 
 def _title(project: Project) -> str:

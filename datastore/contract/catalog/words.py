@@ -57,6 +57,10 @@ def slowest(page: StatementPage, rows: str) -> float | None:
     return max((choice.times[rows][0] for choice in page.choices if rows in choice.times), default=None)
 
 
+#: What PostgreSQL runs, where it is no text of its own.
+ON_SERVER = {"shared": "runs it as it is", "none": "has no such statement"}
+
+
 def times_line(times: Times) -> str:
     return "; ".join(
         f"{size(rows)} rows: p50 {micros(p50)}, p95 {micros(p95)}, p99 {micros(p99)}"

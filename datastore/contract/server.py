@@ -1,0 +1,200 @@
+"""`datastore check --server`: what runs on PostgreSQL, held against the schema that its migrations make there.
+
+The same files are read as for SQLite, with sql/postgresql/ in the place of sql/sqlite/. A scratch database on the server is
+migrated, and each text is prepared on it and never run: the server says what it infers of parameters and columns, and how it
+would read the tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg
+
+from datastore.contract.problems import Place, Problem, sort_key
+from datastore.contract.project import Project
+from datastore.contract.sources import Source, read_sources, variants
+from datastore.contract.text import find_phrase
+from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
+from datastore.engines.postgresql_explain import (
+    GENERIC_PLAN,
+    Described,
+    Refused,
+    describe,
+    explaining,
+    scratch,
+    whole_tables,
+)
+from datastore.errors import DatastoreError, ProjectError
+from datastore.migrations import apply, rollback
+
+ENGINE = "postgresql"
+
+#: What EXPLAIN takes.
+_PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+
+#: PostgreSQL's types, by what a header calls them. What has no column beside it, the server takes for text.
+_PARAMETERS = {
+    "text": {"text", "varchar", "name"},
+    "integer": {"int2", "int4", "int8", "numeric"},
+    "real": {"float8"},
+    "timestamp": {"timestamptz"},
+    "json": {"json", "text"},
+    "boolean": {"int2", "int4", "int8"},
+    "match": {"text", "tsquery"},
+}
+
+#: The same by what `datastore generate` found for SQLite: an instant or JSON may be a text of the result.
+_COLUMNS = {
+    "text": {"text", "varchar", "name", "json", "timestamptz", "bytea"},
+    "integer": {"int2", "int4", "int8"},
+    "real": {"float8"},
+    "timestamp": {"timestamptz"},
+    "json": {"json", "text"},
+    "boolean": {"int2", "int4", "int8"},
+    "blob": {"bytea", "text"},
+}
+
+
+@attrs.define
+class ServerReport:
+    """What was found on a server."""
+
+    #: Of the server, "18.4".
+    version: str = ""
+    statements: int = 0
+    problems: list[Problem] = attrs.field(factory=list)
+    notes: list[str] = attrs.field(factory=list)
+
+
+def check_server(project: Project, url: str) -> ServerReport:
+    """Check a project's statements as they run on the server of *url*, in a database that is made for it and dropped.
+
+    Raises:
+        ProjectError: A folder of `server_migrations` is not there.
+        DatabaseError: The server cannot be reached, or no database can be made on it.
+    """
+    for folder in project.server_migration_folders:
+        if not folder.is_dir():
+            raise ProjectError(f"[tool.datastore] server_migrations: there is no folder {folder}")
+    report = ServerReport()
+    sources, found = read_sources(attrs.evolve(project, engine=ENGINE))
+    report.statements = len(sources)
+    with scratch(url) as place:
+        try:
+            apply(place, *project.server_migration_folders)
+            rollback(place, *project.server_migration_folders, all=True)
+            apply(place, *project.server_migration_folders)
+        except (DatastoreError, psycopg.Error) as error:
+            steps = Place(project.show(project.server_migration_folders[-1]))
+            report.problems = [Problem("migration", steps, str(error).strip())]
+            return report
+        with explaining(place) as connection:
+            report.version = connection.info.parameter_status("server_version") or ""
+            plans = connection.info.server_version >= GENERIC_PLAN
+            if not plans:
+                report.notes.append("plans need PostgreSQL 16 or newer: not looked at")
+            locked = _locked(project.root / project.lock)
+            for source in sources:
+                found += _statement(source, connection, locked.get(source.name), plans=plans)
+    found += _contract(sources, read_sources(project)[0])
+    lines = [*project_waivers(project)[0], *(waiver for source in sources for waiver in read_waivers(source)[0])]
+    # A waiver that is needed on SQLite only is none too many.
+    report.problems = sorted((one for one in apply_waivers(found, lines) if one.rule != "waiver"), key=sort_key)
+    return report
+
+
+def _locked(path: Path) -> Mapping[str, Any]:
+    """What each statement gives, as `datastore generate` wrote it down."""
+    found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))["statements"] if path.is_file() else {}
+    return found
+
+
+def _statement(
+    source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, Any] | None, *, plans: bool
+) -> Iterator[Problem]:
+    seen: set[tuple[str, str]] = set()
+    for variant in variants(source):
+        try:
+            described = describe(connection, variant.sql)
+        except Refused as refused:
+            yield Problem(
+                "prepare",
+                _place(source, variant.sql, refused.position),
+                str(refused),
+                refused.hint,
+                statement=source.name,
+            )
+            return
+        problems = [*_types(source, described), *_columns(source, described, locked)]
+        # A statement without WHERE is meant to read everything; the rule no-where asks for its reason.
+        if plans and variant.sql.lstrip().upper().startswith(_PLANNED) and find_phrase(variant.sql, "WHERE"):
+            problems += _scans(source, whole_tables(connection, variant.sql))
+        for problem in problems:
+            if (problem.rule, problem.message) not in seen:
+                seen.add((problem.rule, problem.message))
+                yield problem
+
+
+def _place(source: Source, sql: str, position: int | None) -> Place:
+    """Where the server's position lies in the file: the line is looked for, because optional lines may be left out."""
+    if position is None:
+        return source.name_place
+    begun = sql.rfind("\n", 0, position) + 1
+    line = sql[begun:].split("\n", 1)[0]
+    place = source.body.find(line)
+    return source.at(place + position - begun, 1) if place >= 0 else source.name_place
+
+
+def _types(source: Source, described: Described) -> Iterator[Problem]:
+    assert source.statement
+    for parameter in source.statement.header.parameters:
+        kind = described.parameters.get(parameter.name)
+        if kind is not None and kind not in _PARAMETERS.get(parameter.type, {kind}):
+            place = source.header_place(parameter.name, 1) or source.name_place
+            message = f"the header says {parameter.type}, and PostgreSQL takes :{parameter.name} for {kind}"
+            yield Problem("parameter-type", place, message, "CAST it to what is meant", statement=source.name)
+
+
+def _columns(source: Source, described: Described, locked: Mapping[str, Any] | None) -> Iterator[Problem]:
+    if locked is None or "columns" not in locked:
+        return
+    wanted = {name: str(kind).removesuffix("?") for name, kind in locked["columns"].items()}
+    names = [name for name, _ in described.columns]
+    if names != list(wanted):
+        message = f"PostgreSQL gives {', '.join(names) or 'no columns'}; SQLite {', '.join(wanted) or 'none'}"
+        yield Problem("record", source.name_place, message, "the same columns in the same order", statement=source.name)
+        return
+    for name, kind in described.columns:
+        if kind not in _COLUMNS.get(wanted[name], {kind}):
+            message = f"PostgreSQL gives {name} as {kind}; SQLite as {wanted[name]}"
+            yield Problem("record", source.name_place, message, "CAST it", statement=source.name)
+
+
+def _scans(source: Source, tables: list[str]) -> Iterator[Problem]:
+    for table in tables:
+        message = f"PostgreSQL's plan reads the whole of {table}"
+        hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
+        yield Problem("full-scan", source.label_place("Index"), message, hint, statement=source.name, subject=table)
+
+
+def _contract(sources: list[Source], others: list[Source]) -> Iterator[Problem]:
+    """What the two engines' statements of one name do not have in common."""
+    known = {source.name: source.statement for source in others if source.statement}
+    for source in sources:
+        ours, other = source.statement, known.get(source.name)
+        if ours is None or other is None:
+            continue
+        mine = [(one.name, one.type.replace("match", "text"), one.nullable) for one in ours.header.parameters]
+        theirs = [(one.name, one.type.replace("match", "text"), one.nullable) for one in other.header.parameters]
+        if mine != theirs:
+            yield Problem("parameters", source.name_place, f"{other.file} has other parameters", statement=source.name)
+        if (ours.result, ours.writes, ours.optional, ours.header.record) != (
+            other.result, other.writes, other.optional, other.header.record,
+        ):  # fmt: skip
+            message = f"{other.file} gives something else: another operator, record or optional parameter"
+            yield Problem("operator", source.name_place, message, statement=source.name)
