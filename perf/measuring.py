@@ -98,10 +98,16 @@ def origin(command: str) -> dict[str, Any]:
     }
 
 
-def write(name: str, result: Mapping[str, Any], lines: str) -> Path:
-    """perf/results/NAME.json, in which *lines*, a mapping, has a line an entry, so that a new run is a diff to read."""
-    entries = ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in result[lines].items())
-    text = json.dumps({**result, lines: "@"}, indent=2).replace('"@"', f"{{\n{entries}\n  }}" if entries else "{}")
+def write(name: str, result: Mapping[str, Any], *by_line: str) -> Path:
+    """perf/results/NAME.json, in which the mappings *by_line* have a line an entry, so that a new run is a diff to read."""
+    parts = []
+    for key, value in result.items():
+        if key in by_line and value:
+            entries = ",\n".join(f"    {json.dumps(one)}: {json.dumps(figures)}" for one, figures in value.items())
+            parts.append(f"  {json.dumps(key)}: {{\n{entries}\n  }}")
+        else:
+            parts.append(f"  {json.dumps(key)}: " + json.dumps(value, indent=2).replace("\n", "\n  "))
+    text = "{\n" + ",\n".join(parts) + "\n}"
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")

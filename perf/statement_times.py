@@ -58,6 +58,9 @@ class Engine(Protocol):
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
         """Microseconds of one call, and how many rows it gave or changed; what it wrote is taken back."""
 
+    def plan(self, text: Any, arguments: Arguments) -> list[str]:
+        """The lines of its plan, on these rows."""
+
 
 class Sqlite:
     """A connection with the store's pragmas (datastore/engines/sqlite.py)."""
@@ -77,6 +80,9 @@ class Sqlite:
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
         return timed(self.connection, text, arguments)
+
+    def plan(self, text: Any, arguments: Arguments) -> list[str]:
+        return [row[3] for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}", arguments)]
 
     def close(self) -> None:
         self.connection.close()
@@ -109,8 +115,15 @@ class Postgresql:
             yield which or "always", (self.by_name(text), matches)
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
-        sql, matches = text
-        return timed(self.connection, sql, {**arguments, **{name: self.tsquery(arguments[name]) for name in matches}})
+        return timed(self.connection, text[0], self.written(text, arguments))
+
+    def plan(self, text: Any, arguments: Arguments) -> list[str]:
+        explain = f"EXPLAIN (COSTS OFF) {text[0]}".encode()
+        return [row[0] for row in self.connection.execute(explain, self.written(text, arguments))]
+
+    def written(self, text: Any, arguments: Arguments) -> Arguments:
+        """The arguments with queries in PostgreSQL's syntax."""
+        return {**arguments, **{name: self.tsquery(arguments[name]) for name in text[1]}}
 
     def close(self) -> None:
         self.connection.close()
@@ -134,6 +147,8 @@ class Found:
 
     #: p50, p95 and p99 in microseconds, by the choice of optional lines.
     times: Mapping[str, list[float]]
+    #: The plan, by the same.
+    plans: Mapping[str, list[str]] = attrs.field(factory=dict)
     #: Why there are none.
     why: str = ""
     #: Whether a sample found a row.
@@ -154,11 +169,11 @@ def times(
         try:
             every, hit = samples(engine, sampler, one, touches[name], list(texts.values())[-1])
             found = {which: measure(engine, text, every) for which, text in texts.items()}
-            yield name, Found(found, hit=hit)
+            yield name, Found(found, {which: engine.plan(text, every[0]) for which, text in texts.items()}, hit=hit)
         except NoSample as error:
-            yield name, Found({}, str(error))
+            yield name, Found({}, why=str(error))
         except engine.error as error:
-            yield name, Found({}, f"{type(error).__name__}: {error}")
+            yield name, Found({}, why=f"{type(error).__name__}: {error}")
 
 
 def samples(
@@ -205,6 +220,7 @@ def run(engine: Engine, connection: sqlite3.Connection, rows: int, facts: Projec
     before = time.perf_counter()
     for name, found in times(engine, connection, facts):
         put(result, name, found, rows)
+        result["plans"][name] = found.plans  # of the largest size in the end
         if found.why:
             result["not_timed"][name] = found.why
         elif not found.hit and name not in result["found_nothing"]:
@@ -249,7 +265,7 @@ def main() -> int:
     budgets = read_budgets(arguments.engine)
     command = COMMAND + (f" --engine {arguments.engine}" if arguments.engine != "sqlite" else "")
     result: dict[str, Any] = {
-        **origin(command), "rows": arguments.rows, "statements": {}, "found_nothing": [], "not_timed": {},
+        **origin(command), "rows": arguments.rows, "statements": {}, "plans": {}, "found_nothing": [], "not_timed": {},
     }  # fmt: skip
     with ExitStack() as stack:
         facts = stack.enter_context(read_facts(find_project(ROOT)))
@@ -263,7 +279,7 @@ def main() -> int:
                 again(engine, connection, rows, facts, result, budgets)
     result["statements"] = dict(sorted(result["statements"].items()))
     result["missed"] = sorted(broken(budgets, result["statements"]).values())
-    print(f"written: {write(FILES[arguments.engine], result, 'statements')}")
+    print(f"written: {write(FILES[arguments.engine], result, 'statements', 'plans')}")
     print(f"found nothing: {', '.join(result['found_nothing']) or 'none'}")
     for name, why in result["not_timed"].items():
         print(f"not timed: {name}: {why}", file=sys.stderr)

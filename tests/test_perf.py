@@ -67,6 +67,8 @@ def test_a_result_says_where_it_comes_from_and_has_a_line_an_entry(
 ) -> None:
     monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     written = measuring.write("one", {**measuring.origin("a command"), "lines": {"a": [1, 2], "b": {"c": 3}}}, "lines")
+    two = measuring.write("two", {"a": {"x": "@b@"}, "b": {"y": 1}}, "a", "b")
+    assert json.loads(two.read_text("utf-8")) == {"a": {"x": "@b@"}, "b": {"y": 1}}
     text = written.read_text("utf-8")
     assert '    "a": [1, 2],\n    "b": {"c": 3}\n' in text
     found = measuring.read("one")

@@ -28,6 +28,9 @@ class TextSource:
         self.name = os.fspath(path)
         try:
             self._raw = Path(self.name).open("rb")  # noqa: SIM115 (closed by close)
+            if not self._raw.seekable():
+                self._raw.close()
+                raise ImportFileError(f"{self.name}: a pipe cannot be read twice, as a file is; save it to one first")
             try:
                 #: Bytes of the file on disk.
                 self.total = os.fstat(self._raw.fileno()).st_size

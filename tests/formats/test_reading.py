@@ -6,7 +6,9 @@ import gzip
 import json
 import os
 import random
+import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing", Path("nul\0")):
         with pytest.raises(ImportFileError, match="cannot be read"):
             read_items(path)
+
+
+def test_a_pipe_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with suppress(BrokenPipeError):
+            path.write_text(CHAT)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(ImportFileError, match="save it to one first"):
+        read_items(path)
+    writer.join()
 
 
 def test_an_unknown_field_or_format(tmp_path: Path) -> None:
