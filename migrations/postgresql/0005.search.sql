@@ -35,39 +35,38 @@ ADD MAPPING FOR asciiword, word, numword, uint, int, float, sfloat, version WITH
 -- A text as its words: lower case, no diacritics, blanks for all that is no letter or digit. Words of two letters that the
 -- stemmer would make one of (as, is, ay) get a 0, so that it leaves them alone, as FTS5 does.
 CREATE FUNCTION datastore_words(written TEXT) RETURNS TEXT
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-SELECT regexp_replace(
-    lower(
-        regexp_replace(
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    cut TEXT COLLATE "default" := left(written, 150000);
+    said TEXT COLLATE "default" := cut;
+BEGIN
+    IF cut ~ '[^\x01-\x7f]' THEN
+        said := normalize(regexp_replace(normalize(cut, NFD), '[\u0300-\u036f]', '', 'g'), NFC);
+    END IF;
+    IF cut ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]' THEN
+        said := said || coalesce((
+            SELECT
+                ' ' || string_agg(
+                    regexp_replace(
+                        regexp_replace(camel.word, '([a-z])([A-Z])', '\1 \2', 'g'),
+                        '(\S)([A-Z][a-z])', '\1 \2', 'g'
+                    ), ' '
+                )
+            FROM string_to_table(translate(cut, E'\n\t', '  '), ' ') AS camel (word)
+            WHERE length(camel.word) <= 256 AND camel.word ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
+        ), '');
+    END IF;
+    -- Blanks stay as they are: the fewer pieces, the faster.
+    RETURN regexp_replace(
+        lower(
             regexp_replace(
-                CASE
-                    WHEN cut.text ~ '[^\x01-\x7f]'
-                        THEN normalize(regexp_replace(normalize(cut.text, NFD), '[\u0300-\u036f]', '', 'g'), NFC)
-                    ELSE cut.text
-                END
-                || CASE
-                    WHEN cut.text ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
-                        THEN coalesce((
-                            SELECT
-                                ' ' || string_agg(
-                                    regexp_replace(
-                                        regexp_replace(camel.word, '([a-z])([A-Z])', '\1 \2', 'g'),
-                                        '(\S)([A-Z][a-z])', '\1 \2', 'g'
-                                    ), ' '
-                                )
-                            FROM string_to_table(translate(cut.text, E'\n\t', '  '), ' ') AS camel (word)
-                            WHERE length(camel.word) <= 256 AND camel.word ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
-                        ), '')
-                    ELSE ''
-                END,
-                '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g'
-            ),
-            '[^[:alnum:]]+', ' ', 'g'
-        )
-    ),
-    '\m([a-z]s|[aeiou]y)\M', '\10', 'g'
-)
-FROM (SELECT left(written, 150000) COLLATE "default" AS text) AS cut
+                regexp_replace(said, '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g'),
+                '[^[:alnum:] ]+', ' ', 'g'
+            )
+        ),
+        '\m([a-z]s|[aeiou]y)\M', '\10', 'g'
+    );
+END;
 $$;
 
 -- A value as a facet has it: SQLite's hex().
@@ -125,17 +124,16 @@ CREATE FUNCTION datastore_message_lexemes(
     content TEXT,
     created_at TIMESTAMPTZ
 ) RETURNS TSVECTOR
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
-SELECT
-    to_tsvector('datastore_words', datastore_words(content))
-    || array_to_tsvector(
-        ARRAY[
-            U&'\E000c' || datastore_hex(conversation_id) || 'x',
-            U&'\E000r' || role || 'x',
-            U&'\E000m' || to_char(created_at AT TIME ZONE 'UTC', 'YYYYMM') || 'x'
-        ]
-    )
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- RETURN, so that the names are those of this step's schema for ever, without a setting at each call.
+RETURN to_tsvector('datastore_words', datastore_words(content))
+|| array_to_tsvector(
+    ARRAY[
+        U&'\E000c' || datastore_hex(conversation_id) || 'x',
+        U&'\E000r' || role || 'x',
+        U&'\E000m' || to_char(created_at AT TIME ZONE 'UTC', 'YYYYMM') || 'x'
+    ]
+);
 
 ALTER TABLE learnings ADD COLUMN words TSVECTOR GENERATED ALWAYS AS (
     CASE

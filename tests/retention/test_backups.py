@@ -271,7 +271,7 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
             store.messages.append(conversation_id=conversation.id, role="user", content=f"message {number} " * 20)
     chance = random.Random(6)
     kept_seen = 0
-    for _ in range(40):
+    for _ in range(100):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path), str(folder)], cwd=ROOT, stdout=subprocess.PIPE
         )
