@@ -94,13 +94,32 @@ def pages(
         )
 
 
-def digest(side: Side, table: str, columns: Sequence[str], keys: Sequence[str]) -> str:
+class Digest:
     """SHA-256 of every value of a table, in the order of its key."""
-    found = hashlib.sha256()
-    for page in pages(side, table, columns, keys, None, 5000):
-        for row in page:
-            found.update(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-    return found.hexdigest()
+
+    def __init__(self) -> None:
+        self._found = hashlib.sha256()
+
+    def update(self, rows: Sequence[Row]) -> None:
+        """Take in the next rows."""
+        lines = [_encode(row) for row in rows]
+        self._found.update("\n".join([*lines, ""]).encode())
+
+    @classmethod
+    def of(cls, side: Side, table: str, columns: Sequence[str], keys: Sequence[str]) -> str:
+        """That of a whole table."""
+        found = cls()
+        for page in pages(side, table, columns, keys, None, 5000):
+            found.update(page)
+        return found.hex
+
+    @property
+    def hex(self) -> str:
+        """What was taken in so far."""
+        return self._found.hexdigest()
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class SQLiteSide(Side):
