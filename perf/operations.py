@@ -154,7 +154,7 @@ def message_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
         lambda n: partial(m.list_by_time, long, created_from=START + timedelta(seconds=size // 20)),
     )
     yield "messages.latest (4,000 tokens)", lambda n: partial(m.latest, long, max_tokens=4000)
-    yield "messages.latest (1,000 rows)", lambda n: partial(m.latest, long, max_tokens=10**6, max_rows=1000)
+    yield "messages.latest (400 rows)", lambda n: partial(m.latest, long, max_tokens=10**6, max_rows=400)
     yield "messages.count, one conversation", lambda n: partial(m.count, long)
     yield "messages.count, all", lambda n: partial(m.count)
     yield "messages.update", lambda n: partial(m.update, rows.message(n), metadata={"n": n})
