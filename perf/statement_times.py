@@ -34,11 +34,11 @@ from datastore.contract.project import find_project
 from datastore.contract.touches import Touch, read_touches
 
 #: Calls of each choice: so many, or as many as there is time for, but never fewer than the second figure.
-CALLS, LEAST, SECONDS = 200, 5, 0.3
+CALLS, LEAST, SECONDS = 200, 5, 0.15
 #: Seconds after which even fewer are enough: the check of a whole full-text index.
-LONGEST = 8
+LONGEST = 3
 #: How many arguments are tried to find some that find rows, and for how many seconds.
-TRIED, SAMPLING = 240, 0.6
+TRIED, SAMPLING = 240, 0.3
 COMMAND = "python perf/statement_times.py"
 #: The file of each engine.
 FILES = {"sqlite": "statement-times", "postgresql": "statement-times-postgresql"}

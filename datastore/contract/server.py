@@ -8,7 +8,7 @@ would read the tables.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from datastore.engines.postgresql_explain import (
 )
 from datastore.errors import DatastoreError, ProjectError
 from datastore.migrations import apply, rollback
+from datastore.statements.loader import read_file
 
 ENGINE = "postgresql"
 
@@ -98,9 +99,12 @@ def check_server(project: Project, url: str) -> ServerReport:
             plans = connection.info.server_version >= GENERIC_PLAN
             if not plans:
                 report.notes.append("plans need PostgreSQL 16 or newer: not looked at")
+            some_rows = (
+                {name for (name,) in connection.execute(_own_statements()["list_partial_indexes"])} if plans else None
+            )
             locked = _locked(project.root / project.lock)
             for source in sources:
-                found += _statement(source, connection, locked.get(source.name), plans=plans)
+                found += _statement(source, connection, locked.get(source.name), some_rows)
     found += _contract(sources, read_sources(project)[0])
     lines = [*project_waivers(project)[0], *(waiver for source in sources for waiver in read_waivers(source)[0])]
     # A waiver that is needed on SQLite only is none too many.
@@ -114,9 +118,16 @@ def _locked(path: Path) -> Mapping[str, Any]:
     return found
 
 
+def _own_statements() -> dict[str, str]:
+    """The statements of server.sql."""
+    path = Path(__file__).with_suffix(".sql")
+    return {statement.name: statement.sql for statement in read_file(path, path.name)}
+
+
 def _statement(
-    source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, Any] | None, *, plans: bool
+    source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, Any] | None, some_rows: Set[str] | None
 ) -> Iterator[Problem]:
+    """The problems of one statement; *some_rows* are the partial indexes, None where plans are not looked at."""
     seen: set[tuple[str, str]] = set()
     for variant in variants(source):
         try:
@@ -132,8 +143,12 @@ def _statement(
             return
         problems = [*_types(source, described), *_columns(source, described, locked)]
         # A statement without WHERE is meant to read everything; the rule no-where asks for its reason.
-        if plans and variant.sql.lstrip().upper().startswith(_PLANNED) and find_phrase(variant.sql, "WHERE"):
-            problems += _scans(source, whole_tables(connection, variant.sql))
+        if (
+            some_rows is not None
+            and variant.sql.lstrip().upper().startswith(_PLANNED)
+            and find_phrase(variant.sql, "WHERE")
+        ):
+            problems += _scans(source, whole_tables(connection, variant.sql, some_rows))
         for problem in problems:
             if (problem.rule, problem.message) not in seen:
                 seen.add((problem.rule, problem.message))

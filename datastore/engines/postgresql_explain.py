@@ -7,7 +7,7 @@ no statement of an application.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -114,20 +114,18 @@ def _refused(prepared: Any, text: str, sql: str) -> Refused:
     return Refused(message, position, hint.decode() if hint else None)
 
 
-def whole_tables(connection: psycopg.Connection[Any], sql: str) -> list[str]:
+def whole_tables(connection: psycopg.Connection[Any], sql: str, some_rows: Set[str]) -> list[str]:
     """What the plan of a statement reads as a whole: a table without an index, or an index of all its rows from end to end.
 
-    An index of some rows alone does not count, which is as good as its condition: which of two a plan takes, on empty
-    tables, is chance.
+    An index of some rows alone (*some_rows* names those) does not count, which is as good as its condition: which of two a
+    plan takes, on empty tables, is chance.
     """
     text, _ = by_number(sql)
     (found,) = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone() or ([],)
-    partial = "SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indpred IS NOT NULL"
-    some_rows = {name for (name,) in connection.execute(partial)}
     return list(dict.fromkeys(_whole(found[0]["Plan"], some_rows, limited=False)))
 
 
-def _whole(node: dict[str, Any], some_rows: set[str], *, limited: bool) -> Iterator[str]:
+def _whole(node: dict[str, Any], some_rows: Set[str], *, limited: bool) -> Iterator[str]:
     kind = node["Node Type"]
     from_end_to_end = "Index Cond" not in node and node.get("Index Name") not in some_rows
     if kind == "Seq Scan" or (kind in ("Index Scan", "Index Only Scan") and from_end_to_end and not limited):
