@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +50,25 @@ def is_server(database: str | os.PathLike[str]) -> bool:
     return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
 
 
+def require_psycopg() -> None:
+    """Refuse where PostgreSQL's driver is not installed.
+
+    Raises:
+        DatabaseError: It is not; the message says how to install it.
+    """
+    if not all(map(find_spec, ("psycopg", "psycopg_pool"))):
+        raise DatabaseError("PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'")
+
+
 def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
     """The engine of a database on a server, whatever its schema is.
 
     Raises:
         DatabaseError: psycopg is not installed, or the server cannot be reached.
     """
-    try:
-        from datastore.engines.postgresql import PostgreSQLEngine
-    except ImportError as error:
-        raise DatabaseError(
-            "PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'"
-        ) from error
+    require_psycopg()
+    from datastore.engines.postgresql import PostgreSQLEngine
+
     return PostgreSQLEngine(url, **options)
 
 

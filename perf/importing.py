@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from measuring import SHARED, folder, origin, write
+from measuring import SHARED, finish, folder, origin
 
 from datastore import Datastore
 from datastore.transfer import import_file
@@ -99,11 +99,8 @@ def main() -> int:
     )
     missed = [] if part >= BAR else [f"import: {part:.2f} of a bare executemany's rate, at least {BAR:.2f} is asked"]
     rates = {"datastore import": round(count / ours), "bare executemany": round(count / theirs)}
-    written = write(
-        "importing", {**origin("python perf/importing.py"), "rows": count, "missed": missed, "rates": rates}, "rates"
-    )
-    print(f"written: {written}")
-    return int(bool(missed))
+    result = {**origin("python perf/importing.py"), "rows": count, "missed": missed, "rates": rates}
+    return finish("importing", result, "rates")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +23,8 @@ RESULTS = ROOT / "perf/results"
 #: Where real conversations and judged queries are, if anywhere.
 SHARED = Path(os.environ.get("DATASTORE_SHARED_DATA", ROOT.parent / "shared/data"))
 SEED = 7
+#: The bars that this process missed, in words.
+MISSED: list[str] = []
 
 
 class Spread(NamedTuple):
@@ -112,6 +116,21 @@ def write(name: str, result: Mapping[str, Any], *by_line: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def bar(name: str, value: float, *, at_least: float = -math.inf, at_most: float = math.inf) -> None:
+    """Hold a figure against its bar; what is missed is kept in MISSED, in words."""
+    if not at_least <= value <= at_most:
+        asked = f"at most {at_most:,g}" if value > at_most else f"at least {at_least:,g}"
+        MISSED.append(f"{name}: {value:,.3f}, {asked} is asked")
+
+
+def finish(name: str, result: Mapping[str, Any], *by_line: str) -> int:
+    """Write a result, whose *missed* are the goals that were missed, in words; say them, and give the exit code."""
+    print(f"written: {write(name, result, *by_line)}")
+    for one in result["missed"]:
+        print(f"missed: {one}", file=sys.stderr)
+    return int(bool(result["missed"]))
 
 
 def read(name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from measuring import folder, origin, write
+from measuring import finish, folder, origin
 from peers import CONTENT
 
 from datastore.values import encode_timestamp, utc_now
@@ -83,10 +83,7 @@ def main() -> int:
                 f"{what}: ten times the messages take {large / small:.2f} x the memory, at most {GOAL} is asked"
             )
     result = {**origin(f"python perf/memory.py --messages {most}"), "goal": GOAL, "missed": missed, "lines": lines}
-    print(f"written: {write('memory', result, 'lines')}")
-    for one in missed:
-        print(f"missed: {one}", file=sys.stderr)
-    return int(bool(missed))
+    return finish("memory", result, "lines")
 
 
 if __name__ == "__main__":

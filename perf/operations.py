@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from measuring import folder, origin, percentiles, write
+from measuring import finish, folder, origin, percentiles
 from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, seeded, uid
 
 from datastore import Datastore
@@ -437,10 +437,7 @@ def main() -> int:
         "rows": arguments.rows, "missed": missed,
         "milliseconds": {name: {str(rows): one for rows, one in sizes.items()} for name, sizes in results.items()},
     }  # fmt: skip
-    print(f"written: {write('operations', result, 'milliseconds')}")
-    for one in missed:
-        print(f"missed: {one}", file=sys.stderr)
-    return int(bool(missed))
+    return finish("operations", result, "milliseconds")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,8 @@ class Peer:
     """A side that brings its own ids, positions, hashes and times."""
 
     less = ""
+    #: Messages of one bulk insert.
+    many = BULK
 
     def __init__(self, path: Path, durability: Durability) -> None:
         make_database(path, durability).close()
@@ -196,14 +198,10 @@ class ByHand(Peer):
 
 
 class _Alchemy(Peer):
-    """What SQLAlchemy's two sides share: the engine and the table."""
+    """What SQLAlchemy's two sides share, on either engine: the connections and the table."""
 
     def connect(self) -> None:
         import sqlalchemy as sa
-
-        self.sa = sa
-        self.engine = sa.create_engine(f"sqlite:///{self.path}")
-        sa.event.listen(self.engine, "connect", lambda connection, _: pragmas(connection, self.durability))
 
         class Instant(sa.types.TypeDecorator[datetime]):
             impl = sa.Text
@@ -215,8 +213,17 @@ class _Alchemy(Peer):
             def process_result_value(self, value: Any, dialect: Any) -> Any:
                 return datetime.fromisoformat(value)
 
+        self.describe(f"sqlite:///{self.path}", Instant)
+        sa.event.listen(self.engine, "connect", lambda connection, _: pragmas(connection, self.durability))
+
+    def describe(self, url: str, instant: Any) -> None:
+        """Where the messages are, and the type of their instants."""
+        import sqlalchemy as sa
+
+        self.sa = sa
+        self.engine = sa.create_engine(url)
         self.metadata = sa.MetaData()
-        types = {"position": sa.Integer, "token_count": sa.Integer, "metadata": sa.JSON, "created_at": Instant}
+        types = {"position": sa.Integer, "token_count": sa.Integer, "metadata": sa.JSON, "created_at": instant}
         self.table = sa.Table(
             "messages",
             self.metadata,
@@ -264,7 +271,7 @@ class Core(_Alchemy):
 
     def bulk(self, n: int) -> Any:
         with self.engine.begin() as connection:
-            connection.execute(self.table.insert(), [self.values() for _ in range(BULK)])
+            connection.execute(self.table.insert(), [self.values() for _ in range(self.many)])
 
 
 class Orm(_Alchemy):
@@ -313,7 +320,7 @@ class Orm(_Alchemy):
 
     def bulk(self, n: int) -> Any:
         with self.Session(self.engine) as session, session.begin():
-            session.add_all([self.made() for _ in range(BULK)])
+            session.add_all([self.made() for _ in range(self.many)])
 
 
 class Peewee(Peer):

@@ -30,8 +30,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import peers
 import psycopg
-from measuring import SHARED, Spread, interleaved, origin, write
+from measuring import MISSED, SHARED, Spread, bar, finish, interleaved, origin
+from peers import COLUMNS, CONTENT, MESSAGES, PAGE
 
 from datastore import Datastore, Message, NewMessage
 from datastore.resources import sql_folder
@@ -39,23 +41,13 @@ from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_name
 from datastore.values import encode_timestamp, new_id
 
-#: What was measured, by what it is of; and the bars that were missed, in words.
+#: What was measured, by what it is of.
 LINES: dict[str, Any] = {}
-MISSED: list[str] = []
 #: Of the servers that were used.
 VERSIONS: list[str] = []
 
 
-def bar(name: str, value: float, *, at_least: float = 0, at_most: float = float("inf")) -> None:
-    """Hold a figure against its bar."""
-    if not at_least <= value <= at_most:
-        asked = f"at least {at_least:g}" if value < at_least else f"at most {at_most:g}"
-        MISSED.append(f"{name}: {value:.3f}, {asked} is asked")
-
-
-COLUMNS = "id, conversation_id, position, role, content, content_hash, token_count, metadata, created_at"
-CONTENT = "The test fails on the second run only: the fixture keeps its folder, and the first file is there. " * 3
-MESSAGES, PAGE, BULK, SITTINGS = 1000, 100, 5000, 5
+BULK, SITTINGS = 5000, 5
 
 
 @contextmanager
@@ -178,92 +170,33 @@ class ByHand:
         self.connection.close()
 
 
-class Core:
-    """SQLAlchemy Core: rows."""
+class _OnServer:
+    """What SQLAlchemy's sides of perf/peers.py have otherwise here."""
+
+    many = BULK
+    first = 10_000_000
 
     def __init__(self, url: str) -> None:
         import sqlalchemy as sa
 
-        self.sa = sa
-        self.engine = sa.create_engine("postgresql+psycopg" + url.removeprefix("postgresql"))
-        types = {"position": sa.Integer, "token_count": sa.Integer, "metadata": sa.JSON,
-                 "created_at": sa.DateTime(timezone=True)}  # fmt: skip
-        columns = (sa.Column(name, types.get(name, sa.Text), primary_key=name == "id") for name in COLUMNS.split(", "))
-        self.table = sa.Table("messages", sa.MetaData(), *columns)
-        table = self.table.c
-        self.one = sa.select(self.table).where(table.id == sa.bindparam("key"))
-        wanted = (table.conversation_id == "c") & (table.position > 0)
-        self.many = sa.select(self.table).where(wanted).order_by(table.position).limit(PAGE)
-        self.position = 10_000_000
+        self.positions = itertools.count(self.first)
+        self.describe("postgresql+psycopg" + url.removeprefix("postgresql"), sa.DateTime(timezone=True))  # type: ignore[attr-defined]
 
     def values(self) -> dict[str, Any]:
-        self.position += 1
-        return {
-            "id": new_id(), "conversation_id": "g", "position": self.position, "role": "user", "content": CONTENT,
-            "content_hash": "0" * 64, "token_count": 1, "metadata": {}, "created_at": datetime.now(timezone.utc),
-        }  # fmt: skip
-
-    def get(self, n: int) -> Any:
-        with self.engine.connect() as connection:
-            return connection.execute(self.one, {"key": f"m{n % MESSAGES}"}).one()
-
-    def page(self, n: int) -> Any:
-        with self.engine.connect() as connection:
-            return list(connection.execute(self.many).all())
-
-    def append(self, n: int) -> Any:
-        with self.engine.begin() as connection:
-            connection.execute(self.table.insert(), self.values())
-
-    def bulk(self, n: int) -> Any:
-        with self.engine.begin() as connection:
-            connection.execute(self.table.insert(), [self.values() for _ in range(BULK)])
+        return {**super().values(), "conversation_id": "g", "created_at": datetime.now(timezone.utc)}  # type: ignore[misc]
 
     def again(self) -> None:
-        self.engine.dispose()
-
-    def close(self) -> None:
-        self.engine.dispose()
+        self.close()  # type: ignore[attr-defined]  # the next call connects anew
 
 
-class Orm(Core):
+class Core(_OnServer, peers.Core):
+    """SQLAlchemy Core: rows."""
+
+
+class Orm(_OnServer, peers.Orm):
     """SQLAlchemy's ORM: mapped objects, a session a call."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        from sqlalchemy.orm import Session, registry
-
-        class Mapped:
-            pass
-
-        registry().map_imperatively(Mapped, self.table, properties={"metadata_": self.table.c.metadata})
-        self.Mapped: Any = Mapped
-        self.Session = Session
-        wanted = (self.Mapped.conversation_id == "c") & (self.Mapped.position > 0)
-        self.many = self.sa.select(Mapped).where(wanted).order_by(self.Mapped.position).limit(PAGE)
-        self.position = 20_000_000
-
-    def made(self) -> Any:
-        one = self.Mapped()
-        for name, value in self.values().items():
-            setattr(one, name if name != "metadata" else "metadata_", value)
-        return one
-
-    def get(self, n: int) -> Any:
-        with self.Session(self.engine) as session:
-            return session.get_one(self.Mapped, f"m{n % MESSAGES}")
-
-    def page(self, n: int) -> Any:
-        with self.Session(self.engine) as session:
-            return list(session.scalars(self.many).all())
-
-    def append(self, n: int) -> Any:
-        with self.Session(self.engine) as session, session.begin():
-            session.add(self.made())
-
-    def bulk(self, n: int) -> Any:
-        with self.Session(self.engine) as session, session.begin():
-            session.add_all([self.made() for _ in range(BULK)])
+    first = 20_000_000
 
 
 SIDES: dict[str, type[Any]] = {
@@ -551,10 +484,7 @@ def main() -> int:
     command = f"python perf/postgresql.py {' '.join(sys.argv[1:])}"
     result = {**origin(command), "missed": MISSED, "lines": LINES}
     result["versions"]["PostgreSQL"] = VERSIONS[-1] if VERSIONS else "none"
-    print(f"written: {write(f'postgresql-{arguments.what}', result, 'lines')}")
-    for missed in MISSED:
-        print(f"missed: {missed}", file=sys.stderr)
-    return int(bool(MISSED))
+    return finish(f"postgresql-{arguments.what}", result, "lines")
 
 
 if __name__ == "__main__":

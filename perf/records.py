@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from measuring import Spread, folder, interleaved, origin, write
+from measuring import Spread, finish, folder, interleaved, origin
 from peers import BULK, PAGE, SIDES, ByHand, Durability
 
 FLOOR, LAYER = "sqlite3 by hand", "datastore"
@@ -125,13 +125,13 @@ def main() -> int:
         lines[line.name] = {"bar": line.bar, "measurements": count, "microseconds": found}
         figures = "  ".join(f"{name} {spread.median:,.1f} ({ratio(found, name):.2f})" for name, spread in found.items())
         print(f"{line.name}: {figures}", flush=True)
-    if not arguments.floor:
-        less = {name: SIDES[name].less for name in names}
-        result = {**origin("python perf/records.py"), "less": less, "missed": said, "lines": lines}
-        print(f"written: {write('records', result, 'lines')}")
-    for one in said:
-        print(f"missed: {one}", file=sys.stderr)
-    return int(bool(said))
+    if arguments.floor:
+        print(*said, sep="\n", file=sys.stderr)
+        return int(bool(said))
+    less = {name: SIDES[name].less for name in names}
+    return finish(
+        "records", {**origin("python perf/records.py"), "less": less, "missed": said, "lines": lines}, "lines"
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ from sample_database import START, fill
 
 from datastore import Datastore
 from datastore.engines.sqlite_files import copy_into
-from datastore.resources import migrations_folder
 
 RESULTS = Path(__file__).resolve().parent / "results" / "retention.json"
 PARTS = ("erase", "purge")
@@ -212,11 +211,11 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=0.4)
     options = parser.parse_args()
     if options.build:
-        fill(options.build, options.rows, migrations_folder())
+        fill(options.build, options.rows)
         return 0
     if options.database is None:
         with folder() as place:
-            fill(place / "big.db", options.rows, migrations_folder())
+            fill(place / "big.db", options.rows)
             return max([measure(place / "big.db", part, options.share) for part in PARTS])
     return measure(options.database, options.part, options.share)
 

@@ -74,9 +74,9 @@ class Filled(NamedTuple):
     full_text_seconds: float
 
 
-def fill(path: Path, rows: int, folder: Path) -> Filled:
+def fill(path: Path, rows: int) -> Filled:
     """Migrate a new database and fill it with *rows* messages and what belongs to them."""
-    migrations.apply(path, folder)
+    migrations.apply(path, MIGRATIONS)
     life = Life(rows)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         # Nothing is checked while it is filled: tests/test_perf.py checks a small one afterwards.
@@ -110,7 +110,7 @@ def seeded(path: Path, rows: int) -> Filled:
     """Fill a database with this project's schema, unless another part has; what that took stands beside it."""
     beside = path.with_suffix(".filled.json")
     if not path.exists():
-        beside.write_text(json.dumps(fill(path, rows, MIGRATIONS)))
+        beside.write_text(json.dumps(fill(path, rows)))
     return Filled(*json.loads(beside.read_text()))
 
 

@@ -27,7 +27,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from measuring import SHARED, folder, origin, write
+from measuring import MISSED, SHARED, bar, finish, folder, origin
 
 from datastore import Datastore
 from datastore.engines.match import STOP_WORDS, parse
@@ -37,16 +37,8 @@ VOCABULARY = 200_000
 SYLLABLES = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
 START = datetime(2025, 1, 1, tzinfo=timezone.utc)
 
-#: What was measured, by what it is of; and the bars that were missed, in words.
+#: What was measured, by what it is of.
 LINES: dict[str, dict[str, Any]] = {}
-MISSED: list[str] = []
-
-
-def bar(name: str, value: float, *, at_least: float = -math.inf, at_most: float = math.inf) -> None:
-    """Hold a figure against its bar."""
-    if not at_least <= value <= at_most:
-        asked = f"at least {at_least:g}" if value < at_least else f"at most {at_most:g}"
-        MISSED.append(f"{name}: {value:.3f}, {asked} is asked")
 
 
 # Relevance
@@ -488,12 +480,7 @@ def main() -> int:
         with folder() as place:
             scale(arguments.rows, arguments.queries, arguments.database or place / "scale.db")
     command = f"python perf/search.py {' '.join(sys.argv[1:])}"
-    print(
-        f"written: {write(f'search-{arguments.what}', {**origin(command), 'missed': MISSED, 'lines': LINES}, 'lines')}"
-    )
-    for missed in MISSED:
-        print(f"missed: {missed}", file=sys.stderr)
-    return int(bool(MISSED))
+    return finish(f"search-{arguments.what}", {**origin(command), "missed": MISSED, "lines": LINES}, "lines")
 
 
 if __name__ == "__main__":

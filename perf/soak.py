@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import sys
 import time
 from collections import deque
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from measuring import folder, origin, percentiles, write
+from measuring import finish, folder, origin, percentiles
 from peers import CONTENT
 from sample_database import Life, seeded, uid
 
@@ -203,10 +202,7 @@ def main() -> int:
         "missed": missed, "seconds": lines,
     }  # fmt: skip
     print(f"idle read {idle}, under load {whole}, calls {counts}")
-    print(f"written: {write('soak', result, 'seconds')}")
-    for one in missed:
-        print(f"missed: {one}", file=sys.stderr)
-    return int(bool(missed))
+    return finish("soak", result, "seconds")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from measuring import origin, write
+from measuring import finish, origin
 
 GOAL_MS = 80.0
 CODES = {
@@ -46,8 +46,7 @@ def main() -> int:
     took = lines["import datastore"]
     missed = [f"import datastore: {took} ms, at most {GOAL_MS:g} is asked"] if took > GOAL_MS else []
     result = {**origin("python perf/start.py"), "goal_ms": GOAL_MS, "missed": missed, "milliseconds": lines}
-    print(f"written: {write('start', result, 'milliseconds')}")
-    return int(bool(missed))
+    return finish("start", result, "milliseconds")
 
 
 if __name__ == "__main__":

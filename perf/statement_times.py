@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from budgets import Budgets, broken, read_budgets
-from measuring import ROOT, folder, origin, percentiles, write
+from budgets import RESULTS, Budgets, broken, read_budgets
+from measuring import ROOT, finish, folder, origin, percentiles
 from sample_arguments import Arguments, NoSample, Sampler
 from sample_database import seeded
 
@@ -40,8 +40,6 @@ LONGEST = 3
 #: How many arguments are tried to find some that find rows, and for how many seconds.
 TRIED, SAMPLING = 240, 0.3
 COMMAND = "python perf/statement_times.py"
-#: The file of each engine.
-FILES = {"sqlite": "statement-times", "postgresql": "statement-times-postgresql"}
 
 
 class Engine(Protocol):
@@ -258,7 +256,7 @@ def at(budgets: Budgets, rows: int) -> dict[str, tuple[float, ...]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=list(FILES), default="sqlite")
+    parser.add_argument("--engine", choices=list(RESULTS), default="sqlite")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--stores", type=Path, help="a folder with ROWS.db files that sample_database filled before")
     arguments = parser.parse_args()
@@ -279,13 +277,10 @@ def main() -> int:
                 again(engine, connection, rows, facts, result, budgets)
     result["statements"] = dict(sorted(result["statements"].items()))
     result["missed"] = sorted(broken(budgets, result["statements"]).values())
-    print(f"written: {write(FILES[arguments.engine], result, 'statements', 'plans')}")
     print(f"found nothing: {', '.join(result['found_nothing']) or 'none'}")
     for name, why in result["not_timed"].items():
         print(f"not timed: {name}: {why}", file=sys.stderr)
-    for line in result["missed"]:
-        print(f"missed: {line}", file=sys.stderr)
-    return int(bool(result["missed"]))
+    return finish(RESULTS[arguments.engine], result, "statements", "plans")
 
 
 def open_engine(name: str, path: Path, stack: ExitStack, result: dict[str, Any]) -> Any:

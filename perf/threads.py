@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from measuring import folder, origin, write
+from measuring import finish, folder, origin
 from peers import CONTENT
 
 from datastore import Datastore
@@ -132,10 +131,7 @@ def main() -> int:
     ratio = lines[f"{count} threads, full"]["ratio"]
     missed = [] if ratio >= GOAL else [f"{count} threads at FULL: {ratio:.2f} x one thread, {GOAL:g} is asked"]
     result = {**origin("python perf/threads.py"), "goal": GOAL, "missed": missed, "lines": lines}
-    print(f"written: {write('threads', result, 'lines')}")
-    for one in missed:
-        print(f"missed: {one}", file=sys.stderr)
-    return int(bool(missed))
+    return finish("threads", result, "lines")
 
 
 if __name__ == "__main__":

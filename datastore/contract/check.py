@@ -26,7 +26,7 @@ from datastore.contract.vet.result import Results
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines import sqlite_explain
-from datastore.errors import DatabaseError
+from datastore.opening import require_psycopg
 
 
 @attrs.define(slots=False)
@@ -50,12 +50,9 @@ class Report:
         Raises:
             DatabaseError: psycopg is not installed, or the server cannot be used.
         """
-        try:
-            from datastore.contract.server import check_server
-        except ImportError as error:
-            raise DatabaseError(
-                "PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'"
-            ) from error
+        require_psycopg()
+        from datastore.contract.server import check_server
+
         found = check_server(self.project, url)
         known = {(problem.rule, problem.place, problem.message) for problem in self.problems}
         new = [one for one in found.problems if (one.rule, one.place, one.message) not in known]

@@ -31,22 +31,9 @@ from datastore import Datastore
 from datastore.values import encode_timestamp, utc_now
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from measuring import folder, origin, write  # of perf/, beside this folder
+from measuring import MISSED, bar, finish, folder, origin  # of perf/, beside this folder
 
 NAMES = {"full": "FULL", "relaxed": "NORMAL"}
-
-
-#: The bars that were missed, in words.
-MISSED: list[str] = []
-
-
-def bar(name: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
-    """Hold *value* against a bar; what is missed is named at the end, and the exit code is 1."""
-    if at_least is not None and not value >= at_least:
-        MISSED.append(f"{name}: {value:,.2f}, at least {at_least:,g} is asked")
-    if at_most is not None and not value <= at_most:
-        MISSED.append(f"{name}: {value:,.2f}, at most {at_most:,g} is asked")
-
 
 #: The heads of the columns that say what a line is about.
 KEYS = ("queue", "rows", "planner", "claim of", "operation")
@@ -415,12 +402,7 @@ def main() -> int:
         calls(100, 900_000, 50_000, 50_000)
         calls(100, 150_000, 800_000, 50_000)
     command = f"python perf/queue/measure.py {' '.join(sys.argv[1:])}"
-    print(
-        f"written: {write(f'queue-{arguments.what}', {**origin(command), 'missed': MISSED, 'lines': LINES}, 'lines')}"
-    )
-    for missed in MISSED:
-        print(f"missed: {missed}", file=sys.stderr)
-    return 1 if MISSED else 0
+    return finish(f"queue-{arguments.what}", {**origin(command), "missed": MISSED, "lines": LINES}, "lines")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ from datastore.contract.project import Project
 from datastore.contract.touches import ForeignKey, Touch
 from datastore.statements.loader import Statement
 
-#: (p50, p95) in microseconds, by rows.
+#: (p50, p95, p99) in microseconds, by rows.
 Times = Mapping[str, tuple[float, float, float]]
+
+#: What runs on PostgreSQL: the statement as it is, a text of its own there, or nothing; None for a project without any.
+OnServer = Statement | Literal["shared", "none"] | None
 
 
 @attrs.frozen
@@ -38,8 +41,7 @@ class StatementPage:
     #: The triggers that its program goes into.
     fires: tuple[str, ...]
     callers: tuple[str, ...]
-    #: What runs on PostgreSQL: this statement as it is, its own text there, or nothing; None where the project has none.
-    server: Statement | Literal["shared", "none"] | None = None
+    server: OnServer = None
     #: Why no time was measured; "" where one was, or where nothing was measured at all.
     not_timed: str = ""
     #: Whether it was timed with arguments for which it finds no row.

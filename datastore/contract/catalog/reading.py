@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-import attrs
+from typing import Any
 
 from datastore.contract import lock
 from datastore.contract.callers import find_callers
-from datastore.contract.catalog.model import Catalog, Choice, StatementPage
+from datastore.contract.catalog.model import Catalog, Choice, OnServer, StatementPage
 from datastore.contract.catalog.tables import read_tables
 from datastore.contract.catalog.times import Recorded, read_times
 from datastore.contract.facts import Facts, ProjectFacts
@@ -33,9 +31,7 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
     callers = find_callers({*facts.statements}, package) if package.is_dir() else {}
     server = _server(project)
     statements = tuple(
-        attrs.evolve(
-            _statement(one, touches, callers.get(name, []), locked, recorded), server=_on_server(server, name, one)
-        )
+        _statement(one, touches, callers.get(name, []), locked, recorded, _on_server(server, name, one))
         for name, one in facts.statements.items()
     )
     return Catalog(
@@ -55,9 +51,7 @@ def _server(project: Project) -> Mapping[str, Statement] | None:
     return read_statements(folder, "postgresql") if (folder / "postgresql").is_dir() else None
 
 
-def _on_server(
-    server: Mapping[str, Statement] | None, name: str, one: Facts
-) -> Statement | Literal["shared", "none"] | None:
+def _on_server(server: Mapping[str, Statement] | None, name: str, one: Facts) -> OnServer:
     if server is None:
         return None
     if name not in server:
@@ -73,7 +67,12 @@ def _title(project: Project) -> str:
 
 
 def _statement(
-    one: Facts, touches: Touches, callers: Sequence[str], locked: Mapping[str, Any], recorded: Recorded
+    one: Facts,
+    touches: Touches,
+    callers: Sequence[str],
+    locked: Mapping[str, Any],
+    recorded: Recorded,
+    server: OnServer,
 ) -> StatementPage:
     header, name = one.statement.header, one.source.name
     plans = locked["statements"].get(name, {}).get("plan", {})
@@ -95,6 +94,7 @@ def _statement(
         touches=touches.statements[name],
         fires=touches.fires[name],
         callers=tuple(callers),
+        server=server,
         not_timed=recorded.refused.get(name, ""),
         found_nothing=name in recorded.found_nothing,
     )
