@@ -145,6 +145,10 @@ SELECT id FROM notes WHERE id <> :after_id ORDER BY id LIMIT :max_rows;
     assert planted.found() == []
     planted.put("sql/postgresql/notes.sql", listed.replace("ORDER BY id", "ORDER BY title"))
     assert [rule for rule, _, _ in planted.found()] == ["full-scan"]
+    # What is gathered first is read to its end, LIMIT or not.
+    counted = listed.replace("SELECT id", "SELECT count(*) AS notes").replace("ORDER BY id ", "")
+    planted.put("sql/postgresql/notes.sql", counted)
+    assert [rule for rule, _, _ in planted.found()] == ["full-scan"]
 
 
 def test_two_engines_one_contract(planted: Planted) -> None:
