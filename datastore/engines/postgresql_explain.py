@@ -122,10 +122,11 @@ def whole_tables(connection: psycopg.Connection[Any], sql: str, some_rows: Set[s
     """
     text, _ = by_number(sql)
     (found,) = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone() or ([],)
-    return list(dict.fromkeys(_whole(found[0]["Plan"], some_rows, limited=False)))
+    return list(dict.fromkeys(whole(found[0]["Plan"], some_rows, limited=False)))
 
 
-def _whole(node: dict[str, Any], some_rows: Set[str], *, limited: bool) -> Iterator[str]:
+def whole(node: dict[str, Any], some_rows: Set[str], *, limited: bool) -> Iterator[str]:
+    """The same of one node of a plan and what is below it; *limited*: a LIMIT above it ends its reading."""
     kind = node["Node Type"]
     from_end_to_end = "Index Cond" not in node and node.get("Index Name") not in some_rows
     if kind == "Seq Scan" or (kind in ("Index Scan", "Index Only Scan") and from_end_to_end and not limited):
@@ -134,4 +135,4 @@ def _whole(node: dict[str, Any], some_rows: Set[str], *, limited: bool) -> Itera
         yield node["Index Name"]
     limited = kind == "Limit" or (limited and kind not in _GATHERS)
     for child in node.get("Plans", ()):
-        yield from _whole(child, some_rows, limited=limited)
+        yield from whole(child, some_rows, limited=limited)

@@ -16,7 +16,7 @@ from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.contract.project import find_project
 from datastore.contract.server import ServerReport, check_server
-from datastore.engines.postgresql_explain import GENERIC_PLAN
+from datastore.engines.postgresql_explain import GENERIC_PLAN, whole
 from datastore.errors import DatabaseError, ProjectError
 from tests.postgresql import server
 
@@ -145,10 +145,15 @@ SELECT id FROM notes WHERE id <> :after_id ORDER BY id LIMIT :max_rows;
     assert planted.found() == []
     planted.put("sql/postgresql/notes.sql", listed.replace("ORDER BY id", "ORDER BY title"))
     assert [rule for rule, _, _ in planted.found()] == ["full-scan"]
-    # What is gathered first is read to its end, LIMIT or not.
-    counted = listed.replace("SELECT id", "SELECT count(*) AS notes").replace("ORDER BY id ", "")
-    planted.put("sql/postgresql/notes.sql", counted)
-    assert [rule for rule, _, _ in planted.found()] == ["full-scan"]
+
+
+def test_what_is_gathered_is_read_to_its_end_under_a_limit_too() -> None:
+    scan = {"Node Type": "Index Scan", "Relation Name": "notes", "Index Name": "notes_pkey"}
+    sort, limit = {"Node Type": "Sort", "Plans": [scan]}, {"Node Type": "Limit", "Plans": [scan]}
+    assert list(whole(limit, set(), limited=False)) == []
+    assert list(whole({"Node Type": "Limit", "Plans": [sort]}, set(), limited=False)) == ["notes"]
+    assert list(whole(scan, {"notes_pkey"}, limited=False)) == []
+    assert list(whole({**scan, "Index Cond": "(id > $1)"}, set(), limited=False)) == []
 
 
 def test_two_engines_one_contract(planted: Planted) -> None:
