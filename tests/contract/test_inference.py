@@ -120,6 +120,7 @@ def said(column: Column) -> str:
         ("SELECT name, max(age) FROM people HAVING count(*) > 0", "text? integer?"),
         ("SELECT name FROM people GROUP BY age HAVING count(*) > 0", "text"),
         ("SELECT (SELECT count(people.id)) FROM people", "any?"),
+        ("SELECT (SELECT count(*) FILTER (WHERE people.id > 0)), name FROM people", "any? any?"),
         ("SELECT min(age, 1), max(name, 'a') FROM people", "integer? text"),
         ("SELECT json_group_array(id), json_group_array(height) FROM people", "json text"),
         ("SELECT row_number() OVER (ORDER BY id), lag(id) OVER (ORDER BY id) FROM people", "integer integer?"),

@@ -77,7 +77,8 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
         for call in inner.find_all(exp.AggFunc, exp.Anonymous):
             if not is_aggregate_call(call, aggregates) or call.find_ancestor(exp.Select) is not inner:
                 continue
-            columns = list(call.find_all(exp.Column))
+            filtered = call.parent if isinstance(call.parent, exp.Filter) else call  # its condition counts too
+            columns = list(filtered.find_all(exp.Column))
             tables = {name_of(column.args.get("table")) for column in columns}
             if columns and not tables & here and _from_scope(columns, scope):
                 return True
