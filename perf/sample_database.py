@@ -79,7 +79,7 @@ def fill(path: Path, rows: int) -> Filled:
     migrations.apply(path, MIGRATIONS)
     life = Life(rows)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        # Nothing is checked while it is filled: tests/test_perf.py checks a small one afterwards.
+        # Nothing is checked while it is filled: tests/test_statement_times.py checks a small one.
         for pragma in (
             "journal_mode = OFF",
             "synchronous = OFF",

@@ -16,7 +16,7 @@ import attrs
 from datastore.contract.named import Named
 from datastore.contract.text import normal, tokens
 from datastore.engines import sqlite_explain
-from datastore.statements.loader import read_file
+from datastore.statements.loader import read_texts
 
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
@@ -144,7 +144,7 @@ class Catalogue:
 @cache
 def _statements() -> dict[str, str]:
     path = Path(__file__).with_suffix(".sql")
-    return {statement.name: statement.sql for statement in read_file(path, path.name)}
+    return read_texts(path, path.name)
 
 
 def rows(connection: sqlite3.Connection, name: str, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -7,7 +7,6 @@ would read the tables.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import attrs
 import psycopg
 
+from datastore.contract import lock
 from datastore.contract.problems import Place, Problem, sort_key
 from datastore.contract.project import Project
 from datastore.contract.sources import Source, read_sources, variants
@@ -31,9 +31,12 @@ from datastore.engines.postgresql_explain import (
 )
 from datastore.errors import DatastoreError, ProjectError
 from datastore.migrations import apply, rollback
-from datastore.statements.loader import read_file
+from datastore.statements.loader import read_texts
 
 ENGINE = "postgresql"
+
+#: What it asks the server's catalogue.
+_OWN = Path(__file__).with_suffix(".sql")
 
 #: What EXPLAIN takes.
 _PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
@@ -96,13 +99,13 @@ def check_server(project: Project, url: str) -> ServerReport:
             return report
         with explaining(place) as connection:
             report.version = connection.info.parameter_status("server_version") or ""
-            plans = connection.info.server_version >= GENERIC_PLAN
-            if not plans:
+            some_rows = None
+            if connection.info.server_version >= GENERIC_PLAN:
+                own = read_texts(_OWN, _OWN.name)
+                some_rows = {name for (name,) in connection.execute(own["list_partial_indexes"])}
+            else:
                 report.notes.append("plans need PostgreSQL 16 or newer: not looked at")
-            some_rows = (
-                {name for (name,) in connection.execute(_own_statements()["list_partial_indexes"])} if plans else None
-            )
-            locked = _locked(project.root / project.lock)
+            locked = lock.read(project.root / project.lock)["statements"]
             for source in sources:
                 found += _statement(source, connection, locked.get(source.name), some_rows)
     found += _contract(sources, read_sources(project)[0])
@@ -110,18 +113,6 @@ def check_server(project: Project, url: str) -> ServerReport:
     # A waiver that is needed on SQLite only is none too many.
     report.problems = sorted((one for one in apply_waivers(found, lines) if one.rule != "waiver"), key=sort_key)
     return report
-
-
-def _locked(path: Path) -> Mapping[str, Any]:
-    """What each statement gives, as `datastore generate` wrote it down."""
-    found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))["statements"] if path.is_file() else {}
-    return found
-
-
-def _own_statements() -> dict[str, str]:
-    """The statements of server.sql."""
-    path = Path(__file__).with_suffix(".sql")
-    return {statement.name: statement.sql for statement in read_file(path, path.name)}
 
 
 def _statement(

@@ -17,7 +17,7 @@ from datastore.contract.facts import ProjectFacts
 from datastore.contract.named import identifier
 from datastore.contract.text import Token, tokens
 from datastore.engines import sqlite_explain
-from datastore.statements.loader import read_file
+from datastore.statements.loader import read_texts
 
 
 @attrs.frozen
@@ -228,4 +228,4 @@ def _firing(catalogue: Catalogue, table: str) -> Iterator[str]:
 @cache
 def _statements() -> dict[str, str]:
     path = Path(__file__).with_suffix(".sql")
-    return {statement.name: statement.sql for statement in read_file(path, path.name)}
+    return read_texts(path, path.name)

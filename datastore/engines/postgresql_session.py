@@ -14,7 +14,7 @@ from psycopg.adapt import Dumper, Loader
 from psycopg.types.string import TextLoader
 
 from datastore.resources import sql_folder
-from datastore.statements.loader import read_file
+from datastore.statements.loader import read_texts
 from datastore.statements.optional import by_name
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -69,7 +69,7 @@ def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: flo
 @cache
 def _session() -> dict[str, str]:
     path = sql_folder() / "postgresql" / "session.sql"
-    return {statement.name: by_name(statement.sql) for statement in read_file(path, "postgresql/session.sql")}
+    return {name: by_name(sql) for name, sql in read_texts(path, "postgresql/session.sql").items()}
 
 
 def session_sql(name: str) -> str:

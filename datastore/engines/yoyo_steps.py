@@ -20,7 +20,7 @@ from yoyo.migrations import default_migration_table
 from datastore import migrations as files
 from datastore.errors import InvalidValueError
 from datastore.resources import sql_folder
-from datastore.statements.loader import read_file
+from datastore.statements.loader import read_texts
 
 logger = logging.getLogger("yoyo.migrations")
 
@@ -183,7 +183,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
 @cache
 def _statements(engine: str) -> dict[str, str]:
     path = sql_folder() / engine / "migrations.sql"
-    return {statement.name: statement.sql for statement in read_file(path, f"{engine}/migrations.sql")}
+    return read_texts(path, f"{engine}/migrations.sql")
 
 
 def sql(engine: str, name: str) -> str:

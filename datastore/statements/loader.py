@@ -109,6 +109,11 @@ def read_statements(folder: Path, engine: str) -> dict[str, Statement]:
     return statements
 
 
+def read_texts(path: Path, file: str) -> dict[str, str]:
+    """The SQL of one file's statements by name, for what runs them by itself; *file* is its name in messages."""
+    return {statement.name: statement.sql for statement in read_file(path, file)}
+
+
 def read_file(path: Path, file: str) -> Iterable[Statement]:
     """The statements of one file; *file* is its name in messages."""
     loader = QueryLoader(_Parser(), None, attribute=None)  # type: ignore[arg-type]  # only parses

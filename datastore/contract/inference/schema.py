@@ -14,7 +14,7 @@ import attrs
 from datastore.contract.inference.parse import Node, Unsure, parse_expression
 from datastore.contract.logical import affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
-from datastore.statements.loader import read_file
+from datastore.statements.loader import read_texts
 
 _HIDDEN = 1
 #: Computed columns, virtual and stored: STRICT does not compare their class with the declared type (SQLite 3.40).
@@ -226,7 +226,7 @@ def _foreign_keys(rows: list[Any]) -> Iterator[ForeignKey]:
 @functools.cache
 def _statements() -> Mapping[str, str]:
     path = Path(__file__).with_suffix(".sql")
-    return {statement.name: statement.sql for statement in read_file(path, f"contract/{path.name}")}
+    return read_texts(path, f"contract/{path.name}")
 
 
 def _run(connection: sqlite3.Connection, name: str, **parameters: str) -> list[Any]:
