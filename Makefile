@@ -19,7 +19,7 @@ help:
 	@echo 'make test-all  run the tests, the long ones too'
 	@echo 'make check     hold every statement and migration against the schema (datastore check)'
 	@echo 'make acid      run the ACID suites, print and write docs/acid.md'
-	@echo 'make bench     measure everything beside its peers (ten minutes), write docs/query-times.md; bench-full: the rest too'
+	@echo 'make bench     measure everything beside its peers (twelve minutes), write docs/query-times.md; bench-full: the rest too'
 	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
 	@echo 'make docs      write the generated pages of docs/ again'
 	@echo 'make clean     remove what the commands above made'

@@ -1,6 +1,6 @@
 """Measures everything, one part after the other, and writes docs/query-times.md and the README's performance section.
 
-    make bench          about ten minutes
+    make bench          about twelve minutes
     make bench-full     the rest too: five sizes of stores, the soak test, PostgreSQL, a million learnings, retention
     python perf/bench.py records start       only these parts
 

@@ -367,7 +367,7 @@ def section() -> str:
     return (
         f"Multiples of sqlite3 by hand on the same schema, all in one run ({found['machine'].split(',')[0]}, {found['measured']},"
         f" commit {found['commit']}):\n\n{text}\n"
-        "`make bench` (about ten minutes) measures this on your machine; [docs/query-times.md](docs/query-times.md) has every"
+        "`make bench` (about twelve minutes) measures this on your machine; [docs/query-times.md](docs/query-times.md) has every"
         f" operation from a thousand to a million messages, the queue, search and PostgreSQL.{missed}\n"
     )
 
