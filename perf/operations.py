@@ -262,12 +262,17 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
         time.sleep(0.005)
         return partial(q.recover_expired, max_rows=100)
 
+    middle = deep(q.list, min(rows.life.jobs // 200, 500))
+    # Of the store as it is: the jobs that are added below stand in front of the list.
+    yield "jobs.list, first page (50)", lambda n: partial(q.list)
+    yield "jobs.list, page in the middle (50)", lambda n: partial(q.list, after=middle)
+    yield "jobs.list, one type", lambda n: partial(q.list, type=JOB_TYPES[1])
+    yield "jobs.list, status and type", lambda n: partial(q.list, status="succeeded", type=JOB_TYPES[1])
     tomorrow = LATER
     for first in range(0, 10_000, 1000):  # enough for every claim below
         q.enqueue_many([{"type": JOB_TYPES[n % 5], "payload": {"n": first + n}} for n in range(1000)])
     while q.recover_expired(max_rows=1000):
         pass  # the leases of the past, which every claim below would take along
-    middle = deep(q.list, min(rows.life.jobs // 200, 500))
     keyed = q.enqueue("keyed", dedupe_key="the-key", run_at=tomorrow)
     yield "jobs.enqueue", lambda n: partial(q.enqueue, JOB_TYPES[1], {"n": n})
     yield "jobs.enqueue, dedupe_key taken", lambda n: partial(q.enqueue, "keyed", dedupe_key="the-key")
@@ -299,12 +304,8 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "jobs.find (dedupe_key)", lambda n: partial(q.find, dedupe_key=keyed.dedupe_key)
     yield "jobs.attempts", lambda n: partial(q.attempts, 9)
     yield "jobs.counts", lambda n: partial(q.counts)
-    yield "jobs.list, first page (50)", lambda n: partial(q.list)
-    yield "jobs.list, page in the middle (50)", lambda n: partial(q.list, after=middle)
     yield "jobs.list, one status", lambda n: partial(q.list, status="quarantined")
     yield "jobs.list, running", lambda n: partial(q.list, status="running")
-    yield "jobs.list, one type", lambda n: partial(q.list, type=JOB_TYPES[1])
-    yield "jobs.list, status and type", lambda n: partial(q.list, status="succeeded", type=JOB_TYPES[1])
     yield "jobs.list, a status and type that no job has", lambda n: partial(q.list, status="queued", type="none")
     yield "jobs.delete", lambda n: partial(q.delete, ended(n))
 
