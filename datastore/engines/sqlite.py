@@ -288,6 +288,14 @@ class SQLiteEngine:
         finally:
             self._gate.release()
 
+    def changed(self, connection: sqlite3.Connection, pages: int) -> None:
+        """After a change that SQLite counts no rows of: a checkpoint if one is due. The caller holds the gate.
+
+        Else what was changed waits in the WAL for whoever writes next, who then pays for all of it.
+        """
+        self._changed += pages
+        self._checkpoint_if_due(connection)
+
     def abandon_write(self, connection: sqlite3.Connection, number: int | None) -> None:
         """Give back whatever a transaction still has that was interrupted on its way in or out.
 

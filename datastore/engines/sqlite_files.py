@@ -61,6 +61,8 @@ def give_back(engine: SQLiteEngine, pages: int) -> None:
         # Each step of this PRAGMA frees one page. It gives no columns, so execute() takes one step and stops
         # (fetchall() does not go on); executescript() steps to the end.
         engine.patiently(lambda: connection.executescript(f"PRAGMA incremental_vacuum({pages})"), "incremental_vacuum")
+        # For each, a page from the end of the file takes its place, and the page that pointed there is written too.
+        engine.changed(connection, 2 * pages)
 
 
 @contextmanager

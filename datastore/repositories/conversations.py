@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
 from datastore.records.pages import Page
 from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, check_max_rows, found
-from datastore.values import TIME_MAX, TIME_MIN, encode_timestamp
+from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
@@ -212,6 +214,19 @@ class ConversationRepository(Repository):
             self._audit("soft_delete", "conversation", id, reason)
             return record
 
+    def soft_delete_many(self, ids: Iterable[str], *, reason: str | None = None) -> builtins.list[str]:
+        """Hide several in one transaction, as `soft_delete` does; those that are not there or hidden stay as they are.
+
+        Returns:
+            The ids of those that are hidden now and were not before, in the order given.
+        """
+        with self._engine.transaction():
+            wanted = _distinct(ids)
+            hidden = {row.id for row in self._statements.hide_conversations(ids=wanted, now=self._now())}
+            for id in filter(hidden.__contains__, wanted):
+                self._audit("soft_delete", "conversation", id, reason)
+            return [id for id in wanted if id in hidden]
+
     def restore(self, id: str, *, reason: str | None = None) -> Conversation:
         """Show it and its learnings again, exactly as they were.
 
@@ -232,16 +247,29 @@ class ConversationRepository(Repository):
         Raises:
             NotFoundError: There is none.
         """
-        return self._delete(id, "delete", reason)
+        with self._engine.transaction():
+            parts: dict[str, int] = self._statements.count_conversation_parts(id=id)._asdict()
+            if not self._statements.delete_conversation(id=id):
+                raise NotFoundError("conversation")
+            self._audit("delete", "conversation", id, reason, **parts)
+            return parts
 
-    def purge_one(self, id: str, *, reason: str | None = None) -> dict[str, int]:
-        """Delete one for good, as `delete` does; the audit log calls it a purge.
+    def purge_many(self, ids: Iterable[str], *, reason: str | None = None) -> Counter[str]:
+        """Delete for good those of some conversations that are hidden and not on legal hold, in one transaction.
 
-        Raises:
-            NotFoundError: There is none.
-            LegalHoldError: A legal hold keeps it.
+        Returns:
+            How many "conversations" went, and how many "messages", "learnings", "uploads" and "redactions" with them.
         """
-        return self._delete(id, "purge", reason)
+        gone: Counter[str] = Counter()
+        with self._engine.transaction():
+            wanted = _distinct(ids)
+            parts = {row.id: row._asdict() for row in self._statements.list_purgeable_parts(ids=wanted)}
+            deleted = {row.id for row in self._statements.delete_hidden_conversations(ids=[*parts])}
+            for id in filter(deleted.__contains__, wanted):
+                counts = {name: count for name, count in parts[id].items() if name != "id"}
+                self._audit("purge", "conversation", id, reason, **counts)
+                gone.update(counts, conversations=1)
+        return gone
 
     def purge(self, *, deleted_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
         """Delete for good what was soft-deleted before an instant, longest hidden first, in one batch.
@@ -253,14 +281,8 @@ class ConversationRepository(Repository):
             purgeable = self._statements.list_purgeable_conversations(
                 deleted_before=deleted_before, max_rows=check_max_rows(max_rows)
             )
-            for conversation in purgeable:
-                self._delete(conversation.id, "purge", reason)
-            return len(purgeable)
+            return self.purge_many((row.id for row in purgeable), reason=reason)["conversations"]
 
-    def _delete(self, id: str, action: str, reason: str | None) -> dict[str, int]:
-        with self._engine.transaction():
-            parts: dict[str, int] = self._statements.count_conversation_parts(id=id)._asdict()
-            if not self._statements.delete_conversation(id=id):
-                raise NotFoundError("conversation")
-            self._audit(action, "conversation", id, reason, **parts)
-            return parts
+
+def _distinct(ids: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(check_text(id, "ids") for id in ids))

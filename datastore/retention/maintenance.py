@@ -34,8 +34,8 @@ class Thresholds:
     free_ratio: float = 0.05
     #: ... and the bytes that may be in any case.
     free_bytes: int = 16 * 1024 * 1024
-    #: Segments that a full-text table may have.
-    segments: int = 8
+    #: Segments that a full-text table may have. Fewer than eight of a size are not merged, so that some tens are usual.
+    segments: int = 40
     #: Bytes that the WAL may have.
     wal_bytes: int = 4 * 1024 * 1024
     #: How old the planner's statistics may be.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from datastore.errors import LegalHoldError, NotFoundError
 from datastore.records import Conversation, RetentionPolicy
 from datastore.values import TIME_MIN
 
@@ -119,8 +120,6 @@ class Retention:
         return done
 
     def _chosen(self, name: str | None) -> list[RetentionPolicy]:
-        from datastore.errors import NotFoundError
-
         every = self._store.policies.list()
         chosen = [policy for policy in every if name in (None, policy.name)]
         if name is not None and not chosen:
@@ -172,10 +171,9 @@ class Retention:
             for batch in _batches(page):
                 with self._store.transaction():
                     # Looked at again: somebody may have written into it since.
-                    due = [one for one in batch if self._still(policy, one, before)]
-                    for conversation in due:
-                        self._store.conversations.soft_delete(conversation.id, reason=_why(policy))
-                yield {"hidden": len(due)}
+                    due = [one.id for one in batch if self._still(policy, one, before)]
+                    hidden = self._store.conversations.soft_delete_many(due, reason=_why(policy))
+                yield {"hidden": len(hidden)}
 
     def _still(self, policy: RetentionPolicy, conversation: Conversation, before: datetime) -> bool:
         now = self._store.conversations.find(conversation.id)
@@ -191,24 +189,32 @@ class Retention:
         for conversation in batch:
             left = conversation.message_count
             while left > BATCH_MESSAGES:
-                with store.transaction():
-                    gone = store.erasures.erase_messages(conversation.id, BATCH_MESSAGES)
-                    store.audit.record(
-                        "purge",
-                        subject_type="conversation",
-                        subject_id=conversation.id,
-                        reason=_why(policy),
-                        details={"messages": gone, "part": True},
-                    )
+                gone = self._purge_slice(conversation.id, policy)
+                if not gone:
+                    break
                 yield {"messages": gone}
-                left -= gone or left
-        counts: Counter[str] = Counter()
-        with store.transaction():
-            for conversation in batch:
-                now = store.conversations.find(conversation.id)
-                if now is not None and now.deleted_at is not None:  # it was not restored since
-                    counts.update({"conversations": 1, **store.conversations.purge_one(now.id, reason=_why(policy))})
-        yield counts
+                left -= gone
+        # Those that were restored since, or held, stay.
+        yield store.conversations.purge_many((one.id for one in batch), reason=_why(policy))
+
+    def _purge_slice(self, id: str, policy: RetentionPolicy) -> int:
+        store = self._store
+        try:
+            with store.transaction():
+                now = store.conversations.find(id)
+                if now is None or now.deleted_at is None:
+                    return 0
+                gone = store.erasures.erase_messages(id, BATCH_MESSAGES)
+                store.audit.record(
+                    "purge",
+                    subject_type="conversation",
+                    subject_id=id,
+                    reason=_why(policy),
+                    details={"messages": gone, "part": True},
+                )
+                return gone
+        except LegalHoldError:  # placed since
+            return 0
 
     def _delete_learnings(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
         for page in self._learnings(policy, before):

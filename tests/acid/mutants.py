@@ -177,7 +177,11 @@ _mutants = (
     Mutant("positions used twice", "SQL", (Edit("sql/sqlite/messages.sql", "    conversations.last_position + 1,\n", "    conversations.message_count + 1,\n"),)),
     Mutant("purge takes what was never hidden", "SQL", (Edit(
         "sql/conversations.sql", "WHERE\n    deleted_at IS NOT NULL\n    AND deleted_at < :deleted_before", "WHERE\n    coalesce(deleted_at, '') < :deleted_before",
-    ),)),
+    ), Edit(
+        "sql/sqlite/conversations.sql", "    AND deleted_at IS NOT NULL\n    AND NOT EXISTS", "    AND NOT EXISTS",
+    ), Edit(
+        "sql/sqlite/conversations.sql", "    AND deleted_at IS NOT NULL\nRETURNING id", "RETURNING id",
+    ))),
     Mutant("a lease that has ended counts", "SQL", (Edit(
         "sql/job_queue.sql",
         "    finished_at = :now\nWHERE\n    id = :id\n    AND lease_token = :lease_token\n    AND status = 'running'\n    AND lease_expires_at > :lease_after",

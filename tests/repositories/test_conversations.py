@@ -243,6 +243,35 @@ def test_purge_takes_what_was_hidden_before(store: Datastore, clock: Any) -> Non
         store.conversations.purge(deleted_before=datetime(2026, 1, 1))
 
 
+def test_many_are_hidden_and_purged_at_once(store: Datastore, clock: Any) -> None:
+    ids = [store.conversations.add(sanitization_version="1").id for _ in range(4)]
+    for id in ids:
+        store.messages.append(id, role="user", content="hello")
+        store.learnings.add(conversation_id=id, category="fact", title="a", content="some words")
+    store.conversations.soft_delete(ids[3])
+    clock.advance(10)
+    before = store.audit.count()
+    asked = [ids[2], "nobody", ids[0], ids[0], ids[3]]
+    assert store.conversations.soft_delete_many(asked, reason="why") == [ids[2], ids[0]]
+    assert store.conversations.find(ids[0]).updated_at == clock.now
+    assert [(one.action, one.subject_id, one.reason) for one in store.audit.list().items[before:]] == [
+        ("soft_delete", ids[2], "why"), ("soft_delete", ids[0], "why"),
+    ]  # fmt: skip
+    assert store.learnings.count() == 1
+    store.holds.place(ids[3], reason="case 12")
+    # One was never hidden, one is held, one is not there.
+    assert store.conversations.purge_many([ids[3], ids[0], ids[1], "nobody", ids[2]], reason="old") == {
+        "conversations": 2, "messages": 2, "learnings": 2, "uploads": 0, "redactions": 0,
+    }  # fmt: skip
+    assert [store.conversations.find(id) is None for id in ids] == [True, False, True, False]
+    purged = [one for one in store.audit.list().items if one.action == "purge"]
+    assert [(one.subject_id, one.details["messages"]) for one in purged] == [(ids[0], 1), (ids[2], 1)]
+    assert store.conversations.purge_many([]) == {}
+    assert not any(store.verify().values())
+    with pytest.raises(InvalidValueError):
+        store.conversations.purge_many([1])  # type: ignore[list-item]
+
+
 def test_unknown_ids(store: Datastore) -> None:
     conversations = store.conversations
     assert conversations.find("nobody") is None

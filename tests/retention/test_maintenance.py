@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from datastore import Conversation, Datastore
+from datastore.engines import sqlite as sqlite_engine
 from datastore.errors import BusyError, DiskFullError, TransactionError
 from datastore.opening import bind_statements
 from datastore.repositories import MaintenanceRepository
@@ -79,6 +80,20 @@ def test_segments_are_merged_and_search_finds_the_same(store: Datastore) -> None
     assert sorted(found) == sorted(hit.learning.id for hit in store.learnings.search("words", max_rows=100))
     assert done.finished
     assert not any(store.verify().values())
+
+
+def test_who_gives_pages_back_writes_them_back(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else the next writer finds the WAL of all slices, and keeps everybody waiting while it is written back.
+    fill(store)
+    for conversation in store.conversations.list().items:
+        store.conversations.delete(conversation.id)
+    calls = []
+    write_back = sqlite_engine.try_write_back
+    monkeypatch.setattr(sqlite_engine, "try_write_back", lambda *given: calls.append(given) or write_back(*given))
+    slices = -(-store.maintenance.condition().free_pages // maintenance.SLICE_PAGES)
+    thresholds = Thresholds(free_ratio=0, free_bytes=0)
+    store.maintenance.run(budget=60, thresholds=thresholds)
+    assert len(calls) >= slices > 1
 
 
 def test_below_the_thresholds_nothing_is_done(store: Datastore) -> None:

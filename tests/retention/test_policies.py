@@ -114,6 +114,30 @@ def test_long_conversations_are_deleted_in_slices(store: Datastore, conversation
     assert store.conversations.find(conversation.id) is None
 
 
+@pytest.mark.parametrize("kept", ["restored", "held"])
+def test_a_conversation_that_is_kept_meanwhile_keeps_what_it_still_has(
+    store: Datastore, conversation: Conversation, clock: Clock, kept: str
+) -> None:
+    for number in range(120):
+        store.messages.append(conversation.id, role="user", content=f"said {number}")
+    store.policies.set("all", "conversations", age_days=0, since="activity")
+
+    steps: list[int] = []
+
+    def keep(counts: Mapping[str, int]) -> None:
+        steps.append(counts.get("messages", 0))
+        if steps == [0, 50]:
+            if kept == "restored":
+                store.conversations.restore(conversation.id)
+            else:
+                store.holds.place(conversation.id, reason="case 12")
+
+    clock.advance(1)
+    assert store.retention.apply(progress=keep) == {"all": {"hidden": 1, "messages": 50}}
+    assert store.messages.count(conversation.id) == 70
+    assert (store.conversations.get(conversation.id).deleted_at is None) == (kept == "restored")
+
+
 def test_interrupted_it_goes_on(store: Datastore, clock: Clock) -> None:
     fill(store, clock, 60)
     clock.advance(40 * DAY)

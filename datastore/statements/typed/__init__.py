@@ -34,7 +34,10 @@ from datastore.statements.typed.backups import BackupsStatements
 from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
+    DeleteHiddenConversationsRow,
+    HideConversationsRow,
     ListPurgeableConversationsRow,
+    ListPurgeablePartsRow,
 )
 from datastore.statements.typed.erasures import (
     EraseMessagesRow,
@@ -115,6 +118,7 @@ RECORDS: dict[str, type[Any]] = {
     "CountExpiredRedactionsRow": CountExpiredRedactionsRow,
     "CountExpiredUploadsRow": CountExpiredUploadsRow,
     "CountUploadsRow": CountUploadsRow,
+    "DeleteHiddenConversationsRow": DeleteHiddenConversationsRow,
     "EraseMessagesRow": EraseMessagesRow,
     "Erasure": Erasure,
     "ErasureKey": ErasureKey,
@@ -122,6 +126,7 @@ RECORDS: dict[str, type[Any]] = {
     "FoundMessage": FoundMessage,
     "GetLearningIndexTotalsRow": GetLearningIndexTotalsRow,
     "GetMessageIndexTotalsRow": GetMessageIndexTotalsRow,
+    "HideConversationsRow": HideConversationsRow,
     "Job": Job,
     "JobAttempt": JobAttempt,
     "JobCount": JobCount,
@@ -151,6 +156,7 @@ RECORDS: dict[str, type[Any]] = {
     "ListMiscountedConversationsRow": ListMiscountedConversationsRow,
     "ListNamingJobsRow": ListNamingJobsRow,
     "ListPurgeableConversationsRow": ListPurgeableConversationsRow,
+    "ListPurgeablePartsRow": ListPurgeablePartsRow,
     "ListQueuedJobTypesRow": ListQueuedJobTypesRow,
     "ListSourceLearningsRow": ListSourceLearningsRow,
     "ListSourceMessagesRow": ListSourceMessagesRow,

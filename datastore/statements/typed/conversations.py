@@ -26,6 +26,28 @@ class ListPurgeableConversationsRow(NamedTuple):
     id: str
 
 
+class HideConversationsRow(NamedTuple):
+    """A row of hide_conversations."""
+
+    id: str
+
+
+class ListPurgeablePartsRow(NamedTuple):
+    """A row of list_purgeable_parts."""
+
+    id: str
+    messages: int
+    learnings: int
+    uploads: int
+    redactions: int
+
+
+class DeleteHiddenConversationsRow(NamedTuple):
+    """A row of delete_hidden_conversations."""
+
+    id: str
+
+
 class ConversationsStatements(Protocol):
     """sql/conversations.sql and sql/sqlite/conversations.sql."""
 
@@ -283,5 +305,45 @@ class ConversationsStatements(Protocol):
             id: which one.
             patch: an object.
             now: the instant of the transaction.
+        """
+        ...
+
+    def hide_conversations(
+        self,
+        *,
+        ids: Any,
+        now: datetime,
+    ) -> list[HideConversationsRow]:
+        """Soft deletion of many: hides conversations and (by a trigger) their learnings.
+
+        Args:
+            ids: a list of conversation ids.
+            now: the instant of the transaction.
+        """
+        ...
+
+    def list_purgeable_parts(
+        self,
+        *,
+        ids: Any,
+    ) -> list[ListPurgeablePartsRow]:
+        """Which of some conversations may be deleted for good (they are hidden and not on legal hold), and how much
+        goes with each.
+
+        Args:
+            ids: a list of conversation ids.
+        """
+        ...
+
+    def delete_hidden_conversations(
+        self,
+        *,
+        ids: Any,
+    ) -> list[DeleteHiddenConversationsRow]:
+        """Deletes many hidden conversations for good, with their messages, learnings, uploads and redactions. As
+        one statement, because FTS5 writes what its index is to forget whenever another statement begins.
+
+        Args:
+            ids: a list of conversation ids.
         """
         ...
