@@ -85,6 +85,7 @@ def _copy(source: Side, target: Side, tell: Progress) -> Copied:
             seen.update(page)
             written[table] += len(page)
             tell(table, found[table] + written[table], total)
+        target.settle()
         # What an earlier copy wrote is read again; what this one wrote, it has seen.
         digests[table] = Digest.of(source, table, columns, keys) if found[table] else seen.hex
     for table, keys in TABLES:

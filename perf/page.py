@@ -327,8 +327,17 @@ def _postgresql_tables() -> Iterator[str]:
             if "table_bytes_a_row" in line
         ]
         yield from table(["table", "rows", "bytes a row", "in indexes"], rows)
-        copied = sizes["lines"]["datastore copy, compared at the end"]
-        yield f"`datastore copy` of these: {copied['rows']:,} rows, {copied['rows_per_second']:,} a second, compared at the end."
+        yield "`datastore copy`, compared at the end:"
+        yield ""
+        copies = [
+            [
+                name.removeprefix("datastore copy, "), f"{line['rows']:,}", f"{line['messages']:,}",
+                str(line["characters_a_message"]), f"{line['rows_per_second']:,}", f"{line['back_rows_per_second']:,}",
+            ]
+            for name, line in sizes["lines"].items()
+            if "rows_per_second" in line
+        ]  # fmt: skip
+        yield from table(["of", "rows", "messages", "characters each", "rows/s to PostgreSQL", "rows/s back"], copies)
         yield origin(sizes)
         yield ""
 

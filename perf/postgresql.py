@@ -18,6 +18,7 @@ import argparse
 import itertools
 import json
 import os
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -408,24 +409,49 @@ def _buffers(bare: psycopg.Connection[Any]) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+def copied(name: str, source: Path, url: str) -> float:
+    """Copy a file to a server and back; gives the rows a second of the way there."""
+    from datastore.copy import copy
+
+    rates = []
+    for begin, end in ((str(source), url), (url, str(source.with_suffix(".back")))):
+        begun = time.perf_counter()
+        rows = sum(copy(begin, end).written.values())
+        rates.append(rows / (time.perf_counter() - begun))
+    with closing(sqlite3.connect(source)) as connection:
+        messages, length = connection.execute("SELECT count(*), avg(length(content)) FROM messages").fetchone()
+    LINES[f"datastore copy, {name}"] = {
+        "rows": rows,
+        "messages": messages,
+        "characters_a_message": round(length),
+        "rows_per_second": round(rates[0]),
+        "back_rows_per_second": round(rates[1]),
+    }
+    print(f"{name}: {rows:,} rows copied and compared, {rates[0]:,.0f} a second there, {rates[1]:,.0f} back")
+    return rates[0]
+
+
 def sizes(rows: int) -> None:
-    """A sample store of so many messages, copied; what it takes there."""
+    """Real conversations, and a sample store of so many messages, copied there and back; what the sample takes there."""
     from measuring import folder
     from sample_database import seeded
 
-    from datastore.copy import copy
+    from datastore.transfer import import_file
 
+    with folder() as place:
+        chats = [SHARED / f"{name}.chat.jsonl.gz" for name in ("sgd", "taskmaster4")]
+        if all(chat.exists() for chat in chats):
+            with Datastore.open(place / "chats.db", migrate=True, durability="relaxed") as store:
+                for chat in chats:
+                    import_file(store, chat, sanitization_version="1")
+            with server() as url:
+                rate = copied("real conversations", place / "chats.db", url)
+            bar("datastore copy of real conversations, rows/s", rate, at_least=20_000)
+        else:
+            print(f"skipped, not measured: no conversations in {SHARED}; set DATASTORE_SHARED_DATA")
     with server() as url, folder() as place:
-        filled = seeded(place / "sample.db", rows)
-        begun = time.perf_counter()
-        copy(str(place / "sample.db"), url)
-        seconds = time.perf_counter() - begun
-        LINES["datastore copy, compared at the end"] = {
-            "rows": filled.rows,
-            "rows_per_second": round(filled.rows / seconds),
-        }
-        bar("datastore copy, rows/s", filled.rows / seconds, at_least=20_000)
-        print(f"{filled.rows:,} rows copied and compared in {seconds:.1f} s, {filled.rows / seconds:,.0f} a second")
+        seeded(place / "sample.db", rows)
+        copied("the sample", place / "sample.db", url)
         with closing(psycopg.connect(url, autocommit=True)) as connection:
             connection.execute("VACUUM ANALYZE")
             found = connection.execute("""

@@ -16,13 +16,15 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import datastore.copy as module
 from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.copy import copy
 from datastore.engines.copying import TABLES
-from datastore.errors import BusyError, CopyError
+from datastore.errors import BusyError, CheckError, CopyError
 from datastore.resources import sample_folder
 from datastore.transfer import import_file
+from tests import databases
 from tests.conftest import REDACTION
 from tests.postgresql import database, empty
 
@@ -129,6 +131,35 @@ def test_a_target_in_use_is_refused(full: Path, url: str, tmp_path: Path) -> Non
         copy(str(full), str(tmp_path / "back.db"))
 
 
+def assert_beginnings(source: str, target: str) -> None:
+    """What is in the target is the beginning of each table, no batch in front of another."""
+    with Datastore.open(source) as one, Datastore.open(target) as other:
+        for table, keys in TABLES:
+            query = f"SELECT {', '.join(keys)} FROM {table}"
+            there = sorted(databases.rows(other, query))
+            assert there == sorted(databases.rows(one, query))[: len(there)], table
+
+
+def test_batches_side_by_side_are_committed_in_their_order(
+    full: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_ROWS", 10)
+    with closing(sqlite3.connect(full)) as connection:
+        places = [seq for (seq,) in connection.execute("SELECT seq FROM messages ORDER BY seq")]
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE messages SET role = 'nobody' WHERE seq = ?", (places[105],))
+        connection.commit()
+        # The server takes long for the batch that fails, and little for those behind it.
+        connection.execute("UPDATE messages SET content = ? WHERE seq = ?", ("word " * 200_000, places[104]))
+        connection.commit()
+    with pytest.raises(CheckError):
+        copy(str(full), url)
+    assert_beginnings(str(full), url)
+    with Datastore.open(url) as store:
+        # Batches of 10; the count of the store is that of the conversations, which say what there is to be.
+        assert databases.rows(store, "SELECT count(*) FROM messages") == [(100,)]
+
+
 KILLED = """
 import os, signal, sys
 import datastore.copy as module
@@ -152,6 +183,7 @@ def test_a_killed_copy_goes_on(full: Path, tmp_path: Path, direction: str, url: 
     for batch in (1, 4, 9):
         done = subprocess.run([sys.executable, "-c", KILLED, source, target, str(batch)], cwd=ROOT)
         assert done.returncode == -9
+        assert_beginnings(source, target)
     finished = copy(source, target)
     assert sum(finished.found.values()) > 300
     with Datastore.open(target) as store:

@@ -288,9 +288,12 @@ BEGIN
 END;
 $$;
 
+-- Not for `datastore copy`, which says so in its own transactions: its conversations come counted, and two of its connections
+-- write at once, where switching the trigger off would take a lock on the table.
 CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
 REFERENCING NEW TABLE AS added
-FOR EACH STATEMENT EXECUTE FUNCTION datastore_count_added_messages();
+FOR EACH STATEMENT WHEN (coalesce(current_setting('datastore.copying', true), '') <> 'on')
+EXECUTE FUNCTION datastore_count_added_messages();
 
 -- The other half of messages_count_insert; last_position stays, so that no position is used twice.
 CREATE FUNCTION datastore_count_deleted_messages() RETURNS TRIGGER LANGUAGE plpgsql AS $$
@@ -350,8 +353,14 @@ BEGIN
 END;
 $$;
 
+-- Not for `datastore copy`, see messages_count_insert.
 CREATE TRIGGER learnings_tags_insert AFTER INSERT ON learnings
-FOR EACH ROW WHEN (json_array_length(new.tags) > 0 AND new.deleted_at IS NULL)
+FOR EACH ROW
+WHEN (
+    json_array_length(new.tags) > 0
+    AND new.deleted_at IS NULL
+    AND coalesce(current_setting('datastore.copying', true), '') <> 'on'
+)
 EXECUTE FUNCTION datastore_index_tags();
 
 CREATE TRIGGER learnings_tags_update AFTER UPDATE OF tags, created_at, deleted_at ON learnings

@@ -39,8 +39,12 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     cut TEXT COLLATE "default" := left(written, 150000);
     said TEXT COLLATE "default" := cut;
+    wide BOOLEAN := cut ~ '[^\x01-\x7f]';
 BEGIN
-    IF cut ~ '[^\x01-\x7f]' THEN
+    -- What has no diacritics to lose, dashes, quotes, signs and ideographs, is spared the way there and back.
+    IF
+        wide AND cut ~ '[^\x01-\xbf\xd7\xdf\xe6\xf7\xf8\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2500-\u27bf\u3000-\u3029\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef\U0001f000-\U0001faff]'
+        THEN
         said := normalize(regexp_replace(normalize(cut, NFD), '[\u0300-\u036f]', '', 'g'), NFC);
     END IF;
     IF cut ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]' THEN
@@ -56,15 +60,12 @@ BEGIN
             WHERE length(camel.word) <= 256 AND camel.word ~ '[a-z0-9][A-Z]|[A-Z][A-Z][a-z]'
         ), '');
     END IF;
+    IF wide THEN
+        said := regexp_replace(said, '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g');
+    END IF;
     -- Blanks stay as they are: the fewer pieces, the faster.
     RETURN regexp_replace(
-        lower(
-            regexp_replace(
-                regexp_replace(said, '([\u3000-\ud7ff\U00010000-\U0003ffff])', ' \1 ', 'g'),
-                '[^[:alnum:] ]+', ' ', 'g'
-            )
-        ),
-        '\m([a-z]s|[aeiou]y)\M', '\10', 'g'
+        lower(regexp_replace(said, '[^[:alnum:] ]+', ' ', 'g')), '\m([a-z]s|[aeiou]y)\M', '\10', 'g'
     );
 END;
 $$;
