@@ -35,16 +35,18 @@ RETURNING
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique, one look-up an id)
 -- Rows: 0 to the length of ids (fewer: one is not there, or hidden already), in any order
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; as an array, because it looks an array's ids up and joins a list's
 -- Allow: max-rows, at most one row for each id that is handed in
 UPDATE conversations
 SET
     deleted_at = :now,
     updated_at = :now
 WHERE
-    id IN (
-        SELECT wanted.value
-        FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+    id = ANY (
+        ARRAY(
+            SELECT wanted.value
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        )
     )
     AND deleted_at IS NULL
 RETURNING id;
@@ -55,7 +57,7 @@ RETURNING id;
 -- Index: conversations_id_key (unique, one look-up an id); messages_conversation_id_position_key,
 --   learnings_conversation_id_created_at_id_idx (ranges)
 -- Rows: 0 to the length of ids, in any order
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; as an array, because it looks an array's ids up and joins a list's
 -- Allow: max-rows, at most one row for each id that is handed in
 SELECT
     id,
@@ -82,9 +84,11 @@ SELECT
     ) AS redactions
 FROM conversations
 WHERE
-    id IN (
-        SELECT wanted.value
-        FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+    id = ANY (
+        ARRAY(
+            SELECT wanted.value
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        )
     )
     AND deleted_at IS NOT NULL
     AND NOT EXISTS (
@@ -100,13 +104,15 @@ WHERE
 --   ids  json  a list of conversation ids
 -- Index: conversations_id_key (unique, one look-up an id)
 -- Rows: 0 to the length of ids, in any order (fewer: one is not there, or not hidden), and by cascade what belongs to them
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; as an array, because it looks an array's ids up and joins a list's
 -- Allow: max-rows, at most one row for each id that is handed in
 DELETE FROM conversations
 WHERE
-    id IN (
-        SELECT wanted.value
-        FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+    id = ANY (
+        ARRAY(
+            SELECT wanted.value
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        )
     )
     AND deleted_at IS NOT NULL
 RETURNING id;
