@@ -175,16 +175,20 @@ class _Candidates:
         self._seqs: dict[int, None] = {}
 
     def found(self) -> list[int]:
-        """Their rows, each once."""
+        """Their rows, each once.
+
+        Each way to find some gives no more than so many. Where it gave fewer, those are all there are, and a narrower way
+        would find them again: it is left out.
+        """
         if self._text.every:
-            self._of_titles([term.in_title() for term in self._all], _SOME)
-            self._of_rows([term.fts() for term in self._all], _SOME)
+            if not self._of_rows([term.fts() for term in self._all], _SOME):
+                self._of_titles([term.in_title() for term in self._all], _SOME)
         else:
             if self._rare:
                 self._of_rare()
+            every_title = self._of_one()
             if len(self._leading) > 1:
-                self._of_several()
-            self._of_one()
+                self._of_several(every_title)
             if len(self._seqs) < _FEW:
                 # Whatever matches: a page is to be full where there is enough.
                 self._of_rows([any_of([term.fts() for term in dict.fromkeys(self._text.terms)])], _SOME)
@@ -194,39 +198,51 @@ class _Candidates:
         """Rows with a rare term: the best of them, and those with a common one too."""
         rare = any_of([term.fts() for term in self._rare])
         if self._facets:
-            self._of_rows([rare], _SOME)
+            all_of_them = self._of_rows([rare], _SOME)
         else:
-            ranked = self._index.rank(query=combine([rare], self._text.excluded), max_rows=_FEW + _FEW // 2)
+            limit = _FEW + _FEW // 2
+            ranked = self._index.rank(query=combine([rare], self._text.excluded), max_rows=limit)
             self._take(row.seq for row in ranked)
-        if self._leading:
+            all_of_them = len(ranked) < limit
+        if self._leading and not all_of_them:
             self._of_rows([rare, *(term.fts() for term in self._leading)], _FEW)
 
-    def _of_several(self) -> None:
-        """Rows with both of the common terms that lead: in the title, in the title and anywhere, anywhere."""
+    def _of_several(self, every_title: set[Term]) -> None:
+        """Rows with both of the common terms that lead: anywhere, in the title and anywhere, in the title."""
         one, other = self._leading
-        self._of_titles([one.in_title(), other.in_title()], _FEW)
-        if self._index.titles:
-            self._of_rows([one.in_title(), other.fts()], _FEW)
-        self._of_rows([one.fts(), other.fts()], _FEW)
+        if self._of_rows([one.fts(), other.fts()], _FEW) or one in every_title or not self._index.titles:
+            return
+        if not self._of_rows([one.in_title(), other.fts()], _FEW) and other not in every_title:
+            self._of_titles([one.in_title(), other.in_title()], _FEW)
 
-    def _of_one(self) -> None:
-        """Rows with a common term in their titles, the shortest first; and some with it anywhere."""
+    def _of_one(self) -> set[Term]:
+        """Rows with a common term in their titles, the shortest first; and some with it anywhere.
+
+        Gives the terms of which every row was found that has them in its title.
+        """
         terms = len(set(self._text.terms))
-        for term in self._leading:
-            self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _SHORT)
+        every = {
+            term
+            for term in self._leading
+            if self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _SHORT)
+        }
         if not self._index.titles and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
+        return every
 
-    def _of_rows(self, parts: list[str], limit: int) -> None:
+    def _of_rows(self, parts: list[str], limit: int) -> bool:
         query = combine([*parts, self._facets], self._text.excluded)
-        self._take(row.seq for row in self._index.matches(query=query, max_rows=limit))
+        seqs = [row.seq for row in self._index.matches(query=query, max_rows=limit)]
+        self._take(seqs)
+        return len(seqs) < limit
 
-    def _of_titles(self, parts: list[str], limit: int, *, shortest: bool = False) -> None:
+    def _of_titles(self, parts: list[str], limit: int, *, shortest: bool = False) -> bool:
         if not self._index.titles:
-            return
+            return False
         titles = self._index.matches
         seqs = [row.seq for row in titles(query=combine([*parts, self._facets]), max_rows=limit + 1)]
-        if shortest and len(seqs) > limit:
+        every = len(seqs) <= limit
+        if shortest and not every:
             seqs = []
             for first in range(_LENGTHS.start, _LENGTHS.stop, _STEP):
                 lengths = any_of([f'"{FACET}l{length}x"' for length in range(first, first + _STEP)])
@@ -235,6 +251,7 @@ class _Candidates:
                 if len(seqs) >= limit:
                     break
         self._take(seqs)
+        return every
 
     def _take(self, seqs: Iterable[int]) -> None:
         self._seqs.update(dict.fromkeys(seqs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -43,6 +44,11 @@ def varints(data: bytes | str) -> list[int]:
     return numbers
 
 
+def _sum(sizes: bytes | str) -> int:
+    # Of columns of up to 127 words, as nearly all are, each byte is a number.
+    return sum(sizes if isinstance(sizes, bytes) and sizes.isascii() else varints(sizes))
+
+
 def scored(
     rows: Sequence[Text],
     text: SearchText,
@@ -80,7 +86,7 @@ def _bm25(
     weights: dict[Term, float], frequencies: Mapping[Term, Sequence[float]], rows: Sequence[Text], average: float
 ) -> list[float]:
     scores = [0.0] * len(rows)
-    lengths = [_K1 * (1 - _B + _B * sum(varints(row.sizes)) / average) for row in rows]
+    lengths = [_K1 * (1 - _B + _B * _sum(row.sizes) / average) for row in rows]
     for term, weight in weights.items():
         factor = weight * (_K1 + 1)
         scores = [
@@ -98,13 +104,15 @@ def _likeliest(
     titles = BETWEEN.join(getattr(row, "title", "") for row in rows)
     if not (contents.isascii() and titles.isascii()):
         return rows
-    written, named = contents.lower().split(BETWEEN), titles.lower().split(BETWEEN)
+    contents, titles = contents.lower(), titles.lower()
+    written, named = contents.split(BETWEEN), titles.split(BETWEEN)
     counts = {}
     for term in weights:
         (start,) = starts_of(term.stems[:1])
+        # Many a term is in none of the titles, which one look at all of them tells.
+        above = (title.count(start) for title in named) if start in titles else itertools.repeat(0)
         counts[term] = [
-            content.count(start) + title_weight * title.count(start)
-            for content, title in zip(written, named, strict=True)
+            content.count(start) + title_weight * titled for content, titled in zip(written, above, strict=False)
         ]
     scores = _bm25(weights, counts, rows, average)
     return [rows[place] for place in heapq.nlargest(most, range(len(rows)), key=scores.__getitem__)]

@@ -30,6 +30,9 @@ LOOKED_AT = 5000
 #: So many rows of a source are looked at where a page would be short.
 OF_SOURCE = 2000
 
+#: So many rows of a ranking are read beyond a page, and so many at least where the filters took too many of them out.
+_SPARE, _MORE = 5, 50
+
 #: Words between two bounds of the index that are compared with a misspelt one.
 _COMPARED = 5000
 
@@ -94,11 +97,11 @@ class HitPager:
         matches = [match for match in ranking.matches if self._behind(match)]
         scores = {seq: score for score, seq in matches}
         found: list[Found] = []
-        step = max(50, self.size + 1)
-        for first in range(0, len(matches), step):
+        # The filters pass most as a rule: one page and a little; where they do not, more and more at a time.
+        first, step = 0, self.size + _SPARE
+        while first < len(matches) and len(found) <= self.size:
             found += fetch([seq for _, seq in matches[first : first + step]])
-            if len(found) > self.size:
-                break
+            first, step = first + step, max(_MORE, step * 2)
         return self._cut([(scores[seq_of(record)], record) for record in found], seq_of)
 
     def recent(

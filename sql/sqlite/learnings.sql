@@ -182,7 +182,10 @@ LIMIT :max_rows;
 -- Allow: max-rows, seqs is the bound
 SELECT
     learnings.seq,
-    CAST(coalesce(substr(learnings.content, 1, 8000), '') AS TEXT) AS content,
+    CASE
+        WHEN length(CAST(learnings.content AS BLOB)) <= 8000 THEN learnings.content
+        ELSE CAST(coalesce(substr(learnings.content, 1, 8000), '') AS TEXT)
+    END AS content,
     learnings.title,
     CAST(learnings_fts_docsize.sz AS BLOB) AS sizes
 FROM json_each(:seqs) AS wanted

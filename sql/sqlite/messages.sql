@@ -199,7 +199,10 @@ LIMIT :max_rows;
 -- Allow: max-rows, seqs is the bound
 SELECT
     messages.seq,
-    CAST(coalesce(substr(messages.content, 1, 8000), '') AS TEXT) AS content,
+    CASE
+        WHEN length(CAST(messages.content AS BLOB)) <= 8000 THEN messages.content
+        ELSE CAST(coalesce(substr(messages.content, 1, 8000), '') AS TEXT)
+    END AS content,
     CAST(messages_fts_docsize.sz AS BLOB) AS sizes
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages
