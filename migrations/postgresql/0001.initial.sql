@@ -292,7 +292,7 @@ $$;
 -- write at once, where switching the trigger off would take a lock on the table.
 CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
 REFERENCING NEW TABLE AS added
-FOR EACH STATEMENT WHEN (coalesce(current_setting('datastore.copying', true), '') <> 'on')
+FOR EACH STATEMENT WHEN (coalesce(current_setting('datastore.copying', TRUE), '') <> 'on')
 EXECUTE FUNCTION datastore_count_added_messages();
 
 -- The other half of messages_count_insert; last_position stays, so that no position is used twice.
@@ -359,7 +359,7 @@ FOR EACH ROW
 WHEN (
     json_array_length(new.tags) > 0
     AND new.deleted_at IS NULL
-    AND coalesce(current_setting('datastore.copying', true), '') <> 'on'
+    AND coalesce(current_setting('datastore.copying', TRUE), '') <> 'on'
 )
 EXECUTE FUNCTION datastore_index_tags();
 

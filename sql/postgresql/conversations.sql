@@ -42,7 +42,7 @@ SET
     deleted_at = :now,
     updated_at = :now
 WHERE
-    id = ANY (
+    id = ANY(
         ARRAY(
             SELECT wanted.value
             FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
@@ -84,7 +84,7 @@ SELECT
     ) AS redactions
 FROM conversations
 WHERE
-    id = ANY (
+    id = ANY(
         ARRAY(
             SELECT wanted.value
             FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
@@ -108,7 +108,7 @@ WHERE
 -- Allow: max-rows, at most one row for each id that is handed in
 DELETE FROM conversations
 WHERE
-    id = ANY (
+    id = ANY(
         ARRAY(
             SELECT wanted.value
             FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted

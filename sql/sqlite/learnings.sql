@@ -182,10 +182,12 @@ LIMIT :max_rows;
 -- Allow: max-rows, seqs is the bound
 SELECT
     learnings.seq,
-    CASE
-        WHEN length(CAST(learnings.content AS BLOB)) <= 8000 THEN learnings.content
-        ELSE CAST(coalesce(substr(learnings.content, 1, 8000), '') AS TEXT)
-    END AS content,
+    CAST(
+        CASE
+            WHEN length(CAST(learnings.content AS BLOB)) <= 8000 THEN learnings.content
+            ELSE coalesce(substr(learnings.content, 1, 8000), '')
+        END AS TEXT
+    ) AS content,
     learnings.title,
     CAST(learnings_fts_docsize.sz AS BLOB) AS sizes
 FROM json_each(:seqs) AS wanted

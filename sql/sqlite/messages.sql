@@ -199,10 +199,12 @@ LIMIT :max_rows;
 -- Allow: max-rows, seqs is the bound
 SELECT
     messages.seq,
-    CASE
-        WHEN length(CAST(messages.content AS BLOB)) <= 8000 THEN messages.content
-        ELSE CAST(coalesce(substr(messages.content, 1, 8000), '') AS TEXT)
-    END AS content,
+    CAST(
+        CASE
+            WHEN length(CAST(messages.content AS BLOB)) <= 8000 THEN messages.content
+            ELSE coalesce(substr(messages.content, 1, 8000), '')
+        END AS TEXT
+    ) AS content,
     CAST(messages_fts_docsize.sz AS BLOB) AS sizes
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages
