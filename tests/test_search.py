@@ -120,6 +120,24 @@ def test_candidates_are_scored_as_fts5_scores_them(notes, monkeypatch):
             assert hit.score == pytest.approx(scores[hit.learning.id], rel=1e-6, abs=1e-5)
 
 
+@pytest.mark.parametrize("limit", [3, 15, 60])
+@pytest.mark.parametrize("filters", FILTERS, ids=repr)
+def test_a_way_that_is_left_out_leads_to_no_other_hits(notes, filters, limit, monkeypatch):
+    for name, value in (("EXACT", 20), ("_FEW", limit), ("_SOME", 2 * limit)):
+        monkeypatch.setattr(ranking, name, value)
+    candidates, inexact = ranking._Candidates, 0
+    for text in ("w0x w1x", "w3x w9x w0x", "w0x w1x w30x", "w39x w38x w2x w3x", '"w0x w1x" w2x', "w1* w0x -w3x", "w2x"):
+        for match in ("any", "all"):
+            page = notes.learnings.search(text, match=match, max_rows=1000, **filters)
+            with monkeypatch.context() as every_way:
+                for name in ("_of_rows", "_of_titles"):
+                    way = getattr(candidates, name)
+                    every_way.setattr(candidates, name, lambda self, *a, way=way, **k: way(self, *a, **k) and False)
+                assert ids(notes.learnings.search(text, match=match, max_rows=1000, **filters)) == ids(page)
+            inexact += not page.exact
+    assert inexact or filters
+
+
 @pytest.mark.parametrize("few", [4000, 20])
 @pytest.mark.parametrize("sort", ["relevance", "recent"])
 def test_pages_are_the_whole_cut_up(notes, few, sort, monkeypatch):
