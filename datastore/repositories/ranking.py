@@ -221,11 +221,10 @@ class _Candidates:
         Gives the terms of which every row was found that has them in its title.
         """
         terms = len(set(self._text.terms))
-        every = {
-            term
-            for term in self._leading
-            if self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _SHORT)
-        }
+        every = set()
+        for term in self._leading:
+            if self._of_titles([term.in_title()], _SOME if terms == 1 else _FEW, shortest=terms <= _SHORT):
+                every.add(term)
         if not self._index.titles and self._leading and not self._rare:
             self._of_rows([self._leading[0].fts()], _SOME)
         return every
