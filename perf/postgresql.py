@@ -409,8 +409,8 @@ def _buffers(bare: psycopg.Connection[Any]) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def copied(name: str, source: Path, url: str) -> float:
-    """Copy a file to a server and back; gives the rows a second of the way there."""
+def copied(name: str, source: Path, url: str) -> None:
+    """Copy a file to a server and back."""
     from datastore.copy import copy
 
     rates = []
@@ -427,8 +427,8 @@ def copied(name: str, source: Path, url: str) -> float:
         "rows_per_second": round(rates[0]),
         "back_rows_per_second": round(rates[1]),
     }
+    bar(f"datastore copy, {name}, rows/s", rates[0], at_least=20_000)
     print(f"{name}: {rows:,} rows copied and compared, {rates[0]:,.0f} a second there, {rates[1]:,.0f} back")
-    return rates[0]
 
 
 def sizes(rows: int) -> None:
@@ -445,8 +445,7 @@ def sizes(rows: int) -> None:
                 for chat in chats:
                     import_file(store, chat, sanitization_version="1")
             with server() as url:
-                rate = copied("real conversations", place / "chats.db", url)
-            bar("datastore copy of real conversations, rows/s", rate, at_least=20_000)
+                copied("real conversations", place / "chats.db", url)
         else:
             print(f"skipped, not measured: no conversations in {SHARED}; set DATASTORE_SHARED_DATA")
     with server() as url, folder() as place:

@@ -51,7 +51,7 @@ _FIRST_ROWS, _PAGE_LENGTH = 64, 8 * 1024 * 1024
 
 #: Whose triggers on an insertion heed ``datastore.copying`` (migrations/postgresql/0001), so that several connections may write.
 _SIDE_BY_SIDE = ("messages", "learnings")
-#: So many write at once: one more made nothing faster on two cores, of which this process needs a quarter (perf/postgresql.py).
+#: So many write at once: one more made nothing faster on two cores, of which this process needs a quarter (docs/scaling.md).
 LANES = 2
 
 
