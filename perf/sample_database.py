@@ -290,9 +290,10 @@ class Life:
             }
 
     def count_rows(self, jobs: list[Row]) -> Iterator[Row]:
-        """The ended jobs by type and status, as the triggers keep them."""
-        ended = ((job["type"], job["status"]) for job in jobs if job["finished_at"])
-        for (kind, status), count in sorted(Counter(ended).items()):
+        """The jobs by type, and the ended ones by status, as SQLite's triggers keep them."""
+        stored = [(job["type"], "stored") for job in jobs]
+        ended = [(job["type"], job["status"]) for job in jobs if job["finished_at"]]
+        for (kind, status), count in sorted(Counter(stored + ended).items()):
             yield {"type": kind, "status": status, "job_count": count}
 
     def attempt_rows(self, jobs: list[Row]) -> Iterator[Row]:

@@ -8,6 +8,12 @@ DROP TRIGGER job_queue_count_requeue;
 
 DROP TRIGGER job_queue_count_end;
 
+DROP TRIGGER job_queue_count_remove;
+
+DROP TRIGGER job_queue_count_retype;
+
+DROP TRIGGER job_queue_count_store;
+
 -- The latest attempts go back into the table of all.
 INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at, finished_at, outcome, error)
 SELECT

@@ -1,16 +1,23 @@
 -- Transfer: what SQLite needs its own words for.
 
 -- name: add_job_counts()!
--- Counts the ended jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
--- Index: none (reads every job); sorts a row a type and status
--- Rows: 0 to three a type
--- Differs: PostgreSQL keeps each count in 16 rows
+-- Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
+-- Index: none (reads every job twice); sorts a row a type and status
+-- Rows: 0 to five a type
+-- Differs: PostgreSQL keeps the ended ones only, and each count in 16 rows
 -- Allow: full-scan, once, when a database is copied
 INSERT INTO job_counts (type, status, job_count)
 SELECT
     type,
+    'stored' AS status,
+    count(*) AS job_count
+FROM job_queue
+GROUP BY type
+UNION ALL
+SELECT
+    type,
     status,
-    count(*)
+    count(*) AS job_count
 FROM job_queue
 WHERE finished_at IS NOT NULL
 GROUP BY type, status

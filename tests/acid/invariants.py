@@ -45,9 +45,11 @@ ATTEMPTS = """
 SELECT id FROM job_queue WHERE lease_token <> (SELECT count(*) FROM job_history WHERE job_id = job_queue.id)
 """
 
-ENDED = """
-SELECT type, status, job_count FROM job_counts WHERE job_count <> 0
-EXCEPT SELECT type, status, count(*) FROM job_queue WHERE finished_at IS NOT NULL GROUP BY type, status
+KEPT = "SELECT type, status, job_count FROM job_counts WHERE job_count <> 0"
+
+COUNTS = """
+SELECT type, 'stored', count(*) FROM job_queue GROUP BY type
+UNION ALL SELECT type, status, count(*) FROM job_queue WHERE finished_at IS NOT NULL GROUP BY type, status
 """
 
 AUDIT = """
@@ -96,8 +98,8 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         yield "partial transaction", f"learning {id}: hidden apart from its conversation"
     for (id,) in ids(ATTEMPTS).fetchmany(3):
         yield "partial transaction", f"job {id}: its history"
-    for type, status, count in ids(ENDED).fetchmany(3):
-        yield "partial transaction", f"job_counts says {count} {status} of {type}"
+    for type, status, count in sorted(set(ids(KEPT)) ^ set(ids(COUNTS)))[:3]:
+        yield "partial transaction", f"job_counts: {count} {status} of {type}"
     wanted = set(ids(UNTAGGED).fetchall())
     stored = set(ids("SELECT tag, created_at, learning_id FROM learning_tags").fetchall())
     for tag in sorted(wanted ^ stored)[:3]:

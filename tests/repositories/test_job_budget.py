@@ -1,8 +1,9 @@
-"""What a claim costs, in opcodes of SQLite's virtual machine: the same at any size, whatever the planner was told."""
+"""What a claim costs, and the counts, in opcodes of SQLite's machine: the same at any size, whatever the planner knows."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from datastore import Datastore
+from datastore.records.job_queue import Job
 from datastore.values import encode_timestamp
 from tests.conftest import Clock
 
@@ -53,8 +55,8 @@ def plant(path: Path, sql: str) -> None:
         connection.executescript(sql)
 
 
-def opcodes(store: Datastore, types: Any, max_rows: int) -> int:
-    """How many a claim of *max_rows* jobs takes, all of it: recovery, types, the claim, the commit."""
+def opcodes(store: Datastore, call: Callable[[], Any]) -> int:
+    """How many a call takes, all of it; of a claim: recovery, types, the claim, the commit."""
     connection: sqlite3.Connection = store.engine._thread.connected()
     count = 0
 
@@ -65,21 +67,30 @@ def opcodes(store: Datastore, types: Any, max_rows: int) -> int:
     store.jobs.claim(["none"], worker="w")  # the statements are prepared, the schema is read
     connection.set_progress_handler(tick, 1)
     try:
-        jobs = store.jobs.claim_many(types, worker="w", max_rows=max_rows)
+        call()
     finally:
         connection.set_progress_handler(None, 0)
-    assert len(jobs) == max_rows
-    assert all(job.run_at <= store.engine.now() for job in jobs)
     return count
 
 
-CLAIMS: dict[str, tuple[Any, int]] = {
-    "one type": (["type1"], 1),
-    "three types": (["type0", "type2", "type4"], 1),
-    "all types": (None, 1),
+def claiming(store: Datastore, types: Any, max_rows: int) -> int:
+    claimed: list[Job] = []
+    took = opcodes(store, lambda: claimed.extend(store.jobs.claim_many(types, worker="w", max_rows=max_rows)))
+    assert len(claimed) == max_rows
+    assert all(job.run_at <= store.engine.now() for job in claimed)
+    return took
+
+
+CLAIMS: dict[str, Callable[[Datastore], int]] = {
+    "one type": lambda store: claiming(store, ["type1"], 1),
+    "three types": lambda store: claiming(store, ["type0", "type2", "type4"], 1),
+    "all types": lambda store: claiming(store, None, 1),
 }
 
 ROGUE = "CREATE INDEX rogue_status ON job_queue (status); CREATE INDEX rogue_type ON job_queue (type, status);"
+
+#: What is done to a queue, one after the other.
+CHANGES = ("", "ANALYZE", ROGUE, "DROP TABLE sqlite_stat1", "ANALYZE")
 
 
 @pytest.mark.parametrize("many", [30_000, pytest.param(1_000_000, marks=pytest.mark.long)])
@@ -88,19 +99,36 @@ def test_a_claim_takes_the_same_opcodes_at_any_size(path: Path, clock: Clock, ki
     """Within a tenth of what it takes among a thousand jobs; with statistics, without, and with a rogue index."""
     pile(path, clock, kind, 0, FEW)
     with Datastore.open(path, clock=clock, durability="relaxed") as store:
-        few = {name: opcodes(store, *claim) for name, claim in CLAIMS.items()}
+        few = {name: claim(store) for name, claim in CLAIMS.items()}
     pile(path, clock, kind, FEW, many - FEW)
-    for change in ("", "ANALYZE", ROGUE, "DROP TABLE sqlite_stat1", "ANALYZE"):
+    for change in CHANGES:
         plant(path, change)
         with Datastore.open(path, clock=clock, durability="relaxed") as store:
             for name, claim in CLAIMS.items():
-                took = opcodes(store, *claim)
+                took = claim(store)
                 assert abs(took - few[name]) <= 0.1 * few[name], (name, change, few[name], took)
+
+
+@pytest.mark.parametrize("many", [30_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", PILES)
+def test_the_counts_take_the_same_opcodes_at_any_size(path: Path, clock: Clock, kind: str, many: int) -> None:
+    """They go through the jobs that run, and through none that waits or has ended."""
+    pile(path, clock, kind, 0, FEW)
+    with Datastore.open(path, clock=clock, durability="relaxed") as store:
+        claiming(store, None, 10)
+        few = opcodes(store, store.jobs.counts)
+    pile(path, clock, kind, FEW, many - FEW)
+    for change in CHANGES:
+        plant(path, change)
+        with Datastore.open(path, clock=clock, durability="relaxed") as store:
+            took = opcodes(store, store.jobs.counts)
+            assert abs(took - few) <= 0.1 * few, (change, few, took)
+            assert sum(line.count for line in store.jobs.counts()) == many
 
 
 def test_the_budget(path: Path, clock: Clock) -> None:
     """A claim from one type is under 1,000 opcodes, from all of five under 3,000; a hundred jobs, under 250 each."""
     pile(path, clock, "mostly done", 0, 10_000)
     with Datastore.open(path, clock=clock, durability="relaxed") as store:
-        assert opcodes(store, ["type1"], 1) < 1_000
-        assert opcodes(store, None, 1) < 3_000
+        assert claiming(store, ["type1"], 1) < 1_000
+        assert claiming(store, None, 1) < 3_000

@@ -129,6 +129,7 @@ def check_sound(path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = connection.execute(
             "SELECT type, status, count(*) FROM job_queue WHERE finished_at IS NOT NULL GROUP BY type, status"
+            " UNION ALL SELECT type, 'stored', count(*) FROM job_queue GROUP BY type"
         ).fetchall()
         kept = connection.execute("SELECT type, status, job_count FROM job_counts WHERE job_count <> 0").fetchall()
         assert sorted(rows) == sorted(kept)

@@ -464,7 +464,9 @@ class JobQueueStatements(Protocol):
         ...
 
     def count_jobs(self) -> list[JobCount]:
-        """How many jobs of each type have each status; of the queued and running ones also the earliest run_at."""
+        """How many jobs of each type have each status; of the queued and running ones also the earliest run_at.
+        Queued are those that are stored and neither run nor have ended: nobody goes through a million that wait.
+        """
         ...
 
     def succeed_jobs(

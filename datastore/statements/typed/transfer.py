@@ -126,11 +126,11 @@ class TransferStatements(Protocol):
         ...
 
     def clear_job_counts(self) -> int:
-        """Forgets the counts of ended jobs, to count them again in the same transaction."""
+        """Forgets the counts of jobs, to count them again in the same transaction."""
         ...
 
     def add_job_counts(self) -> int:
-        """Counts the ended jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw."""
+        """Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw."""
         ...
 
     def raise_audit_high_water(
