@@ -102,6 +102,7 @@ class Datastore:
         *,
         actor: str = "application",
         ids: Callable[[], str] = new_id,
+        rng: random.Random | None = None,
     ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
@@ -119,7 +120,7 @@ class Datastore:
         self.conversations = repositories.ConversationRepository(**make)
         self.messages = repositories.MessageRepository(**make)
         self.learnings = repositories.LearningRepository(**make)
-        self.jobs = repositories.JobQueueRepository(**make)
+        self.jobs = repositories.JobQueueRepository(**make, rng=rng)
         self.uploads = repositories.UploadRepository(**make)
         self.transfer = repositories.TransferRepository(**make)
         self.backup_register = repositories.BackupRepository(**make)
@@ -155,6 +156,7 @@ class Datastore:
         migrations: Iterable[str | os.PathLike[str]] = (),
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
+        rng: random.Random | None = None,
     ) -> Datastore:
         """Open a database.
 
@@ -174,6 +176,7 @@ class Datastore:
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
             clock: Where the time comes from; returns aware datetimes.
             ids: Makes the ids that callers do not give.
+            rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
 
         Raises:
             DatabaseMissingError: There is no such file (nothing was created).
@@ -192,7 +195,7 @@ class Datastore:
             }
             server, statements = on_server(str(database), migrate, list(map(Path, migrations)), options)
             try:
-                return cls(server, statements, actor=actor, ids=ids)
+                return cls(server, statements, actor=actor, ids=ids, rng=rng)
             except BaseException:
                 server.close()
                 raise
@@ -209,7 +212,7 @@ class Datastore:
         try:
             statements = bind_statements(engine)
             refuse_schema(str(path), applied_migrations(engine, statements), folders, apply_command(path, *folders))
-            return cls(engine, statements, actor=actor, ids=ids)
+            return cls(engine, statements, actor=actor, ids=ids, rng=rng)
         except BaseException:
             engine.close()
             raise

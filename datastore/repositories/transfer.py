@@ -79,7 +79,7 @@ class TransferRepository(Repository):
         self._statements.check_messages_fts()
 
     def settle(self, audit_high_water: int) -> None:
-        """Behind a copy of rows that no trigger saw: count the ended jobs, and have the audit log go on behind its number."""
+        """Behind a copy of rows that no trigger saw: count the jobs, and have the audit log go on behind its number."""
         with self._engine.transaction():
             self._statements.clear_job_counts()
             self._statements.add_job_counts()

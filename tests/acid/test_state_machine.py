@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import hypothesis
@@ -79,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         self.observer = sqlite3.connect(self.path, isolation_level=None)
 
     def _open(self) -> Datastore:
-        return Datastore.open(self.path, clock=lambda: self.time, durability="relaxed")
+        return Datastore.open(self.path, clock=lambda: self.time, rng=Random(1), durability="relaxed")
 
     def name(self, kind: str) -> str:
         """A new name, never used again."""

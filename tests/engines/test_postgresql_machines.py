@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime, timezone
+from random import Random
 from typing import Any
 
 import psycopg
@@ -31,7 +32,7 @@ class QueueMachine(queue.Machine):
         self.open()
 
     def open(self) -> None:
-        self.store = Datastore.open(self.url, clock=self.clock, durability="relaxed")
+        self.store = Datastore.open(self.url, clock=self.clock, rng=Random(1), durability="relaxed")
 
     def teardown(self) -> None:
         self.store.close()
@@ -54,7 +55,7 @@ class WholeMachine(whole.Machine):
         self.observer: Any = psycopg.connect(self.url, autocommit=True)
 
     def _open(self) -> Datastore:
-        return Datastore.open(self.url, clock=lambda: self.time, durability="relaxed")
+        return Datastore.open(self.url, clock=lambda: self.time, rng=Random(1), durability="relaxed")
 
     def _own_rows(self) -> Any:
         engine: Any = self.store.engine

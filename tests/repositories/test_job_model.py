@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -90,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.store = Datastore.open(self.path, clock=self.clock, durability="relaxed")
+        self.store = Datastore.open(self.path, clock=self.clock, rng=Random(1), durability="relaxed")
 
     def teardown(self) -> None:
         self.store.close()

@@ -6,11 +6,13 @@ import random
 import sqlite3
 import threading
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+from datastore import Datastore
 from datastore.errors import (
     CheckError,
     CursorError,
@@ -303,6 +305,17 @@ def test_backoff_doubles_until_quarantine(store: Any, clock: Any) -> None:
 def test_the_wait_is_reproducible_and_never_overflows() -> None:
     assert retry_delay(3, 1.0, 60.0, random.Random(7)) == retry_delay(3, 1.0, 60.0, random.Random(7))
     assert retry_delay(1000, 1e6, 60.0, random.Random(7)) <= timedelta(seconds=72)
+
+
+def test_a_seeded_store_tries_again_at_the_same_instants(path: Path, clock: Any) -> None:
+    again = []
+    for seed in (7, 7, 8):
+        with Datastore.open(path, clock=clock, rng=random.Random(seed)) as store:
+            store.jobs.enqueue("t", priority=9)
+            job = store.jobs.claim(worker="w")
+            assert job is not None
+            again.append(store.jobs.fail(job, "no").run_at)
+    assert again[0] == again[1] != again[2]
 
 
 def test_a_permanent_error_quarantines_and_requeue_keeps_the_history(store: Any, clock: Any) -> None:
