@@ -66,7 +66,6 @@ def copy(source: str, target: str, *, on_progress: Progress | None = None) -> Co
             engine.close()
     with Datastore.open(target) as store:
         store.transfer.settle(numbered)
-        store.engine.settle()
         if store.engine.fts5:
             store.transfer.reindex()
     return copied
@@ -88,7 +87,9 @@ def _copy(source: Side, target: Side, tell: Progress) -> Copied:
         target.settle()
         # What an earlier copy wrote is read again; what this one wrote, it has seen.
         digests[table] = Digest.of(source, table, columns, keys) if found[table] else seen.hex
+    target.finish()
     for table, keys in TABLES:
         if digests[table] != Digest.of(target, table, source.columns(table), keys):
             raise CopyError(f"{table} of the target has rows that the source has not: give it an empty database")
+    target.settle()
     return Copied(written=written, found=found, digests=digests)

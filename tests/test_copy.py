@@ -114,6 +114,14 @@ def test_life_goes_on_after_a_copy(full: Path, url: str) -> None:
         assert not any(store.verify().values())
 
 
+def test_the_planner_knows_the_tables_after_a_copy(full: Path, url: str) -> None:
+    copied = copy(str(full), url)
+    with psycopg.connect(url) as connection:
+        for table in ("messages", "learnings", "job_queue"):
+            counted = connection.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [table]).fetchone()
+            assert counted == (copied.written[table],)
+
+
 def test_a_copy_again_writes_nothing_and_one_that_differs_is_told(full: Path, url: str) -> None:
     copy(str(full), url)
     again = copy(str(full), url)

@@ -23,7 +23,7 @@ from datastore.engines.sqlite_errors import translate as sqlite_error
 
 Row = tuple[Any, ...]
 
-#: Each table and its key, those that others refer to first. The counts of ended jobs are computed again at the end.
+#: Each table and its key, those that others refer to first. The counts of jobs are computed again at the end.
 TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("conversations", ("seq",)),
     ("messages", ("seq",)),
@@ -70,7 +70,10 @@ class Side:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Wait until everything is written; raises what failed."""
+        """Wait until everything is done that was begun; raises what failed."""
+
+    def finish(self) -> None:
+        """Begin what the database needs behind its last row, while the rows are read again; `settle` waits for it."""
 
     def count(self, table: str) -> int:
         return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
@@ -226,6 +229,15 @@ class PostgreSQLSide(Side):
     def settle(self) -> None:
         while self._pending:
             self._pending.popleft().result()
+
+    def finish(self) -> None:
+        # Not on the connection that reads the rows again.
+        self._pending.append(self._threads.submit(self._finish, self._lanes[-1]))
+
+    def _finish(self, connection: Any) -> None:
+        with self._engine.translated("copying"):
+            connection.execute(self._engine.sql("restart_numbers"))
+            connection.execute("ANALYZE")
 
     def close(self) -> None:
         if self._lanes:

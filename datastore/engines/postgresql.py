@@ -255,12 +255,6 @@ class PostgreSQLEngine:
         """A statement of sql/postgresql/session.sql, with psycopg's marks."""
         return session_sql(name)
 
-    def settle(self) -> None:
-        """Behind a copy: numbers go on behind the highest, and the planner knows the tables."""
-        with self.connection() as connection:
-            connection.execute(session_sql("restart_numbers"))
-            connection.execute("ANALYZE")
-
     def connect(self) -> Connection:
         """A connection beside the pool's, for the caller to close."""
         return self._connect(self._conninfo)

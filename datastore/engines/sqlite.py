@@ -117,9 +117,6 @@ class SQLiteEngine:
         """The same, begun by a caller: a statement that fails leaves it as it was in any case. Always serializable."""
         return self.transaction()
 
-    def settle(self) -> None:
-        """Nothing: numbers go on behind the highest by themselves."""
-
     def lock(self, name: str) -> None:
         """Nothing: whoever writes has the database's one lock already."""
 
