@@ -47,6 +47,9 @@ CHECKPOINT_BYTES = 16 * 1024 * 1024
 #: start, which saves the file system from growing the file at every commit.
 TRUNCATE_BYTES = 64 * 1024 * 1024
 
+#: Behind a transaction of so few changes the WAL's size is looked at now and then only, as behind single statements.
+_FEW_CHANGES = 8
+
 #: SQLite waits this long inside one call; longer waits are made of such slices, so that a signal
 #: (Ctrl-C) is served in between. Seconds.
 _SLICE = 0.05
@@ -270,7 +273,10 @@ class SQLiteEngine:
             connection.rollback()
         self._gate.acquire(self.timeout)
         try:
-            self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
             self._changes_before = connection.total_changes
         except BaseException:
             self._gate.release()
@@ -280,8 +286,10 @@ class SQLiteEngine:
     def end_write(self, connection: sqlite3.Connection) -> None:
         """Let the gate go, after a checkpoint if one is due."""
         try:
+            before = self._changed
             self._changed += connection.total_changes - self._changes_before
-            self._checkpoint_if_due(connection)
+            if self._changed - before > _FEW_CHANGES or before // 64 != self._changed // 64:
+                self._checkpoint_if_due(connection)
         finally:
             self._gate.release()
 

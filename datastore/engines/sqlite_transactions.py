@@ -38,13 +38,21 @@ class ThreadState(threading.local):
         #: The transaction's instant, once asked for.
         self.instant: datetime | None = None
         self.in_snapshot = False
+        # What `read`, `write` and `change` are outside a transaction and inside one.
+        self._outside: dict[str, Runner] = {}
+        self._inside: dict[str, Runner] = {}
         #: How many snapshots this thread began.
         self.snapshots = 0
 
     def connected(self) -> sqlite3.Connection:
         """This thread's connection, opened if it is not."""
         if self._connection is None or self._engine.closed:
-            self._connection = self._engine.connect()
+            connection = self._connection = self._engine.connect()
+            # Made once: they change places at the beginning and end of every transaction.
+            read, write, change = _runners(connection)
+            alone = partial(self._engine.write_alone, connection)
+            self._inside = {"read": read, "write": write, "change": change}
+            self._outside = {"read": read, "write": partial(alone, write), "change": partial(alone, change)}
             self.use_autocommit()
         return self._connection
 
@@ -71,20 +79,14 @@ class ThreadState(threading.local):
 
     def use_autocommit(self) -> None:
         """Outside a transaction: every write is one of its own."""
-        connection = self._connection
-        assert connection is not None
-        write_alone = self._engine.write_alone
-        read, write, change = _runners(connection)
-        self._use(read, partial(write_alone, connection, write), partial(write_alone, connection, change))
+        self.__dict__.update(self._outside)
         self.depth = 0
         self.instant = None
         self.in_snapshot = False
 
     def use_transaction(self) -> None:
         """Inside one: the lock is held."""
-        connection = self._connection
-        assert connection is not None
-        self._use(*_runners(connection))
+        self.__dict__.update(self._inside)
 
     def use_snapshot(self) -> None:
         """Inside a snapshot: nothing is written."""

@@ -58,7 +58,10 @@ class NoGate:
 _open_gate = Edit(
     ENGINE, "from datastore.engines.gate import Gate\n", "from tests.acid.mutants import NoGate as Gate\n"
 )
-_begin = 'self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
+_begin = """try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")"""
 _lost_in_commit = """        if not connection.in_transaction:
             raise _lost()
         try:
@@ -90,8 +93,8 @@ _mutants = (
     Mutant("autocommit: no BEGIN", "engine", (*_no_begin, Edit(TRANSACTIONS, 'connection.execute("BEGIN DEFERRED")', "pass"))),
     Mutant("reads before BEGIN", "engine", (*_no_begin, Edit(
         TRANSACTIONS,
-        "        self._use(*_runners(connection))\n",
-        "        read, write, change = _runners(connection)\n"
+        "        self.__dict__.update(self._inside)\n",
+        "        connection, (read, write, change) = self._connection, self._inside.values()\n"
         "        late = lambda run: lambda sql, p: (connection.in_transaction or connection.execute('BEGIN IMMEDIATE'), run(sql, p))[1]\n"
         "        self._use(read, late(write), late(change))\n",
     ))),

@@ -101,7 +101,7 @@ def page(known: dict[str, Any]) -> str:
         + MATRIX
         + _matrix([line for line in lines if line["kind"] == "red"])
         + "\n## The mutants, word for word\n\n"
-        + _mutants()
+        + mutants_in_words()
         + "\n## The classes of anomalies\n\n"
         + "".join(f"- *{name}*: {meaning}\n" for name, meaning in sorted(ANOMALIES.items()))
         + LIMITS
@@ -157,7 +157,8 @@ def _matrix(lines: list[dict[str, Any]]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _mutants() -> str:
+def mutants_in_words() -> str:
+    """Each mutant's changes, as a diff."""
     parts = []
     for mutant in MUTANTS.values():
         lines = [f"**{mutant.name}**\n\n```diff"]

@@ -12,6 +12,7 @@ from tests.acid import shim
 from tests.acid.child import ROOT, run_body
 from tests.acid.matrix import Red
 from tests.acid.mutants import MUTANTS, Edit, Mutant, edited
+from tests.acid.page import mutants_in_words
 from tests.acid.report import ANOMALIES, Report
 
 SUITES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py") if path.stem != "test_matrix")
@@ -43,6 +44,11 @@ def test_a_mutant_is_a_tiny_change(name: str) -> None:
         assert text != (ROOT / file).read_text(encoding="utf-8")
     for edit in MUTANTS[name].edits:
         assert sum(abs(len(part)) for part in (edit.old, edit.new)) < 1000
+
+
+def test_the_page_has_the_mutants_as_they_are() -> None:
+    """docs/acid.md is written after hours of running; its mutants are not older than those in the code."""
+    assert mutants_in_words() in (ROOT / "docs/acid.md").read_text(), "make acid"
 
 
 def test_a_mutant_that_changes_nothing_any_more_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
