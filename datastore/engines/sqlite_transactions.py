@@ -47,13 +47,14 @@ class ThreadState(threading.local):
     def connected(self) -> sqlite3.Connection:
         """This thread's connection, opened if it is not."""
         if self._connection is None or self._engine.closed:
-            connection = self._connection = self._engine.connect()
+            connection = self._engine.connect()
             # Made once: they change places at the beginning and end of every transaction.
             read, write, change = _runners(connection)
             alone = partial(self._engine.write_alone, connection)
             self._inside = {"read": read, "write": write, "change": change}
             self._outside = {"read": read, "write": partial(alone, write), "change": partial(alone, change)}
             self.use_autocommit()
+            self._connection = connection  # last: an interrupt before it has the next statement connect again
         return self._connection
 
     def forget(self) -> None:
@@ -61,6 +62,8 @@ class ThreadState(threading.local):
         for name in ("read", "write", "change"):
             self.__dict__.pop(name, None)
         self._connection = None
+        self._outside = {}
+        self._inside = {}
         self.depth = 0
         self.instant = None
         self.in_snapshot = False
