@@ -47,7 +47,7 @@ CHECKPOINT_BYTES = 16 * 1024 * 1024
 #: start, which saves the file system from growing the file at every commit.
 TRUNCATE_BYTES = 64 * 1024 * 1024
 
-#: Behind a transaction of so few changes the WAL's size is looked at now and then only, as behind single statements.
+#: Behind so few changed rows the WAL's size is looked at now and then only: once in 64.
 _FEW_CHANGES = 8
 
 #: SQLite waits this long inside one call; longer waits are made of such slices, so that a signal
@@ -286,10 +286,7 @@ class SQLiteEngine:
     def end_write(self, connection: sqlite3.Connection) -> None:
         """Let the gate go, after a checkpoint if one is due."""
         try:
-            before = self._changed
-            self._changed += connection.total_changes - self._changes_before
-            if self._changed - before > _FEW_CHANGES or before // 64 != self._changed // 64:
-                self._checkpoint_if_due(connection)
+            self._wrote(connection, connection.total_changes - self._changes_before)
         finally:
             self._gate.release()
 
@@ -327,9 +324,7 @@ class SQLiteEngine:
                 if not is_busy(error):
                     raise
                 result = self.patiently(lambda: run(sql, parameters), "write")
-            self._changed += 2  # itself, and as a rule a counter that a trigger keeps
-            if not self._changed & 62:
-                self._checkpoint_if_due(connection)
+            self._wrote(connection, 2)  # itself, and as a rule a counter that a trigger keeps
             return result
         finally:
             self._gate.release()
@@ -348,6 +343,12 @@ class SQLiteEngine:
                         f"{action}: another connection held the write lock for {self.timeout:g} s; try again"
                     ) from error
             _pause()
+
+    def _wrote(self, connection: sqlite3.Connection, rows: int) -> None:
+        before = self._changed
+        self._changed += rows
+        if rows > _FEW_CHANGES or before // 64 != self._changed // 64:
+            self._checkpoint_if_due(connection)
 
     def _checkpoint_if_due(self, connection: sqlite3.Connection) -> None:
         try:

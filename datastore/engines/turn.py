@@ -35,8 +35,7 @@ class Turn:
         Raises:
             BusyError: Another thread or process held it for all that time.
         """
-        if self._threads._is_owned():  # type: ignore[attr-defined]  # as `mine`; every write comes here
-            self.reset()
+        self.reset()
         waited = 0.0
         if not self._threads.acquire(blocking=False):
             begun = time.monotonic()

@@ -8,8 +8,6 @@ DROP TRIGGER job_queue_count_requeue;
 
 DROP TRIGGER job_queue_count_end;
 
-DROP TRIGGER job_queue_count_remove;
-
 DROP TRIGGER job_queue_count_retype;
 
 DROP TRIGGER job_queue_count_store;

@@ -139,14 +139,6 @@ BEGIN
     ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
 END;
 
--- ... one is deleted, ...
-CREATE TRIGGER job_queue_count_remove AFTER DELETE ON job_queue
-BEGIN
-    UPDATE job_counts
-    SET job_count = job_count - 1
-    WHERE type = old.type AND status = 'stored';
-END;
-
 -- ... one ends, ...
 CREATE TRIGGER job_queue_count_end AFTER UPDATE OF type, status ON job_queue
 WHEN new.finished_at IS NOT NULL
@@ -174,13 +166,12 @@ BEGIN
     ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
 END;
 
--- ... one is purged.
+-- ... one is deleted. (A live one's status has no count.)
 CREATE TRIGGER job_queue_count_delete AFTER DELETE ON job_queue
-WHEN old.finished_at IS NOT NULL
 BEGIN
     UPDATE job_counts
     SET job_count = job_count - 1
-    WHERE type = old.type AND status = old.status;
+    WHERE type = old.type AND status IN ('stored', old.status);
 END;
 
 -- Counts what was there before this step.

@@ -240,7 +240,7 @@ LIMIT :max_rows;
 --   running), job_queue_claim_idx (one seek a type and priority); sorts a row a type and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
--- Differs: PostgreSQL counts the jobs that wait; there a counter would be written 16 times over, by every enqueue
+-- Differs: PostgreSQL counts the jobs that wait; there a count stands in 16 rows, and every enqueue would write one
 -- Allow: full-scan, because an overview has a line for every type and status, which are few, and counts what runs
 -- Allow: max-rows, at most one row for each type and status
 WITH levels (priority) AS (
