@@ -114,10 +114,11 @@ def store(engine: str, clock: Clock, request: pytest.FixtureRequest) -> Iterator
     if engine == "sqlite":
         where: str | Path = request.getfixturevalue("path")
     else:
-        from tests.postgresql import empty
+        from tests.postgresql import empty, for_stores
 
-        where = request.getfixturevalue("migrated_server")
-        empty(str(where))
+        url = request.getfixturevalue("migrated_server")
+        empty(url)
+        where = for_stores(url)
     with Datastore.open(where, clock=clock, durability="relaxed") as store:
         yield store
 

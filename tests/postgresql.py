@@ -1,4 +1,7 @@
-"""A real PostgreSQL for tests: DATASTORE_TEST_POSTGRES_URL, or one that is started here and stopped at the end."""
+"""A real PostgreSQL for tests: DATASTORE_TEST_POSTGRES_URL, or one that is started here and stopped at the end.
+
+With DATASTORE_TEST_POOLER, the folder of a pooler's socket, the stores of the conformance suite go through that pooler.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from datastore.migrations import apply
 
 #: Every database that tests make begins so.
 PREFIX = "datastore_test"
+
+#: Where a pooler of the tests listens, on a socket.
+POOLER_PORT = 6432
 
 
 @functools.cache
@@ -49,6 +55,13 @@ def server() -> str:
 def url_of(database: str) -> str:
     """The URL of another database of the same server."""
     return urlunsplit(urlsplit(server())._replace(path=f"/{database}"))
+
+
+def for_stores(url: str) -> str:
+    """The URL by which a store reaches this database: through a pooler where one is asked for."""
+    if folder := os.environ.get("DATASTORE_TEST_POOLER"):
+        return urlunsplit(urlsplit(url)._replace(query=f"host={folder}&port={POOLER_PORT}"))
+    return url
 
 
 @contextmanager

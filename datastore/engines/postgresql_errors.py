@@ -37,6 +37,11 @@ _constraints: dict[str, tuple[type[ConstraintError], str]] = {
     "DS001": (TransitionError, "not allowed from here"),
 }
 
+_pooled = (
+    "a pooler gives this session other prepared statements than it made; PgBouncer 1.21 and newer keeps them with"
+    " max_prepared_statements above 0, an older one needs pool_mode = session"
+)
+
 _others: dict[str, tuple[type[DatastoreError], str]] = {
     "40001": (ConflictError, "another transaction changed the same rows; run the whole transaction again"),
     "40P01": (ConflictError, "two transactions waited for each other; run the whole transaction again"),
@@ -52,6 +57,8 @@ _others: dict[str, tuple[type[DatastoreError], str]] = {
     "22021": (InvalidValueError, "text that the database's encoding cannot keep"),
     "22P05": (InvalidValueError, "text that the database's encoding cannot keep"),
     "54000": (InvalidValueError, "a value is larger than PostgreSQL can keep"),
+    "26000": (DatabaseError, _pooled),
+    "42P05": (DatabaseError, _pooled),
     "53300": (BusyError, "the server has no connection left; try again"),
     "57P03": (BusyError, "the server is starting up or shutting down; try again"),
 }
