@@ -9,8 +9,8 @@ import attrs
 
 from datastore.engines.copying import TABLES, Digest, PostgreSQLSide, Side, SQLiteSide, pages
 from datastore.errors import CopyError
-from datastore.opening import is_server, server_engine
-from datastore.store import Datastore, database_path
+from datastore.opening import database_path, is_server, server_engine
+from datastore.store import Datastore
 
 #: So many rows at most are one transaction of the target.
 BATCH_ROWS = 4000

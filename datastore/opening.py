@@ -1,16 +1,28 @@
-"""Opening a database: the statements on an engine, whether its schema is the right one, what the URL of a server leads to."""
+"""Opening a database: what a path or URL leads to, whether its schema is the right one, the statements on its engine."""
 
 from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
-from datastore.errors import DatabaseError, NotADatastoreError, SchemaOutOfDateError
-from datastore.migrations import apply, pending, unknown
+from datastore.engines.sqlite import APPLICATION_ID, SQLiteEngine
+from datastore.errors import (
+    CorruptDatabaseError,
+    DatabaseError,
+    DatabaseMissingError,
+    DatastoreError,
+    InvalidValueError,
+    NotADatastoreError,
+    ReadOnlyDatabaseError,
+    SchemaOutOfDateError,
+)
+from datastore.migrations import apply, migration_ids, pending, unknown
 from datastore.resources import migrations_folder, sql_folder
 
 if TYPE_CHECKING:
@@ -43,6 +55,106 @@ def refuse_schema(name: str, applied: list[str], folders: Sequence[Path], comman
         )
     if lacking := pending(applied, *folders):
         raise SchemaOutOfDateError(f"{name} lacks {', '.join(lacking)}; back it up, then run: {command}")
+
+
+# A file.
+
+
+def database_path(database: str | os.PathLike[str]) -> Path:
+    """The file that a path or an ``sqlite:`` URL names, made absolute.
+
+    Raises:
+        InvalidValueError: It is empty, in memory, or a URL of another kind.
+    """
+    text = os.fspath(database)
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        if scheme not in ("sqlite", "sqlite+datastore"):
+            raise InvalidValueError(f"{scheme}: is no engine of this version; give a path or sqlite:///path")
+        text = unquote(rest.removeprefix("/").partition("?")[0])
+    if not text or text == ":memory:" or "\x00" in text:
+        raise InvalidValueError(
+            "a database is a file: give its path (for tests, one in a temporary folder; in memory every thread would have its own)"
+        )
+    return Path(text).expanduser().absolute()
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise what `Datastore.open` raises where the file system alone tells that it cannot be opened."""
+    # The file is not read here: opening and closing it would drop the locks of this process's connections.
+    if path.is_dir():
+        raise NotADatastoreError(f"{path} is a folder; give the path of a database file in it")
+    if not path.exists():
+        raise DatabaseMissingError(
+            f"there is no database at {path}; create it with datastore import, Datastore.open(..., migrate=True), or:"
+            f" {apply_command(path)}"
+        )
+    if not os.access(path, os.W_OK):
+        raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
+    if not os.access(path.parent, os.W_OK):
+        raise ReadOnlyDatabaseError(
+            f"the folder of {path} cannot be written to, where the WAL has to be; change its rights"
+        )
+
+
+def applied_in_file(engine: SQLiteEngine, statements: Statements) -> list[str]:
+    """The ids of the migrations that a database has, in their order.
+
+    Raises:
+        NotADatastoreError: It is not one of this library; nothing was changed.
+        CorruptDatabaseError: It is one, and damaged.
+    """
+    path = engine.path
+    try:
+        number, pages = engine.pragma("application_id"), engine.pragma("page_count")
+    except CorruptDatabaseError as error:
+        raise NotADatastoreError(f"{path} is no SQLite database (or its first page is damaged)") from error
+    if number == 0 and pages == 0:
+        raise NotADatastoreError(f"{path} is an empty file; make a database of it with: {apply_command(path)}")
+    if number not in (0, APPLICATION_ID):
+        raise NotADatastoreError(f"{path} is another program's database (application_id {number})")
+    foreign = NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
+    try:
+        applied = [row[0] for row in statements.list_applied_migrations()]
+    except DatastoreError as error:
+        if number:
+            raise  # ours, and damaged
+        raise foreign from error
+    if number == 0 and set(applied) - set(migration_ids(migrations_folder())):
+        raise foreign  # migrated by yoyo too, but for another program
+    return applied
+
+
+def apply_command(path: Path, *folders: Path) -> str:
+    """What to type to bring a database to the newest schema."""
+    return _yoyo_apply(f"sqlite+datastore:///{quote(str(path))}", folders or [migrations_folder()])
+
+
+def _yoyo_apply(url: str, folders: Sequence[Path]) -> str:
+    return shlex.join(["yoyo", "apply", "--database", url, *map(str, folders)])
+
+
+def on_file(
+    path: Path, migrate: bool, migrations: list[Path], options: dict[str, Any]
+) -> tuple[SQLiteEngine, Statements]:
+    """The engine of a database in a file, whose schema is known to be right, and the statements on it."""
+    folders = [migrations_folder(), *migrations]
+    if migrate:
+        if path.exists():
+            refuse_foreign(path)
+        apply(path, *folders)
+    refuse_foreign(path)
+    engine = SQLiteEngine(path, **options)
+    try:
+        statements = bind_statements(engine)
+        refuse_schema(str(path), applied_in_file(engine, statements), folders, apply_command(path, *folders))
+    except BaseException:
+        engine.close()
+        raise
+    return engine, statements
+
+
+# A server.
 
 
 def is_server(database: str | os.PathLike[str]) -> bool:
@@ -90,8 +202,7 @@ def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> list[
 
 def server_apply_command(*folders: Path) -> str:
     """What to type to bring a database on a server to the newest schema; its URL is not shown."""
-    places = folders or (migrations_folder("postgresql"),)
-    return " ".join(["yoyo apply --database postgresql+datastore://...", *map(str, places)])
+    return _yoyo_apply("postgresql+datastore://...", folders or [migrations_folder("postgresql")])
 
 
 def on_server(

@@ -11,21 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import unquote
 
-from datastore.engines.sqlite import APPLICATION_ID, Durability, SQLiteEngine
-from datastore.errors import (
-    ConflictError,
-    CorruptDatabaseError,
-    DatabaseMissingError,
-    DatastoreError,
-    InvalidValueError,
-    NotADatastoreError,
-    ReadOnlyDatabaseError,
-)
-from datastore.migrations import apply, migration_ids
-from datastore.opening import bind_statements, is_server, on_server, refuse_schema
-from datastore.resources import migrations_folder
+from datastore.engines.sqlite import Durability, SQLiteEngine
+from datastore.errors import ConflictError, DatastoreError, InvalidValueError
+from datastore.opening import database_path, is_server, on_file, on_server
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -185,33 +174,18 @@ class Datastore:
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged.
         """
+        folders = list(map(Path, migrations))
+        options: dict[str, Any] = {"durability": durability, "timeout": timeout}
+        engine: Any
         if is_server(database):
-            options = {
-                "durability": durability,
-                "timeout": timeout,
-                "pool_size": pool_size,
-                "replica": replica,
-                "clock": None if clock is utc_now else clock,
-            }
-            server, statements = on_server(str(database), migrate, list(map(Path, migrations)), options)
-            try:
-                return cls(server, statements, actor=actor, ids=ids, rng=rng)
-            except BaseException:
-                server.close()
-                raise
-        if replica is not None:
+            options |= {"pool_size": pool_size, "replica": replica, "clock": None if clock is utc_now else clock}
+            engine, statements = on_server(str(database), migrate, folders, options)
+        elif replica is not None:
             raise InvalidValueError("replica: a file has none; only a PostgreSQL database has")
-        path = database_path(database)
-        folders = [migrations_folder(), *map(Path, migrations)]
-        if migrate:
-            if path.exists():
-                refuse_foreign(path)
-            apply(path, *folders)
-        refuse_foreign(path)
-        engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
+        else:
+            options |= {"gate": gate, "clock": clock}
+            engine, statements = on_file(database_path(database), migrate, folders, options)
         try:
-            statements = bind_statements(engine)
-            refuse_schema(str(path), applied_migrations(engine, statements), folders, apply_command(path, *folders))
             return cls(engine, statements, actor=actor, ids=ids, rng=rng)
         except BaseException:
             engine.close()
@@ -420,75 +394,3 @@ def _tombstones_of(path: Path) -> Tombstones:
 def _open_copy(path: Path) -> Datastore:
     # Nobody else has it open, so no gate. It may be of an older version: what it lacks is applied to the copy.
     return Datastore.open(path, migrate=True, gate=False, durability="relaxed")
-
-
-def database_path(database: str | os.PathLike[str]) -> Path:
-    """The file that a path or an ``sqlite:`` URL names, made absolute.
-
-    Raises:
-        InvalidValueError: It is empty, in memory, or a URL of another kind.
-    """
-    text = os.fspath(database)
-    scheme, separator, rest = text.partition("://")
-    if separator:
-        if scheme not in ("sqlite", "sqlite+datastore"):
-            raise InvalidValueError(f"{scheme}: is no engine of this version; give a path or sqlite:///path")
-        text = unquote(rest.removeprefix("/").partition("?")[0])
-    if not text or text == ":memory:" or "\x00" in text:
-        raise InvalidValueError(
-            "a database is a file: give its path (for tests, one in a temporary folder; in memory every thread would have its own)"
-        )
-    return Path(text).expanduser().absolute()
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise what `Datastore.open` raises where the file system alone tells that it cannot be opened."""
-    # The file is not read here: opening and closing it would drop the locks of this process's connections.
-    if path.is_dir():
-        raise NotADatastoreError(f"{path} is a folder; give the path of a database file in it")
-    if not path.exists():
-        raise DatabaseMissingError(
-            f"there is no database at {path}; create it with datastore import, yoyo apply --database"
-            f" sqlite+datastore:///{path}, or Datastore.open(..., migrate=True)"
-        )
-    if not os.access(path, os.W_OK):
-        raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
-    if not os.access(path.parent, os.W_OK):
-        raise ReadOnlyDatabaseError(
-            f"the folder of {path} cannot be written to, where the WAL has to be; change its rights"
-        )
-
-
-def applied_migrations(engine: SQLiteEngine, statements: Statements) -> list[str]:
-    """The ids of the migrations that a database has, in their order.
-
-    Raises:
-        NotADatastoreError: It is not one of this library; nothing was changed.
-        CorruptDatabaseError: It is one, and damaged.
-    """
-    path = engine.path
-    try:
-        number, pages = engine.pragma("application_id"), engine.pragma("page_count")
-    except CorruptDatabaseError as error:
-        raise NotADatastoreError(f"{path} is no SQLite database (or its first page is damaged)") from error
-    if number == 0 and pages == 0:
-        raise NotADatastoreError(f"{path} is an empty file; make a database of it with: {apply_command(path)}")
-    if number not in (0, APPLICATION_ID):
-        raise NotADatastoreError(f"{path} is another program's database (application_id {number})")
-    foreign = NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
-    try:
-        applied = [row[0] for row in statements.list_applied_migrations()]
-    except DatastoreError as error:
-        if number:
-            raise  # ours, and damaged
-        raise foreign from error
-    if number == 0 and set(applied) - set(migration_ids(migrations_folder())):
-        raise foreign  # migrated by yoyo too, but for another program
-    return applied
-
-
-def apply_command(path: Path, *folders: Path) -> str:
-    """What to type to bring a database to the newest schema."""
-    return " ".join(
-        ["yoyo apply --database", f"sqlite+datastore:///{path}", *map(str, folders or [migrations_folder()])]
-    )

@@ -34,7 +34,7 @@ from datastore.errors import (
     SchemaOutOfDateError,
     UniqueError,
 )
-from datastore.migrations import rollback
+from datastore.migrations import apply, rollback
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -227,6 +227,22 @@ def test_an_empty_file(tmp_path: Path) -> None:
     with pytest.raises(NotADatastoreError, match="empty"):
         Datastore.open(file)
     assert file.stat().st_size == 0
+
+
+@pytest.mark.parametrize("make", [lambda file: None, Path.touch, apply])
+def test_what_a_message_says_to_type_is_typed(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    folder = tmp_path / "a b%41?c'd"
+    folder.mkdir()
+    file = folder / "app's.db"
+    make(file)
+    if file.exists() and file.stat().st_size:
+        rollback(file)
+    with pytest.raises(DatastoreError) as refused:
+        Datastore.open(file)
+    command = str(refused.value)[str(refused.value).index("yoyo apply") :]
+    ran = subprocess.run(f"{Path(sys.executable).parent}/{command}", shell=True, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    Datastore.open(file).close()
 
 
 @pytest.mark.parametrize("application_id", [0, 252006673])

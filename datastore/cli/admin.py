@@ -133,14 +133,13 @@ def _server_status(url: str) -> dict[str, Any]:
 def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
     from datastore.engines.sqlite import SQLiteEngine
-    from datastore.opening import bind_statements
-    from datastore.store import applied_migrations, apply_command, database_path, refuse_foreign
+    from datastore.opening import applied_in_file, apply_command, bind_statements, database_path, refuse_foreign
 
     path = database_path(database)
     refuse_foreign(path)
     engine = SQLiteEngine(path)
     try:
-        applied = applied_migrations(engine, bind_statements(engine))
+        applied = applied_in_file(engine, bind_statements(engine))
         free = engine.pragma("freelist_count")
         upkeep = None if migrations.pending(applied) else _condition(engine)
         wal = Path(f"{path}-wal")

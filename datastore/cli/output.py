@@ -45,8 +45,8 @@ def open_store(database: str, *, migrate: bool = False) -> Datastore:
 def is_missing(database: str) -> bool:
     """Whether there is no such file, or no schema in a database on a server: an import makes it."""
     from datastore.errors import NotADatastoreError
-    from datastore.opening import is_server
-    from datastore.store import Datastore, database_path
+    from datastore.opening import database_path, is_server
+    from datastore.store import Datastore
 
     if not is_server(database):
         return not database_path(database).exists()

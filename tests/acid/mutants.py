@@ -222,10 +222,10 @@ _mutants = (
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
-        Edit("datastore/store.py", "    if not path.exists():\n        raise DatabaseMissingError(", "    if not path.exists():\n        return\n        raise DatabaseMissingError("),
+        Edit("datastore/opening.py", "    if not path.exists():\n        raise DatabaseMissingError(", "    if not path.exists():\n        return\n        raise DatabaseMissingError("),
     )),
     Mutant("foreign files not refused", "check", (
-        Edit("datastore/store.py", "    if number not in (0, APPLICATION_ID):\n", "    if False:\n"),
+        Edit("datastore/opening.py", "    if number not in (0, APPLICATION_ID):\n", "    if False:\n"),
         Edit(ENGINE, "!= APPLICATION_ID:\n            return", "== -1:\n            return"),
     )),
     # --- the caller ---------------------------------------------------------------------------------------------
