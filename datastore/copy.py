@@ -67,7 +67,7 @@ def copy(source: str, target: str, *, on_progress: Progress | None = None) -> Co
     with Datastore.open(target) as store:
         store.transfer.settle(numbered)
         if store.engine.fts5:
-            store.transfer.reindex()
+            store.transfer.fill_full_text()
     return copied
 
 

@@ -257,7 +257,9 @@ class Datastore:
         return self.engine.snapshot()
 
     def verify(self, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:
-        """Check the file, foreign keys, full-text index, audit chain, high-water marks and counts.
+        """Check the file, foreign keys, full-text index, audit chain, high-water marks, counts and the index by tag.
+
+        `TransferRepository.reindex` makes the full-text index, the counts and the index by tag again.
 
         Returns:
             For each check what is wrong, without content; an empty list where nothing is.

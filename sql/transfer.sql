@@ -119,6 +119,32 @@ WHERE
 ORDER BY conversations.id
 LIMIT :max_rows;
 
+-- name: recount_conversations()!
+-- Sets the message_count that is not the number of the conversation's messages.
+-- Index: messages_conversation_id_position_key (one range per conversation)
+-- Rows: one per conversation whose count was wrong
+-- Allow: full-scan, once, where a person has what is derived made again
+UPDATE conversations
+SET
+    message_count = (
+        SELECT count(*)
+        FROM messages
+        WHERE messages.conversation_id = conversations.id
+    )
+WHERE
+    conversations.message_count <> (
+        SELECT count(*)
+        FROM messages
+        WHERE messages.conversation_id = conversations.id
+    );
+
+-- name: clear_learning_tags()!
+-- Empties the index of the learnings by tag, to fill it again in the same transaction.
+-- Index: none (reads every row)
+-- Rows: one per learning and tag
+-- Allow: no-where, all of it is filled again
+DELETE FROM learning_tags;
+
 -- name: clear_job_counts()!
 -- Forgets the counts of jobs, to count them again in the same transaction.
 -- Index: none (reads every row)

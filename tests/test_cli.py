@@ -295,6 +295,11 @@ def test_which_sqlite_has_the_bug(version: tuple[int, ...], affected: bool) -> N
             ],
         ),
         ("message counts", ["UPDATE conversations SET message_count = 7"]),
+        ("job counts", ["INSERT INTO job_counts (type, status, job_count) VALUES ('t', 'stored', 1)"]),
+        (
+            "tags",
+            ["INSERT INTO learning_tags (tag, created_at, learning_id) SELECT 'x', created_at, id FROM learnings"],
+        ),
         ("audit chain", ["DROP TRIGGER audit_log_append_only_update", "UPDATE audit_log SET actor = 'nobody'"]),
     ],
 )

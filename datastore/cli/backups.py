@@ -107,7 +107,7 @@ def restore_command(backup: Path, force: bool, database: str) -> None:
 def verify_command(
     ctx: click.Context, mark_file: Path | None, backup: Path | None, as_json: bool, database: str
 ) -> None:
-    """Check the file, foreign keys, full-text index, audit chain and counts; exits with 4 if one is wrong."""
+    """Check the file, foreign keys, full-text index, audit chain, counts and tags; exits with 4 if one is wrong."""
     from datastore.errors import CorruptDatabaseError, DatabaseError
     from datastore.retention.verify import present_mark
 

@@ -178,12 +178,13 @@ def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
     return [_marked(hit.snippet, terminal), click.style(f"  {where}  {message.created_at:%Y-%m-%d}", dim=True)]
 
 
-@click.command("reindex", short_help="Build the full-text indexes again.")
+@click.command("reindex", short_help="Make full-text indexes, tags and counts again.")
 @database_option
 def reindex_command(database: str) -> None:
-    """Build the full-text indexes again from the learnings and messages, in one transaction.
+    """Make again what triggers keep, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
 
-    Needed only where `datastore verify` says that they differ; it also makes them as small and fast as they get.
+    Needed only where `datastore verify` says that they differ; it also makes the full-text indexes as small and fast as
+    they get.
     """
     with open_store(database) as store, _progress() as report:
         store.transfer.reindex(report)

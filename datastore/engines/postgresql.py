@@ -152,6 +152,10 @@ class PostgreSQLEngine:
         """Keep other transactions from what *name* stands for until this one ends."""
         self._thread.control(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": _locks[name]})
 
+    def keep_writers_out(self) -> None:
+        """Keep others from writing conversations, messages, learnings and jobs until this transaction ends."""
+        self._thread.control(session_sql("lock_writers_out"))
+
     def reading(self, action: str) -> None:
         """Refuse to go on inside a transaction.
 

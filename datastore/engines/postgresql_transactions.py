@@ -89,7 +89,7 @@ class ThreadState(threading.local):
         self._committing = False
         return cursor
 
-    def control(self, sql: str, parameters: dict[str, Any]) -> None:
+    def control(self, sql: str, parameters: dict[str, Any] | None = None) -> None:
         """Run what the engine needs itself inside the transaction."""
         if self.connection is None:
             raise TransactionError("a lock is held until the transaction ends; begin one")

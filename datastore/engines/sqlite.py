@@ -123,6 +123,9 @@ class SQLiteEngine:
     def lock(self, name: str) -> None:
         """Nothing: whoever writes has the database's one lock already."""
 
+    def keep_writers_out(self) -> None:
+        """Nothing, for the same reason."""
+
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
         return Snapshot(self, self._thread)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from datastore.errors import UnsupportedError
 from datastore.records.learnings import Learning
 from datastore.records.messages import MessageKey
 from datastore.repositories.base import Repository
@@ -69,6 +68,17 @@ class TransferRepository(Repository):
             for row in self._statements.list_miscounted_conversations(max_rows=max_rows)
         ]
 
+    def miscounted_jobs(self, max_rows: int = 100) -> list[tuple[str, str, int, int]]:
+        """Counts of jobs that are wrong: type, status ("stored" is all of them), what it says, what was counted."""
+        return [
+            (row.type, row.status, row.job_count, row.counted)
+            for row in self._statements.list_miscounted_jobs(max_rows=max_rows)
+        ]
+
+    def mistagged(self, max_rows: int = 100) -> list[str]:
+        """Learnings that the index by tag has under other tags than their own: their ids."""
+        return [row.id for row in self._statements.list_mistagged_learnings(max_rows=max_rows)]
+
     def check_full_text(self) -> None:
         """Compare the full-text indexes with the learnings and messages.
 
@@ -81,20 +91,29 @@ class TransferRepository(Repository):
     def settle(self, audit_high_water: int) -> None:
         """Behind a copy of rows that no trigger saw: count the jobs, and have the audit log go on behind its number."""
         with self._engine.transaction():
-            self._statements.clear_job_counts()
-            self._statements.add_job_counts()
+            self._count_jobs()
             self._statements.raise_audit_high_water(id=audit_high_water)
 
     def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Build the full-text indexes again, in one transaction: searches see the old ones until it ends.
+        """Make again what triggers keep: full-text indexes, the index by tag, the counts of messages and jobs.
+
+        In one transaction, with all writers kept out: readers see what was there until it ends. PostgreSQL's full text is a
+        generated column, and its index the server's (REINDEX INDEX CONCURRENTLY): it is left alone.
 
         Args:
-            on_progress: Called with an index's name, how far it is and how far it goes.
+            on_progress: Called with a full-text index's name, how far it is and how far it goes.
         """
-        if not self._engine.fts5:
-            raise UnsupportedError(
-                "full text is a generated column there, and its index the server's: REINDEX INDEX CONCURRENTLY"
-            )
+        with self._engine.transaction():
+            self._engine.keep_writers_out()
+            if self._engine.fts5:
+                self.fill_full_text(on_progress)
+            self._statements.clear_learning_tags()
+            self._statements.fill_learning_tags()
+            self._statements.recount_conversations()
+            self._count_jobs()
+
+    def fill_full_text(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+        """SQLite: build the full-text indexes again; see `reindex`, which does that too."""
         do = self._statements
         with self._engine.transaction():
             learnings, messages = do.get_last_learning_seq(), do.get_last_message_seq()
@@ -108,3 +127,7 @@ class TransferRepository(Repository):
                     if on_progress is not None:
                         on_progress(name, min(last, first + REINDEXED), last)
                 merge()
+
+    def _count_jobs(self) -> None:
+        self._statements.clear_job_counts()
+        self._statements.add_job_counts()

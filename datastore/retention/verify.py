@@ -79,6 +79,15 @@ def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[
             for id, count, counted in store.transfer.miscounted()
         ]
 
+    def job_counts() -> list[str]:
+        return [
+            f"jobs of type {type!r}: {count} are counted as {status}, {counted} are there"
+            for type, status, count, counted in store.transfer.miscounted_jobs()
+        ]
+
+    def tags() -> list[str]:
+        return [f"learning {id}: the index by tag has it under other tags" for id in store.transfer.mistagged()]
+
     # A server checks its own files (pg_amcheck, data checksums), and keeps its full text in generated columns.
     of_the_file = [("integrity", integrity), ("foreign keys", foreign_keys), ("full-text index", full_text)]
     return [
@@ -86,6 +95,8 @@ def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[
         ("audit chain", store.audit.verify),
         ("high-water mark", high_water),
         ("message counts", counts),
+        ("job counts", job_counts),
+        ("tags", tags),
     ]
 
 

@@ -124,3 +124,10 @@ WHERE
     AND table_name = :table_name
     AND is_generated = 'NEVER'
 ORDER BY ordinal_position;
+
+-- name: lock_writers_out()!
+-- Waits until nobody writes to these tables, and keeps writers out until the transaction ends; readers go on.
+-- Index: none (no row is read)
+-- Rows: 0
+-- Differs: whoever writes to SQLite has its one lock already
+LOCK TABLE conversations, messages, learnings, job_queue IN SHARE ROW EXCLUSIVE MODE;

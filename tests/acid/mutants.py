@@ -220,6 +220,8 @@ _mutants = (
     Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        store.transfer.check_full_text()\n", ""),)),
     Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
+    Mutant("verify without job counts", "check", (Edit("datastore/retention/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
+    Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
         Edit("datastore/opening.py", "    if not path.exists():\n        raise DatabaseMissingError(", "    if not path.exists():\n        return\n        raise DatabaseMissingError("),

@@ -65,6 +65,7 @@ ONLY_POSTGRESQL = {
     "set_session",
     "set_lock_timeout",
     "take_lock",
+    "lock_writers_out",
     "get_clock",
     "get_server_state",
     "count_other_clients",
@@ -135,7 +136,9 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
         apply(url)
         with Datastore.open(url) as store:
             assert [hit.learning for hit in store.learnings.search("readers")] == before
-            assert store.verify() == {"audit chain": [], "high-water mark": [], "message counts": []}
+            checked = store.verify()
+            assert list(checked) == ["audit chain", "high-water mark", "message counts", "job counts", "tags"]
+            assert not any(checked.values())
 
 
 def fill(store: Datastore) -> None:
@@ -555,7 +558,6 @@ def test_what_the_server_does_itself_says_so(store: Datastore) -> None:
     for call in (
         lambda: store.backups.make("/tmp/x"),
         lambda: store.maintenance.run(budget=timedelta(seconds=1)),
-        lambda: store.transfer.reindex(),
     ):
         with pytest.raises(UnsupportedError):
             call()
@@ -618,7 +620,8 @@ def as_application(url: str, role: str) -> None:
         store.jobs.resume("t")
         receipt = store.erase(conversation=conversation.id)
         assert receipt.receipt["vacuumed"] is False
-        assert store.verify()["audit chain"] == []
+        store.transfer.reindex()
+        assert not any(store.verify().values())
         for forbidden in (
             "UPDATE audit_log SET actor = 'x'",
             "DELETE FROM audit_log",

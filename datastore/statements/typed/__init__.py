@@ -99,6 +99,8 @@ from datastore.statements.typed.retention_policies import (
 from datastore.statements.typed.transfer import (
     ListConversationSourcesRow,
     ListMiscountedConversationsRow,
+    ListMiscountedJobsRow,
+    ListMistaggedLearningsRow,
     TransferStatements,
 )
 from datastore.statements.typed.uploads import CountUploadsRow, UploadsStatements
@@ -154,6 +156,8 @@ RECORDS: dict[str, type[Any]] = {
     "ListMessageTermsLikeRow": ListMessageTermsLikeRow,
     "ListMessageTextsRow": ListMessageTextsRow,
     "ListMiscountedConversationsRow": ListMiscountedConversationsRow,
+    "ListMiscountedJobsRow": ListMiscountedJobsRow,
+    "ListMistaggedLearningsRow": ListMistaggedLearningsRow,
     "ListNamingJobsRow": ListNamingJobsRow,
     "ListPurgeableConversationsRow": ListPurgeableConversationsRow,
     "ListPurgeablePartsRow": ListPurgeablePartsRow,

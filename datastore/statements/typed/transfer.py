@@ -26,6 +26,21 @@ class ListMiscountedConversationsRow(NamedTuple):
     counted: int
 
 
+class ListMiscountedJobsRow(NamedTuple):
+    """A row of list_miscounted_jobs."""
+
+    type: str
+    status: str
+    job_count: int
+    counted: int
+
+
+class ListMistaggedLearningsRow(NamedTuple):
+    """A row of list_mistagged_learnings."""
+
+    id: str
+
+
 class TransferStatements(Protocol):
     """sql/transfer.sql and sql/sqlite/transfer.sql."""
 
@@ -125,12 +140,52 @@ class TransferStatements(Protocol):
         """
         ...
 
+    def recount_conversations(self) -> int:
+        """Sets the message_count that is not the number of the conversation's messages."""
+        ...
+
+    def clear_learning_tags(self) -> int:
+        """Empties the index of the learnings by tag, to fill it again in the same transaction."""
+        ...
+
     def clear_job_counts(self) -> int:
         """Forgets the counts of jobs, to count them again in the same transaction."""
         ...
 
     def add_job_counts(self) -> int:
         """Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw."""
+        ...
+
+    def list_miscounted_jobs(
+        self,
+        *,
+        max_rows: int,
+    ) -> list[ListMiscountedJobsRow]:
+        """Types whose jobs are not as many as their counts say: all that are stored, or those that ended in some
+        way.
+
+        Args:
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def list_mistagged_learnings(
+        self,
+        *,
+        max_rows: int,
+    ) -> list[ListMistaggedLearningsRow]:
+        """Learnings that the index by tag has under other tags than their own, or at another time; hidden ones are
+        not in it.
+
+        Args:
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def fill_learning_tags(self) -> int:
+        """Fills the index of the learnings by tag: those that are shown, under each of their tags (once, where a
+        tag stands twice).
+        """
         ...
 
     def raise_audit_high_water(
