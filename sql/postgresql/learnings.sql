@@ -283,52 +283,81 @@ INNER JOIN learnings ON learnings.seq = CAST(wanted.value AS BIGINT);
 --   with source: learnings primary key, conversations_id_key, learning_tags_learning_id_idx; sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundLearning
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; LATERAL, so that it looks each row up, and never begins with the category's
 SELECT
-    learnings.seq,
-    learnings.id,
-    learnings.conversation_id,
-    learnings.category,
-    learnings.title,
-    learnings.content,
-    learnings.confidence,
-    learnings.tags,
-    learnings.dedupe_key,
-    learnings.metadata,
-    learnings.created_at,
-    learnings.updated_at,
-    learnings.deleted_at
+    found.seq,
+    found.id,
+    found.conversation_id,
+    found.category,
+    found.title,
+    found.content,
+    found.confidence,
+    found.tags,
+    found.dedupe_key,
+    found.metadata,
+    found.created_at,
+    found.updated_at,
+    found.deleted_at
 FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
-CROSS JOIN learnings
-WHERE
-    learnings.seq = CAST(wanted.value AS BIGINT)
-    AND learnings.deleted_at IS NULL
-    AND learnings.category = :category -- if: category
-    AND EXISTS ( -- if: source
-        SELECT 1 -- if: source
-        FROM conversations -- if: source
-        WHERE -- if: source
-            conversations.id = learnings.conversation_id -- if: source
-            AND conversations.source = :source -- if: source
-    ) -- if: source
-    AND learnings.confidence >= :min_confidence
-    AND learnings.created_at >= :created_from
-    AND learnings.created_at < :created_before
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS any_tags
+CROSS JOIN
+    LATERAL (
+        SELECT
+            learnings.seq,
+            learnings.id,
+            learnings.conversation_id,
+            learnings.category,
+            learnings.title,
+            learnings.content,
+            learnings.confidence,
+            learnings.tags,
+            learnings.dedupe_key,
+            learnings.metadata,
+            learnings.created_at,
+            learnings.updated_at,
+            learnings.deleted_at
+        FROM learnings
         WHERE
-            any_tags.learning_id = learnings.id
-            AND any_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
-    ) >= :min_tags_any
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS all_tags
-        WHERE
-            all_tags.learning_id = learnings.id
-            AND all_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
-    ) >= :min_tags_all
-ORDER BY wanted.key, learnings.seq
+            learnings.seq = CAST(wanted.value AS BIGINT)
+            AND learnings.deleted_at IS NULL
+            AND learnings.category = :category -- if: category
+            AND EXISTS ( -- if: source
+                SELECT 1 -- if: source
+                FROM conversations -- if: source
+                WHERE -- if: source
+                    conversations.id = learnings.conversation_id -- if: source
+                    AND conversations.source = :source -- if: source
+            ) -- if: source
+            AND learnings.confidence >= :min_confidence
+            AND learnings.created_at >= :created_from
+            AND learnings.created_at < :created_before
+            AND (
+                :min_tags_any = 0
+                OR (
+                    SELECT count(*)
+                    FROM learning_tags AS any_tags
+                    WHERE
+                        any_tags.learning_id = learnings.id
+                        AND any_tags.tag = ANY(
+                            ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
+                        )
+                ) >= :min_tags_any
+            )
+            AND (
+                :min_tags_all = 0
+                OR (
+                    SELECT count(*)
+                    FROM learning_tags AS all_tags
+                    WHERE
+                        all_tags.learning_id = learnings.id
+                        AND all_tags.tag = ANY(
+                            ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
+                        )
+                ) >= :min_tags_all
+            )
+        ORDER BY learnings.seq
+        LIMIT 1
+    ) AS found
+ORDER BY wanted.key, found.seq
 LIMIT :max_rows;
 
 -- name: list_found_categories(seqs, category, source, min_confidence, created_from, created_before, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
@@ -347,42 +376,58 @@ LIMIT :max_rows;
 -- Index: learnings primary key, learning_tags_learning_id_idx; sorts one row a category
 --   with source: learnings primary key, conversations_id_key, learning_tags_learning_id_idx; sorts one row a category
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; LATERAL, so that it looks each row up, and never begins with the category's
 SELECT
-    learnings.category,
+    found.category,
     count(*) AS learning_count
-FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
-CROSS JOIN learnings
-WHERE
-    learnings.seq = CAST(wanted.value AS BIGINT)
-    AND learnings.deleted_at IS NULL
-    AND learnings.category = :category -- if: category
-    AND EXISTS ( -- if: source
-        SELECT 1 -- if: source
-        FROM conversations -- if: source
-        WHERE -- if: source
-            conversations.id = learnings.conversation_id -- if: source
-            AND conversations.source = :source -- if: source
-    ) -- if: source
-    AND learnings.confidence >= :min_confidence
-    AND learnings.created_at >= :created_from
-    AND learnings.created_at < :created_before
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS any_tags
+FROM json_array_elements_text(CAST(:seqs AS JSON)) AS wanted (value)
+CROSS JOIN
+    LATERAL (
+        SELECT learnings.category
+        FROM learnings
         WHERE
-            any_tags.learning_id = learnings.id
-            AND any_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
-    ) >= :min_tags_any
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS all_tags
-        WHERE
-            all_tags.learning_id = learnings.id
-            AND all_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
-    ) >= :min_tags_all
-GROUP BY learnings.category
-ORDER BY count(*) DESC, learnings.category
+            learnings.seq = CAST(wanted.value AS BIGINT)
+            AND learnings.deleted_at IS NULL
+            AND learnings.category = :category -- if: category
+            AND EXISTS ( -- if: source
+                SELECT 1 -- if: source
+                FROM conversations -- if: source
+                WHERE -- if: source
+                    conversations.id = learnings.conversation_id -- if: source
+                    AND conversations.source = :source -- if: source
+            ) -- if: source
+            AND learnings.confidence >= :min_confidence
+            AND learnings.created_at >= :created_from
+            AND learnings.created_at < :created_before
+            AND (
+                :min_tags_any = 0
+                OR (
+                    SELECT count(*)
+                    FROM learning_tags AS any_tags
+                    WHERE
+                        any_tags.learning_id = learnings.id
+                        AND any_tags.tag = ANY(
+                            ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
+                        )
+                ) >= :min_tags_any
+            )
+            AND (
+                :min_tags_all = 0
+                OR (
+                    SELECT count(*)
+                    FROM learning_tags AS all_tags
+                    WHERE
+                        all_tags.learning_id = learnings.id
+                        AND all_tags.tag = ANY(
+                            ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
+                        )
+                ) >= :min_tags_all
+            )
+        ORDER BY learnings.seq
+        LIMIT 1
+    ) AS found
+GROUP BY found.category
+ORDER BY count(*) DESC, found.category
 LIMIT :max_rows;
 
 -- name: list_found_tags(seqs, category, source, min_confidence, created_from, created_before, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
@@ -401,44 +446,59 @@ LIMIT :max_rows;
 -- Index: learnings primary key, learning_tags_learning_id_idx; sorts one row a tag
 --   with source: learnings primary key, conversations_id_key, learning_tags_learning_id_idx; sorts one row a tag
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; LATERAL, so that it looks each row up, and never begins with the category's
 SELECT
-    learning_tags.tag,
+    own.tag,
     count(*) AS learning_count
-FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
-CROSS JOIN learnings
-CROSS JOIN learning_tags
-WHERE
-    learnings.seq = CAST(wanted.value AS BIGINT)
-    AND learning_tags.learning_id = learnings.id
-    AND learnings.deleted_at IS NULL
-    AND learnings.category = :category -- if: category
-    AND EXISTS ( -- if: source
-        SELECT 1 -- if: source
-        FROM conversations -- if: source
-        WHERE -- if: source
-            conversations.id = learnings.conversation_id -- if: source
-            AND conversations.source = :source -- if: source
-    ) -- if: source
-    AND learnings.confidence >= :min_confidence
-    AND learnings.created_at >= :created_from
-    AND learnings.created_at < :created_before
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS any_tags
+FROM json_array_elements_text(CAST(:seqs AS JSON)) AS wanted (value)
+CROSS JOIN
+    LATERAL (
+        SELECT learnings.tags
+        FROM learnings
         WHERE
-            any_tags.learning_id = learnings.id
-            AND any_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
-    ) >= :min_tags_any
-    AND (
-        SELECT count(*)
-        FROM learning_tags AS all_tags
-        WHERE
-            all_tags.learning_id = learnings.id
-            AND all_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
-    ) >= :min_tags_all
-GROUP BY learning_tags.tag
-ORDER BY count(*) DESC, learning_tags.tag
+            learnings.seq = CAST(wanted.value AS BIGINT)
+            AND learnings.deleted_at IS NULL
+            AND learnings.category = :category -- if: category
+            AND EXISTS ( -- if: source
+                SELECT 1 -- if: source
+                FROM conversations -- if: source
+                WHERE -- if: source
+                    conversations.id = learnings.conversation_id -- if: source
+                    AND conversations.source = :source -- if: source
+            ) -- if: source
+            AND learnings.confidence >= :min_confidence
+            AND learnings.created_at >= :created_from
+            AND learnings.created_at < :created_before
+            AND (
+                :min_tags_any = 0
+                OR (
+                    SELECT count(*)
+                    FROM learning_tags AS any_tags
+                    WHERE
+                        any_tags.learning_id = learnings.id
+                        AND any_tags.tag = ANY(
+                            ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
+                        )
+                ) >= :min_tags_any
+            )
+            AND (
+                :min_tags_all = 0
+                OR (
+                    SELECT count(*)
+                    FROM learning_tags AS all_tags
+                    WHERE
+                        all_tags.learning_id = learnings.id
+                        AND all_tags.tag = ANY(
+                            ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
+                        )
+                ) >= :min_tags_all
+            )
+        ORDER BY learnings.seq
+        LIMIT 1
+    ) AS found
+CROSS JOIN LATERAL json_array_elements_text(found.tags) AS own (tag)
+GROUP BY own.tag
+ORDER BY count(*) DESC, own.tag
 LIMIT :max_rows;
 
 -- name: search_learnings_by_tag(tag, category_from, category_to, source, min_confidence, created_from, before_created_at, before_id, tags_any, min_tags_any, tags_all, min_tags_all, max_rows)
@@ -493,19 +553,29 @@ WHERE
     ) -- if: source
     AND learnings.confidence >= :min_confidence
     AND (
-        SELECT count(*)
-        FROM learning_tags AS any_tags
-        WHERE
-            any_tags.learning_id = learnings.id
-            AND any_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
-    ) >= :min_tags_any
+        :min_tags_any = 0
+        OR (
+            SELECT count(*)
+            FROM learning_tags AS any_tags
+            WHERE
+                any_tags.learning_id = learnings.id
+                AND any_tags.tag = ANY(
+                    ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
+                )
+        ) >= :min_tags_any
+    )
     AND (
-        SELECT count(*)
-        FROM learning_tags AS all_tags
-        WHERE
-            all_tags.learning_id = learnings.id
-            AND all_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
-    ) >= :min_tags_all
+        :min_tags_all = 0
+        OR (
+            SELECT count(*)
+            FROM learning_tags AS all_tags
+            WHERE
+                all_tags.learning_id = learnings.id
+                AND all_tags.tag = ANY(
+                    ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
+                )
+        ) >= :min_tags_all
+    )
 ORDER BY learning_tags.created_at DESC, learning_tags.learning_id DESC
 LIMIT :max_rows;
 
@@ -554,18 +624,28 @@ WHERE
     ) -- if: source
     AND confidence >= :min_confidence
     AND (
-        SELECT count(*)
-        FROM learning_tags AS any_tags
-        WHERE
-            any_tags.learning_id = learnings.id
-            AND any_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
-    ) >= :min_tags_any
+        :min_tags_any = 0
+        OR (
+            SELECT count(*)
+            FROM learning_tags AS any_tags
+            WHERE
+                any_tags.learning_id = learnings.id
+                AND any_tags.tag = ANY(
+                    ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_any AS JSON)) AS wanted_tags)
+                )
+        ) >= :min_tags_any
+    )
     AND (
-        SELECT count(*)
-        FROM learning_tags AS all_tags
-        WHERE
-            all_tags.learning_id = learnings.id
-            AND all_tags.tag IN (SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
-    ) >= :min_tags_all
+        :min_tags_all = 0
+        OR (
+            SELECT count(*)
+            FROM learning_tags AS all_tags
+            WHERE
+                all_tags.learning_id = learnings.id
+                AND all_tags.tag = ANY(
+                    ARRAY(SELECT wanted_tags.value FROM json_array_elements_text(CAST(:tags_all AS JSON)) AS wanted_tags)
+                )
+        ) >= :min_tags_all
+    )
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;

@@ -306,29 +306,45 @@ INNER JOIN messages ON messages.seq = CAST(wanted.value AS BIGINT);
 -- Index: messages primary key, conversations_id_key (one look-up each a row); sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundMessage
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list otherwise; LATERAL, so that it looks each row up, and never begins with the conversation's
 SELECT
-    messages.seq,
-    messages.id,
-    messages.conversation_id,
-    messages.position,
-    messages.role,
-    messages.content,
-    messages.content_hash,
-    messages.token_count,
-    messages.metadata,
-    messages.created_at
+    found.seq,
+    found.id,
+    found.conversation_id,
+    found.position,
+    found.role,
+    found.content,
+    found.content_hash,
+    found.token_count,
+    found.metadata,
+    found.created_at
 FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
-CROSS JOIN messages
-CROSS JOIN conversations
-WHERE
-    messages.seq = CAST(wanted.value AS BIGINT)
-    AND conversations.id = messages.conversation_id
-    AND conversations.deleted_at IS NULL
-    AND messages.conversation_id = :conversation_id -- if: conversation_id
-    AND messages.role = :role -- if: role
-    AND conversations.source = :source -- if: source
-    AND messages.created_at >= :created_from
-    AND messages.created_at < :created_before
-ORDER BY wanted.key, messages.seq
+CROSS JOIN
+    LATERAL (
+        SELECT
+            messages.seq,
+            messages.id,
+            messages.conversation_id,
+            messages.position,
+            messages.role,
+            messages.content,
+            messages.content_hash,
+            messages.token_count,
+            messages.metadata,
+            messages.created_at
+        FROM messages
+        CROSS JOIN conversations
+        WHERE
+            messages.seq = CAST(wanted.value AS BIGINT)
+            AND conversations.id = messages.conversation_id
+            AND conversations.deleted_at IS NULL
+            AND messages.conversation_id = :conversation_id -- if: conversation_id
+            AND messages.role = :role -- if: role
+            AND conversations.source = :source -- if: source
+            AND messages.created_at >= :created_from
+            AND messages.created_at < :created_before
+        ORDER BY messages.seq
+        LIMIT 1
+    ) AS found
+ORDER BY wanted.key, found.seq
 LIMIT :max_rows;
