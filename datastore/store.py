@@ -122,7 +122,7 @@ class Datastore:
         if engine.name == "sqlite":
             self.backups = Backups(engine, self.backup_register, _open_copy)
             self.maintenance = Maintenance(engine, upkeep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance)
+            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text)
         else:
             elsewhere: Any = Elsewhere
             self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")

@@ -110,6 +110,8 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         pairs.append(("scanned", f"{looked}: {scan['hits']} left"))
     if "vacuumed" in facts:
         pairs.append(("vacuumed", "yes" if facts["vacuumed"] else "no"))
+    if facts.get("rebuilt"):
+        pairs.append(("full-text indexes", "built again"))
     pairs += [("blocked by", one) for one in facts.get("blocked_by", [])]
     beyond = facts.get("out_of_reach", {})
     pairs += [

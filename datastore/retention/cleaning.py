@@ -45,6 +45,7 @@ class Cleaner:
         repository: Merges the full-text indexes.
         erasures: Knows where the trees begin, and which words other rows have.
         maintenance: Vacuums.
+        rebuild: Builds the full-text indexes again.
     """
 
     def __init__(
@@ -53,14 +54,16 @@ class Cleaner:
         repository: MaintenanceRepository,
         erasures: ErasureRepository,
         maintenance: Maintenance,
+        rebuild: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._repository = repository
         self._erasures = erasures
         self._maintenance = maintenance
+        self._rebuild = rebuild
 
     def clean(self, needles: Needles | None, *, vacuum: bool, tell: Tell) -> Cleaning:
-        """Merge, cut, scan, and vacuum where something is left.
+        """Merge, cut, scan, and vacuum where something is left; where even then, build the full-text indexes again.
 
         Args:
             needles: What was erased. None: nobody knows any more, so that nothing is proved and the file is vacuumed.
@@ -75,16 +78,23 @@ class Cleaner:
         tell("cutting the WAL")
         cut = self._cut()
         facts["scans"] = []
-        facts["vacuumed"] = False
+        facts["vacuumed"] = facts["rebuilt"] = False
         left: Residue | None = None
         if needles is not None:
             needles.only(self._erasures.known_terms(needles.stems))
             left = self._scan(needles, facts, tell)
-        if vacuum and (left is None or left.hits):
-            facts["vacuumed"] = self._vacuum(blocked, tell)
-            cut = self._cut() if facts["vacuumed"] else cut
-            if needles is not None and facts["vacuumed"]:
-                left = self._scan(needles, facts, tell)
+        if vacuum and (left is None or left.hits) and self._vacuum(blocked, tell):
+            facts["vacuumed"] = True
+            cut = self._cut()
+            left = None if needles is None else self._scan(needles, facts, tell)
+            if left is not None and left.hits:
+                # Merges of a small index may keep the marks of what was deleted, words and all (seen on SQLite 3.53.2).
+                tell("building the full-text indexes again")
+                self._rebuild()
+                facts["rebuilt"] = True
+                if self._vacuum(blocked, tell):
+                    cut = self._cut()
+                    left = None if needles is None else self._scan(needles, facts, tell)
         facts["wal_cut"] = not cut
         if cut:
             blocked.append(cut)

@@ -60,7 +60,7 @@ def present_mark(store: Verified) -> Mark:
 
 def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[[], list[str]]]]:
     def integrity() -> list[str]:
-        return [str(row[0]) for row in store.engine.rows("integrity_check(100)") if row[0] != "ok"]
+        return [str(row[0]) for row in store.engine.integrity() if row[0] != "ok"]
 
     def foreign_keys() -> list[str]:
         rows = store.engine.rows("foreign_key_check")

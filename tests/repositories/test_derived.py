@@ -102,3 +102,13 @@ def test_writers_wait_while_it_is_made_again(filled: Datastore) -> None:
         assert writer.is_alive()
     writer.join()
     assert wrong(filled) == {}
+
+
+@pytest.mark.sqlite
+def test_an_index_that_another_connection_merged_is_sound(filled: Datastore) -> None:
+    for number in range(4):  # segments of the index, which this connection then knows of
+        filled.learnings.add(conversation_id="shown", category="c", title="more", content=f"words {number}")
+    assert filled.learnings.search("words").items
+    with Datastore.open(filled.engine.path) as other:
+        other.transfer.reindex()
+    assert wrong(filled) == {}
