@@ -79,14 +79,13 @@ class Cleaner:
         cut = self._cut()
         facts["scans"] = []
         facts["vacuumed"] = facts["rebuilt"] = False
-        left: Residue | None = None
         if needles is not None:
             needles.only(self._erasures.known_terms(needles.stems))
-            left = self._scan(needles, facts, tell)
+        left = self._scan(needles, facts, tell)
         if vacuum and (left is None or left.hits) and self._vacuum(blocked, tell):
             facts["vacuumed"] = True
             cut = self._cut()
-            left = None if needles is None else self._scan(needles, facts, tell)
+            left = self._scan(needles, facts, tell)
             if left is not None and left.hits:
                 # Merges of a small index may keep the marks of what was deleted, words and all (seen on SQLite 3.53.2).
                 tell("building the full-text indexes again")
@@ -94,7 +93,7 @@ class Cleaner:
                 facts["rebuilt"] = True
                 if self._vacuum(blocked, tell):
                     cut = self._cut()
-                    left = None if needles is None else self._scan(needles, facts, tell)
+                    left = self._scan(needles, facts, tell)
         facts["wal_cut"] = not cut
         if cut:
             blocked.append(cut)
@@ -134,7 +133,10 @@ class Cleaner:
             time.sleep(0.01)
         return ""
 
-    def _scan(self, needles: Needles, facts: dict[str, Any], tell: Tell) -> Residue:
+    def _scan(self, needles: Needles | None, facts: dict[str, Any], tell: Tell) -> Residue | None:
+        """What is left in the files; None where nobody knows what to look for."""
+        if needles is None:
+            return None
         tell("scanning the files")
         with self._engine.snapshot():
             trees = tree_kinds(self._erasures.trees(), self._repository.full_text_tables())

@@ -69,16 +69,7 @@ WHERE
     ) <> (
         SELECT count(DISTINCT own.value)
         FROM json_array_elements_text(learnings.tags) AS own (value)
-        WHERE
-            learnings.deleted_at IS NULL
-            AND EXISTS (
-                SELECT 1
-                FROM learning_tags
-                WHERE
-                    learning_tags.tag = own.value
-                    AND learning_tags.created_at = learnings.created_at
-                    AND learning_tags.learning_id = learnings.id
-            )
+        WHERE learnings.deleted_at IS NULL
     )
     OR (
         learnings.deleted_at IS NULL

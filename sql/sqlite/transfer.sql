@@ -83,16 +83,7 @@ WHERE
     ) <> (
         SELECT count(DISTINCT own.value)
         FROM json_each(learnings.tags) AS own
-        WHERE
-            learnings.deleted_at IS NULL
-            AND EXISTS (
-                SELECT 1
-                FROM learning_tags
-                WHERE
-                    learning_tags.tag = own.value
-                    AND learning_tags.created_at = learnings.created_at
-                    AND learning_tags.learning_id = learnings.id
-            )
+        WHERE learnings.deleted_at IS NULL
     )
     OR (
         learnings.deleted_at IS NULL
