@@ -21,6 +21,7 @@ from tests.acid.child import ROOT
 
 ENGINE = "datastore/engines/sqlite.py"
 TRANSACTIONS = "datastore/engines/sqlite_transactions.py"
+BINDING = "datastore/statements/binding.py"
 SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
 RETENTION = "migrations/sqlite/0008.retention.sql"
@@ -40,7 +41,7 @@ class Mutant:
     """A name that says what is wrong, and the edits that make it so."""
 
     name: str
-    #: engine, PRAGMA, SQL, trigger, migration, check or caller.
+    #: engine, PRAGMA, SQL, trigger, migration, check, statements or caller.
     layer: str
     edits: tuple[Edit, ...]
 
@@ -229,6 +230,11 @@ _mutants = (
     Mutant("foreign files not refused", "check", (
         Edit("datastore/opening.py", "    if number not in (0, APPLICATION_ID):\n", "    if False:\n"),
         Edit(ENGINE, "!= APPLICATION_ID:\n            return", "== -1:\n            return"),
+    )),
+    # --- statements ---------------------------------------------------------------------------------------------
+    Mutant("a statement shares its scope with its parameters", "statements", (
+        Edit(BINDING, '"_sql": by_position', '"sql": by_position'),
+        Edit(BINDING, 'sql = "_sql"', 'sql = "sql"'),
     )),
     # --- the caller ---------------------------------------------------------------------------------------------
     Mutant("read and write in two transactions", "caller", (Edit(

@@ -34,6 +34,7 @@ ANOMALIES = {
     "undetected damage": "damage that the check promises to find was not found",
     "unsafe copy": "a live database file was opened behind SQLite's back",
     "untyped error": "an exception that is no DatastoreError came out of the library",
+    "value as SQL": "a value was taken for something else than a value, in the worst case for SQL that ran",
     "wrong isolation": "an isolation case of Hermitage ends otherwise than the golden table says",
 }
 
