@@ -31,7 +31,6 @@ import pytest
 
 from datastore import Datastore
 from datastore.errors import DatastoreError
-from tests.acid.child import ROOT
 from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.report import Report
 from tests.acid.work import new_database
@@ -243,29 +242,33 @@ def programs(*, seed: int, folder: Path, times: int, url: str = "") -> Report:
     """Many programs at once, in rounds; after each round nothing is open, and the ledger is right."""
     report = Report()
     chance = random.Random(seed)
-    with Datastore.open(url or new_database(folder), timeout=PATIENCE, durability="relaxed") as store:
-        ledger = Ledger(store, seed)
+    store = Datastore.open(url or new_database(folder), timeout=PATIENCE, durability="relaxed")
+    ledger = Ledger(store, seed)
+    with ThreadPoolExecutor(4) as drivers, ThreadPoolExecutor(3) as pool:
         while report.counts["programs"] < times and not report.anomalies:
-            _round(ledger, report, chance)
-        ledger.check(report)
+            _round(ledger, report, chance, drivers, pool)
+    ledger.check(report)
+    if not report.anomalies:
+        store.close()
     return report
 
 
-def _round(ledger: Ledger, report: Report, chance: random.Random) -> None:
+def _round(
+    ledger: Ledger, report: Report, chance: random.Random, drivers: ThreadPoolExecutor, pool: ThreadPoolExecutor
+) -> None:
     errors: list[BaseException | None] = []
     chosen = [chance.choice(IN_THREADS) for _ in range(12)]
-    with ThreadPoolExecutor(4) as drivers, ThreadPoolExecutor(3) as pool:
-        loop = threading.Thread(target=lambda: errors.extend(asyncio.run(_tasks(ledger, chance))))
-        loop.start()
-        ending = threading.Thread(target=lambda: errors.append(attempt(ledger, lambda: dropped(ledger, pool))))
-        ending.start()
-        runs = [
-            drivers.submit(attempt, ledger, lambda program=program: program(ledger, pool))  # type: ignore[misc]
-            for program in chosen
-        ]
-        errors.extend(run.result() for run in runs)
-        loop.join()
-        ending.join()
+    loop = threading.Thread(target=lambda: errors.extend(asyncio.run(_tasks(ledger, chance))))
+    loop.start()
+    ending = threading.Thread(target=lambda: errors.append(attempt(ledger, lambda: dropped(ledger, pool))))
+    ending.start()
+    runs = [
+        drivers.submit(attempt, ledger, lambda program=program: program(ledger, pool))  # type: ignore[misc]
+        for program in chosen
+    ]
+    errors.extend(run.result() for run in runs)
+    loop.join()
+    ending.join()
     report.counts["programs"] += len(chosen) + 9
     gc.collect()
     report.extend(("untyped error", f"{type(error).__name__}: {error}") for error in errors if error is not None)
@@ -305,35 +308,36 @@ def in_new_thread(run: Callable[[], Any]) -> BaseException | None:
 # --- interrupts at every point ---------------------------------------------------------------------------------------
 
 
-def interrupts(*, seed: int, folder: Path, url: str = "", step: int = 1) -> Report:
+def interrupts(*, seed: int, folder: Path, url: str = "") -> Report:
     """KeyboardInterrupt at each call and return inside the engine, for each kind of block and statement."""
     report = Report()
-    with Datastore.open(url or new_database(folder), timeout=PATIENCE, durability="relaxed", pool_size=3) as store:
-        ledger = Ledger(store, seed)
+    store = Datastore.open(url or new_database(folder), timeout=PATIENCE, durability="relaxed", pool_size=3)
+    ledger = Ledger(store, seed)
 
-        def nested() -> None:
-            with ledger.block() as rows, store.transaction():
-                rows.append(ledger.add())
+    def nested() -> None:
+        with ledger.block() as rows, store.transaction():
+            rows.append(ledger.add())
 
-        def rolled_back() -> None:
-            with suppress(GivenUp), ledger.block() as rows:
-                rows.append(ledger.add())
-                raise GivenUp
+    def rolled_back() -> None:
+        with suppress(GivenUp), ledger.block() as rows:
+            rows.append(ledger.add())
+            raise GivenUp
 
-        def snapshot() -> None:
-            with store.snapshot():
-                store.conversations.count()
+    def snapshot() -> None:
+        with store.snapshot():
+            store.conversations.count()
 
-        for operation in (ledger.add, nested, rolled_back, snapshot):
-            operation()
-            point = 1
-            while _interrupted_at(point, operation):
-                report.counts["points"] += 1
-                _look(ledger, report, f"{operation.__name__}, point {point}")
-                if report.anomalies:
-                    return report
-                point += step
-        ledger.check(report)
+    for operation in (ledger.add, nested, rolled_back, snapshot):
+        operation()
+        point = 1
+        while _interrupted_at(point, operation):
+            report.counts["points"] += 1
+            _look(ledger, report, f"{operation.__name__}, point {point}")
+            if report.anomalies:
+                return report
+            point += 1
+    ledger.check(report)
+    store.close()
     return report
 
 
@@ -467,6 +471,33 @@ def test_bursts() -> None:
 def test_many_bursts(server: str) -> None:
     assert_healthy("bursts of new threads", f"{HERE}:bursts", times=200, timeout=600)
     assert_healthy("bursts of new threads, PostgreSQL", f"{HERE}:bursts", times=10, timeout=600, url=server)
+
+
+@reds(Red("a connection of a thread that threading does not know is closed", "crash"))
+def test_burst_mutants(red: Red) -> None:
+    assert_red("bursts of new threads", f"{HERE}:bursts", red, times=3)
+
+
+@reds(
+    Red("a thread's transaction is anybody's who runs in it", "lost commit"),
+    Red("a block that is left elsewhere stays open", "deadlock"),
+    Red("a thread that ends leaves its transaction open", "deadlock"),
+)
+def test_program_mutants(red: Red) -> None:
+    assert_red("threads, tasks and generators", f"{HERE}:programs", red, times=400)
+
+
+@reds(
+    Red("an interrupt leaves the gate shut", "deadlock"),
+    Red("an interrupted block is never ended", "deadlock"),
+)
+def test_interrupt_mutants(red: Red) -> None:
+    assert_red("interrupts at every point", f"{HERE}:interrupts", red)
+
+
+@reds(Red("a connection that an interrupt dropped is lost", "deadlock"))
+def test_interrupt_mutants_on_a_server(red: Red, server: str) -> None:
+    assert_red("interrupts at every point, PostgreSQL", f"{HERE}:interrupts", red, url=server)
 
 
 @pytest.fixture
