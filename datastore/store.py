@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from datastore.engines.ownership import refuse_green_threads
 from datastore.engines.sqlite import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError
 from datastore.opening import database_path, is_server, on_file, on_server
@@ -173,7 +174,9 @@ class Datastore:
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged.
+            UnsupportedError: gevent or eventlet has patched the process.
         """
+        refuse_green_threads()
         folders = list(map(Path, migrations))
         options: dict[str, Any] = {"durability": durability, "timeout": timeout}
         engine: Any

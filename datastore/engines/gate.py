@@ -77,12 +77,12 @@ class Gate:
         # threading.Condition asks the same of its lock; there is no public way.
         return bool(self._threads._is_owned())  # type: ignore[attr-defined]
 
-    def acquire(self, timeout: float, refuse: Callable[[], None] = lambda: None) -> None:
+    def acquire(self, timeout: float, refuse: Callable[[float], None] = lambda waited: None) -> None:
         """Wait for the gate, at most *timeout* seconds.
 
         Args:
             timeout: In seconds.
-            refuse: Called while another thread has the gate: raises where waiting is useless.
+            refuse: Called with the seconds waited while another thread has the gate: raises where waiting is useless.
 
         Raises:
             BusyError: Another thread or process had the gate for all that time.
@@ -141,11 +141,11 @@ class Gate:
             self.close()
         self._file = None
 
-    def _wait_for_thread(self, timeout: float, refuse: Callable[[], None]) -> float:
+    def _wait_for_thread(self, timeout: float, refuse: Callable[[float], None]) -> float:
         begun = time.monotonic()
         while True:
-            refuse()
             threads, waited = self._threads, time.monotonic() - begun
+            refuse(waited)
             if threads.acquire(timeout=max(0.0, min(timeout - waited, _LOOK))):
                 return time.monotonic() - begun
             if waited >= timeout:

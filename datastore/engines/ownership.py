@@ -21,6 +21,8 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from datastore.errors import UnsupportedError
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -114,11 +116,32 @@ class Owner:
 
 def running_task() -> asyncio.Task[Any] | None:
     """The asyncio task that is running in this thread, if any."""
-    library = sys.modules.get("asyncio")  # not imported: no loop runs
-    if library is None or getattr(library, "_get_running_loop", _gone)() is None:
+    if not in_event_loop():
         return None
-    task: asyncio.Task[Any] | None = library.current_task()
+    task: asyncio.Task[Any] | None = sys.modules["asyncio"].current_task()
     return task
+
+
+def in_event_loop() -> bool:
+    """Whether an asyncio event loop runs in this thread."""
+    library = sys.modules.get("asyncio")  # not imported: no loop runs
+    return library is not None and getattr(library, "_get_running_loop", _gone)() is not None
+
+
+def refuse_green_threads() -> None:
+    """Refuse a process whose threads are gevent's greenlets: a call of a driver would block all of them.
+
+    Raises:
+        UnsupportedError: gevent or eventlet has patched threads, sockets or select.
+    """
+    for name in ("gevent.monkey", "eventlet.patcher"):
+        patcher = sys.modules.get(name)
+        patched: Any = getattr(patcher, "is_module_patched", None) or getattr(patcher, "is_monkey_patched", _no)
+        if any(patched(module) for module in ("threading", "thread", "socket", "select")):
+            raise UnsupportedError(
+                f"{name.partition('.')[0]} has patched this process's threads or sockets, and a database driver would block"
+                " all of its greenlets; use threads, processes or asyncio, or open the store in a process that is not patched"
+            )
 
 
 def claims(engine: object) -> bool:
@@ -138,6 +161,10 @@ def _live(claim: Claim) -> Claim:
     while claim.owner is not None and claim.owner.ended:
         claim = claim.outer or NOBODY
     return claim
+
+
+def _no(module: str) -> bool:
+    return False
 
 
 def _gone() -> None:

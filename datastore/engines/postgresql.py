@@ -254,6 +254,7 @@ class PostgreSQLEngine:
         with self._sessions_lock:
             sessions = list(self._sessions)
         for session in sessions:
+            session.closing = True
             session.stop()
         if self._listener is not None:
             self._listener.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from datastore.engines.ownership import NOBODY, current
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import Connection, session_sql
-from datastore.engines.sessions import LOST, Block, Session
+from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, Block, Session
 from datastore.errors import TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
@@ -191,7 +192,9 @@ class PostgreSQLSession(Session):
 
     def __del__(self) -> None:
         # The thread has ended, or the store was dropped without being closed.
-        if self.connection is not None and not self.engine.forked:
-            self.connection.close()  # without a round trip to the server
-            if self.block is not None:
-                self.end(self.block.outermost)
+        if self.connection is None or self.engine.forked:
+            return
+        if self.block is None or sys.is_finalizing():
+            self.connection.close()
+        else:
+            self.end_for_another(self.block.outermost, ENDED_ELSEWHERE)

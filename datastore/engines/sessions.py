@@ -25,6 +25,11 @@ LOST = "the database ended this transaction after an error (a full disk, say); a
 
 _INTERRUPTED = "a block inside this transaction was interrupted and did not end; begin it again"
 
+ENDED_ELSEWHERE = (
+    "this transaction or snapshot was ended because the thread, task or context that entered it is gone; it was rolled back."
+    " Enter and leave it in one function, or in an `async def` dependency"
+)
+
 FOREIGN = (
     "a transaction or snapshot is open here that another task, thread or context entered, and only that one may use it;"
     " do not await or yield inside a transaction, or do the whole unit of work in one function"
@@ -42,6 +47,9 @@ REENTRANT = (
     " let it set a flag, and act on that outside the store"
 )
 
+#: Taken by threads that end a block which another thread entered.
+_elsewhere = threading.RLock()
+
 #: Equal to no owner: a block that admits it has `Block.admit` asked at every statement.
 _NOT_AT_ONCE = object()
 
@@ -50,6 +58,7 @@ class Block:
     """A transaction, savepoint or snapshot that is open on a session."""
 
     __slots__ = (
+        "_outermost",
         "admitted",
         "depth",
         "guarded",
@@ -66,6 +75,7 @@ class Block:
         self, outer: Block | None, owner: Owner, *, in_snapshot: bool, guarded: bool, serializable: bool
     ) -> None:
         self.outer = outer
+        self._outermost: Block | None = None if outer is None else outer.outermost
         self.owner = owner
         #: 1 for the outermost block.
         self.depth: int = 1 if outer is None else outer.depth + 1
@@ -84,10 +94,8 @@ class Block:
 
     @property
     def outermost(self) -> Block:
-        block = self
-        while block.outer is not None:
-            block = block.outer
-        return block
+        """The block around all others; itself, if there is none."""
+        return self._outermost or self
 
     def admit(self) -> None:
         """Refuse whoever is not the owner, and anybody where nothing more can be done.
@@ -133,10 +141,11 @@ class Session(ABC):
         self.engine = engine
         #: The innermost block, or None.
         self.block: Block | None = None
-        #: Taken by whoever uses the connection outside of a block, or begins or ends one.
-        self.lock = threading.RLock()
-        #: Whether the thread is inside a call that a signal handler's call would disturb.
+        #: Whether the thread is inside a call outside of a block, or at the beginning or end of one.
         self.at_work = False
+        #: Set by whoever closes the store, before it looks at `at_work`. The thread sets that, and looks at this one: one of
+        #: the two sees the other, so that no connection is closed that is in use, without a lock for each statement.
+        self.closing = False
         self.reference = weakref.ref(self)
 
     # What an engine does. What raises has left nothing open.
@@ -183,6 +192,7 @@ class Session(ABC):
             owner = Owner(self, frame)
             return Block(None, owner, in_snapshot=in_snapshot, guarded=guarded, serializable=serializable)
         outer.admit()
+        self.refuse_reentry()
         if outer.owner.task is not ownership.running_task():
             raise TransactionError(FOREIGN)
         if outer.in_snapshot and not in_snapshot:
@@ -196,19 +206,18 @@ class Session(ABC):
     def open(self, block: Block, *, savepoint: bool) -> None:
         """Begin *block*."""
         if block.outer is None:
-            with self.lock:
-                self.refuse_reentry()
-                if self.engine.closed:
+            self.refuse_reentry()
+            self.at_work = True
+            try:
+                if self.closing:
                     raise ClosedError(CLOSED)
-                self.at_work = True
-                try:
-                    block.open = True
-                    self.begin(block)
-                    self.block = block
-                    block.owner.claim(self.engine.orphans)
-                finally:
-                    self.at_work = False
-            if self.engine.closed:
+                block.open = True
+                self.begin(block)
+                self.block = block
+                block.owner.claim(self.engine.orphans)
+            finally:
+                self.at_work = False
+            if self.closing:
                 raise ClosedError(CLOSED)
             return
         if self.is_lost():
@@ -234,42 +243,46 @@ class Session(ABC):
             self._commit()
 
     def _commit(self) -> None:
-        with self.lock:
-            self.refuse_reentry()
-            self.at_work = True
-            try:
-                if self.engine.closed:
-                    raise ClosedError(CLOSED)
-                if self.is_lost():
-                    raise TransactionLostError(LOST)
-                self.commit()
-            finally:
-                self.at_work = False
+        self.refuse_reentry()
+        self.at_work = True
+        try:
+            if self.closing:
+                raise ClosedError(CLOSED)
+            if self.is_lost():
+                raise TransactionLostError(LOST)
+            self.commit()
+        finally:
+            self.at_work = False
 
     def end(self, block: Block) -> None:
-        """Take *block* and those inside it off; roll back what is not committed. Again, or from any thread, does no harm."""
+        """Take *block* and those inside it off; roll back what is not committed. Once more does no harm."""
         if block.outer is not None:
             if block.open:
                 block.outer.lose(_INTERRUPTED)
             return
-        with self.lock:
-            self.at_work = True
-            try:
-                if block.open:
-                    self.give_back()
-                inner = self.block
-                while inner is not None:
-                    inner.open = False
-                    inner = inner.outer
-                self.block = None
-                block.open = False
-                if block.owner in self.engine.orphans:
-                    self.engine.orphans.remove(block.owner)
-                block.owner.end()
-            finally:
-                self.at_work = False
-        if self.engine.closed:
+        self.at_work = True
+        try:
+            if block.open:
+                self.give_back()
+            inner = self.block
+            while inner is not None:
+                inner.open = False
+                inner = inner.outer
+            self.block = None
+            block.open = False
+            if block.owner in self.engine.orphans:
+                self.engine.orphans.remove(block.owner)
+            block.owner.end()
+        finally:
+            self.at_work = False
+        if self.closing:
             self.close()
+
+    def end_for_another(self, block: Block, why: str) -> None:
+        """End the outermost *block* from a thread that did not enter it, because nobody else can."""
+        with _elsewhere:
+            block.lose(why)
+            self.end(block)
 
     def stop(self) -> None:
         """The store is being closed: close the connection, or have the open block end with ClosedError."""
@@ -279,7 +292,7 @@ class Session(ABC):
         elif block.owner.may_go_on():
             block.lose(CLOSED)  # its owner rolls back, and closes the connection
         else:
-            self.end(block.outermost)
+            self.end_for_another(block.outermost, CLOSED)
 
     # Who may not go on.
 
@@ -302,7 +315,7 @@ class Session(ABC):
                 continue
             if time.monotonic() - owner.orphaned_at <= self.engine.timeout:
                 raise TransactionError(_ORPHANED)
-            session.end(session.block.outermost)
+            session.end_for_another(session.block.outermost, ENDED_ELSEWHERE)
 
 
 #: By name or by position: see `datastore.statements.binding`.
@@ -359,7 +372,8 @@ class ThreadState(threading.local):
     @property
     def block(self) -> Block | None:
         """The calling thread's innermost block, or None."""
-        return None if self.session is None else self.session.block
+        session = self.session
+        return None if session is None else session.block
 
     def refuse_block(self, action: str) -> None:
         """Refuse to go on inside a transaction or snapshot.

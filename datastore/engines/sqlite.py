@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,6 +87,8 @@ class SQLiteEngine:
         self.closed = False
         #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
         self.orphans: list[Owner] = []
+        #: Who has the gate for a transaction, or None.
+        self.writer: Owner | None = None
         self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
         self._thread = ThreadState(self)
@@ -140,8 +142,7 @@ class SQLiteEngine:
         """Every row that a PRAGMA gives."""
         session: SQLiteSession = self._thread.connected()
         try:
-            with session.lock:
-                return session.connection.execute(f"PRAGMA {pragma}").fetchall()
+            return session.read(f"PRAGMA {pragma}", ())
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
@@ -193,15 +194,16 @@ class SQLiteEngine:
         """
         session: SQLiteSession = self._thread.connected()
         self._thread.refuse_block(action)
-        with session.lock:
-            session.refuse_reentry()
-            session.at_work = True
-            try:
-                yield session.connection
-            except sqlite3.Error as error:
-                raise translate(error, action) from error
-            finally:
-                session.at_work = False
+        session.refuse_reentry()
+        session.at_work = True
+        try:
+            if session.closing:
+                raise ClosedError(CLOSED)
+            yield session.connection
+        except sqlite3.Error as error:
+            raise translate(error, action) from error
+        finally:
+            session.at_work = False
 
     @contextmanager
     def alone(self, action: str) -> Iterator[sqlite3.Connection]:
@@ -281,6 +283,7 @@ class SQLiteEngine:
         with self._sessions_lock:
             self._sessions.add(session)
         if self.closed:
+            session.closing = True
             session.close()
             raise ClosedError(CLOSED)
         return session
@@ -367,14 +370,14 @@ class SQLiteEngine:
 
 
 def _stop(session: SQLiteSession, deadline: float) -> None:
-    while not session.lock.acquire(timeout=_SLICE):
+    session.closing = True
+    while session.at_work:
         if time.monotonic() > deadline:
             return  # what its thread is inside cannot be interrupted
-        session.connection.interrupt()
-    try:
-        session.stop()
-    finally:
-        session.lock.release()
+        with suppress(sqlite3.ProgrammingError):  # it has closed its connection by itself
+            session.connection.interrupt()
+        _pause()
+    session.stop()
 
 
 def _refuse_read_only(connection: sqlite3.Connection) -> None:

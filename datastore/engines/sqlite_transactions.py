@@ -8,15 +8,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from datastore.engines.fork import keep
-from datastore.engines.ownership import NOBODY, current
-from datastore.engines.sessions import LOST, Block, Parameters, Session
+from datastore.engines.ownership import NOBODY, current, in_event_loop
+from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, Block, Parameters, Session
 from datastore.engines.sqlite_errors import is_busy, translate
-from datastore.errors import TransactionError, TransactionLostError
+from datastore.errors import BusyError, ClosedError, TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
 
 Result = TypeVar("Result")
+
+#: An event loop's thread waits at most this long, in seconds, for a block that no code is inside.
+_LOOP_WAITS = 1.0
+
+_LOOP = (
+    "the event loop waits for a transaction that was entered in a call of a thread pool, and may be what that one waits for;"
+    " enter and leave a transaction in one function, or in an `async def` dependency"
+)
 
 #: Instead of a turn's number, while the gate is waited for.
 _TAKING = -1
@@ -49,56 +57,71 @@ class SQLiteSession(Session):
             return self._execute(sql, parameters).fetchall()
         if current() is not NOBODY:
             self.refuse_copies()
-        with self.lock:
-            if self.connection.in_transaction:
-                # An interrupt came between the end of a block and its tidying up; or a signal handler, into a block's beginning.
-                self.refuse_reentry()
-                self.give_back()
+        if self.at_work:
+            self.refuse_reentry()
+        self.at_work = True
+        try:
+            if self.closing:
+                raise ClosedError(CLOSED)
             return self._execute(sql, parameters).fetchall()
+        finally:
+            self.at_work = False
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
         """Every row that RETURNING gives, with the write lock held to the end."""
-        return self._write(lambda: self._execute(sql, parameters).fetchall())
+        if self.block is None:
+            return self._write_alone(lambda: self._execute(sql, parameters).fetchall())
+        self._admit_write(self.block)
+        self.at_work = True
+        try:
+            return self._execute(sql, parameters).fetchall()
+        finally:
+            self.at_work = False
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
         """How many rows were changed."""
-        return self._write(lambda: self._execute(sql, parameters).rowcount)
+        if self.block is None:
+            return self._write_alone(lambda: self._execute(sql, parameters).rowcount)
+        self._admit_write(self.block)
+        self.at_work = True
+        try:
+            return self._execute(sql, parameters).rowcount
+        finally:
+            self.at_work = False
 
-    def _write(self, run: Callable[[], Result]) -> Result:
-        block = self.block
-        if block is None:
-            return self._write_alone(run)
+    def _admit_write(self, block: Block) -> None:
         if current().owner is not block.admitted:
             block.admit()
         if block.in_snapshot:
             raise TransactionError(SNAPSHOT)
-        return run()
+        self.refuse_reentry()
 
     def _write_alone(self, run: Callable[[], Result]) -> Result:
         # One writing statement as a transaction of its own.
         engine = self.engine
         if current() is not NOBODY:
             self.refuse_copies()
-        with self.lock:
-            self.refuse_reentry()
+        self.refuse_reentry()
+        self.at_work = True
+        try:
+            if self.closing:
+                raise ClosedError(CLOSED)
             if self.connection.in_transaction:
-                self.give_back()
-            self.at_work = True
+                self.give_back()  # an interrupt came between the end of a block and its tidying up
+            engine.gate.acquire(engine.timeout, self._refuse_to_wait)
             try:
-                engine.gate.acquire(engine.timeout, self.refuse_orphans)
-                try:
-                    result = run()
-                except sqlite3.OperationalError as error:
-                    if not is_busy(error):
-                        raise
-                    result = engine.patiently(run, "write")
-                engine.wrote(self.connection, 2)  # itself, and as a rule a counter that a trigger keeps
-                engine.gate.release()
-            except BaseException:
-                engine.gate.reset()
-                raise
-            finally:
-                self.at_work = False
+                result = run()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                result = engine.patiently(run, "write")
+            engine.wrote(self.connection, 2)  # itself, and as a rule a counter that a trigger keeps
+            engine.gate.release()
+        except BaseException:
+            engine.gate.reset()
+            raise
+        finally:
+            self.at_work = False
         return result
 
     def failed(self, error: Exception, where: str) -> NoReturn:
@@ -123,8 +146,9 @@ class SQLiteSession(Session):
             engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
         self._turn = _TAKING
-        engine.gate.acquire(engine.timeout, self.refuse_orphans)
+        engine.gate.acquire(engine.timeout, self._refuse_to_wait)
         self._turn = engine.gate.number
+        engine.writer = block.owner
         engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
         self._changes = connection.total_changes
 
@@ -150,6 +174,7 @@ class SQLiteSession(Session):
                 elif self._turn == gate.number:
                     gate.take_away()
                 self._turn = None
+                self.engine.writer = None
 
     def savepoint(self, number: int) -> None:
         self.connection.execute(f"SAVEPOINT s{number}")
@@ -169,18 +194,24 @@ class SQLiteSession(Session):
     def is_lost(self) -> bool:
         return not self.connection.in_transaction
 
+    def _refuse_to_wait(self, waited: float) -> None:
+        self.refuse_orphans()
+        writer = self.engine.writer
+        if waited > _LOOP_WAITS and writer is not None and in_event_loop() and not writer.may_go_on():
+            # A thread pool keeps the context of its calls until the loop goes on, which this thread blocks.
+            raise BusyError(_LOOP)
+
     # The connection.
 
     def close(self) -> None:
-        with self.lock:
-            self.connection.close()
+        self.connection.close()
 
     def __del__(self) -> None:
         # The thread has ended, or the store was dropped without being closed.
         if os.getpid() != self._process:
             keep(self.connection, self.engine.path)
         elif self.block is not None:
-            self.end(self.block.outermost)
+            self.end_for_another(self.block.outermost, ENDED_ELSEWHERE)
             self.close()
         else:
             self.close()

@@ -15,7 +15,7 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
-from datastore.engines.sessions import FOREIGN, LOST, Block, Session, ThreadState
+from datastore.engines.sessions import ENDED_ELSEWHERE, FOREIGN, Block, Session, ThreadState
 from datastore.errors import ForkedError, TransactionError, TransactionLostError
 
 _LEFT_ELSEWHERE = (
@@ -62,12 +62,9 @@ class _Entered:
             ) from error
         block, session = self._block, self._session()
         assert block is not None
-        if session is None:  # the thread that entered has ended
+        if session is None or not block.open:
             if error is None:
-                raise TransactionError(_LEFT_ELSEWHERE)
-        elif not block.open:
-            if error is None:
-                raise TransactionLostError(block.lost or LOST)
+                raise TransactionLostError(block.lost or ENDED_ELSEWHERE)
         elif not block.owner.is_here():
             self._leave_elsewhere(session, block, error, sys._getframe(1))
         else:
@@ -84,7 +81,7 @@ class _Entered:
             raise TransactionError(FOREIGN)
         # The block is over, and nobody else will end it.
         if block.outer is None:
-            session.end(block)
+            session.end_for_another(block, _LEFT_ELSEWHERE)
         else:
             block.lose(_LEFT_ELSEWHERE)
         if error is None:
@@ -97,7 +94,7 @@ class _Entered:
         if block is not None and block.open and os.getpid() == self._process:
             session = self._session()
             if session is not None:
-                session.end(block)
+                session.end_for_another(block, ENDED_ELSEWHERE)
 
 
 class Transaction(_Entered):

@@ -71,7 +71,7 @@ _open_gate = Edit(
 _begin = 'engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
 _begin_snapshot = 'connection.execute("BEGIN DEFERRED")'
 _commit = '        try:\n            connection.execute("COMMIT")\n'
-_in_a_block = "        return run()\n\n    def _write_alone"
+_in_a_block = "            return self._execute(sql, parameters).fetchall()\\n        finally:\\n            self.at_work = False\\n\\n    def change"
 _no_begin = (
     _open_gate,
     Edit(TRANSACTIONS, _begin, "pass"),
@@ -86,14 +86,15 @@ _mutants = (
     Mutant("autocommit: no BEGIN", "engine", (*_no_begin, Edit(TRANSACTIONS, _begin_snapshot, "pass"))),
     Mutant("reads before BEGIN", "engine", (*_no_begin, Edit(
         TRANSACTIONS, _in_a_block,
-        '        self.connection.in_transaction or self.connection.execute("BEGIN IMMEDIATE")\n' + _in_a_block,
+        '            self.connection.in_transaction or self.connection.execute("BEGIN IMMEDIATE")\n' + _in_a_block,
     ))),
     Mutant("BEGIN DEFERRED", "engine", (_open_gate, Edit(TRANSACTIONS, _begin, _begin.replace("IMMEDIATE", "DEFERRED")))),
     Mutant("snapshots without BEGIN", "engine", (Edit(TRANSACTIONS, 'connection.execute("BEGIN DEFERRED")', "pass"),)),
     Mutant("commit between statements", "engine", (
         Edit(TRANSACTIONS, _in_a_block, _in_a_block.replace(
-            "return run()",
-            'result = run()\n        self.connection.execute("COMMIT")\n        self.connection.execute("BEGIN IMMEDIATE")\n        return result',
+            "return self._execute(sql, parameters).fetchall()",
+            'rows = self._execute(sql, parameters).fetchall()\n            self.connection.execute("COMMIT")\n'
+            '            self.connection.execute("BEGIN IMMEDIATE")\n            return rows',
         )),
         Edit(TRANSACTIONS, _release, "pass"),
     )),
@@ -142,7 +143,7 @@ _mutants = (
     Mutant("readers take the write lock", "engine", (Edit(TRANSACTIONS, "BEGIN DEFERRED", "BEGIN IMMEDIATE"),)),
     Mutant("one long wait inside SQLite", "engine", (Edit(ENGINE, "_SLICE = 0.05", "_SLICE = 8.0"),)),
     Mutant("an interrupt leaves the gate shut", "engine", (
-        Edit(TRANSACTIONS, "                engine.gate.reset()\n", "                pass\n"),
+        Edit(TRANSACTIONS, "            engine.gate.reset()\n", "            pass\n"),
         Edit(GATE, "        self.reset()\n        try:\n            waited = 0.0", "        try:\n            waited = 0.0"),
     )),
     Mutant("an interrupted block is never ended", "engine", (
@@ -161,7 +162,7 @@ _mutants = (
         Edit(BLOCKS, "        elif not block.owner.is_here():", "        elif False:"),
     )),
     Mutant("a block that is left elsewhere stays open", "engine", (
-        Edit(BLOCKS, "        if block.outer is None:\n            session.end(block)\n        else:", "        if block.outer is not None:"),
+        Edit(BLOCKS, "        if block.outer is None:\n            session.end_for_another(block, _LEFT_ELSEWHERE)\n        else:", "        if block.outer is not None:"),
         Edit(BLOCKS, "        if block is not None and block.open and", "        if False and"),
     )),
     Mutant("a thread that ends leaves its transaction open", "engine", (

@@ -295,7 +295,7 @@ def forks(*, seed: int, folder: Path) -> Report:
 
 
 def test_interrupts() -> None:
-    report = assert_healthy("interrupts", f"{HERE}:interrupts", times=400)
+    report = assert_healthy("interrupts", f"{HERE}:interrupts", times=600)
     assert report.counts["interrupts"] > 100
 
 

@@ -351,7 +351,7 @@ def _interrupted_at(point: int, operation: Callable[[], Any]) -> bool:
             left -= 1
             if not left:
                 sys.setprofile(None)
-                argument = None  # the traceback would keep what it refers to: a cursor, for one
+                del argument  # the traceback would keep what it refers to: a cursor, for one
                 raise KeyboardInterrupt
 
     sys.setprofile(hook)
@@ -395,7 +395,7 @@ def bursts(*, seed: int, folder: Path, times: int, url: str = "") -> Report:
     report.counts["bursts"] += times
     if child.returncode < 0:
         report.found("crash", child.stderr[-300:])
-    elif child.returncode:
+    if child.returncode:
         report.found("refused call", child.stderr[-300:])
     return report
 
@@ -473,7 +473,7 @@ def test_many_bursts(server: str) -> None:
     assert_healthy("bursts of new threads, PostgreSQL", f"{HERE}:bursts", times=10, timeout=600, url=server)
 
 
-@reds(Red("a connection of a thread that threading does not know is closed", "crash"))
+@reds(Red("a connection of a thread that threading does not know is closed", "refused call"))
 def test_burst_mutants(red: Red) -> None:
     assert_red("bursts of new threads", f"{HERE}:bursts", red, times=3)
 
