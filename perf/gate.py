@@ -37,7 +37,7 @@ class BlockingGate(Gate):
 def open_store(path: Path | str, kind: str, durability: Any) -> Datastore:
     store = Datastore.open(path, gate=kind != "none", durability=durability, timeout=TIMEOUT)
     if kind == "flock":
-        store.engine._gate._gate = BlockingGate(f"{path}.gate")
+        store.engine.gate = BlockingGate(f"{path}.gate")
     return store
 
 

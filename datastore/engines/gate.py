@@ -20,6 +20,7 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from datastore.errors import BusyError
@@ -48,37 +49,52 @@ _LOST = 0.05
 #: When nobody has gone in for so long, a waiter behind looks whether the gate stands open: whoever is next may be dead.
 _STALLED = 0.01
 
+#: Seconds between two looks at the thread that has the gate: it may have been taken away from it.
+_LOOK = 0.05
+
 
 class Gate:
-    """A lock between threads and, by a side file, between processes. Not reentrant."""
+    """A lock between threads and, through a side file, between processes. Not reentrant.
+
+    Ctrl-C, or any signal handler that raises, may interrupt the gate's own code after a lock was taken and before it was
+    noted. The lock between threads therefore knows its owner: `reset` gives back whatever the calling thread still has.
+    """
 
     def __init__(self, path: str, *, across_processes: bool = True) -> None:
-        """*path* is the side file; it is created when first needed, and is left behind."""
+        """*path* is the side file. It is created when it is first needed, and stays."""
         self._path = path
         self._across = across_processes and fcntl is not None
-        self._threads = threading.Lock()
+        self._threads = threading.RLock()
         self._file: int | None = None
         self._turns = memoryview(bytearray(_BYTES)).cast("Q")
         self._slice_end = 0.0
-        #: The thread that holds the gate, or None.
-        self.owner: int | None = None
+        #: Counts the turns, so that an old one is told from the present one.
+        self.number = 0
 
-    def acquire(self, timeout: float) -> None:
+    @property
+    def mine(self) -> bool:
+        """Whether the calling thread has the gate, or was interrupted while it took it or gave it back."""
+        # threading.Condition asks the same of its lock; there is no public way.
+        return bool(self._threads._is_owned())  # type: ignore[attr-defined]
+
+    def acquire(self, timeout: float, refuse: Callable[[], None] = lambda: None) -> None:
         """Wait for the gate, at most *timeout* seconds.
 
+        Args:
+            timeout: In seconds.
+            refuse: Called while another thread has the gate: raises where waiting is useless.
+
         Raises:
-            BusyError: Another thread or process held it for all that time.
+            BusyError: Another thread or process had the gate for all that time.
         """
-        waited = 0.0
-        if not self._threads.acquire(blocking=False):
-            begun = time.monotonic()
-            if not self._threads.acquire(timeout=timeout):
-                raise _busy(timeout)
-            waited = time.monotonic() - begun
-        self.owner = threading.get_ident()
-        if not self._across:
-            return
+        self.reset()
         try:
+            waited = 0.0
+            if not self._threads.acquire(blocking=False):
+                waited = self._wait_for_thread(timeout, refuse)
+            self.number += 1
+            if not self._across:
+                return
             if self._file is None:
                 self._open()
             turns = self._turns
@@ -86,31 +102,54 @@ class Gate:
             if (waiting and time.monotonic() >= self._slice_end) or not self._try():
                 self._wait(max(0.0, timeout - waited), timeout)
         except BaseException:
-            self.owner = None
-            self._threads.release()
+            self.reset()
             raise
 
     def release(self) -> None:
         """Let the next one in."""
-        self.owner = None
         if self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._threads.release()
 
+    def reset(self) -> None:
+        """Give back whatever the calling thread has of the gate; nothing, if it has nothing."""
+        while self.mine:
+            # No other thread is in the gate, so that the file's lock, if it is taken, is this thread's.
+            if self._file is not None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._threads.release()
+
+    def take_away(self) -> None:
+        """Open the gate that another thread has and will not give back."""
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._threads = threading.RLock()  # those who wait for the old lock look at this one soon
+
     def close(self) -> None:
-        """Close the side file; a later acquire opens it again."""
+        """Close the side file; a later `acquire` opens it again."""
         if self._file is not None:
             self._turns = memoryview(bytearray(_BYTES)).cast("Q")  # unmaps the file
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            os.close(file)
+
+    __del__ = close
 
     def forget(self) -> None:
-        """In a forked child: the parent's lock is not ours to hold or to release."""
-        self._threads = threading.Lock()
-        self.owner = None
+        """In a forked child: the parent's lock is not ours to have or to give back."""
+        self._threads = threading.RLock()
         with suppress(OSError):
             self.close()
         self._file = None
+
+    def _wait_for_thread(self, timeout: float, refuse: Callable[[], None]) -> float:
+        begun = time.monotonic()
+        while True:
+            refuse()
+            threads, waited = self._threads, time.monotonic() - begun
+            if threads.acquire(timeout=max(0.0, min(timeout - waited, _LOOK))):
+                return time.monotonic() - begun
+            if waited >= timeout:
+                raise _busy(timeout)
 
     def _open(self) -> None:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

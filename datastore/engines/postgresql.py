@@ -17,17 +17,23 @@ from __future__ import annotations
 import os
 import select
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from datastore.engines.fork import keep, unwatch, watch
+from datastore.engines.ownership import Owner
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import Connection, session_sql, set_up
-from datastore.engines.postgresql_transactions import Snapshot, ThreadState, Transaction
+from datastore.engines.postgresql_transactions import PostgreSQLSession
+from datastore.engines.sessions import CLOSED, ThreadState
+from datastore.engines.transactions import Snapshot, Transaction
 from datastore.engines.tsquery import tsquery
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError
 from datastore.statements.binding import Dialect
@@ -85,7 +91,13 @@ class PostgreSQLEngine:
         self.timeout = timeout
         self.clock = clock or self._server_now
         self.closed = False
+        #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
+        self.orphans: list[Owner] = []
         self._process = os.getpid()
+        self._sessions: weakref.WeakSet[PostgreSQLSession] = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
+        # Connections that an interrupt kept from being given back.
+        self._dropped: deque[_PooledConnection] = deque()
         self._durability = durability
         self._offset: tuple[float, timedelta] | None = None
         self._listener: Connection | None = None
@@ -109,10 +121,17 @@ class PostgreSQLEngine:
         for pool in filter(None, (self._pool, self._replica)):
             pool.open()
         self._thread = ThreadState(self)
+        watch(self)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that opened the store."""
+        return os.getpid() != self._process
 
     def _make_pool(self, url: str, size: int) -> ConnectionPool[Connection]:
         return ConnectionPool(
             url,
+            connection_class=_PooledConnection,
             min_size=0,
             max_size=size,
             timeout=self.timeout,
@@ -129,32 +148,33 @@ class PostgreSQLEngine:
 
     def now(self) -> datetime:
         """The present instant, by the server's clock; within a transaction always the same one."""
-        thread = self._thread
-        if not thread.depth:
+        block = self._thread.block
+        if block is None:
             return self.clock()
-        if thread.instant is None:
-            thread.instant = self.clock()
-        return thread.instant
+        block = block.outermost
+        if block.instant is None:
+            block.instant = self.clock()
+        return block.instant
 
     def transaction(self) -> Transaction:
         """A context manager for this library's own use: a statement that fails inside ends it."""
-        return Transaction(self, self._thread, guarded=False)
+        return Transaction(self._thread)
 
     def callers_transaction(self, *, serializable: bool = False) -> Transaction:
         """A context manager: see `datastore.store.Datastore.transaction`. A caller may catch an error inside, and go on."""
-        return Transaction(self, self._thread, guarded=True, serializable=serializable)
+        return Transaction(self._thread, guarded=True, serializable=serializable)
 
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
-        return Snapshot(self, self._thread)
+        return Snapshot(self._thread)
 
     def lock(self, name: str) -> None:
         """Keep other transactions from what *name* stands for until this one ends."""
-        self._thread.control(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": _locks[name]})
+        self._thread.connected().control(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": _locks[name]})
 
     def keep_writers_out(self) -> None:
         """Keep others from writing conversations, messages, learnings and jobs until this transaction ends."""
-        self._thread.control(session_sql("lock_writers_out"))
+        self._thread.connected().control(session_sql("lock_writers_out"))
 
     def reading(self, action: str) -> None:
         """Refuse to go on inside a transaction.
@@ -162,8 +182,8 @@ class PostgreSQLEngine:
         Raises:
             TransactionError: The thread is inside one; *action* is what it says.
         """
-        if self._thread.depth:
-            raise TransactionError(f"{action} cannot run inside a transaction")
+        self._thread.connected()
+        self._thread.refuse_block(action)
 
     def data_version(self) -> int:
         """A number that changes when a job is queued; waiting for it costs the server nothing.
@@ -171,7 +191,7 @@ class PostgreSQLEngine:
         Raises:
             TransactionError: Inside a transaction or snapshot.
         """
-        if self._thread.depth:
+        if self._thread.block is not None:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
         with self._listening, self.translated("waiting for jobs"):
             if self._listener is None or self._listener.closed:
@@ -221,38 +241,86 @@ class PostgreSQLEngine:
         Raises:
             TransactionError: The calling thread is inside a transaction.
         """
-        if self._thread.depth:
+        block = self._thread.block
+        if block is not None and block.owner.is_here():
             raise TransactionError("the store cannot be closed inside a transaction")
+        if self._thread.session is not None:
+            self._thread.session.refuse_reentry()
         self.closed = True
-        if os.getpid() != self._process:
+        if self.forked:
             return  # the parent's connections are not the child's to end
+        self._thread.forget()
+        unwatch(self)
+        with self._sessions_lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.stop()
         if self._listener is not None:
             self._listener.close()
         for pool in filter(None, (self._pool, self._replica)):
             pool.close()
 
-    # What the thread state and the transactions call.
+    # What sessions call.
+
+    def new_session(self) -> PostgreSQLSession:
+        """A session for the calling thread."""
+        self._refuse_fork()
+        session = PostgreSQLSession(self)
+        with self._sessions_lock:
+            self._sessions.add(session)
+        return session
+
+    def before_fork(self) -> None:
+        """Nothing: a child is refused, and the parent goes on."""
+
+    def after_fork(self) -> None:
+        """In the child: keep what is the parent's as it is; see `new_session`."""
+        keep((self._pool, self._replica, self._listener, [session.connection for session in self._sessions]))
+        self._thread.forget()
+
+    def _refuse_fork(self) -> None:
+        if self.forked:
+            raise ForkedError(
+                "this store was opened before the fork, and its connections are the parent's; open another"
+            )
 
     def borrow(self, *, for_reading: bool = False) -> Connection:
         """A connection, for this thread alone until `give_back`; to the replica, where there is one to read from."""
         if self.closed:
-            raise ClosedError("the store is closed; open it again")
-        if os.getpid() != self._process:
-            raise ForkedError(
-                "this store was opened before the fork, and its connections are the parent's; open another"
-            )
+            raise ClosedError(CLOSED)
+        self._refuse_fork()
+        while self._dropped:
+            dropped = self._dropped.popleft()
+            dropped.close()
+            self._pool_of(dropped).putconn(dropped)
         pool = (self._replica if for_reading else None) or self._pool
         while True:
             connection = pool.getconn()
             if _is_there(connection):
+                cast(_PooledConnection, connection).dropped = self._dropped
                 return connection
             # The server was restarted, or ended it while nobody used it: nothing was asked yet, so nobody need know.
             connection.close()
             pool.putconn(connection)
 
-    def give_back(self, connection: Connection, *, for_reading: bool = False) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Give a borrowed connection back; one that is broken or inside a transaction is closed by its pool."""
-        ((self._replica if for_reading else None) or self._pool).putconn(connection)
+        cast(_PooledConnection, connection).dropped = None
+        self._pool_of(connection).putconn(connection)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Connection]:
+        """A connection for as long as the block lasts."""
+        connection = self.borrow()
+        try:
+            yield connection
+        finally:
+            self.give_back(connection)
+
+    @staticmethod
+    def _pool_of(connection: Connection) -> ConnectionPool[Connection]:
+        pool: ConnectionPool[Connection] = cast(Any, connection)._pool
+        return pool
 
     @staticmethod
     def sql(name: str) -> str:
@@ -307,15 +375,25 @@ class PostgreSQLEngine:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """The thread's connection inside a transaction, else one from the pool for as long as the block lasts."""
-        if self._thread.connection is not None:
-            yield self._thread.connection
+        session: PostgreSQLSession = self._thread.connected()
+        if session.connection is not None:
+            yield session.connection
             return
-        with self.translated("a look at the server"):
-            connection = self.borrow()
-            try:
-                yield connection
-            finally:
-                self.give_back(connection)
+        with self.translated("reading the server's state"), self.borrowed() as connection:
+            yield connection
+
+
+class _PooledConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that is given back to its pool even where an interrupt lost it."""
+
+    #: Where it goes if it is dropped while it is borrowed.
+    dropped: deque[_PooledConnection] | None = None
+
+    def __del__(self, *arguments: Any) -> None:
+        if self.dropped is None:
+            super().__del__(*arguments)
+        else:
+            self.dropped.append(self)
 
 
 def _is_there(connection: Connection) -> bool:

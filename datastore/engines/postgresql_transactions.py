@@ -1,263 +1,197 @@
-"""What a thread's statements run on, and the transactions and snapshots that change it."""
+"""A thread's use of a PostgreSQL server: how its statements run, and its BEGIN, COMMIT and savepoints."""
 
 from __future__ import annotations
 
-import os
-import threading
 from contextlib import suppress
-from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from datastore.engines.ownership import NOBODY, current
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import Connection, session_sql
-from datastore.errors import ForkedError, TransactionError, TransactionLostError
+from datastore.engines.sessions import LOST, Block, Session
+from datastore.errors import TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
     from datastore.engines.postgresql import PostgreSQLEngine
-    from datastore.statements.binding import Parameters
+    from datastore.engines.sessions import Parameters
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
 
 
-class _Rows(list[tuple[Any, ...]]):
-    """Rows that were read: what the statements ask for is a cursor's fetchall."""
+class PostgreSQLSession(Session):
+    """What one thread does on a server: it has a connection of the pool while a block is open, or a statement runs."""
 
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        return self
-
-
-class ThreadState(threading.local):
-    """What a thread's statements run on."""
+    engine: PostgreSQLEngine
 
     def __init__(self, engine: PostgreSQLEngine) -> None:
-        self._engine = engine
-        #: Inside a transaction or snapshot; else None.
+        super().__init__(engine)
+        #: The open block's connection, else None.
         self.connection: Connection | None = None
-        #: 0 outside, 1 in a transaction or snapshot, more in nested ones.
-        self.depth = 0
-        self.instant: datetime | None = None
-        self.in_snapshot = False
-        #: Whether the innermost transaction is a caller's, who may catch an error and go on.
-        self.guarded = False
-        #: Whether the transaction is serializable.
-        self.serializable = False
         #: Whether a failed statement can be taken back alone.
         self._protected = False
         #: Whether a statement that is a transaction of its own may have been committed when the connection was lost.
         self._committing = False
 
-    def read(self, sql: str, parameters: Parameters, /) -> _Rows:
-        connection = self.connection
-        if connection is not None:
-            self._protected = False
-            return _Rows(connection.execute(sql, parameters).fetchall())
-        engine = self._engine
-        connection = engine.borrow()
-        try:
-            return _Rows(connection.execute(sql, parameters).fetchall())
-        finally:
-            engine.give_back(connection)
+    # Statements.
+
+    def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
+        """Every row that a statement gives."""
+        self.refuse_reentry()
+        block = self.block
+        if block is None:
+            return self._run_alone(sql, parameters).fetchall()
+        if current().owner is not block.admitted:
+            block.admit()
+        self._protected = False
+        return self._run(sql, parameters).fetchall()
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
+        """Every row that RETURNING gives."""
         return self._change(sql, parameters).fetchall()
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
+        """How many rows were changed."""
         return self._change(sql, parameters).rowcount
 
-    def _change(self, sql: str, parameters: Parameters) -> psycopg.Cursor[tuple[Any, ...]]:
-        if self.in_snapshot:
-            raise TransactionError("a snapshot is for reading; write outside it, in a transaction")
-        connection = self.connection
-        if connection is not None:
-            if not self.guarded:
-                return connection.execute(sql, parameters)
-            connection.execute("SAVEPOINT statement")
-            self._protected = True
-            cursor = connection.execute(sql, parameters)
-            connection.execute("RELEASE statement")
-            self._protected = False
-            return cursor
-        engine = self._engine
-        connection = engine.borrow()
-        self._committing = True
-        try:
-            cursor = connection.execute(sql, parameters)
-        finally:
-            engine.give_back(connection)
-        self._committing = False
-        return cursor
-
     def control(self, sql: str, parameters: dict[str, Any] | None = None) -> None:
-        """Run what the engine needs itself inside the transaction."""
-        if self.connection is None:
-            raise TransactionError("a lock is held until the transaction ends; begin one")
+        """Run what the engine itself needs inside the transaction."""
+        self.refuse_reentry()
+        if self.block is None:
+            raise TransactionError("a lock is kept until the transaction ends; begin one")
+        self.block.admit()
         try:
-            self.connection.execute(sql, parameters)
+            self._run(sql, parameters)
         except psycopg.Error as error:
             raise translate(error, "waiting for a lock") from error
 
-    def failed(self, error: Exception, name: str, file: str) -> NoReturn:
+    def failed(self, error: Exception, where: str) -> NoReturn:
         """Raise this library's error for the driver's; a transaction goes on where the statement alone can be undone."""
         connection, protected, committing = self.connection, self._protected, self._committing
         self._protected = self._committing = False
         if protected and connection is not None and not connection.closed:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK TO statement; RELEASE statement")
-        translated = translate(error, f"statement {name} ({file})", committing=committing)
+        translated = translate(error, where, committing=committing)
         if translated is error:
             raise error
         raise translated from error
 
-    def leave(self) -> None:
-        """Outside of every transaction again."""
-        connection, self.connection = self.connection, None
-        for_reading, self.in_snapshot = self.in_snapshot, False
-        self.depth = 0
-        self.instant = None
-        self.guarded = False
-        self.serializable = False
+    def _change(self, sql: str, parameters: Parameters) -> Cursor:
+        self.refuse_reentry()
+        block = self.block
+        if block is None:
+            if self.engine.orphans:
+                self.refuse_orphans()
+            self._committing = True
+            cursor = self._run_alone(sql, parameters)
+            self._committing = False
+            return cursor
+        if current().owner is not block.admitted:
+            block.admit()
+        if block.in_snapshot:
+            raise TransactionError(SNAPSHOT)
+        if not block.guarded:
+            return self._run(sql, parameters)
+        self._run("SAVEPOINT statement")
+        self._protected = True
+        cursor = self._run(sql, parameters)
+        self._run("RELEASE statement")
         self._protected = False
-        if connection is not None:
-            self._engine.give_back(connection, for_reading=for_reading)
+        return cursor
 
-
-class Transaction:
-    """``with`` it: BEGIN outside, a savepoint inside; rolls back on any exception."""
-
-    def __init__(
-        self, engine: PostgreSQLEngine, thread: ThreadState, *, guarded: bool, serializable: bool = False
-    ) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._guarded = guarded
-        self._serializable = serializable
-        self._guarded_outside = False
-        self._depth = 0
-        self._process = os.getpid()
-
-    def __enter__(self) -> None:
-        thread = self._thread
-        if thread.in_snapshot:
-            raise TransactionError("a transaction cannot begin inside a snapshot")
-        if self._serializable and thread.depth and not thread.serializable:
-            raise TransactionError("the transaction around this one is not serializable; begin that one so")
+    def _run(self, sql: str, parameters: Parameters | dict[str, Any] | None = None) -> Cursor:
+        assert self.connection is not None
+        self.at_work = True
         try:
-            if thread.connection is None:
-                connection = self._engine.borrow()
-                thread.connection = connection
-                thread.serializable = self._serializable
-                connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE" if self._serializable else "BEGIN")
-            else:
-                thread.connection.execute(f"SAVEPOINT s{thread.depth}")
-        except BaseException as error:
-            if not thread.depth:
-                thread.leave()
-            if isinstance(error, Exception):
-                raise translate(error, "BEGIN") from error
-            raise
-        thread.depth += 1
-        self._depth = thread.depth
-        self._guarded_outside, thread.guarded = thread.guarded, self._guarded
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if os.getpid() != self._process:
-            raise ForkedError("this transaction belongs to the parent process; the child has left it") from error
-        self._thread.guarded = self._guarded_outside
-        if self._depth > 1:
-            self._leave_savepoint(error)
-        else:
-            self._leave(error)
-
-    def _leave_savepoint(self, error: BaseException | None) -> None:
-        thread = self._thread
-        connection = thread.connection
-        thread.depth = self._depth - 1
-        if connection is None or connection.closed:
-            if error is None:
-                raise _lost()
-            return
-        savepoint = f"s{thread.depth}"
-        try:
-            if error is not None:
-                connection.execute(f"ROLLBACK TO {savepoint}")
-            connection.execute(f"RELEASE {savepoint}")
-        except psycopg.Error as failure:
-            if error is None:
-                raise _lost() from failure
-
-    def _leave(self, error: BaseException | None) -> None:
-        thread = self._thread
-        connection = thread.connection
-        try:
-            if connection is None or connection.closed:
-                if error is None:
-                    raise _lost()
-            elif error is not None or thread.depth > 1:
-                connection.execute("ROLLBACK")
-                if error is None:
-                    raise TransactionLostError(
-                        "a block inside this transaction was interrupted and did not end; begin it again"
-                    )
-            elif connection.info.transaction_status is TransactionStatus.INERROR:
-                connection.execute("ROLLBACK")
-                raise _lost()
-            else:
-                connection.execute("COMMIT")
-        except psycopg.Error as failure:
-            if error is None:
-                raise translate(failure, "COMMIT", committing=True) from failure
+            return self.connection.execute(sql, parameters)
         finally:
-            thread.leave()
+            self.at_work = False
 
-
-class Snapshot:
-    """``with`` it: what is read inside is of one instant; inside a transaction it changes nothing."""
-
-    def __init__(self, engine: PostgreSQLEngine, thread: ThreadState) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._outermost = False
-
-    def __enter__(self) -> None:
-        thread = self._thread
-        if thread.depth:
-            thread.depth += 1
-            return
-        thread.in_snapshot = True
+    def _run_alone(self, sql: str, parameters: Parameters) -> Cursor:
+        if current() is not NOBODY:
+            self.refuse_copies()
+        self.at_work = True
         try:
-            thread.connection = self._engine.borrow(for_reading=True)
+            with self.engine.borrowed() as connection:
+                return connection.execute(sql, parameters)
+        finally:
+            self.at_work = False
+
+    # Blocks.
+
+    def begin(self, block: Block) -> None:
+        engine = self.engine
+        try:
+            if not block.in_snapshot:
+                self.refuse_orphans()
+                self.connection = engine.borrow()
+                self.connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE" if block.serializable else "BEGIN")
+                return
+            self.connection = engine.borrow(for_reading=True)
             # The first statement fixes what is seen, not BEGIN.
-            thread.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            thread.connection.execute(session_sql("get_clock"))
-        except BaseException as error:
-            thread.leave()
-            if isinstance(error, Exception):
-                raise translate(error, "snapshot") from error
-            raise
-        self._outermost = True
-        thread.depth = 1
+            self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self.connection.execute(session_sql("get_clock"))
+        except Exception as error:
+            raise translate(error, "snapshot" if block.in_snapshot else "BEGIN") from error
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        thread = self._thread
-        if not self._outermost:
-            thread.depth -= 1
-            return
-        connection = thread.connection
+    def commit(self) -> None:
+        connection, block = self.connection, self.block
+        assert connection is not None
+        if block is not None and block.in_snapshot:
+            return  # `give_back` rolls back: there is nothing to keep
         try:
-            if connection is not None and not connection.closed:
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+            if connection.info.transaction_status is TransactionStatus.INERROR:
+                raise TransactionLostError(LOST)
+            connection.execute("COMMIT")
+        except psycopg.Error as error:
+            raise translate(error, "COMMIT", committing=True) from error
+
+    def give_back(self) -> None:
+        connection, self.connection = self.connection, None
+        self._protected = self._committing = False
+        if connection is None:
+            return
+        try:
+            if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()  # whatever the server still has of it ends with the connection
         finally:
-            thread.leave()
+            self.engine.give_back(connection)
 
+    def savepoint(self, number: int) -> None:
+        try:
+            self._run(f"SAVEPOINT s{number}")
+        except psycopg.Error as error:
+            raise translate(error, "BEGIN") from error
 
-def _lost() -> TransactionLostError:
-    return TransactionLostError(
-        "the database ended this transaction after an error; all of it is undone, begin it again"
-    )
+    def release(self, number: int, *, back: bool) -> None:
+        try:
+            if back:
+                self._run(f"ROLLBACK TO s{number}")
+            self._run(f"RELEASE s{number}")
+        except psycopg.Error as error:
+            assert self.block is not None
+            self.block.lose(LOST)
+            if not back:
+                raise TransactionLostError(LOST) from error
+
+    def is_lost(self) -> bool:
+        return self.connection is None or self.connection.closed
+
+    # The connection.
+
+    def close(self) -> None:
+        """Nothing: connections are the pool's."""
+
+    def __del__(self) -> None:
+        # The thread has ended, or the store was dropped without being closed.
+        if self.connection is not None and not self.engine.forked:
+            self.connection.close()  # without a round trip to the server
+            if self.block is not None:
+                self.end(self.block.outermost)

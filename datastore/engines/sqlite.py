@@ -11,24 +11,21 @@ import random
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from datastore.engines.fork import keep, refuse_after_fork, unwatch, watch
 from datastore.engines.gate import Gate
+from datastore.engines.ownership import Owner
+from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.sqlite_errors import is_busy, translate
-from datastore.engines.sqlite_fork import inherit, refuse_after_fork, unwatch, watch
-from datastore.engines.sqlite_transactions import Parameters, Runner, Snapshot, ThreadState, Transaction
-from datastore.engines.turn import Turn
-from datastore.errors import (
-    BusyError,
-    ClosedError,
-    DatabaseError,
-    InvalidValueError,
-    TransactionError,
-)
+from datastore.engines.sqlite_transactions import SQLiteSession
+from datastore.engines.transactions import Snapshot, Transaction
+from datastore.errors import BusyError, ClosedError, DatabaseError, InvalidValueError, TransactionError
 from datastore.values import utc_now
 
 if TYPE_CHECKING:
@@ -53,6 +50,9 @@ _FEW_CHANGES = 8
 #: SQLite waits this long inside one call; longer waits are made of such slices, so that a signal
 #: (Ctrl-C) is served in between. Seconds.
 _SLICE = 0.05
+
+#: `close` waits at most this long for calls of other threads, in seconds.
+_CLOSING = 5.0
 
 _synchronous = {"full": 2, "relaxed": 1}
 
@@ -79,16 +79,16 @@ class SQLiteEngine:
         self.durability: Durability = durability
         self.timeout = timeout
         self.clock = clock
-        self._gate = Turn(Gate(f"{path}.gate", across_processes=gate))
+        self.gate = Gate(f"{path}.gate", across_processes=gate)
         self._wal = f"{path}-wal"
-        # Held by the gate: rows changed since the last checkpoint, the WAL's size that calls for one, ...
+        # Changed inside the gate only: rows changed since the last checkpoint, the WAL's size that calls for one.
         self._changed = 0
         self._checkpoint_at = CHECKPOINT_BYTES
-        # ... and the connection's count of changes when the transaction began.
-        self._changes_before = 0
         self.closed = False
-        self._connections: dict[int, sqlite3.Connection] = {}
-        self._connections_lock = threading.Lock()
+        #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
+        self.orphans: list[Owner] = []
+        self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
         self._thread = ThreadState(self)
         watch(self)
 
@@ -105,16 +105,17 @@ class SQLiteEngine:
 
     def now(self) -> datetime:
         """The present instant; within a transaction always the same one."""
-        thread = self._thread
-        if not thread.depth:
+        block = self._thread.block
+        if block is None:
             return self.clock()
-        if thread.instant is None:
-            thread.instant = self.clock()
-        return thread.instant
+        block = block.outermost
+        if block.instant is None:
+            block.instant = self.clock()
+        return block.instant
 
     def transaction(self) -> Transaction:
         """A context manager: see `datastore.store.Datastore.transaction`."""
-        return Transaction(self, self._thread)
+        return Transaction(self._thread)
 
     def callers_transaction(self, *, serializable: bool = False) -> Transaction:
         """The same, begun by a caller: a statement that fails leaves it as it was in any case. Always serializable."""
@@ -128,7 +129,7 @@ class SQLiteEngine:
 
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
-        return Snapshot(self, self._thread)
+        return Snapshot(self._thread)
 
     def pragma(self, name: str) -> Any:
         """The first column of every row that ``PRAGMA name`` gives (of the first one, if it is alone)."""
@@ -137,8 +138,10 @@ class SQLiteEngine:
 
     def rows(self, pragma: str) -> list[tuple[Any, ...]]:
         """Every row that a PRAGMA gives."""
+        session: SQLiteSession = self._thread.connected()
         try:
-            return self._thread.connected().execute(f"PRAGMA {pragma}").fetchall()
+            with session.lock:
+                return session.connection.execute(f"PRAGMA {pragma}").fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
@@ -163,10 +166,10 @@ class SQLiteEngine:
         Raises:
             TransactionError: Inside a transaction or snapshot, where it stands still.
         """
-        connection = self._thread.connected()
-        if self._thread.depth:
+        if self._thread.block is not None:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
-        return int(connection.execute("PRAGMA data_version").fetchone()[0])
+        with self.using("waiting for jobs") as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def checkpoint(self) -> bool:
         """Write the whole WAL back to the database and truncate it.
@@ -182,58 +185,78 @@ class SQLiteEngine:
             return write_back(connection, "TRUNCATE", _SLICE)
 
     @contextmanager
+    def using(self, action: str) -> Iterator[sqlite3.Connection]:
+        """The calling thread's connection, outside a transaction, while others read and write.
+
+        Raises:
+            TransactionError: The thread is inside a transaction; *action* is what it says. Or inside a call of the store.
+        """
+        session: SQLiteSession = self._thread.connected()
+        self._thread.refuse_block(action)
+        with session.lock:
+            session.refuse_reentry()
+            session.at_work = True
+            try:
+                yield session.connection
+            except sqlite3.Error as error:
+                raise translate(error, action) from error
+            finally:
+                session.at_work = False
+
+    @contextmanager
     def alone(self, action: str) -> Iterator[sqlite3.Connection]:
-        """The calling thread's connection, outside a transaction, while no other writer of ours writes.
+        """The same, while no other writer of this library writes.
 
         Raises:
-            TransactionError: The thread is inside a transaction; *action* is what it says.
-            BusyError: Another writer held the gate for longer than the timeout.
+            TransactionError: As in `using`.
+            BusyError: Another writer had the gate for longer than the timeout.
         """
-        connection = self._thread.connected()
-        if self._thread.depth:
-            raise TransactionError(f"{action} cannot run inside a transaction")
-        self._gate.acquire(self.timeout)
-        try:
-            yield connection
-        except sqlite3.Error as error:
-            raise translate(error, action) from error
-        finally:
-            self._gate.release()
+        with self.using(action) as connection:
+            try:
+                self.gate.acquire(self.timeout)
+                yield connection
+                self.gate.release()
+            except BaseException:
+                self.gate.reset()
+                raise
 
-    def reading(self, action: str) -> sqlite3.Connection:
-        """The calling thread's connection, outside a transaction, with others writing.
+    def reading(self, action: str) -> None:
+        """Refuse to go on inside a transaction.
 
         Raises:
-            TransactionError: The thread is inside a transaction; *action* is what it says.
+            TransactionError: The thread is inside one; *action* is what it says.
         """
-        connection = self._thread.connected()
-        if self._thread.depth:
-            raise TransactionError(f"{action} cannot run inside a transaction")
-        return connection
+        self._thread.connected()
+        self._thread.refuse_block(action)
 
     def close(self) -> None:
-        """Close every thread's connection. The store cannot be used afterwards.
+        """Close the store, and every thread's connection.
+
+        A call that another thread is inside is interrupted, its next call and its COMMIT raise ClosedError, and it closes its
+        own connection.
 
         Raises:
             TransactionError: The calling thread is inside a transaction.
         """
-        if self._thread.depth:
+        block = self._thread.block
+        if block is not None and block.owner.is_here():
             raise TransactionError("the store cannot be closed inside a transaction")
+        if self._thread.session is not None:
+            self._thread.session.refuse_reentry()
         self.closed = True
         self._thread.forget()
-        with self._connections_lock:
-            for connection in self._connections.values():
-                connection.close()
-            self._connections.clear()
-        self._gate.close()
+        with self._sessions_lock:
+            sessions = list(self._sessions)
+        deadline = time.monotonic() + _CLOSING
+        for session in sessions:
+            _stop(session, deadline)
+        self.gate.close()
         unwatch(self)
 
-    # What the thread state and the transactions call.
+    # What sessions call.
 
-    def connect(self) -> sqlite3.Connection:
-        """A new connection for the calling thread, set up and read back."""
-        if self.closed:
-            raise ClosedError("the store is closed; open it again")
+    def new_session(self) -> SQLiteSession:
+        """A connection for the calling thread, set up and read back."""
         refuse_after_fork(self.path)
         try:
             connection = sqlite3.connect(
@@ -254,8 +277,13 @@ class SQLiteEngine:
         except BaseException:
             connection.close()
             raise
-        self._register(connection)
-        return connection
+        session = SQLiteSession(self, connection)
+        with self._sessions_lock:
+            self._sessions.add(session)
+        if self.closed:
+            session.close()
+            raise ClosedError(CLOSED)
+        return session
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
@@ -276,38 +304,6 @@ class SQLiteEngine:
             if execute(f"PRAGMA {pragma}").fetchone()[0] != wanted:
                 raise DatabaseError(f"this SQLite does not keep PRAGMA {pragma} = {wanted}; use another build of it")
 
-    def _register(self, connection: sqlite3.Connection) -> None:
-        # Threads that have ended left theirs behind; so did one whose number this thread was given again.
-        alive = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-        with self._connections_lock:
-            for ident in [ident for ident in self._connections if ident not in alive]:
-                self._connections.pop(ident).close()
-            self._connections[threading.get_ident()] = connection
-
-    def begin_write(self, connection: sqlite3.Connection) -> int:
-        """Take the gate and SQLite's write lock, or neither; gives the turn's number, see `abandon_write`."""
-        if connection.in_transaction:
-            # An interrupt came between the end of a transaction and its tidying up.
-            connection.rollback()
-        self._gate.acquire(self.timeout)
-        try:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
-            self._changes_before = connection.total_changes
-        except BaseException:
-            self._gate.release()
-            raise
-        return self._gate.number
-
-    def end_write(self, connection: sqlite3.Connection) -> None:
-        """Let the gate go, after a checkpoint if one is due."""
-        try:
-            self._wrote(connection, connection.total_changes - self._changes_before)
-        finally:
-            self._gate.release()
-
     def changed(self, connection: sqlite3.Connection, pages: int) -> None:
         """After a change that SQLite counts no rows of: a checkpoint if one is due. The caller holds the gate.
 
@@ -315,37 +311,6 @@ class SQLiteEngine:
         """
         self._changed += pages
         self._checkpoint_if_due(connection)
-
-    def abandon_write(self, connection: sqlite3.Connection, number: int | None) -> None:
-        """Give back whatever a transaction still has that was interrupted on its way in or out.
-
-        Args:
-            connection: The calling thread's.
-            number: The transaction's turn; nothing is done if there was another since. None: the present one.
-        """
-        if number not in (None, self._gate.number):
-            return
-        self._thread.use_autocommit()
-        try:
-            if connection.in_transaction:
-                connection.rollback()
-        finally:
-            self._gate.reset()
-
-    def write_alone(self, connection: sqlite3.Connection, run: Runner, sql: str, parameters: Parameters) -> Any:
-        """One writing statement as a transaction of its own."""
-        self._gate.acquire(self.timeout)
-        try:
-            try:
-                result = run(sql, parameters)
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise
-                result = self.patiently(lambda: run(sql, parameters), "write")
-            self._wrote(connection, 2)  # itself, and as a rule a counter that a trigger keeps
-            return result
-        finally:
-            self._gate.release()
 
     def patiently(self, run: Callable[[], Any], action: str) -> Any:
         """*run*, again and again while another connection holds the lock, until the timeout."""
@@ -360,9 +325,12 @@ class SQLiteEngine:
                     raise BusyError(
                         f"{action}: another connection held the write lock for {self.timeout:g} s; try again"
                     ) from error
+            if self.closed:
+                raise ClosedError(CLOSED)
             _pause()
 
-    def _wrote(self, connection: sqlite3.Connection, rows: int) -> None:
+    def wrote(self, connection: sqlite3.Connection, rows: int) -> None:
+        """After a commit, inside the gate: a checkpoint if one is due."""
         before = self._changed
         self._changed += rows
         if rows > _FEW_CHANGES or before // 64 != self._changed // 64:
@@ -381,22 +349,32 @@ class SQLiteEngine:
 
     def before_fork(self) -> None:
         """Close the forking thread's connection, so that the child inherits none; see `after_fork`."""
-        thread = self._thread
-        if thread.depth:
-            return
-        with self._connections_lock:
-            if connection := self._connections.pop(threading.get_ident(), None):
-                thread.forget()
-                connection.close()
+        session: SQLiteSession | None = self._thread.session
+        if session is not None and session.block is None and not session.at_work:
+            self._thread.forget()
+            session.close()
+            self._sessions.discard(session)
 
     def after_fork(self) -> None:
         """In the child: start afresh, or, where the parent's connections came along, refuse."""
-        if self._connections:
-            inherit(self.path, self._connections.values())
-        self._connections = {}
-        self._connections_lock = threading.Lock()
-        self._gate.forget()
+        for session in list(self._sessions):
+            keep(session.connection, self.path)
+        self._sessions = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
+        self.orphans = []
+        self.gate.forget()
         self._thread.forget()
+
+
+def _stop(session: SQLiteSession, deadline: float) -> None:
+    while not session.lock.acquire(timeout=_SLICE):
+        if time.monotonic() > deadline:
+            return  # what its thread is inside cannot be interrupted
+        session.connection.interrupt()
+    try:
+        session.stop()
+    finally:
+        session.lock.release()
 
 
 def _refuse_read_only(connection: sqlite3.Connection) -> None:

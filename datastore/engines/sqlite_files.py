@@ -26,12 +26,8 @@ def copy_into(engine: SQLiteEngine, target: Path, progress: Callable[[float], No
         target: The file.
         progress: Called now and then with the seconds so far.
     """
-    connection = engine.reading("a backup")
-    with _watched(connection, progress):
-        try:
-            connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
-        except sqlite3.Error as error:
-            raise translate(error, "VACUUM INTO") from error
+    with engine.using("VACUUM INTO") as connection, _watched(connection, progress):
+        connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
 
 
 def rebuild(engine: SQLiteEngine, progress: Callable[[float], None] | None = None) -> None:

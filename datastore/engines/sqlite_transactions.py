@@ -1,291 +1,186 @@
-"""What a thread's statements run on, and the transactions and snapshots that change it."""
+"""A thread's SQLite connection: how its statements run, and its BEGIN, COMMIT and savepoints."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Callable
-from datetime import datetime
-from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from datastore.engines.sqlite_errors import translate
-from datastore.errors import ForkedError, TransactionError, TransactionLostError
+from datastore.engines.fork import keep
+from datastore.engines.ownership import NOBODY, current
+from datastore.engines.sessions import LOST, Block, Parameters, Session
+from datastore.engines.sqlite_errors import is_busy, translate
+from datastore.errors import TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
 
-#: By name or by position: see `datastore.statements.binding`.
-Parameters = dict[str, Any] | tuple[Any, ...]
+Result = TypeVar("Result")
 
-Runner = Callable[[str, Parameters], Any]
+#: Instead of a turn's number, while the gate is waited for.
+_TAKING = -1
+
+SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
 
 
-class ThreadState(threading.local):
-    """What a thread's statements run on; the functions change with the thread's transaction.
+class SQLiteSession(Session):
+    """One thread's connection to a database file."""
 
-    The methods below serve a thread's first statement. They put the fast ones in their place:
-    ``read``, ``write`` and ``change`` of the instance.
-    """
+    engine: SQLiteEngine
 
-    def __init__(self, engine: SQLiteEngine) -> None:
-        self._engine = engine
-        self._connection: sqlite3.Connection | None = None
-        #: 0 outside, 1 in a transaction or snapshot, more in nested ones.
-        self.depth = 0
-        #: The transaction's instant, once asked for.
-        self.instant: datetime | None = None
-        self.in_snapshot = False
-        # What `read`, `write` and `change` are outside a transaction and inside one.
-        self._outside: dict[str, Runner] = {}
-        self._inside: dict[str, Runner] = {}
-        #: How many snapshots this thread began.
-        self.snapshots = 0
+    def __init__(self, engine: SQLiteEngine, connection: sqlite3.Connection) -> None:
+        super().__init__(engine)
+        self.connection = connection
+        self._execute = connection.execute
+        self._process = os.getpid()
+        # The number of the open transaction's turn at the gate, and the connection's changes when it began.
+        self._turn: int | None = None
+        self._changes = 0
 
-    def connected(self) -> sqlite3.Connection:
-        """This thread's connection, opened if it is not."""
-        if self._connection is None or self._engine.closed:
-            connection = self._engine.connect()
-            # Made once: they change places at the beginning and end of every transaction.
-            read, write, change = _runners(connection)
-            alone = partial(self._engine.write_alone, connection)
-            self._inside = {"read": read, "write": write, "change": change}
-            self._outside = {"read": read, "write": partial(alone, write), "change": partial(alone, change)}
-            self.use_autocommit()
-            self._connection = connection  # last: an interrupt before it has the next statement connect again
-        return self._connection
+    # Statements.
 
-    def forget(self) -> None:
-        """Back to the beginning: the next statement connects again."""
-        for name in ("read", "write", "change"):
-            self.__dict__.pop(name, None)
-        self._connection = None
-        self._outside = {}
-        self._inside = {}
-        self.depth = 0
-        self.instant = None
-        self.in_snapshot = False
-
-    def read(self, sql: str, parameters: Parameters, /) -> sqlite3.Cursor:
-        self.connected()
-        return self.read(sql, parameters)
+    def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
+        """Every row that a statement gives."""
+        block = self.block
+        if block is not None:
+            if current().owner is not block.admitted:
+                block.admit()
+            return self._execute(sql, parameters).fetchall()
+        if current() is not NOBODY:
+            self.refuse_copies()
+        with self.lock:
+            if self.connection.in_transaction:
+                # An interrupt came between the end of a block and its tidying up; or a signal handler, into a block's beginning.
+                self.refuse_reentry()
+                self.give_back()
+            return self._execute(sql, parameters).fetchall()
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        self.connected()
-        return self.write(sql, parameters)
+        """Every row that RETURNING gives, with the write lock held to the end."""
+        return self._write(lambda: self._execute(sql, parameters).fetchall())
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
-        self.connected()
-        return self.change(sql, parameters)
+        """How many rows were changed."""
+        return self._write(lambda: self._execute(sql, parameters).rowcount)
 
-    def use_autocommit(self) -> None:
-        """Outside a transaction: every write is one of its own."""
-        self.__dict__.update(self._outside)
-        self.depth = 0
-        self.instant = None
-        self.in_snapshot = False
+    def _write(self, run: Callable[[], Result]) -> Result:
+        block = self.block
+        if block is None:
+            return self._write_alone(run)
+        if current().owner is not block.admitted:
+            block.admit()
+        if block.in_snapshot:
+            raise TransactionError(SNAPSHOT)
+        return run()
 
-    def use_transaction(self) -> None:
-        """Inside one: the lock is held."""
-        self.__dict__.update(self._inside)
+    def _write_alone(self, run: Callable[[], Result]) -> Result:
+        # One writing statement as a transaction of its own.
+        engine = self.engine
+        if current() is not NOBODY:
+            self.refuse_copies()
+        with self.lock:
+            self.refuse_reentry()
+            if self.connection.in_transaction:
+                self.give_back()
+            self.at_work = True
+            try:
+                engine.gate.acquire(engine.timeout, self.refuse_orphans)
+                try:
+                    result = run()
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error):
+                        raise
+                    result = engine.patiently(run, "write")
+                engine.wrote(self.connection, 2)  # itself, and as a rule a counter that a trigger keeps
+                engine.gate.release()
+            except BaseException:
+                engine.gate.reset()
+                raise
+            finally:
+                self.at_work = False
+        return result
 
-    def use_snapshot(self) -> None:
-        """Inside a snapshot: nothing is written."""
-        connection = self._connection
-        assert connection is not None
-
-        def refuse(sql: str, parameters: Parameters) -> NoReturn:
-            raise TransactionError("a snapshot is for reading; write outside it, in a transaction")
-
-        self._use(connection.execute, refuse, refuse)
-        self.in_snapshot = True
-
-    def _use_lost(self) -> None:
-        def refuse(sql: str, parameters: Parameters) -> NoReturn:
-            raise _lost()
-
-        self._use(refuse, refuse, refuse)
-
-    def _use(self, read: Runner, write: Runner, change: Runner) -> None:
-        self.__dict__.update(read=read, write=write, change=change)
-
-    def failed(self, error: Exception, name: str, file: str) -> NoReturn:
+    def failed(self, error: Exception, where: str) -> NoReturn:
         """Raise this library's error for the driver's; note a transaction that SQLite ended by itself."""
-        connection = self._connection
-        if self.depth and connection is not None and not connection.in_transaction:
-            self._use_lost()
-        translated = translate(error, f"statement {name} ({file})", committing=not self.depth)
+        block = self.block
+        if block is not None and self.is_lost():
+            block.lose(LOST)
+        translated = translate(error, where, committing=block is None)
         if translated is error:
             raise error
         raise translated from error
 
+    # Blocks.
 
-class Transaction:
-    """``with`` it: BEGIN IMMEDIATE outside, a savepoint inside; rolls back on any exception."""
-
-    def __init__(self, engine: SQLiteEngine, thread: ThreadState) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._process = os.getpid()
-        self._connection: sqlite3.Connection | None = None
-        self._ident = threading.get_ident()
-        self._turn = 0
-        #: 0 before it begins and when it has ended; what an interrupt leaves otherwise, __del__ ends.
-        self._depth = 0
-
-    def __enter__(self) -> None:
-        thread = self._thread
-        connection = self._connection = thread.connected()
-        if thread.depth:
-            if thread.in_snapshot:
-                raise TransactionError("a transaction cannot begin inside a snapshot")
-            if not connection.in_transaction:
-                raise _lost()
-            connection.execute(f"SAVEPOINT s{thread.depth}")
-        else:
-            try:
-                self._turn = self._engine.begin_write(connection)
-                self._depth = 1
-                thread.use_transaction()
-            except BaseException:
-                self._depth = 0
-                self._engine.abandon_write(connection, None)
-                raise
-        thread.depth += 1
-        self._depth = thread.depth
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if os.getpid() != self._process:
-            raise ForkedError("this transaction belongs to the parent process; the child has left it") from error
-        if self._depth > 1:
-            self._leave_savepoint(error)
-        else:
-            self._leave(error)
-
-    def __del__(self) -> None:
-        # An interrupt between two instructions of __exit__ goes on up, and nobody calls __exit__ again. When its
-        # traceback is let go, so is this object, and what is left of the transaction with it.
-        if self._depth == 1 and (self._process, self._ident) == (os.getpid(), threading.get_ident()):
-            self._depth = 0
-            if self._connection is not None and not self._thread.in_snapshot:
-                self._engine.abandon_write(self._connection, self._turn)
-
-    def _leave_savepoint(self, error: BaseException | None) -> None:
-        connection, thread = self._connection, self._thread
-        assert connection is not None
-        thread.depth = self._depth - 1
-        savepoint = f"s{thread.depth}"
-        if not connection.in_transaction:
-            if error is None:
-                raise _lost()
+    def begin(self, block: Block) -> None:
+        engine, connection = self.engine, self.connection
+        if connection.in_transaction:
+            self.give_back()
+        if block.in_snapshot:
+            connection.execute("BEGIN DEFERRED")
+            # The first read fixes what is seen; until then another commit could still come in.
+            engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
-        if error is not None:
-            connection.execute(f"ROLLBACK TO {savepoint}")
-        connection.execute(f"RELEASE {savepoint}")
+        self._turn = _TAKING
+        engine.gate.acquire(engine.timeout, self.refuse_orphans)
+        self._turn = engine.gate.number
+        engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
+        self._changes = connection.total_changes
 
-    def _leave(self, error: BaseException | None) -> None:
-        connection, thread = self._connection, self._thread
-        assert connection is not None
-        try:
-            if error is None:
-                self._commit(connection)
-            elif connection.in_transaction:
-                connection.rollback()
-        finally:
-            thread.use_autocommit()
-            self._engine.end_write(connection)
-            self._depth = 0
-
-    def _commit(self, connection: sqlite3.Connection) -> None:
-        if self._thread.depth > 1:
-            connection.rollback()
-            raise TransactionLostError(
-                "a block inside this transaction was interrupted and did not end; begin it again"
-            )
-        if not connection.in_transaction:
-            raise _lost()
+    def commit(self) -> None:
+        connection = self.connection
+        if self._turn is None:
+            return  # a snapshot: `give_back` rolls back, there is nothing to keep
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.rollback()
             raise translate(error, "COMMIT", committing=True) from error
-        except BaseException:
-            if connection.in_transaction:
-                connection.rollback()
-            raise
+        self.engine.wrote(connection, connection.total_changes - self._changes)
 
+    def give_back(self) -> None:
+        gate = self.engine.gate
+        try:
+            if self.connection.in_transaction:
+                self.connection.rollback()
+        finally:
+            if self._turn is not None:
+                if gate.mine:
+                    gate.reset()
+                elif self._turn == gate.number:
+                    gate.take_away()
+                self._turn = None
 
-class Snapshot:
-    """``with`` it: what is read inside is of one instant; inside a transaction it changes nothing."""
+    def savepoint(self, number: int) -> None:
+        self.connection.execute(f"SAVEPOINT s{number}")
 
-    def __init__(self, engine: SQLiteEngine, thread: ThreadState) -> None:
-        self._engine = engine
-        self._thread = thread
-        self._process = os.getpid()
-        self._ident = threading.get_ident()
-        self._outermost = False
-
-    def __enter__(self) -> None:
-        thread = self._thread
-        connection = thread.connected()
-        if thread.depth:
-            thread.depth += 1
+    def release(self, number: int, *, back: bool) -> None:
+        connection = self.connection
+        if not connection.in_transaction:
+            assert self.block is not None
+            self.block.lose(LOST)
+            if not back:
+                raise TransactionLostError(LOST)
             return
-        if connection.in_transaction:
-            connection.rollback()
-        thread.snapshots += 1
-        self._number = thread.snapshots
-        connection.execute("BEGIN DEFERRED")
-        # The first read fixes what is seen; until then another commit could still come in.
-        self._engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
-        self._outermost = True
-        thread.depth = 1
-        thread.use_snapshot()
+        if back:
+            connection.execute(f"ROLLBACK TO s{number}")
+        connection.execute(f"RELEASE s{number}")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        thread = self._thread
-        if os.getpid() != self._process:
-            raise ForkedError("this snapshot belongs to the parent process; the child has left it") from error
-        if not self._outermost:
-            thread.depth -= 1
-            return
-        self._leave()
+    def is_lost(self) -> bool:
+        return not self.connection.in_transaction
+
+    # The connection.
+
+    def close(self) -> None:
+        with self.lock:
+            self.connection.close()
 
     def __del__(self) -> None:
-        # As Transaction's.
-        mine = (self._process, self._ident) == (os.getpid(), threading.get_ident())
-        if self._outermost and mine and self._thread.in_snapshot and self._thread.snapshots == self._number:
-            self._leave()
-
-    def _leave(self) -> None:
-        thread = self._thread
-        connection = thread.connected()
-        try:
-            if connection.in_transaction:
-                connection.rollback()
-        finally:
-            thread.use_autocommit()
-            self._outermost = False
-
-
-def _runners(connection: sqlite3.Connection) -> tuple[Runner, Runner, Runner]:
-    """What runs a statement on a connection: its cursor, all its rows, the number of rows changed."""
-    execute = connection.execute
-    return (
-        execute,
-        lambda sql, parameters: execute(sql, parameters).fetchall(),
-        lambda sql, parameters: execute(sql, parameters).rowcount,
-    )
-
-
-def _lost() -> TransactionLostError:
-    return TransactionLostError(
-        "the database ended this transaction after an error (a full disk, say); all of it is undone, begin it again"
-    )
+        # The thread has ended, or the store was dropped without being closed.
+        if os.getpid() != self._process:
+            keep(self.connection, self.engine.path)
+        elif self.block is not None:
+            self.end(self.block.outermost)
+            self.close()
+        else:
+            self.close()

@@ -43,8 +43,8 @@ SQLITE = Dialect(text=lambda sql: sql, named=False)
 class Executor(Protocol):
     """What an engine gives the statements to run on: see `datastore.engines.sqlite`."""
 
-    def read(self, sql: str, parameters: Parameters, /) -> Any:
-        """A cursor over the rows."""
+    def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
+        """Every row that is found."""
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
         """Every row that RETURNING gives, with the write lock held to the end."""
@@ -176,7 +176,7 @@ def _compile(statement: Statement, with_record: bool, named: bool) -> CodeType:
     if statement.result == "count":
         run = f"thread.change({sql}, parameters)"
     else:
-        run = f"thread.write({sql}, parameters)" if statement.writes else f"thread.read({sql}, parameters).fetchall()"
+        run = f"thread.write({sql}, parameters)" if statement.writes else f"thread.read({sql}, parameters)"
     source = (
         f"def {statement.name}({arguments}):\n"
         f"    parameters = {values}\n"

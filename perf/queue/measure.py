@@ -255,7 +255,7 @@ def fill(path: Path, ended: int, future: int, ready: int) -> None:
 
 def opcodes(store: Datastore, types: list[str]) -> int:
     """How many steps SQLite's machine takes for a claim, its look for expired leases included."""
-    connection = store.engine._thread.connected()
+    connection = store.engine._thread.connected().connection
     count = 0
 
     def tick() -> None:

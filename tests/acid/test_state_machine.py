@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
             self.depth -= 1
 
     def _own_rows(self) -> Any:
-        return rows_of(self.store.engine._thread.connected())
+        return rows_of(self.store.engine._thread.connected().connection)
 
     @precondition(lambda self: self.model.conversations)
     @rule(whole=st.booleans())

@@ -328,7 +328,7 @@ def test_a_serializable_transaction_is_the_outermost(store: Datastore) -> None:
         store.conversations.add(id="a", sanitization_version="1")
     assert rows(store, "SELECT id FROM conversations") == [("a",)]
     with store.transaction():
-        level = store.engine._thread.connection.execute("SHOW transaction_isolation").fetchone()  # type: ignore[attr-defined]
+        level = store.engine._thread.session.connection.execute("SHOW transaction_isolation").fetchone()  # type: ignore[attr-defined]
     assert level == ("read committed",)
 
 

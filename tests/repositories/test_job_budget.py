@@ -57,7 +57,7 @@ def plant(path: Path, sql: str) -> None:
 
 def opcodes(store: Datastore, call: Callable[[], Any]) -> int:
     """How many a call takes, all of it; of a claim: recovery, types, the claim, the commit."""
-    connection: sqlite3.Connection = store.engine._thread.connected()
+    connection: sqlite3.Connection = store.engine._thread.connected().connection
     count = 0
 
     def tick() -> None:

@@ -74,7 +74,7 @@ if place == "in the claim's transaction":
         store.jobs.claim_many(worker=me, lease_seconds=1.0, max_rows=batch)
         die()
 if place == "holding the gate":
-    store.engine._gate.acquire(30)
+    store.engine.gate.acquire(30)
     die()
 jobs = store.jobs.claim_many(worker=me, lease_seconds=1.0, max_rows=batch)
 if place == "mid-job":

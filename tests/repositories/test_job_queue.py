@@ -444,7 +444,7 @@ def _pile(path: Any, rows: int, now: str, later: str) -> None:
 
 
 def _steps(store: Any, types: Any) -> int:
-    connection = store.engine._thread.connected()
+    connection = store.engine._thread.connected().connection
     count = 0
 
     def tick() -> None:
@@ -475,7 +475,7 @@ def test_a_claim_costs_the_same_however_many_jobs_there_are(store: Any, clock: A
 def test_the_plans_keep_to_their_indexes(store: Any, clock: Any) -> None:
     now = encode_timestamp(clock.now)
     _pile(store.engine.path, 100, now, now)
-    connection = store.engine._thread.connected()
+    connection = store.engine._thread.connected().connection
     plans = {
         "claim_jobs": "job_queue_claim_idx",
         "list_queued_job_types": "job_queue_claim_idx",

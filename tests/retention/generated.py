@@ -38,7 +38,7 @@ def generate(path: Path, seed: int, *, conversations: int = 12, messages: int = 
     numbers = itertools.count(1)
     with open_generated(path, f"s{seed}", numbers) as store:
         # What a program with other settings left behind, before this library had the file.
-        store.engine.reading("a test").execute(f"PRAGMA secure_delete = {setting}").fetchall()
+        store.engine.pragma(f"secure_delete = {setting}")
         words = ["".join(chance.choices(_letters, k=chance.randint(2, 7))) for _ in range(200)]
         ids = [
             store.conversations.add(sanitization_version="1", source="test", session_id=f"session-{number % 3}").id

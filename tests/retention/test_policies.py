@@ -163,10 +163,10 @@ def test_a_slice_of_the_full_text_indexes_is_merged_behind_each_batch(
     clock.advance(40 * DAY)
     store.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
     merged: list[str] = []
-    store.engine._thread.connected().set_trace_callback(lambda sql: merged.append(sql) if "'merge', " in sql else None)
+    store.engine._thread.connected().connection.set_trace_callback(lambda sql: merged.append(sql) if "'merge', " in sql else None)
     batches: list[Mapping[str, int]] = []
     store.retention.apply(progress=lambda counts: batches.append(dict(counts)))
-    store.engine._thread.connected().set_trace_callback(None)
+    store.engine._thread.connected().connection.set_trace_callback(None)
     assert len(batches) == 3
     of = [sql.split("(")[0].split()[-1] for sql in merged if sql.startswith("INSERT")]
     assert of == ["learnings_fts", "messages_fts"] * 3

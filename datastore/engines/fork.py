@@ -1,17 +1,15 @@
-"""Forks and SQLite: what a child process may use, and what it is refused.
+"""What a child process may use of a store that its parent opened, and what it is refused.
 
-SQLite keeps a process's locks in memory that a fork copies, while the locks themselves stay with the parent: a
-child that opens the same file believes to hold what it does not, and the last connection of the parent deletes the
-WAL under it. So the forking thread's connection is closed before the fork, and where other connections come along,
-the child may not open that file.
+SQLite keeps a process's locks in memory that a fork copies, while the locks themselves stay with the parent. A child that
+opens the same file believes that it has locks which it does not have, and the parent's last connection deletes the WAL under
+it. So the forking thread's connection is closed before the fork; where other connections come along, the child may not open
+that file. On PostgreSQL a child that used its parent's socket would mix up both conversations with the server.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +24,7 @@ class Forkable(Protocol):
 
 
 _watched: weakref.WeakSet[Forkable] = weakref.WeakSet()
-_inherited_connections: list[sqlite3.Connection] = []
+_inherited_connections: list[object] = []
 _inherited_paths: set[Path] = set()
 
 
@@ -36,14 +34,20 @@ def watch(engine: Forkable) -> None:
 
 
 def unwatch(engine: Forkable) -> None:
-    """Call it no more."""
+    """No longer call it."""
     _watched.discard(engine)
 
 
-def inherit(path: Path, connections: Iterable[sqlite3.Connection]) -> None:
-    """In the child: keep the parent's connections (closing them would drop locks) and refuse their file."""
-    _inherited_connections.extend(connections)
-    _inherited_paths.add(path)
+def keep(connection: object, path: Path | None = None) -> None:
+    """In a child: keep a connection of the parent open, because closing it would disturb the parent.
+
+    Args:
+        connection: The driver's.
+        path: SQLite: the file, which the child may not open.
+    """
+    _inherited_connections.append(connection)
+    if path is not None:
+        _inherited_paths.add(path)
 
 
 def refuse_after_fork(path: Path) -> None:

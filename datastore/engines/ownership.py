@@ -1,0 +1,144 @@
+"""Whose transaction it is: the thread, the context and the task that entered it.
+
+Every thread has a session of its own, so that a statement always meets the transaction of its own thread. But one thread may
+run several tasks of an event loop, or one call of a thread pool after another, each in a context of its own (`contextvars`).
+The context in which a transaction is entered gets a `Claim` to it. Copies of that context inherit the claim: child tasks,
+`asyncio.to_thread`, thread pools of web frameworks. A statement is let in if its context has the claim and it runs in the
+thread and the task that entered.
+
+When the context is gone, nobody can go on in the transaction: it is orphaned. This happens to a FastAPI dependency
+``def tx(): with store.transaction(): yield``, which is entered in one call of a thread pool and left in another.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Claim:
+    """A context's part in the transactions that were entered in it, the innermost first."""
+
+    __slots__ = ("__weakref__", "outer", "owner")
+
+    def __init__(self, owner: Owner | None, outer: Claim | None) -> None:
+        self.owner = owner
+        #: The claim around this one: to a transaction of another store.
+        self.outer = outer
+
+
+#: The claim of a context in which no transaction was entered.
+NOBODY = Claim(None, None)
+
+_claim: ContextVar[Claim] = ContextVar("datastore.transaction", default=NOBODY)
+
+#: The calling context's innermost claim.
+current = _claim.get
+
+
+class Owner:
+    """The thread, context and task that entered a transaction or snapshot.
+
+    Args:
+        session: Where it was entered; not kept alive.
+        frame: The code that entered it.
+    """
+
+    __slots__ = ("_claimed", "_frame", "ended", "orphaned_at", "session", "task", "thread")
+
+    def __init__(self, session: Any, frame: FrameType) -> None:
+        self.session: Callable[[], Any] = weakref.ref(session)
+        self._frame = id(frame)
+        self._claimed: Callable[[], Claim | None] = _gone
+        self.thread = threading.get_ident()
+        self.task = running_task()
+        self.ended = False
+        #: When the context went, by time.monotonic, or None.
+        self.orphaned_at: float | None = None
+
+    def claim(self, orphans: list[Owner]) -> None:
+        """Let the calling context in. The owner adds itself to *orphans* when that context is gone."""
+
+        def orphaned(reference: object) -> None:
+            if not self.ended:
+                self.orphaned_at = time.monotonic()
+                orphans.append(self)
+
+        claim = Claim(self, _live(_claim.get()))
+        self._claimed = weakref.ref(claim, orphaned)
+        _claim.set(claim)
+
+    def end(self) -> None:
+        """The transaction has ended; the claim to it is worth nothing."""
+        self.ended = True
+        self._claimed = _gone  # the reference's callback refers to this object
+        claim = _claim.get()
+        if claim.owner is self:
+            _claim.set(_live(claim))
+
+    def is_here(self) -> bool:
+        """Whether the calling code runs where the transaction was entered."""
+        claim: Claim | None = _claim.get()
+        while claim is not None and claim.owner is not self:
+            claim = claim.outer
+        return (
+            claim is not None
+            and self.thread == threading.get_ident()
+            and (self.task is None or self.task is running_task())
+        )
+
+    def entered_in(self, frame: FrameType) -> bool:
+        """Whether *frame* is the code that entered: its ``with`` block ends there, in whatever thread it runs now."""
+        return id(frame) == self._frame
+
+    def may_go_on(self) -> bool:
+        """Whether the code that entered can still come to the end of its block by itself."""
+        if self._claimed() is None:
+            return False
+        if self.task is not None:
+            return not self.task.done()
+        frame = sys._current_frames().get(self.thread)
+        while frame is not None and not self.entered_in(frame):
+            frame = frame.f_back
+        return frame is not None
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """The asyncio task that is running in this thread, if any."""
+    library = sys.modules.get("asyncio")  # not imported: no loop runs
+    if library is None or getattr(library, "_get_running_loop", _gone)() is None:
+        return None
+    task: asyncio.Task[Any] | None = library.current_task()
+    return task
+
+
+def claims(engine: object) -> bool:
+    """Whether the calling context is inside a transaction of *engine*, perhaps of another thread."""
+    claim = _live(_claim.get())
+    _claim.set(claim)
+    inner: Claim | None = claim
+    while inner is not None and inner.owner is not None:
+        session = inner.owner.session()
+        if session is not None and session.engine is engine and not inner.owner.ended:
+            return True
+        inner = inner.outer
+    return False
+
+
+def _live(claim: Claim) -> Claim:
+    while claim.owner is not None and claim.owner.ended:
+        claim = claim.outer or NOBODY
+    return claim
+
+
+def _gone() -> None:
+    """What a weak reference gives when its object is gone."""

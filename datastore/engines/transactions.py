@@ -1,0 +1,109 @@
+"""What callers enter: transactions and snapshots of both engines.
+
+Entering puts a `Block` onto the thread's session, which refers to the block only. A `Transaction` that an interrupt left open is
+therefore released together with the interrupt's traceback, and ends its block then.
+
+Interrupts (Ctrl-C, a signal handler that raises) may come between any two instructions. What takes something therefore gives
+it back in two layers: where it ends, and again in the ``except BaseException`` of its caller, which finds nothing to do where
+the first layer was not interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType, TracebackType
+from typing import Any
+
+from datastore.engines.sessions import FOREIGN, LOST, Block, Session, ThreadState
+from datastore.errors import ForkedError, TransactionError, TransactionLostError
+
+_LEFT_ELSEWHERE = (
+    "this transaction or snapshot was left in another thread, task or context than it was entered in; it was rolled back."
+    " Enter and leave it in one function, or in an `async def` dependency"
+)
+
+
+class _Entered:
+    """What is common to transactions and snapshots."""
+
+    _in_snapshot = False
+
+    def __init__(self, thread: ThreadState, *, guarded: bool = False, serializable: bool = False) -> None:
+        self._thread = thread
+        self._guarded = guarded
+        self._serializable = serializable
+        self._process = os.getpid()
+        # Not kept alive: a thread that ends takes its session along.
+        self._session: Any = None
+        self._block: Block | None = None
+
+    def __enter__(self) -> None:
+        if self._block is not None and self._block.open:
+            raise TransactionError("this block was entered before, and has not been left")
+        session: Session = self._thread.connected()
+        self._session = session.reference
+        block = self._block = session.new_block(
+            sys._getframe(1), in_snapshot=self._in_snapshot, guarded=self._guarded, serializable=self._serializable
+        )
+        try:
+            session.open(block, savepoint=not self._in_snapshot)
+        except BaseException:
+            session.end(block)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() != self._process:
+            raise ForkedError(
+                "this transaction or snapshot belongs to the parent process; the child has left it"
+            ) from error
+        block, session = self._block, self._session()
+        assert block is not None
+        if session is None:  # the thread that entered has ended
+            if error is None:
+                raise TransactionError(_LEFT_ELSEWHERE)
+        elif not block.open:
+            if error is None:
+                raise TransactionLostError(block.lost or LOST)
+        elif not block.owner.is_here():
+            self._leave_elsewhere(session, block, error, sys._getframe(1))
+        else:
+            try:
+                session.leave(block, error, savepoint=not self._in_snapshot)
+                if block.outer is None:
+                    session.end(block)
+            except BaseException:
+                session.end(block)
+                raise
+
+    def _leave_elsewhere(self, session: Session, block: Block, error: BaseException | None, frame: FrameType) -> None:
+        if not block.owner.entered_in(frame) and block.owner.may_go_on():
+            raise TransactionError(FOREIGN)
+        # The block is over, and nobody else will end it.
+        if block.outer is None:
+            session.end(block)
+        else:
+            block.lose(_LEFT_ELSEWHERE)
+        if error is None:
+            raise TransactionError(_LEFT_ELSEWHERE)
+
+    def __del__(self) -> None:
+        # An interrupt at the first instruction of __exit__ goes on up, and nobody calls __exit__ again. When its
+        # traceback is released, so is this object.
+        block = self._block
+        if block is not None and block.open and os.getpid() == self._process:
+            session = self._session()
+            if session is not None:
+                session.end(block)
+
+
+class Transaction(_Entered):
+    """``with`` it: BEGIN outside of a transaction, a savepoint inside; any exception rolls back."""
+
+
+class Snapshot(_Entered):
+    """``with`` it: what is read inside is of one instant. Inside a transaction it changes nothing."""
+
+    _in_snapshot = True
