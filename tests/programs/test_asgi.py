@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -108,9 +110,6 @@ def test_alone_a_task_may_await_in_its_transaction(database: Database) -> None:
 
 
 def test_a_refusal_says_what_to_do(database: Database) -> None:
-    from urllib.request import Request, urlopen
-    from urllib.error import HTTPError
-
     with uvicorn("fastapi_app", database) as server:
         said = []
         for path in WRONG:
@@ -118,8 +117,7 @@ def test_a_refusal_says_what_to_do(database: Database) -> None:
                 urlopen(Request(f"http://127.0.0.1:{server.port}{path}?key=k", method="POST"), timeout=15)
             said.append(refused.value.read().decode())
     for text in said:
-        assert "store.transaction()" in text, text
-    assert all("async def" in text for text in said[:2]), said
+        assert "one function" in text, text
 
 
 def test_an_unused_dependency_is_rolled_back_and_reported(database: Database) -> None:
@@ -149,10 +147,12 @@ def test_a_streamed_answer_in_a_transaction(database: Database, route: str) -> N
     with uvicorn("fastapi_app", database) as server:
         outcome = server.load([route], requests=6, failing=0, clients=1, patience=15)
         right = server.load(["/inside/sync"], requests=4, failing=0, patience=15)
-        raised = server.raised()
+        log, raised = server.log, server.raised()
     if route == "/stream/sync":
         assert outcome.acknowledged == []
-        assert raised <= {"TransactionError", "ExceptionGroup"}
+        # Starlette's own: the error has a handler, which cannot answer any more.
+        assert "RuntimeError" not in raised or "response already started" in log
+        assert raised <= {"TransactionError", "ExceptionGroup", "RuntimeError"}
     else:
         assert set(outcome.acknowledged) <= set(database.stored())
     assert right.refused == {}

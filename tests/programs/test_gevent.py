@@ -14,7 +14,7 @@ def test_patched_threads_are_refused_at_open(database: Database) -> None:
     assert outcome.untyped == []
     assert set(outcome.refused) == {"open"}
     assert outcome.acknowledged == []
-    (message,) = outcome.facts["messages"].values()
+    ((message,),) = outcome.facts["messages"].values()
     assert "gevent" in message
 
 

@@ -103,6 +103,6 @@ routes = [
 app = Starlette(
     routes=routes,
     lifespan=lifespan,
-    middleware=[Middleware(InTransaction), Middleware(InTransactionOfAnotherTask)],
+    middleware=[Middleware(InTransactionOfAnotherTask), Middleware(InTransaction)],
     exception_handlers={DatastoreError: answer, Refused: answer, Exception: answer_untyped},
 )

@@ -200,6 +200,7 @@ async def suspended_generator_on_another_thread() -> None:
 
     generator = inside()
     await asyncio.to_thread(next, generator)
+    await asyncio.sleep(0.05)  # until the other thread has let go of the call's context
     loop = asyncio.get_running_loop()
     before = loop.time()
     ledger.attempt("writer", lambda: add_together(store, "writer"))

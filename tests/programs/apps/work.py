@@ -60,7 +60,9 @@ class Ledger:
         except (DatastoreError, Refused) as error:
             with self._lock:
                 self.refused[key] = type(error).__name__
-                self.facts.setdefault("messages", {})[type(error).__name__] = str(error)
+                said = self.facts.setdefault("messages", {}).setdefault(type(error).__name__, [])
+                if str(error) not in said:
+                    said.append(str(error))
         except Exception as error:
             with self._lock:
                 self.refused[key] = type(error).__name__
