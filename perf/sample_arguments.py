@@ -147,15 +147,15 @@ class Sampler:
         for key in (f"{facts.statement.name}.{name}", name):
             if key in SPECIAL:
                 return SPECIAL[key]
-        if name == "rows" and inserted == "learnings":
+        if parameter.type == "rows" and inserted == "learnings":
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])
-        if name == "rows" and facts.statement.name == "add_jobs":
+        if parameter.type == "rows" and facts.statement.name == "add_jobs":
             return json.dumps([["sample", 0, FIRST, "{}", 5, 10.0, 3600.0]] * 10)
-        if name == "rows" and facts.statement.name == "succeed_jobs":
+        if parameter.type == "rows" and facts.statement.name == "succeed_jobs":
             running = [row for row in self.rows("job_queue") if row["status"] == "running"]
             return json.dumps([[row["id"], row["lease_token"], None] for row in running[:10]])
-        if name == "rows":
+        if parameter.type == "rows":
             return json.dumps([_new_message() for _ in range(10)])
         if name == "query":
             return f'"{self._word()}"'

@@ -48,10 +48,9 @@ def check_command(
     require_sqlglot()
     from datastore.contract.check import check
     from datastore.contract.project import find_project
-    from datastore.contract.second import worthwhile
 
     with uncollected():
-        report = check(find_project(project), release=release, update=update, processes=worthwhile())
+        report = check(find_project(project), release=release, update=update)
     if server is not None:
         report.on_server(server)
     if as_json:

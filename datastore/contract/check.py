@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
@@ -18,7 +18,6 @@ from datastore.contract.plans import Plan, check_plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
-from datastore.contract.second import Second
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.vet.callers import check_callers
 from datastore.contract.vet.header import check_header
@@ -81,15 +80,12 @@ class Report:
         }
 
 
-def check(
-    project: Project, *, release: str | None = None, update: bool = False, processes: Literal[1, 2] = 1
-) -> Report:
+def check(project: Project, *, release: str | None = None, update: bool = False) -> Report:
     """Check a project.
 
     Args:
         release: A git ref, or a pattern of tags, instead of the project's own setting; "" for none.
-        update: Write the plan snapshots and the checksums of new steps anew, instead of holding against them.
-        processes: 2 forks a process for half of the work (see `second.worthwhile`): not in a program with threads.
+        update: Write the plan snapshots and the checksums of new steps, instead of comparing with them.
 
     Raises:
         ProjectError: The release names no ref, or a module of records cannot be imported.
@@ -97,11 +93,7 @@ def check(
     report = Report(project)
     run = _Run(project, report, _resolve(project, release, report), update)
     with tempfile.TemporaryDirectory(prefix="datastore-check-") as scratch:
-        if processes == 1:
-            run.everything(Path(scratch))
-        else:
-            with Second(project, run.sources, run.texts()) as run.second:
-                run.everything(Path(scratch))
+        run.everything(Path(scratch))
     report.problems.sort(key=sort_key)
     return report
 
@@ -128,12 +120,6 @@ class _Run:
         #: Each text that prepares, by name.
         self.variants: dict[str, Variant] = {}
         self.plans: dict[str, Plan] = {}
-        #: The process that does a share of it.
-        self.second: Second | None = None
-
-    def texts(self) -> list[Variant]:
-        """Every text that the loader accepts, whether it prepares or not."""
-        return [variant for source in self.read for variant in variants(source)]
 
     def everything(self, scratch: Path) -> None:
         library = [folder for folder in self.project.migration_folders if folder not in self.project.own_migrations]
@@ -151,23 +137,21 @@ class _Run:
             self._waive(whole=False)
         else:
             with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
-                self._against(Catalogue(connection), migrated, scratch / "schema.db")
+                self._against(Catalogue(connection), migrated)
 
-    def _against(self, catalogue: Catalogue, migrated: Migrated, schema: Path) -> None:
+    def _against(self, catalogue: Catalogue, migrated: Migrated) -> None:
         results = Results(self.project, catalogue)
-        self._statements(catalogue, migrated, results, schema)
+        self._statements(catalogue, migrated, results)
         self._waive(whole=True)
         if not self.report.problems:
             # What is generated from statements that are wrong would be wrong too.
             facts = gather(self.project, self.sources, migrated, catalogue, results.schema, self.plans)
             self.report.problems += generate.check_generated(facts)
 
-    def _statements(self, catalogue: Catalogue, migrated: Migrated, results: Results, schema: Path) -> None:
+    def _statements(self, catalogue: Catalogue, migrated: Migrated, results: Results) -> None:
         sources = [source for source in self.sources if source.refused != "many-statements"]  # sqlite3 says no more
         for source in sources:
             self._prepare(source, catalogue)
-        if self.second:
-            self.second.start(schema, set(self.variants))
         for source in sources:
             self.found += check_sql(source, catalogue)
         for source in self.read:
@@ -179,16 +163,9 @@ class _Run:
         if self.ref:
             self.found += released.check_released(self.project, self.ref, catalogue, self.sources)
         self._snapshots()
-        self._results(results)
-
-    def _results(self, results: Results) -> None:
-        for name, variant in self.variants.items():
-            if not self.second or name not in self.second.share:
-                self.found += results.check(variant)
-        if self.second:
-            self.found += self.second.problems(results.schema.results)
-        else:
-            self.found += check_callers(self.project, self.sources)
+        for variant in self.variants.values():
+            self.found += results.check(variant)
+        self.found += check_callers(self.project, self.sources)
 
     def _prepare(self, source: Source, catalogue: Catalogue) -> None:
         for variant in variants(source):

@@ -25,7 +25,7 @@ RULES: dict[str, Rule] = {
     # The files themselves.
     "configuration": Rule("`[tool.datastore]` names what is there", waivable=False),
     "header": Rule("each statement has its whole header, in order", waivable=False),
-    "duplicate-name": Rule("a name stands once: aiosql lets the last one win", waivable=False),
+    "duplicate-name": Rule("a name is defined once: aiosql lets the last one win", waivable=False),
     "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),
     "comment": Rule("no comment behind or inside SQL: aiosql may find parameters in it", waivable=False),
     "many-statements": Rule("one statement under one name", waivable=False),
@@ -48,7 +48,7 @@ RULES: dict[str, Rule] = {
     # The vet rules.
     "star": Rule("columns are spelled out, never `*`"),
     "uncast": Rule("an expression has a `CAST`, so that its type is a promise"),
-    "unaliased": Rule("an expression has an alias"),
+    "unaliased": Rule("an expression has an alias, and each column a name that a field in Python can have"),
     "duplicate-column": Rule("no two result columns have one name"),
     "one-row": Rule("`^` and `$` give one row at most, provably"),
     "one-column": Rule("`$` selects one column: the others would be dropped"),

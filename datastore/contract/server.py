@@ -48,6 +48,7 @@ _PARAMETERS = {
     "real": {"float8"},
     "timestamp": {"timestamptz"},
     "json": {"json", "text"},
+    "rows": {"json", "text"},
     "boolean": {"int2", "int4", "int8"},
     "match": {"text", "tsquery"},
 }

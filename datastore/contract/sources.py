@@ -140,8 +140,8 @@ def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
     for path in [*sorted(folder.glob("*.sql")), *sorted((folder / project.engine).glob("*.sql"))]:
         for source in _read_file(project, path, problems):
             if first := before.get(source.name):
-                message = f'"{source.name}" stands in {first.file}:{first.line} already'
-                hint = "a name stands once, in the folder or in each engine's; aiosql would let the last one win"
+                message = f'"{source.name}" is already defined in {first.file}:{first.line}'
+                hint = "define a name once, in the folder or in each engine's; aiosql would let the last one win"
                 problems.append(Problem("duplicate-name", source.name_place, message, hint, statement=source.name))
             before.setdefault(source.name, source)
             sources.append(source)
@@ -196,7 +196,7 @@ def read_alone(source: Source, file: str, problems: list[Problem]) -> None:
 def _why(source: Source, message: str) -> list[Problem]:
     if place := _comment_place(source):
         hint = "put it above the SQL, on a line of its own: aiosql looks for parameters in it"
-        message = "a comment stands behind or inside the SQL"
+        message = "a comment is after or inside the SQL"
         return [Problem("comment", place, message, hint, statement=source.name)]
     # Parameters that disagree are told by name, each at its place.
     return check_parameters(source) or [_refused(source, message)]

@@ -297,7 +297,6 @@ class PostgreSQLEngine:
         while True:
             connection = pool.getconn()
             if _is_there(connection):
-                cast(_PooledConnection, connection).dropped = self._dropped
                 return connection
             # The server was restarted, or ended it while nobody used it: nothing was asked yet, so nobody need know.
             connection.close()
@@ -305,7 +304,6 @@ class PostgreSQLEngine:
 
     def give_back(self, connection: Connection) -> None:
         """Give a borrowed connection back; one that is broken or inside a transaction is closed by its pool."""
-        cast(_PooledConnection, connection).dropped = None
         self._pool_of(connection).putconn(connection)
 
     @contextmanager
@@ -350,6 +348,8 @@ class PostgreSQLEngine:
         return connection
 
     def _configure(self, connection: Connection) -> None:
+        if isinstance(connection, _PooledConnection):
+            connection.dropped = self._dropped
         set_up(connection, synchronous_commit=_synchronous[self._durability], lock_timeout=self.timeout)
 
     def _server_now(self) -> datetime:
@@ -390,10 +390,11 @@ class _PooledConnection(psycopg.Connection[tuple[Any, ...]]):
     dropped: deque[_PooledConnection] | None = None
 
     def __del__(self, *arguments: Any) -> None:
-        if self.dropped is None:
-            super().__del__(*arguments)
-        else:
+        # Its pool's name for the pool that it was borrowed from; None while the pool has it.
+        if self.dropped is not None and getattr(self, "_pool", None) is not None:
             self.dropped.append(self)
+        else:
+            super().__del__(*arguments)
 
 
 def _is_there(connection: Connection) -> bool:

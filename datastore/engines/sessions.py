@@ -49,7 +49,18 @@ _NOT_AT_ONCE = object()
 class Block:
     """A transaction, savepoint or snapshot that is open on a session."""
 
-    __slots__ = ("admitted", "depth", "guarded", "in_snapshot", "instant", "lost", "open", "outer", "owner", "serializable")
+    __slots__ = (
+        "admitted",
+        "depth",
+        "guarded",
+        "in_snapshot",
+        "instant",
+        "lost",
+        "open",
+        "outer",
+        "owner",
+        "serializable",
+    )
 
     def __init__(
         self, outer: Block | None, owner: Owner, *, in_snapshot: bool, guarded: bool, serializable: bool

@@ -28,6 +28,8 @@ class _Entered:
     """What is common to transactions and snapshots."""
 
     _in_snapshot = False
+    # None before it is entered.
+    _block: Block | None = None
 
     def __init__(self, thread: ThreadState, *, guarded: bool = False, serializable: bool = False) -> None:
         self._thread = thread
@@ -36,7 +38,6 @@ class _Entered:
         self._process = os.getpid()
         # Not kept alive: a thread that ends takes its session along.
         self._session: Any = None
-        self._block: Block | None = None
 
     def __enter__(self) -> None:
         if self._block is not None and self._block.open:

@@ -30,26 +30,28 @@ class RowReader(Generic[Record]):
 
     def __init__(self, record: type[Record]) -> None:
         # Written out and compiled once, as attrs does for __init__: a loop over the fields would cost more
-        # than the row itself (perf/test_records.py).
+        # than the row itself (perf/test_records.py). As in `datastore.statements.binding`, the text's own names begin
+        # with an underscore.
         scope: dict[str, Any] = {
-            "timestamp": decode_timestamp,
-            "json": decode_json,
-            "tags": decode_tags,
-            "damaged": _damaged(record),
+            "_timestamp": decode_timestamp,
+            "_json": decode_json,
+            "_tags": decode_tags,
+            "_float": float,
+            "_damaged": _damaged(record),
         }
         columns: list[str] = []
         value = _construction(record, columns, scope)
         target = ", ".join(columns)
         source = (
-            f"def one(row):\n    {target}, = row\n"
-            f"    try:\n        return {value}\n    except (TypeError, ValueError) as error:\n        damaged(error)\n"
-            f"def many(rows):\n"
-            f"    try:\n        return [{value} for {target}, in rows]\n"
-            f"    except (TypeError, ValueError) as error:\n        damaged(error)\n"
+            f"def _one(_row):\n    {target}, = _row\n"
+            f"    try:\n        return {value}\n    except (TypeError, ValueError) as _error:\n        _damaged(_error)\n"
+            f"def _many(_rows):\n"
+            f"    try:\n        return [{value} for {target}, in _rows]\n"
+            f"    except (TypeError, ValueError) as _error:\n        _damaged(_error)\n"
         )
         exec(compile(source, f"<rows of {record.__name__}>", "exec"), scope)
-        self.one = scope["one"]
-        self.many = scope["many"]
+        self.one = scope["_one"]
+        self.many = scope["_many"]
 
 
 def _damaged(record: type[Any]) -> Callable[[Exception], NoReturn]:
@@ -65,7 +67,7 @@ def _damaged(record: type[Any]) -> Callable[[Exception], NoReturn]:
 
 def fields(record: type[Any]) -> list[tuple[str, Any]]:
     """The columns that a record is made of, in their order, each with its field's type."""
-    hints = typing.get_type_hints(record)
+    hints = _types(record)
     names = [field.name for field in attrs.fields(record)] if attrs.has(record) else record._fields
     return [
         part for name in names for part in (fields(hints[name]) if attrs.has(hints[name]) else [(name, hints[name])])
@@ -74,32 +76,39 @@ def fields(record: type[Any]) -> list[tuple[str, Any]]:
 
 def _construction(record: type[Any], columns: list[str], scope: dict[str, Any]) -> str:
     """The expression that makes a record; appends the variables it is made of to *columns*."""
-    hints = typing.get_type_hints(record)
-    name = f"record_{len(scope)}"
+    hints = _types(record)
+    name = f"_record_{len(scope)}"
     scope[name] = record
     arguments = []
-    for field in [one.name for one in attrs.fields(record)] if attrs.has(record) else record._fields:
+    # By attrs' name of the argument: that of a field _x is x.
+    names = {one.name: f"{one.alias}=" for one in attrs.fields(record)} if attrs.has(record) else None
+    for field in names or record._fields:
         if attrs.has(hints[field]):
             value = _construction(hints[field], columns, scope)
         else:
             columns.append(f"_{len(columns)}")
             value = _decoder(hints[field], columns[-1])
-        arguments.append(f"{field}={value}" if attrs.has(record) else value)
+        arguments.append(f"{names[field]}{value}" if names else value)
     return f"{name}({', '.join(arguments)})"
+
+
+def _types(record: type[Any]) -> dict[str, Any]:
+    """The types of a class's fields. Its own attributes are no types: a field named ``bytes`` hides no ``bytes``."""
+    return typing.get_type_hints(record, localns={})
 
 
 def _decoder(hint: Any, name: str) -> str:
     if hint is datetime:
-        return f"timestamp({name})"
+        return f"_timestamp({name})"
     if hint == datetime | None:
-        return f"None if {name} is None else timestamp({name})"
+        return f"None if {name} is None else _timestamp({name})"
     if hint is Any or typing.get_origin(hint) is dict:
-        return f"json({name})"
+        return f"_json({name})"
     if typing.get_origin(hint) is tuple:
-        return f"tags({name})"
+        return f"_tags({name})"
     if hint is float:
         # SQLite keeps 10.0 as an integer, and RETURNING shows it as one.
-        return f"float({name})"
+        return f"_float({name})"
     if hint is bool:
         return f"{name} != 0"
     return name

@@ -9,6 +9,7 @@ that is waived). A line indented deeper than the one above goes on with it; belo
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Collection, Mapping, Sequence
 
@@ -16,12 +17,18 @@ import attrs
 
 from datastore.errors import StatementError
 
-#: The types that a parameter may be declared with; a "?" behind one means that NULL is meant. "match" is a full-text query
-#: as `datastore.engines.match` writes it, in FTS5's syntax; an engine with another syntax translates it.
-PARAMETER_TYPES = frozenset({"text", "integer", "real", "boolean", "timestamp", "json", "blob", "match"})
+#: The types that a parameter may be declared with; a "?" after one means that it may be NULL. "rows" is a batch: a list
+#: of lists, sent as one JSON text of any size. "match" is a full-text query as `datastore.engines.match` writes it, in
+#: FTS5's syntax; an engine with another syntax translates it.
+PARAMETER_TYPES = frozenset({"text", "integer", "real", "boolean", "timestamp", "json", "rows", "blob", "match"})
+
+#: The types that ``Returns:`` may promise of a column.
+COLUMN_TYPES = PARAMETER_TYPES - {"rows", "match"}
 
 LABELS = ("Index", "Rows", "Record", "Returns", "Differs", "Locks", "Retry", "Allow")
 
+_name = re.compile(r"[a-z][a-z0-9_]*")
+_record = re.compile(r"[A-Z][A-Za-z0-9]*")
 _parameter = re.compile(r"^  (?P<name>[a-z][a-z0-9_]*) +(?P<type>[a-z]+\??) {2,}(?P<meaning>\S.*)$")
 _label = re.compile(r"^(?P<label>[A-Z][a-z]+): (?P<text>\S.*)$")
 _with = re.compile(r"^  with (?P<names>[a-z][a-z0-9_]*(?:, [a-z][a-z0-9_]*)*): (?P<text>\S.*)$")
@@ -67,6 +74,27 @@ class Header:
         return next((text for names, text in self.index_with if names <= set(given)), self.index)
 
 
+def check_name(name: str, what: str, where: str) -> None:
+    """Ensure that a name of the user can be a name in Python and that no generated name can be equal to it.
+
+    Generated code gives no name of its own that begins with a lower-case letter.
+
+    Args:
+        name: Of a statement, a parameter or a file.
+        what: Which of them it is, for the message.
+        where: Statement and file, for the message.
+
+    Raises:
+        StatementError: It cannot be used.
+    """
+    if not _name.fullmatch(name):
+        raise StatementError(
+            f"{where}: the {what} {name!r} is not a valid name; begin with a letter a to z, go on with a to z, 0 to 9 or _"
+        )
+    if keyword.iskeyword(name):
+        raise StatementError(f"{where}: the {what} {name!r} is a Python keyword; choose another name")
+
+
 def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Header:
     """The header in *lines* (comment text, the ``--`` and one blank taken off).
 
@@ -109,6 +137,8 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
             raise StatementError(f"{where}: header line not understood: {line!r}")
     _check_complete(where, purpose, labels, [parameter.name for parameter in parameters], list(names))
     texts = {label: text for label, text in labels if label != "Allow"}
+    if "Record" in texts and not _record.fullmatch(texts["Record"]):
+        raise StatementError(f"{where}: Record: {texts['Record']!r} is not the name of a class (as Message is)")
     return Header(
         purpose=" ".join(purpose),
         parameters=tuple(parameters),
@@ -126,9 +156,9 @@ def _parse_returns(text: str, where: str) -> dict[str, str]:
     returns = {}
     for part in text.split(", ") if text else ():
         found = _return.match(part)
-        if found is None or found["type"].removesuffix("?") not in PARAMETER_TYPES:
+        if found is None or found["type"].removesuffix("?") not in COLUMN_TYPES:
             raise StatementError(
-                f"{where}: Returns has {part!r}; write 'column type', known are {sorted(PARAMETER_TYPES)}"
+                f"{where}: Returns has {part!r}; write 'column type', known are {sorted(COLUMN_TYPES)}"
             )
         returns[found["name"]] = found["type"]
     return returns

@@ -9,25 +9,26 @@ aiosql parses the files; this module reads them one by one and checks each state
 - an unknown or missing argument is a TypeError from Python itself (aiosql: ignored);
 - ``<!``, ``*!`` and ``#`` are refused: lastrowid hides RETURNING, scripts commit the open transaction;
 - a statement without operator must be a SELECT or have RETURNING, and the others are read to their end;
-- a comment behind SQL on the same line is refused (aiosql: may swallow or invent parameters), but for
+- names of statements, parameters and files are lower-case and no Python keywords (aiosql: any, and ``-`` becomes ``_``);
+- a comment after SQL on the same line is refused (aiosql: may swallow or invent parameters), but for
   ``-- if: parameter``, which marks an optional line.
 """
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Iterable, Iterator
+from inspect import Signature
 from pathlib import Path
 
 import attrs
 from aiosql.query_loader import QueryLoader
 from aiosql.types import QueryDatum, SQLOperationType
-from aiosql.utils import SQLLoadException, SQLParseException
+from aiosql.utils import VAR_REF, SQLLoadException, SQLParseException
 
 from datastore.errors import StatementError
 from datastore.statements import optional
-from datastore.statements.headers import Header, parse_header
+from datastore.statements.headers import Header, check_name, parse_header
 
 #: What a statement gives back, by its operator.
 _RESULTS = {
@@ -42,7 +43,7 @@ _with = re.compile(r"^\s*WITH\b", re.IGNORECASE)
 _change = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE(?!\s*\())\b", re.IGNORECASE)
 _gives_rows = re.compile(r"\b(SELECT|VALUES|RETURNING)\b", re.IGNORECASE)
 _quoted = re.compile(r"'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"")
-_name_line = re.compile(r"--\s*name\s*:")
+_name_line = re.compile(r"--\s*name\s*:\s*(?P<name>[^\s(^$!*<#]*)[^(]*(?:\((?P<parameters>[^)]*)\))?")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -69,7 +70,6 @@ class Statement:
     result: str
     #: Whether it changes the database (and so needs the write lock).
     writes: bool
-    datum: QueryDatum = attrs.field(repr=False)
 
     @property
     def always_one(self) -> bool:
@@ -82,11 +82,22 @@ class Statement:
             yield frozenset(name for place, name in enumerate(self.optional) if bits >> place & 1), text
 
 
-class _Parser:
+class _Adapter:
     """What aiosql asks for in order to parse: it hands every text through."""
 
     def process_sql(self, query_name: str, op_type: SQLOperationType, sql: str) -> str:
         return sql
+
+
+class _Loader(QueryLoader):
+    """aiosql's parser, without the signature that it makes: a parameter named ``self`` is twice in that."""
+
+    def _build_signature(self, sql: str, qname: str, sig: list[str] | None) -> Signature:
+        used = {found["var_name"] for found in VAR_REF.finditer(sql)} - {None}
+        if wrong := {name for name in used if not name.isdigit()} ^ set(sig or ()):
+            how = "used, but not declared" if wrong & used else "declared, but not used"
+            raise SQLParseException(f"statement {qname}: parameter {min(wrong & used or wrong)!r} is {how}")
+        return Signature()
 
 
 def read_statements(folder: Path, engine: str) -> dict[str, Statement]:
@@ -100,8 +111,8 @@ def read_statements(folder: Path, engine: str) -> dict[str, Statement]:
         for statement in read_file(path, path.relative_to(folder).as_posix()):
             if before := statements.get(statement.name):
                 raise StatementError(
-                    f"{statement.file}:{statement.line}: statement {statement.name} stands in"
-                    f" {before.file}:{before.line} already"
+                    f"{statement.file}:{statement.line}: statement {statement.name} is already defined in"
+                    f" {before.file}:{before.line}"
                 )
             statements[statement.name] = statement
     if not statements:
@@ -116,18 +127,29 @@ def read_texts(path: Path, file: str) -> dict[str, str]:
 
 def read_file(path: Path, file: str) -> Iterable[Statement]:
     """The statements of one file; *file* is its name in messages."""
-    loader = QueryLoader(_Parser(), None, attribute=None)  # type: ignore[arg-type]  # only parses
+    check_name(path.stem, "file name", file)
     text = path.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    starts = [number for number, line in enumerate(lines, 1) if _check_names(line, f"{file}:{number}")]
+    loader = _Loader(_Adapter(), None, attribute=None)  # type: ignore[arg-type]  # only parses
     try:
         data = loader.load_query_data_from_sql(optional.without_markers(text), [], path)
-    except (SQLParseException, SQLLoadException, ValueError) as error:  # ValueError: a parameter named like a keyword
+    except (SQLParseException, SQLLoadException) as error:
         raise StatementError(f"{file}: {error}") from error
-    lines = text.split("\n")
-    starts = [number for number, line in enumerate(lines, 1) if _name_line.match(line)]
-    if not starts:
-        return  # a file of comments
-    for datum, start, end in zip(data, starts, [*starts[1:], len(lines) + 1], strict=True):
+    if len(data) != len(starts):
+        raise StatementError(f"{file}: '-- name:' is not at the start of its line, or is inside other text")
+    for datum, start, end in zip(data, starts, [*starts[1:], len(lines) + 1], strict=False):
         yield _make(datum, file, start, lines[start : end - 1])
+
+
+def _check_names(line: str, where: str) -> bool:
+    """Whether *line* is a statement's ``name:`` line; if so, its names are checked."""
+    found = _name_line.match(line)
+    if found:
+        check_name(found["name"], "statement", where)
+        for name in filter(None, map(str.strip, (found["parameters"] or "").split(","))):
+            check_name(name, "parameter", f"{where}: statement {found['name']}")
+    return found is not None
 
 
 def _make(datum: QueryDatum, file: str, line: int, lines: list[str]) -> Statement:
@@ -138,14 +160,12 @@ def _make(datum: QueryDatum, file: str, line: int, lines: list[str]) -> Statemen
         raise StatementError(f"{where}: the operators <!, *! and # are not used here; take ^, $, ! or none")
     comment, skipped, body = _split(lines)
     names = list(datum.parameters or [])
-    if keywords := [name for name in names if keyword.iskeyword(name)]:
-        raise StatementError(f"{where}: parameter {keywords[0]!r} is a Python keyword")
     choices = optional.optional_parameters(body, names, where)
     texts = optional.variants(body, choices, where)
     sql = texts[-1]
     bare = _quoted.sub("''", sql)
     if "--" in bare or "/*" in bare:
-        raise StatementError(f"{where}: a comment stands behind or inside the SQL; put it above, on a line of its own")
+        raise StatementError(f"{where}: a comment is after or inside the SQL; put it above, on a line of its own")
     if ";" in bare:
         raise StatementError(f"{where}: more than one statement under one name")
     writes = not _read.match(bare) and not (_with.match(bare) and not _change.search(bare))
@@ -168,7 +188,6 @@ def _make(datum: QueryDatum, file: str, line: int, lines: list[str]) -> Statemen
         header=header,
         result=result,
         writes=writes,
-        datum=datum,
     )
 
 

@@ -299,7 +299,7 @@ ORDER BY type, status;
 
 -- name: succeed_jobs(rows, now)
 -- Ends running jobs well, as many as still have their lease.
---   rows  json  a list of [id, lease_token, result as JSON text or null]
+--   rows  rows  a list of [id, lease_token, result as JSON text or null]
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 to the number of rows; which are missing have lost their lease
@@ -323,7 +323,7 @@ RETURNING id;
 
 -- name: add_jobs(rows, now)
 -- Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
---   rows  json  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds]
+--   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds]
 --   now  timestamp  the instant of the transaction
 -- Index: none, because every row is new; sorts the rows
 -- Rows: 0 to the length of rows; in any order

@@ -21,7 +21,7 @@ WHERE
 
 -- name: add_learnings(rows)
 -- Stores many learnings in their order, but for those that their conversations have already.
---   rows  json  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at]
+--   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at]
 -- Index: conversations_id_key (unique)
 -- Rows: 0 to the length of rows (fewer: as add_learning), in any order
 -- Record: Learning

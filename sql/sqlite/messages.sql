@@ -45,7 +45,7 @@ RETURNING position;
 -- name: append_messages(conversation_id, rows)
 -- Appends many messages at the end of a conversation, in their order.
 --   conversation_id  text  a conversation that is not deleted
---   rows  json  a list of [id, role, content, content_hash, token_count, metadata, created_at]
+--   rows  rows  a list of [id, role, content, content_hash, token_count, metadata, created_at]
 -- Index: conversations_id_key (unique)
 -- Rows: 0 to the length of rows (0: there is no such conversation, or it is deleted); in any order
 -- Record: Message

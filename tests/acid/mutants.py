@@ -21,6 +21,10 @@ from tests.acid.child import ROOT
 
 ENGINE = "datastore/engines/sqlite.py"
 TRANSACTIONS = "datastore/engines/sqlite_transactions.py"
+SESSIONS = "datastore/engines/sessions.py"
+BLOCKS = "datastore/engines/transactions.py"
+GATE = "datastore/engines/gate.py"
+BINDING = "datastore/statements/binding.py"
 SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
 RETENTION = "migrations/sqlite/0008.retention.sql"
@@ -40,7 +44,7 @@ class Mutant:
     """A name that says what is wrong, and the edits that make it so."""
 
     name: str
-    #: engine, PRAGMA, SQL, trigger, migration, check or caller.
+    #: engine, PRAGMA, SQL, trigger, migration, check, statements or caller.
     layer: str
     edits: tuple[Edit, ...]
 
@@ -49,8 +53,14 @@ class NoGate:
     """A gate that is always open."""
 
     def __init__(self, path: str, **options: object) -> None: ...
-    def acquire(self, timeout: float) -> None: ...
+
+    number = 0
+    mine = False
+
+    def acquire(self, timeout: float, refuse: object = None) -> None: ...
     def release(self) -> None: ...
+    def reset(self) -> None: ...
+    def take_away(self) -> None: ...
     def close(self) -> None: ...
     def forget(self) -> None: ...
 
@@ -58,67 +68,50 @@ class NoGate:
 _open_gate = Edit(
     ENGINE, "from datastore.engines.gate import Gate\n", "from tests.acid.mutants import NoGate as Gate\n"
 )
-_begin = """try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")"""
-_lost_in_commit = """        if not connection.in_transaction:
-            raise _lost()
-        try:
-            connection.execute("COMMIT")
-"""
-_lost_in_nested = """            if not connection.in_transaction:
-                raise _lost()
-            connection.execute(f"SAVEPOINT"""
+_begin = 'engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
+_begin_snapshot = 'connection.execute("BEGIN DEFERRED")'
+_commit = '        try:\n            connection.execute("COMMIT")\n'
+_in_a_block = "        return run()\n\n    def _write_alone"
 _no_begin = (
     _open_gate,
-    Edit(ENGINE, _begin, "pass"),
-    Edit(TRANSACTIONS, _lost_in_commit, _lost_in_commit.replace("raise _lost()", "return")),
-    Edit(TRANSACTIONS, _lost_in_nested, _lost_in_nested.replace("raise _lost()", "pass")),
+    Edit(TRANSACTIONS, _begin, "pass"),
+    Edit(TRANSACTIONS, _commit, "        if not connection.in_transaction:\n            return\n" + _commit),
+    Edit(TRANSACTIONS, "        return not self.connection.in_transaction", "        return False"),
 )
-_change_runner = "lambda sql, parameters: execute(sql, parameters).rowcount,"
-_write_runner = "lambda sql, parameters: execute(sql, parameters).fetchall(),"
-_release = 'connection.execute(f"RELEASE {savepoint}")'
-
-
-def _then_commit(runner: str) -> str:
-    return (
-        runner.removesuffix(",")
-        + ' if not connection.in_transaction else (execute(sql, parameters).fetchall(), execute("COMMIT"), execute("BEGIN IMMEDIATE"))[0],'
-    )
+_release = 'connection.execute(f"RELEASE s{number}")'
 
 
 _mutants = (
     # --- transactions -------------------------------------------------------------------------------------------
-    Mutant("autocommit: no BEGIN", "engine", (*_no_begin, Edit(TRANSACTIONS, 'connection.execute("BEGIN DEFERRED")', "pass"))),
+    Mutant("autocommit: no BEGIN", "engine", (*_no_begin, Edit(TRANSACTIONS, _begin_snapshot, "pass"))),
     Mutant("reads before BEGIN", "engine", (*_no_begin, Edit(
-        TRANSACTIONS,
-        "        self.__dict__.update(self._inside)\n",
-        "        connection, (read, write, change) = self._connection, self._inside.values()\n"
-        "        late = lambda run: lambda sql, p: (connection.in_transaction or connection.execute('BEGIN IMMEDIATE'), run(sql, p))[1]\n"
-        "        self._use(read, late(write), late(change))\n",
+        TRANSACTIONS, _in_a_block,
+        '        self.connection.in_transaction or self.connection.execute("BEGIN IMMEDIATE")\n' + _in_a_block,
     ))),
-    Mutant("BEGIN DEFERRED", "engine", (_open_gate, Edit(ENGINE, _begin, _begin.replace("IMMEDIATE", "DEFERRED")))),
+    Mutant("BEGIN DEFERRED", "engine", (_open_gate, Edit(TRANSACTIONS, _begin, _begin.replace("IMMEDIATE", "DEFERRED")))),
     Mutant("snapshots without BEGIN", "engine", (Edit(TRANSACTIONS, 'connection.execute("BEGIN DEFERRED")', "pass"),)),
     Mutant("commit between statements", "engine", (
-        Edit(TRANSACTIONS, _write_runner, _then_commit(_write_runner)),
+        Edit(TRANSACTIONS, _in_a_block, _in_a_block.replace(
+            "return run()",
+            'result = run()\n        self.connection.execute("COMMIT")\n        self.connection.execute("BEGIN IMMEDIATE")\n        return result',
+        )),
         Edit(TRANSACTIONS, _release, "pass"),
     )),
     Mutant("inner commit", "engine", (Edit(TRANSACTIONS,
         _release,
         'connection.execute("COMMIT"); connection.execute("BEGIN IMMEDIATE");'
-        ' [connection.execute(f"SAVEPOINT s{outer}") for outer in range(1, thread.depth)]',
+        ' [connection.execute(f"SAVEPOINT s{outer}") for outer in range(1, number)]',
     ),)),
-    Mutant("inner rollback forgotten", "engine", (Edit(TRANSACTIONS, 'connection.execute(f"ROLLBACK TO {savepoint}")', "pass"),)),
+    Mutant("inner rollback forgotten", "engine", (Edit(TRANSACTIONS, 'connection.execute(f"ROLLBACK TO s{number}")', "pass"),)),
     Mutant("except Exception", "engine", (Edit(
-        TRANSACTIONS,
-        "            if error is None:\n                self._commit(connection)",
-        "            if error is None or not isinstance(error, Exception):\n                self._commit(connection)",
+        SESSIONS,
+        "        elif error is None:\n            self._commit()",
+        "        elif error is None or not isinstance(error, Exception):\n            self._commit()",
     ),)),
     Mutant("an exception commits", "engine", (Edit(
         TRANSACTIONS,
-        "            elif connection.in_transaction:\n                connection.rollback()",
-        '            elif connection.in_transaction:\n                connection.execute("COMMIT")',
+        "            if self.connection.in_transaction:\n                self.connection.rollback()",
+        '            if self.connection.in_transaction:\n                self.connection.execute("COMMIT")',
     ),)),
     Mutant("COMMIT's error swallowed", "engine", (Edit(
         TRANSACTIONS, '            raise translate(error, "COMMIT", committing=True) from error', "            return",
@@ -149,16 +142,36 @@ _mutants = (
     Mutant("readers take the write lock", "engine", (Edit(TRANSACTIONS, "BEGIN DEFERRED", "BEGIN IMMEDIATE"),)),
     Mutant("one long wait inside SQLite", "engine", (Edit(ENGINE, "_SLICE = 0.05", "_SLICE = 8.0"),)),
     Mutant("an interrupt leaves the gate shut", "engine", (
-        Edit(ENGINE, "Turn(Gate(f\"{path}.gate\", across_processes=gate))", "Gate(f\"{path}.gate\", across_processes=gate)"),
-        Edit(ENGINE, "            self._gate.reset()\n", "            pass\n"),
-        Edit(ENGINE, "        return self._gate.number\n", "        return 0\n"),
-        Edit(ENGINE, "        if number not in (None, self._gate.number):", "        if False:"),
+        Edit(TRANSACTIONS, "                engine.gate.reset()\n", "                pass\n"),
+        Edit(GATE, "        self.reset()\n        try:\n            waited = 0.0", "        try:\n            waited = 0.0"),
     )),
-    Mutant("an interrupted block is never ended", "engine", (Edit(
-        TRANSACTIONS, "        if self._depth == 1 and (self._process", "        if False and (self._process",
+    Mutant("an interrupted block is never ended", "engine", (
+        Edit(BLOCKS, "        if block is not None and block.open and", "        if False and"),
+        Edit(BLOCKS, "            except BaseException:\n                session.end(block)\n", "            except BaseException:\n"),
+    )),
+    # --- whose it is --------------------------------------------------------------------------------------------
+    Mutant("a connection of a thread that threading does not know is closed", "engine", (Edit(
+        ENGINE, "        session = SQLiteSession(self, connection)\n",
+        "        session = SQLiteSession(self, connection)\n        session.ident = threading.get_ident()\n"
+        "        known = {one.ident for one in threading.enumerate()}\n"
+        "        [one.connection.close() for one in list(self._sessions) if one.ident not in known]\n",
     ),)),
+    Mutant("a thread's transaction is anybody's who runs in it", "engine", (
+        Edit(SESSIONS, "        if not self.owner.is_here():\n            raise TransactionError(FOREIGN)\n", ""),
+        Edit(BLOCKS, "        elif not block.owner.is_here():", "        elif False:"),
+    )),
+    Mutant("a block that is left elsewhere stays open", "engine", (
+        Edit(BLOCKS, "        if block.outer is None:\n            session.end(block)\n        else:", "        if block.outer is not None:"),
+        Edit(BLOCKS, "        if block is not None and block.open and", "        if False and"),
+    )),
+    Mutant("a thread that ends leaves its transaction open", "engine", (
+        Edit(TRANSACTIONS, "        elif self.block is not None:\n", "        elif False:\n"),
+    )),
+    Mutant("a connection that an interrupt dropped is lost", "engine", (
+        Edit("datastore/engines/postgresql.py", "            self.dropped.append(self)\n", "            pass\n"),
+    )),
     Mutant("a child may use what it inherited", "engine", (
-        Edit("datastore/engines/sqlite_fork.py", "    if path in _inherited_paths:", "    if False:"),
+        Edit("datastore/engines/fork.py", "    if path in _inherited_paths:", "    if False:"),
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (Edit(
@@ -229,6 +242,11 @@ _mutants = (
     Mutant("foreign files not refused", "check", (
         Edit("datastore/opening.py", "    if number not in (0, APPLICATION_ID):\n", "    if False:\n"),
         Edit(ENGINE, "!= APPLICATION_ID:\n            return", "== -1:\n            return"),
+    )),
+    # --- statements ---------------------------------------------------------------------------------------------
+    Mutant("a statement shares its scope with its parameters", "statements", (
+        Edit(BINDING, '"_sql": by_position', '"sql": by_position'),
+        Edit(BINDING, 'sql = "_sql"', 'sql = "sql"'),
     )),
     # --- the caller ---------------------------------------------------------------------------------------------
     Mutant("read and write in two transactions", "caller", (Edit(

@@ -12,6 +12,7 @@ import attrs
 ANOMALIES = {
     "aborted read": "a transaction saw what was rolled back, or a rollback kept something (G1a)",
     "corrupt file": "SQLite's own integrity check fails, or the file cannot be read",
+    "crash": "the process died of a signal",
     "deadlock": "a lock was never let go",
     "duplicate": "one operation took effect twice",
     "full-text drift": "the full-text index does not say what the table says",
@@ -25,6 +26,7 @@ ANOMALIES = {
     "not serializable": "no serial order explains what the transactions saw",
     "orphan": "a row refers to nothing",
     "partial transaction": "a part of a transaction is there, another is not",
+    "refused call": "a call failed although nothing was wrong with it",
     "stale lock": "a lock outlived the process that held it",
     "stale read": "a read missed a commit that was acknowledged before it began",
     "starvation": "a writer got less than half of what another got, or gave up",
@@ -32,6 +34,7 @@ ANOMALIES = {
     "undetected damage": "damage that the check promises to find was not found",
     "unsafe copy": "a live database file was opened behind SQLite's back",
     "untyped error": "an exception that is no DatastoreError came out of the library",
+    "value as SQL": "a value was taken for something else than a value, in the worst case for SQL that ran",
     "wrong isolation": "an isolation case of Hermitage ends otherwise than the golden table says",
 }
 

@@ -5,20 +5,29 @@ from __future__ import annotations
 import importlib
 import inspect
 import sqlite3
+import subprocess
+import sys
+import typing
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datastore.cli.commands import cli
 from datastore.contract.facts import read_facts
-from datastore.contract.generate import drift, protocol_name, write
+from datastore.contract.generate import drift, protocol_name, row_class_name, write
 from datastore.contract.project import find_project
+from datastore.engines.sqlite import SQLiteEngine
 from datastore.errors import ProjectError
 from datastore.resources import sql_folder
 from datastore.statements import typed
-from datastore.statements.binding import signature
+from datastore.statements.binding import Statements, bind
 from datastore.statements.loader import read_statements
+from tests.acid.names import Nowhere
 from tests.contract.planted import Planted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,14 +96,19 @@ def generated(planted: Planted) -> str:
     return (planted.root / "notebook/queries/notes.py").read_text()
 
 
+@pytest.fixture(scope="module")
+def bound() -> Statements:
+    return bind(STATEMENTS, Nowhere(), typed.RECORDS)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
-def test_a_protocol_is_the_loaded_function(name: str) -> None:
+def test_a_protocol_is_the_loaded_function(name: str, bound: Statements) -> None:
     statement = STATEMENTS[name]
     noun = Path(statement.file).stem
     module = importlib.import_module(f"datastore.statements.typed.{noun}")
     written = inspect.signature(getattr(getattr(module, protocol_name(noun)), name))
-    loaded = signature(statement)
-    assert list(written.parameters) == list(loaded.parameters)
+    loaded = inspect.signature(getattr(bound, name))
+    assert list(written.parameters) == ["self", *loaded.parameters]
     for one in list(written.parameters)[1:]:
         assert (written.parameters[one].kind, written.parameters[one].default) == (
             loaded.parameters[one].kind,
@@ -160,7 +174,7 @@ def test_what_drifts_is_told_by_the_check(planted: Planted) -> None:
         '   =          """How many notes an author has.',
         "   = hint: datastore generate",
         "",
-        "notebook/queries/pages.py: generated: no .sql file stands behind this module any more",
+        "notebook/queries/pages.py: generated: the .sql file of this module is gone",
         "   = hint: datastore generate",
     ]
     assert "notebook/queries/pages.py: removed" in run(planted, "generate").stdout
@@ -190,3 +204,119 @@ def test_plans_of_another_version_are_left_alone(planted: Planted) -> None:
     lock.write_text(other.replace('"author_id": "integer"', '"author_id": "text"'))
     with read_facts(find_project(planted.root)) as facts:
         assert list(drift(facts)) == [lock]
+
+
+NAMES = """\
+-- name: list(self, len)
+-- Named as types and methods are.
+--   self  text  a value
+--   len  text?  a value
+-- Index: none (a test)
+-- Rows: 1
+-- Returns: str text, int text?, count integer, index integer, bytes blob, datetime timestamp, any json, bool boolean,
+--   float real
+SELECT
+    CAST(:self AS TEXT) AS str,
+    CAST(:len AS TEXT) AS int,
+    CAST(1 AS INTEGER) AS count,
+    CAST(2 AS INTEGER) AS "index",
+    CAST(x'00' AS BLOB) AS bytes,
+    CAST('2026-01-01T00:00:00.000000Z' AS TEXT) AS datetime,
+    CAST('[]' AS TEXT) AS "any",
+    CAST(1 AS INTEGER) AS bool,
+    CAST(1.0 AS REAL) AS "float",
+    CAST('[]' AS TEXT) AS "Any"
+LIMIT 1;
+
+-- name: get_x1()^
+-- One column.
+-- Index: none (a test)
+-- Rows: 1
+SELECT CAST(1 AS INTEGER) AS a;
+
+-- name: get_x_1()^
+-- Two columns.
+-- Index: none (a test)
+-- Rows: 1
+SELECT
+    CAST(1 AS INTEGER) AS b,
+    CAST('x' AS TEXT) AS list;
+
+-- name: str()
+-- Which comes after a type of its name.
+-- Index: none (a test)
+-- Rows: 1
+SELECT CAST(1 AS INTEGER) AS a
+LIMIT 1;
+"""
+
+USE = """\
+from __future__ import annotations
+
+from datetime import datetime
+
+from notebook.queries.notes import GetX1Row, GetX_1Row, ListRow, NotesStatements
+
+
+def use(statements: NotesStatements) -> tuple[str, int, bytes, datetime, bool, float]:
+    rows: list[ListRow] = statements.list(self="x", len=None)
+    one: GetX1Row = statements.get_x1()
+    two: GetX_1Row = statements.get_x_1()
+    return (two.list, one.a + rows[0].count, rows[0].bytes, rows[0].datetime, rows[0].bool, rows[0].float)
+"""
+
+
+def test_a_module_takes_every_name_of_a_user(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted.statements(NAMES)
+    text = generated(planted)
+    monkeypatch.syspath_prepend(planted.root)
+    importlib.invalidate_caches()
+    queries = importlib.import_module("notebook.queries")
+    try:
+        row = typing.get_type_hints(queries.RECORDS["list"], localns={})
+        assert (row["str"], row["int"], row["bytes"], row["datetime"]) == (str, str | None, bytes, datetime)
+        (planted.root / "empty.db").touch()
+        with closing(SQLiteEngine(planted.root / "empty.db")) as engine:
+            bound = engine.bind(read_statements(planted.root / "queries", "sqlite"), queries.RECORDS)
+            (found,) = bound.list(self="DROP TABLE notes", len=None)
+            assert (found.str, found.int, found.count, found.bytes) == ("DROP TABLE notes", None, 1, b"\0")
+            assert (found.datetime, found.any, found.bool) == (datetime(2026, 1, 1, tzinfo=timezone.utc), [], True)
+            assert (bound.get_x1(), bound.get_x_1()) == ((1,), (1, "x"))
+            assert type(bound.get_x1()).__name__ != type(bound.get_x_1()).__name__
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "notebook"]:
+            del sys.modules[name]
+    planted.put("use.py", USE)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(planted.root / ".mypy_cache"), "use.py"],
+        cwd=planted.root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{text}"
+
+
+@given(st.sets(st.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True), min_size=2))
+def test_no_two_names_have_the_same_class(names: set[str]) -> None:
+    assert len({row_class_name(name) for name in names} | {protocol_name(name) for name in names}) == 2 * len(names)
+
+
+def test_names_that_no_class_can_have_are_told(planted: Planted) -> None:
+    planted.statements(NOTES.replace("SELECT title\n", 'SELECT title AS "class"\n').replace("(id)$", "(id)^"))
+    with pytest.raises(ProjectError, match="find_title: the column 'class' cannot be a field in Python"):
+        generated(planted)
+    planted.check(update=True)
+    assert 'unaliased: "class" cannot be the name of a field in Python' in planted.said()
+
+
+@pytest.mark.parametrize(
+    "name", ["Any", "Protocol", "ListNotesRow", "NotesStatements", "Statements", "Binder", "RECORDS"]
+)
+def test_a_record_named_as_something_generated_is_told(planted: Planted, name: str) -> None:
+    planted.put(
+        "notebook/records.py", f"from typing import NamedTuple\n\n\nclass {name}(NamedTuple):\n    title: str\n"
+    )
+    text = NOTES.replace("SELECT title", f"-- Record: {name}\nSELECT title").replace("(id)$", "(id)^")
+    planted.statements(text)
+    with pytest.raises(ProjectError, match=f"has two things named {name}; rename the record {name}"):
+        generated(planted)

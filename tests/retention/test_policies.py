@@ -163,7 +163,9 @@ def test_a_slice_of_the_full_text_indexes_is_merged_behind_each_batch(
     clock.advance(40 * DAY)
     store.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
     merged: list[str] = []
-    store.engine._thread.connected().connection.set_trace_callback(lambda sql: merged.append(sql) if "'merge', " in sql else None)
+    store.engine._thread.connected().connection.set_trace_callback(
+        lambda sql: merged.append(sql) if "'merge', " in sql else None
+    )
     batches: list[Mapping[str, int]] = []
     store.retention.apply(progress=lambda counts: batches.append(dict(counts)))
     store.engine._thread.connected().connection.set_trace_callback(None)

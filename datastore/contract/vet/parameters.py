@@ -12,12 +12,12 @@ from datastore.statements.headers import Parameter
 
 #: What a column of a type takes from a parameter of a type: the loader makes text of a timestamp and of JSON.
 _TAKES = {
-    "text": {"text", "timestamp", "json", "match"},
+    "text": {"text", "timestamp", "json", "rows", "match"},
     "integer": {"integer", "boolean"},
     "boolean": {"boolean", "integer"},
     "real": {"real", "integer"},
     "timestamp": {"timestamp"},
-    "json": {"json"},
+    "json": {"json", "rows"},
     "blob": {"blob"},
 }
 

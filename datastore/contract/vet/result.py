@@ -9,6 +9,7 @@ import attrs
 
 from datastore.contract.clauses import around, verb
 from datastore.contract.database import Catalogue
+from datastore.contract.generate import can_be_field
 from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
@@ -84,8 +85,10 @@ class Results:
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
     seen: set[str] = set()
     for number, column in enumerate(columns):
-        if not _plain.fullmatch(column.name):
+        if not can_be_field(column.name):
             message = "this expression has no name of its own"
+            if _plain.fullmatch(column.name):
+                message = f'"{column.name}" cannot be the name of a field in Python'
             yield Problem("unaliased", place_of(source, number), message, "give it one: ... AS name")
         elif column.name in seen:
             message = f'two columns are named "{column.name}"'

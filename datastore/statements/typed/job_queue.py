@@ -472,7 +472,7 @@ class JobQueueStatements(Protocol):
     def succeed_jobs(
         self,
         *,
-        rows: Any,
+        rows: list[Any],
         now: datetime,
     ) -> list[SucceedJobsRow]:
         """Ends running jobs well, as many as still have their lease.
@@ -486,7 +486,7 @@ class JobQueueStatements(Protocol):
     def add_jobs(
         self,
         *,
-        rows: Any,
+        rows: list[Any],
         now: datetime,
     ) -> list[Job]:
         """Enqueues many jobs that have no key, in their order: an earlier one has the lower id.

@@ -439,7 +439,7 @@ class LearningsStatements(Protocol):
     def add_learnings(
         self,
         *,
-        rows: Any,
+        rows: list[Any],
     ) -> list[Learning]:
         """Stores many learnings in their order, but for those that their conversations have already.
 

@@ -269,7 +269,7 @@ class MessagesStatements(Protocol):
         self,
         *,
         conversation_id: str,
-        rows: Any,
+        rows: list[Any],
     ) -> list[Message]:
         """Appends many messages at the end of a conversation, in their order.
 
