@@ -182,10 +182,10 @@ def free_port() -> int:
 class Server:
     """A real server on 127.0.0.1, for as long as the ``with`` block lasts; it has to stop in order at SIGTERM."""
 
-    def __init__(self, command: Sequence[str], database: Database, **more: str) -> None:
+    def __init__(self, command: Sequence[str], database: Database, *, port_variable: str = "", **more: str) -> None:
         self.port = free_port()
         self._command = [part.format(port=self.port) for part in command]
-        self._environment = environment(database, **more)
+        self._environment = environment(database, **more) | ({port_variable: str(self.port)} if port_variable else {})
         self._log: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the block
 
     def __enter__(self) -> Server:
@@ -196,7 +196,7 @@ class Server:
         end = time.monotonic() + PATIENCE
         while True:
             with suppress(OSError, http.client.HTTPException):
-                if self.get("/health")[0] == 200:
+                if self.get("/health")[0] < 500:
                     return self
             if self._process.poll() is not None or time.monotonic() > end:
                 kill_group(self._process)
@@ -239,7 +239,16 @@ class Server:
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
-    def load(self, paths: Sequence[str], *, requests: int, clients: int = 8, failing: int = 3, patience: float = PATIENCE) -> Outcome:
+    def load(
+        self,
+        paths: Sequence[str],
+        *,
+        requests: int,
+        clients: int = 8,
+        failing: int = 3,
+        patience: float = PATIENCE,
+        name: str = "key",
+    ) -> Outcome:
         """Post *requests* requests to the paths in turn, by several clients at once; every *failing*th asks to be rolled back.
 
         A request that was answered with 2xx is acknowledged; the others say in JSON which error it was.
@@ -254,7 +263,7 @@ class Server:
                 if wanted is None:
                     return
                 key, path, i = wanted
-                query = urlencode({"key": key} | ({"fail": "true"} if failing and i // len(paths) % failing == 0 else {}))
+                query = urlencode({name: key} | ({"fail": "true"} if failing and i // len(paths) % failing == 0 else {}))
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
                 try:
                     status, body = self._request(connection, "POST", f"{path}?{query}")
