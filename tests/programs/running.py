@@ -114,7 +114,9 @@ def environment(database: Database, **more: str) -> dict[str, str]:
     }
 
 
-def run(program: str, database: Database, *arguments: str, code: int = 0, patience: float = PATIENCE, **more: str) -> Outcome:
+def run(
+    program: str, database: Database, *arguments: str, code: int = 0, patience: float = PATIENCE, **more: str
+) -> Outcome:
     """Run a program of apps/ to its end; gives the ledger that it printed last.
 
     Args:
@@ -125,7 +127,9 @@ def run(program: str, database: Database, *arguments: str, code: int = 0, patien
         patience: After so many seconds it hangs.
         more: Of its environment.
     """
-    out, _ = run_command([sys.executable, "-m", f"tests.programs.apps.{program}", *arguments], database, code, patience, **more)
+    out, _ = run_command(
+        [sys.executable, "-m", f"tests.programs.apps.{program}", *arguments], database, code, patience, **more
+    )
     return Outcome(**json.loads(out.strip().splitlines()[-1]))
 
 
@@ -228,7 +232,9 @@ class Server:
 
     def raised(self) -> set[str]:
         """The classes of the exceptions whose traceback is in its log."""
-        kinds = re.findall(r"^(?:  \+ |[ |]*)?([A-Za-z_][\w.]*(?:Error|Exception|Refused|Exit))(?=:|$)", self.log, re.MULTILINE)
+        kinds = re.findall(
+            r"^(?:  \+ |[ |]*)?([A-Za-z_][\w.]*(?:Error|Exception|Refused|Exit))(?=:|$)", self.log, re.MULTILINE
+        )
         return {kind.rpartition(".")[2] for kind in kinds}
 
     def get(self, path: str) -> tuple[int, str]:
@@ -263,7 +269,9 @@ class Server:
                 if wanted is None:
                     return
                 key, path, i = wanted
-                query = urlencode({name: key} | ({"fail": "true"} if failing and i // len(paths) % failing == 0 else {}))
+                query = urlencode(
+                    {name: key} | ({"fail": "true"} if failing and i // len(paths) % failing == 0 else {})
+                )
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
                 try:
                     status, body = self._request(connection, "POST", f"{path}?{query}")

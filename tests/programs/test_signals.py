@@ -21,7 +21,10 @@ def test_a_signal_handler_that_uses_the_store(database: Database, calls: int) ->
     outcome = run("signals", database, str(calls), patience=60 if calls < 1000 else 300)
     assert outcome.untyped == []
     assert outcome.facts["signals"] > calls / 20
-    assert {kind for key, kind in outcome.refused.items() if key.startswith("signal")} <= {"TransactionError", "BusyError"}
+    assert {kind for key, kind in outcome.refused.items() if key.startswith("signal")} <= {
+        "TransactionError",
+        "BusyError",
+    }
     assert {kind for key, kind in outcome.refused.items() if key.startswith("main")} == {"Refused"}
     # Inside a block that was rolled back the handler's rows are a part of it, or of their own.
     kept = set(outcome.facts["open"]) & set(database.stored())

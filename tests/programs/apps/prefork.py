@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 from tests.programs.apps.work import Ledger, add_together, open_store
@@ -15,10 +16,10 @@ def child(store: Any, name: str, tasks: int, reopen: bool) -> Ledger:
     ledger = Ledger()
     for i in range(tasks):
         key = f"{name}-{i}"
-        ledger.attempt(key, lambda key=key, fail=i % 5 == 4: add_together(store, key, fail=fail))
+        ledger.attempt(key, partial(add_together, store, key, fail=i % 5 == 4))
         if reopen and ledger.refused.get(key) == "ForkedError":
             store = open_store(pool_size=2)  # what the error says
-            ledger.attempt(key, lambda key=key: add_together(store, key))
+            ledger.attempt(key, partial(add_together, store, key))
             ledger.refused.pop(key, None)
     return ledger
 

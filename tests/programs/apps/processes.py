@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 from tests.programs.apps.work import Ledger, add, add_together, open_store
@@ -40,7 +41,12 @@ def child_with_the_parents(name: str, times: int) -> dict[str, Any]:
 
 
 def vars_of(ledger: Ledger) -> dict[str, Any]:
-    return {"acknowledged": ledger.acknowledged, "refused": ledger.refused, "untyped": ledger.untyped, "facts": ledger.facts}
+    return {
+        "acknowledged": ledger.acknowledged,
+        "refused": ledger.refused,
+        "untyped": ledger.untyped,
+        "facts": ledger.facts,
+    }
 
 
 def take(ledger: Ledger, report: dict[str, Any]) -> None:
@@ -87,7 +93,7 @@ def main(method: str, situation: str, number: int, times: int) -> None:
         def go_on() -> None:
             i = 0
             while not stop.is_set():
-                ledger.attempt(f"thread-{i}", lambda: add_together(store, f"thread-{i}"))
+                ledger.attempt(f"thread-{i}", partial(add_together, store, f"thread-{i}"))
                 i += 1
                 ready.set()
                 stop.wait(0.002)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from typing import Any
 
 from tests.programs.apps.work import Ledger, add_together, open_store
@@ -21,6 +22,6 @@ with open_store() as store:
     print("ready", flush=True)
     i = 0
     while not stopping:
-        ledger.attempt(f"{i}", lambda: add_together(store, f"{i}"))
+        ledger.attempt(f"{i}", partial(add_together, store, f"{i}"))
         i += 1
 ledger.report()

@@ -79,7 +79,9 @@ async def inherited() -> None:
     ended.set()
     await task
     context.run(ledger.attempt, "context", lambda: add_together(store, "context"))
-    thread = threading.Thread(target=context.run, args=(ledger.attempt, "thread", lambda: add_together(store, "thread")))
+    thread = threading.Thread(
+        target=context.run, args=(ledger.attempt, "thread", lambda: add_together(store, "thread"))
+    )
     thread.start()
     thread.join()
 
