@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from datastore.engines.ownership import refuse_green_threads
 from datastore.engines.sqlite import Durability, SQLiteEngine
-from datastore.errors import ConflictError, DatastoreError, InvalidValueError
+from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.opening import database_path, is_server, on_file, on_server
 from datastore.values import new_id, utc_now
 
@@ -378,6 +378,11 @@ class Datastore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TransactionError(
+            "a store cannot be copied or passed to another process; pass its path or URL, and open it there"
+        )
 
     def __repr__(self) -> str:
         return f"Datastore({self.engine.database!r})"
