@@ -71,7 +71,7 @@ _open_gate = Edit(
 _begin = 'engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
 _begin_snapshot = 'connection.execute("BEGIN DEFERRED")'
 _commit = '        try:\n            connection.execute("COMMIT")\n'
-_in_a_block = "            return self._execute(sql, parameters).fetchall()\\n        finally:\\n            self.at_work = False\\n\\n    def change"
+_in_a_block = "            return self._execute(sql, parameters).fetchall()\n        finally:\n            self.at_work = False\n\n    def change"
 _no_begin = (
     _open_gate,
     Edit(TRANSACTIONS, _begin, "pass"),
