@@ -7,13 +7,18 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from datastore import Conversation, Datastore, Learning
 from datastore.testing import FileTemplate, ServerTemplate, SettableClock
+
+if TYPE_CHECKING:
+    from datastore.contract.facts import ProjectFacts
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -135,6 +140,16 @@ def migrated_server(datastore_server_template: ServerTemplate) -> str:
 def store(datastore_store: Datastore) -> Datastore:
     """An open store; relaxed, because no test here cuts the power."""
     return datastore_store
+
+
+@pytest.fixture(scope="session")
+def facts() -> Iterator[ProjectFacts]:
+    """What `datastore generate` and `datastore catalog` know of this project: read once, for nobody to change."""
+    from datastore.contract.facts import read_facts
+    from datastore.contract.project import find_project
+
+    with read_facts(find_project(ROOT)) as facts:
+        yield facts
 
 
 @pytest.fixture
