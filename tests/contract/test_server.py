@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -76,7 +77,8 @@ class Planted:
 def planted(tmp_path: Path) -> Iterator[Planted]:
     yield Planted(tmp_path)
     with psycopg.connect(server(), autocommit=True) as connection:
-        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'datastore_check_%'").fetchall()
+        named = f"datastore\\_check\\_{os.getpid()}\\_%"
+        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (named,)).fetchall()
     assert left == []
 
 

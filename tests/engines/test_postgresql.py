@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -587,7 +588,9 @@ def role_url(url: str, role: str) -> str:
 def test_the_application_role_does_everything_and_cannot_change_the_log(path: Path) -> None:
     with database("roles") as url:
         apply(url)
-        names = {"owner": "datastore_test_owner", "application": "datastore_test_app", "database": url_name(url)}
+        # Roles are the whole server's, which other processes of the test run use too.
+        names = {role: f"datastore_test_{role}_{os.getpid()}" for role in ("owner", "application")}
+        names["database"] = url_name(url)
         script = re.sub(r':"(\w+)"', lambda found: names[found[1]], (ROOT / "docs/roles.sql").read_text())
         with psycopg.connect(url, autocommit=True) as connection:
             for role in ("owner", "application"):
