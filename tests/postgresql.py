@@ -69,6 +69,8 @@ def server() -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test here cuts the power
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'")  # a second of waiting otherwise
+        connection.execute("ALTER SYSTEM SET jit = off")
         connection.execute("SELECT pg_reload_conf()")
     return url
 
