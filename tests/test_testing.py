@@ -18,6 +18,7 @@ import pytest
 from datastore import Datastore
 from datastore.errors import DatabaseError, InvalidValueError
 from datastore.testing import FileTemplate, ServerTemplate, SettableClock, run_until_idle
+from tests import postgresql
 from tests.databases import rows
 from tests.postgresql import server
 
@@ -312,3 +313,24 @@ def templates() -> set[str]:
 def test_the_rows_of_one_test_are_not_the_next_ones(store: Datastore) -> None:
     assert store.conversations.count() == 0
     assert rows(store, "SELECT count(*) FROM job_queue") == [(0,)]
+
+
+def test_a_test_run_that_another_one_started_leaves_the_shared_server_running() -> None:
+    """Whoever named the folder stops the server; without a test run around it, a process stops its own."""
+    program = (
+        "import os; from tests import postgresql; postgresql.share(); url = postgresql.server();"
+        " folder = os.environ.get(postgresql.FOLDER); postgresql.stop(); print(url, folder)"
+    )
+    for shared in (True, False):
+        environment = {**os.environ}
+        if not shared:
+            environment.pop(postgresql.FOLDER, None)
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        url, folder = done.stdout.split()
+        psycopg.connect(server()).close()
+        if not shared:
+            assert not Path(folder).exists()
+            assert (url == server()) == ("DATASTORE_TEST_POSTGRES_URL" in os.environ)
