@@ -515,9 +515,7 @@ def test_a_job_wakes_whoever_waits(store: Datastore) -> None:
     waiting = threading.Thread(target=wait)
     waiting.start()
     until(
-        lambda: rows(
-            store, "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^LISTEN'"
-        )
+        lambda: rows(store, "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^LISTEN'")
     )
     store.jobs.enqueue("t")
     sent = time.monotonic()
