@@ -26,18 +26,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The workers of pytest-xdist are started by this process, and use one PostgreSQL server."""
-    if not hasattr(config, "workerinput"):
-        from tests.postgresql import share
+    """The workers of pytest-xdist, which this process starts, use one PostgreSQL server."""
+    from tests.postgresql import share
 
-        share()
+    share()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        from tests.postgresql import stop
+    from tests.postgresql import stop
 
-        stop()
+    stop()
 
 
 # An example is judged by what it finds, never by how long it took: a test machine may be busy with something else.

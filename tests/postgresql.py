@@ -41,8 +41,11 @@ def share() -> None:
 
 
 def stop() -> None:
-    """Stop the server that this process and those that it started share, if one was started, and delete its files."""
+    """Drop what this process made on the server; where it named the server's folder, stop the server and delete its files."""
     global _own_folder
+    if template.cache_info().currsize:
+        template().close()
+        template.cache_clear()
     if not _own_folder:
         return
     if os.listdir(_own_folder):
@@ -102,10 +105,8 @@ def database(name: str, template: str = "template1") -> Iterator[str]:
 
 @functools.cache
 def template() -> ServerTemplate:
-    """A migrated database of this process, and its copies."""
-    made = ServerTemplate(server())
-    atexit.register(made.close)
-    return made
+    """A migrated database of this process, and its copies; `stop` drops them."""
+    return ServerTemplate(server())
 
 
 def empty(url: str) -> None:

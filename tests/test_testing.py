@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, pytest_plugin
 from datastore.errors import DatabaseError, InvalidValueError
 from datastore.testing import FileTemplate, ServerTemplate, SettableClock, run_until_idle
 from tests import postgresql
@@ -71,15 +71,15 @@ def running() -> set[int]:
     return {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()}
 
 
-def test_the_page_names_every_fixture(project: Path) -> None:
-    said = run(project, "-m", "pytest", "--fixtures", "-p", "no:cacheprovider", "--collect-only").stdout
-    there = set(re.findall(r"(?m)^(datastore_\w+)", said))
+def test_the_page_names_every_fixture() -> None:
+    there = {name for name in vars(pytest_plugin) if name.startswith("datastore_")}
+    assert "datastore_store" in there
     assert there == set(re.findall(r"`(datastore_\w+)`", PAGE.partition("\n## ")[0]))
 
 
 def test_without_a_server_tests_on_it_are_skipped_and_ci_fails(project: Path) -> None:
-    pytest_run = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_notes.py")
-    assert run(project, *pytest_run).stdout.splitlines()[-1].startswith("2 passed, 2 skipped")
+    pytest_run = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_notes.py", "-k", "postgresql and log")
+    assert run(project, *pytest_run).stdout.splitlines()[-1].startswith("1 skipped, 3 deselected")
     done = run(project, *pytest_run, CI="1")
     assert "set DATASTORE_TEST_POSTGRES_URL, or define the fixture datastore_server" in done.stdout
     assert done.returncode == 1
