@@ -109,6 +109,13 @@ def template() -> ServerTemplate:
     return ServerTemplate(server())
 
 
+@contextmanager
+def migrated() -> Iterator[str]:
+    """A database of its own with the schema and no rows, for a test that others may not disturb; dropped at the end."""
+    with database("migrated", template().name) as url:
+        yield url
+
+
 def empty(url: str) -> None:
     """Make a migrated database as it was without rows."""
     template().restore(url)
