@@ -28,8 +28,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("opening",),
     ("store",),
     ("copy", "transfer", "worker"),
-    ("contract",),
+    ("contract", "testing"),
     ("",),
+    ("pytest_plugin",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -69,8 +70,8 @@ ENGINES = (
 #: What copies whole tables, whatever their columns are.
 COPYING = "datastore/engines/copying.py"
 
-#: What makes a database to check in and drops it: no statement has a parameter for a name.
-SCRATCH = "datastore/engines/postgresql_explain.py"
+#: What makes a database for a check or a test and drops it: no statement has a parameter for a name.
+SCRATCH = "datastore/engines/postgresql_scratch.py"
 
 #: What checks SQL names its keywords and shows examples of it, and runs none but from files.
 CHECKS = "datastore/contract/"

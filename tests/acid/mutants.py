@@ -1,9 +1,10 @@
 """The mutants: each a tiny change of one layer, made in a copy of the source tree.
 
-A mutant is text: a file, what stands there, what stands there instead. The copy is then run like the repository
-itself, through the same body of the same suite, which has to see the anomaly that the change allows. A suite that
-stays green on a mutant of its list is broken, and `test_matrix.py` says so; so is a mutant whose text is no longer in
-the file: it changed nothing.
+A mutant of Python is text: a file, what is there, what is there instead (`Edit`). A mutant of SQL names a statement, a
+trigger or a migration step, and a pattern in it (`Sql`), so that a clause can be moved without a change here. The copy is
+then run like the repository itself, through the same body of the same suite, which has to see the anomaly that the change
+allows. A suite that stays green on a mutant of its list is broken, and `test_matrix.py` says so; so is a mutant that does
+not find what it changes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,13 +32,75 @@ TABLES = "migrations/sqlite/0001.initial.sql"
 RETENTION = "migrations/sqlite/0008.retention.sql"
 
 
+class StaleMutant(AssertionError):
+    """A mutant does not find what it changes."""
+
+    def __init__(self, sought: str, times: int, where: str) -> None:
+        super().__init__(
+            f"it is {times} times in {where}, not once; bring the mutant up to date in tests/acid/mutants.py:\n{sought}"
+        )
+
+
 @attrs.frozen
 class Edit:
-    """*old*, which stands once in *file*, becomes *new*."""
+    """*old*, which is in *file* once, becomes *new*."""
 
     file: str
     old: str
     new: str
+
+    def apply(self, text: str) -> str:
+        """The file's text with the change."""
+        if text.count(self.old) != 1:
+            raise StaleMutant(self.old, text.count(self.old), self.file)
+        return text.replace(self.old, self.new)
+
+
+@attrs.frozen
+class Sql:
+    """In one piece of SQL what *old* finds, once, becomes *new*.
+
+    Comments are not searched. A space of *old* is any white space, so that a line may be broken elsewhere.
+    """
+
+    #: "claim_jobs" of sql/ (SQLite's text, where it has its own), "trigger NAME" or "step NAME" of migrations/sqlite/.
+    name: str
+    #: A regular expression.
+    old: str
+    #: May name groups of *old*: \\1.
+    new: str
+
+    @property
+    def file(self) -> str:
+        """Where the piece is; of a trigger that several steps create, the last."""
+        return _find(self.name)[0]
+
+    def apply(self, text: str) -> str:
+        """The file's text with the change."""
+        (piece,) = re.finditer(_find(self.name)[1], text)
+        code = re.sub(r"--[^\n]*", lambda comment: " " * len(comment[0]), text[: piece.end()])
+        found = list(re.compile(self.old.replace(" ", r"\s+")).finditer(code, piece.start()))
+        if len(found) != 1:
+            raise StaleMutant(self.old, len(found), f"{self.name} of {self.file}")
+        return text[: found[0].start()] + found[0].expand(self.new) + text[found[0].end() :]
+
+
+@functools.cache
+def _find(name: str) -> tuple[str, str]:
+    """The file of a piece of SQL, and the pattern of the piece in it."""
+    kind, _, own = name.rpartition(" ")
+    if kind == "step":
+        folders, pattern = [f"migrations/sqlite/*.{own}.sql"], r"(?s)\A.*\Z"
+    elif kind == "trigger":
+        folders, pattern = ["migrations/sqlite/*[0-9].*.sql"], rf"(?ms)^CREATE TRIGGER {own}\b.*?^END;"
+    else:
+        folders, pattern = ["sql/sqlite/*.sql", "sql/*.sql"], rf"(?ms)^-- name: {own}\(.*?(?=^-- name: |\Z)"
+    for folder in folders:
+        files = [path for path in sorted(ROOT.glob(folder)) if kind == "step" or ".rollback." not in path.name]
+        holding = [path for path in files if re.search(pattern, path.read_text(encoding="utf-8"))]
+        if holding:
+            return str(holding[-1].relative_to(ROOT)), pattern
+    raise StaleMutant(name, 0, "sql/ and migrations/sqlite/")
 
 
 @attrs.frozen
@@ -46,7 +110,7 @@ class Mutant:
     name: str
     #: engine, PRAGMA, SQL, trigger, migration, check, statements or caller.
     layer: str
-    edits: tuple[Edit, ...]
+    edits: tuple[Edit | Sql, ...]
 
 
 class NoGate:
@@ -175,49 +239,51 @@ _mutants = (
         Edit("datastore/engines/fork.py", "    if path in _inherited_paths:", "    if False:"),
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
-    Mutant("no full-text delete trigger", "trigger", (Edit(
-        SEARCH, "CREATE TRIGGER learnings_fts_delete BEFORE DELETE ON learnings\nWHEN old.deleted_at IS NULL",
-        "CREATE TRIGGER learnings_fts_delete BEFORE DELETE ON learnings\nWHEN old.deleted_at = 'never'",
-    ),)),
-    Mutant("the full-text index follows half of an update", "trigger", (Edit(
-        SEARCH, "BEFORE UPDATE OF seq, conversation_id, role, content, created_at ON messages", "BEFORE UPDATE OF seq ON messages",
-    ),)),
-    Mutant("full-text index not rebuilt", "migration", (Edit(SEARCH, "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');\n", ""),)),
-    Mutant("full-text index not rebuilt on the way down", "migration", (Edit(
-        "migrations/sqlite/0005.search.rollback.sql", "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');\n", "",
-    ),)),
-    Mutant("messages not counted on deletion", "trigger", (Edit(TABLES, "SET message_count = message_count - 1", "SET message_count = message_count"),)),
-    Mutant("learnings not hidden with their conversation", "trigger", (Edit(
-        TABLES, "    SET deleted_at = new.deleted_at\n", "    SET deleted_at = NULL\n",
-    ),)),
-    Mutant("tags not replaced", "trigger", (Edit(TABLES, "    DELETE FROM learning_tags WHERE learning_id = new.id;\n", "    DELETE FROM learning_tags WHERE learning_id = new.id AND tag IN (SELECT value FROM json_each(new.tags));\n"),)),
-    Mutant("positions used twice", "SQL", (Edit("sql/sqlite/messages.sql", "    conversations.last_position + 1,\n", "    conversations.message_count + 1,\n"),)),
-    Mutant("purge takes what was never hidden", "SQL", (Edit(
-        "sql/conversations.sql", "WHERE\n    deleted_at IS NOT NULL\n    AND deleted_at < :deleted_before", "WHERE\n    coalesce(deleted_at, '') < :deleted_before",
-    ), Edit(
-        "sql/sqlite/conversations.sql", "    AND deleted_at IS NOT NULL\n    AND NOT EXISTS", "    AND NOT EXISTS",
-    ), Edit(
-        "sql/sqlite/conversations.sql", "    AND deleted_at IS NOT NULL\nRETURNING id", "RETURNING id",
-    ))),
-    Mutant("a lease that has ended counts", "SQL", (Edit(
-        "sql/job_queue.sql",
-        "    finished_at = :now\nWHERE\n    id = :id\n    AND lease_token = :lease_token\n    AND status = 'running'\n    AND lease_expires_at > :lease_after",
-        "    finished_at = :now\nWHERE\n    id = :id\n    AND lease_token = :lease_token\n    AND status = 'running'\n    AND :lease_after <> ''",
-    ),)),
-    Mutant("the lowest priority first", "SQL", (Edit(
-        "sql/sqlite/job_queue.sql", "ORDER BY candidates.priority DESC, candidates.run_at", "ORDER BY candidates.priority, candidates.run_at",
-    ),)),
-    Mutant("a hold that keeps nothing", "trigger", (Edit(
-        RETENTION, "CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings\nWHEN EXISTS",
-        "CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings\nWHEN NOT EXISTS (SELECT 1) AND EXISTS",
-    ),)),
-    Mutant("a policy that knows no holds", "SQL", (Edit(
-        "sql/retention_policies.sql",
-        "    AND (created_at, id) > (:after_created_at, :after_id)\n    AND NOT EXISTS (\n        SELECT 1\n        FROM legal_holds\n"
-        "        WHERE\n            legal_holds.conversation_id = conversations.id",
-        "    AND (created_at, id) > (:after_created_at, :after_id)\n    AND NOT EXISTS (\n        SELECT 1\n        FROM legal_holds\n"
-        "        WHERE\n            legal_holds.id = conversations.id",
-    ),)),
+    Mutant("no full-text delete trigger", "trigger", (
+        Sql("trigger learnings_fts_delete", r"old\.deleted_at IS NULL", "old.deleted_at = 'never'"),
+    )),
+    Mutant("the full-text index follows half of an update", "trigger", (
+        Sql("trigger messages_fts_update_before", r"UPDATE OF [\w, ]+ ON messages", "UPDATE OF seq ON messages"),
+    )),
+    Mutant("full-text index not rebuilt", "migration", (
+        Sql("step search", r"INSERT INTO learnings_fts \(learnings_fts\) VALUES \('rebuild'\);", ""),
+    )),
+    Mutant("full-text index not rebuilt on the way down", "migration", (
+        Sql("step search.rollback", r"INSERT INTO learnings_fts \(learnings_fts\) VALUES \('rebuild'\);", ""),
+    )),
+    Mutant("messages not counted on deletion", "trigger", (
+        Sql("trigger messages_count_delete", r"message_count = message_count - 1", "message_count = message_count"),
+    )),
+    Mutant("learnings not hidden with their conversation", "trigger", (
+        Sql("trigger conversations_deleted_at_update", r"SET deleted_at = new\.deleted_at", "SET deleted_at = NULL"),
+    )),
+    Mutant("tags not replaced", "trigger", (
+        Sql(
+            "trigger learnings_tags_update", r"(DELETE FROM learning_tags WHERE [^;]+);",
+            r"\1 AND tag IN (SELECT value FROM json_each(new.tags));",
+        ),
+    )),
+    Mutant("positions used twice", "SQL", (
+        Sql("append_message", r"conversations\.last_position \+ 1", "conversations.message_count + 1"),
+    )),
+    Mutant("purge takes what was never hidden", "SQL", (
+        Sql("list_purgeable_conversations", r"deleted_at IS NOT NULL AND deleted_at <", "coalesce(deleted_at, '') <"),
+        Sql("list_purgeable_parts", r"AND deleted_at IS NOT NULL", ""),
+        Sql("delete_hidden_conversations", r"AND deleted_at IS NOT NULL", ""),
+    )),
+    Mutant("a lease that has ended counts", "SQL", (
+        Sql("finish_job", r"lease_expires_at > :lease_after", ":lease_after <> ''"),
+    )),
+    Mutant("the lowest priority first", "SQL", (Sql("claim_jobs", r"candidates\.priority DESC", "candidates.priority"),)),
+    Mutant("a hold that keeps nothing", "trigger", (
+        Sql("trigger learnings_legal_hold_delete", r"WHEN EXISTS", "WHEN NOT EXISTS (SELECT 1) AND EXISTS"),
+    )),
+    Mutant("a policy that knows no holds", "SQL", (
+        Sql(
+            "list_expired_conversations", r"legal_holds\.conversation_id = conversations\.id",
+            "legal_holds.id = conversations.id",
+        ),
+    )),
     Mutant("a grace that nobody waits for", "engine", (Edit(
         "datastore/retention/policies.py", "            grace = self._before(policy.grace_days)\n", "            grace = self._before(0)\n",
     ),)),
@@ -273,17 +339,16 @@ def edited(name: str) -> dict[str, str]:
     """The files that the mutant changes, as it leaves them.
 
     Raises:
-        AssertionError: One of its texts stands no longer in its file, or more than once: it would change nothing.
+        StaleMutant: It does not find what it changes, or finds it more than once.
     """
     texts: dict[str, str] = {}
     for edit in MUTANTS[name].edits:
         text = texts.get(edit.file) or (ROOT / edit.file).read_text(encoding="utf-8")
-        if text.count(edit.old) != 1:
-            raise AssertionError(
-                f"mutant {name!r}: its text stands {text.count(edit.old)} times in {edit.file}, not once;"
-                f" bring the mutant up to date in tests/acid/mutants.py:\n{edit.old}"
-            )
-        texts[edit.file] = text.replace(edit.old, edit.new)
+        try:
+            texts[edit.file] = edit.apply(text)
+        except StaleMutant as error:
+            error.add_note(f"mutant {name!r}")
+            raise
     return texts
 
 
