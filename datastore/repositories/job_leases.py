@@ -204,8 +204,8 @@ class JobLeases(JobWaiting):
             return self._recover(self._now(), max_rows)
 
     def _current(self, job: Job, action: str) -> Job:
-        # What is stored, not what the worker saw: somebody may have asked it to stop since.
-        current: Job | None = self._statements.get_job(id=job.id)
+        # What is stored, not what the worker saw: somebody may have asked it to stop since; and nobody does until this has ended.
+        current: Job | None = self._statements.lock_job(id=job.id)
         if current is None or current.lease_token != job.lease_token:
             raise LeaseLostError(action)
         return current

@@ -1,5 +1,40 @@
 -- The job queue: what PostgreSQL needs its own words for.
 
+-- name: lock_job(id)^
+-- One job as it is now; nobody else changes it until the transaction ends.
+--   id  integer  which one
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1
+-- Record: Job
+-- Differs: the row is locked (FOR UPDATE)
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE id = :id
+FOR UPDATE;
+
 -- name: list_queued_job_types(max_rows)
 -- The types that have queued jobs, in order: one seek a type, however many jobs it has.
 --   max_rows  integer  1 to 1000
@@ -322,14 +357,18 @@ WHERE
 RETURNING id;
 
 -- name: add_jobs(rows, now)
--- Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
---   rows  json  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds]
+-- Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has, that job is given.
+--   rows  json  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], of
+--     distinct keys
 --   now  timestamp  the instant of the transaction
--- Index: none, because every row is new; sorts the rows
--- Rows: 0 to the length of rows; in any order
+-- Index: job_queue_dedupe_key_key (unique; decides the conflicts); sorts the rows
+-- Rows: 0 to the length of rows: one for each, in any order
 -- Record: Job
 -- Differs: PostgreSQL unnests a JSON list otherwise
+-- Locks: rows are stored in the order of their keys, so that two callers with the same keys do not wait for each other; their
+--   ids are drawn before that, in the caller's order
 INSERT INTO job_queue (
+    id,
     type,
     priority,
     run_at,
@@ -337,10 +376,12 @@ INSERT INTO job_queue (
     max_attempts,
     backoff_seconds,
     backoff_cap_seconds,
+    dedupe_key,
     created_at,
     updated_at
 )
 SELECT
+    new_job.id,
     new_job.value ->> 0,
     CAST(new_job.value ->> 1 AS SMALLINT),
     CAST(new_job.value ->> 2 AS TIMESTAMPTZ),
@@ -348,10 +389,18 @@ SELECT
     CAST(new_job.value ->> 4 AS INTEGER),
     CAST(new_job.value ->> 5 AS DOUBLE PRECISION),
     CAST(new_job.value ->> 6 AS DOUBLE PRECISION),
+    new_job.value ->> 7,
     :now,
     :now
-FROM json_array_elements(CAST(:rows AS JSON)) WITH ORDINALITY AS new_job (value, place)
-ORDER BY new_job.place
+FROM (
+    SELECT
+        nextval(pg_get_serial_sequence('job_queue', 'id')) AS id,
+        given.value
+    FROM json_array_elements(CAST(:rows AS JSON)) AS given
+) AS new_job
+ORDER BY (new_job.value ->> 7) COLLATE "C", new_job.id
+ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO UPDATE
+SET dedupe_key = excluded.dedupe_key
 RETURNING
     id,
     type,

@@ -32,6 +32,7 @@ ANOMALIES = {
     "undetected damage": "damage that the check promises to find was not found",
     "unsafe copy": "a live database file was opened behind SQLite's back",
     "untyped error": "an exception that is no DatastoreError came out of the library",
+    "wrong refusal": "a call was refused, or found nothing, for a reason that was not there",
     "wrong isolation": "an isolation case of Hermitage ends otherwise than the golden table says",
 }
 
