@@ -38,6 +38,7 @@ from datastore.statements.typed.conversations import (
     HideConversationsRow,
     ListPurgeableConversationsRow,
     ListPurgeablePartsRow,
+    LockConversationsRow,
 )
 from datastore.statements.typed.erasures import (
     EraseMessagesRow,
@@ -65,6 +66,8 @@ from datastore.statements.typed.learnings import (
     ListLearningTextsRow,
     ListSourceLearningsRow,
     ListTagCountsRow,
+    LockConversationsOfLearningsRow,
+    LockLearningsRow,
     RankLearningsRow,
 )
 from datastore.statements.typed.legal_holds import LegalHoldsStatements
@@ -167,6 +170,9 @@ RECORDS: dict[str, type[Any]] = {
     "ListTableNamesRow": ListTableNamesRow,
     "ListTagCountsRow": ListTagCountsRow,
     "ListTreesRow": ListTreesRow,
+    "LockConversationsOfLearningsRow": LockConversationsOfLearningsRow,
+    "LockConversationsRow": LockConversationsRow,
+    "LockLearningsRow": LockLearningsRow,
     "Message": Message,
     "MessageKey": MessageKey,
     "PurgeAttemptsRow": PurgeAttemptsRow,
