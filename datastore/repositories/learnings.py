@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         """What learnings call."""
 
 
-
 #: So many learnings, or characters of content, are stored by one statement.
 _BATCH_ROWS, _BATCH_CHARACTERS = 1000, 4_000_000
 

@@ -150,9 +150,7 @@ class UploadRepository(Repository):
         """
         check_text(remote_id, "remote_id")
         finish = self._statements.finish_upload
-        return self._step(
-            "finish", id, lambda: finish(id=id, remote_id=remote_id, receipt=receipt, now=self._now())
-        )
+        return self._step("finish", id, lambda: finish(id=id, remote_id=remote_id, receipt=receipt, now=self._now()))
 
     def confirm(self, id: str, receipt: Any = None) -> Upload:
         """The destination was seen to have it: uploaded -> confirmed. None keeps the present receipt.

@@ -357,5 +357,7 @@ def races(*, seed: int, database: str, seconds: float, processes: int, names: li
     return total
 
 
-def _child(database: str, names: list[str], seconds: float, seed: int, first: int, given: Any, start: Any, out: Any) -> None:
+def _child(
+    database: str, names: list[str], seconds: float, seed: int, first: int, given: Any, start: Any, out: Any
+) -> None:
     play(database, names, seconds, seed, first, given, lambda: start.wait(120), out.put)

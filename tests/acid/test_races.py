@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acid import races as every
-from tests.acid.matrix import Red, assert_healthy, assert_red, reds
+from tests.acid.matrix import assert_healthy
 from tests.acid.report import Report
 from tests.acid.work import new_database
 
