@@ -187,6 +187,17 @@ class ConversationRepository(Repository):
                 "conversation",
             )
 
+    def lock(self, ids: Iterable[str]) -> builtins.list[str]:
+        """Keep others from changing some conversations until the transaction ends: what is read behind it stays as it is.
+
+        PostgreSQL locks their rows; on SQLite a transaction keeps every other writer out anyway. Outside a transaction it does
+        nothing.
+
+        Returns:
+            The ids of those that are there.
+        """
+        return [row.id for row in self._statements.lock_conversations(ids=_distinct(ids))]
+
     def merge_metadata(self, id: str, patch: Mapping[str, Any]) -> Conversation:
         """Merge *patch* into the metadata (RFC 7396: objects merge, a None removes its key).
 

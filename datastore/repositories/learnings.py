@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
     from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.learnings import LearningsStatements
+    from datastore.statements.typed.legal_holds import LegalHoldsStatements
 
-    class _Statements(LearningsStatements, ConversationsStatements, Protocol):
+    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, Protocol):
         """What learnings call."""
 
 
@@ -253,6 +254,36 @@ class LearningRepository(LearningSearch):
             if not self._statements.delete_learning(id=id):
                 raise NotFoundError("learning")
             self._audit("delete", "learning", id, reason, uploads=uploads)
+
+    def delete_many(
+        self, ids: Iterable[str], *, changed_before: datetime | None = None, reason: str | None = None
+    ) -> list[str]:
+        """Delete several for good in one transaction, but for those that are gone or on legal hold.
+
+        Args:
+            ids: Which learnings.
+            changed_before: Only those whose last change was before then.
+            reason: Why, for the audit log.
+
+        Returns:
+            The ids of those that went.
+        """
+        gone: list[str] = []
+        with self._engine.transaction():
+            wanted = list(dict.fromkeys(check_text(id, "ids") for id in ids))
+            present = {id: self.find(id) for id in wanted}
+            places = {learning.conversation_id for learning in present.values() if learning is not None}
+            self._statements.lock_conversations(ids=sorted(places))  # nobody places a hold behind the look at them
+            self._statements.lock_learnings(ids=wanted)
+            held = {place for place in places if self._statements.find_legal_hold(conversation_id=place) is not None}
+            for id in wanted:
+                learning = self.find(id)
+                if learning is None or learning.conversation_id in held:
+                    continue
+                if changed_before is None or learning.updated_at < changed_before:
+                    self.delete(id, reason=reason)
+                    gone.append(id)
+        return gone
 
     def _first(self, conversation_id: str, dedupe_key: str) -> Learning | None:
         """The learning that was in an addition's way; None where it has gone since (PostgreSQL): then add again."""

@@ -125,6 +125,7 @@ class Eraser:
             places = {record.id for record in mine.conversations} | {
                 record.conversation_id for record in mine.learnings
             }
+            store.conversations.lock(places)
             holds = [hold for hold in map(store.holds.find, sorted(places)) if hold is not None]
             blocked = [f"legal hold {hold.id}" for hold in holds]
             receipt = store.erasures.add(
@@ -138,9 +139,8 @@ class Eraser:
             if not blocked:
                 for kind, id in _names(subject, mine):
                     self._bury(receipt, kind, id)
-                for conversation in mine.conversations:
-                    if conversation.deleted_at is None:
-                        store.conversations.soft_delete(conversation.id, reason=f"erasure {receipt.id}")
+                shown = [conversation.id for conversation in mine.conversations if conversation.deleted_at is None]
+                store.conversations.soft_delete_many(shown, reason=f"erasure {receipt.id}")
             return receipt
 
     def _bury(self, receipt: Erasure, kind: SubjectKind, id: str) -> None:

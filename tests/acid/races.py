@@ -6,13 +6,16 @@ and everything else that comes out of it is an anomaly.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,6 +24,7 @@ import attrs
 from datastore import Datastore
 from datastore.errors import BusyError, DatastoreError, ForeignKeyError, NotFoundError, TransitionError
 from datastore.records import NewLearning
+from datastore.transfer import import_file
 from tests.acid.report import Report
 
 
@@ -122,10 +126,14 @@ def _queued_again(store: Datastore, chance: Random, *_: Any) -> None:
     """A job that was queued again is live, and no purge takes it."""
     id = store.jobs.enqueue("again", delay=3600).id
     store.jobs.cancel(id)
-    store.jobs.requeue(id)
-    if store.jobs.find(id) is None:
-        raise Wrong("lost job", "a queued job was purged")
-    store.jobs.cancel(id)
+    with store.transaction():
+        store.jobs.requeue(id)
+        time.sleep(0.002)  # a purge that sees what was before waits for this
+    time.sleep(0.002)
+    try:
+        store.jobs.cancel(id)
+    except NotFoundError as error:
+        raise Wrong("lost job", "a queued job was purged") from error
 
 
 def _purge_jobs(store: Datastore, *_: Any) -> None:
@@ -229,6 +237,41 @@ def _hold_hidden(store: Datastore, chance: Random, *_: Any) -> None:
             raise Wrong("lost rows", "a held conversation was purged")
 
 
+def _delete_whole(store: Datastore, chance: Random, *_: Any) -> None:
+    id = store.conversations.add(sanitization_version="1", source="whole").id
+    for number in range(3):
+        store.messages.append(id, role="user", content=f"{number}")
+    store.conversations.delete(id)
+
+
+def _delete_messages(store: Datastore, chance: Random, *_: Any) -> None:
+    for conversation in store.conversations.list(source="whole", max_rows=3).items:
+        for message in store.messages.list(conversation.id).items:
+            store.messages.delete(message.id)
+
+
+def _exports(store: Datastore) -> dict[str, Any]:
+    """Two exports of one conversation, the second one taken later; and the conversation, imported once."""
+    folder, paths = Path(tempfile.mkdtemp()), []
+    for count in (2, 5):
+        messages = [{"role": "user", "content": f"{number}"} for number in range(count)]
+        line = {"id": f"imported-{folder.name}", "messages": messages}
+        paths.append(folder / f"{count}.jsonl")
+        paths[-1].write_text(json.dumps(line) + "\n", encoding="utf-8")
+    return {"paths": [str(path) for path in paths], "conversation": line["id"]}
+
+
+def _import(store: Datastore, chance: Random, me: int, given: dict[str, Any], kept: dict[str, Any]) -> None:
+    report = import_file(store, chance.choice(given["paths"]), sanitization_version="1")
+    if report.differing or report.bad_lines:
+        raise Wrong("wrong refusal", f"{report.differences} {[bad.reason for bad in report.bad]}")
+
+
+def _delete_imported(store: Datastore, chance: Random, me: int, given: dict[str, Any], kept: dict[str, Any]) -> None:
+    time.sleep(0.01)
+    store.conversations.delete(given["conversation"])
+
+
 def _some(store: Datastore) -> dict[str, Any]:
     return {"ids": [_conversation(store)["conversation"] for _ in range(8)]}
 
@@ -275,6 +318,10 @@ RACES = {
     ),
     "fields of a learning": Race(_learning, (Action(_own_field("learning", ("title", "category", "metadata", "content"))),)),
     "a hidden conversation": Race(_nothing, (Action(_hide_and_purge), Action(_hold_hidden, (ForeignKeyError,)))),
+    "messages of a deleted conversation": Race(
+        _nothing, (Action(_delete_whole), Action(_delete_messages, (NotFoundError,)))
+    ),
+    "an import": Race(_exports, (Action(_import), Action(_import), Action(_import), Action(_delete_imported, (NotFoundError,)))),
     "many hidden": Race(_some, (Action(_hide_some), Action(_show_one, (NotFoundError,)))),
 }  # fmt: skip
 

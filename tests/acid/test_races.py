@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acid import races as every
-from tests.acid.matrix import assert_healthy
+from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.report import Report
 from tests.acid.work import new_database
 
@@ -49,3 +49,26 @@ def test_races_on_a_server(server: str, seconds: float, processes: int) -> None:
     assert_healthy(
         "races on PostgreSQL", f"{HERE}:races", seconds=seconds, processes=processes, url=server, timeout=300
     )
+
+
+def _at(name: str, anomaly: str, *races: str, server: bool = True) -> Red:
+    return Red(name, anomaly, seeds=2, given={"names": [*races], "seconds": 1.0, "server": server})
+
+
+@reds(
+    _at("a live job is looked for behind the addition", "wrong refusal", "a key"),
+    _at("keys are stored in the caller's order", "deadlock", "keys in any order"),
+    _at("a job's status is read without its row", "lost update", "asked to stop"),
+    _at("a purge looks once", "lost job", "a purge"),
+    _at("a hold is looked for behind the addition", "wrong refusal", "a hold", server=False),
+    _at("a refusal names what is there afterwards", "wrong refusal", "an upload", server=False),
+    _at("conversations are read without their rows", "lost update", "fields of a conversation"),
+    _at("learnings are read without their rows", "lost update", "fields of a learning"),
+    _at("many learnings in the caller's order", "deadlock", "a learning"),
+    _at("a message goes before its conversation is locked", "deadlock", "messages of a deleted conversation"),
+    slow=True,
+)
+def test_mutants(red: Red, server: str) -> None:
+    given = {**red.given}
+    url = server if given.pop("server") else ""
+    assert_red("races", f"{HERE}:races", Red(red.mutant, red.anomaly, red.seeds, given), url=url)

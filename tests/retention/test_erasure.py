@@ -6,6 +6,7 @@ import itertools
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -224,6 +225,20 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
     now = store.jobs.get(failed.id)
     assert now.last_error == "erased"
     assert [attempt.error for attempt in store.jobs.attempts(failed.id)] == ["erased", "erased"]
+
+
+@pytest.mark.sqlite
+def test_what_somebody_else_hides_meanwhile_is_erased_all_the_same(
+    store: Datastore, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = store.eraser._begin
+
+    def then(*arguments: Any) -> Any:
+        store.conversations.soft_delete(conversation.id)
+        return begin(*arguments)
+
+    monkeypatch.setattr(store.eraser, "_begin", then)
+    assert store.erase(conversation=conversation.id).status == "verified"
 
 
 @pytest.mark.sqlite
