@@ -400,7 +400,7 @@ FROM (
 ) AS new_job
 ORDER BY (new_job.value ->> 7) COLLATE "C", new_job.id
 ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO UPDATE
-SET dedupe_key = excluded.dedupe_key
+    SET dedupe_key = excluded.dedupe_key
 RETURNING
     id,
     type,
