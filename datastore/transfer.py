@@ -230,8 +230,8 @@ class _Import:
         self._batch.differences.append(f"{self._file}:{line}: {what}; left as it is stored")
 
     def _store_conversation(self, line: int, item: ImportedConversation, *, careful: bool) -> None:
-        self._store.conversations.lock([item.id])  # nobody appends behind the comparison
-        stored = self._store.conversations.find(item.id)
+        there = self._store.conversations.lock([item.id])  # nobody appends behind the comparison
+        stored = self._store.conversations.get(item.id) if there else None
         base = self._last_positions.get(item.id, 0) if item.continued else 0
         messages = _placed(item, base)
         if self._kind == "claude-code" and messages:
@@ -292,9 +292,8 @@ class _Import:
                 completed_at=item.completed_at,
             )
         except UniqueError as error:
-            conversations.lock([item.id])
-            if (other := conversations.find(item.id)) is not None:
-                return other
+            if conversations.lock([item.id]):
+                return conversations.get(item.id)
             if "correlation" in error.constraint:
                 raise
             return self._add_conversation(item)  # who had added it has deleted it

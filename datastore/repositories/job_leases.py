@@ -118,10 +118,9 @@ class JobLeases(JobWaiting):
         values = [None] * len(jobs) if results is None else results
         if len(values) != len(jobs):
             raise InvalidValueError("results: one for each job is needed")
-        rows = [
-            [job.id, job.lease_token, None if value is None else encode_json(value)]
-            for job, value in zip(jobs, values, strict=True)
-        ]
+        # In the order of `enqueue_many`, which may wait for a job that has just got its key.
+        pairs = sorted(zip(jobs, values, strict=True), key=lambda pair: pair[0].dedupe_key or "")
+        rows = [[job.id, job.lease_token, None if value is None else encode_json(value)] for job, value in pairs]
         done = {row.id for row in self._statements.succeed_jobs(rows=rows, now=self._now())}
         return [job for job in jobs if job.id not in done]
 

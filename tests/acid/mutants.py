@@ -217,7 +217,7 @@ _mutants = (
         Edit("datastore/repositories/job_queue.py", "return self._statements.add_job(**new)", 'return self._statements.add_job(**new) or found(self.find(dedupe_key=dedupe_key), "job")'),
     )),
     Mutant("keys are stored in the caller's order", "SQL", (Edit(
-        "sql/postgresql/job_queue.sql", 'ORDER BY (new_job.value ->> 7) COLLATE "C", new_job.id', "ORDER BY new_job.id",
+        "sql/postgresql/job_queue.sql", 'ORDER BY absent.dedupe_key COLLATE "C", absent.id', "ORDER BY absent.id",
     ),)),
     Mutant("a job's status is read without its row", "SQL", (Edit(
         "sql/postgresql/job_queue.sql", "WHERE id = :id\nFOR UPDATE;", "WHERE id = :id;",

@@ -81,6 +81,11 @@ def _work(store: Datastore, chance: Random, *_: Any) -> None:
         store.jobs.succeed(job)
 
 
+def _work_batch(store: Datastore, chance: Random, *_: Any) -> None:
+    jobs = store.jobs.claim_many(["keyed"], worker="w", max_rows=8)
+    store.jobs.succeed_many(chance.sample(jobs, len(jobs)))
+
+
 def _one_job(store: Datastore) -> dict[str, Any]:
     return {"job": store.jobs.enqueue("one", max_attempts=1000, backoff_seconds=0.0).id}
 
@@ -291,7 +296,7 @@ def _nothing(store: Datastore) -> dict[str, Any]:
 RACES = {
     "a key": Race(_nothing, (Action(_enqueue), Action(_work), Action(_enqueue), Action(_work))),
     "keys in any order": Race(
-        _nothing, (Action(_enqueue_many), Action(_enqueue_many), Action(_work), Action(_enqueue_many))
+        _nothing, (Action(_enqueue_many), Action(_enqueue_many), Action(_work_batch), Action(_work_batch))
     ),
     "a job's status": Race(_one_job, (Action(_cancel), Action(_work_on_one), Action(_retry), Action(_work_on_one))),
     "asked to stop": Race(_nothing, (Action(_asked_to_stop),)),
@@ -364,6 +369,8 @@ def _play_one(
                 report.found("untyped error", f"{where}: {type(error).__name__}: {error}")
             else:
                 report.counts["done"] += 1
+        if "other" in kept:
+            kept["other"].shutdown()
 
     threads = [threading.Thread(target=repeat, args=(first + number,)) for number in range(THREADS)]
     for thread in threads:
