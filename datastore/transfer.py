@@ -230,7 +230,8 @@ class _Import:
         self._batch.differences.append(f"{self._file}:{line}: {what}; left as it is stored")
 
     def _store_conversation(self, line: int, item: ImportedConversation, *, careful: bool) -> None:
-        stored = self._store.conversations.find(item.id)
+        there = self._store.conversations.lock([item.id])  # nobody appends behind the comparison
+        stored = self._store.conversations.get(item.id) if there else None
         base = self._last_positions.get(item.id, 0) if item.continued else 0
         messages = _placed(item, base)
         if self._kind == "claude-code" and messages:
@@ -244,7 +245,9 @@ class _Import:
             self._batch.skipped["conversation that was erased"] += 1
             return
         if stored is None:
-            self._add_conversation(item)
+            stored = self._add_conversation(item)
+        new = stored is None
+        if stored is None:
             if careful:
                 messages = self._without_taken(line, messages)
             self._append(item.id, 0, messages, item.created_at)
@@ -266,26 +269,36 @@ class _Import:
                 self._append(item.id, stored.last_position, fresh, item.created_at)
         for learning in item.learnings:
             self._store_learning(line, learning, learning.conversation_id or item.id)
-        if stored is None and (item.updated_at is not None or item.deleted_at is not None):
+        if new and (item.updated_at is not None or item.deleted_at is not None):
             self._more.set_conversation_times(item.id, updated_at=item.updated_at, deleted_at=item.deleted_at)
 
-    def _add_conversation(self, item: ImportedConversation) -> None:
+    def _add_conversation(self, item: ImportedConversation) -> Conversation | None:
+        """Add it; gives the stored one where somebody else has added it since it was looked for."""
         created = item.created_at
         if created is None:
             created = next((message.created_at for message in item.messages if message.created_at is not None), None)
-        self._store.conversations.add(
-            id=item.id,
-            session_id=item.session_id,
-            correlation_id=item.correlation_id,
-            source=item.source or self._kind,
-            title=item.title,
-            sanitization_version=item.sanitization_version or self._version,
-            metadata=item.metadata,
-            created_at=created,
-            updated_at=item.updated_at,
-            completed_at=item.completed_at,
-        )
+        conversations = self._store.conversations
+        try:
+            conversations.add(
+                id=item.id,
+                session_id=item.session_id,
+                correlation_id=item.correlation_id,
+                source=item.source or self._kind,
+                title=item.title,
+                sanitization_version=item.sanitization_version or self._version,
+                metadata=item.metadata,
+                created_at=created,
+                updated_at=item.updated_at,
+                completed_at=item.completed_at,
+            )
+        except UniqueError as error:
+            if conversations.lock([item.id]):
+                return conversations.get(item.id)
+            if "correlation" in error.constraint:
+                raise
+            return self._add_conversation(item)  # who had added it has deleted it
         self._batch.conversations += 1
+        return None
 
     def _compare(
         self, line: int, stored: Conversation, messages: list[tuple[int, str, ImportedMessage]]

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("repositories",),
     ("formats", "migrations"),
     ("retention",),
-    ("opening",),
+    ("job_handlers", "opening"),
     ("store",),
     ("copy", "transfer", "worker"),
     ("contract", "testing"),

@@ -290,6 +290,47 @@ _mutants = (
     Mutant("an erasure that nobody remembers", "engine", (Edit(
         "datastore/retention/erasure.py", "                    self._bury(receipt, kind, id)\n", "                    pass\n",
     ),)),
+    # --- races --------------------------------------------------------------------------------------------------
+    Mutant("a live job is looked for behind the addition", "SQL", (
+        Edit("sql/job_queue.sql", "-- Rows: 1\n-- Record: Job\n-- Locks: DO UPDATE", "-- Rows: 0 or 1\n-- Record: Job\n-- Locks: DO UPDATE"),
+        Edit("sql/job_queue.sql", "DO UPDATE\nSET dedupe_key = excluded.dedupe_key\n", "DO NOTHING\n"),
+        Edit("datastore/repositories/job_queue.py", "return self._statements.add_job(**new)", 'return self._statements.add_job(**new) or found(self.find(dedupe_key=dedupe_key), "job")'),
+    )),
+    Mutant("keys are stored in the caller's order", "SQL", (Edit(
+        "sql/postgresql/job_queue.sql", 'ORDER BY absent.dedupe_key COLLATE "C", absent.id', "ORDER BY absent.id",
+    ),)),
+    Mutant("a job's status is read without its row", "SQL", (Edit(
+        "sql/postgresql/job_queue.sql", "WHERE id = :id\nFOR UPDATE;", "WHERE id = :id;",
+    ),)),
+    Mutant("a purge looks once", "SQL", (Edit("sql/job_queue.sql", "    AND finished_at < :finished_before\nRETURNING id;", "RETURNING id;"),)),
+    Mutant("a hold is looked for behind the addition", "SQL", (
+        Edit("sql/legal_holds.sql", "-- Rows: 1\n", "-- Rows: 0 or 1\n"),
+        Edit("sql/legal_holds.sql", "DO UPDATE\nSET released_at = legal_holds.released_at\n", "DO NOTHING\n"),
+        Edit("datastore/repositories/legal_holds.py", "        return self._statements.add_legal_hold(", "        return next(iter([self._statements.add_legal_hold("),
+        Edit("datastore/repositories/legal_holds.py", "            placed_at=self._now(),\n        )\n", "            placed_at=self._now(),\n        )])) or self._found(conversation_id)\n\n    def _found(self, id: str) -> LegalHold:\n        if hold := self.find(id):\n            return hold\n        raise NotFoundError('legal hold')\n"),
+    )),
+    Mutant("a refusal names what is there afterwards", "engine", (Edit(
+        "datastore/repositories/uploads.py", "            if (upload := change()) is not None:\n                return upload\n        raise", "        raise",
+    ),)),
+    Mutant("conversations are read without their rows", "SQL", (Edit("sql/postgresql/conversations.sql", "ORDER BY id\nFOR UPDATE;", "ORDER BY id;"),)),
+    Mutant("learnings are read without their rows", "SQL", (Edit("sql/postgresql/learnings.sql", "ORDER BY id\nFOR UPDATE;", "ORDER BY id;"),)),
+    Mutant("many learnings in the caller's order", "SQL", (Edit("sql/postgresql/learnings.sql", "ORDER BY id\nFOR NO KEY UPDATE;", "ORDER BY id;"),)),
+    Mutant("a message goes before its conversation is locked", "engine", (Edit(
+        "datastore/repositories/messages.py", "            self._statements.lock_conversations(ids=[conversation_id])\n", "",
+    ),)),
+    # --- the worker ---------------------------------------------------------------------------------------------
+    Mutant("only an Exception is a failed attempt", "engine", (Edit(
+        "datastore/worker.py", "        except BaseException as error:\n            if (interrupt :=", "        except Exception as error:\n            if (interrupt :=",
+    ),)),
+    Mutant("a succeed is a flag", "engine", (Edit("datastore/worker.py", "        if not self.called_succeed:\n            return False\n", "        return self.called_succeed\n"),)),
+    Mutant("async handlers are taken", "check", (Edit("datastore/job_handlers.py", "if inspect.iscoroutinefunction(part) or inspect.isasyncgenfunction(part):", "if False:"),)),
+    Mutant("an erased job runs on", "SQL", (
+        Edit("sql/erasures.sql", "status = CASE WHEN status IN ('queued', 'running') THEN 'cancelled' ELSE status END,\n    lease_expires_at = NULL,\n", ""),
+        Edit("sql/erasures.sql", "    finished_at = coalesce(finished_at, :now)\n", "    finished_at = finished_at\n"),
+    )),
+    Mutant("a busy database ends the worker", "engine", (Edit(
+        "datastore/worker.py", "PASSING = (BusyError, ConnectionLostError, ", "PASSING = (",
+    ),)),
     # --- migrations ---------------------------------------------------------------------------------------------
     Mutant("migrations with foreign keys on", "migration", (Edit(
         "datastore/engines/yoyo_sqlite.py", 'connection.execute("PRAGMA foreign_keys = OFF")', 'connection.execute("PRAGMA foreign_keys = ON")',

@@ -35,6 +35,7 @@ ANOMALIES = {
     "unsafe copy": "a live database file was opened behind SQLite's back",
     "untyped error": "an exception that is no DatastoreError came out of the library",
     "value as SQL": "a value was taken for something else than a value, in the worst case for SQL that ran",
+    "wrong refusal": "a call was refused, or found nothing, for a reason that was not there",
     "wrong isolation": "an isolation case of Hermitage ends otherwise than the golden table says",
 }
 

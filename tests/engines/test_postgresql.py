@@ -244,6 +244,31 @@ def test_appenders_to_one_conversation_share_no_position(store: Datastore) -> No
     assert store.conversations.get("c").message_count == 240
 
 
+def test_what_goes_with_a_conversation_is_counted_when_nobody_adds_to_it_any_more(store: Datastore) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+    counted: list[dict[str, int]] = []
+    with store.transaction():
+        store.messages.append("c", role="user", content="not yet committed")
+        other = threading.Thread(target=lambda: counted.append(store.conversations.delete("c")))
+        other.start()
+        other.join(0.3)
+    other.join(10)
+    assert [parts["messages"] for parts in counted] == [1]
+
+
+def test_a_lock_lasts_as_long_as_its_transaction(store: Datastore) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+    with store.transaction():
+        assert store.conversations.lock(["c", "none"]) == ["c"]
+        other = threading.Thread(target=lambda: store.conversations.update("c", title="theirs"))
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        store.conversations.update("c", title="ours", source="ours")
+    other.join(10)
+    assert (store.conversations.get("c").title, store.conversations.get("c").source) == ("theirs", "ours")
+
+
 def test_the_audit_chain_has_one_end(store: Datastore) -> None:
     def record() -> None:
         for number in range(25):

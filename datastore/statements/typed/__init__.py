@@ -38,6 +38,7 @@ from datastore.statements.typed.conversations import (
     HideConversationsRow,
     ListPurgeableConversationsRow,
     ListPurgeablePartsRow,
+    LockConversationsRow,
 )
 from datastore.statements.typed.erasures import (
     EraseMessagesRow,
@@ -65,6 +66,8 @@ from datastore.statements.typed.learnings import (
     ListLearningTextsRow,
     ListSourceLearningsRow,
     ListTagCountsRow,
+    LockConversationsOfLearningsRow,
+    LockLearningsRow,
     RankLearningsRow,
 )
 from datastore.statements.typed.legal_holds import LegalHoldsStatements
@@ -173,6 +176,9 @@ RECORDS: dict[str, type[Any]] = {
     "list_table_names": ListTableNamesRow,
     "list_tag_counts": ListTagCountsRow,
     "list_trees": ListTreesRow,
+    "lock_conversations": LockConversationsRow,
+    "lock_conversations_of_learnings": LockConversationsOfLearningsRow,
+    "lock_learnings": LockLearningsRow,
     "purge_attempts": PurgeAttemptsRow,
     "purge_finished_jobs": PurgeFinishedJobsRow,
     "purge_redactions": PurgeRedactionsRow,
