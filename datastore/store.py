@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from datastore.engines.sqlite import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError
 from datastore.opening import database_path, is_server, on_file, on_server
+from datastore.steps import own_folders
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -168,13 +169,16 @@ class Datastore:
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
 
         Raises:
+            InvalidValueError: *migrations* is no list of folders, or one of them is missing, is a file, or has no steps.
+            StatementError: A step cannot be run: it is there twice, depends on one that is not there, or has BEGIN or COMMIT
+                in it. Nothing was created.
             DatabaseMissingError: There is no such file (nothing was created).
             NotADatastoreError: It is a folder, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged.
         """
-        folders = list(map(Path, migrations))
+        folders = own_folders(migrations)
         options: dict[str, Any] = {"durability": durability, "timeout": timeout}
         engine: Any
         if is_server(database):

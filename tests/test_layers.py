@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("statements",),
     ("engines",),
     ("repositories",),
-    ("formats", "migrations"),
+    ("formats", "migrations", "steps"),
     ("retention",),
     ("opening",),
     ("store",),

@@ -32,6 +32,31 @@ SELECT set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
 -- Differs: whoever writes to SQLite has its one lock already
 SELECT CAST(pg_advisory_xact_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) AS TEXT) AS locked;
 
+-- name: try_session_lock(library, lock)$
+-- Takes a lock that ends with the session, if nobody else has it; a session that has it already has it once more.
+--   library  integer  this library's number
+--   lock  integer  what is locked: see datastore.engines.postgresql
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: whoever migrates a SQLite file has its write gate
+SELECT CASE WHEN pg_try_advisory_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) THEN 1 ELSE 0 END AS taken;
+
+-- name: release_session_lock(library, lock)$
+-- Lets a lock of this session go.
+--   library  integer  this library's number
+--   lock  integer  what is locked: see datastore.engines.postgresql
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: whoever migrates a SQLite file has its write gate
+SELECT CASE WHEN pg_advisory_unlock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) THEN 1 ELSE 0 END AS released;
+
+-- name: get_transaction_number()$
+-- The number of the transaction that runs: another one where it was ended meanwhile.
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: SQLite refuses the COMMIT of a migration by itself
+SELECT CAST(pg_current_xact_id() AS TEXT) AS number;
+
 -- name: get_clock()$
 -- The server's clock, now and not when the transaction began.
 -- Index: none (no table)
