@@ -205,7 +205,7 @@ def transaction_control(text: str) -> Iterator[str]:
             last = ";"
         elif match["word"]:
             word = match["word"].lower()
-            if not statement and (word in _CONTROL or word == "prepare" and _says_transaction(text, match.end())):
+            if not statement and (word in _CONTROL or (word == "prepare" and _says_transaction(text, match.end()))):
                 yield word.upper()
             if statement[:1] == ["create"] and _WITH_BODY & set(statement):
                 if word == "begin":

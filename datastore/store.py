@@ -118,6 +118,7 @@ class Datastore:
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
         self.erasures = repositories.ErasureRepository(**make)
         self.policies = repositories.RetentionPolicyRepository(**make)
+        self.own_tables = repositories.OwnTableRepository(**make)
         self.retention = Retention(self, upkeep)
         cleaner: Any
         if engine.name == "sqlite":
