@@ -96,6 +96,7 @@ from datastore.statements.typed.retention_policies import (
     PurgeUploadsRow,
     RetentionPoliciesStatements,
 )
+from datastore.statements.typed.schema import ListForeignKeysRow, ListStoredColumnsRow, ListTablesRow, SchemaStatements
 from datastore.statements.typed.transfer import (
     ListConversationSourcesRow,
     ListMiscountedConversationsRow,
@@ -140,6 +141,7 @@ RECORDS: dict[str, type[Any]] = {
     "ListCategoryCountsRow": ListCategoryCountsRow,
     "ListConversationSourcesRow": ListConversationSourcesRow,
     "ListExpiredLearningsRow": ListExpiredLearningsRow,
+    "ListForeignKeysRow": ListForeignKeysRow,
     "ListForeignTablesRow": ListForeignTablesRow,
     "ListFoundCategoriesRow": ListFoundCategoriesRow,
     "ListFoundTagsRow": ListFoundTagsRow,
@@ -164,7 +166,9 @@ RECORDS: dict[str, type[Any]] = {
     "ListQueuedJobTypesRow": ListQueuedJobTypesRow,
     "ListSourceLearningsRow": ListSourceLearningsRow,
     "ListSourceMessagesRow": ListSourceMessagesRow,
+    "ListStoredColumnsRow": ListStoredColumnsRow,
     "ListTableNamesRow": ListTableNamesRow,
+    "ListTablesRow": ListTablesRow,
     "ListTagCountsRow": ListTagCountsRow,
     "ListTreesRow": ListTreesRow,
     "Message": Message,
@@ -195,6 +199,7 @@ class Statements(
     MessagesStatements,
     MigrationsStatements,
     RetentionPoliciesStatements,
+    SchemaStatements,
     TransferStatements,
     UploadsStatements,
     VerifyStatements,
