@@ -83,7 +83,9 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
 
 def _places(database: Path | str, folders: Sequence[Path]) -> list[Path]:
     """The folders of steps, each of which has some; this library's own where none is given."""
-    places = [Path(folder) for folder in folders] or [migrations_folder("postgresql" if isinstance(database, str) else "sqlite")]
+    places = [Path(folder) for folder in folders] or [
+        migrations_folder("postgresql" if isinstance(database, str) else "sqlite")
+    ]
     check_folders(places)
     return places
 

@@ -169,7 +169,7 @@ def _missing(step: Any) -> str:
 
 
 def _unknown(step: str, other: str, known: Iterable[str]) -> StatementError:
-    close = difflib.get_close_matches(other, list(known), 1)
+    close = difflib.get_close_matches(other, [name for name in known if name != step], 1)
     meant = f" (do you mean {close[0]}?)" if close else ""
     return StatementError(
         f"migration {step} depends on {other}, which is in none of the folders{meant};"

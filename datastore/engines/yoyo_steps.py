@@ -182,7 +182,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             return
         known = known_ids() if self.known is None else self.known
         names = {row[0] for row in self.execute(sql(self.engine, "list_applied_migrations")).fetchall()}
-        newer = sorted(name for name in names - known if places[get_migration_hash(name)] > places[first.hash])
+        newer = sorted(name for name in names - known if places.get(get_migration_hash(name), -1) > places[first.hash])
         if newer:
             raise SchemaOutOfDateError(
                 f"{', '.join(newer)} was applied after {first.id} and is in none of the folders; nothing was rolled back."
