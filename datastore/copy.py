@@ -206,6 +206,8 @@ def _problems(here: Side, there: Side, mine: Table, other: Table | None) -> Iter
         assert opposite is not None
         if why := _mismatch(here, there, column, opposite):
             yield f"{name}.{column.name} is {column.type or 'of no type'} here and {opposite.type} in the target{why}"
+        elif name not in library_tables() and here.has_odd_times(name, column):
+            yield f"{name}.{column.name} has times that are infinite, before the year 1 or after 9999: correct them"
 
 
 def _mismatch(here: Side, there: Side, mine: Column, other: Column) -> str | None:

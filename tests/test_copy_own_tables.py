@@ -325,6 +325,20 @@ def test_a_value_that_the_target_refuses_is_told_by_its_table(
         copy(str(path), url, migrations=[step])
 
 
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "10000-01-01 00:00:00+00"])
+def test_times_that_text_cannot_say_are_refused(path: Path, url: str, tmp_path: Path, value: str) -> None:
+    step = folder(tmp_path, "steps", t="CREATE TABLE t (a TEXT PRIMARY KEY, b TIMESTAMPTZ)")
+    Datastore.open(url, migrate=True, migrations=[step]).close()
+    with psycopg.connect(url) as server:
+        server.execute("INSERT INTO t VALUES ('x', '9999-12-31 23:59:59.999999+00'), ('y', %s)", [value])
+    own = folder(tmp_path, "own", t="CREATE TABLE t (a TEXT PRIMARY KEY, b TEXT)")
+    with pytest.raises(CopyError, match=r"t\.b has times that are infinite"):
+        copy(url, str(tmp_path / "back.db"), migrations=[own])
+    with psycopg.connect(url) as server:
+        server.execute("DELETE FROM t WHERE a = 'y'")
+    assert copy(url, str(tmp_path / "back.db"), migrations=[own]).written["t"] == 1
+
+
 def test_own_triggers_do_not_see_what_is_copied(path: Path, url: str, tmp_path: Path) -> None:
     """Neither on a table of the library nor on one of the application."""
     mine = """

@@ -98,6 +98,10 @@ class Side:
         """How many rows a table has."""
         return int(self._connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0])
 
+    def has_odd_times(self, table: str, column: Column) -> bool:
+        """Whether a column has times that the library's text cannot say: infinite, before the year 1 or after 9999."""
+        return False
+
     def last(self, part: Part) -> Row | None:
         """The greatest key."""
         order = ", ".join(f"{self._ordered(key)} DESC" for key in part.keys)
@@ -320,6 +324,13 @@ class PostgreSQLSide(Side):
 
     def kind(self, type: str) -> str:
         return _SERVER_KINDS.get(re.sub(r"\(.*?\)", "", type), type)
+
+    def has_odd_times(self, table: str, column: Column) -> bool:
+        if self.kind(column.type) != "instant":
+            return False
+        name = quoted(column.name)
+        odd = f"{name} < '0001-01-01 00:00:00+00' OR {name} >= '10000-01-01 00:00:00+00'"
+        return bool(self._connection.execute(f"SELECT 1 FROM {quoted(table)} WHERE {odd} LIMIT 1").fetchall())
 
     def write(self, part: Part, rows: Iterable[Row], *, whole: bool) -> None:
         if not self._is_side_by_side(part):

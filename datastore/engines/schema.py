@@ -117,7 +117,7 @@ def in_order(tables: Mapping[str, Iterable[str]]) -> tuple[list[str], list[str]]
     Args:
         tables: What each refers to; a table that refers to itself is no circle.
     """
-    graph = {name: {other for other in others if other in tables and other != name} for name, others in tables.items()}
+    graph = {name: sorted({*others} & tables.keys() - {name}) for name, others in tables.items()}
     try:
         return list(TopologicalSorter(graph).static_order()), []
     except CycleError as error:
