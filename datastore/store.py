@@ -16,6 +16,7 @@ from datastore.engines.ownership import refuse_green_threads
 from datastore.engines.sqlite import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.opening import database_path, is_server, on_file, on_server
+from datastore.steps import own_folders
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class Datastore:
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
         self.erasures = repositories.ErasureRepository(**make)
         self.policies = repositories.RetentionPolicyRepository(**make)
+        self.own_tables = repositories.OwnTableRepository(**make)
         self.retention = Retention(self, upkeep)
         cleaner: Any
         if engine.name == "sqlite":
@@ -169,6 +171,9 @@ class Datastore:
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
 
         Raises:
+            InvalidValueError: *migrations* is no list of folders, or one of them is missing, is a file, or has no steps.
+            StatementError: A step cannot be run: it is there twice, depends on one that is not there, or has BEGIN or COMMIT
+                in it. Nothing was created.
             DatabaseMissingError: There is no such file (nothing was created).
             NotADatastoreError: It is a folder, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
@@ -177,7 +182,7 @@ class Datastore:
             UnsupportedError: gevent or eventlet has patched the process.
         """
         refuse_green_threads()
-        folders = list(map(Path, migrations))
+        folders = own_folders(migrations)
         options: dict[str, Any] = {"durability": durability, "timeout": timeout}
         engine: Any
         if is_server(database):

@@ -20,7 +20,7 @@ from datastore.errors import (
     ForeignKeyError,
     NotADatastoreError,
     SchemaOutOfDateError,
-    TransactionLostError,
+    StatementError,
 )
 from datastore.resources import migrations_folder
 
@@ -232,8 +232,8 @@ def test_pending() -> None:
             "INSERT INTO learning_messages (learning_id, message_id) VALUES ('none', 'none');",
             ForeignKeyError,
         ),
-        ("CREATE TABLE extra (id INTEGER);\nROLLBACK;", TransactionLostError),
-        ("CREATE TABLE extra (id INTEGER);\nCOMMIT;", TransactionLostError),
+        ("CREATE TABLE extra (id INTEGER);\nROLLBACK;", StatementError),
+        ("CREATE TABLE extra (id INTEGER);\nCOMMIT;", StatementError),
     ],
 )
 def test_a_failing_migration_leaves_nothing(path: Path, folder: Path, text: str, error: type[Exception]) -> None:

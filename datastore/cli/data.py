@@ -196,6 +196,7 @@ def export_command(
         if everything:
             held = store.disclose(session=session, **subject)
             counts = f"{len(held.messages)} messages, {len(held.learnings)} learnings, {len(held.jobs)} jobs"
+            counts += "".join(f", {len(own.rows)} rows of {own.table} ({own.fate})" for own in held.own_tables)
             with _output(output) as file:
                 file.write(json.dumps(plain(held), indent=2, ensure_ascii=False) + "\n")
         else:

@@ -183,6 +183,8 @@ class Eraser:
             self._delete_conversation(conversation, why)
         before = done.get("deleted", {})
         done["deleted"] = {name: count + before.get(name, 0) for name, count in mine.counts().items()}
+        if mine.own_tables:
+            done["own_tables"] = _added(done.get("own_tables", {}), mine.own_counts())
         return store.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_conversation(self, conversation: Conversation, why: str) -> None:
@@ -251,6 +253,17 @@ class Eraser:
     def _conversations(self) -> Iterable[Conversation]:
         for deleted in (False, True):
             yield from every(self._store.conversations.list, deleted=deleted, max_rows=1000)
+
+
+def _added(before: dict[str, dict[str, int]], counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts by table and fate, those of an interrupted call too."""
+    return {
+        table: {
+            fate: before.get(table, {}).get(fate, 0) + counts.get(table, {}).get(fate, 0)
+            for fate in sorted({*before.get(table, {}), *counts.get(table, {})})
+        }
+        for table in sorted({*before, *counts})
+    }
 
 
 def _names(subject: Subject, mine: Belongings) -> list[tuple[SubjectKind, str]]:

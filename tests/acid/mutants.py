@@ -335,6 +335,28 @@ _mutants = (
     Mutant("migrations with foreign keys on", "migration", (Edit(
         "datastore/engines/yoyo_sqlite.py", 'connection.execute("PRAGMA foreign_keys = OFF")', 'connection.execute("PRAGMA foreign_keys = ON")',
     ),)),
+    Mutant("a missing folder accepted", "migration", (
+        Edit("datastore/steps.py", "    check_folders(folders)\n    for folder", "    for folder"),
+        Edit("datastore/steps.py", "in folder.iterdir()\n        if path.suffix in", "in (folder.iterdir() if folder.is_dir() else ())\n        if path.suffix in"),
+        Edit("datastore/migrations.py", "    check_folders(places)\n", ""),
+        Edit("datastore/engines/yoyo_steps.py", "        if not self._found:\n", "        if False:\n"),
+    )),
+    Mutant("a rollback under newer steps", "migration", (Edit("datastore/engines/yoyo_steps.py", "        if newer:\n", "        if False:\n"),)),
+    Mutant("appliers without the gate", "migration", (Edit(
+        "datastore/engines/yoyo_sqlite.py",
+        "    def _alone(self) -> AbstractContextManager[None]:\n        return self._gated()",
+        "    def _alone(self) -> AbstractContextManager[None]:\n        return suppress()",
+    ),)),
+    Mutant("appliers without a lock", "migration", (Edit(
+        "datastore/engines/yoyo_postgresql.py", 'while not self._asked("try_session_lock"):', "while False:",
+    ),)),
+    Mutant("a copy that leaves own tables out", "migration", (
+        Edit("datastore/copy.py", "        own = here.schema.keys() - library_tables() - {*skipped}\n", "        own = set()\n"),
+        Edit("datastore/copy.py", "sorted(here.schema.keys() - left_out)", "sorted((here.schema.keys() & library_tables()) - left_out)"),
+    )),
+    Mutant("own rows that nobody counts", "engine", (Edit(
+        "datastore/repositories/own_tables.py", "        if not followed:\n", "        if True:\n",
+    ),)),
     # --- checks -------------------------------------------------------------------------------------------------
     Mutant("verify without integrity check", "check", (Edit("datastore/retention/verify.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
     Mutant("verify without foreign keys", "check", (Edit("datastore/retention/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),

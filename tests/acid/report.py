@@ -27,6 +27,7 @@ ANOMALIES = {
     "orphan": "a row refers to nothing",
     "partial transaction": "a part of a transaction is there, another is not",
     "refused call": "a call failed although nothing was wrong with it",
+    "silent omission": "a call left something out, or undid something, and reported success",
     "stale lock": "a lock outlived the process that held it",
     "stale read": "a read missed a commit that was acknowledged before it began",
     "starvation": "a writer got less than half of what another got, or gave up",

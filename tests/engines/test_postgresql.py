@@ -61,7 +61,7 @@ ONLY_SQLITE = {
     "merge_learnings_fts_slice", "merge_messages_fts", "merge_messages_fts_slice",
 }  # fmt: skip
 
-#: A session's settings, an advisory lock, the server's clock.
+#: A session's settings, advisory locks, transactions, the server's clock, its sequences and triggers.
 ONLY_POSTGRESQL = {
     "set_session",
     "set_lock_timeout",
@@ -70,8 +70,12 @@ ONLY_POSTGRESQL = {
     "get_clock",
     "get_server_state",
     "count_other_clients",
-    "list_stored_columns",
-    "restart_numbers",
+    "get_transaction_number",
+    "list_numbers",
+    "list_own_triggers",
+    "raise_number",
+    "release_session_lock",
+    "try_session_lock",
 }
 
 

@@ -99,6 +99,7 @@ from datastore.statements.typed.retention_policies import (
     PurgeUploadsRow,
     RetentionPoliciesStatements,
 )
+from datastore.statements.typed.schema import ListForeignKeysRow, ListStoredColumnsRow, ListTablesRow, SchemaStatements
 from datastore.statements.typed.transfer import (
     ListConversationSourcesRow,
     ListMiscountedConversationsRow,
@@ -149,6 +150,7 @@ RECORDS: dict[str, type[Any]] = {
     "list_category_counts": ListCategoryCountsRow,
     "list_conversation_sources": ListConversationSourcesRow,
     "list_expired_learnings": ListExpiredLearningsRow,
+    "list_foreign_keys": ListForeignKeysRow,
     "list_foreign_tables": ListForeignTablesRow,
     "list_found_categories": ListFoundCategoriesRow,
     "list_found_tags": ListFoundTagsRow,
@@ -173,7 +175,9 @@ RECORDS: dict[str, type[Any]] = {
     "list_queued_job_types": ListQueuedJobTypesRow,
     "list_source_learnings": ListSourceLearningsRow,
     "list_source_messages": ListSourceMessagesRow,
+    "list_stored_columns": ListStoredColumnsRow,
     "list_table_names": ListTableNamesRow,
+    "list_tables": ListTablesRow,
     "list_tag_counts": ListTagCountsRow,
     "list_trees": ListTreesRow,
     "lock_conversations": LockConversationsRow,
@@ -201,6 +205,7 @@ class Statements(
     MessagesStatements,
     MigrationsStatements,
     RetentionPoliciesStatements,
+    SchemaStatements,
     TransferStatements,
     UploadsStatements,
     VerifyStatements,
