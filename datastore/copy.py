@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
+from datastore.address import database_path, is_server
 from datastore.engines.copying import TABLES, Digest, PostgreSQLSide, Side, SQLiteSide, pages
 from datastore.errors import CopyError
-from datastore.opening import database_path, is_server, server_engine
+from datastore.opening import server_engine
 from datastore.store import Datastore
 
 #: So many rows at most are one transaction of the target.

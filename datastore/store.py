@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from datastore.address import database_path, is_server, real_path
 from datastore.engines.sqlite import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError
-from datastore.opening import database_path, is_server, on_file, on_server
+from datastore.opening import on_file, on_server
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Datastore:
         Args:
             database: A path, or ``sqlite:///relative/path``, ``sqlite:////absolute/path``; or
                 ``postgresql://user@host:port/name`` (the extra ``datastore[postgresql]``; docs/scaling.md).
-            migrate: Apply pending migrations first; this also creates a missing file.
+            migrate: Apply pending migrations first; this also creates a missing file, and makes a database of an empty one.
             durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
                 power cut may undo every commit since the last checkpoint, never break consistency (NORMAL).
             timeout: How long to wait for another writer, in seconds.
@@ -169,10 +170,11 @@ class Datastore:
 
         Raises:
             DatabaseMissingError: There is no such file (nothing was created).
-            NotADatastoreError: It is a folder, an empty file, or another program's database.
+            InvalidValueError: It is no name of a file, or a connection string.
+            NotADatastoreError: It is a folder, a device, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
-            CorruptDatabaseError: The file is damaged.
+            CorruptDatabaseError: The file is damaged; or it is empty or missing, and its WAL is there.
         """
         folders = list(map(Path, migrations))
         options: dict[str, Any] = {"durability": durability, "timeout": timeout}
@@ -353,7 +355,7 @@ class Datastore:
             return counts["erased"], counts["held"]
 
         done = restore(
-            Path(backup).expanduser().absolute(),
+            real_path(backup),
             path,
             opener=_open_copy,
             amend=amend if carried.stones else None,

@@ -44,12 +44,13 @@ def open_store(database: str, *, migrate: bool = False) -> Datastore:
 
 def is_missing(database: str) -> bool:
     """Whether there is no such file, or no schema in a database on a server: an import makes it."""
+    from datastore.address import database_path, is_server
     from datastore.errors import NotADatastoreError
-    from datastore.opening import database_path, is_server
+    from datastore.opening import find_file
     from datastore.store import Datastore
 
     if not is_server(database):
-        return not database_path(database).exists()
+        return find_file(database_path(database)) is None
     try:
         Datastore.open(database).close()
     except NotADatastoreError:

@@ -224,7 +224,7 @@ _mutants = (
     Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
-        Edit("datastore/opening.py", "    if not path.exists():\n        raise DatabaseMissingError(", "    if not path.exists():\n        return\n        raise DatabaseMissingError("),
+        Edit("datastore/opening.py", "    if found is None:\n        raise DatabaseMissingError(", "    if found is None:\n        return\n        raise DatabaseMissingError("),
     )),
     Mutant("foreign files not refused", "check", (
         Edit("datastore/opening.py", "    if number not in (0, APPLICATION_ID):\n", "    if False:\n"),
