@@ -97,6 +97,7 @@ from datastore.statements.typed.retention_policies import (
     RetentionPoliciesStatements,
 )
 from datastore.statements.typed.transfer import (
+    ListContentsRow,
     ListConversationSourcesRow,
     ListMiscountedConversationsRow,
     ListMiscountedJobsRow,
@@ -138,6 +139,7 @@ RECORDS: dict[str, type[Any]] = {
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
     "ListAuditChainRow": ListAuditChainRow,
     "ListCategoryCountsRow": ListCategoryCountsRow,
+    "ListContentsRow": ListContentsRow,
     "ListConversationSourcesRow": ListConversationSourcesRow,
     "ListExpiredLearningsRow": ListExpiredLearningsRow,
     "ListForeignTablesRow": ListForeignTablesRow,

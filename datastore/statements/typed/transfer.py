@@ -11,6 +11,15 @@ from typing import NamedTuple, Protocol
 from datastore.records import Learning, MessageKey
 
 
+class ListContentsRow(NamedTuple):
+    """A row of list_contents."""
+
+    seq: int
+    id: str
+    content: str
+    content_hash: str
+
+
 class ListConversationSourcesRow(NamedTuple):
     """A row of list_conversation_sources."""
 
@@ -57,6 +66,20 @@ class TransferStatements(Protocol):
             conversation_id: which conversation.
             from_position: the first position, inclusive.
             to_position: the last position, inclusive.
+        """
+        ...
+
+    def list_contents(
+        self,
+        *,
+        after_seq: int,
+        max_rows: int,
+    ) -> list[ListContentsRow]:
+        """Texts and their hashes, in the order in which they were stored, to compare the two.
+
+        Args:
+            after_seq: the place before the first row.
+            max_rows: 1 to 1000.
         """
         ...
 
