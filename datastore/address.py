@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from datastore.errors import InvalidValueError
+from datastore.files import UNFINISHED
 
 _FILE_SCHEMES = frozenset({"sqlite", "sqlite+datastore"})
 _SERVER_SCHEMES = frozenset({"postgresql", "postgres"})
@@ -96,7 +97,7 @@ def real_path(path: str | os.PathLike[str]) -> Path:
             f"no home folder is known for {Path(text).parts[0]}; write the path without ~"
         ) from None
     real = Path(os.path.realpath(absolute))
-    longest = _LONGEST_UNFINISHED if real.name.endswith(".unfinished") else _LONGEST_DATABASE
+    longest = _LONGEST_UNFINISHED if real.name.endswith(UNFINISHED) else _LONGEST_DATABASE
     if max([len(part.encode()) for part in real.parent.parts]) > _LONGEST_NAME or len(real.name.encode()) > longest:
         raise InvalidValueError(
             f"a name in this path is too long: a folder's has at most {_LONGEST_NAME} bytes, a database's"

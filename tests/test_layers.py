@@ -19,7 +19,8 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources", "address"),
+    ("records", "resources", "files"),
+    ("address",),
     ("statements",),
     ("engines",),
     ("repositories",),
