@@ -198,6 +198,22 @@ def give_rights(file: int, model: os.stat_result) -> None:
     os.fchmod(file, mode)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether *path* is written through, and never replaced: a pipe, a device, or a descriptor of this process (/dev/stdout)."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return True
+    except FileNotFoundError:
+        pass
+    hop = path.absolute()
+    while True:
+        if Path(os.path.realpath(hop.parent)).parts[:2] in (("/", "proc"), ("/", "dev")):
+            return True
+        if not hop.is_symlink():
+            return False
+        hop = hop.parent / hop.readlink()
+
+
 def rights_of_new(path: Path) -> os.stat_result | int:
     """The rights of a file that a person asked for: those of the one that is there, or what the umask leaves."""
     try:

@@ -75,7 +75,7 @@ def status_command(as_json: bool, database: str) -> None:
         pairs.insert(3, ("unknown migrations", ", ".join(status["unknown"])))
     print_pairs(pairs)
     if status["pending"]:
-        click.echo(f"apply them with: {status['apply']}")
+        click.echo(f"apply them with: {one_line(status['apply'])}")
     if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore import Conversation, Datastore
-from datastore import files
+from datastore import Conversation, Datastore, files
 from datastore.engines import sqlite_files
 from datastore.errors import (
     BackupError,
