@@ -373,6 +373,7 @@ def test_a_reader_that_has_enough_is_no_error(sample: Path) -> None:
 def test_ctrl_c_exits_130_without_a_traceback(tmp_path: Path) -> None:
     fifo = tmp_path / "slow.jsonl"
     os.mkfifo(fifo)
+    writer = os.open(fifo, os.O_RDWR)  # which never says anything
     command = [*COMMAND, "import", str(fifo), "--format", "chat", "--sanitization-version", "1"]
     program = subprocess.Popen(
         [*command, "--database", str(tmp_path / "app.db")], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -383,6 +384,7 @@ def test_ctrl_c_exits_130_without_a_traceback(tmp_path: Path) -> None:
     time.sleep(1)
     program.send_signal(signal.SIGINT)
     _, errors = program.communicate(timeout=30)
+    os.close(writer)
     assert program.returncode == 130
     assert b"Traceback" not in errors
 
