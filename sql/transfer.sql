@@ -20,22 +20,6 @@ WHERE
     AND position BETWEEN :from_position AND :to_position
 ORDER BY position;
 
--- name: list_contents(after_seq, max_rows)
--- Texts and their hashes, in the order in which they were stored, to compare the two.
---   after_seq  integer  the place before the first row
---   max_rows  integer  1 to 1000
--- Index: messages primary key (range scan, no sort)
--- Rows: 0 to max_rows
-SELECT
-    seq,
-    id,
-    content,
-    content_hash
-FROM messages
-WHERE seq > :after_seq
-ORDER BY seq
-LIMIT :max_rows;
-
 -- name: set_last_position(id, last_position)!
 -- Leaves a gap before the next message: the place of one that was deleted before the export.
 --   id  text  which conversation

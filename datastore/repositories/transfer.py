@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 #: So many rows are indexed between two reports of progress.
 REINDEXED = 20_000
-
-#: So many texts are compared with their hashes at once; each has up to 1 MiB.
-_CONTENTS = 100
 
 
 class TransferRepository(Repository):
@@ -82,15 +78,6 @@ class TransferRepository(Repository):
     def mistagged(self, max_rows: int = 100) -> list[str]:
         """Learnings that the index by tag has under other tags than their own: their ids."""
         return [row.id for row in self._statements.list_mistagged_learnings(max_rows=max_rows)]
-
-    def altered(self, max_rows: int = 100) -> list[str]:
-        """Messages whose content is not the one that their hash was made of: their ids."""
-        found: list[str] = []
-        seq = 0
-        while len(found) < max_rows and (rows := self._statements.list_contents(after_seq=seq, max_rows=_CONTENTS)):
-            found += [row.id for row in rows if hashlib.sha256(row.content.encode()).hexdigest() != row.content_hash]
-            seq = rows[-1].seq
-        return found[:max_rows]
 
     def check_full_text(self) -> None:
         """Compare the full-text indexes with the learnings and messages.

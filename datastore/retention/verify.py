@@ -85,9 +85,6 @@ def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[
             for type, status, count, counted in store.transfer.miscounted_jobs()
         ]
 
-    def contents() -> list[str]:
-        return [f"message {id}: its content_hash is not the SHA-256 of its content" for id in store.transfer.altered()]
-
     def tags() -> list[str]:
         return [f"learning {id}: the index by tag has it under other tags" for id in store.transfer.mistagged()]
 
@@ -100,7 +97,6 @@ def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[
         ("message counts", counts),
         ("job counts", job_counts),
         ("tags", tags),
-        ("content hashes", contents),
     ]
 
 

@@ -221,7 +221,7 @@ _mutants = (
     Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("verify without job counts", "check", (Edit("datastore/retention/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
-    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", contents)', '("content hashes", lambda: [])'),)),
+    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
