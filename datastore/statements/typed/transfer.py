@@ -11,15 +11,6 @@ from typing import NamedTuple, Protocol
 from datastore.records import Learning, MessageKey
 
 
-class ListContentsRow(NamedTuple):
-    """A row of list_contents."""
-
-    seq: int
-    id: str
-    content: str
-    content_hash: str
-
-
 class ListConversationSourcesRow(NamedTuple):
     """A row of list_conversation_sources."""
 
@@ -33,6 +24,22 @@ class ListMiscountedConversationsRow(NamedTuple):
     id: str
     message_count: int
     counted: int
+
+
+class GetMessagePlacesRow(NamedTuple):
+    """A row of get_message_places."""
+
+    first_seq: int
+    last_seq: int
+
+
+class ListMessageHashesRow(NamedTuple):
+    """A row of list_message_hashes."""
+
+    seq: int
+    id: str
+    content: str
+    content_hash: str
 
 
 class ListMiscountedJobsRow(NamedTuple):
@@ -66,20 +73,6 @@ class TransferStatements(Protocol):
             conversation_id: which conversation.
             from_position: the first position, inclusive.
             to_position: the last position, inclusive.
-        """
-        ...
-
-    def list_contents(
-        self,
-        *,
-        after_seq: int,
-        max_rows: int,
-    ) -> list[ListContentsRow]:
-        """Texts and their hashes, in the order in which they were stored, to compare the two.
-
-        Args:
-            after_seq: the place before the first row.
-            max_rows: 1 to 1000.
         """
         ...
 
@@ -159,6 +152,24 @@ class TransferStatements(Protocol):
         """Conversations whose message_count is not the number of their messages.
 
         Args:
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def get_message_places(self) -> GetMessagePlacesRow:
+        """Between which places on disk the messages are."""
+        ...
+
+    def list_message_hashes(
+        self,
+        *,
+        after_seq: int,
+        max_rows: int,
+    ) -> list[ListMessageHashesRow]:
+        """Some messages in the order in which they were stored, each with the hash that it should have.
+
+        Args:
+            after_seq: messages behind this place; 0 for the first page.
             max_rows: 1 to 1000.
         """
         ...
