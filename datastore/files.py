@@ -198,6 +198,27 @@ def give_rights(file: int, model: os.stat_result) -> None:
     os.fchmod(file, mode)
 
 
+def make_beside(path: Path, database: Path) -> None:
+    """Make the missing file *path* beside a database, empty, with the database's owner, group and mode.
+
+    Raises:
+        ReadOnlyDatabaseError: It is there, or would be, and this process may not write to it.
+    """
+    with typed(f"opening {path}"):
+        try:
+            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NOFOLLOW, 0o600)
+        except FileExistsError:
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(
+                    errno.EACCES, "another user's, made by a command that was run as that user"
+                ) from None
+            return
+        try:
+            give_rights(file, database.stat())
+        finally:
+            os.close(file)
+
+
 def is_stream(path: Path) -> bool:
     """Whether *path* is written through, and never replaced: a pipe, a device, or a descriptor of this process (/dev/stdout)."""
     try:

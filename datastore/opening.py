@@ -23,6 +23,7 @@ from datastore.errors import (
     ReadOnlyDatabaseError,
     SchemaOutOfDateError,
 )
+from datastore.files import make_beside
 from datastore.migrations import apply, migration_ids, pending, unknown
 from datastore.resources import migrations_folder, sql_folder
 
@@ -164,12 +165,15 @@ def on_file(
         refuse_lost(path, found)
         if found is not None:
             refuse_foreign(path)
+            make_beside(Path(f"{path}.gate"), path)
         apply(path, *folders)
     refuse_foreign(path)
     engine = SQLiteEngine(path, **options)
     try:
         statements = bind_statements(engine)
         refuse_schema(str(path), applied_in_file(engine, statements), folders, apply_command(path, *folders))
+        if options.get("gate", True):
+            make_beside(Path(f"{path}.gate"), path)
     except BaseException:
         engine.close()
         raise

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from datastore import Datastore
 from datastore.errors import BackupError, BusyError
 from datastore.files import Draft, give_rights, in_use, sweep, unfinished
 
@@ -116,3 +119,86 @@ def test_rights_are_never_wider_than_the_models(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(os, "fchown", refused)
         give_rights(stream.fileno(), model.stat())
         assert file.stat().st_mode & 0o777 == 0o604  # another group gets nothing of it
+
+
+ROOTS = """
+import sys
+from pathlib import Path
+from datastore import Datastore
+command, path, backup = sys.argv[1:]
+if command == "restore":
+    Datastore.restore(backup, path)
+with Datastore.open(path, migrate=True) as store:
+    if command == "maintain":
+        store.maintenance.run(everything=True)
+    elif command == "erase":
+        store.erase(conversation=store.conversations.add(sanitization_version="1").id)
+"""
+
+APPLICATIONS = """
+import os, sys
+from datastore import Datastore
+from datastore.errors import ReadOnlyDatabaseError
+def use(path):
+    with Datastore.open(path) as store:
+        store.erase(conversation=store.conversations.add(sanitization_version="1").id)
+use(sys.argv[2])  # whoever it becomes may not be able to read Python's own modules
+os.setgroups([])
+os.setgid(2345)
+os.setuid(1234)
+try:
+    use(sys.argv[1])
+    print("works")
+except ReadOnlyDatabaseError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root and somebody else")
+@pytest.mark.parametrize("command", ["maintain", "restore", "erase", "open"])
+@pytest.mark.parametrize("mode", [0o600, 0o660])
+def test_what_root_did_leaves_a_database_that_the_application_can_use(
+    command: str, mode: int, empty_database: bytes, tmp_path: Path
+) -> None:
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        path = place / "app.db"
+        path.write_bytes(empty_database)
+        with Datastore.open(path) as store:
+            backup = store.backups.create(place / "copy.backup").path
+        for file in place.iterdir():
+            if file.name != "app.db" and file.name != "copy.backup":
+                file.unlink()
+        warm = tmp_path / "warm.db"
+        warm.write_bytes(empty_database)
+        path.chmod(mode)
+        place.chmod(0o770)
+        for file in (place, path):
+            os.chown(file, 1234, 2345)
+        subprocess.run([sys.executable, "-c", ROOTS, command, str(path), backup], cwd=ROOT, check=True, timeout=60)
+        for file in place.glob("app.db*"):
+            now = file.stat()
+            assert (now.st_uid, now.st_gid, now.st_mode & 0o777) == (1234, 2345, mode), file.name
+        done = subprocess.run(
+            [sys.executable, "-c", APPLICATIONS, str(path), str(warm)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.stdout == "works\n", done.stderr
+        os.chown(f"{path}.gate", 0, 0)
+        Path(f"{path}.gate").chmod(0o644)
+        done = subprocess.run(
+            [sys.executable, "-c", APPLICATIONS, str(path), str(warm)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "app.db.gate" in done.stdout, done.stderr
+        assert "another user's" in done.stdout
+    finally:
+        shutil.rmtree(place)

@@ -406,11 +406,11 @@ def test_an_erasure_while_a_backup_is_being_restored_is_not_lost(
     store.close()
     real = backups.verify
 
-    def meanwhile(copy: Datastore) -> object:
+    def meanwhile(copy: Datastore, *, deep: bool) -> object:
         monkeypatch.setattr(backups, "verify", real)
         with Datastore.open(path) as other:
             assert other.erase(conversation=conversation.id).status == "verified"
-        return real(copy)
+        return real(copy, deep=deep)
 
     monkeypatch.setattr(backups, "verify", meanwhile)
     with pytest.raises(BusyError, match="erased from .* meanwhile"):
@@ -427,8 +427,8 @@ from datastore import Datastore
 from datastore.retention import backups
 command, path, backup = sys.argv[1:]
 real = backups.verify
-def verify(*arguments):
-    real(*arguments)
+def verify(*arguments, **options):
+    real(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
 backups.verify = verify
 os.umask(0)
