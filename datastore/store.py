@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
@@ -427,6 +428,14 @@ class Datastore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        engine = getattr(self, "engine", None)
+        if engine is not None and not engine.closed:
+            # The engine goes on: a repository of this store may still be in use.
+            warnings.warn(
+                f"{self!r} was not closed: use it in a with block", ResourceWarning, source=self, stacklevel=2
+            )
 
     def __repr__(self) -> str:
         return f"Datastore({self.engine.database!r})"

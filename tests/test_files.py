@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -202,3 +205,38 @@ def test_what_root_did_leaves_a_database_that_the_application_can_use(
         assert "another user's" in done.stdout
     finally:
         shutil.rmtree(place)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_store_that_nobody_closed_is_told_and_leaves_no_file_open(path: Path) -> None:
+    def used(threads: int) -> None:
+        store = Datastore.open(path)
+        for _ in range(threads):
+            thread = threading.Thread(target=lambda: store.conversations.add(sanitization_version="1"))
+            thread.start()
+            thread.join()
+        store.conversations.count()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        used(1)
+        gc.collect()
+        before = open_files()
+        for number in range(20):
+            used(number % 3)
+        gc.collect()
+    assert sum(issubclass(one.category, ResourceWarning) and "Datastore" in str(one.message) for one in told) == 21
+    pytest.importorskip("datastore.engines.sessions", reason="an older engine keeps its files")
+    assert open_files() == before
+
+
+def test_a_store_that_was_closed_is_not_told_of(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        with Datastore.open(path) as store:
+            store.conversations.count()
+        del store
+        gc.collect()
