@@ -68,7 +68,7 @@ def import_command(
     """Store conversations and learnings from files; creates a missing database.
 
     Reads chat JSON lines, ChatGPT exports (conversations.json), Claude Code transcripts and learnings as
-    JSON lines, plain or gzip. Importing a file again changes nothing. Exits with 3 if lines were bad.
+    JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing a file again changes nothing. Exits with 3 if lines were bad.
     """
     from datastore.formats import TextSource, detect, open_text
     from datastore.transfer import import_file
