@@ -12,10 +12,11 @@ from itertools import zip_longest
 
 import attrs
 
+from datastore.address import database_path, is_server
 from datastore.engines.copying import Digest, Part, PostgreSQLSide, Row, Side, SQLiteSide, chained, encoded
 from datastore.engines.schema import DERIVED, Column, Schema, Table, in_order, library_tables
 from datastore.errors import CopyError, InvalidValueError
-from datastore.opening import database_path, is_server, server_engine
+from datastore.opening import server_engine
 from datastore.steps import own_folders
 from datastore.store import Datastore
 

@@ -18,6 +18,7 @@ from datastore.formats import (
     ImportedConversation,
     ImportedLearning,
     ImportedMessage,
+    TextSource,
     detect,
     open_text,
     read_items,
@@ -75,13 +76,13 @@ class ImportReport:
         self.differences.extend(other.differences[: MAX_KEPT - len(self.differences)])
 
 
-#: Called after each batch: bytes of the file read, bytes of the file, the report so far.
+#: Called after each batch: bytes of the file read, bytes of the file (of a pipe: read so far), the report so far.
 Progress = Callable[[int, int, ImportReport], None]
 
 
 def import_file(
     store: Datastore,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | TextSource,
     *,
     sanitization_version: str,
     format: Format | Literal["auto"] = "auto",
@@ -98,7 +99,8 @@ def import_file(
 
     Args:
         store: Where to.
-        path: Chat JSON lines, a ChatGPT export, a Claude Code transcript or learnings; gzip or plain.
+        path: Chat JSON lines, a ChatGPT export, a Claude Code transcript or learnings; gzip or plain; a file or a pipe. Or
+            what `open_text` gives, which is closed at the end.
         sanitization_version: Which sanitization the text went through; a line's own goes before it.
         format: "auto": by the file's first lines.
         fields: For learnings: field to the file's name for it, ``{"category": "topic"}``.
@@ -114,8 +116,8 @@ def import_file(
     """
     if not 1 <= len(sanitization_version) <= 100:
         raise InvalidValueError("sanitization_version: 1 to 100 characters are needed")
-    kind: Format = detect(path, fields) if format == "auto" else format
-    with open_text(path) as source:
+    with path if isinstance(path, TextSource) else open_text(path) as source:
+        kind: Format = detect(source, fields) if format == "auto" else format
         run = _Import(store, source.name, kind, sanitization_version, conversation_id, erased_too=erased_too)
         items = read_items(source, kind, fields, run.report.skipped)
         batch: list[tuple[int, _Item]] = []
@@ -130,7 +132,7 @@ def import_file(
                 for bad in done.bad:
                     on_bad(bad)
             if on_progress is not None:
-                on_progress(source.position, source.total, run.report)
+                on_progress(source.position, source.total or source.position, run.report)
 
         try:
             for line, item in items:
@@ -375,7 +377,7 @@ class _Import:
     def _conversation_for_learnings(self) -> str:
         if self._conversation_id is not None:
             return self._conversation_id
-        name = Path(self._file).name
+        name = os.fsencode(Path(self._file).name).decode("utf-8", "backslashreplace")
         id = f"learnings:{name}"[:200]
         if not self._own_conversation:
             if self._store.conversations.find(id) is None:

@@ -301,6 +301,7 @@ def test_which_sqlite_has_the_bug(version: tuple[int, ...], affected: bool) -> N
             "tags",
             ["INSERT INTO learning_tags (tag, created_at, learning_id) SELECT 'x', created_at, id FROM learnings"],
         ),
+        ("content hashes", ["UPDATE messages SET content = 'another'"]),
         ("audit chain", ["DROP TRIGGER audit_log_append_only_update", "UPDATE audit_log SET actor = 'nobody'"]),
     ],
 )
@@ -309,6 +310,8 @@ def test_verify_finds(
 ) -> None:
     spare = store.conversations.add(sanitization_version="1")
     store.conversations.delete(spare.id)
+    said = store.conversations.add(sanitization_version="1")
+    store.messages.append(said.id, role="user", content="said")
     assert run("verify", database=path).exit_code == 0
     for statement in damage:
         raw.execute(statement)

@@ -19,7 +19,8 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources", "steps"),
+    ("records", "resources", "files", "steps"),
+    ("address",),
     ("statements",),
     ("engines",),
     ("repositories",),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datastore.cli.output import json_option, print_json
+from datastore.cli.output import console, json_option, print_json
 
 if TYPE_CHECKING:
     from datastore.copy import Progress
@@ -55,10 +55,9 @@ def _progress() -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import Progress as Bars
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    with Bars(console=console(stderr=True), transient=True) as bars:
         tasks = {}
 
         def show(table: str, done: int, total: int) -> None:

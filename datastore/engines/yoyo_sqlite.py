@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
+from datastore.address import real_path
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, try_write_back
 from datastore.engines.sqlite_errors import translate
@@ -59,7 +60,7 @@ class DatastoreBackend(Steps):
     _in_transaction: bool
 
     def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
-        self.path = Path(unquote(dburi.database or ""))
+        self.path = real_path(unquote(dburi.database or ""))
         self.timeout = float(dburi.args.get("timeout", _TIMEOUT))
         self.gate = Gate(f"{self.path}.gate")
         self.gate_depth = 0

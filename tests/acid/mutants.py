@@ -364,10 +364,11 @@ _mutants = (
     Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("verify without job counts", "check", (Edit("datastore/retention/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
+    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
-        Edit("datastore/opening.py", "    if not path.exists():\n        raise DatabaseMissingError(", "    if not path.exists():\n        return\n        raise DatabaseMissingError("),
+        Edit("datastore/opening.py", "    if found is None:\n        raise DatabaseMissingError(", "    if found is None:\n        return\n        raise DatabaseMissingError("),
     )),
     Mutant("foreign files not refused", "check", (
         Edit("datastore/opening.py", "    if number not in (0, APPLICATION_ID):\n", "    if False:\n"),
@@ -378,6 +379,17 @@ _mutants = (
         Edit(BINDING, '"_sql": by_position', '"sql": by_position'),
         Edit(BINDING, 'sql = "_sql"', 'sql = "sql"'),
     )),
+    # --- around the database ------------------------------------------------------------------------------------
+    Mutant("a connection string is a path", "check", (Edit("datastore/address.py", '    if "://" in text or _conninfo.search(text) or _credentials.search(text):', "    if False:"),)),
+    Mutant("links are not resolved", "check", (Edit("datastore/address.py", "real = Path(os.path.realpath(absolute))", "real = absolute"), Edit("datastore/address.py", "    if real.is_symlink():\n", "    if False:\n"))),
+    Mutant("a lost database is made anew", "check", (Edit("datastore/opening.py", "    if (found is None or not found.st_size) and wal.exists()", "    if False and wal.exists()"),)),
+    Mutant("unfinished files for everybody", "engine", (Edit("datastore/files.py", "_NOFOLLOW, 0o600)", "_NOFOLLOW, 0o666)"),)),
+    Mutant("nobody sweeps", "engine", (Edit("datastore/retention/cleaning.py", 'facts["removed_drafts"], drafts = self._sweep()', 'facts["removed_drafts"], drafts = 0, []'),)),
+    Mutant("restore without the registered SHA-256", "check", (Edit("datastore/retention/backups.py", "if sums is not None and sum not in sums:", "if False:"),)),
+    Mutant("a backup needs its register", "engine", (Edit("datastore/retention/backups.py", "        except DiskFullError:\n            return None", "        except DiskFullError:\n            raise"),)),
+    Mutant("a cursor's parts are believed", "check", (Edit("datastore/records/pages.py", "except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):", "except UnicodeError:"),)),
+    Mutant("padding is a part of a line", "check", (Edit("datastore/formats/sources.py", 'return _unpadded(data) if b"\\0" in data else data', "return data"),)),
+    Mutant("stored text as it is", "check", (Edit("datastore/cli/output.py", 'return _unsafe.sub(_escape, text.replace("\\r\\n", "\\n"))', "return text"),)),
     # --- the caller ---------------------------------------------------------------------------------------------
     Mutant("read and write in two transactions", "caller", (Edit(
         "tests/acid/test_histories.py", "        for key, value in appends:\n            store", "    with store.transaction():\n        for key, value in appends:\n            store",

@@ -101,7 +101,9 @@ from datastore.statements.typed.retention_policies import (
 )
 from datastore.statements.typed.schema import ListForeignKeysRow, ListStoredColumnsRow, ListTablesRow, SchemaStatements
 from datastore.statements.typed.transfer import (
+    GetMessagePlacesRow,
     ListConversationSourcesRow,
+    ListMessageHashesRow,
     ListMiscountedConversationsRow,
     ListMiscountedJobsRow,
     ListMistaggedLearningsRow,
@@ -144,6 +146,7 @@ RECORDS: dict[str, type[Any]] = {
     "erase_messages": EraseMessagesRow,
     "get_learning_index_totals": GetLearningIndexTotalsRow,
     "get_message_index_totals": GetMessageIndexTotalsRow,
+    "get_message_places": GetMessagePlacesRow,
     "hide_conversations": HideConversationsRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
     "list_audit_chain": ListAuditChainRow,
@@ -162,6 +165,7 @@ RECORDS: dict[str, type[Any]] = {
     "list_learning_terms_like": ListLearningTermsLikeRow,
     "list_learning_texts": ListLearningTextsRow,
     "list_maintenance_tasks": ListMaintenanceTasksRow,
+    "list_message_hashes": ListMessageHashesRow,
     "list_message_matches": ListMessageMatchesRow,
     "list_message_matches_before": ListMessageMatchesBeforeRow,
     "list_message_terms_like": ListMessageTermsLikeRow,
