@@ -24,7 +24,7 @@ import attrs
 
 from datastore.contract import lock
 from datastore.contract.facts import ProjectFacts
-from datastore.contract.inference import Column
+from datastore.contract.inference.results import Column
 from datastore.contract.problems import Place, Problem
 from datastore.errors import ProjectError
 from datastore.statements.headers import Parameter

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from datastore.contract import git
-from datastore.contract.facts import Facts, ProjectFacts
-from datastore.contract.inference import Column
+from datastore.contract.facts import ProjectFacts, StatementFacts
+from datastore.contract.inference.results import Column
 from datastore.contract.project import Project
 from datastore.errors import ProjectError
 from datastore.statements.headers import Parameter
@@ -39,7 +39,7 @@ def engine_name(project: Project) -> str:
     return f"{project.engine} {sqlite3.sqlite_version}"
 
 
-def _statement(facts: Facts) -> dict[str, Any]:
+def _statement(facts: StatementFacts) -> dict[str, Any]:
     statement = facts.statement
     header = statement.header
     return {

@@ -18,9 +18,9 @@ from datastore.contract.inference.facts import Fact
 from datastore.contract.inference.filters import COMPARISONS
 from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
 from datastore.contract.inference.queries import Queries, arms, changed_table
-from datastore.contract.inference.schema import Schema
 from datastore.contract.inference.scopes import Cte, Scope
 from datastore.contract.inference.sources import read_from, table_facts, target
+from datastore.contract.schema import Schema
 
 
 @attrs.frozen

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from datastore import migrations
 from datastore.contract import git
-from datastore.contract.database import Catalogue
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone, split, variants
 from datastore.contract.text import normal
 from datastore.engines import sqlite_explain
 
 
-def check_released(project: Project, ref: str, catalogue: Catalogue, now: list[Source]) -> Iterator[Problem]:
+def check_released(project: Project, ref: str, schema: Schema, now: list[Source]) -> Iterator[Problem]:
     """The statements at *ref* that no longer prepare."""
     same = {normal(source.body) for source in now}
     current = {source.name: source for source in now}
@@ -29,15 +29,15 @@ def check_released(project: Project, ref: str, catalogue: Catalogue, now: list[S
         for source in split(text, f"{project.statements}/{name}"):
             if normal(source.body) in same:
                 continue  # checked as a statement of today
-            yield from _prepares(source, ref, catalogue, current.get(source.name))
+            yield from _prepares(source, ref, schema, current.get(source.name))
 
 
-def _prepares(source: Source, ref: str, catalogue: Catalogue, today: Source | None) -> Iterator[Problem]:
+def _prepares(source: Source, ref: str, schema: Schema, today: Source | None) -> Iterator[Problem]:
     # With its optional lines, if today's loader still reads it; what it has against the header is no news here.
     read_alone(source, source.file, [])
     try:
         for variant in variants(source):
-            sqlite_explain.prepare(catalogue.connection, variant.sql)
+            sqlite_explain.prepare(schema.connection, variant.sql)
     except sqlite3.Error as error:
         place = today.name_place if today else Place(file=source.file)
         message = f'"{source.name}" as it was in {ref} does not prepare on the new schema: {error}'

@@ -21,7 +21,7 @@ _token = re.compile(
 
 #: SQLite's words that a person could have meant to write and that an alias is never called.
 KEYWORDS = frozenset(
-    {
+    [
         "ALL",
         "AND",
         "AS",
@@ -90,7 +90,7 @@ KEYWORDS = frozenset(
         "WINDOW",
         "WITH",
         "WITHOUT",
-    }
+    ]
 )
 
 
@@ -169,6 +169,17 @@ def find_phrase(sql: str, *words: str) -> Token | None:
         if all(token.upper == word or token.text == word for token, word in zip(run, words, strict=True)):
             return Token("word", sql[run[0].start : run[-1].end], run[0].start, run[-1].end)
     return None
+
+
+def listed(every: Sequence[Token], start: int) -> list[str]:
+    """The names from a token on, up to the closing parenthesis."""
+    names = []
+    for token in every[start:]:
+        if token.text == ")":
+            break
+        if token.name:
+            names.append(token.name)
+    return names
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

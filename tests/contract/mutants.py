@@ -14,14 +14,13 @@ import attrs
 import pytest
 from sqlglot import exp
 
-from datastore.contract import logical
+from datastore.contract import logical, schema
 from datastore.contract.inference import (
     aggregates,
     expressions,
     filters,
     functions,
     queries,
-    schema,
     sources,
 )
 from datastore.contract.inference.facts import INTEGER, TEXT, Fact, never_null

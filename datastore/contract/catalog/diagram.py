@@ -13,7 +13,7 @@ import attrs
 
 from datastore.contract.catalog.anchors import Anchors
 from datastore.contract.catalog.model import Catalog, TablePage
-from datastore.contract.touches import ForeignKey
+from datastore.contract.schema import ForeignKey
 
 ROW, HEAD, WIDTH, GAP_X, GAP_Y, PAD = 19, 30, 214, 96, 22, 12
 

@@ -8,7 +8,7 @@ from html import escape
 from datastore.contract.catalog import words
 from datastore.contract.catalog.html_parts import Context, badge, code, facts, page, table
 from datastore.contract.catalog.model import ColumnPage, IndexPage, TablePage, TriggerPage, User
-from datastore.contract.touches import ForeignKey
+from datastore.contract.schema import ForeignKey
 
 _ORDER = ("read", "insert", "update", "delete")
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 import attrs
 
-from datastore.contract.facts import Facts
+from datastore.contract.facts import StatementFacts
 from datastore.contract.project import Project
-from datastore.contract.touches import ForeignKey, Touch
+from datastore.contract.schema import ForeignKey
+from datastore.contract.touches import Touch
 from datastore.statements.loader import Statement
 
 #: (p50, p95, p99) in microseconds, by rows.
@@ -35,7 +36,7 @@ class Choice:
 class StatementPage:
     """One statement."""
 
-    facts: Facts
+    facts: StatementFacts
     choices: tuple[Choice, ...]
     touches: tuple[Touch, ...]
     #: The triggers that its program goes into.

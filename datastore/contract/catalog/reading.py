@@ -11,7 +11,7 @@ from datastore.contract.callers import find_callers
 from datastore.contract.catalog.model import Catalog, Choice, OnServer, StatementPage
 from datastore.contract.catalog.tables import read_tables
 from datastore.contract.catalog.times import Recorded, read_times
-from datastore.contract.facts import Facts, ProjectFacts
+from datastore.contract.facts import ProjectFacts, StatementFacts
 from datastore.contract.project import Project
 from datastore.contract.touches import Touches, read_touches
 from datastore.statements.loader import Statement, read_statements
@@ -51,7 +51,7 @@ def _server(project: Project) -> Mapping[str, Statement] | None:
     return read_statements(folder, "postgresql") if (folder / "postgresql").is_dir() else None
 
 
-def _on_server(server: Mapping[str, Statement] | None, name: str, one: Facts) -> OnServer:
+def _on_server(server: Mapping[str, Statement] | None, name: str, one: StatementFacts) -> OnServer:
     if server is None:
         return None
     if name not in server:
@@ -67,7 +67,7 @@ def _title(project: Project) -> str:
 
 
 def _statement(
-    one: Facts,
+    one: StatementFacts,
     touches: Touches,
     callers: Sequence[str],
     locked: Mapping[str, Any],

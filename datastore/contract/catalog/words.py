@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from datastore.contract.catalog.model import StatementPage, Times
-from datastore.contract.inference import Column
+from datastore.contract.inference.results import Column
 from datastore.contract.touches import Touch
 from datastore.statements.headers import Parameter
 

@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from datastore.contract.inference.filters import Place
 from datastore.contract.inference.parse import Node, conjuncts, name_of, text_of
-from datastore.contract.inference.schema import Key
 from datastore.contract.inference.scopes import Scope, Source
+from datastore.contract.schema import Key
 
 
 @attrs.define(eq=False)

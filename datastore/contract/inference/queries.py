@@ -12,10 +12,10 @@ from datastore.contract.inference.expressions import fact_of
 from datastore.contract.inference.facts import Fact, either
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, whole_number
-from datastore.contract.inference.schema import Schema, Table
 from datastore.contract.inference.scopes import Cte, Scope, Source, require
 from datastore.contract.inference.sources import read_from, target
 from datastore.contract.logical import STORAGE
+from datastore.contract.schema import Schema, Table
 
 #: A recursive CTE's facts can only grow, and each column's few times: this is never reached.
 _ROUNDS = 50

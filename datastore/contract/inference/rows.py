@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from datastore.contract.inference.aggregates import is_aggregate
 from datastore.contract.inference.expressions import fact_of
+from datastore.contract.inference.facts import INTEGER
 from datastore.contract.inference.filters import Place, refine
 from datastore.contract.inference.keys import Pins, key_fixed, place_of
 from datastore.contract.inference.parse import (
@@ -28,9 +29,22 @@ from datastore.contract.inference.parse import (
     whole_number,
 )
 from datastore.contract.inference.queries import Queries, changed_table
-from datastore.contract.inference.schema import TableColumn
 from datastore.contract.inference.scopes import Cte, Scope, Source
 from datastore.contract.inference.sources import read_from, target
+from datastore.contract.schema import TableColumn
+
+_ROWID = TableColumn(
+    name="rowid",
+    declared="INTEGER",
+    not_null=True,
+    default=None,
+    key_place=1,
+    hidden=False,
+    generated=False,
+    storage=INTEGER,
+    logical=None,
+    collation="BINARY",
+)
 
 
 class Rows:
@@ -224,7 +238,7 @@ class Rows:
             if source.table is None or source.table.kind == "view":
                 return None
             if name == "rowid":
-                return TableColumn("rowid", "INTEGER", True, 1, False, frozenset({"integer"}), None, "BINARY")
+                return _ROWID
             return source.table.columns.get(name)
         found = self._inside(source, name)
         return self.base(*found) if found is not None else None

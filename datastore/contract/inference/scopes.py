@@ -9,8 +9,8 @@ import attrs
 
 from datastore.contract.inference.facts import Fact, unknown
 from datastore.contract.inference.parse import Node, Unsure
-from datastore.contract.inference.schema import Schema, Table
 from datastore.contract.logical import STORAGE
+from datastore.contract.schema import Schema, Table
 
 #: In `Scope.recast`: the aggregates.
 AGGREGATES = "()"

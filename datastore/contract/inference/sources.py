@@ -11,8 +11,8 @@ from sqlglot import exp
 from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, name_of, parse, part, parts
-from datastore.contract.inference.schema import Table
 from datastore.contract.inference.scopes import Analyzer, Cte, Scope, Source, sources_named
+from datastore.contract.schema import Table
 
 #: What json_each and json_tree give: https://www.sqlite.org/json1.html#the_json_each_and_json_tree_table_valued_functions
 _EACH: Mapping[str, Fact] = {

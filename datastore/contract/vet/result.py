@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from datastore.contract.clauses import around, verb
-from datastore.contract.database import Catalogue
 from datastore.contract.generate import can_be_field
-from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
+from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, tokens
 from datastore.contract.vet.header import check_max_rows
@@ -26,9 +26,8 @@ _plain = re.compile(r"[A-Za-z_]\w*")
 class Results:
     """The rules about results, on one schema."""
 
-    def __init__(self, project: Project, catalogue: Catalogue) -> None:
-        self.connection = catalogue.connection
-        self.schema = Schema(catalogue.connection)
+    def __init__(self, project: Project, schema: Schema) -> None:
+        self.schema = schema
         self.records = Records(project)
 
     def check(self, variant: Variant) -> list[Problem]:
@@ -48,7 +47,7 @@ class Results:
             return
         header = statement.header
         given = {one.name for one in header.parameters if not one.nullable}
-        columns = result_columns(self.connection, self.schema, variant.sql, not_null_parameters=given)
+        columns = result_columns(self.schema, variant.sql, not_null_parameters=given)
         yield from _names(variant.source, columns)
         yield from _types(variant.source, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
