@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo install test test-all acid bench bench-full check lint docs clean
+.PHONY: help demo install test test-all acid bench bench-full check lint generate clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,7 +21,7 @@ help:
 	@echo 'make acid      run the ACID suites, print and write docs/acid.md'
 	@echo 'make bench     measure everything beside its peers (twelve minutes), write docs/query-times.md; bench-full: the rest too'
 	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
-	@echo 'make docs      write the generated pages of docs/ again'
+	@echo 'make generate  write every generated file again: types, lock file, pages, tables'
 	@echo 'make clean     remove what the commands above made'
 
 demo: $(INSTALLED)
@@ -54,7 +54,7 @@ lint: check
 acid: $(INSTALLED)
 	@$(BIN)/python -m tests.acid.page
 
-docs: $(INSTALLED)
+generate: $(INSTALLED)
 	@$(BIN)/python docs/generate.py
 
 clean:

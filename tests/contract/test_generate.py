@@ -206,6 +206,18 @@ def test_plans_of_another_version_are_left_alone(planted: Planted) -> None:
         assert list(drift(facts)) == [lock]
 
 
+def test_generated_code_calls_no_statement(planted: Planted) -> None:
+    generated(planted)
+    planted.put(
+        "notebook/repository.py", "def use(statements):\n    statements.list_notes()\n    statements.find_title()\n"
+    )
+    planted.check(update=True)
+    assert "no-caller: nothing in notebook calls this statement" in planted.said()
+    planted.put("notebook/repository.py", "def use(statements):\n    statements.count_notes()\n")
+    found = {problem.statement for problem in planted.check().problems if problem.rule == "no-caller"}
+    assert found == {"list_notes", "find_title"}
+
+
 NAMES = """\
 -- name: list(self, len)
 -- Named as types and methods are.
