@@ -70,7 +70,9 @@ def _command_table() -> Iterator[str]:
     for name, command in cli.commands.items():
         context = click.Context(command, info_name=name)
         arguments = [piece for piece in command.collect_usage_pieces(context) if "OPTIONS" not in piece]
-        usage = " ".join(["datastore", name, *(piece for piece in arguments if "COMMAND" not in piece and "ARGS" not in piece)])
+        usage = " ".join(
+            ["datastore", name, *(piece for piece in arguments if "COMMAND" not in piece and "ARGS" not in piece)]
+        )
         does = " ".join((command.help or "").split("\n\n")[0].split())
         if isinstance(command, click.Group):
             does += f" Commands: {', '.join(f'`{one}`' for one in command.commands)}."

@@ -144,26 +144,31 @@ def _breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield f'may give nothing ("Rows: {new["rows"]}"), and always gave a row'
     if old["record"] != new["record"]:
         yield f"its rows are {new['record'] or 'a row class of its own'}, and were {old['record'] or 'one'}"
-    for name, kind in old["parameters"].items():
-        is_now = new["parameters"].get(name)
-        if is_now is None:
+    yield from _breaking_parameters(old["parameters"], new["parameters"])
+    yield from _breaking_columns(old["columns"], new["columns"])
+
+
+def _breaking_parameters(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name, kind in old.items():
+        if name not in new:
             yield f"parameter {name} is gone"
-        elif not _accepts(is_now, kind):
-            yield f"parameter {name} is {_shown(is_now)}, and was {_shown(kind)}"
-    for name, kind in new["parameters"].items():
-        if name not in old["parameters"] and not _optional(kind):
+        elif not _accepts(new[name], kind):
+            yield f"parameter {name} is {_shown(new[name])}, and was {_shown(kind)}"
+    for name, kind in new.items():
+        if name not in old and not _optional(kind):
             yield f"parameter {name} ({_shown(kind)}) is asked for, and was not"
-    for name, kind in old["columns"].items():
-        is_now = new["columns"].get(name)
-        if is_now is None:
+
+
+def _breaking_columns(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name, kind in old.items():
+        if name not in new:
             yield f"column {name} is gone"
-        elif _bare(is_now) != _bare(kind):
-            yield f"column {name} is {_shown(is_now)}, and was {_shown(kind)}"
-        elif is_now.endswith("?") and not kind.endswith("?"):
+        elif _bare(new[name]) != _bare(kind):
+            yield f"column {name} is {_shown(new[name])}, and was {_shown(kind)}"
+        elif new[name].endswith("?") and not kind.endswith("?"):
             yield f"column {name} may be NULL, and could not be"
-    kept = [name for name in new["columns"] if name in old["columns"]]
-    if kept != [name for name in old["columns"] if name in new["columns"]]:
-        yield f"its columns have another order: {', '.join(new['columns'])}"
+    if [name for name in new if name in old] != [name for name in old if name in new]:
+        yield f"its columns have another order: {', '.join(new)}"
 
 
 def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -178,11 +183,11 @@ def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         if was is None:
             yield f"column {name} ({_shown(kind)}) is new"
         elif _bare(was) == _bare(kind) and was.endswith("?") and not kind.endswith("?"):
-            yield f"column {name} cannot be NULL any more"
+            yield f"column {name} can no longer be NULL"
     if old["rows"] != new["rows"]:
         yield f'"Rows: {new["rows"]}", and was "Rows: {old["rows"]}"'
     if old["file"] != new["file"]:
-        yield f"stands in {new['file']}, and stood in {old['file']}"
+        yield f"is in {new['file']}, and was in {old['file']}"
 
 
 def _plan_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

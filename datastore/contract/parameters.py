@@ -209,13 +209,7 @@ def _place(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         for name in ("low", "high"):
             yield from _compared([bare(node.this)], [bare(node.args[name])], scope)
     elif isinstance(node, exp.In):
-        for value in node.expressions:
-            yield from _compared(_elements(node.this), _elements(value), scope)
-        query = node.args.get("query")
-        if query is not None and isinstance(bare(node.this), exp.Placeholder):
-            columns = scope.analyzer.query(query, scope, scope.visible)
-            kind = columns[0][1].type if columns else None
-            yield bare(node.this).name, Expectation(kind, False, "it is looked up by IN; NULL finds nothing")
+        yield from _in(node, scope)
     elif isinstance(node, exp.Match) and isinstance(node.expression, exp.Placeholder):
         yield node.expression.name, Expectation("text", False, "MATCH takes a full-text query")
     elif isinstance(node, (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)):
@@ -225,12 +219,25 @@ def _place(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         kind = next(iter(storage)) if len(storage) == 1 else None
         yield bare(node.this).name, Expectation(kind, None, "it is CAST")
     elif isinstance(node, exp.Coalesce):
-        values = [bare(value) for value in (node.this, *node.expressions)]
-        others = [fact_of(value, scope) for value in values if not isinstance(value, exp.Placeholder)]
-        for value in values:
-            if isinstance(value, exp.Placeholder):
-                kind = others[0].type if others else None
-                yield value.name, Expectation(kind, True, "coalesce takes NULL")
+        yield from _coalesce([bare(value) for value in (node.this, *node.expressions)], scope)
+
+
+def _in(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
+    for value in node.expressions:
+        yield from _compared(_elements(node.this), _elements(value), scope)
+    query = node.args.get("query")
+    if query is not None and isinstance(bare(node.this), exp.Placeholder):
+        columns = scope.analyzer.query(query, scope, scope.visible)
+        kind = columns[0][1].type if columns else None
+        yield bare(node.this).name, Expectation(kind, False, "it is looked up by IN; NULL finds nothing")
+
+
+def _coalesce(values: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:
+    others = [fact_of(value, scope) for value in values if not isinstance(value, exp.Placeholder)]
+    kind = others[0].type if others else None
+    for value in values:
+        if isinstance(value, exp.Placeholder):
+            yield value.name, Expectation(kind, True, "coalesce takes NULL")
 
 
 def _compared(left: list[Node], right: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from datastore.contract.clauses import around, verb
-from datastore.contract.generate import can_be_field
 from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, tokens
+from datastore.contract.typed_modules import can_be_field
 from datastore.contract.vet.header import check_max_rows
 from datastore.contract.vet.parameters import check_parameter_types
 from datastore.contract.vet.records import Records
