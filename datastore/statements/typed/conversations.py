@@ -120,8 +120,8 @@ class ConversationsStatements(Protocol):
         (perf/optional_lines.py: 120 ms instead of 0.2).
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -142,8 +142,8 @@ class ConversationsStatements(Protocol):
         """One page of the soft-deleted conversations, newest first; a filter looks through all of them.
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -162,8 +162,8 @@ class ConversationsStatements(Protocol):
         """How many conversations are not deleted. BETWEEN: as in list_conversations.
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -180,8 +180,8 @@ class ConversationsStatements(Protocol):
         """How many conversations are soft-deleted; a filter looks through all of them.
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
