@@ -18,8 +18,8 @@ from datastore.contract.inference.facts import Fact
 from datastore.contract.inference.filters import COMPARISONS
 from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
 from datastore.contract.inference.queries import Queries, arms, changed_table
+from datastore.contract.inference.relations import read_from, table_facts, target
 from datastore.contract.inference.scopes import Cte, Scope
-from datastore.contract.inference.sources import read_from, table_facts, target
 from datastore.contract.schema import Schema
 
 
@@ -75,7 +75,7 @@ class _Walk:
             scope = self._changed_scope(tree, visible)
             yield from self._assignments(tree.expressions if isinstance(tree, exp.Update) else [], scope)
             yield from self._expressions([part(tree, "where"), tree.args.get("returning")], scope)
-            yield from self._sources(tree, scope)
+            yield from self._relations_of(tree, scope)
         else:
             yield from self.query(tree, None, {})
 
@@ -95,14 +95,14 @@ class _Walk:
             scope = self.queries.scope(node, outer, visible)
             clauses = [part(node, name) for name in ("where", "group", "having", "order")]
             yield from self._expressions([*node.expressions, *clauses, *parts(node, "windows")], scope)
-            yield from self._sources(node, scope)
+            yield from self._relations_of(node, scope)
 
     def _ctes(self, node: Node, visible: Mapping[str, Cte]) -> Iterator[tuple[str, Expectation]]:
         clause = part(node, "with")
         for cte in clause.expressions if clause is not None else []:
             yield from self.query(cte.this, None, visible)
 
-    def _sources(self, node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
+    def _relations_of(self, node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         clause = part(node, "from")
         relations = [clause.this] if clause is not None else []
         for join in parts(node, "joins"):
@@ -164,7 +164,7 @@ class _Walk:
         if table is None:
             raise Unsure(f"there is no table {named.name}")
         scope = Scope(self.queries, None, visible)
-        scope.sources.append(target(table, named.alias.lower()))
+        scope.relations.append(target(table, named.alias.lower()))
         if not isinstance(tree, exp.Insert):
             read_from(tree, scope, self.queries)
         return scope
@@ -175,8 +175,8 @@ class _Walk:
             names = left.expressions if isinstance(left, exp.Tuple) else [left]
             values = right.expressions if isinstance(right, exp.Tuple) else [right]
             for name, value in zip(names, values, strict=False):
-                fact = scope.sources[0].facts.get(name_of(name))
-                yield from self._stored(value, fact, f"{scope.sources[0].alias}.{name_of(name)}", scope)
+                fact = scope.relations[0].facts.get(name_of(name))
+                yield from self._stored(value, fact, f"{scope.relations[0].alias}.{name_of(name)}", scope)
                 yield from self._expressions([value], scope)
 
     def _stored(self, value: Node, fact: Fact | None, column: str, scope: Scope) -> Iterator[tuple[str, Expectation]]:
