@@ -1,4 +1,4 @@
-"""`datastore check`: every promise of a project's .sql files, held against the schema that its migrations make."""
+"""`datastore check`: every promise of a project's .sql files, checked against the schema that its migrations make."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Report:
         self.server = f"PostgreSQL {found.version} ({found.statements} statements)"
 
     def summary(self) -> str:
-        """One line: what was looked at, and how many problems there are."""
+        """One line: what was checked, and how many problems there are."""
         count = len(self.problems)
         found = "no problems" if not count else f"{count} problem{'s' if count > 1 else ''}"
         engine = f"SQLite {sqlite3.sqlite_version}{', ' * bool(self.server)}{self.server}"
@@ -103,7 +103,7 @@ def _resolve(project: Project, release: str | None, report: Report) -> str:
     wanted = project.release if release is None else release
     ref = git.resolve(project.root, wanted) if wanted else ""
     if wanted and not ref:
-        report.notes.append(f"no tag matches {wanted}, so there is no last release to hold against")
+        report.notes.append(f"no tag matches {wanted}, so there is no last release to compare with")
     return ref
 
 
@@ -134,7 +134,7 @@ class _Run:
         if self.ref:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
-            self.report.notes.append("a step fails, so the statements were not held against the schema")
+            self.report.notes.append("a step fails, so the statements were not checked against the schema")
             self._waive(whole=False)
         else:
             with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
@@ -229,6 +229,6 @@ class _Run:
             problems += wrong
         left = apply_waivers(self.found, waivers)
         if not whole:
-            # Nothing was held against a schema, so nothing says which waivers are needed.
+            # Nothing was checked against a schema, so nothing says which waivers are needed.
             left = [problem for problem in left if problem.rule != "waiver"]
         self.report.problems = left + problems

@@ -19,7 +19,7 @@ from datastore.engines import sqlite_explain
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
 
-#: Every table as it were with so many rows, for plans with statistics.
+#: Number of rows of each table for plans with statistics.
 STATISTIC_ROWS = 1_000_000
 
 
@@ -79,7 +79,7 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
     """Apply every step to a new database, roll each back and apply all again.
 
     Args:
-        path: Where the whole schema is kept. Steps are applied and rolled back beside it, from copies, so that a
+        path: Where the whole schema is kept. Steps are applied and rolled back next to it, from copies, so that a
             lock file that does not fit stops nothing here.
         folders: The folders of steps, and whether each is the project's own.
     """

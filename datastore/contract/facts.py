@@ -95,7 +95,7 @@ def _facts(source: Source, statement: Statement, schema: Schema, known: Mapping[
 
 
 def promised_columns(schema: Schema, statement: Statement, texts: tuple[Variant, ...]) -> tuple[Column, ...]:
-    """What a statement gives back: what is inferred for every choice of its optional lines, or promised by hand."""
+    """What a statement gives back: what is inferred for every choice of its optional lines, or promised in the header."""
     if statement.result == "count":
         return ()
     given = {one.name for one in statement.header.parameters if not one.nullable}

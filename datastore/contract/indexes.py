@@ -14,14 +14,14 @@ from datastore.contract.text import Token, tokens
 
 def check_primary_keys(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
     """Tables whose rows nothing tells apart."""
-    stored = {*schema.roots.values()}  # a virtual table's rows stand in others
+    stored = {*schema.roots.values()}  # a virtual table's rows are in others
     for table in sorted(name for name in own & stored if schema.is_table(name)):
         if table in schema.primary_keys:
             continue
         place = find_created(project, migrated, table)
         message = f'the table "{table}" has no primary key'
         constraint = f"CONSTRAINT {identifier(table + '_pkey')} PRIMARY KEY (...)"
-        hint = f"{constraint}: without one, nothing names a row that stands twice"
+        hint = f"{constraint}: without one, nothing tells two equal rows apart"
         yield Problem("primary-key", place, message, hint, subject=table)
 
 
@@ -87,7 +87,7 @@ def own_objects(migrated: Migrated) -> set[str]:
 
 
 def find_created(project: Project, migrated: Migrated, name: str, behind: Sequence[tuple[str, ...]] = ()) -> Place:
-    """Where the last step that creates *name* does so; *behind*: words further on to point at, the first that stand."""
+    """Where the last step that creates *name* does so; *behind*: words after it to point at, the first that are found."""
     for step in reversed(migrated.steps):
         text = step.path.read_text(encoding="utf-8")
         every = tokens(text)

@@ -1,6 +1,6 @@
 """The lock file: what each statement takes and gives and how it is planned, a line a fact, so that a change is a diff.
 
-`datastore generate` writes it and `datastore check` holds it against the files. `datastore diff REF` compares it with
+`datastore generate` writes it and `datastore check` compares it with the files. `datastore diff REF` compares it with
 the one of a git ref and says in words what breaks.
 """
 
@@ -116,7 +116,7 @@ def _parse(text: str, where: str) -> Lock:
 
 
 def breaking(before: Lock, now: Lock) -> Iterator[str]:
-    """What of *before* callers cannot rely on any more, a sentence each."""
+    """What of *before* callers can no longer rely on, a sentence each."""
     for name, old in sorted(before["statements"].items()):
         new = now["statements"].get(name)
         if new is None:

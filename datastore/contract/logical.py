@@ -3,7 +3,7 @@
 SQLite stores five classes of value; the CHECKs of a table say more: ``json_valid(metadata)`` is json, a GLOB of
 the shape ``????-??-??T...Z`` is a timestamp, ``IN (0, 1)`` on an INTEGER column is a boolean, and
 ``typeof(size) = 'integer'`` says for a table that is not STRICT what STRICT would. A term counts where it is one of
-the terms of an AND, alone or behind ``column IS NULL OR``: then every value that is not NULL meets it.
+the terms of an AND, alone or after ``column IS NULL OR``: then every value that is not NULL meets it.
 """
 
 from __future__ import annotations

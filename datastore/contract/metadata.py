@@ -57,7 +57,7 @@ class Engine:
     """A copy of a database's schema and rows in the C library, to prepare statements on."""
 
     def __init__(self, library: ctypes.CDLL, image: bytes) -> None:
-        # The journal mode stands in bytes 18 and 19; a database in memory has no WAL.
+        # The journal mode is in bytes 18 and 19; a database in memory has no WAL.
         image = image[:18] + b"\x01\x01" + image[20:]
         self._library = library
         self._image = ctypes.create_string_buffer(image, len(image))

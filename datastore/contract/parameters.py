@@ -1,6 +1,6 @@
 """What the SQL itself says of each parameter: the type that its place asks for, and whether NULL makes sense there.
 
-``conversation_id = :conversation_id`` asks for what the column holds, and NULL finds nothing; ``VALUES (:title)``
+``conversation_id = :conversation_id`` asks for the type of the column, and NULL finds nothing; ``VALUES (:title)``
 takes NULL where the column does; LIMIT takes an integer, json_each a JSON text, MATCH a query. The header's type is
 checked against this. Where two places disagree, or none says anything, nothing is expected.
 """
@@ -55,7 +55,7 @@ def _together(expectations: list[Expectation]) -> Expectation:
     says = {expectation.nullable for expectation in expectations if expectation.nullable is not None}
     firm = any(expectation.firm for expectation in expectations)
     why = "; ".join(dict.fromkeys(expectation.why for expectation in expectations))
-    # A comparison, which finds nothing for NULL, may stand beside a place that takes it: `x = :x OR :x IS NULL`.
+    # A comparison, which finds nothing for NULL, may be next to a place that takes it: `x = :x OR :x IS NULL`.
     nullable = None if not says else True in says and not firm
     return Expectation(types.pop() if len(types) == 1 else None, nullable, why or "no place says anything of it", firm)
 

@@ -1,4 +1,4 @@
-"""Plans: EXPLAIN QUERY PLAN reduced to what counts, held against the header's ``Index:`` line.
+"""Plans: EXPLAIN QUERY PLAN reduced to what counts, compared with the header's ``Index:`` line.
 
 Reduced means SEARCH, SCAN and TEMP B-TREE lines only, spelled alike for every version of SQLite: those say which
 table is read how and what is sorted. Which subquery a line belongs to changes its wording from release to release.
@@ -204,7 +204,7 @@ def _list(names: set[str]) -> str:
 def _named(text: str, schema: Schema) -> list[dict[str, Uses | None]]:
     """What an ``Index:`` line names, with a test of a plan; ``None`` for what is no index of the schema.
 
-    Names with "or" between them stand together: one of them is enough.
+    Of names with "or" between them, one is enough.
     """
     outside = re.sub(r"\([^)]*\)", "", text)
     groups: list[dict[str, Uses | None]] = []
@@ -249,7 +249,7 @@ def _uses_key(table: str) -> Uses:
 
 
 def _decides_conflict(name: str, sql: str, schema: Schema) -> bool:
-    """Whether an upsert's ON CONFLICT (columns) is decided by this index, which stands in no plan."""
+    """Whether an upsert's ON CONFLICT (columns) is decided by this index, which is in no plan."""
     conflict = find_phrase(sql, "ON", "CONFLICT", "(")
     if conflict is None:
         return False

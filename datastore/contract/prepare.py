@@ -1,7 +1,7 @@
 """Prepares every statement on the migrated schema; an error is found in the text and gets a "did you mean".
 
 Python 3.11's sqlite3 does not tell the offset that SQLite knows, so the word that the message names is looked up.
-A syntax error's word may stand in the text many times: the right one is the first whose prefix of the text fails
+A syntax error's word may be in the text many times: the right one is the first whose prefix of the text fails
 with the same message, instead of being merely incomplete.
 """
 

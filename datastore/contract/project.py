@@ -51,7 +51,7 @@ class Project:
     release: str = ""
     #: "rule subject" to the reason why it may be broken there.
     allow: Mapping[str, str] = attrs.field(factory=dict)
-    #: Table to what the catalogue says of it beside the migrations' comments (`code` in backticks).
+    #: Table to what the catalogue says of it in addition to the migrations' comments (`code` in backticks).
     notes: Mapping[str, str] = attrs.field(factory=dict)
 
     @property

@@ -87,18 +87,18 @@ def check_lock(project: Project) -> Iterator[Problem]:
             place = Place(file=project.show(path))
             if path.name not in sums:
                 hint = "`datastore check --update` adds it"
-                yield Problem("migration-changed", place, f"this step does not stand in {project.show(lock)}", hint)
+                yield Problem("migration-changed", place, f"this step is not in {project.show(lock)}", hint)
             elif migrations.checksum(path) != sums[path.name]:
                 hint = "restore it and write a new step; if it was never released, take its line out of the lock file"
                 message = f"this step has changed since its checksum was written to {project.show(lock)}"
                 yield Problem("migration-changed", place, message, hint)
         for name in sorted(set(sums) - {path.name for path in folder.glob("*.sql")}):
-            message = f"this step stands in {project.show(lock)} and is gone"
+            message = f"this step is in {project.show(lock)}, and its file is gone"
             yield Problem("migration-changed", Place(file=project.show(folder / name)), message, "restore it")
 
 
 def update_locks(project: Project) -> list[Path]:
-    """Write the checksums of new steps; those that stand in a lock file already are left as they are."""
+    """Write the checksums of new steps; those that are in a lock file already are left as they are."""
     written = []
     for folder in project.own_migrations:
         sums = migrations.read_lock(folder)

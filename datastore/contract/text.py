@@ -101,7 +101,7 @@ class Token:
     #: "string", "quoted", "parameter", "number", "word" or "mark".
     kind: str
     text: str
-    #: Offsets in the text, in characters, from 0; *end* is the one behind.
+    #: Offsets in the text, in characters, from 0; *end* is the one after it.
     start: int
     end: int
     #: The word as a keyword is spelled; "" for what is no word.

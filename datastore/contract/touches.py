@@ -40,7 +40,7 @@ class Touches:
 
     #: By statement: over every choice of its optional lines.
     statements: Mapping[str, tuple[Touch, ...]]
-    #: By trigger: what stands in it, whoever fires it.
+    #: By trigger: what its text does, whoever fires it.
     triggers: Mapping[str, tuple[Touch, ...]]
     #: By statement: the triggers that its program goes into, directly or through others and cascades.
     fires: Mapping[str, tuple[str, ...]]

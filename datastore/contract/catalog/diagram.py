@@ -58,7 +58,7 @@ def _key_rows(table: TablePage) -> Iterator[tuple[str, str]]:
 
 
 def _layers(boxes: Sequence[Box], keys: Sequence[ForeignKey]) -> None:
-    """A child stands one layer right of its furthest parent; a circle ends where it would begin again."""
+    """A child is one layer to the right of its furthest parent; a circle ends where it would begin again."""
     by_name = {box.table.name: box for box in boxes}
     for _ in boxes:
         for key in keys:
@@ -105,7 +105,7 @@ def _drawn(boxes: Sequence[Box], keys: Sequence[ForeignKey], links: Links) -> st
 
 
 def _place(family: Sequence[Box], keys: Sequence[ForeignKey], left: float, top: float) -> float:
-    """Give each box of a family its place; a layer is sorted by where its parents stand. The height."""
+    """Give each box of a family its place; a layer is sorted by where its parents are. Gives the height."""
     layers: dict[int, list[Box]] = {}
     for box in family:
         layers.setdefault(box.layer, []).append(box)

@@ -50,7 +50,7 @@ def is_aggregate(select: Node, aggregates: frozenset[str]) -> bool:
 
 
 def looked_up(clauses: Iterable[Node | None], aggregates: frozenset[str]) -> frozenset[str]:
-    """What stands before an ``IN (SELECT ...)`` in the list of an aggregate SELECT, or of RETURNING.
+    """What is before an ``IN (SELECT ...)`` in the list of an aggregate SELECT, or of RETURNING.
 
     There a value stays in its place while the row is made, and IN turns it into the class of what it is looked up in:
     ``SELECT sum(a) IN (SELECT name FROM t), sum(a)`` shows the sum as text (SQLite 3.40).
@@ -97,7 +97,7 @@ def _own_relations(select: Node) -> Iterator[Node]:
 
 
 def _in_from(inner: Node, select: Node) -> bool:
-    """Whether a SELECT stands in the other's FROM or WITH, where it cannot see the other's columns."""
+    """Whether a SELECT is in the other's FROM or WITH, where it cannot see the other's columns."""
     node = inner
     while node.parent is not None and node is not select:
         if isinstance(node, (exp.From, exp.With)) or (isinstance(node.parent, exp.Join) and node.arg_key == "this"):

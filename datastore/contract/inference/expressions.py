@@ -40,7 +40,7 @@ _CAST = {
 
 
 def fact_of(node: Node, scope: Scope) -> Fact:
-    """What is known of the value of *node*, where it stands in *scope*."""
+    """What is known of the value of *node* in *scope*."""
     node = bare(node)
     if found := aggregate(node, scope, fact_of):
         return found

@@ -1,4 +1,4 @@
-"""Whether what is fixed of some columns holds a unique key of a table: one whole key, of values that are not NULL."""
+"""Whether the fixed columns contain a unique key of a table: one whole key, of values that are not NULL."""
 
 from __future__ import annotations
 

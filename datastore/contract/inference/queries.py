@@ -46,7 +46,7 @@ class Queries:
         return self.query(tree, None, {})
 
     def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns:
-        """The columns of a query that stands in *outer* (None: it sees no column around it)."""
+        """The columns of a query inside *outer* (None: it sees no column around it)."""
         visible = self.with_ctes(node, outer, visible)
         if isinstance(node, (exp.Subquery, exp.Paren)):
             return self.query(node.this, outer, visible)
@@ -144,7 +144,7 @@ class Queries:
         )
 
     def compound(self, columns: list[Columns]) -> Columns:
-        """The columns of UNION, INTERSECT or EXCEPT: what holds for each of its queries."""
+        """The columns of UNION, INTERSECT or EXCEPT: what is true of each of its queries."""
         require(len({len(arm) for arm in columns}) == 1, "the queries have different numbers of columns")
         return [(arm[0][0], either([fact for _, fact in arm])) for arm in zip(*columns, strict=True)]
 

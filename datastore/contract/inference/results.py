@@ -6,7 +6,7 @@ itself, which prepares the statement and names the origin of each column (`metad
 tree is not understood, or where a rule is missing, nothing is promised and the column's *reason* says why.
 
 Not considered: functions that an application puts in the place of SQLite's own, and databases that were changed
-behind SQLite's back (``writable_schema``, ``ignore_check_constraints``, a damaged file).
+without SQLite's checks (``writable_schema``, ``ignore_check_constraints``, a damaged file).
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def _ordered(schema: Schema, tree: Node) -> tuple[bool, str]:
         return False, "there is no ORDER BY"
     rows = Rows(Queries(schema))
     if rows.order_pins(tree, [term.this for term in order.expressions]):
-        return True, "the ORDER BY holds a unique key of the result"
-    return False, "the ORDER BY holds no unique key of the result: rows may tie"
+        return True, "the ORDER BY has a unique key of the result"
+    return False, "the ORDER BY has no unique key of the result: rows may tie"
 
 
 def _not_pinned(rows: Rows, tree: Node) -> str:

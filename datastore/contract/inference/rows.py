@@ -193,7 +193,7 @@ class Rows:
                 yield bare(term.this), query
 
     def _is_constant(self, node: Node, pins: Pins) -> bool:
-        """Whether an expression has one value, whichever row of the unfixed relations is looked at."""
+        """Whether an expression has one value, whichever row of the unfixed relations is read."""
         if node.find(exp.Rand, exp.Anonymous, exp.Collate):
             return False
         if is_query(node):

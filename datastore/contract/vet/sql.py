@@ -142,7 +142,7 @@ def _null_comparison(every: tuple[Token, ...], schema: Schema) -> Iterator[Findi
             )
 
 
-#: Columns that stand in no catalogue: of json_each and json_tree, of full-text tables, of every table.
+#: Columns that no schema lists: of json_each and json_tree, of full-text tables, of every table.
 _OWN_COLUMNS = frozenset(
     ("key", "value", "type", "atom", "id", "parent", "fullkey", "path", "rank", "rowid", "oid", "_rowid_")
 )
@@ -194,7 +194,7 @@ def _offset(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
                 token,
                 token,
                 message,
-                "go on behind the last key returned: WHERE (created_at, id) > (:after_created_at, :after_id)",
+                "continue after the last key returned: WHERE (created_at, id) > (:after_created_at, :after_id)",
             )
 
 
