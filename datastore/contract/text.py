@@ -187,8 +187,3 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     names = {name.lower(): name for name in sorted(set(known))}
     near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
     return f'did you mean "{names[near[0]]}"?' if near else None
-
-
-def quoted(names: Sequence[str]) -> str:
-    """Names as a sentence lists them."""
-    return ", ".join(f'"{name}"' for name in names)
