@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 # A worker for each processor, eight at most; one that has nothing left to run takes tests from another.
 PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo install test test-all acid bench bench-full check lint docs clean
+.PHONY: help demo install test test-all acid bench bench-full check lint generate clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,7 +24,7 @@ help:
 	@echo 'make acid      run the ACID suites, print and write docs/acid.md'
 	@echo 'make bench     measure everything beside its peers (twelve minutes), write docs/query-times.md; bench-full: the rest too'
 	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
-	@echo 'make docs      write the generated pages of docs/ again'
+	@echo 'make generate  write every generated file again: types, lock file, pages, tables'
 	@echo 'make clean     remove what the commands above made'
 
 demo: $(INSTALLED)
@@ -57,7 +57,7 @@ lint: check
 acid: $(INSTALLED)
 	@$(BIN)/python -m tests.acid.page
 
-docs: $(INSTALLED)
+generate: $(INSTALLED)
 	@$(BIN)/python docs/generate.py
 
 clean:

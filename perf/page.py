@@ -349,7 +349,7 @@ def _statements() -> Iterator[str]:
     yield ""
     other = read("statement-times-postgresql")
     yield f"p50, p95 and p99 of each of the {len(found['statements'])} statements, in every choice of its optional lines, are in the"
-    yield "[catalogue](catalog/index.html) and in [statements.md](statements.md). perf/budgets.toml says how many times the reference"
+    yield "[catalogue](catalog/index.html) and in [statements](statements/README.md). perf/budgets.toml says how many times the reference"
     yield "statement of the same run each may take; the run fails where one takes more."
     # Against the budgets of today: one may have been changed since.
     over = [

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from datastore.contract.facts import Facts
+from datastore.contract.facts import StatementFacts
 from datastore.contract.touches import Touch
 from datastore.statements.headers import Parameter
 
@@ -118,7 +118,7 @@ class Sampler:
         query = "SELECT wr = 0 AND type = 'table' FROM pragma_table_list WHERE schema = 'main' AND name = ?"
         return bool(self.connection.execute(query, (table,)).fetchone()[0])
 
-    def arguments(self, facts: Facts, touches: Sequence[Touch], number: int) -> Arguments:
+    def arguments(self, facts: StatementFacts, touches: Sequence[Touch], number: int) -> Arguments:
         """The n-th arguments for a statement.
 
         Raises:
@@ -141,7 +141,7 @@ class Sampler:
         return kind == ("table",) and bool(self.rows(table))  # yoyo's too: some statements read them
 
     def _value(
-        self, facts: Facts, parameter: Parameter, base: dict[str, dict[str, Any]], inserted: str, number: int
+        self, facts: StatementFacts, parameter: Parameter, base: dict[str, dict[str, Any]], inserted: str, number: int
     ) -> Any:
         name = parameter.name
         for key in (f"{facts.statement.name}.{name}", name):

@@ -29,7 +29,7 @@ from measuring import ROOT, finish, folder, origin, percentiles
 from sample_arguments import Arguments, NoSample, Sampler
 from sample_database import seeded
 
-from datastore.contract.facts import Facts, ProjectFacts, read_facts
+from datastore.contract.facts import ProjectFacts, StatementFacts, read_facts
 from datastore.contract.project import find_project
 from datastore.contract.touches import Touch, read_touches
 
@@ -50,7 +50,7 @@ class Engine(Protocol):
     #: Any error of it.
     error: type[Exception]
 
-    def texts(self, one: Facts) -> Iterator[tuple[str, Any]]:
+    def texts(self, one: StatementFacts) -> Iterator[tuple[str, Any]]:
         """Each choice of a statement's optional lines, by name, and what `call` takes; nothing where it has no such."""
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
@@ -72,7 +72,7 @@ class Sqlite:
                        "temp_store = MEMORY"):  # fmt: skip
             self.connection.execute(f"PRAGMA {pragma}").fetchall()
 
-    def texts(self, one: Facts) -> Iterator[tuple[str, Any]]:
+    def texts(self, one: StatementFacts) -> Iterator[tuple[str, Any]]:
         for variant in one.variants:
             yield variant.which or "always", variant.sql
 
@@ -105,7 +105,7 @@ class Postgresql:
         self.statements = read_statements(sql_folder(), "postgresql")
         self.by_name, self.tsquery = by_name, tsquery
 
-    def texts(self, one: Facts) -> Iterator[tuple[str, Any]]:
+    def texts(self, one: StatementFacts) -> Iterator[tuple[str, Any]]:
         other = self.statements.get(one.statement.name)
         for given, text in other.variants() if other else ():
             which = ", ".join(name for name in one.statement.optional if name in given)
@@ -175,7 +175,7 @@ def times(
 
 
 def samples(
-    engine: Engine, sampler: Sampler, one: Facts, touches: tuple[Touch, ...], text: Any
+    engine: Engine, sampler: Sampler, one: StatementFacts, touches: tuple[Touch, ...], text: Any
 ) -> tuple[list[Arguments], bool]:
     """Arguments for a statement: those that find something, where some do."""
     hits, misses = [], []

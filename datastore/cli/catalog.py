@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from datastore.cli.check import project_option, require_sqlglot
+from datastore.cli.check import project_option, require_extra
 from datastore.cli.output import clean
 
 
@@ -21,22 +21,25 @@ from datastore.cli.output import clean
 @click.option("--check", is_flag=True, help="Write nothing; say what is not as it would be written, and exit with 5.")
 @click.pass_context
 def catalog_command(ctx: click.Context, project: Path, output: Path | None, check: bool) -> None:
-    """Write catalog/index.html (one file, opens in a browser from disk), schema.md and statements.md.
+    """Write catalog/index.html (one file, opens in a browser from disk), schema.md and a page for each .sql file.
 
     Per statement its parameters, result, plan, times and all that it touches, through triggers and foreign keys too;
     per table its columns, each with every statement and trigger that reads or writes it.
     """
-    require_sqlglot()
-    from datastore.contract.catalog.writing import drift, write
+    require_extra()
+    from datastore.contract.catalog.writing import drift
     from datastore.contract.facts import read_facts
+    from datastore.contract.generate import write
     from datastore.contract.project import find_project
 
     with read_facts(find_project(project)) as facts:
         changes = drift(facts, output.resolve() if output else None)
     if not check:
         write(changes)
-    for path in changes:
-        click.echo(f"{clean(facts.project.show(path))}: {'would be ' * check}written")
+    for path, text in changes.items():
+        click.echo(
+            f"{clean(facts.project.show(path))}: {'would be ' * check}{'removed' if text is None else 'written'}"
+        )
     if not changes:
         click.echo(f"{len(facts.statements)} statements: the catalogue is as generated")
     elif check:

@@ -45,7 +45,7 @@ def check_command(
     A temporary database is migrated step by step, each statement is prepared on it and never run. What is checked,
     and how a rule is waived, is in docs/contract-checks.md.
     """
-    require_sqlglot()
+    require_extra()
     from datastore.contract.check import check
     from datastore.contract.project import find_project
 
@@ -73,16 +73,17 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def require_sqlglot() -> None:
-    """Refuse where the SQL parser of the checks is not installed.
+def require_extra() -> None:
+    """Ensure that the libraries of the extra "check" are installed.
 
     Raises:
-        ProjectError: It is not; the message says how to install it.
+        ProjectError: One is not; the message says how to install it.
     """
-    if find_spec("sqlglot") is None:
+    missing = [name for name in ("sqlglot", "jinja2") if find_spec(name) is None]
+    if missing:
         from datastore.errors import ProjectError
 
-        raise ProjectError("reading SQL needs sqlglot, which is not installed: pip install 'datastore[check]'")
+        raise ProjectError(f"{' and '.join(missing)} must be installed for this: pip install 'datastore[check]'")
 
 
 def _print(report: Report) -> None:

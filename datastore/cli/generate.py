@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from datastore.cli.check import project_option, require_sqlglot
+from datastore.cli.check import project_option, require_extra
 from datastore.cli.output import clean, json_option, print_json
 
 
@@ -19,7 +19,7 @@ def generate_command(ctx: click.Context, project: Path, check: bool) -> None:
 
     Also the lock file: a line for each parameter, result column and plan, so that a change of one is a diff of a line.
     """
-    require_sqlglot()
+    require_extra()
     from datastore.contract.facts import read_facts
     from datastore.contract.generate import drift, write
     from datastore.contract.project import find_project
@@ -44,7 +44,7 @@ def generate_command(ctx: click.Context, project: Path, check: bool) -> None:
 @click.pass_context
 def diff_command(ctx: click.Context, ref: str, project: Path, as_json: bool) -> None:
     """Compare what the statements take and give with what they did at REF; exits with 5 if something breaks callers."""
-    require_sqlglot()
+    require_extra()
     from datastore.contract import lock
     from datastore.contract.facts import read_facts
     from datastore.contract.project import find_project

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def find_callers(names: set[str], package: Path) -> dict[str, list[str]]:
+def find_callers(names: set[str], package: Path, generated: Path) -> dict[str, list[str]]:
     """For each statement, which functions of *package* (a folder) mention it: as an attribute, or as a string.
 
+    The modules in the folder *generated* name every statement, and call none.
     A name that is put together (``f"{verb}_messages"``) counts where no function has the whole one.
     """
     whole: dict[str, set[str]] = {name: set() for name in names}
@@ -19,7 +20,7 @@ def find_callers(names: set[str], package: Path) -> dict[str, list[str]]:
     hint = re.compile("|".join((r"\}_", *map(re.escape, sorted(names)))))
     for path in sorted(package.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if not hint.search(text):
+        if generated in path.parents or not hint.search(text):
             continue
         module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
         mentions = _mentions(ast.parse(text))

@@ -1,4 +1,4 @@
-"""`datastore check`: every promise of a project's .sql files, held against the schema that its migrations make."""
+"""`datastore check`: every promise of a project's .sql files, checked against the schema that its migrations make."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import attrs
 
 from datastore.contract import generate, git, indexes, migration_checks, plan_snapshots, released
-from datastore.contract.database import STATISTIC_ROWS, Catalogue, Migrated, migrate, with_statistics
+from datastore.contract.database import STATISTIC_ROWS, Migrated, migrate, with_statistics
 from datastore.contract.facts import gather
 from datastore.contract.plans import Plan, check_plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.vet.callers import check_callers
 from datastore.contract.vet.header import check_header
@@ -60,7 +61,7 @@ class Report:
         self.server = f"PostgreSQL {found.version} ({found.statements} statements)"
 
     def summary(self) -> str:
-        """One line: what was looked at, and how many problems there are."""
+        """One line: what was checked, and how many problems there are."""
         count = len(self.problems)
         found = "no problems" if not count else f"{count} problem{'s' if count > 1 else ''}"
         engine = f"SQLite {sqlite3.sqlite_version}{', ' * bool(self.server)}{self.server}"
@@ -102,7 +103,7 @@ def _resolve(project: Project, release: str | None, report: Report) -> str:
     wanted = project.release if release is None else release
     ref = git.resolve(project.root, wanted) if wanted else ""
     if wanted and not ref:
-        report.notes.append(f"no tag matches {wanted}, so there is no last release to hold against")
+        report.notes.append(f"no tag matches {wanted}, so there is no last release to compare with")
     return ref
 
 
@@ -133,78 +134,78 @@ class _Run:
         if self.ref:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
-            self.report.notes.append("a step fails, so the statements were not held against the schema")
+            self.report.notes.append("a step fails, so the statements were not checked against the schema")
             self._waive(whole=False)
         else:
             with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
-                self._against(Catalogue(connection), migrated)
+                self._against(Schema(connection), migrated)
 
-    def _against(self, catalogue: Catalogue, migrated: Migrated) -> None:
-        results = Results(self.project, catalogue)
-        self._statements(catalogue, migrated, results)
+    def _against(self, schema: Schema, migrated: Migrated) -> None:
+        results = Results(self.project, schema)
+        self._statements(schema, migrated, results)
         self._waive(whole=True)
         if not self.report.problems:
             # What is generated from statements that are wrong would be wrong too.
-            facts = gather(self.project, self.sources, migrated, catalogue, results.schema, self.plans)
+            facts = gather(self.project, self.sources, migrated, schema, self.plans)
             self.report.problems += generate.check_generated(facts)
 
-    def _statements(self, catalogue: Catalogue, migrated: Migrated, results: Results) -> None:
+    def _statements(self, schema: Schema, migrated: Migrated, results: Results) -> None:
         sources = [source for source in self.sources if source.refused != "many-statements"]  # sqlite3 says no more
         for source in sources:
-            self._prepare(source, catalogue)
+            self._prepare(source, schema)
         for source in sources:
-            self.found += check_sql(source, catalogue)
+            self.found += check_sql(source, schema)
         for source in self.read:
             self.found += check_header(source)
         for name, variant in self.variants.items():
-            self.plans[name] = read_plan(variant.sql, catalogue)
-        self.found += self._plans(catalogue)
-        self._indexes(catalogue, migrated)
+            self.plans[name] = read_plan(variant.sql, schema)
+        self.found += self._plans(schema)
+        self._indexes(schema, migrated)
         if self.ref:
-            self.found += released.check_released(self.project, self.ref, catalogue, self.sources)
+            self.found += released.check_released(self.project, self.ref, schema, self.sources)
         self._snapshots()
         for variant in self.variants.values():
             self.found += results.check(variant)
         self.found += check_callers(self.project, self.sources)
 
-    def _prepare(self, source: Source, catalogue: Catalogue) -> None:
+    def _prepare(self, source: Source, schema: Schema) -> None:
         for variant in variants(source):
-            if problem := check_prepares(source, variant.sql, catalogue):
+            if problem := check_prepares(source, variant.sql, schema):
                 self.found.append(problem)
                 return
             self.variants[variant.name] = variant
 
-    def _plans(self, catalogue: Catalogue) -> Iterator[Problem]:
+    def _plans(self, schema: Schema) -> Iterator[Problem]:
         seen = set()
-        for problem in (*self._plan_rules(catalogue, ""), *self._plan_rules_with_statistics(catalogue)):
+        for problem in (*self._plan_rules(schema, ""), *self._plan_rules_with_statistics(schema)):
             key = (problem.statement, problem.rule, problem.message, problem.place)
             if key not in seen:
                 seen.add(key)
                 yield problem
 
-    def _plan_rules(self, catalogue: Catalogue, under: str) -> Iterator[Problem]:
+    def _plan_rules(self, schema: Schema, under: str) -> Iterator[Problem]:
         for name, variant in self.variants.items():
             if variant.source.statement:
-                plan = read_plan(variant.sql, catalogue) if under else self.plans[name]
-                yield from check_plan(variant, plan, catalogue, under)
+                plan = read_plan(variant.sql, schema) if under else self.plans[name]
+                yield from check_plan(variant, plan, schema, under)
 
-    def _plan_rules_with_statistics(self, catalogue: Catalogue) -> list[Problem]:
-        with with_statistics(catalogue):
-            return list(self._plan_rules(catalogue, f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"))
+    def _plan_rules_with_statistics(self, schema: Schema) -> list[Problem]:
+        with with_statistics(schema):
+            return list(self._plan_rules(schema, f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"))
 
-    def _indexes(self, catalogue: Catalogue, migrated: Migrated) -> None:
+    def _indexes(self, schema: Schema, migrated: Migrated) -> None:
         own = indexes.own_objects(migrated)
-        self.found += indexes.check_primary_keys(self.project, catalogue, migrated, own)
-        self.found += indexes.check_foreign_keys(self.project, catalogue, migrated, own)
+        self.found += indexes.check_primary_keys(self.project, schema, migrated, own)
+        self.found += indexes.check_foreign_keys(self.project, schema, migrated, own)
         if any(problem.rule == "prepare" for problem in self.found):
             self.report.notes.append("some statement does not prepare, so unused indexes were not looked for")
             return
         used = {access.index for plan in self.plans.values() for access in plan.accesses}
-        with sqlite_explain.foreign_keys(catalogue.connection):
+        with sqlite_explain.foreign_keys(schema.connection):
             for variant in self.variants.values():
-                pages = sqlite_explain.pages_read(catalogue.connection, variant.sql)
-                used |= {catalogue.roots[page] for page in pages if page in catalogue.roots}
-        self.found += indexes.check_unused(self.project, catalogue, migrated, own, used)
+                pages = sqlite_explain.pages_read(schema.connection, variant.sql)
+                used |= {schema.roots[page] for page in pages if page in schema.roots}
+        self.found += indexes.check_unused(self.project, schema, migrated, own, used)
 
     def _snapshots(self) -> None:
         path = plan_snapshots.snapshot_file(self.project)
@@ -228,6 +229,6 @@ class _Run:
             problems += wrong
         left = apply_waivers(self.found, waivers)
         if not whole:
-            # Nothing was held against a schema, so nothing says which waivers are needed.
+            # Nothing was checked against a schema, so nothing says which waivers are needed.
             left = [problem for problem in left if problem.rule != "waiver"]
         self.report.problems = left + problems

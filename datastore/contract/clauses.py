@@ -1,4 +1,4 @@
-"""The tokens of a statement with what stands around each: clause, parentheses, neighbours."""
+"""The tokens of a statement with their context: clause, parentheses, neighbours."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NOTHING = Token("", "", 0, 0)
 
 @attrs.frozen
 class Around:
-    """What stands around one token."""
+    """The context of one token."""
 
     index: int
     token: Token
     #: The last clause keyword before it, in its own parentheses and its own CASE.
     clause: str
-    #: The clauses that the open parentheses (and CASEs) stand in, outermost first.
+    #: The clauses around the open parentheses (and CASEs), outermost first.
     parents: tuple[str, ...]
 
     #: How many parentheses (and CASEs) are open.
@@ -33,7 +33,7 @@ _CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", 
 
 @lru_cache(maxsize=1024)
 def around(every: tuple[Token, ...]) -> tuple[Around, ...]:
-    """Each token of a statement (`datastore.contract.text.tokens`) with its clause and what it stands in."""
+    """Each token of a statement (`datastore.contract.text.tokens`) with its clause and the clauses around it."""
     return tuple(_around(every))
 
 
@@ -51,7 +51,7 @@ def _around(every: tuple[Token, ...]) -> Iterator[Around]:
 
 
 def verb(every: tuple[Token, ...]) -> Token | None:
-    """What the statement does: the first of SELECT, INSERT, ... that stands in no parentheses."""
+    """What the statement does: the first of SELECT, INSERT, ... that is in no parentheses."""
     return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
 
 

@@ -1,4 +1,4 @@
-"""A scratch database that the migrations made, step by step, and what its catalogue says."""
+"""A scratch database that the migrations made, step by step, and what each step made."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from datastore.contract.named import Named
-from datastore.contract.text import normal, tokens
+from datastore.contract.schema import Schema, rows, statements
+from datastore.contract.text import normal
 from datastore.engines import sqlite_explain
-from datastore.statements.loader import read_texts
 from datastore.steps import check_folders
 
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
 
-#: Every table as it were with so many rows, for plans with statistics.
+#: Number of rows of each table for plans with statistics.
 STATISTIC_ROWS = 1_000_000
 
 
 @attrs.frozen
 class Snapshot:
-    """The catalogue at one moment."""
+    """The objects of the schema at one moment."""
 
     #: (kind, name) to the CREATE text, without layout and comments.
     objects: dict[tuple[str, str], str]
@@ -51,11 +49,11 @@ class Migrated:
     """What applying the steps one by one gave."""
 
     steps: list[Step] = attrs.field(factory=list)
-    #: The catalogue before the first step, after it, ... after the last that applied.
+    #: The schema before the first step, after it, ... after the last that applied.
     up: list[Snapshot] = attrs.field(factory=list)
-    #: Step id to the catalogue after its rollback.
+    #: Step id to the schema after its rollback.
     down: dict[str, Snapshot] = attrs.field(factory=dict)
-    #: The catalogue when all was applied a second time.
+    #: The schema when all was applied a second time.
     again: Snapshot | None = None
     #: The step that failed, and at what: "apply", "roll back" or "apply again".
     failed: tuple[Step, str, Exception] | None = None
@@ -66,99 +64,12 @@ class Migrated:
         return self.failed is None or self.failed[1] != "apply"
 
 
-@attrs.frozen(slots=False)
-class Index:
-    """One index."""
-
-    table: str
-    name: str
-    unique: bool
-    #: "c": by CREATE INDEX; "u", "pk": by the constraint.
-    origin: str
-    partial: bool
-    #: ``None`` for an expression.
-    columns: tuple[str | None, ...]
-
-
-class Catalogue:
-    """What the migrated database has, by name."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.kinds: Named[str] = Named()
-        self.sql: Named[str] = Named()
-        self.roots: dict[int, str] = {}
-        #: What `datastore.contract.plans.table_names` found of each statement: filled as it is asked.
-        self.table_names: dict[str, dict[str, set[str]]] = {}
-        for kind, name, _, sql, root in rows(connection, "list_schema"):
-            self.kinds[name] = kind
-            self.sql[name] = sql or ""
-            if root:
-                self.roots[root] = name
-        for name in ("sqlite_master", "sqlite_schema"):
-            self.kinds[name] = "table"
-        self.columns: Named[list[str]] = Named()
-        for table, column, _ in rows(connection, "list_table_columns"):
-            self.columns.setdefault(table, []).append(column)
-
-    @cached_property
-    def indexes(self) -> Named[Index]:
-        """Every index, also those of constraints."""
-        found: Named[Index] = Named()
-        for table, name, unique, origin, partial, column in rows(self.connection, "list_index_columns"):
-            before = found[name].columns if name in found else ()
-            found[name] = Index(table, name, bool(unique), origin, bool(partial), (*before, column))
-        return found
-
-    @cached_property
-    def foreign_keys(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """(table, parent, columns) of every foreign key."""
-        keys: dict[tuple[str, int], tuple[str, str, tuple[str, ...]]] = {}
-        for table, number, parent, column in rows(self.connection, "list_foreign_keys"):
-            before = keys.get((table, number), (table, parent, ()))[2]
-            keys[table, number] = (table, parent, (*before, column))
-        return list(keys.values())
-
-    @cached_property
-    def primary_keys(self) -> Named[tuple[str, ...]]:
-        """Table to the columns of its primary key."""
-        keys: Named[tuple[str, ...]] = Named()
-        for table, _, column in rows(self.connection, "list_primary_keys"):
-            keys[table] = (*keys.get(table, ()), column)
-        return keys
-
-    @cached_property
-    def functions(self) -> list[str]:
-        """The functions' names."""
-        return [row[0] for row in rows(self.connection, "list_functions")]
-
-    def is_table(self, name: str) -> bool:
-        """Whether rows are stored under this name (a virtual table answers for itself)."""
-        return self.kinds.get(name) == "table"
-
-    def is_virtual(self, name: str) -> bool:
-        """Whether it is a virtual table."""
-        words = [token.upper for token in tokens(self.sql.get(name, "")[:40])]
-        return words[1:2] == ["VIRTUAL"]
-
-
-@cache
-def _statements() -> dict[str, str]:
-    path = Path(__file__).with_suffix(".sql")
-    return read_texts(path, path.name)
-
-
-def rows(connection: sqlite3.Connection, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows of a statement of database.sql."""
-    return connection.execute(_statements()[name], parameters).fetchall()
-
-
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
-    """The catalogue as it is now, without yoyo's tables and SQLite's."""
+    """The schema as it is now, without yoyo's tables and SQLite's."""
     return Snapshot(
         {
             (kind, name): normal(sql or "")
-            for kind, name, _, sql, _ in rows(connection, "list_schema")
+            for kind, name, _, sql, _ in rows(connection, "list_objects")
             if not name.startswith(OWN_PREFIXES)
         },
         sqlite_explain.schema_marks(connection),
@@ -169,7 +80,7 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
     """Apply every step to a new database, roll each back and apply all again.
 
     Args:
-        path: Where the whole schema is kept. Steps are applied and rolled back beside it, from copies, so that a
+        path: Where the whole schema is kept. Steps are applied and rolled back next to it, from copies, so that a
             lock file that does not fit stops nothing here.
         folders: The folders of steps, and whether each is the project's own.
     """
@@ -218,17 +129,17 @@ def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) ->
 
 
 @contextmanager
-def with_statistics(catalogue: Catalogue) -> Iterator[sqlite3.Connection]:
+def with_statistics(schema: Schema) -> Iterator[sqlite3.Connection]:
     """The connection, while the planner believes that every table has a million rows.
 
     An index's first column leaves a thousandth of them, each further one a hundredth of the rest, and a unique
     one's columns together leave one. A partial index has a tenth of the rows.
     """
-    connection = catalogue.connection
+    connection = schema.connection
     sqlite_explain.begin(connection)
     try:
         sqlite_explain.create_statistics(connection)
-        for index in catalogue.indexes.values():
+        for index in schema.indexes.values():
             count = STATISTIC_ROWS // 10 if index.partial else STATISTIC_ROWS
             sizes, left = [count], count // 1000
             for number in range(len(index.columns)):
@@ -238,7 +149,7 @@ def with_statistics(catalogue: Catalogue) -> Iterator[sqlite3.Connection]:
             text = " ".join(map(str, sizes))
             with closing(connection.cursor()) as cursor:
                 values = {"index_table": index.table, "index_name": index.name, "sizes": text}
-                cursor.execute(_statements()["add_statistics"], values)
+                cursor.execute(statements()["add_statistics"], values)
         sqlite_explain.reload_statistics(connection)
         yield connection
     finally:

@@ -1,4 +1,4 @@
-"""Everything that is known of a project's statements, gathered once: for the generated code, the lock, the catalogue."""
+"""Everything that is known of a project's statements, gathered once: for the generated code, the lock file, the catalogue."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import attrs
 
-from datastore.contract.database import Catalogue, Migrated, migrate
-from datastore.contract.inference import Column, Schema, result_columns
+from datastore.contract.database import Migrated, migrate
+from datastore.contract.inference.results import Column, result_columns
 from datastore.contract.plans import Plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.project import Project
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.engines import sqlite_explain
 from datastore.errors import ProjectError
@@ -21,7 +22,7 @@ from datastore.statements.loader import Statement
 
 
 @attrs.frozen
-class Facts:
+class StatementFacts:
     """One statement: what its file says, and what the schema makes of it."""
 
     source: Source
@@ -39,9 +40,8 @@ class ProjectFacts:
     """A project: its statements by name, and its schema."""
 
     project: Project
-    statements: Mapping[str, Facts]
+    statements: Mapping[str, StatementFacts]
     migrated: Migrated
-    catalogue: Catalogue
     schema: Schema
 
 
@@ -59,55 +59,47 @@ def read_facts(project: Project) -> Iterator[ProjectFacts]:
         if not migrated.has_schema:
             raise ProjectError("a migration fails; datastore check says which, and why")
         with closing(sqlite_explain.open_scratch(path)) as connection:
-            catalogue = Catalogue(connection)
             schema = Schema(connection)
             sources, problems = read_sources(project)
             for source in sources:
-                problems += filter(None, (check_prepares(source, one.sql, catalogue) for one in variants(source)))
+                problems += filter(None, (check_prepares(source, one.sql, schema) for one in variants(source)))
             if problems:
                 raise ProjectError(f"{problems[0].render()}\n(datastore check shows every problem)")
-            yield gather(project, sources, migrated, catalogue, schema)
+            yield gather(project, sources, migrated, schema)
 
 
 def gather(
     project: Project,
     sources: Sequence[Source],
     migrated: Migrated,
-    catalogue: Catalogue,
     schema: Schema,
     plans: Mapping[str, Plan] | None = None,
 ) -> ProjectFacts:
     """What is known of statements that all prepare; *plans*, by variant, are those that are known already."""
     known = plans or {}
     statements = {
-        source.name: _facts(source, source.statement, catalogue, schema, known)
-        for source in sources
-        if source.statement
+        source.name: _facts(source, source.statement, schema, known) for source in sources if source.statement
     }
-    return ProjectFacts(project, statements, migrated, catalogue, schema)
+    return ProjectFacts(project, statements, migrated, schema)
 
 
-def _facts(
-    source: Source, statement: Statement, catalogue: Catalogue, schema: Schema, known: Mapping[str, Plan]
-) -> Facts:
+def _facts(source: Source, statement: Statement, schema: Schema, known: Mapping[str, Plan]) -> StatementFacts:
     texts = tuple(variants(source))
-    return Facts(
+    return StatementFacts(
         source=source,
         statement=statement,
         variants=texts,
-        columns=promised_columns(schema, catalogue, statement, texts),
-        plans=tuple(known.get(variant.name) or read_plan(variant.sql, catalogue) for variant in texts),
+        columns=promised_columns(schema, statement, texts),
+        plans=tuple(known.get(variant.name) or read_plan(variant.sql, schema) for variant in texts),
     )
 
 
-def promised_columns(
-    schema: Schema, catalogue: Catalogue, statement: Statement, texts: tuple[Variant, ...]
-) -> tuple[Column, ...]:
-    """What a statement gives back: what is inferred for every choice of its optional lines, or promised by hand."""
+def promised_columns(schema: Schema, statement: Statement, texts: tuple[Variant, ...]) -> tuple[Column, ...]:
+    """What a statement gives back: what is inferred for every choice of its optional lines, or promised in the header."""
     if statement.result == "count":
         return ()
     given = {one.name for one in statement.header.parameters if not one.nullable}
-    every = [result_columns(catalogue.connection, schema, variant.sql, not_null_parameters=given) for variant in texts]
+    every = [result_columns(schema, variant.sql, not_null_parameters=given) for variant in texts]
     return tuple(_together(places, statement.header.returns) for places in zip(*every, strict=True))
 
 

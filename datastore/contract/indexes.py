@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from datastore.contract.database import Catalogue, Index, Migrated, Step
-from datastore.contract.named import identifier
+from datastore.contract.caseless import identifier
+from datastore.contract.database import Migrated, Step
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
+from datastore.contract.schema import Index, Schema
 from datastore.contract.text import Token, tokens
 
 
-def check_primary_keys(project: Project, catalogue: Catalogue, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
+def check_primary_keys(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
     """Tables whose rows nothing tells apart."""
-    stored = {*catalogue.roots.values()}  # a virtual table's rows stand in others
-    for table in sorted(name for name in own & stored if catalogue.is_table(name)):
-        if table in catalogue.primary_keys:
+    stored = {*schema.roots.values()}  # a virtual table's rows are in others
+    for table in sorted(name for name in own & stored if schema.is_table(name)):
+        if table in schema.primary_keys:
             continue
         place = find_created(project, migrated, table)
         message = f'the table "{table}" has no primary key'
         constraint = f"CONSTRAINT {identifier(table + '_pkey')} PRIMARY KEY (...)"
-        hint = f"{constraint}: without one, nothing names a row that stands twice"
+        hint = f"{constraint}: without one, nothing tells two equal rows apart"
         yield Problem("primary-key", place, message, hint, subject=table)
 
 
-def check_foreign_keys(project: Project, catalogue: Catalogue, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
+def check_foreign_keys(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
     """Foreign keys whose columns lead no index: a delete of the parent would read the whole child table."""
-    for table, parent, columns in catalogue.foreign_keys:
-        if table not in own or _is_led(table, columns, catalogue):
+    for key in schema.foreign_keys:
+        table, parent, columns = key.table, key.parent, key.columns
+        if table not in own or _is_led(table, columns, schema):
             continue
         names = ", ".join(map(identifier, columns))
         message = f"no index leads with {table} ({names}), which refers to {parent}"
@@ -39,15 +41,15 @@ def check_foreign_keys(project: Project, catalogue: Catalogue, migrated: Migrate
         yield Problem("foreign-key-index", place, message, hint, subject=subject)
 
 
-def _is_led(table: str, columns: tuple[str, ...], catalogue: Catalogue) -> bool:
+def _is_led(table: str, columns: tuple[str, ...], schema: Schema) -> bool:
     count = len(columns)
-    keys = [index.columns for index in catalogue.indexes.values() if index.table == table and not index.partial]
-    keys.append(catalogue.primary_keys.get(table, ()))
+    keys = [index.columns for index in schema.indexes.values() if index.table == table and not index.partial]
+    keys.append(schema.primary_keys.get(table, ()))
     return any({*columns} == {*key[:count]} for key in keys)
 
 
 def check_unused(
-    project: Project, catalogue: Catalogue, migrated: Migrated, own: set[str], used: set[str]
+    project: Project, schema: Schema, migrated: Migrated, own: set[str], used: set[str]
 ) -> Iterator[Problem]:
     """Indexes of the project that cost each write and serve nothing.
 
@@ -56,10 +58,10 @@ def check_unused(
     Args:
         used: The indexes that some statement's plan or program (its triggers and cascades included) reads.
     """
-    for index in catalogue.indexes.values():
+    for index in schema.indexes.values():
         if index.origin != "c" or index.unique or index.name not in own or index.name in used:
             continue
-        if _serves_foreign_key(index, catalogue):
+        if _serves_foreign_key(index, schema):
             continue
         place = find_created(project, migrated, index.name)
         message = f'no statement\'s plan uses the index "{index.name}"'
@@ -67,10 +69,10 @@ def check_unused(
         yield Problem("unused-index", place, message, hint, subject=index.name)
 
 
-def _serves_foreign_key(index: Index, catalogue: Catalogue) -> bool:
+def _serves_foreign_key(index: Index, schema: Schema) -> bool:
     return not index.partial and any(
-        table == index.table and {*columns} == {*index.columns[: len(columns)]}
-        for table, _, columns in catalogue.foreign_keys
+        key.table == index.table and {*key.columns} == {*index.columns[: len(key.columns)]}
+        for key in schema.foreign_keys
     )
 
 
@@ -85,7 +87,7 @@ def own_objects(migrated: Migrated) -> set[str]:
 
 
 def find_created(project: Project, migrated: Migrated, name: str, behind: Sequence[tuple[str, ...]] = ()) -> Place:
-    """Where the last step that creates *name* does so; *behind*: words further on to point at, the first that stand."""
+    """Where the last step that creates *name* does so; *behind*: words after it to point at, the first that are found."""
     for step in reversed(migrated.steps):
         text = step.path.read_text(encoding="utf-8")
         every = tokens(text)

@@ -1,6 +1,6 @@
 """The lock file: what each statement takes and gives and how it is planned, a line a fact, so that a change is a diff.
 
-`datastore generate` writes it and `datastore check` holds it against the files. `datastore diff REF` compares it with
+`datastore generate` writes it and `datastore check` compares it with the files. `datastore diff REF` compares it with
 the one of a git ref and says in words what breaks.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from datastore.contract import git
-from datastore.contract.facts import Facts, ProjectFacts
-from datastore.contract.inference import Column
+from datastore.contract.facts import ProjectFacts, StatementFacts
+from datastore.contract.inference.results import Column
 from datastore.contract.project import Project
 from datastore.errors import ProjectError
 from datastore.statements.headers import Parameter
@@ -39,7 +39,7 @@ def engine_name(project: Project) -> str:
     return f"{project.engine} {sqlite3.sqlite_version}"
 
 
-def _statement(facts: Facts) -> dict[str, Any]:
+def _statement(facts: StatementFacts) -> dict[str, Any]:
     statement = facts.statement
     header = statement.header
     return {
@@ -116,7 +116,7 @@ def _parse(text: str, where: str) -> Lock:
 
 
 def breaking(before: Lock, now: Lock) -> Iterator[str]:
-    """What of *before* callers cannot rely on any more, a sentence each."""
+    """What of *before* callers can no longer rely on, a sentence each."""
     for name, old in sorted(before["statements"].items()):
         new = now["statements"].get(name)
         if new is None:
@@ -144,26 +144,31 @@ def _breaking(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield f'may give nothing ("Rows: {new["rows"]}"), and always gave a row'
     if old["record"] != new["record"]:
         yield f"its rows are {new['record'] or 'a row class of its own'}, and were {old['record'] or 'one'}"
-    for name, kind in old["parameters"].items():
-        is_now = new["parameters"].get(name)
-        if is_now is None:
+    yield from _breaking_parameters(old["parameters"], new["parameters"])
+    yield from _breaking_columns(old["columns"], new["columns"])
+
+
+def _breaking_parameters(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name, kind in old.items():
+        if name not in new:
             yield f"parameter {name} is gone"
-        elif not _accepts(is_now, kind):
-            yield f"parameter {name} is {_shown(is_now)}, and was {_shown(kind)}"
-    for name, kind in new["parameters"].items():
-        if name not in old["parameters"] and not _optional(kind):
+        elif not _accepts(new[name], kind):
+            yield f"parameter {name} is {_shown(new[name])}, and was {_shown(kind)}"
+    for name, kind in new.items():
+        if name not in old and not _optional(kind):
             yield f"parameter {name} ({_shown(kind)}) is asked for, and was not"
-    for name, kind in old["columns"].items():
-        is_now = new["columns"].get(name)
-        if is_now is None:
+
+
+def _breaking_columns(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name, kind in old.items():
+        if name not in new:
             yield f"column {name} is gone"
-        elif _bare(is_now) != _bare(kind):
-            yield f"column {name} is {_shown(is_now)}, and was {_shown(kind)}"
-        elif is_now.endswith("?") and not kind.endswith("?"):
+        elif _bare(new[name]) != _bare(kind):
+            yield f"column {name} is {_shown(new[name])}, and was {_shown(kind)}"
+        elif new[name].endswith("?") and not kind.endswith("?"):
             yield f"column {name} may be NULL, and could not be"
-    kept = [name for name in new["columns"] if name in old["columns"]]
-    if kept != [name for name in old["columns"] if name in new["columns"]]:
-        yield f"its columns have another order: {', '.join(new['columns'])}"
+    if [name for name in new if name in old] != [name for name in old if name in new]:
+        yield f"its columns have another order: {', '.join(new)}"
 
 
 def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -178,11 +183,11 @@ def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         if was is None:
             yield f"column {name} ({_shown(kind)}) is new"
         elif _bare(was) == _bare(kind) and was.endswith("?") and not kind.endswith("?"):
-            yield f"column {name} cannot be NULL any more"
+            yield f"column {name} can no longer be NULL"
     if old["rows"] != new["rows"]:
         yield f'"Rows: {new["rows"]}", and was "Rows: {old["rows"]}"'
     if old["file"] != new["file"]:
-        yield f"stands in {new['file']}, and stood in {old['file']}"
+        yield f"is in {new['file']}, and was in {old['file']}"
 
 
 def _plan_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

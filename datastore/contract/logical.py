@@ -3,7 +3,7 @@
 SQLite stores five classes of value; the CHECKs of a table say more: ``json_valid(metadata)`` is json, a GLOB of
 the shape ``????-??-??T...Z`` is a timestamp, ``IN (0, 1)`` on an INTEGER column is a boolean, and
 ``typeof(size) = 'integer'`` says for a table that is not STRICT what STRICT would. A term counts where it is one of
-the terms of an AND, alone or behind ``column IS NULL OR``: then every value that is not NULL meets it.
+the terms of an AND, alone or after ``column IS NULL OR``: then every value that is not NULL meets it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Iterator
 import attrs
 from sqlglot import exp
 
+from datastore.contract.clauses import arguments
 from datastore.contract.inference.parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
+from datastore.contract.text import tokens
 
 #: Storage classes of a value that is not NULL.
 STORAGE = frozenset({"integer", "real", "text", "blob"})
 
-_tokens = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\w+|.", re.DOTALL)
 _timestamp = re.compile(r"(?:\?|\[0-9\]){4}-(?:(?:\?|\[0-[39]\]){2})-(?:(?:\?|\[0-[39]\]){2})T\S*Z")
 
 #: Defaults that have their column's class, or that its affinity turns into it.
@@ -96,16 +97,11 @@ def column_type(promised: frozenset[str], storage: frozenset[str], declared: str
 
 
 def _checks(create: str) -> Iterator[str]:
-    words = [word for word in _tokens.findall(create) if not word.startswith(("--", "/*"))]
-    significant = [(index, word) for index, word in enumerate(words) if not word.isspace()]
-    for (_, before), (start, word) in itertools.pairwise(significant):
-        if before.upper() == "CHECK" and word == "(":
-            depth = 0
-            for end in range(start, len(words)):
-                depth += {"(": 1, ")": -1}.get(words[end], 0)
-                if depth == 0:
-                    yield "".join(words[start + 1 : end])
-                    break
+    """The conditions of the CHECK constraints, as they are written."""
+    every = tokens(create)
+    for number, (before, opening) in enumerate(itertools.pairwise(every), 1):
+        if before.upper == "CHECK" and opening.text == "(":
+            yield create[opening.end : arguments(every, number)[1].start]
 
 
 def _promise(term: Node) -> Promise | None:

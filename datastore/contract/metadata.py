@@ -23,7 +23,6 @@ _OK = 0
 _DESERIALIZE_READONLY = 4
 _FUNCTIONS = {
     "libversion": (ctypes.c_char_p, []),
-    "sourceid": (ctypes.c_char_p, []),
     "open": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_void_p]),
     "close_v2": (ctypes.c_int, [ctypes.c_void_p]),
     "errmsg": (ctypes.c_char_p, [ctypes.c_void_p]),
@@ -35,7 +34,6 @@ _FUNCTIONS = {
     "finalize": (ctypes.c_int, [ctypes.c_void_p]),
     "column_count": (ctypes.c_int, [ctypes.c_void_p]),
     "column_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
-    "column_decltype": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
     "column_table_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
     "column_origin_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
     "table_column_metadata": (ctypes.c_int, [ctypes.c_void_p, *[ctypes.c_char_p] * 3, *[ctypes.c_void_p] * 5]),
@@ -47,8 +45,6 @@ class EngineColumn:
     """One result column, as the engine describes it after prepare."""
 
     name: str
-    #: The declared type of the column that it comes from, as written; None for an expression.
-    declared: str | None
     #: Table and column that it comes from, through views and subqueries; None for an expression.
     origin: tuple[str, str] | None
 
@@ -57,7 +53,7 @@ class Engine:
     """A copy of a database's schema and rows in the C library, to prepare statements on."""
 
     def __init__(self, library: ctypes.CDLL, image: bytes) -> None:
-        # The journal mode stands in bytes 18 and 19; a database in memory has no WAL.
+        # The journal mode is in bytes 18 and 19; a database in memory has no WAL.
         image = image[:18] + b"\x01\x01" + image[20:]
         self._library = library
         self._image = ctypes.create_string_buffer(image, len(image))
@@ -103,7 +99,6 @@ class Engine:
         column = _text(library.sqlite3_column_origin_name(statement, index))
         return EngineColumn(
             name=_text(library.sqlite3_column_name(statement, index)) or "",
-            declared=_text(library.sqlite3_column_decltype(statement, index)),
             origin=(table, column) if table is not None and column is not None else None,
         )
 

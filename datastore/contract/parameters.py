@@ -1,6 +1,6 @@
 """What the SQL itself says of each parameter: the type that its place asks for, and whether NULL makes sense there.
 
-``conversation_id = :conversation_id`` asks for what the column holds, and NULL finds nothing; ``VALUES (:title)``
+``conversation_id = :conversation_id`` asks for the type of the column, and NULL finds nothing; ``VALUES (:title)``
 takes NULL where the column does; LIMIT takes an integer, json_each a JSON text, MATCH a query. The header's type is
 checked against this. Where two places disagree, or none says anything, nothing is expected.
 """
@@ -18,9 +18,9 @@ from datastore.contract.inference.facts import Fact
 from datastore.contract.inference.filters import COMPARISONS
 from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
 from datastore.contract.inference.queries import Queries, arms, changed_table
-from datastore.contract.inference.schema import Schema
+from datastore.contract.inference.relations import read_from, table_facts, target
 from datastore.contract.inference.scopes import Cte, Scope
-from datastore.contract.inference.sources import read_from, table_facts, target
+from datastore.contract.schema import Schema
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ def _together(expectations: list[Expectation]) -> Expectation:
     says = {expectation.nullable for expectation in expectations if expectation.nullable is not None}
     firm = any(expectation.firm for expectation in expectations)
     why = "; ".join(dict.fromkeys(expectation.why for expectation in expectations))
-    # A comparison, which finds nothing for NULL, may stand beside a place that takes it: `x = :x OR :x IS NULL`.
+    # A comparison, which finds nothing for NULL, may be next to a place that takes it: `x = :x OR :x IS NULL`.
     nullable = None if not says else True in says and not firm
     return Expectation(types.pop() if len(types) == 1 else None, nullable, why or "no place says anything of it", firm)
 
@@ -75,7 +75,7 @@ class _Walk:
             scope = self._changed_scope(tree, visible)
             yield from self._assignments(tree.expressions if isinstance(tree, exp.Update) else [], scope)
             yield from self._expressions([part(tree, "where"), tree.args.get("returning")], scope)
-            yield from self._sources(tree, scope)
+            yield from self._relations_of(tree, scope)
         else:
             yield from self.query(tree, None, {})
 
@@ -95,14 +95,14 @@ class _Walk:
             scope = self.queries.scope(node, outer, visible)
             clauses = [part(node, name) for name in ("where", "group", "having", "order")]
             yield from self._expressions([*node.expressions, *clauses, *parts(node, "windows")], scope)
-            yield from self._sources(node, scope)
+            yield from self._relations_of(node, scope)
 
     def _ctes(self, node: Node, visible: Mapping[str, Cte]) -> Iterator[tuple[str, Expectation]]:
         clause = part(node, "with")
         for cte in clause.expressions if clause is not None else []:
             yield from self.query(cte.this, None, visible)
 
-    def _sources(self, node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
+    def _relations_of(self, node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         clause = part(node, "from")
         relations = [clause.this] if clause is not None else []
         for join in parts(node, "joins"):
@@ -164,7 +164,7 @@ class _Walk:
         if table is None:
             raise Unsure(f"there is no table {named.name}")
         scope = Scope(self.queries, None, visible)
-        scope.sources.append(target(table, named.alias.lower()))
+        scope.relations.append(target(table, named.alias.lower()))
         if not isinstance(tree, exp.Insert):
             read_from(tree, scope, self.queries)
         return scope
@@ -175,8 +175,8 @@ class _Walk:
             names = left.expressions if isinstance(left, exp.Tuple) else [left]
             values = right.expressions if isinstance(right, exp.Tuple) else [right]
             for name, value in zip(names, values, strict=False):
-                fact = scope.sources[0].facts.get(name_of(name))
-                yield from self._stored(value, fact, f"{scope.sources[0].alias}.{name_of(name)}", scope)
+                fact = scope.relations[0].facts.get(name_of(name))
+                yield from self._stored(value, fact, f"{scope.relations[0].alias}.{name_of(name)}", scope)
                 yield from self._expressions([value], scope)
 
     def _stored(self, value: Node, fact: Fact | None, column: str, scope: Scope) -> Iterator[tuple[str, Expectation]]:
@@ -209,13 +209,7 @@ def _place(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         for name in ("low", "high"):
             yield from _compared([bare(node.this)], [bare(node.args[name])], scope)
     elif isinstance(node, exp.In):
-        for value in node.expressions:
-            yield from _compared(_elements(node.this), _elements(value), scope)
-        query = node.args.get("query")
-        if query is not None and isinstance(bare(node.this), exp.Placeholder):
-            columns = scope.analyzer.query(query, scope, scope.visible)
-            kind = columns[0][1].type if columns else None
-            yield bare(node.this).name, Expectation(kind, False, "it is looked up by IN; NULL finds nothing")
+        yield from _in(node, scope)
     elif isinstance(node, exp.Match) and isinstance(node.expression, exp.Placeholder):
         yield node.expression.name, Expectation("text", False, "MATCH takes a full-text query")
     elif isinstance(node, (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)):
@@ -225,12 +219,25 @@ def _place(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         kind = next(iter(storage)) if len(storage) == 1 else None
         yield bare(node.this).name, Expectation(kind, None, "it is CAST")
     elif isinstance(node, exp.Coalesce):
-        values = [bare(value) for value in (node.this, *node.expressions)]
-        others = [fact_of(value, scope) for value in values if not isinstance(value, exp.Placeholder)]
-        for value in values:
-            if isinstance(value, exp.Placeholder):
-                kind = others[0].type if others else None
-                yield value.name, Expectation(kind, True, "coalesce takes NULL")
+        yield from _coalesce([bare(value) for value in (node.this, *node.expressions)], scope)
+
+
+def _in(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
+    for value in node.expressions:
+        yield from _compared(_elements(node.this), _elements(value), scope)
+    query = node.args.get("query")
+    if query is not None and isinstance(bare(node.this), exp.Placeholder):
+        columns = scope.analyzer.query(query, scope, scope.visible)
+        kind = columns[0][1].type if columns else None
+        yield bare(node.this).name, Expectation(kind, False, "it is looked up by IN; NULL finds nothing")
+
+
+def _coalesce(values: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:
+    others = [fact_of(value, scope) for value in values if not isinstance(value, exp.Placeholder)]
+    kind = others[0].type if others else None
+    for value in values:
+        if isinstance(value, exp.Placeholder):
+            yield value.name, Expectation(kind, True, "coalesce takes NULL")
 
 
 def _compared(left: list[Node], right: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:

@@ -1,4 +1,4 @@
-"""The plans that were last looked at, one file per engine and version: a change is a diff in review."""
+"""The plans that were last accepted, one file per engine and version: a change is a diff in review."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: EXPLAIN QUERY PLAN reduced to what counts, held against the header's ``Index:`` line.
+"""Plans: EXPLAIN QUERY PLAN reduced to what counts, compared with the header's ``Index:`` line.
 
 Reduced means SEARCH, SCAN and TEMP B-TREE lines only, spelled alike for every version of SQLite: those say which
 table is read how and what is sorted. Which subquery a line belongs to changes its wording from release to release.
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
-from datastore.contract.database import Catalogue
-from datastore.contract.named import leading
+from datastore.contract.caseless import leading
 from datastore.contract.problems import Place, Problem
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, did_you_mean, find_phrase, tokens
 from datastore.engines import sqlite_explain
@@ -63,11 +63,11 @@ class Plan:
 Uses = Callable[[Plan], bool]
 
 
-def read_plan(sql: str, catalogue: Catalogue) -> Plan:
+def read_plan(sql: str, schema: Schema) -> Plan:
     """The reduced plan of one statement, as the planner makes it now."""
     lines, accesses, sorts = [], [], []
-    aliases = table_names(sql, catalogue)
-    for text in sqlite_explain.query_plan(catalogue.connection, sql):
+    aliases = table_names(sql, schema)
+    for text in sqlite_explain.query_plan(schema.connection, sql):
         if found := _sort.match(text):
             sorts.append(_part.sub("", found["what"]))
             lines.append(f"TEMP B-TREE FOR {sorts[-1]}")
@@ -75,12 +75,12 @@ def read_plan(sql: str, catalogue: Catalogue) -> Plan:
             shown, rest = _shown(found["what"], aliases)
             lines.append(f"{found['how']} {shown}{rest}")
             used = _uses.search(rest)
-            index = leading(used[1], catalogue.indexes) if used else ""
+            index = leading(used[1], schema.indexes) if used else ""
             tables = aliases.get(shown.lower(), {shown})
-            if index in catalogue.indexes:  # an alias may stand for two tables, in two subqueries
-                tables = {catalogue.indexes[index].table}
+            if index in schema.indexes:  # an alias may stand for two tables, in two subqueries
+                tables = {schema.indexes[index].table}
             for table in sorted(tables):
-                if catalogue.is_table(table):
+                if schema.is_table(table):
                     accesses.append(Access(found["how"], table, shown, index, lines[-1]))
     return Plan(tuple(lines), tuple(accesses), tuple(sorts))
 
@@ -95,14 +95,14 @@ def _shown(what: str, aliases: Iterable[str]) -> tuple[str, str]:
     return what[: len(name)], rest
 
 
-def table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
+def table_names(sql: str, schema: Schema) -> dict[str, set[str]]:
     """What each alias and table name of a statement stands for; a view stands for the tables in it too."""
-    if sql not in catalogue.table_names:
-        catalogue.table_names[sql] = _table_names(sql, catalogue)
-    return catalogue.table_names[sql]
+    if sql not in schema.table_names:
+        schema.table_names[sql] = _table_names(sql, schema)
+    return schema.table_names[sql]
 
 
-def _table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
+def _table_names(sql: str, schema: Schema) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     texts, seen = [sql], set()
     while texts:
@@ -110,15 +110,15 @@ def _table_names(sql: str, catalogue: Catalogue) -> dict[str, set[str]]:
         common = {every[i].name for i in range(len(every) - 2) if _is_common(every, i)}
         found.update({name: set() for name in common})  # read from memory, whatever its name
         for index, token in enumerate(every):
-            if token.name not in catalogue.kinds or token.name in common:
+            if token.name not in schema.kinds or token.name in common:
                 continue
-            table = catalogue.kinds.spelled(token.name)
+            table = schema.kinds.spelled(token.name)
             found.setdefault(token.name, set()).add(table)
             if alias := _alias(every, index):
                 found.setdefault(alias, set()).add(table)
-            if catalogue.kinds[token.name] == "view" and token.name not in seen:
+            if schema.kinds[token.name] == "view" and token.name not in seen:
                 seen.add(token.name)
-                texts.append(catalogue.sql[token.name])
+                texts.append(schema.sql[token.name])
     return found
 
 
@@ -141,7 +141,7 @@ def _alias(every: Sequence[Token], index: int) -> str:
     return rest[0].name if rest and rest[0].kind in ("word", "quoted") else ""
 
 
-def check_plan(variant: Variant, plan: Plan, catalogue: Catalogue, under: str = "") -> Iterator[Problem]:
+def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") -> Iterator[Problem]:
     """What the rules have against a plan; *under* says under which statistics it was made."""
     source = variant.source
     assert source.statement
@@ -150,7 +150,7 @@ def check_plan(variant: Variant, plan: Plan, catalogue: Catalogue, under: str = 
     notes = [f"plan: {line}" for line in plan.lines]
     notes += [f"({', '.join([*when, *([under] if under else [])])})"] if when or under else []
     for problem in (
-        *_index(source, index, variant.sql, plan, catalogue),
+        *_index(source, index, variant.sql, plan, schema),
         *_scans(source, plan),
         *_sorts(source, index, plan),
     ):
@@ -160,7 +160,7 @@ def check_plan(variant: Variant, plan: Plan, catalogue: Catalogue, under: str = 
 # --- Index: ----------------------------------------------------------------------------------------------------------
 
 
-def _index(source: Source, index: str, sql: str, plan: Plan, catalogue: Catalogue) -> Iterator[Problem]:
+def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
     used = {access.by for access in plan.accesses if access.by}
     if re.match(r"none\b", index):
         searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
@@ -171,26 +171,26 @@ def _index(source: Source, index: str, sql: str, plan: Plan, catalogue: Catalogu
             )
             yield Problem("index", place, message, f"write: Index: {searched[0]} (...)")
         return
-    groups = _named(index, catalogue)
+    groups = _named(index, schema)
     if not groups:
         place = source.label_place("Index")
-        hint = did_you_mean(next(iter(_word.findall(index)), ""), [*catalogue.indexes, "none"])
+        hint = did_you_mean(next(iter(_word.findall(index)), ""), [*schema.indexes, "none"])
         hint = hint or f"name the index, TABLE primary key, or: none (why); the plan uses {_list(used) or 'none'}"
         yield Problem("index", place, "the header names no index that the schema has", hint)
     for group in groups:
-        yield from _group(source, group, used, sql, plan, catalogue)
+        yield from _group(source, group, used, sql, plan, schema)
 
 
 def _group(
-    source: Source, group: dict[str, Uses | None], used: set[str], sql: str, plan: Plan, catalogue: Catalogue
+    source: Source, group: dict[str, Uses | None], used: set[str], sql: str, plan: Plan, schema: Schema
 ) -> Iterator[Problem]:
     """What is wrong with one promise: an index, or several of which the planner takes one ("a or b")."""
     for name, uses in group.items():
         if uses is None:
             place, message = source.label_place("Index", name), f'there is no index "{name}"'
-            yield Problem("index", place, message, did_you_mean(name, catalogue.indexes))
+            yield Problem("index", place, message, did_you_mean(name, schema.indexes))
             return
-    if not any((uses and uses(plan)) or _decides_conflict(name, sql, catalogue) for name, uses in group.items()):
+    if not any((uses and uses(plan)) or _decides_conflict(name, sql, schema) for name, uses in group.items()):
         first = next(iter(group))
         names = '" or "'.join(group)
         hint = f"the plan uses {_list(used)}" if used else "the plan uses no index"
@@ -201,10 +201,10 @@ def _list(names: set[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _named(text: str, catalogue: Catalogue) -> list[dict[str, Uses | None]]:
+def _named(text: str, schema: Schema) -> list[dict[str, Uses | None]]:
     """What an ``Index:`` line names, with a test of a plan; ``None`` for what is no index of the schema.
 
-    Names with "or" between them stand together: one of them is enough.
+    Of names with "or" between them, one is enough.
     """
     outside = re.sub(r"\([^)]*\)", "", text)
     groups: list[dict[str, Uses | None]] = []
@@ -213,11 +213,11 @@ def _named(text: str, catalogue: Catalogue) -> list[dict[str, Uses | None]]:
         table = found["of"] or found["table"]
         name = table or found[0]
         if table:
-            uses = _uses_key(catalogue.kinds.spelled(table)) if catalogue.is_table(table) else None
-        elif name in catalogue.indexes:
-            uses = _uses_index(catalogue.indexes.spelled(name))
-        elif catalogue.is_virtual(name):
-            uses = _uses_virtual(catalogue.kinds.spelled(name))
+            uses = _uses_key(schema.kinds.spelled(table)) if schema.is_table(table) else None
+        elif name in schema.indexes:
+            uses = _uses_index(schema.indexes.spelled(name))
+        elif schema.is_virtual(name):
+            uses = _uses_virtual(schema.kinds.spelled(name))
         elif re.search(r"_(idx|key|pkey|index)$|^sqlite_autoindex", name):
             uses = None
         else:
@@ -248,8 +248,8 @@ def _uses_key(table: str) -> Uses:
     return uses
 
 
-def _decides_conflict(name: str, sql: str, catalogue: Catalogue) -> bool:
-    """Whether an upsert's ON CONFLICT (columns) is decided by this index, which stands in no plan."""
+def _decides_conflict(name: str, sql: str, schema: Schema) -> bool:
+    """Whether an upsert's ON CONFLICT (columns) is decided by this index, which is in no plan."""
     conflict = find_phrase(sql, "ON", "CONFLICT", "(")
     if conflict is None:
         return False
@@ -258,7 +258,7 @@ def _decides_conflict(name: str, sql: str, catalogue: Catalogue) -> bool:
         if token.text == ")":
             break
         columns.append(token.name)
-    index = catalogue.indexes.get(name)
+    index = schema.indexes.get(name)
     return index is not None and index.unique and {*filter(None, columns)} == {*index.columns}
 
 

@@ -27,7 +27,7 @@ RULES: dict[str, Rule] = {
     "header": Rule("each statement has its whole header, in order", waivable=False),
     "duplicate-name": Rule("a name is defined once: aiosql lets the last one win", waivable=False),
     "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),
-    "comment": Rule("no comment behind or inside SQL: aiosql may find parameters in it", waivable=False),
+    "comment": Rule("no comment after or inside SQL: aiosql may find parameters in it", waivable=False),
     "many-statements": Rule("one statement under one name", waivable=False),
     "waiver": Rule("an `Allow:` line names a rule, gives a reason and is needed", waivable=False),
     # The schema.
@@ -54,7 +54,7 @@ RULES: dict[str, Rule] = {
     "one-column": Rule("`$` selects one column: the others would be dropped"),
     "returning-operator": Rule("RETURNING of one row at most has the operator `^` or `$`"),
     "max-rows": Rule("a list has a LIMIT that is a parameter"),
-    "limit-order": Rule("LIMIT stands behind a total order"),
+    "limit-order": Rule("LIMIT comes after a total order"),
     "offset": Rule("no OFFSET: it reads what it skips; page by key"),
     "no-where": Rule("UPDATE and DELETE have a WHERE"),
     "insert-columns": Rule("INSERT names its columns"),
@@ -69,7 +69,7 @@ RULES: dict[str, Rule] = {
     "full-scan": Rule("no plan reads a whole table that is not marked small"),
     "sort": Rule("a plan sorts where the header says so, and nowhere else"),
     "automatic-index": Rule("no plan builds an index for itself"),
-    "plan": Rule("the plan is the one that was last looked at (`--update`)", waivable=False),
+    "plan": Rule("the plan is the one that was last accepted (`--update`)", waivable=False),
     # What is generated (`datastore generate`).
     "generated": Rule("the generated code and the lock file are those of the statements", waivable=False),
 }

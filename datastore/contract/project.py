@@ -43,7 +43,7 @@ class Project:
     plans: str = "tests/plans"
     #: The file that `datastore generate` keeps what each statement takes and gives in.
     lock: str = "sql/contract.lock.json"
-    #: Where `datastore catalog` writes schema.md, statements.md and catalog/index.html.
+    #: Where `datastore catalog` writes schema.md, statements/ and catalog/index.html.
     catalog: str = "docs"
     #: The file of measured times that the catalogue shows where it is there (perf/statement_times.py writes this one).
     times: str = "perf/results/statement-times.json"
@@ -51,7 +51,7 @@ class Project:
     release: str = ""
     #: "rule subject" to the reason why it may be broken there.
     allow: Mapping[str, str] = attrs.field(factory=dict)
-    #: Table to what the catalogue says of it beside the migrations' comments (`code` in backticks).
+    #: Table to what the catalogue says of it in addition to the migrations' comments (`code` in backticks).
     notes: Mapping[str, str] = attrs.field(factory=dict)
 
     @property

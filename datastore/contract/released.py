@@ -11,15 +11,15 @@ from pathlib import Path
 
 from datastore import migrations
 from datastore.contract import git
-from datastore.contract.database import Catalogue
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone, split, variants
 from datastore.contract.text import normal
 from datastore.engines import sqlite_explain
 
 
-def check_released(project: Project, ref: str, catalogue: Catalogue, now: list[Source]) -> Iterator[Problem]:
+def check_released(project: Project, ref: str, schema: Schema, now: list[Source]) -> Iterator[Problem]:
     """The statements at *ref* that no longer prepare."""
     same = {normal(source.body) for source in now}
     current = {source.name: source for source in now}
@@ -29,15 +29,15 @@ def check_released(project: Project, ref: str, catalogue: Catalogue, now: list[S
         for source in split(text, f"{project.statements}/{name}"):
             if normal(source.body) in same:
                 continue  # checked as a statement of today
-            yield from _prepares(source, ref, catalogue, current.get(source.name))
+            yield from _prepares(source, ref, schema, current.get(source.name))
 
 
-def _prepares(source: Source, ref: str, catalogue: Catalogue, today: Source | None) -> Iterator[Problem]:
+def _prepares(source: Source, ref: str, schema: Schema, today: Source | None) -> Iterator[Problem]:
     # With its optional lines, if today's loader still reads it; what it has against the header is no news here.
     read_alone(source, source.file, [])
     try:
         for variant in variants(source):
-            sqlite_explain.prepare(catalogue.connection, variant.sql)
+            sqlite_explain.prepare(schema.connection, variant.sql)
     except sqlite3.Error as error:
         place = today.name_place if today else Place(file=source.file)
         message = f'"{source.name}" as it was in {ref} does not prepare on the new schema: {error}'
@@ -87,18 +87,18 @@ def check_lock(project: Project) -> Iterator[Problem]:
             place = Place(file=project.show(path))
             if path.name not in sums:
                 hint = "`datastore check --update` adds it"
-                yield Problem("migration-changed", place, f"this step does not stand in {project.show(lock)}", hint)
+                yield Problem("migration-changed", place, f"this step is not in {project.show(lock)}", hint)
             elif migrations.checksum(path) != sums[path.name]:
                 hint = "restore it and write a new step; if it was never released, take its line out of the lock file"
                 message = f"this step has changed since its checksum was written to {project.show(lock)}"
                 yield Problem("migration-changed", place, message, hint)
         for name in sorted(set(sums) - {path.name for path in folder.glob("*.sql")}):
-            message = f"this step stands in {project.show(lock)} and is gone"
+            message = f"this step is in {project.show(lock)}, and its file is gone"
             yield Problem("migration-changed", Place(file=project.show(folder / name)), message, "restore it")
 
 
 def update_locks(project: Project) -> list[Path]:
-    """Write the checksums of new steps; those that stand in a lock file already are left as they are."""
+    """Write the checksums of new steps; those that are in a lock file already are left as they are."""
     written = []
     for folder in project.own_migrations:
         sums = migrations.read_lock(folder)

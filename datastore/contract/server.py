@@ -1,4 +1,4 @@
-"""`datastore check --server`: what runs on PostgreSQL, held against the schema that its migrations make there.
+"""`datastore check --server`: what runs on PostgreSQL, checked against the schema that its migrations make there.
 
 The same files are read as for SQLite, with sql/postgresql/ in the place of sql/sqlite/. A scratch database on the server is
 migrated, and each text is prepared on it and never run: the server says what it infers of parameters and columns, and how it
@@ -41,7 +41,7 @@ _OWN = Path(__file__).with_suffix(".sql")
 #: What EXPLAIN takes.
 _PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 
-#: PostgreSQL's types, by what a header calls them. What has no column beside it, the server takes for text.
+#: PostgreSQL's types, by what a header calls them. Where no column says otherwise, the server takes it for text.
 _PARAMETERS = {
     "text": {"text", "varchar", "name"},
     "integer": {"int2", "int4", "int8", "numeric"},
@@ -105,7 +105,7 @@ def check_server(project: Project, url: str) -> ServerReport:
                 own = read_texts(_OWN, _OWN.name)
                 some_rows = {name for (name,) in connection.execute(own["list_partial_indexes"])}
             else:
-                report.notes.append("plans need PostgreSQL 16 or newer: not looked at")
+                report.notes.append("plans need PostgreSQL 16 or newer: not checked")
             locked = lock.read(project.root / project.lock)["statements"]
             for source in sources:
                 found += _statement(source, connection, locked.get(source.name), some_rows)
@@ -119,7 +119,7 @@ def check_server(project: Project, url: str) -> ServerReport:
 def _statement(
     source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, Any] | None, some_rows: Set[str] | None
 ) -> Iterator[Problem]:
-    """The problems of one statement; *some_rows* are the partial indexes, None where plans are not looked at."""
+    """The problems of one statement; *some_rows* are the partial indexes, None where plans are not checked."""
     seen: set[tuple[str, str]] = set()
     for variant in variants(source):
         try:

@@ -23,7 +23,7 @@ _where = re.compile(r"^\S+?:(?:\d+:)? (?:statement \w+: )?")
 
 @attrs.define(slots=False)
 class Source:
-    """One statement as it stands in its file."""
+    """One statement as its file has it."""
 
     name: str
     #: Relative to the project's folder.
@@ -147,7 +147,7 @@ def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
             sources.append(source)
     if not sources:
         place = Place(file=project.show(folder))
-        problems.append(Problem("configuration", place, "no statement stands in this folder"))
+        problems.append(Problem("configuration", place, "there is no statement in this folder"))
     return sources, problems
 
 

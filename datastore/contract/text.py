@@ -12,7 +12,7 @@ import attrs
 _token = re.compile(
     r"""
     (?P<space>\s+) | (?P<comment>--[^\n]*|/\*.*?\*/)
-    | (?P<string>[xX]?'(?:''|[^'])*') | (?P<quoted>"(?:""|[^"])*"|`[^`]*`|\[[^\]]*\])
+    | (?P<string>[xX]?'(?:''|[^'])*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$) | (?P<quoted>"(?:""|[^"])*"|`[^`]*`|\[[^\]]*\])
     | (?P<parameter>:[A-Za-z_]\w*) | (?P<number>\d[\w.]*) | (?P<word>[^\W\d]\w*)
     | (?P<mark><>|!=|<=|>=|\|\||->>|->|<<|>>|==|.)
     """,
@@ -21,7 +21,7 @@ _token = re.compile(
 
 #: SQLite's words that a person could have meant to write and that an alias is never called.
 KEYWORDS = frozenset(
-    {
+    [
         "ALL",
         "AND",
         "AS",
@@ -90,7 +90,7 @@ KEYWORDS = frozenset(
         "WINDOW",
         "WITH",
         "WITHOUT",
-    }
+    ]
 )
 
 
@@ -101,7 +101,7 @@ class Token:
     #: "string", "quoted", "parameter", "number", "word" or "mark".
     kind: str
     text: str
-    #: Offsets in the text, in characters, from 0; *end* is the one behind.
+    #: Offsets in the text, in characters, from 0; *end* is the one after it.
     start: int
     end: int
     #: The word as a keyword is spelled; "" for what is no word.
@@ -171,13 +171,19 @@ def find_phrase(sql: str, *words: str) -> Token | None:
     return None
 
 
+def listed(every: Sequence[Token], start: int) -> list[str]:
+    """The names from a token on, up to the closing parenthesis."""
+    names = []
+    for token in every[start:]:
+        if token.text == ")":
+            break
+        if token.name:
+            names.append(token.name)
+    return names
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """``did you mean "x"?`` for the known word that is nearest to *word*; ``None`` where none is near."""
     names = {name.lower(): name for name in sorted(set(known))}
     near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
     return f'did you mean "{names[near[0]]}"?' if near else None
-
-
-def quoted(names: Sequence[str]) -> str:
-    """Names as a sentence lists them."""
-    return ", ".join(f'"{name}"' for name in names)

@@ -22,7 +22,7 @@ class Waiver:
 
     rule: str
     place: Place
-    #: The statement that it stands in, or "" for one of the project.
+    #: The statement that it is in, or "" for one of the project.
     statement: str = ""
     #: The table, index, ... that one of the project is about.
     subject: str = ""
@@ -98,6 +98,6 @@ def apply_waivers(problems: Iterable[Problem], waivers: list[Waiver]) -> list[Pr
     for waiver in waivers:
         if not waiver.needed:
             about = f'"{waiver.rule}{f" {waiver.subject}" if waiver.subject else ""}"'
-            message = f"nothing needs the waiver of {about} any more"
+            message = f"nothing needs the waiver of {about}"
             left.append(Problem("waiver", waiver.place, message, "take it out", statement=waiver.statement))
     return left

@@ -4,7 +4,7 @@ A header has, in this order: one or more lines of purpose; a line per parameter 
 indented); ``Index:``; ``Rows:``; and, where true, ``Record:`` (the class that each row becomes), ``Returns:``
 (types of columns that cannot be inferred), ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:`` (once for each rule
 that is waived). A line indented deeper than the one above goes on with it; below ``Index:``, a line
-``with NAME: ...`` says what holds where that optional parameter is given.
+``with NAME: ...`` says what is true where that optional parameter is given.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Header:
     parameters: tuple[Parameter, ...]
     #: Which index the plan uses, or "none (reason)".
     index: str
-    #: The same where optional parameters are given, in the order in which they are looked at.
+    #: The same where optional parameters are given, in the order in which they are tried.
     index_with: tuple[tuple[frozenset[str], str], ...] = ()
     #: How many rows it returns or changes at most.
     rows: str
     #: The record class that a row becomes, or None.
     record: str | None = None
-    #: Types that are promised for result columns by hand, by column: "text", "integer?", ...
+    #: Types that the header promises for result columns, by column: "text", "integer?", ...
     returns: Mapping[str, str] = attrs.field(factory=dict)
     #: The remaining labels: Differs, Locks, Retry.
     notes: Mapping[str, str]
@@ -183,6 +183,6 @@ def _check_complete(
             raise StatementError(f"{where}: the header has no {label!r} line")
     order = [LABELS.index(label) for label, _ in labels]
     if order != sorted(order):
-        raise StatementError(f"{where}: header lines stand in another order than {', '.join(LABELS)}")
+        raise StatementError(f"{where}: header lines are in another order than {', '.join(LABELS)}")
     if described != declared:
         raise StatementError(f"{where}: the header describes {described}, the name line declares {declared}")

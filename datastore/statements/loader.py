@@ -57,7 +57,7 @@ class Statement:
     line: int
     #: The line where its SQL begins.
     sql_line: int
-    #: Its SQL as it stands in the file, without the semicolon.
+    #: Its SQL as the file has it, without the semicolon.
     source: str = attrs.field(repr=False)
     #: Its SQL with every optional line in it, and without their markers.
     sql: str

@@ -33,7 +33,7 @@ class Line:
     names: frozenset[str]
     #: ... and none of these.
     without: frozenset[str]
-    #: As it stands in the file.
+    #: As the file has it.
     source: str
 
     def is_there(self, given: Set[str]) -> bool:
@@ -42,7 +42,7 @@ class Line:
 
 
 def without_markers(text: str) -> str:
-    """A file's text as aiosql shall see it: a comment behind SQL would become part of it."""
+    """A file's text as aiosql shall see it: a comment after SQL would become part of it."""
     return "\n".join(split(line).text for line in text.split("\n"))
 
 
@@ -60,7 +60,7 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
     """The parameters that some line is there for, in the order of their declaration.
 
     Raises:
-        StatementError: A marker names no parameter, an optional parameter stands in a line without its marker, or
+        StatementError: A marker names no parameter, an optional parameter is in a line without its marker, or
             there are too many.
     """
     named = frozenset().union(*(line.names | line.without for line in lines))
@@ -77,7 +77,7 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
 
 
 def variables(text: str) -> set[str]:
-    """The parameters that stand in a text."""
+    """The parameters in a text."""
     return {found["name"] for found in _quoted_or_variable.finditer(text) if found["name"]}
 
 
@@ -97,7 +97,7 @@ def by_position(text: str) -> tuple[str, tuple[str, ...]]:
 
 @functools.cache
 def by_name(text: str) -> str:
-    """*text* with ``%(name)s`` for each parameter, as psycopg has it; a per cent sign stands twice."""
+    """*text* with ``%(name)s`` for each parameter, as psycopg has it; per cent signs are doubled."""
     return _quoted_or_variable.sub(
         lambda found: f"%({found['name']})s" if found["name"] else found[0], text.replace("%", "%%")
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
+from datastore.contract.inference.results import Column, Schema, at_most_one_row, result_columns, total_order
 from tests.contract.generated_queries import Generator
 from tests.contract.generated_schemas import VALUES, Database, Relation, make_database
 
@@ -118,7 +118,7 @@ def _run(connection: sqlite3.Connection, sql: str, parameter: Any) -> list[tuple
 def judge(database: Database, schema: Schema, sql: str, parameter: Any, tally: Tally) -> None:
     """Runs *sql* and raises where a row contradicts what is claimed of it."""
     try:
-        claimed = result_columns(database.connection, schema, sql)
+        claimed = result_columns(schema, sql)
         single, why = at_most_one_row(schema, sql)
         rows = _run(database.connection, sql, parameter)
     except sqlite3.Error:

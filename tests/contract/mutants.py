@@ -14,15 +14,14 @@ import attrs
 import pytest
 from sqlglot import exp
 
-from datastore.contract import logical
+from datastore.contract import logical, schema
 from datastore.contract.inference import (
     aggregates,
     expressions,
     filters,
     functions,
     queries,
-    schema,
-    sources,
+    relations,
 )
 from datastore.contract.inference.facts import INTEGER, TEXT, Fact, never_null
 from datastore.contract.inference.functions import FUNCTIONS
@@ -49,8 +48,8 @@ def _sure(kinds: tuple[type, ...]) -> _patched:
 
 def _only_left_joins(side: str, left: Any, right: Any) -> None:
     if side == "LEFT":
-        for source in right:
-            source.extend("planted")
+        for relation in right:
+            relation.extend("planted")
 
 
 _storage = logical.column_storage
@@ -134,8 +133,8 @@ def _function(*targets: Any, name: str, value: Any) -> Callable[[], _patched]:
 
 
 MUTANTS = [
-    Mutant("outer joins give no NULL", _function(sources, name="null_extended", value=lambda *a: None)),
-    Mutant("only LEFT joins give NULL", _function(sources, name="null_extended", value=_only_left_joins)),
+    Mutant("outer joins give no NULL", _function(relations, name="null_extended", value=lambda *a: None)),
+    Mutant("only LEFT joins give NULL", _function(relations, name="null_extended", value=_only_left_joins)),
     Mutant("every primary key is the rowid", _function(schema, name="_rowid_alias", value=_any_primary_key)),
     Mutant(
         "a compound is like its first query",
@@ -168,7 +167,7 @@ MUTANTS = [
     ),
     Mutant(
         "RETURNING shows what is stored",
-        _function(sources, name="_as_returned", value=lambda table, fact: fact),
+        _function(relations, name="_as_returned", value=lambda table, fact: fact),
     ),
     Mutant(
         "every table is STRICT",

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from datastore.cli.commands import cli
 from datastore.contract.catalog.comments import object_comments, table_items
-from datastore.contract.catalog.highlight import prose, sql
+from datastore.contract.catalog.links import Links
 from datastore.contract.catalog.model import Catalog
 from datastore.contract.catalog.reading import read_catalog
 from datastore.contract.facts import ProjectFacts, read_facts
@@ -131,7 +131,7 @@ def run(*arguments: object) -> Result:
 
 def test_the_committed_catalogue_is_fresh() -> None:
     result = run("--project", ROOT, "--check")
-    assert result.exit_code == 0, f"run `make docs`:\n{result.output}"
+    assert result.exit_code == 0, f"run `make generate`:\n{result.output}"
 
 
 def test_every_table_column_and_statement_has_its_place_once(catalog: Catalog, page: Page) -> None:
@@ -216,7 +216,8 @@ def test_a_project_of_somebody_else(planted: Planted, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
         "docs/schema.md: written",
-        "docs/statements.md: written",
+        "docs/statements/README.md: written",
+        "docs/statements/notes.md: written",
         "docs/catalog/index.html: written",
     ]
     assert run("--project", planted.root, "--check").exit_code == 0
@@ -230,15 +231,15 @@ def test_a_project_of_somebody_else(planted: Planted, tmp_path: Path) -> None:
 
 def test_drift_is_told_and_nothing_is_written(planted: Planted) -> None:
     run("--project", planted.root)
-    before = (planted.root / "docs/statements.md").read_bytes()
+    before = (planted.root / "docs/statements/notes.md").read_bytes()
     planted.change("queries/notes.sql", "Deletes an author.", "Deletes an author for good.")
     result = run("--project", planted.root, "--check")
     assert result.exit_code == 5
     assert result.output.splitlines() == [
-        "docs/statements.md: would be written",
+        "docs/statements/notes.md: would be written",
         "docs/catalog/index.html: would be written",
     ]
-    assert (planted.root / "docs/statements.md").read_bytes() == before
+    assert (planted.root / "docs/statements/notes.md").read_bytes() == before
 
 
 def test_it_is_the_same_wherever_it_is_made(planted: Planted, tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_it_is_the_same_wherever_it_is_made(planted: Planted, tmp_path: Path) ->
     other.statements(HOSTILE)
     for project in (planted, other):
         run("--project", project.root)
-    for name in ("schema.md", "statements.md", "catalog/index.html"):
+    for name in ("schema.md", "statements/README.md", "statements/notes.md", "catalog/index.html"):
         one, two = ((project.root / "docs" / name).read_bytes() for project in (planted, other))
         assert one == two
         assert str(tmp_path).encode() not in one
@@ -273,7 +274,7 @@ def test_hostile_text_stays_text(planted: Planted) -> None:
     assert 'An author\'s notes </script><script>alert(1)</script> & "more".' in shown
     assert "'</code></pre></script><script>alert(\"3\")</script>'" in shown
     assert "because <b>&amp;" in shown
-    markdown = (planted.root / "docs/statements.md").read_text(encoding="utf-8")
+    markdown = (planted.root / "docs/statements/notes.md").read_text(encoding="utf-8")
     assert "&lt;/script>&lt;script>alert(1)" in markdown
 
 
@@ -303,7 +304,7 @@ def test_times_are_shown_where_they_were_measured(planted: Planted) -> None:
     assert "Not timed: no rule makes a value for id" in shown
     assert "Not timeddelete_author" in shown  # the list at the end of the overview
     assert "time-it <now>" in shown
-    markdown = (planted.root / "docs/statements.md").read_text(encoding="utf-8")
+    markdown = (planted.root / "docs/statements/notes.md").read_text(encoding="utf-8")
     assert (
         "10,000 rows: p50 12 µs, p95 20 µs, p99 31 µs; 1,000,000 rows: p50 1.5 ms, p95 2.5 ms, p99 9.0 ms" in markdown
     )
@@ -369,9 +370,16 @@ def test_a_column_that_a_later_step_adds_has_its_comment(tmp_path: Path) -> None
     assert object_comments({"0002": step}) == {"notes.size": "How long it is, in bytes.", "i": ""}
 
 
+def links_of(names: dict[tuple[str, str], str]) -> Links:
+    """Links to some things of a page, without the page."""
+    links = Links.__new__(Links)
+    links._ids, links.names = names, {name: id for (_, name), id in names.items()}
+    return links
+
+
 def test_sql_is_coloured_and_can_be_copied_whole() -> None:
     text = "SELECT a.id, '<&>' AS \"q\" -- why\nFROM notes AS a WHERE id = :id AND 1.5 > 1;"
-    shown = sql(text, {"notes": "notes"})
+    shown = links_of({("table", "notes"): "notes"}).sql(text)
     assert "".join(Page(shown).words) == text
     assert "<b>SELECT</b>" in shown
     assert '<a href="#notes">notes</a>' in shown
@@ -379,16 +387,73 @@ def test_sql_is_coloured_and_can_be_copied_whole() -> None:
 
 
 def test_only_what_is_plainly_a_name_is_linked_in_a_sentence() -> None:
-    links = {"messages": "messages", "get_message": "get_message", "a.b": "a.b"}
-    assert prose("messages of get_message, a.b & `messages`", links) == (
+    names = {("table", "messages"): "messages", ("statement", "get_message"): "get_message", ("column", "a.b"): "a.b"}
+    assert links_of(names).prose("messages of get_message, a.b & `messages`") == (
         'messages of <a href="#get_message">get_message</a>, <a href="#a.b">a.b</a> &amp; '
         '<code><a href="#messages">messages</a></code>'
     )
 
 
+def test_a_page_of_a_file_that_is_gone_is_removed(planted: Planted) -> None:
+    planted.put("queries/people.sql", HOSTILE.replace("(id)", "_2(id)").replace("list_notes", "list_notes_2"))
+    assert run("--project", planted.root).exit_code == 0
+    (planted.root / "queries/people.sql").unlink()
+    planted.put("docs/statements/mine.md", "somebody else's")
+    result = run("--project", planted.root, "--check")
+    assert "docs/statements/people.md: would be removed" in result.output.splitlines()
+    run("--project", planted.root)
+    assert sorted(path.name for path in (planted.root / "docs/statements").iterdir()) == [
+        "README.md",
+        "mine.md",
+        "notes.md",
+    ]
+
+
+def test_the_schema_of_both_engines_is_shown(planted: Planted) -> None:
+    step = """
+-- Who writes.
+CREATE TABLE authors (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- As it is shown; "no" name is refused.
+    name VARCHAR(200) COLLATE "C" NOT NULL DEFAULT 'n|o',
+    CONSTRAINT authors_name_check CHECK (length(name) > 0)
+);
+
+CREATE TABLE gone (id BIGINT);
+
+CREATE FUNCTION noise() RETURNS TRIGGER LANGUAGE plpgsql AS $body$
+BEGIN
+    CREATE TABLE not_a_table (id BIGINT);
+END;
+$body$;
+
+-- Is noisy.
+CREATE TRIGGER authors_noise
+AFTER UPDATE OF name ON authors FOR EACH ROW EXECUTE FUNCTION noise();
+
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS authors_name_key ON authors (name) WHERE name <> '';
+"""
+    planted.put("migrations/postgresql/0001.notes.sql", step)
+    planted.put(
+        "migrations/postgresql/0002.more.sql", "ALTER TABLE authors ADD COLUMN age INTEGER;\nDROP TABLE gone;\n"
+    )
+    planted.put("migrations/postgresql/0002.more.rollback.sql", "DROP TABLE authors;\n")
+    assert run("--project", planted.root).exit_code == 0
+    text = (planted.root / "docs/schema.md").read_text(encoding="utf-8")
+    assert "| `name` | TEXT | VARCHAR(200) | no |" in text
+    assert "| `age` | none | INTEGER |" in text
+    assert "On PostgreSQL instead:\n\n- `authors_name_check`: `CHECK (length(name) > 0)`\n" in text
+    assert "- `authors_name_key`: `UNIQUE (name) WHERE name <> ''`" in text
+    assert "Triggers on PostgreSQL:\n\n- `authors_noise`, AFTER UPDATE OF name: Is noisy.\n" in text
+    assert "not_a_table" not in text
+    assert "## gone" not in text
+    notes = text.partition("## notes")[2]
+    assert "On SQLite only." in notes
+
+
 def test_what_postgresql_runs_is_shown_where_it_differs(planted: Planted) -> None:
     assert run("--project", planted.root).exit_code == 0
-    assert "PostgreSQL" not in (planted.root / "docs/statements.md").read_text(encoding="utf-8")
+    assert "PostgreSQL" not in (planted.root / "docs/statements/notes.md").read_text(encoding="utf-8")
     other = """-- name: first_author()$
 -- An author.
 -- Index: authors primary key
@@ -399,10 +464,10 @@ SELECT min(id) AS id FROM authors;
     planted.put("queries/sqlite/library.sql", other)
     planted.put("queries/postgresql/library.sql", other.replace("min(id)", "max(author_of_another_kind)"))
     assert run("--project", planted.root).exit_code == 0
-    markdown = (planted.root / "docs/statements.md").read_text(encoding="utf-8")
+    markdown = (planted.root / "docs/statements/library.md").read_text(encoding="utf-8")
     assert "On PostgreSQL (`postgresql/library.sql`, line 1):" in markdown
     assert "SELECT max(author_of_another_kind) AS id FROM authors;" in markdown
-    assert "- PostgreSQL: runs it as it is" in markdown
+    assert "- PostgreSQL: runs it as it is" in (planted.root / "docs/statements/notes.md").read_text(encoding="utf-8")
     shown = "".join(Page((planted.root / "docs/catalog/index.html").read_text(encoding="utf-8")).words)
     assert "author_of_another_kind" in shown
     assert "<there>" in shown

@@ -89,7 +89,7 @@ def test_without_the_parser_it_says_how_to_install_it(planted: Planted, monkeypa
     result = run("--project", str(planted.root))
     assert result.exit_code == 1
     assert result.stderr == (
-        "datastore: reading SQL needs sqlglot, which is not installed: pip install 'datastore[check]'\n"
+        "datastore: sqlglot and jinja2 must be installed for this: pip install 'datastore[check]'\n"
     )
 
 

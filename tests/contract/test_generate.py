@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from datastore.cli.commands import cli
 from datastore.contract.facts import read_facts
-from datastore.contract.generate import drift, protocol_name, row_class_name, write
+from datastore.contract.generate import drift, write
 from datastore.contract.project import find_project
+from datastore.contract.typed_modules import protocol_name, row_class_name
 from datastore.engines.sqlite import SQLiteEngine
 from datastore.errors import ProjectError
 from datastore.resources import sql_folder
@@ -204,6 +205,18 @@ def test_plans_of_another_version_are_left_alone(planted: Planted) -> None:
     lock.write_text(other.replace('"author_id": "integer"', '"author_id": "text"'))
     with read_facts(find_project(planted.root)) as facts:
         assert list(drift(facts)) == [lock]
+
+
+def test_generated_code_calls_no_statement(planted: Planted) -> None:
+    generated(planted)
+    planted.put(
+        "notebook/repository.py", "def use(statements):\n    statements.list_notes()\n    statements.find_title()\n"
+    )
+    planted.check(update=True)
+    assert "no-caller: nothing in notebook calls this statement" in planted.said()
+    planted.put("notebook/repository.py", "def use(statements):\n    statements.count_notes()\n")
+    found = {problem.statement for problem in planted.check().problems if problem.rule == "no-caller"}
+    assert found == {"list_notes", "find_title"}
 
 
 NAMES = """\

@@ -14,8 +14,8 @@ import sqlglot
 from sqlglot import exp
 
 from datastore.contract import metadata
-from datastore.contract.inference import Column, Schema, Unsure, at_most_one_row, result_columns, total_order
 from datastore.contract.inference.parse import MISREAD_TYPES, Node, parse_expression, text_of
+from datastore.contract.inference.results import Column, Schema, Unsure, at_most_one_row, result_columns, total_order
 from datastore.contract.logical import affinity
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_statements
@@ -162,9 +162,9 @@ def said(column: Column) -> str:
 def test_claims(connection: sqlite3.Connection, schema: Schema, sql: str, claims: str | None) -> None:
     if claims is None:
         with pytest.raises(sqlite3.OperationalError):
-            result_columns(connection, schema, sql)
+            result_columns(schema, sql)
         return
-    columns = result_columns(connection, schema, sql)
+    columns = result_columns(schema, sql)
     assert " ".join(said(column) for column in columns) == claims, [column.reason for column in columns]
     assert all(column.reason for column in columns)
 
@@ -173,24 +173,24 @@ def test_a_real_column_is_told_apart_where_returning_shows_integers(
     connection: sqlite3.Connection, schema: Schema
 ) -> None:
     sql = "INSERT INTO people (name, height, active, metadata) VALUES ('a', 2, 1, '{}') RETURNING height"
-    (column,) = result_columns(connection, schema, sql)
+    (column,) = result_columns(schema, sql)
     assert (column.type, column.storage) == ("real", {"real", "integer"})
 
 
 def test_parameters_that_the_header_keeps_from_null(connection: sqlite3.Connection, schema: Schema) -> None:
     sql = "SELECT coalesce(nick, :p) FROM people"
-    (column,) = result_columns(connection, schema, sql, not_null_parameters={"p"})
+    (column,) = result_columns(schema, sql, not_null_parameters={"p"})
     assert not column.nullable
 
 
 def test_origins(connection: sqlite3.Connection, schema: Schema) -> None:
-    columns = result_columns(connection, schema, "SELECT pet, id, length(name) AS size FROM owners")
+    columns = result_columns(schema, "SELECT pet, id, length(name) AS size FROM owners")
     assert [column.origin for column in columns] == [("pets", "name"), ("people", "id"), None]
 
 
 def test_reasons_are_sentences_for_a_dba(connection: sqlite3.Connection, schema: Schema) -> None:
     sql = "SELECT pet, CASE WHEN id = 1 THEN 2 END AS two, (SELECT nick FROM people LIMIT 1) AS one FROM owners"
-    assert [column.reason for column in result_columns(connection, schema, sql)] == [
+    assert [column.reason for column in result_columns(schema, sql)] == [
         "pets is outer-joined: without a match its columns are NULL",
         "a CASE without ELSE is NULL where no WHEN is true",
         "the subquery may find no row",
@@ -379,7 +379,7 @@ def _parenthesized(tree: Node) -> str:
 
 @pytest.mark.parametrize("sql", ["SELECT nick <> 1 LIKE 2 FROM people", "SELECT 1 FROM people WHERE nick < 1 LIKE 2"])
 def test_what_the_parser_binds_otherwise_is_refused(connection: sqlite3.Connection, schema: Schema, sql: str) -> None:
-    (column,) = result_columns(connection, schema, sql)
+    (column,) = result_columns(schema, sql)
     assert column.nullable
     assert column.type is None
     assert "parentheses" in column.reason
@@ -391,7 +391,7 @@ def test_every_statement_of_the_project_is_understood(path: Path) -> None:
     texts = [text for s in read_statements(sql_folder(), "sqlite").values() for _, text in s.variants()]
     assert len(texts) > 100
     for text in texts:
-        for column in result_columns(connection, schema, text):
+        for column in result_columns(schema, text):
             assert "understood" not in column.reason, text
             # The tables of SQLite and of yoyo are not STRICT: nothing holds the types that they declare.
             assert column.type is not None or (column.origin or "")[0] in NOT_STRICT, (column, text)
@@ -406,7 +406,7 @@ def test_without_the_library_the_walk_goes_on_alone(
     monkeypatch.setattr(metadata, "find_library", lambda: None)
     schema = Schema(connection)
     assert schema.engine is None
-    columns = result_columns(connection, schema, "SELECT id, pet, length(name) AS size FROM owners")
+    columns = result_columns(schema, "SELECT id, pet, length(name) AS size FROM owners")
     assert [(column.name, said(column)) for column in columns] == [
         ("id", "integer"),
         ("pet", "text?"),
@@ -430,9 +430,9 @@ def test_the_engine_answers_without_running(connection: sqlite3.Connection) -> N
         pytest.skip("libsqlite3 of this Python has no column metadata, or cannot be reached")
     with engine:
         sql = "INSERT INTO people (name) VALUES (:name) RETURNING id, upper(name) AS shout"
-        assert [(column.name, column.declared, column.origin) for column in engine.columns(sql)] == [
-            ("id", "INTEGER", ("people", "id")),
-            ("shout", None, None),
+        assert [(column.name, column.origin) for column in engine.columns(sql)] == [
+            ("id", ("people", "id")),
+            ("shout", None),
         ]
         assert engine.collation("pets", "name") == "NOCASE"
         assert engine.collation("pets", "missing") is None

@@ -97,7 +97,7 @@ OTHERS = [
         "list_notes: takes body (text, optional)",
     ),
     ("    created_at\nFROM", "    created_at,\n    title\nFROM", "list_notes: column title (text) is new"),
-    ("    body,\n", "    coalesce(body, '') AS body,\n", "list_notes: column body cannot be NULL any more"),
+    ("    body,\n", "    coalesce(body, '') AS body,\n", "list_notes: column body can no longer be NULL"),
     (
         "--   title  text  only",
         "--   title  text?  only",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore.contract.inference import Schema, Unsure
+from datastore.contract.inference.results import Schema, Unsure
 from datastore.contract.parameters import parameter_expectations
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_statements

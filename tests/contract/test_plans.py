@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datastore.contract import plans
-from datastore.contract.database import Catalogue
+from datastore.contract.schema import Schema
 from datastore.engines import sqlite_explain
 from tests.contract.planted import STEP, Planted
 
@@ -16,13 +16,13 @@ LIST = (Path(__file__).parent / "planted/star.good.sql").read_text()
 
 
 @pytest.fixture
-def catalogue() -> Catalogue:
+def schema() -> Schema:
     connection = sqlite3.connect(":memory:")
     connection.executescript(
         STEP + "CREATE VIEW recent AS SELECT n.id, n.title FROM notes AS n WHERE n.body IS NULL;"
         "CREATE VIRTUAL TABLE words USING fts5 (title);"
     )
-    return Catalogue(connection)
+    return Schema(connection)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def catalogue() -> Catalogue:
         ("DELETE FROM notes WHERE id = 1", set()),
     ],
 )
-def test_what_is_read_as_a_whole(sql: str, tables: set[str], catalogue: Catalogue) -> None:
-    plan = plans.read_plan(sql, catalogue)
+def test_what_is_read_as_a_whole(sql: str, tables: set[str], schema: Schema) -> None:
+    plan = plans.read_plan(sql, schema)
     scanned = {one.table for one in plan.accesses if one.how == "SCAN" and "VIRTUAL TABLE" not in one.line}
     assert scanned == tables
 
@@ -70,14 +70,14 @@ def test_what_is_read_as_a_whole(sql: str, tables: set[str], catalogue: Catalogu
     ],
 )
 def test_every_version_of_sqlite_is_reduced_alike(
-    line: str, reduced: str, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+    line: str, reduced: str, schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_explain, "query_plan", lambda connection, sql: [line])
-    assert plans.read_plan("SELECT n.id FROM notes AS n", catalogue).lines == ((reduced,) if reduced else ())
+    assert plans.read_plan("SELECT n.id FROM notes AS n", schema).lines == ((reduced,) if reduced else ())
 
 
-def test_a_table_that_two_aliases_stand_for_is_one(catalogue: Catalogue) -> None:
-    names = plans.table_names("SELECT a.id FROM notes AS a JOIN notes AS b JOIN authors b2 ON a.id = b.id", catalogue)
+def test_a_table_that_two_aliases_stand_for_is_one(schema: Schema) -> None:
+    names = plans.table_names("SELECT a.id FROM notes AS a JOIN notes AS b JOIN authors b2 ON a.id = b.id", schema)
     assert names == {"notes": {"notes"}, "a": {"notes"}, "b": {"notes"}, "authors": {"authors"}, "b2": {"authors"}}
 
 
@@ -87,24 +87,24 @@ def test_names_are_as_sqlite_takes_them() -> None:
         'CREATE TABLE "Order Lines" (Id INTEGER PRIMARY KEY, [Sold At] TEXT);'
         'CREATE INDEX "Order Lines By Day" ON "Order Lines" ("Sold At");'
     )
-    catalogue = Catalogue(connection)
-    assert (catalogue.kinds["order lines"], catalogue.kinds.spelled("ORDER LINES")) == ("table", "Order Lines")
+    schema = Schema(connection)
+    assert (schema.kinds["order lines"], schema.kinds.spelled("ORDER LINES")) == ("table", "Order Lines")
     for sql, how, index in (
         ('SELECT id FROM "order lines"', "SCAN", ""),
         ('SELECT lines.id FROM "ORDER LINES" AS lines', "SCAN", ""),
         ('SELECT id FROM "Order Lines" AS "the lines" WHERE "sold at" = 1', "SEARCH", "Order Lines By Day"),
         ('SELECT id FROM "Order Lines" WHERE id = 1', "SEARCH", ""),
     ):
-        (access,) = plans.read_plan(sql, catalogue).accesses
+        (access,) = plans.read_plan(sql, schema).accesses
         assert (access.how, access.table, access.index) == (how, "Order Lines", index), access.line
 
 
-def test_an_alias_of_two_tables_is_told_apart_by_the_index(catalogue: Catalogue) -> None:
+def test_an_alias_of_two_tables_is_told_apart_by_the_index(schema: Schema) -> None:
     sql = (
         "SELECT (SELECT t.title FROM notes AS t WHERE t.author_id = 1 LIMIT 1), "
         "(SELECT t.name FROM authors AS t WHERE t.id = 1)"
     )
-    plan = plans.read_plan(sql, catalogue)
+    plan = plans.read_plan(sql, schema)
     assert ("notes", "notes_author_id_idx") in {(one.table, one.index) for one in plan.accesses}
     assert ("authors", "notes_author_id_idx") not in {(one.table, one.index) for one in plan.accesses}
 

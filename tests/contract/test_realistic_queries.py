@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import pytest
 
-from datastore.contract.inference import Column, Schema, result_columns
+from datastore.contract.inference.results import Column, Schema, result_columns
 from tests.contract import sqlc
 from tests.contract.falsifier import is_of
 
@@ -99,7 +99,7 @@ def test_the_truth_written_by_hand_is_true(query: Query, helpdesk: sqlite3.Conne
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
 def test_no_claim_is_wrong_and_few_are_careful(query: Query, helpdesk: sqlite3.Connection) -> None:
-    columns = result_columns(helpdesk, Schema(helpdesk), query.sql)
+    columns = result_columns(Schema(helpdesk), query.sql)
     assert [column.name for column in columns] == [truth.name for truth in query.columns]
     rows = rows_of(helpdesk, query)
     for place, (column, truth) in enumerate(zip(columns, query.columns, strict=True)):
@@ -118,7 +118,7 @@ def test_beside_sqlc(helpdesk: sqlite3.Connection, capsys: pytest.CaptureFixture
     schema_sql = (FOLDER / "schema.sql").read_text(encoding="utf-8")
     lines, ours, theirs, total = [], 0, 0, 0
     for query in QUERIES:
-        columns = result_columns(helpdesk, schema, query.sql)
+        columns = result_columns(schema, query.sql)
         answer = sqlc.describe(schema_sql, query.name, query.sql)
         for truth, column, other in itertools.zip_longest(query.columns, columns, answer.columns):
             total += 1

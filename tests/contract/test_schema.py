@@ -61,7 +61,7 @@ schema/0002.more.sql:2:13: migration: this step does not apply: no such table: n
    |             ^^^^
    = hint: did you mean "notes"?"""
     ]
-    assert report.notes == ["a step fails, so the statements were not held against the schema"]
+    assert report.notes == ["a step fails, so the statements were not checked against the schema"]
 
 
 def test_a_step_without_rollback_and_an_index_that_nothing_uses(planted: Planted) -> None:
@@ -155,7 +155,7 @@ schema/0002.more.sql:2:14: primary-key: the table "visits" has no primary key
    |
  2 | CREATE TABLE visits (
    |              ^^^^^^
-   = hint: CONSTRAINT visits_pkey PRIMARY KEY (...): without one, nothing names a row that stands twice"""
+   = hint: CONSTRAINT visits_pkey PRIMARY KEY (...): without one, nothing tells two equal rows apart"""
     )
     planted.put(MORE, step.replace("    at TEXT NOT NULL", "    at TEXT NOT NULL PRIMARY KEY"))
     assert planted.said() == ""
@@ -200,7 +200,7 @@ def test_a_step_that_is_not_what_the_lock_file_says(planted: Planted) -> None:
     assert (
         planted.said()
         == """\
-schema/0001.notes.rollback.sql: migration-changed: this step stands in schema/SHA256SUMS and is gone
+schema/0001.notes.rollback.sql: migration-changed: this step is in schema/SHA256SUMS, and its file is gone
    = hint: restore it
 
 schema/0001.notes.sql: migration-changed: this step has changed since its checksum was written to schema/SHA256SUMS
@@ -220,7 +220,7 @@ def test_a_step_that_stands_in_no_lock_file(planted: Planted) -> None:
     assert (
         planted.said()
         == """\
-schema/0002.more.sql: migration-changed: this step does not stand in schema/SHA256SUMS
+schema/0002.more.sql: migration-changed: this step is not in schema/SHA256SUMS
    = hint: `datastore check --update` adds it"""
     )
 
@@ -269,7 +269,7 @@ WHERE
 def test_releases_that_are_not_there(planted: Planted) -> None:
     commit(planted, "v1.0")
     report = planted.check(release="release-*")
-    assert report.notes[0] == "no tag matches release-*, so there is no last release to hold against"
+    assert report.notes[0] == "no tag matches release-*, so there is no last release to compare with"
     assert planted.check(release="x?").notes[0].startswith("no tag matches x?")
     with pytest.raises(ProjectError, match='the release "v9" cannot be read: git rev-parse in'):
         planted.check(release="v9")
@@ -277,7 +277,7 @@ def test_releases_that_are_not_there(planted: Planted) -> None:
 
 def test_without_git_there_is_no_last_release(planted: Planted) -> None:
     """As in an unpacked source archive."""
-    assert planted.check(release="v*").notes[0] == "no tag matches v*, so there is no last release to hold against"
+    assert planted.check(release="v*").notes[0] == "no tag matches v*, so there is no last release to compare with"
     with pytest.raises(ProjectError, match='the release "v1.0" cannot be read'):
         planted.check(release="v1.0")
 
@@ -380,7 +380,7 @@ def test_waivers_of_the_project(planted: Planted) -> None:
     assert (
         planted.said()
         == """\
-pyproject.toml:11:2: waiver: nothing needs the waiver of "unused-index notes_x_idx" any more
+pyproject.toml:11:2: waiver: nothing needs the waiver of "unused-index notes_x_idx"
     |
  11 | "unused-index notes_x_idx" = "a report uses it"
     |  ^^^^^^^^^^^^^^^^^^^^^^^^
@@ -415,7 +415,7 @@ def test_a_table_that_is_marked_small_may_be_read_as_a_whole(planted: Planted) -
 
 def test_a_project_without_statements(planted: Planted) -> None:
     planted.statements("-- Nothing yet.\n")
-    assert planted.said() == "queries: configuration: no statement stands in this folder"
+    assert planted.said() == "queries: configuration: there is no statement in this folder"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from datastore.contract.database import Catalogue
-from datastore.contract.facts import ProjectFacts
-from datastore.contract.touches import Touch, Touches, foreign_keys, read_touches, touches
+from datastore.contract.schema import Schema
+from datastore.contract.touches import Touch, Touches, read_touches, touches
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,14 +42,14 @@ def project(facts: ProjectFacts) -> Touches:
 
 
 @pytest.fixture
-def catalogue() -> Catalogue:
+def schema() -> Schema:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.executescript(SCHEMA)
-    return Catalogue(connection)
+    return Schema(connection)
 
 
-def found(catalogue: Catalogue, sql: str) -> set[Touch]:
-    return {*touches(catalogue, foreign_keys(catalogue), sql)}
+def found(schema: Schema, sql: str) -> set[Touch]:
+    return {*touches(schema, sql)}
 
 
 def test_deleting_a_conversation_takes_along_what_belongs_to_it(project: Touches) -> None:
@@ -104,34 +103,34 @@ def test_a_trigger_is_told_whoever_fires_it(project: Touches) -> None:
     assert "audit_log_append_only_insert" in project.fires["add_audit_entry"]
 
 
-def test_set_null_is_the_foreign_keys_doing(catalogue: Catalogue) -> None:
-    every = found(catalogue, "DELETE FROM authors WHERE id = 1")
+def test_set_null_is_the_foreign_keys_doing(schema: Schema) -> None:
+    every = found(schema, "DELETE FROM authors WHERE id = 1")
     assert Touch("update", "notes", "author_id", "notes_author_fkey") in every
     assert not any(one.table == "odd name" and one.writes for one in every)
 
 
-def test_a_key_without_a_name_and_to_its_own_table(catalogue: Catalogue) -> None:
-    names = {key.name: (key.parent, key.parent_columns) for key in foreign_keys(catalogue)}
+def test_a_key_without_a_name_and_to_its_own_table(schema: Schema) -> None:
+    names = {key.name: (key.parent, key.parent_columns) for key in schema.foreign_keys}
     assert names == {
         "notes_author_fkey": ("authors", ("id",)),
         "notes (parent_id)": ("notes", ("id",)),
         "odd name (note_id)": ("notes", ("id",)),
     }
-    every = found(catalogue, "DELETE FROM authors WHERE id = 1")
+    every = found(schema, "DELETE FROM authors WHERE id = 1")
     assert not any(one.action == "delete" and one.table == "notes" for one in every)
 
 
-def test_an_insert_names_its_columns_or_writes_all_of_them(catalogue: Catalogue) -> None:
-    named = found(catalogue, 'INSERT INTO "odd name" ("A Column") VALUES (1)')
+def test_an_insert_names_its_columns_or_writes_all_of_them(schema: Schema) -> None:
+    named = found(schema, 'INSERT INTO "odd name" ("A Column") VALUES (1)')
     assert Touch("insert", "odd name", "a column") in named
     assert Touch("insert", "odd name", "note_id") not in named
-    every = found(catalogue, 'INSERT INTO "odd name" VALUES (1, 2)')
+    every = found(schema, 'INSERT INTO "odd name" VALUES (1, 2)')
     assert {Touch("insert", "odd name", "a column"), Touch("insert", "odd name", "note_id")} <= every
 
 
-def test_an_upsert_inserts_and_updates(catalogue: Catalogue) -> None:
+def test_an_upsert_inserts_and_updates(schema: Schema) -> None:
     every = found(
-        catalogue,
+        schema,
         "INSERT INTO authors AS a (id, name) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = excluded.name",
     )
     assert Touch("insert", "authors", "id") in every
@@ -139,29 +138,29 @@ def test_an_upsert_inserts_and_updates(catalogue: Catalogue) -> None:
     assert Touch("insert", "authors", "notes") not in every
 
 
-def test_what_a_trigger_inserts_is_read_from_its_own_text(catalogue: Catalogue) -> None:
-    every = found(catalogue, "INSERT INTO notes (id, body) VALUES (1, 'x')")
+def test_what_a_trigger_inserts_is_read_from_its_own_text(schema: Schema) -> None:
+    every = found(schema, "INSERT INTO notes (id, body) VALUES (1, 'x')")
     assert Touch("insert", "odd name", "a column", "notes_added") in every
     assert Touch("insert", "odd name", "note_id", "notes_added") not in every
     assert Touch("update", "authors", "notes", "notes_added") in every
 
 
-def test_a_view_says_what_it_reads_and_its_trigger_what_it_writes(catalogue: Catalogue) -> None:
-    assert Touch("read", "notes", "author_id", "shown") in found(catalogue, "SELECT id FROM shown")
-    assert Touch("update", "notes", "body", "shown_write") in found(catalogue, "UPDATE shown SET body = 'x'")
+def test_a_view_says_what_it_reads_and_its_trigger_what_it_writes(schema: Schema) -> None:
+    assert Touch("read", "notes", "author_id", "shown") in found(schema, "SELECT id FROM shown")
+    assert Touch("update", "notes", "body", "shown_write") in found(schema, "UPDATE shown SET body = 'x'")
 
 
-def test_a_count_reads_the_table_and_no_column(catalogue: Catalogue) -> None:
-    assert found(catalogue, "SELECT count(*) FROM notes") == {Touch("read", "notes", "")}
+def test_a_count_reads_the_table_and_no_column(schema: Schema) -> None:
+    assert found(schema, "SELECT count(*) FROM notes") == {Touch("read", "notes", "")}
 
 
-def test_what_is_no_table_is_left_out(catalogue: Catalogue) -> None:
+def test_what_is_no_table_is_left_out(schema: Schema) -> None:
     sql = "WITH authors AS (SELECT value AS id FROM json_each('[1]')) SELECT id FROM authors"
-    assert found(catalogue, sql) == set()
-    assert found(catalogue, "SELECT value FROM json_each('[1]')") == set()
+    assert found(schema, sql) == set()
+    assert found(schema, "SELECT value FROM json_each('[1]')") == set()
 
 
-def test_the_connection_is_as_it_was_before(catalogue: Catalogue) -> None:
-    found(catalogue, "DELETE FROM authors WHERE id = 1")
-    assert catalogue.connection.execute("PRAGMA foreign_keys").fetchone() == (0,)
-    assert catalogue.connection.execute("SELECT count(*) FROM authors").fetchone() == (0,)
+def test_the_connection_is_as_it_was_before(schema: Schema) -> None:
+    found(schema, "DELETE FROM authors WHERE id = 1")
+    assert schema.connection.execute("PRAGMA foreign_keys").fetchone() == (0,)
+    assert schema.connection.execute("SELECT count(*) FROM authors").fetchone() == (0,)

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from datastore.contract.database import Catalogue
+from datastore.contract.schema import Schema
 from datastore.contract.sources import split
 from datastore.contract.vet.sql import check_sql
 from tests.contract.planted import STEP
@@ -15,15 +15,15 @@ HEADER = "-- name: get_it()^\n-- Gets it.\n-- Index: none (a test)\n-- Rows: 0 o
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> Catalogue:
+def schema() -> Schema:
     connection = sqlite3.connect(":memory:")
     connection.executescript(STEP)
-    return Catalogue(connection)
+    return Schema(connection)
 
 
-def rules(sql: str, catalogue: Catalogue) -> list[str]:
+def rules(sql: str, schema: Schema) -> list[str]:
     (source,) = split(HEADER + sql, "notes.sql")
-    return sorted(problem.rule for problem in check_sql(source, catalogue))
+    return sorted(problem.rule for problem in check_sql(source, schema))
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def rules(sql: str, catalogue: Catalogue) -> list[str]:
         "SELECT `id` AS a, [title] AS b FROM notes",
     ],
 )
-def test_what_is_right_is_left_alone(sql: str, catalogue: Catalogue) -> None:
-    assert rules(sql, catalogue) == []
+def test_what_is_right_is_left_alone(sql: str, schema: Schema) -> None:
+    assert rules(sql, schema) == []
 
 
 @pytest.mark.parametrize(
@@ -83,5 +83,5 @@ def test_what_is_right_is_left_alone(sql: str, catalogue: Catalogue) -> None:
         ("SELECT id FROM notes ORDER BY id LIMIT 10, 20", "offset"),
     ],
 )
-def test_a_mistake_in_other_clothes(sql: str, rule: str, catalogue: Catalogue) -> None:
-    assert rules(sql, catalogue) == [rule]
+def test_a_mistake_in_other_clothes(sql: str, rule: str, schema: Schema) -> None:
+    assert rules(sql, schema) == [rule]

@@ -1,4 +1,4 @@
-"""What the comments of the migrations say: above a CREATE, above or behind a column or constraint."""
+"""What the comments of the migrations say: above a CREATE, above or after a column or constraint."""
 
 from __future__ import annotations
 

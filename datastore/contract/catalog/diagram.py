@@ -1,4 +1,4 @@
-"""The entity diagram: boxes in layers, a parent left of its children, drawn as SVG; and narrow, for a phone.
+"""The entity diagram: boxes in layers, a parent left of its children, drawn as SVG.
 
 Colours come from the page's style (classes only), so that it is read in light and dark.
 """
@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 import attrs
+from markupsafe import Markup
 
-from datastore.contract.catalog.anchors import Anchors
+from datastore.contract.catalog.links import Links
 from datastore.contract.catalog.model import Catalog, TablePage
-from datastore.contract.touches import ForeignKey
+from datastore.contract.schema import ForeignKey
 
 ROW, HEAD, WIDTH, GAP_X, GAP_Y, PAD = 19, 30, 214, 96, 22, 12
 
@@ -38,15 +39,14 @@ class Box:
         return self.y + HEAD + ROW * (names.index(column) + 0.5) if column in names else self.y + HEAD / 2
 
 
-def diagrams(catalog: Catalog, anchors: Anchors) -> str:
-    """Both drawings; the style shows the one that fits."""
+def diagram(catalog: Catalog, links: Links) -> Markup:
+    """The drawing; nothing for a schema without tables."""
     boxes = [Box(table, list(_key_rows(table))) for table in catalog.tables if table.kind == "table"]
     keys = [key for box in boxes for key in box.table.refers if any(key.parent == one.table.name for one in boxes)]
     if not boxes:
-        return ""
+        return Markup()
     _layers(boxes, keys)
-    wide = _wide(boxes, keys, anchors)
-    return f'<div class="er wide">{wide}</div><div class="er narrow">{_narrow(boxes, keys, anchors)}</div>'
+    return Markup(_drawn(boxes, keys, links))  # noqa: S704 - every name in it is escaped
 
 
 def _key_rows(table: TablePage) -> Iterator[tuple[str, str]]:
@@ -58,7 +58,7 @@ def _key_rows(table: TablePage) -> Iterator[tuple[str, str]]:
 
 
 def _layers(boxes: Sequence[Box], keys: Sequence[ForeignKey]) -> None:
-    """A child stands one layer right of its furthest parent; a circle ends where it would begin again."""
+    """A child is one layer to the right of its furthest parent; a circle ends where it would begin again."""
     by_name = {box.table.name: box for box in boxes}
     for _ in boxes:
         for key in keys:
@@ -84,10 +84,7 @@ def _families(boxes: Sequence[Box], keys: Sequence[ForeignKey]) -> list[list[Box
     return sorted(groups, key=lambda group: -len(group))
 
 
-# --- wide ------------------------------------------------------------------------------------------------------------
-
-
-def _wide(boxes: Sequence[Box], keys: Sequence[ForeignKey], anchors: Anchors) -> str:
+def _drawn(boxes: Sequence[Box], keys: Sequence[ForeignKey], links: Links) -> str:
     families = _families(boxes, keys)
     columns = max(box.layer for box in boxes) + 1
     right = PAD + columns * WIDTH + (columns - 1) * GAP_X + PAD
@@ -103,12 +100,12 @@ def _wide(boxes: Sequence[Box], keys: Sequence[ForeignKey], anchors: Anchors) ->
     bottom += shelf_height + PAD
     by_name = {box.table.name: box for box in boxes}
     parts = [_edge(by_name[key.parent], by_name[key.table], key, boxes) for key in keys]
-    parts += [_box(box, anchors) for box in boxes]
+    parts += [_box(box, links) for box in boxes]
     return _svg(right, bottom, parts)
 
 
 def _place(family: Sequence[Box], keys: Sequence[ForeignKey], left: float, top: float) -> float:
-    """Give each box of a family its place; a layer is sorted by where its parents stand. The height."""
+    """Give each box of a family its place; a layer is sorted by where its parents are. Gives the height."""
     layers: dict[int, list[Box]] = {}
     for box in family:
         layers.setdefault(box.layer, []).append(box)
@@ -168,46 +165,19 @@ def _foot(x: float, y: float, side: int) -> str:
     return f'<path class="foot" d="M{out:g},{y:g} L{x:g},{y - 5:g} M{out:g},{y:g} L{x:g},{y + 5:g}"/>'
 
 
-def _box(box: Box, anchors: Anchors, width: float = WIDTH) -> str:
+def _box(box: Box, links: Links) -> str:
     name = box.table.name
     rows = "".join(
         f'<text x="{box.x + 12:g}" y="{box.row_y(column) + 4:g}">{escape(column)}</text>'
-        f'<text class="mark" x="{box.x + width - 10:g}" y="{box.row_y(column) + 4:g}">{mark}</text>'
+        f'<text class="mark" x="{box.x + WIDTH - 10:g}" y="{box.row_y(column) + 4:g}">{mark}</text>'
         for column, mark in box.rows
     )
     return (
-        f'<a href="#{escape(anchors.id("table", name))}" aria-label="table {escape(name)}">'
-        f'<rect class="box" x="{box.x:g}" y="{box.y:g}" width="{width:g}" height="{box.height:g}" rx="7"/>'
-        f'<path class="cap" d="M{box.x:g},{box.y + HEAD - 4:g} h{width:g}"/>'
+        f'<a href="#{escape(links.id("table", name))}" aria-label="table {escape(name)}">'
+        f'<rect class="box" x="{box.x:g}" y="{box.y:g}" width="{WIDTH:g}" height="{box.height:g}" rx="7"/>'
+        f'<path class="cap" d="M{box.x:g},{box.y + HEAD - 4:g} h{WIDTH:g}"/>'
         f'<text class="name" x="{box.x + 12:g}" y="{box.y + 18:g}">{escape(name)}</text>{rows}</a>'
     )
-
-
-# --- narrow ----------------------------------------------------------------------------------------------------------
-
-
-def _narrow(boxes: Sequence[Box], keys: Sequence[ForeignKey], anchors: Anchors) -> str:
-    """One box under the other, the keys as brackets at the right, each in a lane of its own."""
-    order = [box for family in _families(boxes, keys) for box in sorted(family, key=lambda one: one.layer)]
-    y = float(PAD)
-    for box in order:
-        box.x, box.y = PAD, y
-        y += box.height + 14
-    by_name = {box.table.name: box for box in boxes}
-    lanes: list[float] = []
-    parts = []
-    spans = sorted(keys, key=lambda key: (by_name[key.table].y - by_name[key.parent].y, by_name[key.parent].y))
-    for key in spans:
-        parent, child = by_name[key.parent], by_name[key.table]
-        y1, y2 = parent.row_y(key.parent_columns[0] if key.parent_columns else ""), child.row_y(key.columns[0])
-        # A lane for each parent, so that its brackets lie on one another.
-        if parent.y not in lanes:
-            lanes.append(parent.y)
-        right = PAD + WIDTH
-        x = right + 16 + 12 * lanes.index(parent.y)
-        parts.append(_line(f"M{right:g},{y1:g} H{x:g} V{y2:g} H{right:g}", key) + _foot(right, y2, 1))
-    parts += [_box(box, anchors) for box in order]
-    return _svg(PAD + WIDTH + 16 + 12 * len(lanes) + PAD, y, parts)
 
 
 def _svg(width: float, height: float, parts: Sequence[str]) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import attrs
 
-from datastore.contract.facts import Facts
+from datastore.contract.catalog.comments import Item
+from datastore.contract.facts import StatementFacts
 from datastore.contract.project import Project
-from datastore.contract.touches import ForeignKey, Touch
+from datastore.contract.schema import ForeignKey
+from datastore.contract.text import normal
+from datastore.contract.touches import Touch
 from datastore.statements.loader import Statement
+
+_type = re.compile(r"\s(?:COLLATE|NOT NULL|NULL|DEFAULT|PRIMARY KEY|UNIQUE|CHECK|REFERENCES|CONSTRAINT)\b.*")
 
 #: (p50, p95, p99) in microseconds, by rows.
 Times = Mapping[str, tuple[float, float, float]]
@@ -35,7 +41,7 @@ class Choice:
 class StatementPage:
     """One statement."""
 
-    facts: Facts
+    facts: StatementFacts
     choices: tuple[Choice, ...]
     touches: tuple[Touch, ...]
     #: The triggers that its program goes into.
@@ -55,6 +61,17 @@ class StatementPage:
     def group(self) -> str:
         """The noun of its file."""
         return self.facts.source.file.rpartition("/")[2].removesuffix(".sql")
+
+    @property
+    def of_engine(self) -> bool:
+        """Whether it is in the engine's own words."""
+        return "/" in self.facts.statement.file
+
+    def tables(self, writes: bool) -> tuple[list[str], list[str]]:
+        """The tables that it writes, or reads: in its own words, and through triggers and foreign keys alone."""
+        every = [touch for touch in self.touches if touch.writes == writes]
+        own = dict.fromkeys(touch.table for touch in every if not touch.by)
+        return [*own], [*dict.fromkeys(touch.table for touch in every if touch.table not in own)]
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -130,6 +147,11 @@ class IndexPage:
     foreign_keys: tuple[str, ...]
     step: str
 
+    @property
+    def automatic(self) -> bool:
+        """Whether a constraint made it, and SQLite named it."""
+        return self.name.startswith("sqlite_autoindex_")
+
 
 @attrs.frozen
 class TriggerPage:
@@ -145,6 +167,13 @@ class TriggerPage:
     #: The statements that fire it.
     statements: tuple[str, ...]
     step: str
+
+    def by_action(self) -> dict[str, list[Touch]]:
+        """What it touches, by what it does."""
+        found: dict[str, list[Touch]] = {}
+        for touch in self.touches:
+            found.setdefault(touch.action, []).append(touch)
+        return found
 
 
 @attrs.frozen
@@ -173,6 +202,49 @@ class TablePage:
 
 
 @attrs.frozen
+class ServerTrigger:
+    """One trigger."""
+
+    name: str
+    when: str
+    comment: str
+
+
+@attrs.frozen
+class ServerTable:
+    """One table or view on PostgreSQL."""
+
+    sql: str
+    comment: str
+    #: Columns and constraints, in their order.
+    items: list[Item] = attrs.field(factory=list)
+    #: By name: table, columns and predicate as they are written.
+    indexes: dict[str, str] = attrs.field(factory=dict)
+    triggers: list[ServerTrigger] = attrs.field(factory=list)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each column."""
+        return {item.name: _type.sub("", f" {item.text}").strip() for item in self.items if not item.constraint}
+
+    @property
+    def comments(self) -> dict[str, str]:
+        """What is said of each column."""
+        return {item.name: item.comment for item in self.items if not item.constraint}
+
+    def constraints_unlike(self, table: TablePage) -> dict[str, str]:
+        """The constraints that are written otherwise than SQLite's of their name."""
+        same = {(rule.name, normal(rule.rule)) for rule in table.constraints}
+        own = (item for item in self.items if item.constraint)
+        return {item.name: item.text for item in own if (item.name, normal(item.text)) not in same}
+
+    def indexes_unlike(self, table: TablePage) -> dict[str, str]:
+        """The indexes that SQLite does not have, or not so."""
+        same = {(one.name, normal("UNIQUE " * one.unique + one.definition)) for one in table.indexes}
+        return {name: text for name, text in self.indexes.items() if (name, normal(text)) not in same}
+
+
+@attrs.frozen
 class Measured:
     """Where the times come from."""
 
@@ -197,6 +269,8 @@ class Catalog:
     #: Step id to its file, relative to the project.
     steps: Mapping[str, str]
     measured: Measured | None
+    #: The tables on PostgreSQL, by name; empty for a project without steps for it.
+    server: Mapping[str, ServerTable]
 
     def groups(self) -> Iterator[tuple[str, list[StatementPage]]]:
         """The statements by the noun of their file, by name; in their file's order."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from datastore.contract import lock
 from datastore.contract.callers import find_callers
 from datastore.contract.catalog.model import Catalog, Choice, OnServer, StatementPage
+from datastore.contract.catalog.server_schema import read_server_tables
 from datastore.contract.catalog.tables import read_tables
 from datastore.contract.catalog.times import Recorded, read_times
-from datastore.contract.facts import Facts, ProjectFacts
+from datastore.contract.facts import ProjectFacts, StatementFacts
 from datastore.contract.project import Project
 from datastore.contract.touches import Touches, read_touches
 from datastore.statements.loader import Statement, read_statements
@@ -28,7 +30,7 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
     recorded = read_times(project)
     locked = lock.read(project.root / project.lock)
     package = project.root / project.repositories
-    callers = find_callers({*facts.statements}, package) if package.is_dir() else {}
+    callers = find_callers({*facts.statements}, package, project.root / project.output) if package.is_dir() else {}
     server = _server(project)
     statements = tuple(
         _statement(one, touches, callers.get(name, []), locked, recorded, _on_server(server, name, one))
@@ -42,6 +44,7 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
         tables=read_tables(facts, touches, statements),
         steps={step.id: project.show(step.path) for step in facts.migrated.steps},
         measured=recorded.measured,
+        server=read_server_tables(_server_steps(project)),
     )
 
 
@@ -51,7 +54,13 @@ def _server(project: Project) -> Mapping[str, Statement] | None:
     return read_statements(folder, "postgresql") if (folder / "postgresql").is_dir() else None
 
 
-def _on_server(server: Mapping[str, Statement] | None, name: str, one: Facts) -> OnServer:
+def _server_steps(project: Project) -> list[Path]:
+    folders = [folder for folder in project.server_migration_folders if folder.is_dir()]
+    every = [path for folder in folders for path in sorted(folder.glob("*.sql"))]
+    return [path for path in every if not path.name.endswith(".rollback.sql")]
+
+
+def _on_server(server: Mapping[str, Statement] | None, name: str, one: StatementFacts) -> OnServer:
     if server is None:
         return None
     if name not in server:
@@ -67,7 +76,7 @@ def _title(project: Project) -> str:
 
 
 def _statement(
-    one: Facts,
+    one: StatementFacts,
     touches: Touches,
     callers: Sequence[str],
     locked: Mapping[str, Any],

@@ -21,8 +21,8 @@ from datastore.contract.database import OWN_PREFIXES, Migrated
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.inference.facts import Fact
 from datastore.contract.inference.queries import Queries
-from datastore.contract.inference.schema import Table, TableColumn
-from datastore.contract.touches import Touch, Touches, table_details
+from datastore.contract.schema import ForeignKey, Table
+from datastore.contract.touches import Touch, Touches
 from datastore.engines import sqlite_explain
 
 _definition = re.compile(r"(?is)^CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?\S+\s+ON\s+[^\s(]+\s*")
@@ -41,7 +41,7 @@ def read_tables(facts: ProjectFacts, touches: Touches, statements: Sequence[Stat
         if table.kind != "shadow" and not table.name.startswith(OWN_PREFIXES)
     ]
     made = {table.name: reader.steps(_kind(table), table.name)[:1] for table in tables}
-    order = list(facts.catalogue.sql)  # by kind and name; the rowid order is not kept, so: by step, then by text
+    order = list(facts.schema.sql)  # by kind and name; the rowid order is not kept, so: by step, then by text
     return tuple(
         reader.table(table)
         for table in sorted(tables, key=lambda one: (made[one.name], reader.place(one.name), order.index(one.name)))
@@ -87,7 +87,6 @@ class _Reader:
 
     def table(self, table: Table) -> TablePage:
         items = table_items(table.sql) if table.kind == "table" else []
-        keys = self.touches.foreign_keys
         return TablePage(
             name=table.name,
             kind=table.kind,
@@ -98,12 +97,19 @@ class _Reader:
             columns=tuple(self.columns(table, {item.name: item for item in items if not item.constraint})),
             constraints=tuple(_constraints(items)),
             indexes=tuple(self.indexes(table)),
-            triggers=tuple(self.trigger(table, name) for name in sorted(table.triggers, key=self.place)),
-            refers=tuple(key for key in keys if key.table == table.name),
-            referred=tuple(key for key in keys if key.parent == table.name),
+            triggers=tuple(self.trigger(table, name) for name in sorted(self.triggers(table.name), key=self.place)),
+            refers=tuple(key for key in self.keys if key.table == table.name),
+            referred=tuple(key for key in self.keys if key.parent == table.name),
             steps=self.steps(_kind(table), table.name),
             statements=tuple(self.touching(table.name)),
         )
+
+    @property
+    def keys(self) -> tuple[ForeignKey, ...]:
+        return self.facts.schema.foreign_keys
+
+    def triggers(self, table: str) -> list[str]:
+        return [name for name, on in self.facts.schema.triggers.items() if on == table]
 
     def touching(self, table: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         for one in self.statements:
@@ -112,39 +118,33 @@ class _Reader:
                 yield one.name, tuple(sorted(actions))
 
     def columns(self, table: Table, items: Mapping[str, Item]) -> Iterator[ColumnPage]:
-        known = {column.name: column for column in table.columns.values()}
         # What a view's expressions are declared as is another word from one SQLite to the next: they are worked out.
         view = dict(Queries(self.facts.schema).view(table) or ()) if table.kind == "view" else {}
-        for name, declared, not_null, default, primary, hidden in table_details(self.facts.catalogue, table.name):
-            column: TableColumn | None = known.get(name)
-            worked_out = view.get(name)
-            kind = _declared(worked_out) if worked_out else declared
-            meaning = items[name].comment if name in items else ""
+        for column in table.columns.values():
+            worked_out = view.get(column.name)
+            firm = column.not_null or (column.key_place and (table.strict or not table.has_rowid))
+            item = items.get(column.name)
             yield ColumnPage(
                 table=table.name,
-                name=name,
-                type=kind,
-                logical=_logical(worked_out) if worked_out else (column.logical if column else None) or "",
-                nullable=worked_out.nullable
-                if worked_out
-                else not (not_null or (primary and _never_null(table, name))),
-                default="" if default is None else str(default),
-                primary=bool(primary),
-                hidden=hidden == 1,
-                meaning=meaning or self.comments.get(f"{table.name}.{name}", ""),
-                refers=tuple(
-                    key for key in self.touches.foreign_keys if key.table == table.name and name in key.columns
-                ),
-                users=users(self.every, table.name, name),
+                name=column.name,
+                type=_declared(worked_out) if worked_out else column.declared,
+                logical=(_logical(worked_out) if worked_out else column.logical) or "",
+                nullable=worked_out.nullable if worked_out else not firm,
+                default=column.default or "",
+                primary=bool(column.key_place),
+                hidden=column.hidden,
+                meaning=(item.comment if item else "") or self.comments.get(f"{table.name}.{column.name}", ""),
+                refers=tuple(key for key in self.keys if key.table == table.name and column.name in key.columns),
+                users=users(self.every, table.name, column.name),
             )
 
     def indexes(self, table: Table) -> Iterator[IndexPage]:
-        catalogue = self.facts.catalogue
-        own = [index for index in catalogue.indexes.values() if index.table == table.name]
+        schema = self.facts.schema
+        own = [index for index in schema.indexes.values() if index.table == table.name]
         for index in sorted(own, key=lambda one: (self.place(one.name), one.name)):
             direct = [one.name for one in self.statements if _reads(one, index.name)]
             shown = [column or "(expression)" for column in index.columns]
-            sql = catalogue.sql.get(index.name, "")
+            sql = schema.sql.get(index.name, "")
             yield IndexPage(
                 name=index.name,
                 table=table.name,
@@ -155,7 +155,7 @@ class _Reader:
                 indirect=tuple(name for name in self.opened.get(index.name, []) if name not in direct),
                 foreign_keys=tuple(
                     key.name
-                    for key in self.touches.foreign_keys
+                    for key in self.keys
                     if key.table == table.name
                     and not index.partial
                     and {*key.columns} == {*index.columns[: len(key.columns)]}
@@ -164,7 +164,7 @@ class _Reader:
             )
 
     def trigger(self, table: Table, name: str) -> TriggerPage:
-        sql = self.facts.catalogue.sql[name]
+        sql = self.facts.schema.sql[name]
         found = _when.match(sql)
         return TriggerPage(
             name=name,
@@ -176,11 +176,6 @@ class _Reader:
             statements=tuple(one.name for one in self.statements if name in one.fires),
             step=next(iter(self.steps("trigger", name)), ""),
         )
-
-
-def _never_null(table: Table, key: str) -> bool:
-    """Whether a primary key's column refuses NULL: in an ordinary table it does not, by an old mistake of SQLite."""
-    return table.strict or not table.has_rowid or key.lower() == table.rowid_alias
 
 
 def _options(table: Table) -> Iterator[str]:
@@ -215,9 +210,9 @@ def _reads(one: StatementPage, index: str) -> bool:
 
 def _opened(facts: ProjectFacts) -> Iterator[tuple[str, list[str]]]:
     """Index to the statements whose whole program looks something up in it, triggers and cascades included."""
-    roots = facts.catalogue.roots
+    roots = facts.schema.roots
     found: dict[str, list[str]] = {}
-    connection = facts.catalogue.connection
+    connection = facts.schema.connection
     with sqlite_explain.foreign_keys(connection):
         for name, one in facts.statements.items():
             pages = {page for variant in one.variants for page in sqlite_explain.pages_read(connection, variant.sql)}

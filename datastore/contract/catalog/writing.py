@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from datastore.contract.catalog.html_page import html_page
-from datastore.contract.catalog.markdown_schema import schema_page
-from datastore.contract.catalog.markdown_statements import statements_page
+import jinja2
+from markupsafe import Markup
+
+from datastore.contract.catalog import words
+from datastore.contract.catalog.diagram import diagram
+from datastore.contract.catalog.links import Links
+from datastore.contract.catalog.model import Catalog
 from datastore.contract.catalog.reading import read_catalog
 from datastore.contract.facts import ProjectFacts
+
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 def catalog_files(facts: ProjectFacts, output: Path | None = None) -> dict[Path, str]:
@@ -19,21 +29,87 @@ def catalog_files(facts: ProjectFacts, output: Path | None = None) -> dict[Path,
     """
     catalog = read_catalog(facts)
     folder = output if output is not None else facts.project.root / facts.project.catalog
-    return {
-        folder / "schema.md": schema_page(catalog),
-        folder / "statements.md": statements_page(catalog),
-        folder / "catalog/index.html": html_page(catalog, folder / "catalog"),
+    markdown = _markdown(catalog)
+    statements = markdown.get_template("statements.md")
+    pages = {
+        "schema.md": markdown.get_template("schema.md").render(),
+        "statements/README.md": markdown.get_template("index.md").render(),
+        **{f"statements/{noun}.md": statements.render(noun=noun, pages=own) for noun, own in catalog.groups()},
+        "catalog/index.html": _html(catalog, folder / "catalog"),
     }
+    return {folder / name: text.rstrip() + "\n" for name, text in pages.items()}
 
 
-def drift(facts: ProjectFacts, output: Path | None = None) -> dict[Path, str]:
-    """The files that are not there, or not as they would be written."""
+def drift(facts: ProjectFacts, output: Path | None = None) -> dict[Path, str | None]:
+    """What has to be written, by its path; None for the page of a .sql file that is gone."""
     files = catalog_files(facts, output)
-    return {path: text for path, text in files.items() if not path.is_file() or path.read_bytes() != text.encode()}
+    changed = {path: text for path, text in files.items() if not path.is_file() or path.read_bytes() != text.encode()}
+    folder = next(path.parent for path in files if path.name == "README.md")
+    stale = [
+        path for path in sorted(folder.glob("*.md")) if path not in files and words.NOTE in path.read_text("utf-8")
+    ]
+    return {**changed, **dict.fromkeys(stale)}
 
 
-def write(changes: dict[Path, str]) -> None:
-    """Write what `drift` found."""
-    for path, text in changes.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+def _html(catalog: Catalog, folder: Path) -> str:
+    links = Links(catalog, folder)
+    environment = _environment(catalog, autoescape=True)
+    environment.globals.update(links.functions(), asset=_asset, diagram=diagram(catalog, links))
+    return environment.get_template("index.html").render()
+
+
+def _markdown(catalog: Catalog) -> jinja2.Environment:
+    environment = _environment(catalog, autoescape=False)
+    environment.filters |= {"cell": _cell, "prose": _prose, "fence": _fence, "codes": _codes}
+    return environment
+
+
+def _environment(catalog: Catalog, *, autoescape: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=autoescape,  # noqa: S701 - not for Markdown
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    every = (words.gives, words.micros, words.size, words.slowest, words.times_line, words.touched)
+    environment.globals.update(
+        {function.__name__: function for function in every},
+        catalog=catalog,
+        does=words.DOES,
+        used_by=words.USED_BY,
+        on_server=words.ON_SERVER,
+        note=words.NOTE,
+    )
+    return environment
+
+
+@cache
+def _template(name: str) -> str:
+    """A template without its indentation and its empty lines, which are for those who read it."""
+    text = (_TEMPLATES / name).read_text(encoding="utf-8")
+    return re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE) if name.endswith(".md") else re.sub(r"\n\s*", "\n", text)
+
+
+def _asset(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8").rstrip("\n"))  # noqa: S704 - a file of this package
+
+
+def _cell(text: Any) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _prose(text: str) -> str:
+    """A sentence in which < is no tag."""
+    return text.replace("<", "&lt;")
+
+
+def _fence(sql: str) -> str:
+    """A fenced block of SQL; the fence is longer than any in the text."""
+    fence = "```"
+    while fence in sql:
+        fence += "`"
+    return f"{fence}sql\n{sql}\n{fence}"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

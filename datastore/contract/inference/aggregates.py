@@ -50,7 +50,7 @@ def is_aggregate(select: Node, aggregates: frozenset[str]) -> bool:
 
 
 def looked_up(clauses: Iterable[Node | None], aggregates: frozenset[str]) -> frozenset[str]:
-    """What stands before an ``IN (SELECT ...)`` in the list of an aggregate SELECT, or of RETURNING.
+    """What is before an ``IN (SELECT ...)`` in the list of an aggregate SELECT, or of RETURNING.
 
     There a value stays in its place while the row is made, and IN turns it into the class of what it is looked up in:
     ``SELECT sum(a) IN (SELECT name FROM t), sum(a)`` shows the sum as text (SQLite 3.40).
@@ -73,7 +73,7 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
     for inner in select.find_all(exp.Select):
         if inner is select or _in_from(inner, select):
             continue
-        here = {name_of(source) for source in _own_sources(inner)}
+        here = {name_of(relation) for relation in _own_relations(inner)}
         for call in inner.find_all(exp.AggFunc, exp.Anonymous):
             if not is_aggregate_call(call, aggregates) or call.find_ancestor(exp.Select) is not inner:
                 continue
@@ -89,7 +89,7 @@ def _from_scope(columns: list[Node], scope: Scope) -> bool:
     return all(scope.find(name_of(column.args.get("table")), name_of(column)) is not None for column in columns)
 
 
-def _own_sources(select: Node) -> Iterator[Node]:
+def _own_relations(select: Node) -> Iterator[Node]:
     for clause in [part(select, "from"), *(select.args.get("joins") or [])]:
         if clause is not None:
             for table in clause.find_all(exp.Table, exp.Subquery):
@@ -97,7 +97,7 @@ def _own_sources(select: Node) -> Iterator[Node]:
 
 
 def _in_from(inner: Node, select: Node) -> bool:
-    """Whether a SELECT stands in the other's FROM or WITH, where it cannot see the other's columns."""
+    """Whether a SELECT is in the other's FROM or WITH, where it cannot see the other's columns."""
     node = inner
     while node.parent is not None and node is not select:
         if isinstance(node, (exp.From, exp.With)) or (isinstance(node.parent, exp.Join) and node.arg_key == "this"):

@@ -40,7 +40,7 @@ _CAST = {
 
 
 def fact_of(node: Node, scope: Scope) -> Fact:
-    """What is known of the value of *node*, where it stands in *scope*."""
+    """What is known of the value of *node* in *scope*."""
     node = bare(node)
     if found := aggregate(node, scope, fact_of):
         return found
@@ -193,14 +193,14 @@ def _where(branch: Node, scope: Scope, *, is_simple: bool) -> Fact:
 
 
 def _knowing(places: set[Place], node: Node, scope: Scope) -> Fact:
-    added = [(source, name) for source, name in places if name not in source.known]
-    for source, name in added:
-        source.known.add(name)
+    added = [(relation, name) for relation, name in places if name not in relation.known]
+    for relation, name in added:
+        relation.known.add(name)
     try:
         return fact_of(node, scope)
     finally:
-        for source, name in added:
-            source.known.discard(name)
+        for relation, name in added:
+            relation.known.discard(name)
 
 
 def _if(node: Node, scope: Scope) -> Fact:

@@ -11,10 +11,10 @@ from typing import TypeAlias
 from sqlglot import exp
 
 from datastore.contract.inference.parse import Node, bare, name_of
-from datastore.contract.inference.scopes import Scope, Source
+from datastore.contract.inference.scopes import Relation, Scope
 
-#: A column of a source of the scope itself (not of one around it).
-Place: TypeAlias = tuple[Source, str]
+#: A column of a relation of the scope itself (not of one around it).
+Place: TypeAlias = tuple[Relation, str]
 
 COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _BINARY = (
@@ -49,8 +49,8 @@ _UNARY = (
 def refine(condition: Node | None, scope: Scope) -> None:
     """Writes down what a filter says of the scope's columns."""
     if condition is not None:
-        for source, name in where_true(condition, scope):
-            source.learn(name)
+        for relation, name in where_true(condition, scope):
+            relation.learn(name)
 
 
 def where_true(node: Node, scope: Scope) -> set[Place]:

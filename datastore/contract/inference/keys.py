@@ -1,4 +1,4 @@
-"""Whether what is fixed of some columns holds a unique key of a table: one whole key, of values that are not NULL."""
+"""Whether the fixed columns contain a unique key of a table: one whole key, of values that are not NULL."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from datastore.contract.inference.filters import Place
 from datastore.contract.inference.parse import Node, conjuncts, name_of, text_of
-from datastore.contract.inference.schema import Key
-from datastore.contract.inference.scopes import Scope, Source
+from datastore.contract.inference.scopes import Relation, Scope
+from datastore.contract.schema import Key
 
 
 @attrs.define(eq=False)
@@ -23,7 +23,7 @@ class Pins:
     #: Expressions that are fixed, as text.
     expressions: set[str] = attrs.field(factory=set)
     #: Sources of which the row is fixed.
-    sources: set[Source] = attrs.field(factory=set)
+    relations: set[Relation] = attrs.field(factory=set)
 
     #: Columns that are given: fixed whatever the joins do.
     given: set[Place] = attrs.field(factory=set)
@@ -31,32 +31,32 @@ class Pins:
     def has(self, place: Place) -> bool:
         """Whether a column has one value. Of an outer-joined row, an equality in ON says: this value, or NULL."""
         equated = place in self.columns and not place[0].extended
-        return equated or place in self.given or place[0] in self.sources
+        return equated or place in self.given or place[0] in self.relations
 
     def add(self, place: Place, *, equal: bool) -> None:
         self.columns[place] = equal or self.columns.get(place, False)
 
-    def reaches(self, source: Source) -> bool:
+    def reaches(self, relation: Relation) -> bool:
         """Whether a row can be pinned yet: an outer-joined one is there or not as the rows before it have it."""
-        before = self.scope.sources[: self.scope.sources.index(source)]
-        return not source.extended or all(other in self.sources for other in before)
+        before = self.scope.relations[: self.scope.relations.index(relation)]
+        return not relation.extended or all(other in self.relations for other in before)
 
 
-def key_fixed(key: Key, source: Source, pins: Pins, filters: list[Node]) -> bool:
+def key_fixed(key: Key, relation: Relation, pins: Pins, filters: list[Node]) -> bool:
     for name, collation in zip(key.columns, key.collations, strict=True):
-        equal = pins.columns.get((source, _canonical(source, name)))
-        column = source.table.columns.get(name) if source.table is not None else None
+        equal = pins.columns.get((relation, _canonical(relation, name)))
+        column = relation.table.columns.get(name) if relation.table is not None else None
         if equal is None or (collation is not None and (column is None or column.collation != collation)):
             return False
-        never_null = name == "rowid" or name in source.known or (column is not None and column.not_null)
+        never_null = name == "rowid" or name in relation.known or (column is not None and column.not_null)
         if not equal and not never_null:
             return False
-    said = {_unqualified(term) for term in filters if _only_of(term, source, pins.scope)}
-    return all(_implied(term, said, source) for term in conjuncts(key.where))
+    said = {_unqualified(term) for term in filters if _only_of(term, relation, pins.scope)}
+    return all(_implied(term, said, relation) for term in conjuncts(key.where))
 
 
 def place_of(node: Node, scope: Scope) -> Place | None:
-    """The column of the scope's own sources that *node* is; the rowid by one name."""
+    """The column of the scope's own relations that *node* is; the rowid by one name."""
     if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
         return None
     found = scope.find(name_of(node.args.get("table")), name_of(node))
@@ -65,9 +65,9 @@ def place_of(node: Node, scope: Scope) -> Place | None:
     return found[1], _canonical(found[1], name_of(node))
 
 
-def _canonical(source: Source, name: str) -> str:
-    alias = source.table.rowid_alias if source.table is not None and source.query is None else ""
-    return "rowid" if source.is_rowid(name) or (alias and name == alias) else name
+def _canonical(relation: Relation, name: str) -> str:
+    alias = relation.table.rowid_alias if relation.table is not None and relation.query is None else ""
+    return "rowid" if relation.is_rowid(name) or (alias and name == alias) else name
 
 
 def _unqualified(term: Node) -> str:
@@ -78,15 +78,15 @@ def _unqualified(term: Node) -> str:
     return text_of(copy)
 
 
-def _only_of(term: Node, source: Source, scope: Scope) -> bool:
+def _only_of(term: Node, relation: Relation, scope: Scope) -> bool:
     places: Iterable[Place | None] = (place_of(column, scope) for column in term.find_all(exp.Column))
-    return all(place is not None and place[0] is source for place in places)
+    return all(place is not None and place[0] is relation for place in places)
 
 
-def _implied(term: Node, said: set[str], source: Source) -> bool:
+def _implied(term: Node, said: set[str], relation: Relation) -> bool:
     is_not_null = (
         isinstance(term, exp.Not) and isinstance(term.this, exp.Is) and isinstance(term.this.expression, exp.Null)
     )
-    if is_not_null and name_of(term.this.this) in source.known:
+    if is_not_null and name_of(term.this.this) in relation.known:
         return True
     return _unqualified(term) in said

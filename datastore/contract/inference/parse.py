@@ -82,7 +82,7 @@ def _parse(text: str) -> Node:
 
 
 def _operands(node: Node) -> Iterator[Node]:
-    """What stands beside an operator without being set off by parentheses or commas."""
+    """The operands of an operator that are not set off by parentheses or commas."""
     for name in ("this", "expression", "low", "high"):
         child = node.args.get(name)
         if isinstance(child, exp.Escape):

@@ -12,10 +12,10 @@ from datastore.contract.inference.expressions import fact_of
 from datastore.contract.inference.facts import Fact, either
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, whole_number
-from datastore.contract.inference.schema import Schema, Table
-from datastore.contract.inference.scopes import Cte, Scope, Source, require
-from datastore.contract.inference.sources import read_from, target
+from datastore.contract.inference.relations import read_from, target
+from datastore.contract.inference.scopes import Cte, Relation, Scope, require
 from datastore.contract.logical import STORAGE
+from datastore.contract.schema import Schema, Table
 
 #: A recursive CTE's facts can only grow, and each column's few times: this is never reached.
 _ROUNDS = 50
@@ -46,7 +46,7 @@ class Queries:
         return self.query(tree, None, {})
 
     def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns:
-        """The columns of a query that stands in *outer* (None: it sees no column around it)."""
+        """The columns of a query inside *outer* (None: it sees no column around it)."""
         visible = self.with_ctes(node, outer, visible)
         if isinstance(node, (exp.Subquery, exp.Paren)):
             return self.query(node.this, outer, visible)
@@ -82,7 +82,7 @@ class Queries:
         table = self.schema.table(name_of(named))
         if table is None or table.kind != "table":
             raise Unsure("RETURNING of a view or virtual table gives what was handed in")
-        scope.sources.append(target(table, named.alias.lower()))
+        scope.relations.append(target(table, named.alias.lower()))
         return scope
 
     def with_ctes(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Mapping[str, Cte]:
@@ -144,7 +144,7 @@ class Queries:
         )
 
     def compound(self, columns: list[Columns]) -> Columns:
-        """The columns of UNION, INTERSECT or EXCEPT: what holds for each of its queries."""
+        """The columns of UNION, INTERSECT or EXCEPT: what is true of each of its queries."""
         require(len({len(arm) for arm in columns}) == 1, "the queries have different numbers of columns")
         return [(arm[0][0], either([fact for _, fact in arm])) for arm in zip(*columns, strict=True)]
 
@@ -165,17 +165,17 @@ class Queries:
         limit = part(node, "limit")
         if limit is not None and (whole_number(limit.expression) or 0) < 1:
             return False
-        source = part(node, "from")
-        return is_aggregate(node, self.schema.aggregates) or (source is None and part(node, "where") is None)
+        relation = part(node, "from")
+        return is_aggregate(node, self.schema.aggregates) or (relation is None and part(node, "where") is None)
 
     def _list(self, expressions: list[Node], scope: Scope) -> Columns:
         columns: Columns = []
         for node in expressions:
             if isinstance(node, exp.Star):
-                columns += _star(scope, scope.sources, qualified=False)
+                columns += _star(scope, scope.relations, qualified=False)
             elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
                 table = name_of(node.args.get("table"))
-                columns += _star(scope, [s for s in scope.sources if s.alias == table], qualified=True)
+                columns += _star(scope, [s for s in scope.relations if s.alias == table], qualified=True)
             else:
                 columns.append((node.alias_or_name, fact_of(node, scope)))
         return columns
@@ -193,19 +193,19 @@ def arms(query: Node) -> list[Node]:
     return [*arms(query.this), *arms(query.expression)] if isinstance(query, exp.SetOperation) else [query]
 
 
-def _star(scope: Scope, sources: list[Source], *, qualified: bool) -> Columns:
-    require(not any(source.opaque for source in sources), "* stands for columns that are not known")
+def _star(scope: Scope, relations: list[Relation], *, qualified: bool) -> Columns:
+    require(not any(relation.opaque for relation in relations), "* stands for columns that are not known")
     columns = []
-    for source in sources:
-        for name in source.names:
+    for relation in relations:
+        for name in relation.names:
             key = name.lower()
-            is_shared = source in scope.shared.get(key, [])
+            is_shared = relation in scope.shared.get(key, [])
             if not is_shared or (qualified and not scope.either_side):  # t.* of a RIGHT JOIN USING gives either side's
-                fact = source.fact(key)
+                fact = relation.fact(key)
                 if scope.may_be_empty:
                     fact = fact.but(nullable=True, reason=f"an aggregate over no rows gives NULL for {name}")
                 columns.append((name, fact))
-            elif qualified or key not in source.merged:
+            elif qualified or key not in relation.merged:
                 columns.append((name, scope.column("", key)))
     return columns
 

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from datastore.contract.inference.aggregates import is_aggregate
 from datastore.contract.inference.expressions import fact_of
+from datastore.contract.inference.facts import INTEGER
 from datastore.contract.inference.filters import Place, refine
 from datastore.contract.inference.keys import Pins, key_fixed, place_of
 from datastore.contract.inference.parse import (
@@ -28,9 +29,22 @@ from datastore.contract.inference.parse import (
     whole_number,
 )
 from datastore.contract.inference.queries import Queries, changed_table
-from datastore.contract.inference.schema import TableColumn
-from datastore.contract.inference.scopes import Cte, Scope, Source
-from datastore.contract.inference.sources import read_from, target
+from datastore.contract.inference.relations import read_from, target
+from datastore.contract.inference.scopes import Cte, Relation, Scope
+from datastore.contract.schema import TableColumn
+
+_ROWID = TableColumn(
+    name="rowid",
+    declared="INTEGER",
+    not_null=True,
+    default=None,
+    key_place=1,
+    hidden=False,
+    generated=False,
+    storage=INTEGER,
+    logical=None,
+    collation="BINARY",
+)
 
 
 class Rows:
@@ -72,14 +86,14 @@ class Rows:
         table = self.queries.schema.table(name_of(named))
         if table is None or table.kind == "view":
             return False
-        scope.sources.append(target(table, named.alias.lower()))
+        scope.relations.append(target(table, named.alias.lower()))
         read_from(tree, scope, self.queries)
         where = part(tree, "where")
         refine(where.this if where is not None else None, scope)
         pins = Pins(scope)
         if not scope.either_side:
             self.close(tree, pins)
-        return scope.sources[0] in pins.sources
+        return scope.relations[0] in pins.relations
 
     def order_pins(self, tree: Node, terms: list[Node]) -> bool:
         """Whether rows of a query that agree in all of its ORDER BY are one row."""
@@ -98,10 +112,10 @@ class Rows:
         return self.select_pinned(tree, pins, set(places))
 
     def not_pinned(self, select: Node) -> list[str]:
-        """The sources of which a SELECT may read several rows."""
+        """The relations of which a SELECT may read several rows."""
         pins = Pins(self.queries.scope(select, None, {}))
         self.close(select, pins)
-        return [source.alias for source in pins.scope.sources if source not in pins.sources]
+        return [relation.alias for relation in pins.scope.relations if relation not in pins.relations]
 
     def give(self, pins: Pins, node: Node | None, *, equal: bool = False) -> None:
         """Takes an output or ORDER BY expression for fixed."""
@@ -122,7 +136,7 @@ class Rows:
         if pins.scope.either_side:
             return False
         self.close(select, pins)
-        if all(source in pins.sources for source in pins.scope.sources):
+        if all(relation in pins.relations for relation in pins.scope.relations):
             return True
         if grouped:
             return all(self._is_fixed(_at(term, select), pins) for term in grouped.expressions)
@@ -133,8 +147,8 @@ class Rows:
         """Carries fixed values along the equalities of WHERE and ON, and from a key to its row, to the end."""
         terms = list(self._equalities(select, pins.scope))
         before = -1
-        while before != len(pins.columns) + len(pins.sources):
-            before = len(pins.columns) + len(pins.sources)
+        while before != len(pins.columns) + len(pins.relations):
+            before = len(pins.columns) + len(pins.relations)
             for column, other, allowed in terms:
                 place = place_of(column, pins.scope)
                 if place is None or (allowed is not None and place[0] not in allowed):
@@ -142,20 +156,20 @@ class Rows:
                 if self._is_constant(other, pins) and self._keeps_apart(place, column, other, pins.scope):
                     pins.add(place, equal=True)
             filters = [term for clause in [part(select, "where")] if clause for term in conjuncts(clause.this)]
-            for source in pins.scope.sources:
-                if pins.reaches(source) and self._row_fixed(source, pins, filters):
-                    pins.sources.add(source)
+            for relation in pins.scope.relations:
+                if pins.reaches(relation) and self._row_fixed(relation, pins, filters):
+                    pins.relations.add(relation)
 
-    def _equalities(self, select: Node, scope: Scope) -> Iterator[tuple[Node, Node, list[Source] | None]]:
+    def _equalities(self, select: Node, scope: Scope) -> Iterator[tuple[Node, Node, list[Relation] | None]]:
         """``column = other`` of the filters, both ways; an outer join's ON fixes columns of its right side alone."""
         where = part(select, "where")
-        clauses: list[tuple[Node | None, list[Source] | None]] = [(where.this if where else None, None)]
+        clauses: list[tuple[Node | None, list[Relation] | None]] = [(where.this if where else None, None)]
         for join in parts(select, "joins"):
-            right = [source for source in scope.sources if source.alias in _aliases(join.this)]
+            right = [relation for relation in scope.relations if relation.alias in _aliases(join.this)]
             clauses.append((join.args.get("on"), right if join.side else None))
             for name, shared in scope.shared.items():
                 if len(shared) == 2 and shared[1] in right:
-                    left_, right_ = (exp.column(name, table=source.alias) for source in shared)
+                    left_, right_ = (exp.column(name, table=relation.alias) for relation in shared)
                     yield right_, left_, right if join.side else None
                     yield left_, right_, right if join.side else None
         for clause, allowed in clauses:
@@ -179,7 +193,7 @@ class Rows:
                 yield bare(term.this), query
 
     def _is_constant(self, node: Node, pins: Pins) -> bool:
-        """Whether an expression has one value, whichever row of the unfixed sources is looked at."""
+        """Whether an expression has one value, whichever row of the unfixed relations is read."""
         if node.find(exp.Rand, exp.Anonymous, exp.Collate):
             return False
         if is_query(node):
@@ -218,25 +232,25 @@ class Rows:
             return True
         return fact_of(other, scope).storage <= {"text", "blob"}  # a number would turn '01' into 1
 
-    def base(self, source: Source, name: str) -> TableColumn | None:
-        """The table's column that a column of a source is, through views and subqueries."""
-        if source.query is None:
-            if source.table is None or source.table.kind == "view":
+    def base(self, relation: Relation, name: str) -> TableColumn | None:
+        """The table's column that a column of a relation is, through views and subqueries."""
+        if relation.query is None:
+            if relation.table is None or relation.table.kind == "view":
                 return None
             if name == "rowid":
-                return TableColumn("rowid", "INTEGER", True, 1, False, frozenset({"integer"}), None, "BINARY")
-            return source.table.columns.get(name)
-        found = self._inside(source, name)
+                return _ROWID
+            return relation.table.columns.get(name)
+        found = self._inside(relation, name)
         return self.base(*found) if found is not None else None
 
-    def _inside(self, source: Source, name: str) -> Place | None:
-        query, visible = source.query, source.visible
+    def _inside(self, relation: Relation, name: str) -> Place | None:
+        query, visible = relation.query, relation.visible
         while isinstance(query, (exp.Subquery, exp.Paren)):
             query = query.this
-        if not isinstance(query, exp.Select) or name not in source.facts:
+        if not isinstance(query, exp.Select) or name not in relation.facts:
             return None
-        place = list(source.facts).index(name)
-        if len(query.expressions) != len(source.facts):
+        place = list(relation.facts).index(name)
+        if len(query.expressions) != len(relation.facts):
             return None
         node = bare(query.expressions[place].unalias())
         if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
@@ -247,17 +261,17 @@ class Rows:
         place = place_of(bare(node), pins.scope)
         return text_of(bare(node)) in pins.expressions or (place is not None and pins.has(place))
 
-    def _row_fixed(self, source: Source, pins: Pins, filters: list[Node]) -> bool:
-        if source.query is not None:
+    def _row_fixed(self, relation: Relation, pins: Pins, filters: list[Node]) -> bool:
+        if relation.query is not None:
             given = {
-                place: pins.columns[source, name]
-                for place, name in enumerate(source.facts)
-                if (source, name) in pins.columns
+                place: pins.columns[relation, name]
+                for place, name in enumerate(relation.facts)
+                if (relation, name) in pins.columns
             }
-            return self.pinned(source.query, None, source.visible, given)
-        if source.table is None:
-            return "fullkey" in source.facts and (source, "id") in pins.columns  # json_each
-        return any(key_fixed(key, source, pins, filters) for key in source.table.keys)
+            return self.pinned(relation.query, None, relation.visible, given)
+        if relation.table is None:
+            return "fullkey" in relation.facts and (relation, "id") in pins.columns  # json_each
+        return any(key_fixed(key, relation, pins, filters) for key in relation.table.keys)
 
 
 def _places(terms: list[Node], names: list[str]) -> list[int]:

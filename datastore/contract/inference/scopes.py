@@ -9,8 +9,8 @@ import attrs
 
 from datastore.contract.inference.facts import Fact, unknown
 from datastore.contract.inference.parse import Node, Unsure
-from datastore.contract.inference.schema import Schema, Table
 from datastore.contract.logical import STORAGE
+from datastore.contract.schema import Schema, Table
 
 #: In `Scope.recast`: the aggregates.
 AGGREGATES = "()"
@@ -36,7 +36,7 @@ class Cte:
 
 
 @attrs.define(eq=False)
-class Source:
+class Relation:
     """One table, view, subquery or table-valued function in a FROM clause."""
 
     #: In lower case.
@@ -105,9 +105,9 @@ class Scope:
     analyzer: Analyzer
     outer: Scope | None
     visible: Mapping[str, Cte]
-    sources: list[Source] = attrs.field(factory=list)
-    #: USING and NATURAL columns, with the sources that share each, leftmost first.
-    shared: dict[str, list[Source]] = attrs.field(factory=dict)
+    relations: list[Relation] = attrs.field(factory=list)
+    #: USING and NATURAL columns, with the relations that share each, leftmost first.
+    shared: dict[str, list[Relation]] = attrs.field(factory=dict)
     #: A RIGHT or FULL join: a shared column is then of either side.
     either_side: bool = False
     #: An aggregate without GROUP BY gives a row even where there is none to read: then each column is NULL.
@@ -115,18 +115,20 @@ class Scope:
     #: Columns, and AGGREGATES for every aggregate, of which an IN may change the class before they are shown.
     recast: frozenset[str] = frozenset()
 
-    def find(self, table: str, name: str) -> tuple[Scope, Source] | None:
+    def find(self, table: str, name: str) -> tuple[Scope, Relation] | None:
         """Where a name (in lower case; *table* may be "") comes from; None where that is not certain."""
-        found = [source for source in self.sources if table in ("", source.alias) and source.has(name)]
+        found = [relation for relation in self.relations if table in ("", relation.alias) and relation.has(name)]
         if not table and name in self.shared:
             shared = self.shared[name]
-            heads = [source for source in shared if name not in source.merged]
-            certain = not self.either_side and len(heads) == 1 and all(source in shared for source in found)
+            heads = [relation for relation in shared if name not in relation.merged]
+            certain = not self.either_side and len(heads) == 1 and all(relation in shared for relation in found)
             return (self, heads[0]) if certain else None
-        if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.sources) > 1):
+        if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.relations) > 1):
             return self, found[0]
         # A subquery's or view's rowid, or a column of a table that is not known, could be meant.
-        hides = any(source.opaque or name in ROWID_NAMES for source in self.sources if table in ("", source.alias))
+        hides = any(
+            relation.opaque or name in ROWID_NAMES for relation in self.relations if table in ("", relation.alias)
+        )
         if found or hides or self.outer is None:
             return None
         return self.outer.find(table, name)
@@ -137,8 +139,8 @@ class Scope:
         label = f"{table}.{name}" if table else name
         if place is None:
             return unknown(f"it is not certain which column {label} is")
-        scope, source = place
-        fact = source.fact(name)
+        scope, relation = place
+        fact = relation.fact(name)
         if name in scope.recast:
             fact = recast(fact)
         if scope.may_be_empty:
@@ -151,8 +153,8 @@ def recast(fact: Fact) -> Fact:
     return attrs.evolve(fact, storage=STORAGE, logical=None)
 
 
-def sources_named(sources: Iterable[Source], name: str) -> list[Source]:
-    return [source for source in sources if source.has(name)]
+def relations_named(relations: Iterable[Relation], name: str) -> list[Relation]:
+    return [relation for relation in relations if relation.has(name)]
 
 
 def require(condition: bool, why: str) -> None:

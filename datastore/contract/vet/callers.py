@@ -15,7 +15,7 @@ def check_callers(project: Project, sources: Sequence[Source]) -> Iterator[Probl
     package = project.root / project.repositories
     if not package.is_dir():
         return
-    callers = find_callers({source.name for source in sources}, package)
+    callers = find_callers({source.name for source in sources}, package, project.root / project.output)
     for source in sources:
         if not callers[source.name]:
             message = f"nothing in {project.repositories} calls this statement"

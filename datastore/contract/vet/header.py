@@ -75,7 +75,7 @@ def _gives_one(source: Source) -> bool:
 
 
 def _select_list(every: tuple[Around, ...]) -> Iterator[Around]:
-    """What stands between SELECT and FROM, without the subqueries in it."""
+    """What is between SELECT and FROM, without the subqueries in it."""
     inside = 0
     for before, one in pairwise(every):
         if inside and one.depth < inside:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from datastore.contract.inference import Schema, Unsure
+from datastore.contract.inference.parse import Unsure
 from datastore.contract.parameters import Expectation, parameter_expectations
 from datastore.contract.problems import Problem
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Variant
 from datastore.statements.headers import Parameter
 

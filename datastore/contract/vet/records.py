@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from datastore.contract.inference import Column
+from datastore.contract.inference.results import Column
 from datastore.contract.problems import Problem
 from datastore.contract.project import Project
 from datastore.contract.sources import Source

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from datastore.contract.clauses import around, verb
-from datastore.contract.database import Catalogue
-from datastore.contract.generate import can_be_field
-from datastore.contract.inference import Column, Schema, at_most_one_row, result_columns, total_order
+from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, tokens
+from datastore.contract.typed_modules import can_be_field
 from datastore.contract.vet.header import check_max_rows
 from datastore.contract.vet.parameters import check_parameter_types
 from datastore.contract.vet.records import Records
@@ -26,9 +26,8 @@ _plain = re.compile(r"[A-Za-z_]\w*")
 class Results:
     """The rules about results, on one schema."""
 
-    def __init__(self, project: Project, catalogue: Catalogue) -> None:
-        self.connection = catalogue.connection
-        self.schema = Schema(catalogue.connection)
+    def __init__(self, project: Project, schema: Schema) -> None:
+        self.schema = schema
         self.records = Records(project)
 
     def check(self, variant: Variant) -> list[Problem]:
@@ -48,7 +47,7 @@ class Results:
             return
         header = statement.header
         given = {one.name for one in header.parameters if not one.nullable}
-        columns = result_columns(self.connection, self.schema, variant.sql, not_null_parameters=given)
+        columns = result_columns(self.schema, variant.sql, not_null_parameters=given)
         yield from _names(variant.source, columns)
         yield from _types(variant.source, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
@@ -64,18 +63,18 @@ class Results:
             is_one, why = at_most_one_row(self.schema, variant.sql)
             if is_one and statement.result == "rows":
                 message = f"RETURNING gives one row at most ({why}), and no operator says so to the caller"
-                hint = "write ^ behind the name line's parentheses (or $ for its one value), and: Rows: 0 or 1"
+                hint = "write ^ after the name line's parentheses (or $ for its one value), and: Rows: 0 or 1"
                 yield Problem("returning-operator", source.name_place, message, hint)
                 return
             elif not is_one and statement.result != "rows":
                 sign = "^" if statement.result == "row" else "$"
                 message = f"nothing proves that {sign} gives one row at most: {why}"
-                hint = "compare every column of a unique index, or add LIMIT 1 behind a total order"
+                hint = "compare every column of a unique index, or add LIMIT 1 after a total order"
                 yield Problem("one-row", _first(source), message, hint)
         yield from check_max_rows(source)
         for number, query in enumerate(_limited(variant.sql)):
             is_total, why = total_order(self.schema, query)
-            # A query inside another may name what stands outside: of that nothing is known here.
+            # A query inside another may name what is outside it, of which nothing is known here.
             if not is_total and (query == variant.sql or not why.startswith("not understood")):
                 message = f"LIMIT takes rows by chance: {why}"
                 hint = "end the ORDER BY in the columns of a unique index"
@@ -107,7 +106,7 @@ def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str
 
 
 def place_of(source: Source, number: int) -> Place:
-    """Where the result column of a number (from 0) stands in the text: its name, or the whole expression."""
+    """Where the result column of a number (from 0) is in the text: its name, or the whole expression."""
     items = _select_list(source)
     if number >= len(items) or not items[number]:
         return _first(source)
@@ -117,7 +116,7 @@ def place_of(source: Source, number: int) -> Place:
 
 
 def _select_list(source: Source) -> list[list[Token]]:
-    """The tokens of each column between SELECT and FROM, or behind RETURNING."""
+    """The tokens of each column between SELECT and FROM, or after RETURNING."""
     every = around(tokens(source.body))
     begins = [one for one in every if one.depth == 0 and one.token.upper in ("SELECT", "RETURNING")]
     # The rows of an INSERT ... SELECT are those of RETURNING; the first SELECT of a UNION names the columns.

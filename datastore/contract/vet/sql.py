@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from datastore.contract.clauses import arguments, around, at, verb
-from datastore.contract.database import Catalogue
 from datastore.contract.problems import Problem
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source
 from datastore.contract.text import KEYWORDS, Token, did_you_mean, tokens
 
@@ -18,18 +18,18 @@ _COMPARE = frozenset({"=", "==", "<>", "!="})
 Finding = tuple[str, Token, Token, str, str | None]
 
 
-def check_sql(source: Source, catalogue: Catalogue) -> list[Problem]:
+def check_sql(source: Source, schema: Schema) -> list[Problem]:
     """The problems of one statement's text."""
     every = tokens(source.body)
     out = []
     for rule in _RULES:
-        for name, first, last, message, hint in rule(every, catalogue):
+        for name, first, last, message, hint in rule(every, schema):
             place = source.at(first.start, last.end - first.start)
             out.append(Problem(name, place, message, hint, statement=source.name))
     return out
 
 
-def _star(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _star(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     for index, token in enumerate(every):
         before = at(every, index - 1)
         if token.text != "*" or not (
@@ -41,7 +41,7 @@ def _star(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
         yield "star", first, token, "columns are spelled out, never *", hint
 
 
-def _no_where(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _no_where(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     does = verb(every)
     if does is None or does.upper not in ("UPDATE", "DELETE"):
         return
@@ -50,7 +50,7 @@ def _no_where(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Findin
         yield "no-where", does, does, f"{does.upper} without WHERE touches every row", hint
 
 
-def _insert_columns(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _insert_columns(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     for index, token in enumerate(every):
         if token.upper != "INTO":
             continue
@@ -59,12 +59,12 @@ def _insert_columns(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[
             behind = at(every, index + 4)
         if behind.text == "(" or behind.upper == "DEFAULT":
             continue
-        columns = ", ".join(catalogue.columns.get(name.name, []))
+        columns = ", ".join(schema.columns.get(name.name, []))
         hint = f"write: INSERT INTO {name.text} ({columns}) ..." if columns else "list them in parentheses"
         yield "insert-columns", name, name, "INSERT without its columns depends on their order in the table", hint
 
 
-def _replace(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _replace(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     hint = "INSERT ... ON CONFLICT (...) DO UPDATE SET ... changes the row that is there"
     for one in around(every):
         before = at(every, one.index - 1)
@@ -75,7 +75,7 @@ def _replace(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding
             yield "replace", first, one.token, message, hint
 
 
-def _or_ignore(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _or_ignore(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     for index, token in enumerate(every):
         if token.upper == "IGNORE" and at(every, index - 1).upper == "OR":
             message = "OR IGNORE passes over NOT NULL and CHECK too, silently"
@@ -88,7 +88,7 @@ def _or_ignore(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Findi
             )
 
 
-def _clock(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _clock(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     hint = "take the instant as a parameter: :now  timestamp  the instant of the transaction"
     for index, token in enumerate(every):
         if token.upper in _CLOCK_WORDS:
@@ -101,7 +101,7 @@ def _clock(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
                 yield "clock", token, last, f"{token.text}() reads the clock", hint
 
 
-def _optional_filter(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _optional_filter(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     hint = "write an optional line: AND x = :x -- if: x   (or one statement per access path)"
     for one in around(every):
         index, token = one.index, one.token
@@ -128,7 +128,7 @@ def _optional_filter(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator
                 yield "optional-filter", token, last, message, hint
 
 
-def _null_comparison(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _null_comparison(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     for one in around(every):
         before = at(every, one.index - 1)
         if one.token.upper == "NULL" and before.text in _COMPARE and one.clause != "SET":
@@ -142,15 +142,15 @@ def _null_comparison(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator
             )
 
 
-#: Columns that stand in no catalogue: of json_each and json_tree, of full-text tables, of every table.
+#: Columns that no schema lists: of json_each and json_tree, of full-text tables, of every table.
 _OWN_COLUMNS = frozenset(
     ("key", "value", "type", "atom", "id", "parent", "fullkey", "path", "rank", "rowid", "oid", "_rowid_")
 )
 
 
-def _quoted_string(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
-    known = {name.lower() for names in catalogue.columns.values() for name in names}
-    known |= {name.lower() for name in (*catalogue.kinds, *catalogue.columns)} | _OWN_COLUMNS
+def _quoted_string(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
+    known = {name.lower() for names in schema.columns.values() for name in names}
+    known |= {name.lower() for name in (*schema.kinds, *schema.columns)} | _OWN_COLUMNS
     known |= {token.name for index, token in enumerate(every) if _gives_name(every, index)}
     for index, token in enumerate(every):
         if token.kind != "quoted" or not token.text.startswith('"') or token.name in known:
@@ -184,7 +184,7 @@ def _gives_name(every: Sequence[Token], index: int) -> bool:
     return is_list and (at(every, last + 2).text == "(" or at(every, last + 2).upper in ("NOT", "MATERIALIZED"))
 
 
-def _offset(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]:
+def _offset(every: tuple[Token, ...], schema: Schema) -> Iterator[Finding]:
     for index, token in enumerate(every):
         is_comma = token.text == "," and at(every, index - 2).upper == "LIMIT"
         if token.upper == "OFFSET" or is_comma:
@@ -194,11 +194,11 @@ def _offset(every: tuple[Token, ...], catalogue: Catalogue) -> Iterator[Finding]
                 token,
                 token,
                 message,
-                "go on behind the last key returned: WHERE (created_at, id) > (:after_created_at, :after_id)",
+                "continue after the last key returned: WHERE (created_at, id) > (:after_created_at, :after_id)",
             )
 
 
-_RULES: tuple[Callable[[tuple[Token, ...], Catalogue], Iterator[Finding]], ...] = (
+_RULES: tuple[Callable[[tuple[Token, ...], Schema], Iterator[Finding]], ...] = (
     _star,
     _no_where,
     _insert_columns,

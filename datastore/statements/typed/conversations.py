@@ -126,8 +126,8 @@ class ConversationsStatements(Protocol):
         (perf/optional_lines.py: 120 ms instead of 0.2).
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -148,8 +148,8 @@ class ConversationsStatements(Protocol):
         """One page of the soft-deleted conversations, newest first; a filter looks through all of them.
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -168,8 +168,8 @@ class ConversationsStatements(Protocol):
         """How many conversations are not deleted. BETWEEN: as in list_conversations.
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -186,8 +186,8 @@ class ConversationsStatements(Protocol):
         """How many conversations are soft-deleted; a filter looks through all of them.
 
         Args:
-            session_id: only of this session; None does not ask for it.
-            source: only of this source; None does not ask for it.
+            session_id: only of this session; None: the filter is not applied.
+            source: only of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """

@@ -98,8 +98,8 @@ class JobQueueStatements(Protocol):
         Args:
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
-            status: only with this status; None does not ask for it.
-            type: only of this type; None does not ask for it.
+            status: only with this status; None: the filter is not applied.
+            type: only of this type; None: the filter is not applied.
         """
         ...
 
@@ -117,7 +117,7 @@ class JobQueueStatements(Protocol):
             status: failed, quarantined or cancelled.
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
-            type: only of this type; None does not ask for it.
+            type: only of this type; None: the filter is not applied.
         """
         ...
 
@@ -459,7 +459,7 @@ class JobQueueStatements(Protocol):
         Args:
             before_id: 2^63 - 1 for the first page.
             max_rows: 1 to 1001.
-            type: only of this type; None does not ask for it.
+            type: only of this type; None: the filter is not applied.
         """
         ...
 

@@ -169,7 +169,7 @@ class LearningsStatements(Protocol):
         """One page of the learnings that are not deleted, newest first.
 
         Args:
-            category: only of this category; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -191,7 +191,7 @@ class LearningsStatements(Protocol):
 
         Args:
             tag: which tag.
-            category: only of this category; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -215,8 +215,8 @@ class LearningsStatements(Protocol):
 
         Args:
             conversation_id: which conversation.
-            category: only of this category; None does not ask for it.
-            tag: only with this tag; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
+            tag: only with this tag; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -250,7 +250,7 @@ class LearningsStatements(Protocol):
         """How many learnings are not deleted.
 
         Args:
-            category: only of this category; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -268,7 +268,7 @@ class LearningsStatements(Protocol):
 
         Args:
             tag: which tag.
-            category: only of this category; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -288,8 +288,8 @@ class LearningsStatements(Protocol):
 
         Args:
             conversation_id: which conversation.
-            category: only of this category; None does not ask for it.
-            tag: only with this tag; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
+            tag: only with this tag; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -373,7 +373,7 @@ class LearningsStatements(Protocol):
         tags.
 
         Args:
-            source: only from conversations of this source; None does not ask for it.
+            source: only from conversations of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
             before_id: '' for the first page.
@@ -589,8 +589,8 @@ class LearningsStatements(Protocol):
 
         Args:
             seqs: a list of rows' numbers, best first.
-            category: only of this category; None does not ask for it.
-            source: only from conversations of this source; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
+            source: only from conversations of this source; None: the filter is not applied.
             min_confidence: 0 to 1, inclusive.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
@@ -621,8 +621,8 @@ class LearningsStatements(Protocol):
 
         Args:
             seqs: a list of rows' numbers.
-            category: only of this category; None does not ask for it.
-            source: only from conversations of this source; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
+            source: only from conversations of this source; None: the filter is not applied.
             min_confidence: 0 to 1, inclusive.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
@@ -653,8 +653,8 @@ class LearningsStatements(Protocol):
 
         Args:
             seqs: a list of rows' numbers.
-            category: only of this category; None does not ask for it.
-            source: only from conversations of this source; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
+            source: only from conversations of this source; None: the filter is not applied.
             min_confidence: 0 to 1, inclusive.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
@@ -690,7 +690,7 @@ class LearningsStatements(Protocol):
             tag: the rarest of the tags that a learning must have.
             category_from: lower bound of category, inclusive: '' for every category.
             category_to: upper bound of category, inclusive: the same as category_from for one.
-            source: only from conversations of this source; None does not ask for it.
+            source: only from conversations of this source; None: the filter is not applied.
             min_confidence: 0 to 1, inclusive.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
@@ -722,7 +722,7 @@ class LearningsStatements(Protocol):
 
         Args:
             category: which category.
-            source: only from conversations of this source; None does not ask for it.
+            source: only from conversations of this source; None: the filter is not applied.
             min_confidence: 0 to 1, inclusive.
             created_from: the earliest created_at, inclusive.
             before_created_at: rows older than (before_created_at, before_id); first the end of the time range.

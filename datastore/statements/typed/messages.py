@@ -402,9 +402,9 @@ class MessagesStatements(Protocol):
 
         Args:
             seqs: a list of rows' numbers, best first.
-            conversation_id: only of this conversation; None does not ask for it.
-            role: only said by this role; None does not ask for it.
-            source: only from conversations of this source; None does not ask for it.
+            conversation_id: only of this conversation; None: the filter is not applied.
+            role: only said by this role; None: the filter is not applied.
+            source: only from conversations of this source; None: the filter is not applied.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
             max_rows: 1 to 1001.

@@ -133,10 +133,10 @@ class RetentionPoliciesStatements(Protocol):
         """One page of the conversations that a policy hides, oldest first; those on legal hold are none of them.
 
         Args:
-            source: only from this source; None does not ask for it.
-            session_from: only with a session id from here on: the prefix itself; None does not ask for it.
-            session_to: ... and before this; None does not ask for it.
-            completed_before: only those that were over before then; None does not ask for it.
+            source: only from this source; None: the filter is not applied.
+            session_from: only with a session id from here on: the prefix itself; None: the filter is not applied.
+            session_to: ... and before this; None: the filter is not applied.
+            completed_before: only those that were over before then; None: the filter is not applied.
             updated_before: the latest updated_at, exclusive; what began later was active later.
             after_created_at: rows newer than (after_created_at, after_id); the earliest instant for the first page.
             after_id: '' for the first page.
@@ -159,9 +159,9 @@ class RetentionPoliciesStatements(Protocol):
         none of them.
 
         Args:
-            source: only from this source; None does not ask for it.
-            session_from: only with a session id from here on: the prefix itself; None does not ask for it.
-            session_to: ... and before this; None does not ask for it.
+            source: only from this source; None: the filter is not applied.
+            session_from: only with a session id from here on: the prefix itself; None: the filter is not applied.
+            session_to: ... and before this; None: the filter is not applied.
             deleted_before: the latest deleted_at, exclusive.
             after_deleted_at: rows hidden later than (after_deleted_at, after_id); the earliest for the first page.
             after_id: '' for the first page.
@@ -182,7 +182,7 @@ class RetentionPoliciesStatements(Protocol):
         none of them.
 
         Args:
-            category: only of this category; None does not ask for it.
+            category: only of this category; None: the filter is not applied.
             updated_before: the latest updated_at, exclusive.
             after_created_at: rows newer than (after_created_at, after_id); the earliest instant for the first page.
             after_id: '' for the first page.

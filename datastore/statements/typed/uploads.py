@@ -79,8 +79,8 @@ class UploadsStatements(Protocol):
         """One page of the uploads, oldest first; those in one status are what is to be done next.
 
         Args:
-            status: only in this status: pending, uploading, uploaded, confirmed or failed; None does not ask for
-                it.
+            status: only in this status: pending, uploading, uploaded, confirmed or failed; None: the filter is not
+                applied.
             after_created_at: rows newer than (after_created_at, after_id); first the start of the time range.
             after_id: '' for the first page.
             created_before: the latest created_at, exclusive.

@@ -1,4 +1,4 @@
-"""A dictionary by name, as SQLite takes names: whatever their case; spelled as they were created."""
+"""A dictionary whose keys are SQL names: their case does not matter, and they keep the spelling that they were created with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-class Named(MutableMapping[str, Value]):
+class Caseless(MutableMapping[str, Value]):
     """Values by name. Looking up ignores case; going through gives the names as they were first set."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ from sqlglot import exp
 from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, name_of, parse, part, parts
-from datastore.contract.inference.schema import Table
-from datastore.contract.inference.scopes import Analyzer, Cte, Scope, Source, sources_named
+from datastore.contract.inference.scopes import Analyzer, Cte, Relation, Scope, relations_named
+from datastore.contract.schema import Table
 
 #: What json_each and json_tree give: https://www.sqlite.org/json1.html#the_json_each_and_json_tree_table_valued_functions
 _EACH: Mapping[str, Fact] = {
@@ -68,11 +68,11 @@ def _as_returned(table: Table, fact: Fact) -> Fact:
     return fact
 
 
-def target(table: Table, alias: str) -> Source:
+def target(table: Table, alias: str) -> Relation:
     """The table that an INSERT, UPDATE or DELETE changes, as RETURNING sees it."""
     names = tuple(column.name for column in table.columns.values() if not column.hidden)
     rowid = _as_returned(table, rowid_fact(table))
-    return Source(alias or table.name.lower(), table_facts(table, returning=True), names, table, rowid=rowid)
+    return Relation(alias or table.name.lower(), table_facts(table, returning=True), names, table, rowid=rowid)
 
 
 def rowid_fact(table: Table) -> Fact:
@@ -86,53 +86,55 @@ def read_from(select: Node, scope: Scope, queries: Queries) -> None:
     """Fills *scope* with the tables of a SELECT (or of an UPDATE's FROM), joined, and filtered by ON."""
     clause = part(select, "from")
     if clause is not None:
-        scope.sources.extend(_relation(clause.this, scope, queries))
+        scope.relations.extend(_joined_relations(clause.this, scope, queries))
     for join in parts(select, "joins"):
         _join(join, scope, queries)
 
 
-def _relation(node: Node, scope: Scope, queries: Queries) -> list[Source]:
+def _joined_relations(node: Node, scope: Scope, queries: Queries) -> list[Relation]:
     """The tables of one item of FROM: several, where it is a join in parentheses."""
     in_parentheses = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias
     if not in_parentheses and not (isinstance(node, exp.Table) and parts(node, "joins")):
-        return [_source(node, scope, queries)]
+        return [_relation(node, scope, queries)]
     inner = Scope(scope.analyzer, scope.outer, scope.visible)
-    inner.sources.extend(_relation(node.this, scope, queries) if in_parentheses else [_source(node, scope, queries)])
+    inner.relations.extend(
+        _joined_relations(node.this, scope, queries) if in_parentheses else [_relation(node, scope, queries)]
+    )
     for join in parts(node, "joins"):
         _join(join, inner, queries)
     scope.either_side = scope.either_side or inner.either_side
     scope.shared.update(inner.shared)
-    return inner.sources
+    return inner.relations
 
 
-def _source(node: Node, scope: Scope, queries: Queries) -> Source:
+def _relation(node: Node, scope: Scope, queries: Queries) -> Relation:
     alias = node.alias.lower()
     if isinstance(node, exp.Table):
         return _table(node, alias, scope, queries)
     if isinstance(node, (exp.Subquery, exp.Values)) and not isinstance(node.this, exp.Table):
         return _derived(alias, queries.query(node, None, scope.visible), node, scope.visible)
-    return Source(alias, {}, (), opaque=True)
+    return Relation(alias, {}, (), opaque=True)
 
 
-def _table(node: Node, alias: str, scope: Scope, queries: Queries) -> Source:
+def _table(node: Node, alias: str, scope: Scope, queries: Queries) -> Relation:
     if isinstance(node.this, exp.Func):
         name = node.this.name.lower()
         known = name in {"json_each", "json_tree"} and name not in queries.schema.tables
-        return Source(alias or name, dict(_EACH) if known else {}, tuple(_EACH) if known else (), opaque=not known)
+        return Relation(alias or name, dict(_EACH) if known else {}, tuple(_EACH) if known else (), opaque=not known)
     name = name_of(node)
     if not node.args.get("db") and name in scope.visible:
         cte = scope.visible[name]
         return _derived(alias or name, queries.cte(cte), cte.query, cte.visible)
     table = queries.schema.table(name) if node.text("db").lower() in ("", "main") else None
     if table is None:
-        return Source(alias or name, {}, (), opaque=True)
+        return Relation(alias or name, {}, (), opaque=True)
     if table.kind == "view":
         return _view(table, alias or name, queries)
     names = tuple(column.name for column in table.columns.values() if not column.hidden)
-    return Source(alias or name, table_facts(table), names, table, rowid=rowid_fact(table))
+    return Relation(alias or name, table_facts(table), names, table, rowid=rowid_fact(table))
 
 
-def _view(table: Table, alias: str, queries: Queries) -> Source:
+def _view(table: Table, alias: str, queries: Queries) -> Relation:
     facts = queries.view(table)
     if facts is None:
         reason = f"the view {table.name} is not understood"
@@ -147,45 +149,45 @@ def _derived(
     query: Node | None,
     visible: Mapping[str, Cte],
     view: Table | None = None,
-) -> Source:
+) -> Relation:
     facts: dict[str, Fact] = {}
     for name, fact in columns:
         # Of two columns with one name, which is meant is not ours to say.
         facts[name.lower()] = unknown(f"two columns are named {name}") if name.lower() in facts else fact
-    return Source(alias, facts, tuple(name for name, _ in columns), view, query, visible)
+    return Relation(alias, facts, tuple(name for name, _ in columns), view, query, visible)
 
 
 def _join(join: Node, scope: Scope, queries: Queries) -> None:
-    right = _relation(join.this, scope, queries)
-    side, left = join.side.upper(), list(scope.sources)
+    right = _joined_relations(join.this, scope, queries)
+    side, left = join.side.upper(), list(scope.relations)
     null_extended(side, left, right)
     scope.either_side = scope.either_side or side in {"RIGHT", "FULL"}
-    scope.sources.extend(right)
+    scope.relations.extend(right)
     using = [name_of(name) for name in parts(join, "using")]
     if join.method.upper() == "NATURAL":
-        using = [name for source in right for name in source.facts if sources_named(left, name)]
+        using = [name for relation in right for name in relation.facts if relations_named(left, name)]
     for name in using:
         _share(name, left, right, scope, inner=not side)
     if not side:
         refine(join.args.get("on"), scope)
 
 
-def null_extended(side: str, left: list[Source], right: list[Source]) -> None:
+def null_extended(side: str, left: list[Relation], right: list[Relation]) -> None:
     """An outer join's other side gives NULL in every column where it has no match."""
     if side in {"LEFT", "FULL"}:
-        for source in right:
-            source.extend(f"{source.alias} is outer-joined: without a match its columns are NULL")
+        for relation in right:
+            relation.extend(f"{relation.alias} is outer-joined: without a match its columns are NULL")
     if side in {"RIGHT", "FULL"}:
-        for source in left:
-            source.extend(f"{source.alias} is on the left of a {side} JOIN: without a match its columns are NULL")
+        for relation in left:
+            relation.extend(f"{relation.alias} is on the left of a {side} JOIN: without a match its columns are NULL")
 
 
-def _share(name: str, left: list[Source], right: list[Source], scope: Scope, *, inner: bool) -> None:
+def _share(name: str, left: list[Relation], right: list[Relation], scope: Scope, *, inner: bool) -> None:
     """One column of USING: unqualified, it is the leftmost table's."""
-    before, after = sources_named(left, name), sources_named(right, name)
+    before, after = relations_named(left, name), relations_named(right, name)
     scope.shared[name] = [*before, *after]
-    for source in after:
-        source.merged.add(name)
+    for relation in after:
+        relation.merged.add(name)
     if inner and len(before) == len(after) == 1:
         before[0].learn(name)
         after[0].learn(name)
