@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from datastore.contract.facts import ProjectFacts
 from datastore.contract.schema import Schema
 from datastore.contract.touches import Touch, Touches, read_touches, touches
 
