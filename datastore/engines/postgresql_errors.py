@@ -18,7 +18,9 @@ from datastore.errors import (
     ForeignKeyError,
     InvalidValueError,
     LegalHoldError,
+    ROLLBACK_REFUSED,
     ReadOnlyDatabaseError,
+    RollbackRefusedError,
     TransactionLostError,
     TransitionError,
     UniqueError,
@@ -86,6 +88,8 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
     if found := _constraints.get(code):
         kind, meaning = found
         constraint = error.diag.constraint_name or _column(error)
+        if constraint.endswith("_rollback_guard"):
+            return RollbackRefusedError(f"{where}: {ROLLBACK_REFUSED.format(constraint)}")
         if constraint.endswith("_legal_hold"):
             return LegalHoldError(f"{where}: a legal hold keeps it; release it first ({constraint})", constraint)
         return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)

@@ -44,6 +44,9 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     engine = "postgresql"
 
+    def _translated(self, error: Exception, where: str) -> Exception:
+        return translate(error, where)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction that no other process's is beside."""

@@ -108,6 +108,9 @@ class DatastoreBackend(Steps):
         finally:
             self.connection.set_authorizer(None)
 
+    def _translated(self, error: Exception, where: str) -> Exception:
+        return translate(error, where)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction under the gate, on the real file; foreign keys are checked at its end."""

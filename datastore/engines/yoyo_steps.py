@@ -7,6 +7,7 @@ a crash: kill it at the wrong instant, and the schema can be neither applied nor
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,9 @@ from datastore.statements.loader import read_texts
 logger = logging.getLogger("yoyo.migrations")
 
 _PREFIX = "sha256:"
+
+#: "destroy" lets a rollback destroy legal holds, receipts, tombstones and the audit log: the rollback files look for it.
+ROLLBACK = "DATASTORE_ROLLBACK"
 
 
 class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
@@ -66,6 +70,10 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
     def _run(self, migration: Any, direction: str, force: bool) -> None:
         """The steps of a migration, inside its transaction."""
         migration.process_steps(self, direction, force=force)
+
+    def _translated(self, error: Exception, where: str) -> Exception:
+        """This library's error for the driver's."""
+        raise NotImplementedError
 
     def _refuse_missing(self) -> None:
         """Raise where there is no database to mark anything in."""
@@ -142,7 +150,12 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             if not self.is_applied(migration):
                 return
             logger.info("Rolling back %s", migration.id)
-            self._run(migration, "rollback", force)
+            if os.environ.get(ROLLBACK) == "destroy":
+                self.execute(sql(self.engine, "allow_rollback_to_destroy"))
+            try:
+                self._run(migration, "rollback", force)
+            except Exception as error:
+                raise self._translated(error, f"rolling back {migration.id}") from error
             self.log_migration(migration, "rollback")
             self.unmark_one(migration, log=False)
         self.done.append(migration.id)
