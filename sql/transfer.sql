@@ -145,10 +145,17 @@ DELETE FROM job_counts;
 -- name: raise_audit_high_water(id)!
 -- Notes how many entries the log was ever given in the database that was copied from; the number never goes back.
 --   id  integer  how many
--- Index: audit_log_counter primary key
+-- Index: audit_log_counter primary key (decides the conflict)
 -- Rows: 0 or 1 (0: the number is as high already)
-UPDATE audit_log_counter
-SET last_id = :id
-WHERE
-    name = 'audit_log'
-    AND last_id < :id;
+INSERT INTO audit_log_counter (name, last_id)
+SELECT
+    'audit_log' AS name,
+    :id AS last_id
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM audit_log_counter
+    WHERE
+        name = 'audit_log'
+        AND last_id >= :id
+)
+ON CONFLICT (name) DO UPDATE SET last_id = excluded.last_id;

@@ -6,6 +6,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from datastore.errors import (
+    ROLLBACK_REFUSED,
     BusyError,
     CheckError,
     ClosedError,
@@ -18,7 +19,6 @@ from datastore.errors import (
     ForeignKeyError,
     InvalidValueError,
     LegalHoldError,
-    ROLLBACK_REFUSED,
     ReadOnlyDatabaseError,
     RollbackRefusedError,
     TransactionLostError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from datastore.errors import (
+    ROLLBACK_REFUSED,
     BusyError,
     CheckError,
     ClosedError,
@@ -17,7 +18,6 @@ from datastore.errors import (
     ForeignKeyError,
     InvalidValueError,
     LegalHoldError,
-    ROLLBACK_REFUSED,
     ReadOnlyDatabaseError,
     RollbackRefusedError,
     TransitionError,

@@ -415,9 +415,9 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_log_counter_forward');
 END;
 
--- ... and never replaced: INSERT OR REPLACE would delete it without firing the trigger above.
+-- ... and never replaced by a lower one: INSERT OR REPLACE would delete it without firing the trigger above.
 CREATE TRIGGER audit_log_counter_insert BEFORE INSERT ON audit_log_counter
-WHEN new.name IN (SELECT name FROM audit_log_counter)
+WHEN new.last_id < (SELECT coalesce(max(last_id), 0) FROM audit_log_counter)
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_counter_forward');
 END;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import re
 import subprocess
 import sys
 import threading
@@ -22,7 +21,6 @@ from click.testing import CliRunner
 
 from datastore import Datastore
 from datastore.cli.commands import cli
-from datastore.copy import copy
 from datastore.errors import (
     BusyError,
     CommitOutcomeUnknownError,
@@ -33,7 +31,6 @@ from datastore.errors import (
     LeaseLostError,
     NotADatastoreError,
     QuerySyntaxError,
-    ReadOnlyDatabaseError,
     SchemaOutOfDateError,
     TransactionError,
     TransactionLostError,
@@ -582,57 +579,6 @@ def test_the_server_is_asked_once_for_a_test_run() -> None:
 
 def role_url(url: str, role: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}options=-crole%3D{role}"
-
-
-def test_the_application_role_does_everything_and_cannot_change_the_log(path: Path) -> None:
-    with database("roles") as url:
-        apply(url)
-        names = {"owner": "datastore_test_owner", "application": "datastore_test_app", "database": url_name(url)}
-        script = re.sub(r':"(\w+)"', lambda found: names[found[1]], (ROOT / "docs/roles.sql").read_text())
-        with psycopg.connect(url, autocommit=True) as connection:
-            for role in ("owner", "application"):
-                connection.execute(f"DROP ROLE IF EXISTS {names[role]}")
-                connection.execute(f"CREATE ROLE {names[role]} LOGIN")
-            connection.execute(script)  # type: ignore[arg-type]
-        try:
-            as_application(url, names["application"])
-            with Datastore.open(path) as store:
-                fill(store)
-            with pytest.raises(ReadOnlyDatabaseError, match="copying"):
-                copy(str(path), role_url(url, names["application"]))
-        finally:
-            with psycopg.connect(url, autocommit=True) as connection:
-                for role in ("owner", "application"):
-                    connection.execute(f"DROP OWNED BY {names[role]}")
-                    connection.execute(f"DROP ROLE {names[role]}")
-
-
-def as_application(url: str, role: str) -> None:
-    with Datastore.open(role_url(url, role)) as store:
-        assert rows(store, "SELECT current_user") == [(role,)]
-        fill(store)
-        conversation = store.conversations.list().items[0]
-        store.conversations.soft_delete(conversation.id)
-        store.conversations.restore(conversation.id)
-        store.holds.place(conversation.id, reason="r")
-        store.holds.release(conversation.id)
-        store.jobs.pause("t")
-        store.jobs.resume("t")
-        receipt = store.erase(conversation=conversation.id)
-        assert receipt.receipt["vacuumed"] is False
-        store.transfer.reindex()
-        assert not any(store.verify().values())
-        for forbidden in (
-            "UPDATE audit_log SET actor = 'x'",
-            "DELETE FROM audit_log",
-            "TRUNCATE audit_log",
-            "UPDATE audit_log_counter SET last_id = 0",
-            "ALTER TABLE audit_log DISABLE TRIGGER ALL",
-            "DROP TABLE messages",
-            "CREATE TABLE mine (id INTEGER)",
-        ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                rows(store, forbidden)
 
 
 def url_name(url: str) -> str:

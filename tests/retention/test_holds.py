@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import attrs
@@ -306,10 +306,8 @@ def test_replace_does_not_take_the_place_of_what_is_held(store: Datastore, held:
                     (f"UPDATE OR REPLACE {table} SET {sets} WHERE {others}", [mine[name] for name in key]),
                 ):
                     plain("BEGIN")
-                    try:
+                    with suppress(sqlite3.IntegrityError):
                         plain(sql, *values)
-                    except sqlite3.IntegrityError:
-                        pass
                     now = {table: plain(f"SELECT * FROM {table} WHERE {of_held(table)}") for table in tables}
                     plain("ROLLBACK")
                     lost = [table for table in tables for row in before[table] if row not in now[table]]
