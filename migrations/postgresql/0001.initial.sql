@@ -10,7 +10,11 @@
 -- Rollback: LOSES DATA (drops every table of this step).
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
 
 -- A chat: who it belongs to, where it came from, which sanitization it went through.
 CREATE TABLE conversations (

@@ -8,7 +8,11 @@
 -- depends: 0002.indexes
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
 
 -- What was deleted, purged, restored or redacted, by whom and why; append-only.
 CREATE TABLE audit_log (

@@ -9,7 +9,11 @@
 -- depends: 0003.audit
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
 
 -- Types that are not claimed until they are resumed.
 CREATE TABLE job_pauses (

@@ -12,7 +12,11 @@
 -- depends: 0004.job_queue
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
 
 -- What a letter is, and its lower case, is the database's own knowledge.
 DO $$

@@ -7,7 +7,11 @@
 -- depends: 0007.backups
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
 
 -- Conversations that nothing may delete or change until they are released.
 CREATE TABLE legal_holds (
