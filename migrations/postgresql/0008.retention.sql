@@ -49,6 +49,10 @@ CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql SET sea
 DECLARE
     held_id TEXT;
 BEGIN
+    -- A write that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
+    IF TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
+        RETURN new;
+    END IF;
     IF TG_TABLE_NAME = 'conversations' THEN
         held_id := old.id;
     ELSIF TG_TABLE_NAME IN ('learning_messages', 'uploads') THEN
@@ -147,10 +151,12 @@ EXECUTE FUNCTION datastore_refuse('legal_holds_legal_hold');
 CREATE TRIGGER legal_holds_legal_hold_update BEFORE UPDATE ON legal_holds
 FOR EACH ROW
 WHEN (
-    old.released_at IS NOT NULL
-    OR new.released_at IS NULL
-    OR (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
+    (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
     IS DISTINCT FROM (old.id, old.conversation_id, old.reason, old.placed_by, old.placed_at)
+    OR (
+        (new.released_by, new.released_at) IS DISTINCT FROM (old.released_by, old.released_at)
+        AND (old.released_at IS NOT NULL OR new.released_at IS NULL)
+    )
 )
 EXECUTE FUNCTION datastore_refuse('legal_holds_legal_hold');
 

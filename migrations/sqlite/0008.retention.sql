@@ -158,9 +158,18 @@ BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
 END;
 
+-- (A write that changes nothing is an addition that found it: ON CONFLICT DO UPDATE.)
 CREATE TRIGGER uploads_legal_hold_update BEFORE UPDATE ON uploads
-WHEN
-    EXISTS (
+WHEN (
+    (
+        new.seq, new.id, new.learning_id, new.destination, new.status, new.remote_id, new.receipt, new.attempts,
+        new.last_error, new.metadata, new.created_at, new.updated_at, new.uploaded_at, new.confirmed_at
+    )
+    IS NOT (
+        old.seq, old.id, old.learning_id, old.destination, old.status, old.remote_id, old.receipt, old.attempts,
+        old.last_error, old.metadata, old.created_at, old.updated_at, old.uploaded_at, old.confirmed_at
+    )
+    AND EXISTS (
         SELECT 1
         FROM learnings AS learned
         INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
@@ -168,6 +177,7 @@ WHEN
             learned.id = old.learning_id
             AND held.released_at IS NULL
     )
+)
 BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
 END;
@@ -182,10 +192,12 @@ END;
 -- ... and who placed it, when and why, and who released it, is written once.
 CREATE TRIGGER legal_holds_legal_hold_update BEFORE UPDATE ON legal_holds
 WHEN (
-    old.released_at IS NOT NULL
-    OR new.released_at IS NULL
-    OR (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
+    (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
     IS NOT (old.id, old.conversation_id, old.reason, old.placed_by, old.placed_at)
+    OR (
+        (new.released_by, new.released_at) IS NOT (old.released_by, old.released_at)
+        AND (old.released_at IS NOT NULL OR new.released_at IS NULL)
+    )
 )
 BEGIN
     SELECT RAISE(ABORT, 'legal_holds_legal_hold');
@@ -332,17 +344,6 @@ BEGIN
             held.released_at IS NULL
             AND (kept.seq = new.seq OR kept.id = new.id)
     );
-    -- The library finds the one that is there (ON CONFLICT DO NOTHING).
-    SELECT RAISE(IGNORE)
-    WHERE EXISTS (
-        SELECT 1
-        FROM uploads AS kept
-        INNER JOIN learnings AS learned ON kept.learning_id = learned.id
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND ((kept.learning_id = new.learning_id AND kept.destination = new.destination))
-    );
 END;
 
 CREATE TRIGGER uploads_replace_update BEFORE UPDATE OF seq, id, learning_id, destination ON uploads
@@ -365,11 +366,6 @@ CREATE TRIGGER legal_holds_replace_insert BEFORE INSERT ON legal_holds
 BEGIN
     SELECT RAISE(ABORT, 'legal_holds_key')
     WHERE EXISTS (SELECT 1 FROM legal_holds AS kept WHERE kept.id = new.id);
-    -- The library finds the one that is there (ON CONFLICT DO NOTHING).
-    SELECT RAISE(IGNORE)
-    WHERE
-        new.released_at IS NULL
-        AND EXISTS (SELECT 1 FROM legal_holds AS kept WHERE kept.conversation_id = new.conversation_id AND kept.released_at IS NULL);
 END;
 
 -- How long what is kept.
