@@ -341,15 +341,13 @@ class Datastore:
         database, and from the file that is kept beside it.
         """
         from datastore.retention.backups import restore
-        from datastore.retention.tombstones import beside, read_beside, together, write_beside
+        from datastore.retention.tombstones import beside, read_beside, together
 
         path = database_path(database)
         carried = together([read_beside(beside(path)), _tombstones_of(path)])
 
         def amend(copy: Any) -> tuple[int, int]:
-            with copy.transaction():
-                copy.eraser.tombstones.take_in(carried)
-            counts = copy.eraser.reapply()
+            counts = copy.eraser.reapply(carried)
             return counts["erased"], counts["held"]
 
         done = restore(
@@ -361,7 +359,8 @@ class Datastore:
             timeout=timeout,
         )
         if carried.stones:
-            write_beside(beside(path), carried)
+            with _open_copy(path) as restored:
+                restored.eraser.tombstones.save()
         return done
 
     def close(self) -> None:

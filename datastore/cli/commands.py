@@ -22,23 +22,17 @@ from datastore.cli import (
     retention,
     search,
 )
+from datastore.cli.exit_codes import Exit
 from datastore.errors import DatastoreError
 
-EPILOG = """\b
+_codes = "\n".join(f"  {code:<4} {code.meaning}" for code in Exit)
+EPILOG = f"""\b
 Every command that reads or writes a database takes it from --database (a path, or sqlite:///path) or
 from the environment variable DATASTORE_DATABASE. Only import creates a missing one.
 
 \b
 Exit codes:
-  0    done
-  1    an error of the library: one line on stderr
-  2    wrong use of the command line
-  3    import: some lines were bad (listed on stderr), everything else is stored
-  4    verify: something is wrong with the database
-  5    check: a statement or a migration breaks a rule; generate --check, catalog --check: something is not
-       as it would be written; diff: something breaks callers
-  6    erase: a legal hold blocked it, or it is deleted and the files could not be cleaned
-  130  interrupted with Ctrl-C; what was committed stays
+{_codes}
 """
 
 
@@ -51,17 +45,17 @@ class Commands(click.Group):
             sys.stdout.flush()
         except (DatastoreError, RecursionError) as error:
             _say(" ".join(str(error).split()) or type(error).__name__)
-            ctx.exit(1)
+            ctx.exit(Exit.ERROR)
         except BrokenPipeError:
             # Whoever read has enough. The interpreter's own flush at the end must not fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
+            ctx.exit(Exit.DONE)
         except OSError as error:
             _say(f"{error.filename or 'output'}: {error.strerror or error}")
-            ctx.exit(1)
+            ctx.exit(Exit.ERROR)
         except KeyboardInterrupt:
             _say("interrupted; what was committed stays")
-            ctx.exit(130)
+            ctx.exit(Exit.INTERRUPTED)
         return result
 
 

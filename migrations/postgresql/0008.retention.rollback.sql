@@ -54,8 +54,6 @@ DROP TRIGGER conversations_legal_hold_update ON conversations;
 
 DROP TRIGGER conversations_legal_hold_delete ON conversations;
 
-DROP FUNCTION datastore_json_names(JSON);
-
 DROP FUNCTION datastore_refuse_truncate();
 
 DROP FUNCTION datastore_refuse_hiding_held();

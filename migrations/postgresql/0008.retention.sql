@@ -262,37 +262,3 @@ CREATE TABLE tombstones (
     CONSTRAINT tombstones_kind_check CHECK (kind IN ('conversation', 'session', 'correlation', 'learning')),
     CONSTRAINT tombstones_subject_hash_check CHECK (length(subject_hash) = 64)
 );
-
--- Every text and key in a JSON value, as texts: what an erasure looks for a name in.
-CREATE FUNCTION datastore_json_names(document JSON) RETURNS SETOF TEXT
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path FROM CURRENT AS $$
-WITH RECURSIVE parts (key, value) AS (
-    SELECT
-        CAST(NULL AS TEXT),
-        document
-    UNION ALL
-    SELECT
-        inner_part.key,
-        inner_part.value
-    FROM parts
-    CROSS JOIN LATERAL (
-        SELECT
-            pair.key,
-            pair.value
-        FROM json_each(CASE WHEN json_typeof(parts.value) = 'object' THEN parts.value ELSE '{}' END) AS pair
-        UNION ALL
-        SELECT
-            NULL,
-            element.value
-        FROM json_array_elements(CASE WHEN json_typeof(parts.value) = 'array' THEN parts.value ELSE '[]' END) AS element
-    ) AS inner_part
-)
-
-SELECT key
-FROM parts
-WHERE key IS NOT NULL
-UNION ALL
-SELECT value #>> '{}'
-FROM parts
-WHERE json_typeof(value) NOT IN ('object', 'array', 'null')
-$$;

@@ -565,7 +565,11 @@ def test_an_erasure_claims_no_more_than_it_did(store: Datastore) -> None:
     conversation = store.conversations.list().items[0]
     receipt = store.erase(conversation=conversation.id)
     assert receipt.status == "deleted"
-    assert "docs/scaling.md" in receipt.receipt["blocked_by"][0]
+    assert receipt.receipt["blocked_by"] == []
+    assert receipt.is_complete
+    assert "its WAL" in receipt.receipt["not_scanned"]
+    assert store.eraser.unfinished() == []
+    assert store.eraser.resume(receipt.id) == receipt
     assert store.conversations.count() == 0
     assert not store.learnings.search("readers").items
 

@@ -11,7 +11,7 @@ import pytest
 
 from datastore import Conversation, Datastore, Learning
 from datastore.engines.sqlite import SQLiteEngine
-from datastore.errors import InvalidValueError, LegalHoldError, NotFoundError, TransactionError
+from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
 from datastore.records import Erasure
 from datastore.repositories import MaintenanceRepository, TransferRepository
 from datastore.retention.cleaning import Cleaner
@@ -206,7 +206,7 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
         store.jobs.enqueue("a", payload={"quoted": said}),
         store.jobs.enqueue("a", payload={}, dedupe_key=f"extract:{conversation.id}"),
     ]
-    other = store.jobs.enqueue("b", payload={"id": f"{conversation.id}0"})
+    other = store.jobs.enqueue("b", payload={"id": "another"})
     failed = store.jobs.enqueue("c", payload={})
     claimed = store.jobs.claim(["c"], worker="w")
     assert claimed is not None
@@ -226,13 +226,22 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
     assert [attempt.error for attempt in store.jobs.attempts(failed.id)] == ["erased", "erased"]
 
 
-@pytest.mark.sqlite
-def test_a_running_job_that_names_it_is_said(store: Datastore, conversation: Conversation) -> None:
+def test_a_running_job_that_names_it_ends_and_stores_nothing_more(store: Datastore, conversation: Conversation) -> None:
     store.jobs.enqueue("a", payload={"id": conversation.id})
-    assert store.jobs.claim(["a"], worker="w") is not None
+    job = store.jobs.claim(["a"], worker="w")
+    assert job is not None
     receipt = store.erase(conversation=conversation.id)
-    assert receipt.status == "deleted"
-    assert receipt.receipt["blocked_by"] == ["job 1 runs and names it"]
+    assert receipt.is_complete
+    for late in (
+        lambda: store.jobs.succeed(job, {"said": "the subject's text"}),
+        lambda: store.jobs.fail(job, "the subject's text"),
+        lambda: store.jobs.heartbeat(job, progress={"said": "the subject's text"}),
+    ):
+        with pytest.raises(LeaseLostError):
+            late()
+    now = store.jobs.get(job.id)
+    assert (now.status, now.payload, now.result, now.progress) == ("cancelled", {"erased": True}, None, None)
+    assert not any(store.verify().values())
 
 
 def test_a_reader_is_in_the_way_and_resuming_finishes(path: Path, clock: Clock, raw: sqlite3.Connection) -> None:

@@ -242,7 +242,9 @@ def test_what_may_change_goes_forward_only(store: Datastore, held: str, column: 
             error = plain.refused(f"UPDATE conversations SET {column} = {backwards[column]} WHERE id = 'held'")
             assert isinstance(error, LegalHoldError)
         forward = {"message_count": "2", "last_position": "9", "updated_at": "'2099-01-01T00:00:00.000000Z'"}
-        assert plain.refused(f"UPDATE conversations SET {column} = {forward.get(column, past)} WHERE id = 'held'") is None
+        assert (
+            plain.refused(f"UPDATE conversations SET {column} = {forward.get(column, past)} WHERE id = 'held'") is None
+        )
 
 
 def test_a_held_learning_is_hidden_only_with_its_conversation(store: Datastore, held: str) -> None:
