@@ -42,9 +42,10 @@ from datastore.statements.typed.conversations import (
 from datastore.statements.typed.erasures import (
     EraseMessagesRow,
     ErasuresStatements,
+    ListAttemptTextsRow,
+    ListJobTextsRow,
     ListKnownLearningTermsRow,
     ListKnownMessageTermsRow,
-    ListNamingJobsRow,
     ListTreesRow,
 )
 from datastore.statements.typed.job_queue import (
@@ -136,6 +137,7 @@ RECORDS: dict[str, type[Any]] = {
     "Learning": Learning,
     "LegalHold": LegalHold,
     "ListAppliedMigrationsRow": ListAppliedMigrationsRow,
+    "ListAttemptTextsRow": ListAttemptTextsRow,
     "ListAuditChainRow": ListAuditChainRow,
     "ListCategoryCountsRow": ListCategoryCountsRow,
     "ListConversationSourcesRow": ListConversationSourcesRow,
@@ -144,6 +146,7 @@ RECORDS: dict[str, type[Any]] = {
     "ListFoundCategoriesRow": ListFoundCategoriesRow,
     "ListFoundTagsRow": ListFoundTagsRow,
     "ListFullTextTablesRow": ListFullTextTablesRow,
+    "ListJobTextsRow": ListJobTextsRow,
     "ListKnownLearningTermsRow": ListKnownLearningTermsRow,
     "ListKnownMessageTermsRow": ListKnownMessageTermsRow,
     "ListLearningMatchesBeforeRow": ListLearningMatchesBeforeRow,
@@ -158,7 +161,6 @@ RECORDS: dict[str, type[Any]] = {
     "ListMiscountedConversationsRow": ListMiscountedConversationsRow,
     "ListMiscountedJobsRow": ListMiscountedJobsRow,
     "ListMistaggedLearningsRow": ListMistaggedLearningsRow,
-    "ListNamingJobsRow": ListNamingJobsRow,
     "ListPurgeableConversationsRow": ListPurgeableConversationsRow,
     "ListPurgeablePartsRow": ListPurgeablePartsRow,
     "ListQueuedJobTypesRow": ListQueuedJobTypesRow,
