@@ -256,17 +256,21 @@ class Datastore:
         """
         return self.engine.snapshot()
 
-    def verify(self, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:
-        """Check the file, foreign keys, full-text index, audit chain, high-water marks, counts and the index by tag.
+    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> dict[str, list[str]]:
+        """Check the file, foreign keys, full-text index, audit chain, high-water marks, hashes, counts and the index by tag.
 
         `TransferRepository.reindex` makes the full-text index, the counts and the index by tag again.
+
+        Args:
+            marks: High-water marks of the audit log, that were kept elsewhere.
+            deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere.
 
         Returns:
             For each check what is wrong, without content; an empty list where nothing is.
         """
         from datastore.retention.verify import verify
 
-        return verify(self, marks)
+        return verify(self, marks, deep=deep)
 
     def disclose(
         self,

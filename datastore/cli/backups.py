@@ -102,13 +102,14 @@ def restore_command(backup: Path, force: bool, database: str) -> None:
     help="Hold the audit log against the mark in this file, then write the new mark there. Keep it on another machine.",
 )
 @click.option("--backup", type=click.Path(path_type=Path), help="Check this registered copy, not the database.")
+@click.option("--deep", is_flag=True, help="Compare every message with its hash; otherwise a thousand.")
 @json_option
 @database_option
 @click.pass_context
 def verify_command(
-    ctx: click.Context, mark_file: Path | None, backup: Path | None, as_json: bool, database: str
+    ctx: click.Context, mark_file: Path | None, backup: Path | None, deep: bool, as_json: bool, database: str
 ) -> None:
-    """Check the file, foreign keys, full-text index, audit chain, counts and tags; exits with 4 if one is wrong."""
+    """Check the file, foreign keys, full-text index, audit chain, hashes, counts and tags; exits with 4 if one is wrong."""
     from datastore.errors import CorruptDatabaseError, DatabaseError
     from datastore.retention.verify import present_mark
 
@@ -116,7 +117,7 @@ def verify_command(
     results: dict[str, list[str]] = {}
     try:
         with open_store(database) as store:
-            results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [])
+            results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [], deep=deep)
             if mark_file and not backup and not any(results.values()):
                 _write_mark(mark_file, present_mark(store))
     except DatabaseError as error:

@@ -147,7 +147,7 @@ class Backups:
 
     def _arrived(self, draft: Path) -> tuple[builtins.list[str], Mark]:
         with self._open(draft) as copy:
-            return problems_in(verify(copy)), present_mark(copy)
+            return problems_in(verify(copy, deep=True)), present_mark(copy)
 
     def _verify_copy(self, path: Path, marks: builtins.list[Mark]) -> dict[str, builtins.list[str]]:
         # A copy of the copy: opening a database may change it (its journal mode, say).
@@ -156,7 +156,7 @@ class Backups:
         try:
             shutil.copyfile(path, draft)
             with self._open(draft) as copy:
-                return verify(copy, marks)
+                return verify(copy, marks, deep=True)
         except DatabaseError as error:
             return {"file": [str(error)]}
         finally:
@@ -263,7 +263,7 @@ def _verified(draft: Path, opener: Opener, amend: Callable[[Verified], tuple[int
     counts = 0, 0
     try:
         with opener(draft) as copy:
-            problems = problems_in(verify(copy))
+            problems = problems_in(verify(copy, deep=True))
             if amend is not None and not problems:
                 counts = amend(copy)
                 problems = problems_in(verify(copy))

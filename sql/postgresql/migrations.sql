@@ -31,9 +31,9 @@ UPDATE _yoyo_log
 SET comment = :comment
 WHERE id = :id;
 
--- name: allow_rollback_to_destroy()$
+-- name: allow_rollback_to_destroy()!
 -- Lets rollbacks of this transaction destroy what they refuse to destroy otherwise (docs/migrations.md).
 -- Index: none (a setting, which the rollback files look for)
--- Rows: 1
+-- Rows: 0
 -- Differs: a setting of the transaction's, which SQLite has none of
-SELECT set_config('datastore.rollback', 'destroy', TRUE) AS allowed;
+SET LOCAL datastore.rollback = 'destroy';

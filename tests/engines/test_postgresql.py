@@ -105,7 +105,8 @@ def test_less_than_a_third_is_written_twice() -> None:
 # Migrations.
 
 
-def test_each_step_goes_up_and_down_and_up() -> None:
+def test_each_step_goes_up_and_down_and_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASTORE_ROLLBACK", "destroy")
     with database("steps") as url:
         ids = migration_ids(migrations_folder("postgresql"))
         assert ids == migration_ids(migrations_folder("sqlite")), "the same steps as SQLite's"
