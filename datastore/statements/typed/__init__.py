@@ -98,7 +98,9 @@ from datastore.statements.typed.retention_policies import (
     RetentionPoliciesStatements,
 )
 from datastore.statements.typed.transfer import (
+    GetMessagePlacesRow,
     ListConversationSourcesRow,
+    ListMessageHashesRow,
     ListMiscountedConversationsRow,
     ListMiscountedJobsRow,
     ListMistaggedLearningsRow,
@@ -129,6 +131,7 @@ RECORDS: dict[str, type[Any]] = {
     "FoundMessage": FoundMessage,
     "GetLearningIndexTotalsRow": GetLearningIndexTotalsRow,
     "GetMessageIndexTotalsRow": GetMessageIndexTotalsRow,
+    "GetMessagePlacesRow": GetMessagePlacesRow,
     "HideConversationsRow": HideConversationsRow,
     "Job": Job,
     "JobAttempt": JobAttempt,
@@ -154,6 +157,7 @@ RECORDS: dict[str, type[Any]] = {
     "ListLearningTermsLikeRow": ListLearningTermsLikeRow,
     "ListLearningTextsRow": ListLearningTextsRow,
     "ListMaintenanceTasksRow": ListMaintenanceTasksRow,
+    "ListMessageHashesRow": ListMessageHashesRow,
     "ListMessageMatchesBeforeRow": ListMessageMatchesBeforeRow,
     "ListMessageMatchesRow": ListMessageMatchesRow,
     "ListMessageTermsLikeRow": ListMessageTermsLikeRow,
