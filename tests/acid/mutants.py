@@ -208,7 +208,56 @@ _mutants = (
         "datastore/retention/policies.py", "            grace = self._before(policy.grace_days)\n", "            grace = self._before(0)\n",
     ),)),
     Mutant("an erasure that nobody remembers", "engine", (Edit(
-        "datastore/retention/erasure.py", "                    self._bury(receipt, kind, id)\n", "                    pass\n",
+        "datastore/retention/erasure.py", "                    self.tombstones.bury(kind, id, receipt.id, receipt.created_at)\n", "                    pass\n",
+    ),)),
+    # --- holds, erasure ------------------------------------------------------------------------------------------
+    Mutant("a held title that changes", "trigger", (Edit(
+        RETENTION, "BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title,", "BEFORE UPDATE OF seq, id, session_id, correlation_id, source,",
+    ),)),
+    Mutant("a hold that is rewritten", "trigger", (Edit(
+        RETENTION, "(new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)\n    IS NOT (old.id, old.conversation_id, old.reason,",
+        "(new.id, new.conversation_id, old.reason, new.placed_by, new.placed_at)\n    IS NOT (old.id, old.conversation_id, old.reason,",
+    ),)),
+    Mutant("REPLACE in the place of what is held", "trigger", (Edit(
+        RETENTION, "CREATE TRIGGER messages_replace_insert BEFORE INSERT ON messages\nWHEN EXISTS",
+        "CREATE TRIGGER messages_replace_insert BEFORE INSERT ON messages\nWHEN NOT EXISTS",
+    ),)),
+    Mutant("a rollback that destroys holds", "migration", (Edit(
+        "migrations/sqlite/0008.retention.rollback.sql", "CHECK (found = 0)", "CHECK (found >= 0)",
+    ),)),
+    Mutant("a log that is made again unseen", "migration", (Edit(
+        "migrations/sqlite/0003.audit.sql", "    SET last_id = last_id + 1\n    WHERE name = 'audit_log';", "    SET last_id = last_id + 1\n    WHERE name = 'nothing';",
+    ), Edit(
+        "datastore/repositories/audit.py", "            high_water = self.high_water()\n", "            high_water = self.count()\n",
+    ))),
+    Mutant("the last instant is stored", "migration", (Edit(
+        TABLES, "messages_created_at_check\n    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z')",
+        "messages_created_at_check\n    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')",
+    ), Edit(
+        TABLES, "conversations_updated_at_check\n    CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z' AND updated_at < '9999-12-31T23:59:59.999999Z')",
+        "conversations_updated_at_check\n    CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z')",
+    ))),
+    Mutant("tombstones without the lock", "engine", (Edit(
+        "datastore/retention/tombstones.py", "            with self._engine.transaction():\n                write_beside(", "            if True:\n                write_beside(",
+    ),)),
+    Mutant("ids as they are written", "engine", (Edit(
+        "datastore/retention/names.py", 'return id.lower().replace("-", "")', "return id",
+    ),)),
+    Mutant("resuming sees its own tombstones only", "engine", (Edit(
+        "datastore/retention/erasure.py", "if receipt.id in by or (by and any(asked in one for one in hashes)):", "if receipt.id in by:",
+    ),)),
+    Mutant("a restore that finishes what a hold blocked", "engine", (Edit(
+        "datastore/retention/erasure.py", '                counts["held"] += 1\n', '                counts["held"] += 1\n                begun.append(receipt)\n',
+    ),)),
+    Mutant("a running job goes on after an erasure", "SQL", (Edit(
+        "sql/erasures.sql", "    lease_expires_at = NULL,\n    updated_at = :now,\n    finished_at = coalesce(finished_at, :now)\nWHERE id = :id;",
+        "    updated_at = :now\nWHERE id = :id;",
+    ), Edit(
+        "sql/erasures.sql", "    last_outcome = CASE WHEN status IN ('queued', 'running') THEN 'cancelled' ELSE last_outcome END,\n"
+        "    status = CASE WHEN status IN ('queued', 'running') THEN 'cancelled' ELSE status END,\n", "",
+    ))),
+    Mutant("temporary tables first", "migration", (Edit(
+        "migrations/postgresql/0003.audit.sql", "quote_ident(current_schema()) || ', pg_temp'", "quote_ident(current_schema())",
     ),)),
     # --- migrations ---------------------------------------------------------------------------------------------
     Mutant("migrations with foreign keys on", "migration", (Edit(
@@ -219,6 +268,7 @@ _mutants = (
     Mutant("verify without foreign keys", "check", (Edit("datastore/retention/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
     Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        store.transfer.check_full_text()\n", ""),)),
     Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
+    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("verify without job counts", "check", (Edit("datastore/retention/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
     Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
@@ -278,7 +328,8 @@ def tree(name: str) -> Path:
         shutil.copytree(ROOT / part, root / part)
     for file, text in texts.items():
         (root / file).write_text(text, encoding="utf-8")
-    _lock_migrations(root / "migrations/sqlite")
+    for engine in ("sqlite", "postgresql"):
+        _lock_migrations(root / "migrations" / engine)
     return root
 
 

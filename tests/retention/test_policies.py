@@ -15,7 +15,6 @@ import pytest
 from datastore import Conversation, Datastore, Learning
 from datastore.errors import CheckError, NotFoundError, TransactionError
 from datastore.records.pages import every
-from datastore.repositories import AuditRepository
 from tests.conftest import REDACTION, Clock
 from tests.retention.test_commands import run
 
@@ -301,16 +300,17 @@ def test_stopped_at_any_entry_of_the_log_it_goes_on_and_says_each_thing_once(
         store.messages.append(made[0].id, role="user", content=f"said {number}")
     store.policies.set("old", "conversations", age_days=30, since="activity")
     clock.advance(40 * DAY)
-    record, left = AuditRepository.record, [0]
+    statements, left = store.audit._statements, [0]
+    add = statements.add_audit_entry
 
-    def stop_now_and_then(self: AuditRepository, *arguments: Any, **more: Any) -> Any:
-        entry = record(self, *arguments, **more)
+    def stop_now_and_then(**values: Any) -> Any:
+        entry = add(**values)
         left[0] -= 1
         if left[0] == 0:
             raise Stopped
         return entry
 
-    monkeypatch.setattr(AuditRepository, "record", stop_now_and_then)
+    monkeypatch.setattr(statements, "add_audit_entry", stop_now_and_then)
     stops = 0
     for after in itertools.chain([1, 2, 7, 20, 26, 3, 1, 5, 9], itertools.repeat(10**6)):
         left[0] = after
