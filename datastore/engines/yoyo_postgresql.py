@@ -44,6 +44,9 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     engine = "postgresql"
 
+    def _allow_destroying(self) -> None:
+        self.connection.execute(session_sql("set_rollback"), {"allowed": "destroy"})
+
     def _translated(self, error: Exception, where: str) -> Exception:
         return translate(error, where)
 

@@ -108,6 +108,9 @@ class DatastoreBackend(Steps):
         finally:
             self.connection.set_authorizer(None)
 
+    def _allow_destroying(self) -> None:
+        self.execute(sql(self.engine, "add_rollback_mark"))
+
     def _translated(self, error: Exception, where: str) -> Exception:
         return translate(error, where)
 

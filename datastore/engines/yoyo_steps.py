@@ -71,6 +71,10 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         """The steps of a migration, inside its transaction."""
         migration.process_steps(self, direction, force=force)
 
+    def _allow_destroying(self) -> None:
+        """Tell the rollback files that they may destroy what must not be lost."""
+        raise NotImplementedError
+
     def _translated(self, error: Exception, where: str) -> Exception:
         """This library's error for the driver's."""
         raise NotImplementedError
@@ -151,7 +155,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                 return
             logger.info("Rolling back %s", migration.id)
             if os.environ.get(ROLLBACK) == "destroy":
-                self.execute(sql(self.engine, "allow_rollback_to_destroy"))
+                self._allow_destroying()
             try:
                 self._run(migration, "rollback", force)
             except Exception as error:

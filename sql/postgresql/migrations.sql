@@ -30,10 +30,3 @@ ORDER BY applied.migration_id;
 UPDATE _yoyo_log
 SET comment = :comment
 WHERE id = :id;
-
--- name: allow_rollback_to_destroy()!
--- Lets rollbacks of this transaction destroy what they refuse to destroy otherwise (docs/migrations.md).
--- Index: none (a setting, which the rollback files look for)
--- Rows: 0
--- Differs: a setting of the transaction's, which SQLite has none of
-SET LOCAL datastore.rollback = 'destroy';

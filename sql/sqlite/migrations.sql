@@ -62,7 +62,7 @@ FROM sqlite_master
 WHERE type = 'table'
 ORDER BY name;
 
--- name: allow_rollback_to_destroy()!
+-- name: add_rollback_mark()!
 -- Lets rollbacks on this connection destroy what they refuse to destroy otherwise (docs/migrations.md).
 -- Index: none (a temporary table without rows, which the rollback files look for)
 -- Rows: 0

@@ -50,6 +50,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: FTS5's upkeep, the pages of a file, SQLite's catalogue: PostgreSQL's own tools do it, or nobody has to.
 ONLY_SQLITE = {
+    "add_rollback_mark",
     "check_learnings_fts", "check_messages_fts", "clear_learnings_fts", "clear_messages_fts", "count_changes",
     "count_learnings_fts_segments", "count_messages_fts_segments", "fill_learnings_fts", "fill_messages_fts",
     "get_last_learning_seq", "get_last_message_seq", "list_foreign_tables", "list_full_text_tables",
@@ -61,6 +62,7 @@ ONLY_SQLITE = {
 ONLY_POSTGRESQL = {
     "set_session",
     "set_lock_timeout",
+    "set_rollback",
     "take_lock",
     "lock_writers_out",
     "get_clock",
