@@ -64,6 +64,6 @@ class MigrationsStatements(Protocol):
         """Every table's name: yoyo looks here for its own."""
         ...
 
-    def allow_rollback_to_destroy(self) -> int:
+    def add_rollback_mark(self) -> int:
         """Lets rollbacks on this connection destroy what they refuse to destroy otherwise (docs/migrations.md)."""
         ...
