@@ -175,11 +175,12 @@ INSERT INTO audit_log_counter (name, last_id)
 SELECT
     'audit_log' AS name,
     :id AS last_id
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM audit_log_counter
-    WHERE
-        name = 'audit_log'
-        AND last_id >= :id
-)
+WHERE
+    NOT EXISTS (
+        SELECT 1
+        FROM audit_log_counter
+        WHERE
+            name = 'audit_log'
+            AND last_id >= :id
+    )
 ON CONFLICT (name) DO UPDATE SET last_id = excluded.last_id;

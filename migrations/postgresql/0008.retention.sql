@@ -97,7 +97,8 @@ EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
 -- ... with all that is said of it; it may be hidden and shown, and messages that come are counted, ...
 CREATE TRIGGER conversations_legal_hold_update
-BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at ON conversations
+BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
+ON conversations
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
@@ -123,7 +124,8 @@ EXECUTE FUNCTION datastore_refuse_held('learnings_legal_hold');
 
 -- ... as it is, ...
 CREATE TRIGGER learnings_legal_hold_update
-BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at ON learnings
+BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
+ON learnings
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('learnings_legal_hold');
 

@@ -9,9 +9,9 @@ CREATE TEMP TABLE rollback_guard (
 INSERT INTO rollback_guard (found)
 SELECT count(*)
 FROM audit_log
-WHERE NOT EXISTS (SELECT 1 FROM temp.sqlite_master WHERE name = 'rollback_may_destroy');
+WHERE NOT EXISTS (SELECT 1 FROM sqlite_temp_master AS marks WHERE marks.name = 'rollback_may_destroy');
 
-DROP TABLE temp.rollback_guard;
+DROP TABLE rollback_guard;
 
 DROP TABLE redactions;
 

@@ -14,10 +14,10 @@ FROM (
     SELECT id FROM erasures
     UNION ALL
     SELECT subject_hash FROM tombstones
-)
-WHERE NOT EXISTS (SELECT 1 FROM temp.sqlite_master WHERE name = 'rollback_may_destroy');
+) AS kept
+WHERE NOT EXISTS (SELECT 1 FROM sqlite_temp_master AS marks WHERE marks.name = 'rollback_may_destroy');
 
-DROP TABLE temp.rollback_guard;
+DROP TABLE rollback_guard;
 
 DROP TRIGGER legal_holds_replace_insert;
 

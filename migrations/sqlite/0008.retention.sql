@@ -47,7 +47,8 @@ END;
 
 -- ... with all that is said of it; it may be hidden and shown, and messages that come are counted, ...
 CREATE TRIGGER conversations_legal_hold_update
-BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at ON conversations
+BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
+ON conversations
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
@@ -98,7 +99,8 @@ END;
 
 -- ... as it is, ...
 CREATE TRIGGER learnings_legal_hold_update
-BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at ON learnings
+BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
+ON learnings
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
@@ -327,7 +329,11 @@ BEGIN
         WHERE
             held.released_at IS NULL
             AND kept.seq <> old.seq
-            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key))
+            AND (
+                kept.seq = new.seq
+                OR kept.id = new.id
+                OR (kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key)
+            )
     );
 END;
 
