@@ -25,6 +25,7 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── DatabaseMissingError    no such file: nothing was created
     │   ├── NotADatastoreError      a file, but not one of ours
     │   ├── SchemaOutOfDateError    migrations are pending, unknown or were edited
+    │   ├── RollbackRefusedError    a rollback would destroy holds, receipts, tombstones or the audit log
     │   ├── ReadOnlyDatabaseError   cannot be written to
     │   ├── DiskFullError           no room; the statement left no trace
     │   ├── ConnectionLostError     the server is away, or ended the connection: try again a little later
@@ -174,6 +175,17 @@ class NotADatastoreError(DatabaseError):
 
 class SchemaOutOfDateError(DatabaseError):
     """The schema is not the one that this version of the library needs."""
+
+
+class RollbackRefusedError(DatabaseError):
+    """A rollback would destroy legal holds, erasure receipts, tombstones or the audit log. Nothing was changed."""
+
+
+#: What to do about a `RollbackRefusedError`.
+ROLLBACK_REFUSED = (
+    "the rollback would destroy what must not be lost ({}); nothing was changed. Back up first; then"
+    " DATASTORE_ROLLBACK=destroy in the environment allows it (docs/migrations.md)"
+)
 
 
 class ReadOnlyDatabaseError(DatabaseError):

@@ -380,7 +380,7 @@ class Datastore:
             DiskFullError: There is no room; nothing was changed.
         """
         from datastore.retention.backups import check_sha256, known_sums, refuse_no_backup, restore
-        from datastore.retention.tombstones import beside, read_beside, together, write_beside
+        from datastore.retention.tombstones import beside, read_beside, together
         from datastore.retention.verify import present_mark
 
         path, source = database_path(database), real_path(backup)
@@ -397,7 +397,6 @@ class Datastore:
         def amend(copy: Datastore, sum: str) -> tuple[int, int]:
             mark = present_mark(copy)
             with copy.transaction():
-                copy.eraser.tombstones.take_in(carried)
                 copy.backup_register.take_in(register or [])
                 for row in copy.backup_register.list("writing"):
                     if row.path == str(source):  # itself: a copy is registered once it is made
@@ -408,7 +407,7 @@ class Datastore:
                             audit_id=mark.audit_id,
                             audit_hash=mark.audit_hash,
                         )
-            counts = copy.eraser.reapply() if carried.stones else {"erased": 0, "held": 0}
+            counts = copy.eraser.reapply(carried)
             return counts["erased"], counts["held"]
 
         done = restore(
@@ -422,7 +421,8 @@ class Datastore:
             timeout=timeout,
         )
         if carried.stones:
-            write_beside(beside(path), carried)
+            with _open_copy(path) as restored:
+                restored.eraser.tombstones.save()
         return done
 
     def close(self) -> None:

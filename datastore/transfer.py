@@ -432,13 +432,12 @@ class _Import:
             metadata=item.metadata,
             id=id,
             created_at=item.created_at,
+            updated_at=item.updated_at,
         )
         if learning.id != id:
             self._batch.unchanged += 1
             return
         self._batch.learnings += 1
-        if item.updated_at is not None:
-            self._more.set_learning_updated_at(id, item.updated_at)
 
     def _ids_at(self, conversation_id: str, positions: tuple[int, ...]) -> list[str]:
         ids = []

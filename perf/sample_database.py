@@ -181,6 +181,7 @@ class Life:
         insert(connection, "job_attempts", self.attempt_rows(jobs))
         insert(connection, "uploads", self.upload_rows())
         insert(connection, "audit_log", self.audit_rows())
+        connection.execute("UPDATE audit_log_counter SET last_id = (SELECT count(*) FROM audit_log)")
         insert(connection, "redactions", self.redaction_rows())
         insert(connection, "backups", self.backup_rows())
         insert(connection, "erasures", self.erasure_rows())

@@ -152,6 +152,14 @@ LIMIT :max_rows;
 SELECT count(*) AS entry_count
 FROM audit_log;
 
+-- name: audit_high_water()$
+-- How many entries the log was ever given; above the newest entry's id, the log lost its tail.
+-- Index: audit_log_counter primary key
+-- Rows: 0 or 1
+SELECT last_id
+FROM audit_log_counter
+WHERE name = 'audit_log';
+
 -- name: add_redaction(id, conversation_id, message_id, category, rule, detector, original_hash, replacement, confidence, created_at)^
 -- Notes one thing that sanitization replaced.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters

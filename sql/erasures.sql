@@ -279,6 +279,43 @@ WHERE
     )
 ORDER BY created_at, id;
 
+-- name: list_job_texts(after_id, max_rows)
+-- One page of the jobs, oldest first: whatever of them a person could be named in.
+--   after_id  integer  the last id of the page before; 0 for the first page
+--   max_rows  integer  1 to 1000
+-- Index: job_queue primary key (integer), range scan, no sort
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    type,
+    worker,
+    dedupe_key,
+    payload,
+    progress,
+    result,
+    last_error
+FROM job_queue
+WHERE id > :after_id
+ORDER BY id
+LIMIT :max_rows;
+
+-- name: list_attempt_texts(after_job_id, after_lease_token, max_rows)
+-- One page of the jobs' earlier attempts: whatever of them a person could be named in.
+--   after_job_id  integer  of the last row of the page before; 0 for the first page
+--   after_lease_token  integer  of the same row
+--   max_rows  integer  1 to 1000
+-- Index: job_attempts primary key (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    job_id,
+    lease_token,
+    worker,
+    error
+FROM job_attempts
+WHERE (job_id, lease_token) > (:after_job_id, :after_lease_token)
+ORDER BY job_id, lease_token
+LIMIT :max_rows;
+
 -- name: erase_job_texts(id, now)!
 -- Takes everything out of a job that a person could be named in. One that waits or runs ends: its worker has lost the lease, and
 -- stores neither result nor progress nor error any more.
@@ -310,3 +347,42 @@ SET error = 'erased'
 WHERE
     job_id = :job_id
     AND error IS NOT NULL;
+
+-- name: rename_job(id, type, worker)!
+-- Gives a job, whose type or worker names a subject, others.
+--   id  integer  which job
+--   type  text  its type, or erased
+--   worker  text?  its worker, or erased
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1
+UPDATE job_queue
+SET
+    type = :type,
+    worker = :worker
+WHERE id = :id;
+
+-- name: erase_attempt_workers(job_id)!
+-- Takes the workers out of a job's earlier attempts.
+--   job_id  integer  which job
+-- Index: job_attempts primary key (range)
+-- Rows: one an attempt
+UPDATE job_attempts
+SET worker = 'erased'
+WHERE
+    job_id = :job_id
+    AND worker IS NOT NULL;
+
+-- name: forget_job_type(type)!
+-- Takes the counts of a type away that no job has any more.
+--   type  text  which type
+-- Index: job_counts primary key (range)
+-- Rows: 0 to five, on PostgreSQL to 64
+-- Allow: full-scan, for a type that names a subject, which is rare: no index leads with the type alone
+DELETE FROM job_counts
+WHERE
+    type = :type
+    AND NOT EXISTS (
+        SELECT 1
+        FROM job_queue
+        WHERE job_queue.type = :type
+    );

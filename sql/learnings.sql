@@ -1,6 +1,6 @@
 -- Learnings. Portable: each statement runs as it stands on every engine.
 
--- name: add_learning(id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at)^
+-- name: add_learning(id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at)^
 -- Stores a learning, unless its conversation has the same one already.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
@@ -12,6 +12,7 @@
 --   dedupe_key  text  what makes two learnings of the conversation the same one; 1 to 200 characters
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was learned
+--   updated_at  timestamp  its last change
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: no such conversation, or it is deleted, or find_learning_by_dedupe_key gives the first one)
 -- Record: Learning
@@ -39,7 +40,7 @@ SELECT
     :dedupe_key,
     :metadata,
     :created_at,
-    :created_at
+    :updated_at
 FROM conversations
 WHERE
     conversations.id = :conversation_id

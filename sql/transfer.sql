@@ -45,16 +45,6 @@ SET
     deleted_at = :deleted_at
 WHERE id = :id;
 
--- name: set_learning_updated_at(id, updated_at)!
--- Gives an imported learning the time of last change that it had where it was exported.
---   id  text  which one
---   updated_at  timestamp  its last change
--- Index: learnings_id_key (unique)
--- Rows: 0 or 1
-UPDATE learnings
-SET updated_at = :updated_at
-WHERE id = :id;
-
 -- name: list_conversation_learnings(conversation_id)
 -- Every learning of one conversation, deleted with it or not.
 --   conversation_id  text  which conversation
@@ -175,3 +165,22 @@ DELETE FROM learning_tags;
 -- Rows: 0 to five a type; on PostgreSQL to 64
 -- Allow: no-where, all of them are counted again
 DELETE FROM job_counts;
+
+-- name: raise_audit_high_water(id)!
+-- Notes how many entries the log was ever given in the database that was copied from; the number never goes back.
+--   id  integer  how many
+-- Index: audit_log_counter primary key (decides the conflict)
+-- Rows: 0 or 1 (0: the number is as high already)
+INSERT INTO audit_log_counter (name, last_id)
+SELECT
+    'audit_log' AS name,
+    :id AS last_id
+WHERE
+    NOT EXISTS (
+        SELECT 1
+        FROM audit_log_counter
+        WHERE
+            name = 'audit_log'
+            AND last_id >= :id
+    )
+ON CONFLICT (name) DO UPDATE SET last_id = excluded.last_id;

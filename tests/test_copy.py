@@ -48,11 +48,11 @@ def full(path: Path) -> Path:
             import_file(store, sample_folder() / f"{name}.jsonl", sanitization_version="1")
         first, second, third, *_ = store.conversations.list().items
         store.conversations.soft_delete(first.id, reason="why")
-        store.holds.place(second.id, reason="a case")
         store.audit.add_redaction(second.id, **REDACTION)
         learning = next(iter(store.learnings.list().items))
         upload = store.uploads.add(learning_id=learning.id, destination="wiki")
         store.uploads.start(upload.id)
+        store.holds.place(second.id, reason="a case")
         for number in range(9):
             store.jobs.enqueue(
                 f"t{number % 2}", {"n": 1.0, "ü": [None, 1e300]}, priority=number, dedupe_key=f"k{number}"

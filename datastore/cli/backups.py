@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import database_option, json_option, one_line, open_store, print_json, print_table, size
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def verify_command(
             for problem in problems:
                 click.echo(f"  {one_line(problem)}")
     if wrong:
-        ctx.exit(4)
+        ctx.exit(Exit.NOT_VERIFIED)
 
 
 def _read_mark(path: Path | None) -> Mark | None:

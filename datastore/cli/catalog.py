@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datastore.cli.check import project_option, require_extra
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import clean
 
 
@@ -43,4 +44,4 @@ def catalog_command(ctx: click.Context, project: Path, output: Path | None, chec
     if not changes:
         click.echo(f"{len(facts.statements)} statements: the catalogue is as generated")
     elif check:
-        ctx.exit(5)
+        ctx.exit(Exit.CHECK_FAILED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import clean, json_option, print_json
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check_command(
     else:
         _print(report)
     if report.problems:
-        ctx.exit(5)
+        ctx.exit(Exit.CHECK_FAILED)
 
 
 @contextmanager

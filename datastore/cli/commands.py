@@ -27,24 +27,18 @@ from datastore.cli import (
     retention,
     search,
 )
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import clean, without_color
 from datastore.errors import DatastoreError
 
-EPILOG = """\b
+_codes = "\n".join(f"  {code:<4} {code.meaning}" for code in Exit)
+EPILOG = f"""\b
 Every command that reads or writes a database takes it from --database (a path, or sqlite:///path) or
 from the environment variable DATASTORE_DATABASE. Only import creates a missing one.
 
 \b
 Exit codes:
-  0    done
-  1    an error of the library: one line on stderr
-  2    wrong use of the command line
-  3    import: some lines were bad (listed on stderr), everything else is stored
-  4    verify: something is wrong with the database
-  5    check: a statement or a migration breaks a rule; generate --check, catalog --check: something is not
-       as it would be written; diff: something breaks callers
-  6    erase: a legal hold blocked it, or it is deleted and the files could not be cleaned
-  130  interrupted with Ctrl-C; what was committed stays
+{_codes}
 """
 
 
@@ -57,7 +51,7 @@ class Commands(click.Group):
             return super().main(*arguments, **options)
         except OSError as error:  # from what click prints by itself: help
             _failed(error)
-            sys.exit(1)
+            sys.exit(Exit.ERROR)
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         with _shown():
@@ -75,16 +69,16 @@ class Commands(click.Group):
             sys.stdout.flush()
         except (DatastoreError, RecursionError) as error:
             _say(" ".join(str(error).split()) or type(error).__name__)
-            ctx.exit(1)
+            ctx.exit(Exit.ERROR)
         except BrokenPipeError:
             _to_nobody()
-            ctx.exit(0)
+            ctx.exit(Exit.DONE)
         except OSError as error:
             _failed(error)
-            ctx.exit(1)
+            ctx.exit(Exit.ERROR)
         except KeyboardInterrupt:
             _say("interrupted; what was committed stays")
-            ctx.exit(130)
+            ctx.exit(Exit.INTERRUPTED)
         return result
 
 

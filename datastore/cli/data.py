@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import (
     clean,
     console,
@@ -101,7 +102,7 @@ def import_command(
             bad_lines += report.bad_lines
             _print_report(file, report)
     if bad_lines:
-        ctx.exit(3)
+        ctx.exit(Exit.BAD_LINES)
 
 
 def _mapping(fields: tuple[str, ...]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import (
     database_option,
     json_option,
@@ -18,9 +19,6 @@ from datastore.cli.output import (
 
 if TYPE_CHECKING:
     from datastore.records import Erasure
-
-#: What an erasure that is not complete exits with.
-INCOMPLETE = 6
 
 
 @click.command("erase", short_help="Delete a subject, with proof.")
@@ -49,7 +47,7 @@ def erase_command(
     """Delete a subject with everything derived from it, then look for it in the bytes of the database's files.
 
     Give one of --conversation, --session, --correlation, --learning and --resume. Prints the receipt, which is kept too.
-    Exits with 6 where a legal hold blocked it, or where it is deleted and something kept the files from being cleaned.
+    Exits with 6 where a legal hold blocked it, or something kept it from being complete: the receipt says what.
     """
     subject = {"conversation": conversation, "session": session, "correlation": correlation, "learning": learning}
     if sum(value is not None for value in (*subject.values(), resume)) != 1:
@@ -60,8 +58,8 @@ def erase_command(
         else:
             receipt = store.erase(**subject, reason=reason, vacuum=not no_vacuum, progress=_tell)
     _print(receipt, as_json)
-    if receipt.status not in ("verified", "scrubbed"):
-        ctx.exit(INCOMPLETE)
+    if not receipt.is_complete:
+        ctx.exit(Exit.ERASURE_INCOMPLETE)
 
 
 def _tell(action: str) -> None:
@@ -115,6 +113,9 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
     if facts.get("rebuilt"):
         pairs.append(("full-text indexes", "built again"))
     pairs += [("blocked by", one) for one in facts.get("blocked_by", [])]
+    if unscanned := facts.get("not_scanned"):
+        pairs.append(("not scanned", ", ".join(unscanned)))
+    pairs += [("may name it", f"job {id}: look at it") for id in facts.get("jobs", {}).get("may_name_it", [])]
     beyond = facts.get("out_of_reach", {})
     pairs += [
         ("out of reach", f"upload {one['remote_id']} at {one['destination']}") for one in beyond.get("uploads", [])

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datastore.cli.check import project_option, require_extra
+from datastore.cli.exit_codes import Exit
 from datastore.cli.output import clean, json_option, print_json
 
 
@@ -34,7 +35,7 @@ def generate_command(ctx: click.Context, project: Path, check: bool) -> None:
     if not changes:
         click.echo(f"{len(facts.statements)} statements: everything is as generated")
     elif check:
-        ctx.exit(5)
+        ctx.exit(Exit.CHECK_FAILED)
 
 
 @click.command("diff", short_help="Say what changed for callers since a git ref.")
@@ -65,4 +66,4 @@ def diff_command(ctx: click.Context, ref: str, project: Path, as_json: bool) -> 
         if not breaking and not others:
             click.echo(f"nothing changed since {clean(ref)}")
     if breaking:
-        ctx.exit(5)
+        ctx.exit(Exit.CHECK_FAILED)

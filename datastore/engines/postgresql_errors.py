@@ -6,6 +6,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from datastore.errors import (
+    ROLLBACK_REFUSED,
     BusyError,
     CheckError,
     ClosedError,
@@ -20,6 +21,7 @@ from datastore.errors import (
     InvalidValueError,
     LegalHoldError,
     ReadOnlyDatabaseError,
+    RollbackRefusedError,
     TransactionLostError,
     TransitionError,
     UniqueError,
@@ -87,6 +89,8 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
     if found := _constraints.get(code):
         kind, meaning = found
         constraint = error.diag.constraint_name or _column(error)
+        if constraint.endswith("_rollback_guard"):
+            return RollbackRefusedError(f"{where}: {ROLLBACK_REFUSED.format(constraint)}")
         if constraint.endswith("_legal_hold"):
             return LegalHoldError(f"{where}: a legal hold keeps it; release it first ({constraint})", constraint)
         return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from datastore.errors import (
+    ROLLBACK_REFUSED,
     BusyError,
     CheckError,
     ClosedError,
@@ -18,6 +19,7 @@ from datastore.errors import (
     InvalidValueError,
     LegalHoldError,
     ReadOnlyDatabaseError,
+    RollbackRefusedError,
     TransitionError,
     UniqueError,
 )
@@ -98,8 +100,12 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
         kind, meaning = found
         # SQLite names the constraint (CHECK), the columns (unique, NOT NULL) or the trigger's word; never a value.
         constraint = str(error).rpartition("failed: ")[2].strip() if ":" in str(error) else ""
+        if constraint.endswith("_rollback_guard"):
+            return RollbackRefusedError(f"{where}: {ROLLBACK_REFUSED.format(constraint)}")
         if code == "SQLITE_CONSTRAINT_TRIGGER":
             constraint = str(error)
+            if constraint.endswith("_key"):  # REPLACE is refused as a plain insertion is, by another means
+                kind, meaning = _constraints["SQLITE_CONSTRAINT_UNIQUE"]
             if constraint.endswith("_legal_hold"):
                 return LegalHoldError(f"{where}: a legal hold keeps it; release it first ({constraint})", constraint)
         return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)

@@ -103,6 +103,9 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
     def _translate(self, error: Exception, where: str) -> Exception:
         return translate(error, where)
 
+    def _allow_destroying(self) -> None:
+        self.connection.execute(session_sql("set_rollback"), {"allowed": "destroy"})
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction, inside the lock."""

@@ -113,6 +113,9 @@ class DatastoreBackend(Steps):
         finally:
             self.connection.set_authorizer(None)
 
+    def _allow_destroying(self) -> None:
+        self.execute(sql(self.engine, "add_rollback_mark"))
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction under the gate, on the real file; foreign keys are checked at its end."""

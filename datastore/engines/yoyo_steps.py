@@ -7,6 +7,7 @@ a crash: kill it at the wrong instant, and the schema can be neither applied nor
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -27,6 +28,9 @@ from datastore.steps import check_steps, known_ids
 logger = logging.getLogger("yoyo.migrations")
 
 _PREFIX = "sha256:"
+
+#: "destroy" lets a rollback destroy legal holds, receipts, tombstones and the audit log: the rollback files look for it.
+ROLLBACK = "DATASTORE_ROLLBACK"
 
 
 class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
@@ -76,6 +80,10 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
     def _run(self, migration: Any, direction: str, force: bool) -> None:
         """The steps of a migration, inside its transaction where it has one."""
         migration.process_steps(self, direction, force=force)
+
+    def _allow_destroying(self) -> None:
+        """Tell the rollback files that they may destroy what must not be lost."""
+        raise NotImplementedError
 
     def _translate(self, error: Exception, where: str) -> Exception:
         """This library's error for the driver's."""
@@ -158,6 +166,8 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                     return
                 self.ensure_internal_schema_updated()
                 if migration.use_transactions:
+                    if direction == "rollback" and os.environ.get(ROLLBACK) == "destroy":
+                        self._allow_destroying()
                     self._run(migration, direction, force)
                 self.log_migration(migration, direction)
                 if mark:

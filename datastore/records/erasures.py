@@ -31,6 +31,12 @@ class Erasure:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be done that this library can do: no hold, no reader, no residue is in the way."""
+        cleaned = self.status == "deleted" and self.receipt.get("blocked_by") == []
+        return cleaned or self.status in ("scrubbed", "verified")
+
 
 @attrs.frozen(kw_only=True)
 class ErasureKey:

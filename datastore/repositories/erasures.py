@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,13 @@ from datastore.values import TIME_MAX
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from datastore.records.job_queue import Job
     from datastore.statements.typed.conversations import ConversationsStatements
-    from datastore.statements.typed.erasures import ErasuresStatements
+    from datastore.statements.typed.erasures import ErasuresStatements, ListAttemptTextsRow, ListJobTextsRow
+    from datastore.statements.typed.job_queue import JobQueueStatements
 
-    class _Statements(ErasuresStatements, ConversationsStatements, Protocol):
+    class _Statements(ErasuresStatements, ConversationsStatements, JobQueueStatements, Protocol):
         """What an erasure calls."""
-
-
-#: Ids shorter than this are not looked for inside texts: "1" is in every second one.
-LEAST_PART = 8
 
 
 class ErasureRepository(Repository):
@@ -127,23 +124,43 @@ class ErasureRepository(Repository):
         """Learnings of other conversations that a message of this one is a source of."""
         return self._statements.list_derived_learnings(conversation_id=conversation_id)
 
-    def naming_jobs(self, names: Sequence[str], ids: Iterable[str], after_id: int = 0) -> builtins.list[int]:
-        """The ids of the jobs that name a subject.
+    def job_texts(self) -> Iterator[ListJobTextsRow]:
+        """Of every job what a person could be named in, oldest first; its earlier attempts: `attempt_texts`."""
+        after = 0
+        while page := self._statements.list_job_texts(after_id=after, max_rows=MAX_ROWS):
+            yield from page
+            after = page[-1].id
+
+    def attempt_texts(self) -> Iterator[ListAttemptTextsRow]:
+        """Of every earlier attempt of every job what a person could be named in."""
+        after = 0, 0
+        while page := self._statements.list_attempt_texts(
+            after_job_id=after[0], after_lease_token=after[1], max_rows=MAX_ROWS
+        ):
+            yield from page
+            after = page[-1].job_id, page[-1].lease_token
+
+    def erase_job(self, job: Job, *, type: bool = False, worker: bool = False) -> None:
+        """Take everything out of a job, and of its attempts, that a person could be named in; it ends.
 
         Args:
-            names: What counts as a JSON value: ids, and what was said.
-            ids: Those that count inside a text too, where they stand alone and have 8 characters or more.
-            after_id: Only jobs behind this one.
+            job: Which one.
+            type: Its type too, because it names the subject.
+            worker: The names of its workers too.
         """
-        parts = [id for id in ids if len(id) >= LEAST_PART]
-        rows = self._statements.list_naming_jobs(names=list(names), parts=parts, after_id=after_id)
-        alone = re.compile("|".join(rf"(?<![\w-]){re.escape(part)}(?![\w-])" for part in parts) or r"(?!)")
-        return [row.id for row in rows if row.is_exact or alone.search(row.texts)]
-
-    def erase_job(self, id: int) -> None:
-        """Take everything out of a job, and of its attempts, that a person could be named in."""
-        self._statements.erase_job_texts(id=id, now=self._now())
-        self._statements.erase_job_attempts(job_id=id)
+        with self._engine.transaction():
+            self._statements.erase_job_texts(id=job.id, now=self._now())
+            self._statements.erase_job_attempts(job_id=job.id)
+            if type or worker:
+                present = None if job.worker is None else "erased"
+                self._statements.rename_job(
+                    id=job.id, type="erased" if type else job.type, worker=present if worker else job.worker
+                )
+            if worker:
+                self._statements.erase_attempt_workers(job_id=job.id)
+            if type:
+                self._statements.forget_job_type(type=job.type)
+                self._statements.delete_job_pause(type=job.type)
 
     def known_terms(self, terms: Sequence[str]) -> set[str]:
         """Those of some stems that a full-text index still has in some row."""

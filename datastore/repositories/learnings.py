@@ -65,6 +65,7 @@ class LearningRepository(LearningSearch):
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,
         created_at: datetime | None = None,
+        updated_at: datetime | None = None,
     ) -> Learning:
         """Store a learning, or give back the first one where its conversation has the same already.
 
@@ -81,6 +82,7 @@ class LearningRepository(LearningSearch):
             metadata: A JSON object, at most 1 MiB.
             id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
             created_at: When it was learned, aware; None is now.
+            updated_at: Its last change, aware; None is *created_at*.
 
         Returns:
             The stored learning. The first one is given back unchanged: what else is given here (tags,
@@ -99,6 +101,7 @@ class LearningRepository(LearningSearch):
         check_text(content, "content")
         key = _dedupe_key(category, title, content) if dedupe_key is None else check_text(dedupe_key, "dedupe_key")
         with self._engine.transaction():
+            learned = self._now() if created_at is None else created_at
             values: dict[str, Any] = {
                 "id": self._new_id() if id is None else check_text(id, "id"),
                 "conversation_id": conversation_id,
@@ -109,7 +112,8 @@ class LearningRepository(LearningSearch):
                 "tags": distinct_tags(tags),
                 "dedupe_key": key,
                 "metadata": {} if metadata is None else metadata,
-                "created_at": self._now() if created_at is None else created_at,
+                "created_at": learned,
+                "updated_at": learned if updated_at is None else updated_at,
             }
             while (learning := self._statements.add_learning(**values)) is None:
                 if first := self._first(conversation_id, key):

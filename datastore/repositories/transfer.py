@@ -48,10 +48,6 @@ class TransferRepository(Repository):
         """Give an imported conversation its old times; *updated_at* None keeps the stored one."""
         self._statements.set_conversation_times(id=id, updated_at=updated_at, deleted_at=deleted_at)
 
-    def set_learning_updated_at(self, id: str, updated_at: datetime) -> None:
-        """Give an imported learning its old time of last change."""
-        self._statements.set_learning_updated_at(id=id, updated_at=updated_at)
-
     def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
         """Every learning of a conversation, also of a deleted one, with the ids of the messages it came from."""
         records = self._statements.list_conversation_learnings(conversation_id=conversation_id)

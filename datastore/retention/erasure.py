@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from datastore.records.erasures import Erasure, ErasureStatus, SubjectKind, Tombstone
+from datastore.errors import LegalHoldError, NotFoundError
+from datastore.records.erasures import Erasure, SubjectKind
 from datastore.records.pages import every
 from datastore.retention.cleaning import Cleaner, Cleaning
 from datastore.retention.residue import Needles
-from datastore.retention.subjects import Belongings, Holder, Subject, belongings, find_belongings
-from datastore.retention.tombstones import Register, keyed_hash
+from datastore.retention.subjects import Belongings, Holder, Subject, belongings, find_belongings, names_of
+from datastore.retention.tombstones import Register, Tombstones, keyed_hash
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 
 #: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
 SLICE_MESSAGES = 200
+
+#: A receipt lists so many jobs that perhaps name the subject, the first ones.
+MOST_JOBS = 100
+
+#: What a tombstone may have of something: its own id first, then its session's and its correlation id.
+Called = list[tuple[SubjectKind, str]]
 
 #: Called with what is being done.
 Progress = Callable[[str], None]
@@ -46,7 +54,7 @@ class Eraser:
         self._store = store
         self._cleaner = cleaner
         self._actor = actor
-        self.tombstones = Register(store.erasures, store.engine.path)
+        self.tombstones = Register(store.erasures, store.engine)
 
     def erase(
         self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, progress: Progress | None = None
@@ -65,7 +73,7 @@ class Eraser:
             mine = find_belongings(store, subject)
         needles = Needles(mine.texts())
         tell("deleting")
-        receipt = self._delete(receipt, mine)
+        receipt = self._delete(receipt, subject, mine)
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)
 
     def resume(self, id: str, *, progress: Progress | None = None) -> Erasure:
@@ -76,41 +84,54 @@ class Eraser:
 
         Raises:
             NotFoundError: There is none with this id.
+            LegalHoldError: A hold was placed since: release it, then resume.
         """
         receipt = self._store.erasures.get(id)
-        if receipt.status in ("blocked", "verified", "scrubbed"):
+        if receipt.status == "blocked" or receipt.is_complete:
             return receipt
+        self.tombstones.save()
         if receipt.status == "deleting":
-            self.tombstones.save()
-            for subject in self._returned({id}):
-                receipt = self._delete(receipt, self._all_of(subject))
-            # What the interrupted call had deleted already is not in the counts.
-            done = {**receipt.receipt, "resumed": True}
-            receipt = self._store.erasures.update(id, status="deleted", receipt=done)
+            receipt = self._delete_rest(receipt)
         return self._clean(receipt, None, vacuum=True, tell=progress or (lambda _: None))
 
     def unfinished(self) -> list[Erasure]:
         """The erasures that `resume` goes on with."""
-        return [receipt for receipt in self._store.erasures.list() if receipt.status in ("deleting", "deleted")]
+        return [one for one in self._store.erasures.list() if one.status != "blocked" and not one.is_complete]
 
-    def reapply(self) -> dict[str, int]:
-        """Erase again whatever a restored backup brought back.
+    def reapply(self, carried: Tombstones) -> dict[str, int]:
+        """Erase again what a restored backup brought back, and go on with what was interrupted when it was made.
+
+        What the backup has no tombstone of was there when it was erased, later: no clock is asked. What it has one of came
+        back on purpose.
 
         Returns:
             How many subjects went, and how many a legal hold of the backup kept.
         """
+        with self._store.engine.transaction():
+            stones = self.tombstones.take_in(carried)
         counts = {"erased": 0, "held": 0}
-        for subject in self._returned(None):
+        begun = []
+        wanted = {(stone.kind, stone.subject_hash) for stone in stones}
+        for subject, _, hashes in list(self._present(wanted)) if wanted else ():
+            if not any(one & wanted for one in hashes):
+                continue
             mine = self._all_of(subject)
-            if mine.holds:
+            if not mine.conversations and not mine.learnings:
+                continue  # gone with one before
+            receipt = self._begin(subject, mine, "a restored backup had it")
+            if receipt.status == "blocked":
                 counts["held"] += 1
-            elif mine.conversations or mine.learnings:
-                receipt = self._begin(subject, mine, "a restored backup had it")
-                self._delete(receipt, mine)
+            else:
+                begun.append(self._delete(receipt, subject, mine))
                 counts["erased"] += 1
-        if counts["erased"]:
+        for receipt in self.unfinished():
+            if receipt.status == "deleting":
+                with suppress(LegalHoldError):  # placed in the backup: the receipt stays as it is, to be resumed
+                    begun.append(self._delete_rest(receipt))
+                    counts["erased"] += 1
+        if begun:
             cleaning = self._cleaner.clean(None, vacuum=True, tell=lambda _: None)
-            for receipt in self.unfinished():
+            for receipt in begun:
                 self._finish(receipt, cleaning)
         return counts
 
@@ -138,21 +159,10 @@ class Eraser:
             )
             if not blocked:
                 for kind, id in _names(subject, mine):
-                    self._bury(receipt, kind, id)
-                shown = [conversation.id for conversation in mine.conversations if conversation.deleted_at is None]
-                store.conversations.soft_delete_many(shown, reason=f"erasure {receipt.id}")
+                    self.tombstones.bury(kind, id, receipt.id, receipt.created_at)
+                ids = [conversation.id for conversation in mine.conversations]
+                store.conversations.soft_delete_many(ids, reason=f"erasure {receipt.id}")
             return receipt
-
-    def _bury(self, receipt: Erasure, kind: SubjectKind, id: str) -> None:
-        self._store.erasures.add_tombstone(
-            Tombstone(
-                kind=kind,
-                subject_hash=self.tombstones.hash(id),
-                erasure_id=receipt.id,
-                created_at=receipt.created_at,
-                lifted_at=None,
-            )
-        )
 
     def _out_of_reach(self, mine: Belongings) -> dict[str, Any]:
         uploads = [
@@ -167,25 +177,54 @@ class Eraser:
         ]
         return {"out_of_reach": {"uploads": uploads, "backups": backups}}
 
-    def _delete(self, receipt: Erasure, mine: Belongings) -> Erasure:
+    def _delete(self, receipt: Erasure, subject: Subject, mine: Belongings, also: Sequence[str] = ()) -> Erasure:
         # The conversation last: interrupted before, all that belongs to it is found by it again.
         store, why = self._store, f"erasure {receipt.id}"
-        running = [job.id for job in mine.jobs if self._scrub_job(job.id)]
-        done = dict(receipt.receipt)
-        done["running_jobs"] = sorted({*done.get("running_jobs", []), *running})
-        if running:
-            store.erasures.update(receipt.id, status="deleting", receipt=done)
+        names = names_of(subject, mine, also)
+        for job in mine.jobs:
+            worker = [job.worker, *(attempt.worker for attempt in store.jobs.attempts(job.id))]
+            store.erasures.erase_job(
+                job,
+                type=names.named_in([job.type]) is True,
+                worker=names.named_in(filter(None, worker)) is True,
+            )
         owned = {conversation.id for conversation in mine.conversations}
         for learning in mine.learnings:
             if learning.conversation_id not in owned:
-                store.learnings.delete(learning.id, reason=why)
+                with suppress(NotFoundError):  # another erasure has it
+                    store.learnings.delete(learning.id, reason=why)
         for conversation in mine.conversations:
-            self._delete_conversation(conversation, why)
+            with suppress(NotFoundError):
+                self._delete_conversation(conversation, why)
+        done = dict(receipt.receipt)
         before = done.get("deleted", {})
         done["deleted"] = {name: count + before.get(name, 0) for name, count in mine.counts().items()}
         if mine.own_tables:
             done["own_tables"] = _added(done.get("own_tables", {}), mine.own_counts())
+        looked = done.get("jobs", {}).get("looked_for", {})
+        perhaps = {*done.get("jobs", {}).get("may_name_it", []), *mine.perhaps_jobs}
+        done["jobs"] = {
+            "looked_for": {kind: count + looked.get(kind, 0) for kind, count in names.looked_for().items()},
+            "may_name_it": sorted(perhaps)[:MOST_JOBS],
+        }
         return store.erasures.update(receipt.id, status="deleted", receipt=done)
+
+    def _delete_rest(self, receipt: Erasure) -> Erasure:
+        """What an interrupted erasure has left: what it has buried, or a later one of the same subject has."""
+        stones = [stone for stone in self._store.erasures.tombstones() if stone.lifted_at is None]
+        buried = {(stone.kind, stone.subject_hash): stone.erasure_id for stone in stones}
+        asked = (receipt.subject_kind, receipt.subject_hash)
+        for subject, called, hashes in list(self._present({*buried, asked})):
+            # What came into the session since is not buried, and stays.
+            by = {buried[one] for one in hashes[0] if one in buried}
+            if receipt.id in by or (by and any(asked in one for one in hashes)):
+                also = [id for _, id in called]
+                with self._store.engine.snapshot():
+                    mine = find_belongings(self._store, subject, also=also)
+                receipt = self._delete(receipt, subject, mine, also)
+        # What the interrupted call had deleted already is not in the counts.
+        done = {**receipt.receipt, "resumed": True}
+        return self._store.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_conversation(self, conversation: Conversation, why: str) -> None:
         store = self._store
@@ -200,59 +239,32 @@ class Eraser:
             left -= gone or left
         store.conversations.delete(conversation.id, reason=why)
 
-    def _scrub_job(self, id: int) -> bool:
-        """Take a subject out of a job, which ends; gives False: a worker that runs it has lost the lease, and stores nothing more."""
-        with self._store.engine.transaction():
-            self._store.erasures.erase_job(id)
-        return False
-
     def _clean(self, receipt: Erasure, needles: Needles | None, *, vacuum: bool, tell: Progress) -> Erasure:
         return self._finish(receipt, self._cleaner.clean(needles, vacuum=vacuum or needles is None, tell=tell))
 
     def _finish(self, receipt: Erasure, cleaning: Cleaning) -> Erasure:
-        running = [f"job {id} runs and names it" for id in receipt.receipt.get("running_jobs", [])]
-        blocked = [*cleaning.blocked_by, *running]
-        done = {**receipt.receipt, **cleaning.facts, "blocked_by": blocked}
-        status: ErasureStatus = cleaning.status
-        if running and status != "deleted":
-            status = "deleted"
-        return self._store.erasures.update(receipt.id, status=status, receipt=done)
+        done = {**receipt.receipt, **cleaning.facts, "blocked_by": cleaning.blocked_by}
+        return self._store.erasures.update(receipt.id, status=cleaning.status, receipt=done)
 
-    def _returned(self, erasure_ids: set[str] | None) -> Iterable[Subject]:
-        """What is there though it has a tombstone that is younger than it; of these erasures only, where some are given."""
+    def _present(
+        self, wanted: Collection[tuple[SubjectKind, str]]
+    ) -> Iterator[tuple[Subject, Called, list[set[tuple[SubjectKind, str]]]]]:
+        """Every conversation with what it is called, and the hashes of each name; every learning too if one is wanted."""
         keys = self._store.erasures.keys()
-        stones = {
-            (stone.kind, stone.subject_hash): stone
-            for stone in self._store.erasures.tombstones()
-            if stone.lifted_at is None and (erasure_ids is None or stone.erasure_id in erasure_ids)
-        }
-        if not stones:
-            return []
-        learnings = any(kind == "learning" for kind, _ in stones)
 
-        def gone(kind: SubjectKind, id: str | None, record: Any) -> bool:
-            found = [stones.get((kind, keyed_hash(key, id))) for key in keys] if id else []
-            return any(stone is not None and record.created_at <= stone.created_at for stone in found)
+        def hashed(called: Called) -> list[set[tuple[SubjectKind, str]]]:
+            return [{(kind, keyed_hash(key, id)) for key in keys} for kind, id in called]
 
-        subjects: list[Subject] = []
-        for conversation in self._conversations():
-            if (
-                gone("conversation", conversation.id, conversation)
-                or gone("session", conversation.session_id, conversation)
-                or gone("correlation", conversation.correlation_id, conversation)
-            ):
-                subjects.append(Subject("conversation", conversation.id))
-            elif learnings:
-                subjects += [
-                    Subject("learning", learning.id)
-                    for learning, _ in self._store.transfer.learnings(conversation.id)
-                    if gone("learning", learning.id, learning)
-                ]
-        return subjects
-
-    def _conversations(self) -> Iterable[Conversation]:
+        learnings = any(kind == "learning" for kind, _ in wanted)
         for deleted in (False, True):
-            yield from every(self._store.conversations.list, deleted=deleted, max_rows=1000)
+            for one in every(self._store.conversations.list, deleted=deleted, max_rows=1000):
+                called: Called = [("conversation", one.id)]
+                called += [("session", one.session_id)] if one.session_id else []
+                called += [("correlation", one.correlation_id)] if one.correlation_id else []
+                yield Subject("conversation", one.id), called, hashed(called)
+                for learning, _ in self._store.transfer.learnings(one.id) if learnings else ():
+                    name: Called = [("learning", learning.id)]
+                    yield Subject("learning", learning.id), name, hashed(name)
 
 
 def _added(before: dict[str, dict[str, int]], counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:

@@ -5,7 +5,7 @@ Export of a subject and erasure read this one map, so that what is erased is wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -15,6 +15,7 @@ from datastore.records import Conversation, Job, Learning, LegalHold, Message, R
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
 from datastore.records.pages import every
+from datastore.retention.names import Names, texts_in
 
 if TYPE_CHECKING:
     from datastore.repositories import (
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
         TransferRepository,
         UploadRepository,
     )
-
-#: What was said counts as a name of its subject (in a job's payload, say) from so many characters, up to so many.
-_SAID = range(16, 100_000)
 
 
 class Holder(Protocol):
@@ -85,6 +83,8 @@ class Belongings:
     redactions: tuple[Redaction, ...] = attrs.field(repr=False)
     #: Those that name it, or quote it whole.
     jobs: tuple[Job, ...] = attrs.field(repr=False)
+    #: The ids of those that perhaps do: `datastore.retention.names.Names.named_in`.
+    perhaps_jobs: tuple[int, ...] = ()
     #: What keeps it from being erased.
     holds: tuple[LegalHold, ...] = attrs.field(repr=False)
     #: Rows of the application's own tables that go with it, or are unlinked.
@@ -157,8 +157,8 @@ def belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> Belong
     return mine
 
 
-def find_belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> Belongings:
-    """As `belongings`; empty where there is nothing."""
+def find_belongings(holder: Holder, subject: Subject, *, jobs: bool = True, also: Sequence[str] = ()) -> Belongings:
+    """As `belongings`; empty where there is nothing. Jobs are looked for by the ids in *also* too."""
     conversations = tuple(_conversations(holder, subject))
     learnings: dict[str, Learning] = {}
     #: The conversations that it is in, which a hold may be on.
@@ -187,16 +187,28 @@ def find_belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> B
             {"conversations": [one.id for one in conversations], "learnings": list(learnings)}
         ),
     )
-    return attrs.evolve(mine, jobs=_jobs(holder, subject, mine)) if jobs else mine
+    return _with_jobs(holder, mine, names_of(subject, mine, also)) if jobs else mine
 
 
-def _jobs(holder: Holder, subject: Subject, mine: Belongings) -> tuple[Job, ...]:
-    ids = list(dict.fromkeys([subject.id, *mine.ids()]))
-    said = [text for text in mine.said() if len(text) in _SAID]
-    # A message's own id stands in texts less often than there are messages.
-    loose = {subject.id, *(learning.id for learning in mine.learnings)}
-    loose |= {conversation.id for conversation in mine.conversations}
-    return tuple(holder.jobs.get(id) for id in holder.erasures.naming_jobs([*ids, *said], sorted(loose)))
+def names_of(subject: Subject, mine: Belongings, also: Sequence[str] = ()) -> Names:
+    """What a subject is called in a job."""
+    # A message's own id stands in texts less often than there are messages: it is looked for there if it is a UUID.
+    inside = [subject.id, *also, *(learning.id for learning in mine.learnings), *(one.id for one in mine.conversations)]
+    return Names([subject.id, *also, *mine.ids()], inside, mine.said())
+
+
+def _with_jobs(holder: Holder, mine: Belongings, names: Names) -> Belongings:
+    named: dict[int, bool | None] = {}
+    for row in holder.erasures.job_texts():
+        own = (row.type, row.worker, row.dedupe_key, row.last_error)
+        named[row.id] = names.named_in([*filter(None, own), *texts_in([row.payload, row.progress, row.result])])
+    for attempt in holder.erasures.attempt_texts():
+        if not named.get(attempt.job_id):
+            found = names.named_in(filter(None, (attempt.worker, attempt.error)))
+            named[attempt.job_id] = named.get(attempt.job_id) if found is False else found
+    jobs = (holder.jobs.find(id) for id, found in sorted(named.items()) if found)
+    perhaps = tuple(id for id, found in sorted(named.items()) if found is None)
+    return attrs.evolve(mine, jobs=tuple(job for job in jobs if job is not None), perhaps_jobs=perhaps)
 
 
 def _conversations(holder: Holder, subject: Subject) -> Iterator[Conversation]:

@@ -8,9 +8,10 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -33,11 +34,21 @@ class Tombstones:
     stones: tuple[Tombstone, ...] = ()
 
 
+class Engine(Protocol):
+    """What a register needs of an engine."""
+
+    @property
+    def path(self) -> Path | None: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+
 class Register:
     """The tombstones of a database: asked, added, carried."""
 
-    def __init__(self, repository: ErasureRepository, database: Path | None) -> None:
+    def __init__(self, repository: ErasureRepository, engine: Engine) -> None:
         self._repository = repository
+        self._engine = engine
+        database = engine.path
         #: None: the database is no file, and nothing stands beside it.
         self._beside = None if database is None else beside(database)
 
@@ -70,17 +81,36 @@ class Register:
         """All of it, to be taken to another copy."""
         return Tombstones(tuple(self._repository.keys()), tuple(self._repository.tombstones()))
 
-    def take_in(self, carried: Tombstones) -> None:
-        """Add what another copy has; the later note counts."""
+    def bury(self, kind: SubjectKind, id: str, erasure_id: str, now: datetime) -> None:
+        """Note that a subject is erased; the note is later than an earlier one, whatever the clock says."""
+        subject_hash = self.hash(id)
+        earlier = self._repository.find_tombstone(kind, subject_hash)
+        after = now if earlier is None else max(now, earlier.created_at + timedelta(microseconds=1))
+        self._repository.add_tombstone(
+            Tombstone(kind=kind, subject_hash=subject_hash, erasure_id=erasure_id, created_at=after, lifted_at=None)
+        )
+
+    def take_in(self, carried: Tombstones) -> list[Tombstone]:
+        """Add what another copy has; the later note counts. Gives the tombstones in force that were not here before."""
+        here = {(stone.kind, stone.subject_hash): stone.created_at for stone in self._repository.tombstones()}
         for key in carried.keys:
             self._repository.add_key(key.secret, id=key.id, created_at=key.created_at)
         for stone in carried.stones:
             self._repository.add_tombstone(stone)
+        return [
+            stone
+            for stone in self._repository.tombstones()
+            if stone.lifted_at is None and here.get((stone.kind, stone.subject_hash)) != stone.created_at
+        ]
 
     def save(self) -> None:
-        """Write all of it beside the database, for the day on which the database itself cannot be read."""
+        """Write all of it beside the database, for the day on which the database itself cannot be read.
+
+        With the database's write lock, so that of two that write it at once neither loses what the other wrote.
+        """
         if self._beside is not None:
-            write_beside(self._beside, self.carried())
+            with self._engine.transaction():
+                write_beside(self._beside, together([read_beside(self._beside), self.carried()]))
 
 
 def keyed_hash(key: ErasureKey, id: str) -> str:
@@ -94,7 +124,7 @@ def beside(database: Path) -> Path:
 
 
 def write_beside(path: Path, carried: Tombstones) -> None:
-    """Write a file of tombstones, whole or not at all; only its owner can read it."""
+    """Write a file of tombstones, whole or not at all; only its owner can read it. One call at a time: see `Register.save`."""
     lines = [_line("key", attrs.asdict(key)) for key in carried.keys]
     lines += [_line("tombstone", attrs.asdict(stone)) for stone in carried.stones]
     draft = path.with_name(f"{path.name}.unfinished")
@@ -130,11 +160,16 @@ def read_beside(path: Path) -> Tombstones:
 
 
 def together(several: Iterable[Tombstones]) -> Tombstones:
-    """Those of several places, as one."""
-    kept = list(several)
-    return Tombstones(
-        tuple(key for one in kept for key in one.keys), tuple(stone for one in kept for stone in one.stones)
-    )
+    """Those of several places, as one: of two notes of a subject the later one."""
+    keys: dict[str, ErasureKey] = {}
+    stones: dict[tuple[str, str], Tombstone] = {}
+    for one in several:
+        keys |= {key.id: key for key in one.keys}
+        for stone in one.stones:
+            known = stones.setdefault((stone.kind, stone.subject_hash), stone)
+            if stone.created_at >= known.created_at:
+                stones[stone.kind, stone.subject_hash] = stone
+    return Tombstones(tuple(keys.values()), tuple(stones.values()))
 
 
 def _line(kind: str, fields: dict[str, Any]) -> str:

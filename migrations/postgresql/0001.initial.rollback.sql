@@ -1,4 +1,6 @@
 -- LOSES DATA: every conversation, message, learning, job and upload. Back up first.
+DROP TABLE audit_log_counter;
+
 DROP TABLE uploads;
 
 DROP TABLE job_attempts;

@@ -9,6 +9,13 @@
 -- Locks: none to speak of, the tables are new.
 -- Rollback: LOSES DATA (drops every table of this step).
 
+-- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
+
 -- A chat: who it belongs to, where it came from, which sanitization it went through.
 CREATE TABLE conversations (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -46,7 +53,9 @@ CREATE TABLE conversations (
     CONSTRAINT conversations_metadata_check
     CHECK (json_typeof(metadata) = 'object'),
     CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
-    CONSTRAINT conversations_last_position_check CHECK (last_position >= 0)
+    CONSTRAINT conversations_last_position_check CHECK (last_position >= 0),
+    CONSTRAINT conversations_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00'),
+    CONSTRAINT conversations_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
 -- Serves get_conversation and every statement by id; foreign keys refer to it.
@@ -77,7 +86,8 @@ CREATE TABLE messages (
     CONSTRAINT messages_content_hash_check CHECK (length(content_hash) = 64),
     CONSTRAINT messages_token_count_check CHECK (token_count >= 0),
     CONSTRAINT messages_metadata_check
-    CHECK (json_typeof(metadata) = 'object')
+    CHECK (json_typeof(metadata) = 'object'),
+    CONSTRAINT messages_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00')
 );
 
 -- Serves get_message and every statement by id; foreign keys refer to it.
@@ -116,7 +126,9 @@ CREATE TABLE learnings (
     CONSTRAINT learnings_dedupe_key_check
     CHECK (length(dedupe_key) BETWEEN 1 AND 200),
     CONSTRAINT learnings_metadata_check
-    CHECK (json_typeof(metadata) = 'object')
+    CHECK (json_typeof(metadata) = 'object'),
+    CONSTRAINT learnings_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00'),
+    CONSTRAINT learnings_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
 -- Serves get_learning and every statement by id; foreign keys refer to it.
@@ -252,14 +264,16 @@ CREATE TABLE uploads (
     CHECK (json_typeof(metadata) = 'object'),
     -- What has arrived names where it arrived.
     CONSTRAINT uploads_remote_id_check
-    CHECK (status NOT IN ('uploaded', 'confirmed') OR remote_id IS NOT NULL)
+    CHECK (status NOT IN ('uploaded', 'confirmed') OR remote_id IS NOT NULL),
+    CONSTRAINT uploads_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00'),
+    CONSTRAINT uploads_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
 -- Serves get_upload and every statement by id.
 CREATE UNIQUE INDEX uploads_id_key ON uploads (id);
 
 -- Refuses what a trigger is for; the trigger's argument is the rule's name.
-CREATE FUNCTION datastore_refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_refuse() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
 END;
@@ -267,7 +281,7 @@ $$;
 
 -- The number of messages and the last activity, right whoever writes. Once a statement, not once a row: a thousand
 -- messages appended together change their conversation once.
-CREATE FUNCTION datastore_count_added_messages() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_count_added_messages() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE conversations
     SET
@@ -296,7 +310,7 @@ FOR EACH STATEMENT WHEN (coalesce(current_setting('datastore.copying', TRUE), ''
 EXECUTE FUNCTION datastore_count_added_messages();
 
 -- The other half of messages_count_insert; last_position stays, so that no position is used twice.
-CREATE FUNCTION datastore_count_deleted_messages() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_count_deleted_messages() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE conversations
     SET message_count = conversations.message_count - counted.message_count
@@ -322,7 +336,7 @@ FOR EACH ROW WHEN (new.conversation_id IS DISTINCT FROM old.conversation_id)
 EXECUTE FUNCTION datastore_refuse('messages_conversation_id_fixed');
 
 -- Hides and shows a conversation's learnings with it.
-CREATE FUNCTION datastore_hide_learnings() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_hide_learnings() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE learnings
     SET deleted_at = new.deleted_at
@@ -336,7 +350,7 @@ FOR EACH ROW WHEN (new.deleted_at IS DISTINCT FROM old.deleted_at)
 EXECUTE FUNCTION datastore_hide_learnings();
 
 -- learning_tags follows learnings.tags: changed tags replace the old ones.
-CREATE FUNCTION datastore_index_tags() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_index_tags() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         DELETE FROM learning_tags WHERE learning_id = new.id;
@@ -416,3 +430,26 @@ BEGIN
     ), '{}');
 END;
 $$;
+
+-- How many entries the audit log (0003.audit) was ever given, which is also its newest entry's id. It is made here, so that a
+-- log that was destroyed and made again is noticed: the number goes on where it was.
+CREATE TABLE audit_log_counter (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    last_id BIGINT NOT NULL,
+    CONSTRAINT audit_log_counter_name_check CHECK (name = 'audit_log'),
+    CONSTRAINT audit_log_counter_last_id_check CHECK (last_id >= 0)
+);
+
+INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 0);
+
+-- The number only grows, ...
+CREATE TRIGGER audit_log_counter_forward BEFORE UPDATE ON audit_log_counter
+FOR EACH ROW WHEN (new.last_id <= old.last_id OR new.name <> old.name)
+EXECUTE FUNCTION datastore_refuse('audit_log_counter_forward');
+
+-- ... and is never taken out.
+CREATE TRIGGER audit_log_counter_delete BEFORE DELETE ON audit_log_counter
+FOR EACH ROW EXECUTE FUNCTION datastore_refuse('audit_log_counter_forward');
+
+CREATE TRIGGER audit_log_counter_truncate BEFORE TRUNCATE ON audit_log_counter
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse('audit_log_counter_forward');

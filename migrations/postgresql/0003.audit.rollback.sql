@@ -1,8 +1,16 @@
 -- LOSES DATA: the audit log and the redactions. Export or back up first.
+--
+-- Refused while the log has an entry, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
+DO $$
+BEGIN
+    IF coalesce(current_setting('datastore.rollback', TRUE), '') <> 'destroy' AND EXISTS (SELECT 1 FROM audit_log) THEN
+        RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = 'audit_log_rollback_guard', MESSAGE = 'audit_log_rollback_guard';
+    END IF;
+END;
+$$;
+
 DROP TABLE redactions;
 
 DROP TABLE audit_log;
 
 DROP FUNCTION datastore_number_audit_entry();
-
-DROP TABLE audit_log_counter;

@@ -7,6 +7,13 @@
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
+-- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
+
 -- What was deleted, purged, restored or redacted, by whom and why; append-only.
 CREATE TABLE audit_log (
     -- 1, 2, 3, ... without a gap, given by audit_log_number: an identity would leave one behind every rollback.
@@ -38,20 +45,17 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_hash_check CHECK (length(hash) = 64)
 );
 
--- The highest id that was given out: above the newest entry's, the log lost its tail.
-CREATE TABLE audit_log_counter (
-    name TEXT COLLATE "C" PRIMARY KEY,
-    last_id BIGINT NOT NULL,
-    CONSTRAINT audit_log_counter_name_check CHECK (name = 'audit_log')
-);
-
 -- With the rights of the schema's owner: whoever may add to the log may not set its numbers (docs/roles.sql).
 CREATE FUNCTION datastore_number_audit_entry() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 1)
-    ON CONFLICT (name) DO UPDATE SET last_id = audit_log_counter.last_id + 1
-    RETURNING last_id INTO new.id;
+    UPDATE audit_log_counter
+    SET last_id = audit_log_counter.last_id + 1
+    WHERE audit_log_counter.name = 'audit_log'
+    RETURNING audit_log_counter.last_id INTO new.id;
+    IF NOT FOUND THEN
+        INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 1) RETURNING last_id INTO new.id;
+    END IF;
     RETURN new;
 END;
 $$;
@@ -108,7 +112,8 @@ CREATE TABLE redactions (
     CHECK (length(original_hash) BETWEEN 16 AND 200),
     CONSTRAINT redactions_replacement_check
     CHECK (length(replacement) <= 1000),
-    CONSTRAINT redactions_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0)
+    CONSTRAINT redactions_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
+    CONSTRAINT redactions_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00')
 );
 
 -- Ids are unique. Serves no statement: it is the rule itself.

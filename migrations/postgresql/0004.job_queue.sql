@@ -8,6 +8,13 @@
 -- Rollback: LOSES DATA (which types are paused).
 -- depends: 0003.audit
 
+-- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
+
 -- Types that are not claimed until they are resumed.
 CREATE TABLE job_pauses (
     type TEXT COLLATE "C" NOT NULL,
@@ -35,7 +42,7 @@ WHERE status IN ('failed', 'quarantined', 'cancelled');
 
 -- The history of a job: an attempt is written when the job goes back to the queue, or is put there again after it had
 -- ended.
-CREATE FUNCTION datastore_keep_attempt() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_keep_attempt() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at, finished_at, outcome, error)
     VALUES (
@@ -87,7 +94,7 @@ FROM job_queue
 WHERE worker IS NOT NULL;
 
 -- The count of ended jobs: one more, ...
-CREATE FUNCTION datastore_count_ended_job() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_count_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO job_counts (type, status, shard, job_count)
     VALUES (new.type, new.status, pg_backend_pid() % 16, 1)
@@ -97,7 +104,7 @@ END;
 $$;
 
 -- ... or one less: a row of the 16 may go below zero, their sum never does.
-CREATE FUNCTION datastore_discount_ended_job() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_discount_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO job_counts (type, status, shard, job_count)
     VALUES (old.type, old.status, pg_backend_pid() % 16, -1)
@@ -127,7 +134,7 @@ FOR EACH ROW WHEN (old.finished_at IS NOT NULL)
 EXECUTE FUNCTION datastore_discount_ended_job();
 
 -- Wakes the workers that wait, when the transaction commits; the same word twice in one is sent once.
-CREATE FUNCTION datastore_notify_jobs() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_notify_jobs() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM pg_notify('datastore_jobs', '');
     RETURN NULL;

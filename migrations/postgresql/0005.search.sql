@@ -11,6 +11,13 @@
 -- Rollback: loses no data; the columns are computed again.
 -- depends: 0004.job_queue
 
+-- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
+
 -- What a letter is, and its lower case, is the database's own knowledge.
 DO $$
 BEGIN
@@ -35,7 +42,7 @@ ADD MAPPING FOR asciiword, word, numword, uint, int, float, sfloat, version WITH
 -- A text as its words: lower case, no diacritics, blanks for all that is no letter or digit. Words of two letters that the
 -- stemmer would make one of (as, is, ay) get a 0, so that it leaves them alone, as FTS5 does.
 CREATE FUNCTION datastore_words(written TEXT) RETURNS TEXT
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path FROM CURRENT AS $$
 DECLARE
     cut TEXT COLLATE "default" := left(written, 150000);
     said TEXT COLLATE "default" := cut;
@@ -72,9 +79,8 @@ $$;
 
 -- A value as a facet has it: SQLite's hex().
 CREATE FUNCTION datastore_hex(plain TEXT) RETURNS TEXT
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-SELECT upper(encode(convert_to(plain, 'UTF8'), 'hex'))
-$$;
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN upper(encode(convert_to(plain, 'UTF8'), 'hex'));
 
 -- What a learning is found by; nothing where it is hidden.
 CREATE FUNCTION datastore_learning_lexemes(

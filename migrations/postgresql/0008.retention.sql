@@ -6,6 +6,13 @@
 -- Rollback: LOSES DATA (forgets the holds, policies, receipts and tombstones).
 -- depends: 0007.backups
 
+-- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
+END;
+$$;
+
 -- Conversations that nothing may delete or change until they are released.
 CREATE TABLE legal_holds (
     id TEXT COLLATE "C" NOT NULL,
@@ -38,13 +45,17 @@ CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
 -- Refuses to change what a hold keeps; the trigger's argument is the rule's name. A hold that is placed meanwhile is seen:
 -- the trigger looks after the row was locked, and a hold's foreign key needs its conversation's row.
-CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     held_id TEXT;
 BEGIN
+    -- A write that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
+    IF TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
+        RETURN new;
+    END IF;
     IF TG_TABLE_NAME = 'conversations' THEN
         held_id := old.id;
-    ELSIF TG_TABLE_NAME = 'uploads' THEN
+    ELSIF TG_TABLE_NAME IN ('learning_messages', 'uploads') THEN
         SELECT learnings.conversation_id INTO held_id FROM learnings WHERE learnings.id = old.learning_id;
     ELSE
         held_id := old.conversation_id;
@@ -56,40 +67,121 @@ BEGIN
 END;
 $$;
 
--- What is held stays, whoever writes: the conversation, ...
+-- A held learning is hidden only with its conversation.
+CREATE FUNCTION datastore_refuse_hiding_held() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF
+        new.deleted_at IS DISTINCT FROM (SELECT deleted_at FROM conversations WHERE id = old.conversation_id)
+        AND EXISTS (SELECT 1 FROM legal_holds WHERE conversation_id = old.conversation_id AND released_at IS NULL)
+        THEN
+        RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
+    END IF;
+    RETURN new;
+END;
+$$;
+
+-- While anything is held, none of the tables is emptied: TRUNCATE fires no trigger of a row.
+CREATE FUNCTION datastore_refuse_truncate() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM legal_holds WHERE released_at IS NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+-- What a hold keeps stays as it is, whoever writes; what is new may come (docs/retention.md). The conversation stays, ...
 CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
--- ... each of its messages, ...
-CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
+-- ... with all that is said of it; it may be hidden and shown, and messages that come are counted, ...
+CREATE TRIGGER conversations_legal_hold_update
+BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
+ON conversations
+FOR EACH ROW
+EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
+
+-- ... forward only.
+CREATE TRIGGER conversations_legal_hold_forward BEFORE UPDATE OF last_position, updated_at ON conversations
+FOR EACH ROW WHEN (new.last_position < old.last_position OR new.updated_at < old.updated_at)
+EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
+
+-- Each of its messages stays as it was said.
+CREATE TRIGGER messages_legal_hold_change BEFORE UPDATE OR DELETE ON messages
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('messages_legal_hold');
 
--- ... what was said in it, ...
-CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE OF content ON messages
-FOR EACH ROW WHEN (new.content <> old.content)
-EXECUTE FUNCTION datastore_refuse_held('messages_legal_hold');
-
--- ... what sanitization did to it, ...
-CREATE TRIGGER redactions_legal_hold_delete BEFORE DELETE ON redactions
+-- What sanitization did to it stays.
+CREATE TRIGGER redactions_legal_hold_change BEFORE UPDATE OR DELETE ON redactions
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('redactions_legal_hold');
 
--- ... what was learned from it, ...
+-- What was learned from it stays, ...
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('learnings_legal_hold');
 
--- ... as it stands, ...
-CREATE TRIGGER learnings_legal_hold_update BEFORE UPDATE OF title, content ON learnings
-FOR EACH ROW WHEN (new.title <> old.title OR new.content <> old.content)
+-- ... as it is, ...
+CREATE TRIGGER learnings_legal_hold_update
+BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
+ON learnings
+FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('learnings_legal_hold');
 
--- ... and where that went.
-CREATE TRIGGER uploads_legal_hold_delete BEFORE DELETE ON uploads
+-- ... and is hidden only with its conversation.
+CREATE TRIGGER learnings_legal_hold_hide BEFORE UPDATE OF deleted_at ON learnings
+FOR EACH ROW
+EXECUTE FUNCTION datastore_refuse_hiding_held('learnings_legal_hold');
+
+-- From which messages it was learned stays, ...
+CREATE TRIGGER learning_messages_legal_hold_change BEFORE UPDATE OR DELETE ON learning_messages
+FOR EACH ROW
+EXECUTE FUNCTION datastore_refuse_held('learning_messages_legal_hold');
+
+-- ... and where it went.
+CREATE TRIGGER uploads_legal_hold_change BEFORE UPDATE OR DELETE ON uploads
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('uploads_legal_hold');
+
+-- A hold itself is released, once, and nothing else: one that is in force stays, ...
+CREATE TRIGGER legal_holds_legal_hold_delete BEFORE DELETE ON legal_holds
+FOR EACH ROW WHEN (old.released_at IS NULL)
+EXECUTE FUNCTION datastore_refuse('legal_holds_legal_hold');
+
+-- ... and who placed it, when and why, and who released it, is written once.
+CREATE TRIGGER legal_holds_legal_hold_update BEFORE UPDATE ON legal_holds
+FOR EACH ROW
+WHEN (
+    (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
+    IS DISTINCT FROM (old.id, old.conversation_id, old.reason, old.placed_by, old.placed_at)
+    OR (
+        (new.released_by, new.released_at) IS DISTINCT FROM (old.released_by, old.released_at)
+        AND (old.released_at IS NOT NULL OR new.released_at IS NULL)
+    )
+)
+EXECUTE FUNCTION datastore_refuse('legal_holds_legal_hold');
+
+CREATE TRIGGER conversations_legal_hold_truncate BEFORE TRUNCATE ON conversations
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('conversations_legal_hold');
+
+CREATE TRIGGER messages_legal_hold_truncate BEFORE TRUNCATE ON messages
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('messages_legal_hold');
+
+CREATE TRIGGER redactions_legal_hold_truncate BEFORE TRUNCATE ON redactions
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('redactions_legal_hold');
+
+CREATE TRIGGER learnings_legal_hold_truncate BEFORE TRUNCATE ON learnings
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('learnings_legal_hold');
+
+CREATE TRIGGER learning_messages_legal_hold_truncate BEFORE TRUNCATE ON learning_messages
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('learning_messages_legal_hold');
+
+CREATE TRIGGER uploads_legal_hold_truncate BEFORE TRUNCATE ON uploads
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('uploads_legal_hold');
+
+CREATE TRIGGER legal_holds_legal_hold_truncate BEFORE TRUNCATE ON legal_holds
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('legal_holds_legal_hold');
 
 -- How long what is kept.
 CREATE TABLE retention_policies (
@@ -172,37 +264,3 @@ CREATE TABLE tombstones (
     CONSTRAINT tombstones_kind_check CHECK (kind IN ('conversation', 'session', 'correlation', 'learning')),
     CONSTRAINT tombstones_subject_hash_check CHECK (length(subject_hash) = 64)
 );
-
--- Every text and key in a JSON value, as texts: what an erasure looks for a name in.
-CREATE FUNCTION datastore_json_names(document JSON) RETURNS SETOF TEXT
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-WITH RECURSIVE parts (key, value) AS (
-    SELECT
-        CAST(NULL AS TEXT),
-        document
-    UNION ALL
-    SELECT
-        inner_part.key,
-        inner_part.value
-    FROM parts
-    CROSS JOIN LATERAL (
-        SELECT
-            pair.key,
-            pair.value
-        FROM json_each(CASE WHEN json_typeof(parts.value) = 'object' THEN parts.value ELSE '{}' END) AS pair
-        UNION ALL
-        SELECT
-            NULL,
-            element.value
-        FROM json_array_elements(CASE WHEN json_typeof(parts.value) = 'array' THEN parts.value ELSE '[]' END) AS element
-    ) AS inner_part
-)
-
-SELECT key
-FROM parts
-WHERE key IS NOT NULL
-UNION ALL
-SELECT value #>> '{}'
-FROM parts
-WHERE json_typeof(value) NOT IN ('object', 'array', 'null')
-$$;

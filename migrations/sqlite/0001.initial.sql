@@ -49,8 +49,10 @@ CREATE TABLE conversations (
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
     CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
     CONSTRAINT conversations_last_position_check CHECK (last_position >= 0),
-    CONSTRAINT conversations_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
-    CONSTRAINT conversations_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT conversations_created_at_check
+    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z'),
+    CONSTRAINT conversations_updated_at_check
+    CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z' AND updated_at < '9999-12-31T23:59:59.999999Z'),
     CONSTRAINT conversations_completed_at_check
     CHECK (completed_at GLOB '????-??-??T??:??:??.??????Z'),
     CONSTRAINT conversations_deleted_at_check CHECK (deleted_at GLOB '????-??-??T??:??:??.??????Z')
@@ -85,7 +87,8 @@ CREATE TABLE messages (
     CONSTRAINT messages_token_count_check CHECK (token_count >= 0),
     CONSTRAINT messages_metadata_check
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
-    CONSTRAINT messages_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+    CONSTRAINT messages_created_at_check
+    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z')
 ) STRICT;
 
 -- Serves get_message and every statement by id; foreign keys refer to it.
@@ -125,8 +128,10 @@ CREATE TABLE learnings (
     CHECK (length(dedupe_key) BETWEEN 1 AND 200 AND instr(dedupe_key, char(0)) = 0),
     CONSTRAINT learnings_metadata_check
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
-    CONSTRAINT learnings_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
-    CONSTRAINT learnings_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT learnings_created_at_check
+    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z'),
+    CONSTRAINT learnings_updated_at_check
+    CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z' AND updated_at < '9999-12-31T23:59:59.999999Z'),
     CONSTRAINT learnings_deleted_at_check CHECK (deleted_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT;
 
@@ -271,8 +276,10 @@ CREATE TABLE uploads (
     CONSTRAINT uploads_attempts_check CHECK (attempts >= 0),
     CONSTRAINT uploads_metadata_check
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
-    CONSTRAINT uploads_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
-    CONSTRAINT uploads_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT uploads_created_at_check
+    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z'),
+    CONSTRAINT uploads_updated_at_check
+    CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z' AND updated_at < '9999-12-31T23:59:59.999999Z'),
     CONSTRAINT uploads_uploaded_at_check CHECK (uploaded_at GLOB '????-??-??T??:??:??.??????Z'),
     CONSTRAINT uploads_confirmed_at_check CHECK (confirmed_at GLOB '????-??-??T??:??:??.??????Z'),
     -- What has arrived names where it arrived.
@@ -381,4 +388,36 @@ WHEN (old.status || '>' || new.status) NOT IN (
 )
 BEGIN
     SELECT RAISE(ABORT, 'uploads_status_transition');
+END;
+
+-- How many entries the audit log (0003.audit) was ever given. It is made here, so that a log that was destroyed and made again
+-- is noticed: the number goes on where it was.
+CREATE TABLE audit_log_counter (
+    name TEXT NOT NULL,
+    last_id INTEGER NOT NULL,
+    CONSTRAINT audit_log_counter_pkey PRIMARY KEY (name),
+    CONSTRAINT audit_log_counter_name_check CHECK (name = 'audit_log'),
+    CONSTRAINT audit_log_counter_last_id_check CHECK (last_id >= 0)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 0);
+
+-- The number only grows, ...
+CREATE TRIGGER audit_log_counter_forward BEFORE UPDATE ON audit_log_counter
+WHEN new.last_id <= old.last_id OR new.name <> old.name
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log_counter_forward');
+END;
+
+-- ... is never taken out, ...
+CREATE TRIGGER audit_log_counter_delete BEFORE DELETE ON audit_log_counter
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log_counter_forward');
+END;
+
+-- ... and never replaced by a lower one: INSERT OR REPLACE would delete it without firing the trigger above.
+CREATE TRIGGER audit_log_counter_insert BEFORE INSERT ON audit_log_counter
+WHEN new.last_id < (SELECT coalesce(max(last_id), 0) FROM audit_log_counter)
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log_counter_forward');
 END;

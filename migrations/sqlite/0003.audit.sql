@@ -66,6 +66,14 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
 END;
 
+-- Each entry is counted where no rollback of this step reaches (0001).
+CREATE TRIGGER audit_log_count AFTER INSERT ON audit_log
+BEGIN
+    UPDATE audit_log_counter
+    SET last_id = last_id + 1
+    WHERE name = 'audit_log';
+END;
+
 -- What sanitization did to a message (or to the conversation, where no message is named).
 CREATE TABLE redactions (
     seq INTEGER PRIMARY KEY,
@@ -98,7 +106,8 @@ CREATE TABLE redactions (
     CONSTRAINT redactions_replacement_check
     CHECK (length(replacement) <= 1000 AND instr(replacement, char(0)) = 0),
     CONSTRAINT redactions_confidence_check CHECK (confidence BETWEEN 0.0 AND 1.0),
-    CONSTRAINT redactions_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+    CONSTRAINT redactions_created_at_check
+    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z')
 ) STRICT;
 
 -- Ids are unique. Serves no statement: it is the rule itself.

@@ -38,55 +38,114 @@ WHERE released_at IS NULL;
 -- Serves the foreign key.
 CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
--- What is held stays, whoever writes: the conversation, ...
+-- What a hold keeps stays as it is, whoever writes; what is new may come (docs/retention.md). The conversation stays, ...
 CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
--- ... each of its messages, ...
+-- ... with all that is said of it; it may be hidden and shown, and messages that come are counted, ...
+CREATE TRIGGER conversations_legal_hold_update
+BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
+ON conversations
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'conversations_legal_hold');
+END;
+
+-- ... forward only.
+CREATE TRIGGER conversations_legal_hold_forward BEFORE UPDATE OF last_position, updated_at ON conversations
+WHEN (
+    (new.last_position < old.last_position OR new.updated_at < old.updated_at)
+    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
+)
+BEGIN
+    SELECT RAISE(ABORT, 'conversations_legal_hold');
+END;
+
+-- Each of its messages stays as it was said.
 CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
--- ... what was said in it, ...
-CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE OF content ON messages
-WHEN (
-    new.content <> old.content
-    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
-)
+CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE ON messages
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
--- ... what sanitization did to it, ...
+-- What sanitization did to it stays.
 CREATE TRIGGER redactions_legal_hold_delete BEFORE DELETE ON redactions
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'redactions_legal_hold');
 END;
 
--- ... what was learned from it, ...
+CREATE TRIGGER redactions_legal_hold_update BEFORE UPDATE ON redactions
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'redactions_legal_hold');
+END;
+
+-- What was learned from it stays, ...
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
 
--- ... as it stands, ...
-CREATE TRIGGER learnings_legal_hold_update BEFORE UPDATE OF title, content ON learnings
+-- ... as it is, ...
+CREATE TRIGGER learnings_legal_hold_update
+BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
+ON learnings
+WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'learnings_legal_hold');
+END;
+
+-- ... and is hidden only with its conversation.
+CREATE TRIGGER learnings_legal_hold_hide BEFORE UPDATE OF deleted_at ON learnings
 WHEN (
-    (new.title <> old.title OR new.content <> old.content)
+    new.deleted_at IS NOT (SELECT conversations.deleted_at FROM conversations WHERE conversations.id = old.conversation_id)
     AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
 )
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
 
--- ... and where that went.
+-- From which messages it was learned stays.
+CREATE TRIGGER learning_messages_legal_hold_delete BEFORE DELETE ON learning_messages
+WHEN
+    EXISTS (
+        SELECT 1
+        FROM learnings AS learned
+        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
+        WHERE
+            learned.id = old.learning_id
+            AND held.released_at IS NULL
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'learning_messages_legal_hold');
+END;
+
+CREATE TRIGGER learning_messages_legal_hold_update BEFORE UPDATE ON learning_messages
+WHEN
+    EXISTS (
+        SELECT 1
+        FROM learnings AS learned
+        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
+        WHERE
+            learned.id = old.learning_id
+            AND held.released_at IS NULL
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'learning_messages_legal_hold');
+END;
+
+-- Where it went stays.
 CREATE TRIGGER uploads_legal_hold_delete BEFORE DELETE ON uploads
 WHEN
     EXISTS (
@@ -99,6 +158,220 @@ WHEN
     )
 BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
+END;
+
+-- (A write that changes nothing is an addition that found it: ON CONFLICT DO UPDATE.)
+CREATE TRIGGER uploads_legal_hold_update BEFORE UPDATE ON uploads
+WHEN (
+    (
+        new.seq, new.id, new.learning_id, new.destination, new.status, new.remote_id, new.receipt, new.attempts,
+        new.last_error, new.metadata, new.created_at, new.updated_at, new.uploaded_at, new.confirmed_at
+    )
+    IS NOT (
+        old.seq, old.id, old.learning_id, old.destination, old.status, old.remote_id, old.receipt, old.attempts,
+        old.last_error, old.metadata, old.created_at, old.updated_at, old.uploaded_at, old.confirmed_at
+    )
+    AND EXISTS (
+        SELECT 1
+        FROM learnings AS learned
+        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
+        WHERE
+            learned.id = old.learning_id
+            AND held.released_at IS NULL
+    )
+)
+BEGIN
+    SELECT RAISE(ABORT, 'uploads_legal_hold');
+END;
+
+-- A hold itself is released, once, and nothing else: one that is in force stays, ...
+CREATE TRIGGER legal_holds_legal_hold_delete BEFORE DELETE ON legal_holds
+WHEN old.released_at IS NULL
+BEGIN
+    SELECT RAISE(ABORT, 'legal_holds_legal_hold');
+END;
+
+-- ... and who placed it, when and why, and who released it, is written once.
+CREATE TRIGGER legal_holds_legal_hold_update BEFORE UPDATE ON legal_holds
+WHEN (
+    (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
+    IS NOT (old.id, old.conversation_id, old.reason, old.placed_by, old.placed_at)
+    OR (
+        (new.released_by, new.released_at) IS NOT (old.released_by, old.released_at)
+        AND (old.released_at IS NOT NULL OR new.released_at IS NULL)
+    )
+)
+BEGIN
+    SELECT RAISE(ABORT, 'legal_holds_legal_hold');
+END;
+
+-- REPLACE (INSERT OR REPLACE, UPDATE OR REPLACE) deletes the row that is in its way without firing its DELETE trigger. So where
+-- holds are in force, no row takes the key of one that is held. Without REPLACE it is the unique index that refuses.
+CREATE TRIGGER conversations_replace_insert BEFORE INSERT ON conversations
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'conversations_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM conversations AS kept
+        INNER JOIN legal_holds AS held ON kept.id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND (kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id)
+    );
+END;
+
+CREATE TRIGGER conversations_replace_update BEFORE UPDATE OF seq, id, correlation_id ON conversations
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'conversations_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM conversations AS kept
+        INNER JOIN legal_holds AS held ON kept.id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND kept.seq <> old.seq
+            AND (kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id)
+    );
+END;
+
+CREATE TRIGGER messages_replace_insert BEFORE INSERT ON messages
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'messages_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM messages AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.position = new.position))
+    );
+END;
+
+CREATE TRIGGER messages_replace_update BEFORE UPDATE OF seq, id, conversation_id, position ON messages
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'messages_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM messages AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND kept.seq <> old.seq
+            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.position = new.position))
+    );
+END;
+
+CREATE TRIGGER redactions_replace_insert BEFORE INSERT ON redactions
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'redactions_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM redactions AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND (kept.seq = new.seq OR kept.id = new.id)
+    );
+END;
+
+CREATE TRIGGER redactions_replace_update BEFORE UPDATE OF seq, id ON redactions
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'redactions_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM redactions AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND kept.seq <> old.seq
+            AND (kept.seq = new.seq OR kept.id = new.id)
+    );
+END;
+
+CREATE TRIGGER learnings_replace_insert BEFORE INSERT ON learnings
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'learnings_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM learnings AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND (kept.seq = new.seq OR kept.id = new.id)
+    );
+    -- The library finds the one that is there (ON CONFLICT DO NOTHING).
+    SELECT RAISE(IGNORE)
+    WHERE EXISTS (
+        SELECT 1
+        FROM learnings AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND ((kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key))
+    );
+END;
+
+CREATE TRIGGER learnings_replace_update BEFORE UPDATE OF seq, id, conversation_id, dedupe_key ON learnings
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'learnings_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM learnings AS kept
+        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND kept.seq <> old.seq
+            AND (
+                kept.seq = new.seq
+                OR kept.id = new.id
+                OR (kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key)
+            )
+    );
+END;
+
+CREATE TRIGGER uploads_replace_insert BEFORE INSERT ON uploads
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'uploads_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM uploads AS kept
+        INNER JOIN learnings AS learned ON kept.learning_id = learned.id
+        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND (kept.seq = new.seq OR kept.id = new.id)
+    );
+END;
+
+CREATE TRIGGER uploads_replace_update BEFORE UPDATE OF seq, id, learning_id, destination ON uploads
+WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'uploads_key')
+    WHERE EXISTS (
+        SELECT 1
+        FROM uploads AS kept
+        INNER JOIN learnings AS learned ON kept.learning_id = learned.id
+        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
+        WHERE
+            held.released_at IS NULL
+            AND kept.seq <> old.seq
+            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.learning_id = new.learning_id AND kept.destination = new.destination))
+    );
+END;
+
+CREATE TRIGGER legal_holds_replace_insert BEFORE INSERT ON legal_holds
+BEGIN
+    SELECT RAISE(ABORT, 'legal_holds_key')
+    WHERE EXISTS (SELECT 1 FROM legal_holds AS kept WHERE kept.id = new.id);
 END;
 
 -- How long what is kept.

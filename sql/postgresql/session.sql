@@ -157,3 +157,11 @@ ORDER BY CAST(pg_class.relname AS TEXT);
 -- Rows: 0
 -- Differs: whoever writes to SQLite has its one lock already
 LOCK TABLE conversations, messages, learnings, job_queue IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: set_rollback(allowed)$
+-- Lets rollbacks of this transaction destroy what they refuse to destroy otherwise (docs/migrations.md).
+--   allowed  text  destroy
+-- Index: none (a setting, which the rollback files look for)
+-- Rows: 1
+-- Differs: SQLite has no settings of a session's own
+SELECT set_config('datastore.rollback', :allowed, TRUE) AS rollback;

@@ -104,13 +104,3 @@ FROM learnings
 CROSS JOIN json_array_elements_text(learnings.tags) AS own (value)
 WHERE learnings.deleted_at IS NULL
 ON CONFLICT (tag, created_at, learning_id) DO NOTHING;
-
--- name: raise_audit_high_water(id)!
--- Has the audit log go on behind a number, though no entry has it: the end of the log that was copied may be cut.
---   id  integer  the highest number that was given out
--- Index: audit_log_counter primary key
--- Rows: 1
--- Differs: the number stands in a row of its own, where SQLite has sqlite_sequence
-INSERT INTO audit_log_counter (name, last_id)
-VALUES ('audit_log', :id)
-ON CONFLICT (name) DO UPDATE SET last_id = greatest(audit_log_counter.last_id, excluded.last_id);

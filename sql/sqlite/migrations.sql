@@ -61,3 +61,10 @@ SELECT name
 FROM sqlite_master
 WHERE type = 'table'
 ORDER BY name;
+
+-- name: add_rollback_mark()!
+-- Lets rollbacks on this connection destroy what they refuse to destroy otherwise (docs/migrations.md).
+-- Index: none (a temporary table without rows, which the rollback files look for)
+-- Rows: 0
+-- Differs: SQLite has no settings of a session's own
+CREATE TEMP TABLE IF NOT EXISTS rollback_may_destroy (allowed INTEGER);

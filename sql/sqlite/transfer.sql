@@ -119,16 +119,3 @@ FROM learnings
 CROSS JOIN json_each(learnings.tags) AS own
 WHERE learnings.deleted_at IS NULL
 ON CONFLICT (tag, created_at, learning_id) DO NOTHING;
-
--- name: raise_audit_high_water(id)!
--- Has the audit log go on behind a number, though no entry has it: the end of the log that was copied may be cut.
---   id  integer  the highest number that was given out
--- Index: none (a row per table with AUTOINCREMENT)
--- Rows: 0 or 1 (0: nothing was ever logged)
--- Differs: sqlite_sequence is SQLite's; PostgreSQL keeps the number in a table of its own
--- Allow: full-scan, sqlite_sequence has few rows and can have no index
-UPDATE sqlite_sequence
-SET seq = :id
-WHERE
-    name = 'audit_log'
-    AND seq < :id;

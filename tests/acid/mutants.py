@@ -288,7 +288,42 @@ _mutants = (
         "datastore/retention/policies.py", "            grace = self._before(policy.grace_days)\n", "            grace = self._before(0)\n",
     ),)),
     Mutant("an erasure that nobody remembers", "engine", (Edit(
-        "datastore/retention/erasure.py", "                    self._bury(receipt, kind, id)\n", "                    pass\n",
+        "datastore/retention/erasure.py", "                    self.tombstones.bury(kind, id, receipt.id, receipt.created_at)\n", "                    pass\n",
+    ),)),
+    # --- holds, erasure ------------------------------------------------------------------------------------------
+    Mutant("a held title that changes", "trigger", (Sql("trigger conversations_legal_hold_update", "source, title,", "source,"),)),
+    Mutant("a hold that is rewritten", "trigger", (Sql(
+        "trigger legal_holds_legal_hold_update", r"new\.reason", "old.reason",
+    ),)),
+    Mutant("REPLACE in the place of what is held", "trigger", (Sql(
+        "trigger messages_replace_insert", "WHEN EXISTS", "WHEN NOT EXISTS",
+    ),)),
+    Mutant("a rollback that destroys holds", "migration", (Edit(
+        "migrations/sqlite/0008.retention.rollback.sql", "CHECK (found = 0)", "CHECK (found >= 0)",
+    ),)),
+    Mutant("a log that is made again unseen", "migration", (Sql(
+        "trigger audit_log_count", "WHERE name = 'audit_log'", "WHERE name = 'nothing'",
+    ), Edit(
+        "datastore/repositories/audit.py", "            high_water = self.high_water()\n", "            high_water = self.count()\n",
+    ))),
+    Mutant("the last instant is stored", "migration", (
+        Sql("step initial", r"(messages_created_at_check CHECK \([^)]*) AND created_at < '9999[^']*'", r"\1"),
+        Sql("step initial", r"(conversations_updated_at_check CHECK \([^)]*) AND updated_at < '9999[^']*'", r"\1"),
+    )),
+    Mutant("tombstones without the lock", "engine", (Edit(
+        "datastore/retention/tombstones.py", "            with self._engine.transaction():\n                write_beside(", "            if True:\n                write_beside(",
+    ),)),
+    Mutant("ids as they are written", "engine", (Edit(
+        "datastore/retention/names.py", 'return id.lower().replace("-", "")', "return id",
+    ),)),
+    Mutant("resuming sees its own tombstones only", "engine", (Edit(
+        "datastore/retention/erasure.py", "if receipt.id in by or (by and any(asked in one for one in hashes)):", "if receipt.id in by:",
+    ),)),
+    Mutant("a restore that finishes what a hold blocked", "engine", (Edit(
+        "datastore/retention/erasure.py", '                counts["held"] += 1\n', '                counts["held"] += 1\n                begun.append(receipt)\n',
+    ),)),
+    Mutant("temporary tables first", "migration", (Edit(
+        "migrations/postgresql/0003.audit.sql", "quote_ident(current_schema()) || ', pg_temp'", "quote_ident(current_schema())",
     ),)),
     # --- races --------------------------------------------------------------------------------------------------
     Mutant("a live job is looked for behind the addition", "SQL", (
@@ -325,8 +360,8 @@ _mutants = (
     Mutant("a succeed is a flag", "engine", (Edit("datastore/worker.py", "        if not self.called_succeed:\n            return False\n", "        return self.called_succeed\n"),)),
     Mutant("async handlers are taken", "check", (Edit("datastore/job_handlers.py", "if inspect.iscoroutinefunction(part) or inspect.isasyncgenfunction(part):", "if False:"),)),
     Mutant("an erased job runs on", "SQL", (
-        Edit("sql/erasures.sql", "status = CASE WHEN status IN ('queued', 'running') THEN 'cancelled' ELSE status END,\n    lease_expires_at = NULL,\n", ""),
-        Edit("sql/erasures.sql", "    finished_at = coalesce(finished_at, :now)\n", "    finished_at = finished_at\n"),
+        Sql("erase_job_texts", r"status = CASE WHEN status IN \('queued', 'running'\) THEN 'cancelled' ELSE status END, lease_expires_at = NULL, ", ""),
+        Sql("erase_job_texts", r"finished_at = coalesce\(finished_at, :now\)", "finished_at = finished_at"),
     )),
     Mutant("a busy database ends the worker", "engine", (Edit(
         "datastore/worker.py", "PASSING = (BusyError, ConnectionLostError, ", "PASSING = (",
@@ -362,9 +397,9 @@ _mutants = (
     Mutant("verify without foreign keys", "check", (Edit("datastore/retention/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
     Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        store.transfer.check_full_text()\n", ""),)),
     Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
+    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("verify without job counts", "check", (Edit("datastore/retention/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
-    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
@@ -437,7 +472,8 @@ def tree(name: str) -> Path:
         shutil.copytree(ROOT / part, root / part)
     for file, text in texts.items():
         (root / file).write_text(text, encoding="utf-8")
-    _lock_migrations(root / "migrations/sqlite")
+    for engine in ("sqlite", "postgresql"):
+        _lock_migrations(root / "migrations" / engine)
     return root
 
 

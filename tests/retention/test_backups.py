@@ -541,7 +541,8 @@ def test_the_mark_shows_an_audit_log_that_was_cut(
     assert not any(store.verify([mark]).values())
     raw.execute("DROP TRIGGER audit_log_append_only_delete")
     raw.execute("DELETE FROM audit_log WHERE id = 2")
-    raw.execute("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'audit_log'")
+    raw.execute("DROP TRIGGER audit_log_counter_forward")
+    raw.execute("UPDATE audit_log_counter SET last_id = 1")
     assert not any(store.verify().values())  # from inside, the shorter log is whole
     assert store.verify([mark])["high-water mark"]
     store.conversations.soft_delete(conversation.id, reason="another")

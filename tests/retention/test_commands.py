@@ -58,7 +58,8 @@ def test_the_mark_is_written_and_held_against_the_log(
     assert json.loads(mark.read_text())["audit_id"] == 2
     raw.execute("DROP TRIGGER audit_log_append_only_delete")
     raw.execute("DELETE FROM audit_log WHERE id = 2")
-    raw.execute("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'audit_log'")
+    raw.execute("DROP TRIGGER audit_log_counter_forward")
+    raw.execute("UPDATE audit_log_counter SET last_id = 1")
     assert run("verify", database=path).exit_code == 0
     result = run("verify", "--mark", str(mark), database=path)
     assert result.exit_code == 4

@@ -207,7 +207,7 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
         store.jobs.enqueue("a", payload={"quoted": said}),
         store.jobs.enqueue("a", payload={}, dedupe_key=f"extract:{conversation.id}"),
     ]
-    other = store.jobs.enqueue("b", payload={"id": f"{conversation.id}0"})
+    other = store.jobs.enqueue("b", payload={"id": "another"})
     failed = store.jobs.enqueue("c", payload={})
     claimed = store.jobs.claim(["c"], worker="w")
     assert claimed is not None
@@ -241,21 +241,23 @@ def test_what_somebody_else_hides_meanwhile_is_erased_all_the_same(
     assert store.erase(conversation=conversation.id).status == "verified"
 
 
-@pytest.mark.sqlite
-def test_a_running_job_that_names_it_ends_and_its_worker_stores_nothing_more(
-    store: Datastore, conversation: Conversation
-) -> None:
+def test_a_running_job_that_names_it_ends_and_stores_nothing_more(store: Datastore, conversation: Conversation) -> None:
     store.jobs.enqueue("a", payload={"id": conversation.id})
     job = store.jobs.claim(["a"], worker="w")
     assert job is not None
-    store.jobs.heartbeat(job, progress={"read": "what was said"})
-    assert store.erase(conversation=conversation.id).status == "verified"
-    with pytest.raises(LeaseLostError):
-        store.jobs.succeed(job, {"summary": "what was said"})
-    with pytest.raises(LeaseLostError):
-        store.jobs.heartbeat(job, progress={"read": "what was said"})
+    store.jobs.heartbeat(job, progress={"read": "the subject's text"})
+    receipt = store.erase(conversation=conversation.id)
+    assert receipt.is_complete
+    for late in (
+        lambda: store.jobs.succeed(job, {"said": "the subject's text"}),
+        lambda: store.jobs.fail(job, "the subject's text"),
+        lambda: store.jobs.heartbeat(job, progress={"said": "the subject's text"}),
+    ):
+        with pytest.raises(LeaseLostError):
+            late()
     now = store.jobs.get(job.id)
-    assert (now.status, now.payload, now.progress, now.result) == ("cancelled", {"erased": True}, None, None)
+    assert (now.status, now.payload, now.result, now.progress) == ("cancelled", {"erased": True}, None, None)
+    assert not any(store.verify().values())
 
 
 def test_a_reader_is_in_the_way_and_resuming_finishes(path: Path, clock: Clock, raw: sqlite3.Connection) -> None:

@@ -105,6 +105,15 @@ def killed_erasures(folder: Path, kills: int, seed: int) -> Counter[str]:
     return seen
 
 
+def assert_said_once(store: Datastore, conversations: int, messages: int) -> None:
+    """The audit log has each hiding and each deletion once, and every message in one deletion."""
+    entries = list(every(store.audit.list, max_rows=1000))
+    for action in ("soft_delete", "purge"):
+        said = [entry.subject_id for entry in entries if entry.action == action and "part" not in entry.details]
+        assert (len(said), len(set(said))) == (conversations, conversations), action
+    assert sum(entry.details["messages"] for entry in entries if entry.action == "purge") == conversations * messages
+
+
 def killed_policies(folder: Path, kills: int) -> Counter[str]:
     """Apply a policy, killed at *kills* random points; how often it was not done by then."""
     folder.mkdir()
@@ -148,6 +157,7 @@ def killed_policies(folder: Path, kills: int) -> Counter[str]:
                 store.retention.apply()
                 store.retention.apply()
                 assert (store.conversations.count(), store.conversations.count(deleted=True)) == (30, 0)
+                assert_said_once(store, 90, 12)
     return seen
 
 
@@ -180,6 +190,7 @@ def killed_restores(folder: Path, kills: int) -> Counter[str]:
 
 def test_killed_a_few_times(tmp_path: Path) -> None:
     assert killed_erasures(tmp_path / "erase", 2, 4)["killed"] == 2
+    assert killed_policies(tmp_path / "apply", 3)["killed"] >= 3
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pytest
 
 from datastore import Conversation, Datastore, Learning
 from datastore.errors import CheckError, NotFoundError, TransactionError
+from datastore.records.pages import every
 from tests.conftest import REDACTION, Clock
 from tests.retention.test_commands import run
 
@@ -310,3 +312,42 @@ def test_erase_hold_and_release_commands(store: Datastore, conversation: Convers
     assert run("erase", "--session", "session-1", database=path).exit_code == 1
     assert run("erase", database=path).exit_code == 2
     assert run("erase", "--resume", receipt["id"], database=path).exit_code == 0
+
+
+class Stopped(BaseException):
+    """A process that ends, as far as a transaction is concerned."""
+
+
+def test_stopped_at_any_entry_of_the_log_it_goes_on_and_says_each_thing_once(
+    store: Datastore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fill(store, clock, 30)
+    for number in range(120):  # more than a transaction deletes
+        store.messages.append(made[0].id, role="user", content=f"said {number}")
+    store.policies.set("old", "conversations", age_days=30, since="activity")
+    clock.advance(40 * DAY)
+    statements, left = store.audit._statements, [0]
+    add = statements.add_audit_entry
+
+    def stop_now_and_then(**values: Any) -> Any:
+        entry = add(**values)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stopped
+        return entry
+
+    monkeypatch.setattr(statements, "add_audit_entry", stop_now_and_then)
+    stops = 0
+    for after in itertools.chain([1, 2, 7, 20, 26, 3, 1, 5, 9], itertools.repeat(10**6)):
+        left[0] = after
+        try:
+            if not any(store.retention.apply()["old"].values()):
+                break
+        except Stopped:
+            stops += 1
+    assert stops >= 5
+    entries = list(every(store.audit.list, max_rows=1000))
+    for action in ("soft_delete", "purge"):
+        said = [entry.subject_id for entry in entries if entry.action == action and "part" not in entry.details]
+        assert sorted(said) == sorted(one.id for one in made), action
+    assert sum(entry.details["messages"] for entry in entries if entry.action == "purge") == 150

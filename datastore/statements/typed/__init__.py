@@ -43,9 +43,10 @@ from datastore.statements.typed.conversations import (
 from datastore.statements.typed.erasures import (
     EraseMessagesRow,
     ErasuresStatements,
+    ListAttemptTextsRow,
+    ListJobTextsRow,
     ListKnownLearningTermsRow,
     ListKnownMessageTermsRow,
-    ListNamingJobsRow,
     ListTreesRow,
 )
 from datastore.statements.typed.job_queue import (
@@ -149,6 +150,7 @@ RECORDS: dict[str, type[Any]] = {
     "get_message_places": GetMessagePlacesRow,
     "hide_conversations": HideConversationsRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
+    "list_attempt_texts": ListAttemptTextsRow,
     "list_audit_chain": ListAuditChainRow,
     "list_category_counts": ListCategoryCountsRow,
     "list_conversation_sources": ListConversationSourcesRow,
@@ -158,6 +160,7 @@ RECORDS: dict[str, type[Any]] = {
     "list_found_categories": ListFoundCategoriesRow,
     "list_found_tags": ListFoundTagsRow,
     "list_full_text_tables": ListFullTextTablesRow,
+    "list_job_texts": ListJobTextsRow,
     "list_known_learning_terms": ListKnownLearningTermsRow,
     "list_known_message_terms": ListKnownMessageTermsRow,
     "list_learning_matches": ListLearningMatchesRow,
@@ -173,7 +176,6 @@ RECORDS: dict[str, type[Any]] = {
     "list_miscounted_conversations": ListMiscountedConversationsRow,
     "list_miscounted_jobs": ListMiscountedJobsRow,
     "list_mistagged_learnings": ListMistaggedLearningsRow,
-    "list_naming_jobs": ListNamingJobsRow,
     "list_purgeable_conversations": ListPurgeableConversationsRow,
     "list_purgeable_parts": ListPurgeablePartsRow,
     "list_queued_job_types": ListQueuedJobTypesRow,

@@ -17,13 +17,26 @@ class EraseMessagesRow(NamedTuple):
     id: str
 
 
-class ListNamingJobsRow(NamedTuple):
-    """A row of list_naming_jobs."""
+class ListJobTextsRow(NamedTuple):
+    """A row of list_job_texts."""
 
     id: int
-    status: str
-    is_exact: int | None
-    texts: str
+    type: str
+    worker: str | None
+    dedupe_key: str | None
+    payload: Any
+    progress: Any
+    result: Any
+    last_error: str | None
+
+
+class ListAttemptTextsRow(NamedTuple):
+    """A row of list_attempt_texts."""
+
+    job_id: int
+    lease_token: int
+    worker: str | None
+    error: str | None
 
 
 class ListKnownMessageTermsRow(NamedTuple):
@@ -241,6 +254,36 @@ class ErasuresStatements(Protocol):
         """
         ...
 
+    def list_job_texts(
+        self,
+        *,
+        after_id: int,
+        max_rows: int,
+    ) -> list[ListJobTextsRow]:
+        """One page of the jobs, oldest first: whatever of them a person could be named in.
+
+        Args:
+            after_id: the last id of the page before; 0 for the first page.
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def list_attempt_texts(
+        self,
+        *,
+        after_job_id: int,
+        after_lease_token: int,
+        max_rows: int,
+    ) -> list[ListAttemptTextsRow]:
+        """One page of the jobs' earlier attempts: whatever of them a person could be named in.
+
+        Args:
+            after_job_id: of the last row of the page before; 0 for the first page.
+            after_lease_token: of the same row.
+            max_rows: 1 to 1000.
+        """
+        ...
+
     def erase_job_texts(
         self,
         *,
@@ -268,20 +311,43 @@ class ErasuresStatements(Protocol):
         """
         ...
 
-    def list_naming_jobs(
+    def rename_job(
         self,
         *,
-        names: Any,
-        parts: Any,
-        after_id: int,
-    ) -> list[ListNamingJobsRow]:
-        """Jobs that may name a subject: by a JSON value or key that is one of its names, or by a text that has one
-        in it.
+        id: int,
+        type: str,
+        worker: str | None,
+    ) -> int:
+        """Gives a job, whose type or worker names a subject, others.
 
         Args:
-            names: a list of texts: ids, and what was said.
-            parts: a list of ids that are long enough to be looked for inside texts.
-            after_id: only jobs behind this one; 0 for all.
+            id: which job.
+            type: its type, or erased.
+            worker: its worker, or erased.
+        """
+        ...
+
+    def erase_attempt_workers(
+        self,
+        *,
+        job_id: int,
+    ) -> int:
+        """Takes the workers out of a job's earlier attempts.
+
+        Args:
+            job_id: which job.
+        """
+        ...
+
+    def forget_job_type(
+        self,
+        *,
+        type: str,
+    ) -> int:
+        """Takes the counts of a type away that no job has any more.
+
+        Args:
+            type: which type.
         """
         ...
 

@@ -114,6 +114,7 @@ class LearningsStatements(Protocol):
         dedupe_key: str,
         metadata: Any,
         created_at: datetime,
+        updated_at: datetime,
     ) -> Learning | None:
         """Stores a learning, unless its conversation has the same one already.
 
@@ -128,6 +129,7 @@ class LearningsStatements(Protocol):
             dedupe_key: what makes two learnings of the conversation the same one; 1 to 200 characters.
             metadata: an object, at most 1 MiB.
             created_at: when it was learned.
+            updated_at: its last change.
         """
         ...
 

@@ -63,3 +63,7 @@ class MigrationsStatements(Protocol):
     def list_table_names(self) -> list[ListTableNamesRow]:
         """Every table's name: yoyo looks here for its own."""
         ...
+
+    def add_rollback_mark(self) -> int:
+        """Lets rollbacks on this connection destroy what they refuse to destroy otherwise (docs/migrations.md)."""
+        ...

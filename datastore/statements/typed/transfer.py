@@ -106,20 +106,6 @@ class TransferStatements(Protocol):
         """
         ...
 
-    def set_learning_updated_at(
-        self,
-        *,
-        id: str,
-        updated_at: datetime,
-    ) -> int:
-        """Gives an imported learning the time of last change that it had where it was exported.
-
-        Args:
-            id: which one.
-            updated_at: its last change.
-        """
-        ...
-
     def list_conversation_learnings(
         self,
         *,
@@ -186,6 +172,19 @@ class TransferStatements(Protocol):
         """Forgets the counts of jobs, to count them again in the same transaction."""
         ...
 
+    def raise_audit_high_water(
+        self,
+        *,
+        id: int,
+    ) -> int:
+        """Notes how many entries the log was ever given in the database that was copied from; the number never goes
+        back.
+
+        Args:
+            id: how many.
+        """
+        ...
+
     def add_job_counts(self) -> int:
         """Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw."""
         ...
@@ -219,18 +218,5 @@ class TransferStatements(Protocol):
     def fill_learning_tags(self) -> int:
         """Fills the index of the learnings by tag: those that are shown, under each of their tags (once, where a
         tag stands twice).
-        """
-        ...
-
-    def raise_audit_high_water(
-        self,
-        *,
-        id: int,
-    ) -> int:
-        """Has the audit log go on behind a number, though no entry has it: the end of the log that was copied may
-        be cut.
-
-        Args:
-            id: the highest number that was given out.
         """
         ...

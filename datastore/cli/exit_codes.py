@@ -1,0 +1,32 @@
+"""What the command exits with: the one place of every code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the command exits with: every code that there is, each with what README says of it."""
+
+    def __new__(cls, code: int, meaning: str) -> Exit:
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.meaning = meaning
+        return made
+
+    meaning: str
+
+    DONE = 0, "done"
+    ERROR = 1, "an error of the library: one line on stderr"
+    WRONG_USE = 2, "wrong use of the command line"
+    BAD_LINES = 3, "import: some lines were bad (listed on stderr), everything else is stored"
+    NOT_VERIFIED = 4, "verify: something is wrong with the database"
+    CHECK_FAILED = (
+        5,
+        "check, diff, generate --check, catalog --check: something is against a rule, or not as it would be written",
+    )
+    ERASURE_INCOMPLETE = (
+        6,
+        "erase: a legal hold blocked it, or something kept it from being complete: the receipt says what",
+    )
+    INTERRUPTED = 130, "interrupted with Ctrl-C; what was committed stays"
