@@ -262,27 +262,31 @@ class Session(ABC):
             return
         self.at_work = True
         try:
-            if block.open:
-                self.give_back()
-            inner = self.block
-            while inner is not None:
-                inner.open = False
-                inner = inner.outer
-            self.block = None
-            block.open = False
-            if block.owner in self.engine.orphans:
-                self.engine.orphans.remove(block.owner)
-            block.owner.end()
+            self._end(block)
         finally:
             self.at_work = False
+
+    def _end(self, block: Block) -> None:
+        if block.open:
+            self.give_back()
+        inner = self.block
+        while inner is not None:
+            inner.open = False
+            inner = inner.outer
+        self.block = None
+        block.open = False
+        if block.owner in self.engine.orphans:
+            self.engine.orphans.remove(block.owner)
+        block.owner.end()
         if self.closing:
             self.close()
 
     def end_for_another(self, block: Block, why: str) -> None:
-        """End the outermost *block* from a thread that did not enter it, because nobody else can."""
+        """End *block* from a thread that did not enter it, because nobody else can; those around an inner one are lost."""
         with _elsewhere:
             block.lose(why)
-            self.end(block)
+            if block.outer is None:
+                self._end(block)
 
     def stop(self) -> None:
         """The store is being closed: close the connection, or have the open block end with ClosedError."""

@@ -22,7 +22,7 @@ from datastore.engines.fork import keep, refuse_after_fork, unwatch, watch
 from datastore.engines.gate import Gate
 from datastore.engines.ownership import Owner
 from datastore.engines.sessions import CLOSED, ThreadState
-from datastore.engines.sqlite_errors import is_busy, translate
+from datastore.engines.sqlite_errors import code_of, is_busy, translate
 from datastore.engines.sqlite_transactions import SQLiteSession
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, DatabaseError, InvalidValueError, TransactionError
@@ -201,7 +201,7 @@ class SQLiteEngine:
                 raise ClosedError(CLOSED)
             yield session.connection
         except sqlite3.Error as error:
-            raise translate(error, action) from error
+            raise self.translated(error, action) from error
         finally:
             session.at_work = False
 
@@ -315,6 +315,12 @@ class SQLiteEngine:
         self._changed += pages
         self._checkpoint_if_due(connection)
 
+    def translated(self, error: Exception, where: str, *, committing: bool = False) -> Exception:
+        """This library's error for the driver's; a call that `close` interrupted ends with ClosedError."""
+        if self.closed and code_of(error) == "SQLITE_INTERRUPT":
+            return ClosedError(CLOSED)
+        return translate(error, where, committing=committing)
+
     def patiently(self, run: Callable[[], Any], action: str) -> Any:
         """*run*, again and again while another connection holds the lock, until the timeout."""
         deadline = time.monotonic() + self.timeout
@@ -323,7 +329,7 @@ class SQLiteEngine:
                 return run()
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
-                    raise translate(error, action) from error
+                    raise self.translated(error, action) from error
                 if time.monotonic() >= deadline:
                     raise BusyError(
                         f"{action}: another connection held the write lock for {self.timeout:g} s; try again"

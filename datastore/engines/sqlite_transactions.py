@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from datastore.engines.fork import keep
 from datastore.engines.ownership import NOBODY, current, in_event_loop
 from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, Block, Parameters, Session
-from datastore.engines.sqlite_errors import is_busy, translate
+from datastore.engines.sqlite_errors import is_busy
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 #: An event loop's thread waits at most this long, in seconds, for a block that no code is inside.
-_LOOP_WAITS = 1.0
+_LOOP_WAITS = 0.1
 
 _LOOP = (
     "the event loop waits for a transaction that was entered in a call of a thread pool, and may be what that one waits for;"
@@ -129,7 +129,7 @@ class SQLiteSession(Session):
         block = self.block
         if block is not None and self.is_lost():
             block.lose(LOST)
-        translated = translate(error, where, committing=block is None)
+        translated = self.engine.translated(error, where, committing=block is None)
         if translated is error:
             raise error
         raise translated from error
@@ -159,7 +159,7 @@ class SQLiteSession(Session):
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise translate(error, "COMMIT", committing=True) from error
+            raise self.engine.translated(error, "COMMIT", committing=True) from error
         self.engine.wrote(connection, connection.total_changes - self._changes)
 
     def give_back(self) -> None:

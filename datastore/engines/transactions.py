@@ -80,10 +80,7 @@ class _Entered:
         if not block.owner.entered_in(frame) and block.owner.may_go_on():
             raise TransactionError(FOREIGN)
         # The block is over, and nobody else will end it.
-        if block.outer is None:
-            session.end_for_another(block, _LEFT_ELSEWHERE)
-        else:
-            block.lose(_LEFT_ELSEWHERE)
+        session.end_for_another(block, _LEFT_ELSEWHERE)
         if error is None:
             raise TransactionError(_LEFT_ELSEWHERE)
 

@@ -179,7 +179,7 @@ _mutants = (
         '            if self.connection.in_transaction:\n                self.connection.execute("COMMIT")',
     ),)),
     Mutant("COMMIT's error swallowed", "engine", (Edit(
-        TRANSACTIONS, '            raise translate(error, "COMMIT", committing=True) from error', "            return",
+        TRANSACTIONS, '            raise self.engine.translated(error, "COMMIT", committing=True) from error', "            return",
     ),)),
     Mutant("the driver's errors let through", "engine", (Edit(
         TRANSACTIONS, "        if translated is error:\n            raise error\n        raise translated from error", "        raise error",
@@ -226,7 +226,7 @@ _mutants = (
         Edit(BLOCKS, "        elif not block.owner.is_here():", "        elif False:"),
     )),
     Mutant("a block that is left elsewhere stays open", "engine", (
-        Edit(BLOCKS, "        if block.outer is None:\n            session.end_for_another(block, _LEFT_ELSEWHERE)\n        else:", "        if block.outer is not None:"),
+        Edit(BLOCKS, "        session.end_for_another(block, _LEFT_ELSEWHERE)\n", ""),
         Edit(BLOCKS, "        if block is not None and block.open and", "        if False and"),
     )),
     Mutant("a thread that ends leaves its transaction open", "engine", (
