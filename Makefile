@@ -10,6 +10,9 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# A worker for each processor, eight at most; one that has nothing left to run takes tests from another.
+PARALLEL := -n logical --maxprocesses 8 --dist worksteal
+
 .PHONY: help demo install test test-all acid bench bench-full check lint docs clean
 .DELETE_ON_ERROR:
 
@@ -30,10 +33,10 @@ demo: $(INSTALLED)
 install: $(INSTALLED)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(INSTALLED) $(VENV)/.types
-	@$(BIN)/python -m pytest -m "long or not long" --ignore tests/acid
+	@$(BIN)/python -m pytest -m "long or not long" $(PARALLEL) --ignore tests/acid
 	@$(BIN)/python -m pytest -m "long or not long" -n 2 tests/acid
 
 check: $(INSTALLED)

@@ -27,6 +27,7 @@ A leaf stands for each thing that a caller would do differently::
     │   ├── SchemaOutOfDateError    migrations are pending, unknown or were edited
     │   ├── ReadOnlyDatabaseError   cannot be written to
     │   ├── DiskFullError           no room; the statement left no trace
+    │   ├── ConnectionLostError     the server is away, or ended the connection: try again a little later
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
     ├── UnsupportedError            the engine has a tool of its own for it: the message names it
     ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
@@ -181,6 +182,10 @@ class ReadOnlyDatabaseError(DatabaseError):
 
 class DiskFullError(DatabaseError):
     """No room for the change (the disk, or ``max_page_count``); the statement left no trace."""
+
+
+class ConnectionLostError(DatabaseError):
+    """The connection to the server was lost, or could not be made. Nothing was changed: try again a little later."""
 
 
 class CorruptDatabaseError(DatabaseError):

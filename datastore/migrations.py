@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import glob
 import hashlib
-import re
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.errors import DatabaseMissingError, SchemaOutOfDateError
 from datastore.resources import migrations_folder
+from datastore.steps import check_folders, is_library_id, load, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,18 +25,13 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "SHA256SUMS"
 
-_ROLLBACK = ".rollback.sql"
-
-#: What the steps of this library are called; an application's own begin with a word.
-_own_id = re.compile(r"\d{4}\.")
-
 # yoyo keeps every migration that it ever read in one dictionary by id.
 _reading = threading.RLock()
 
 
 def migration_ids(folder: Path) -> list[str]:
     """The ids of the migrations in *folder*, in their order."""
-    return sorted(path.stem for path in folder.glob("*.sql") if not path.name.endswith(_ROLLBACK))
+    return [path.stem for path in step_files(folder)]
 
 
 def pending(applied: Sequence[str], *folders: Path) -> list[str]:
@@ -51,7 +46,7 @@ def unknown(applied: Sequence[str]) -> list[str]:
     Every other id is an application's, which keeps tables of its own in the same database.
     """
     known = set(migration_ids(migrations_folder()))
-    return sorted(name for name in applied if _own_id.match(name) and name not in known)
+    return sorted(name for name in applied if is_library_id(name) and name not in known)
 
 
 def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[str]:
@@ -68,21 +63,31 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
         The ids that this call applied, in their order.
 
     Raises:
+        InvalidValueError: A folder is missing, is a file, or has no steps; nothing was created.
+        StatementError: A step cannot be run: it is there twice, depends on one that is not there, or begins a transaction of
+            its own. Nothing was created.
         SchemaOutOfDateError: A migration was changed after its release.
         NotADatastoreError: Something else is at that path.
         BusyError: Another writer held the database for longer than *timeout* seconds.
         DatabaseMissingError: There is no such folder to create the file in.
     """
-    places = list(folders) or [migrations_folder(_engine(database))]
+    places = _places(database, folders)
     with _open_backend(database, timeout) as backend:
         if not backend.lacks(_find(places)):
             return []
-        backend.apply_migrations(backend.to_apply(_read(places)))
+        steps = _read(places)
+        backend.known = {step.id for step in steps}
+        backend.apply_migrations(backend.to_apply(steps))
         return list(backend.done)
 
 
-def _engine(database: Path | str) -> str:
-    return "postgresql" if isinstance(database, str) else "sqlite"
+def _places(database: Path | str, folders: Sequence[Path]) -> list[Path]:
+    """The folders of steps, each of which has some; this library's own where none is given."""
+    places = [Path(folder) for folder in folders] or [
+        migrations_folder("postgresql" if isinstance(database, str) else "sqlite")
+    ]
+    check_folders(places)
+    return places
 
 
 def _open_backend(database: Path | str, timeout: float) -> AbstractContextManager[Any]:
@@ -100,17 +105,25 @@ def rollback(
 ) -> list[str]:
     """Undo the last *steps* migrations, or all of them. May lose data: each file's first line says so.
 
+    Give every folder whose steps the database has. A step is never undone under one that was applied after it and is in none
+    of them: what that one needs is not known here.
+
     Returns:
         The ids that this call undid, newest first.
 
     Raises:
         DatabaseMissingError: There is no such file.
-        SchemaOutOfDateError: A migration was changed after its release or after it was applied.
+        InvalidValueError: A folder is missing, is a file, or has no steps.
+        SchemaOutOfDateError: A migration was changed after its release or after it was applied; or the database has newer
+            ones than the folders. Nothing was undone.
     """
+    places = _places(database, folders)
     if isinstance(database, Path) and not database.exists():
         raise DatabaseMissingError(f"there is no database at {database}; nothing was created")
     with _open_backend(database, timeout) as backend:
-        applied = backend.to_rollback(_read(list(folders) or [migrations_folder(_engine(database))]))
+        every = _read(places)
+        backend.known = {step.id for step in every}
+        applied = backend.to_rollback(every)
         backend.rollback_migrations(applied if all else applied[: max(0, steps)])
         return list(backend.done)
 
@@ -191,7 +204,7 @@ def _load(folders: tuple[Path, ...], texts: tuple[tuple[str, str], ...]) -> Any:
     with _reading:
         migrations = _find(folders)
         for migration in migrations:
-            migration.load()
+            load(migration)
     return migrations
 
 

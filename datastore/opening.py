@@ -5,23 +5,25 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import stat
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
+from datastore.address import server_url
 from datastore.engines.sqlite import APPLICATION_ID, SQLiteEngine
 from datastore.errors import (
     CorruptDatabaseError,
     DatabaseError,
     DatabaseMissingError,
     DatastoreError,
-    InvalidValueError,
     NotADatastoreError,
     ReadOnlyDatabaseError,
     SchemaOutOfDateError,
 )
+from datastore.files import make_beside
 from datastore.migrations import apply, migration_ids, pending, unknown
 from datastore.resources import migrations_folder, sql_folder
 
@@ -60,40 +62,59 @@ def refuse_schema(name: str, applied: list[str], folders: Sequence[Path], comman
 # A file.
 
 
-def database_path(database: str | os.PathLike[str]) -> Path:
-    """The file that a path or an ``sqlite:`` URL names, made absolute.
+def find_file(path: Path) -> os.stat_result | None:
+    """What is at the path of a database; None where nothing is.
 
     Raises:
-        InvalidValueError: It is empty, in memory, or a URL of another kind.
+        NotADatastoreError: It is a folder, a device, a pipe or a socket.
+        ReadOnlyDatabaseError: A folder above it may not be entered.
     """
-    text = os.fspath(database)
-    scheme, separator, rest = text.partition("://")
-    if separator:
-        if scheme not in ("sqlite", "sqlite+datastore"):
-            raise InvalidValueError(f"{scheme}: is no engine of this version; give a path or sqlite:///path")
-        text = unquote(rest.removeprefix("/").partition("?")[0])
-    if not text or text == ":memory:" or "\x00" in text:
-        raise InvalidValueError(
-            "a database is a file: give its path (for tests, one in a temporary folder; in memory every thread would have its own)"
-        )
-    return Path(text).expanduser().absolute()
+    # The file is not read here: opening and closing it would drop the locks of this process's connections.
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ReadOnlyDatabaseError(
+            f"{path} cannot be reached: {error.strerror}; change the rights of its folders"
+        ) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise NotADatastoreError(f"{path} is a folder; give the path of a database file in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotADatastoreError(f"{path} is a device, a pipe or a socket; give the path of a database file")
+    return found
 
 
 def refuse_foreign(path: Path) -> None:
     """Raise what `Datastore.open` raises where the file system alone tells that it cannot be opened."""
-    # The file is not read here: opening and closing it would drop the locks of this process's connections.
-    if path.is_dir():
-        raise NotADatastoreError(f"{path} is a folder; give the path of a database file in it")
-    if not path.exists():
+    found = find_file(path)
+    refuse_lost(path, found)
+    if found is None:
         raise DatabaseMissingError(
             f"there is no database at {path}; create it with datastore import, Datastore.open(..., migrate=True), or:"
             f" {apply_command(path)}"
         )
-    if not os.access(path, os.W_OK):
+    if not os.access(path, os.R_OK | os.W_OK):
         raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
     if not os.access(path.parent, os.W_OK):
         raise ReadOnlyDatabaseError(
             f"the folder of {path} cannot be written to, where the WAL has to be; change its rights"
+        )
+
+
+def refuse_lost(path: Path, found: os.stat_result | None) -> None:
+    """Refuse an empty or missing file with a WAL: SQLite would delete the WAL, and with it what was committed.
+
+    An empty file without one is a new database, as a missing one is: `touch` and `tempfile` make such files.
+
+    Raises:
+        CorruptDatabaseError: The database is gone, and its WAL is there.
+    """
+    wal = Path(f"{path}-wal")
+    if (found is None or not found.st_size) and wal.exists() and wal.stat().st_size:
+        raise CorruptDatabaseError(
+            f"{path} is {'missing' if found is None else 'empty'}, and {wal.name} is there: it was a database;"
+            " restore a backup, or move the WAL away"
         )
 
 
@@ -140,14 +161,19 @@ def on_file(
     """The engine of a database in a file, whose schema is known to be right, and the statements on it."""
     folders = [migrations_folder(), *migrations]
     if migrate:
-        if path.exists():
+        found = find_file(path)
+        refuse_lost(path, found)
+        if found is not None:
             refuse_foreign(path)
+            make_beside(Path(f"{path}.gate"), path)
         apply(path, *folders)
     refuse_foreign(path)
     engine = SQLiteEngine(path, **options)
     try:
         statements = bind_statements(engine)
         refuse_schema(str(path), applied_in_file(engine, statements), folders, apply_command(path, *folders))
+        if options.get("gate", True):
+            make_beside(Path(f"{path}.gate"), path)
     except BaseException:
         engine.close()
         raise
@@ -155,11 +181,6 @@ def on_file(
 
 
 # A server.
-
-
-def is_server(database: str | os.PathLike[str]) -> bool:
-    """Whether this is the URL of a PostgreSQL database."""
-    return isinstance(database, str) and database.startswith(("postgresql://", "postgres://"))
 
 
 def require_psycopg() -> None:
@@ -181,7 +202,7 @@ def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
     require_psycopg()
     from datastore.engines.postgresql import PostgreSQLEngine
 
-    return PostgreSQLEngine(url, **options)
+    return PostgreSQLEngine(server_url(url), **options)
 
 
 def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> list[str]:
@@ -213,7 +234,7 @@ def on_server(
     try:
         folders = [migrations_folder("postgresql"), *migrations]
         if migrate:
-            apply(url, *folders)
+            apply(server_url(url), *folders)
         statements = bind_statements(engine)
         refuse_schema(engine.database, applied_on_server(engine, statements), folders, server_apply_command(*folders))
     except BaseException:

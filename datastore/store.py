@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
+from datastore.address import database_path, is_server, real_path
 from datastore.engines.ownership import refuse_green_threads
 from datastore.engines.sqlite import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
-from datastore.opening import database_path, is_server, on_file, on_server
+from datastore.files import typed
+from datastore.opening import on_file, on_server
+from datastore.steps import own_folders
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
-    from datastore.records import Erasure
+    from datastore.records import Backup, Erasure
+    from datastore.records.backups import BackupStatus
     from datastore.repositories import (
         AuditRepository,
         BackupRepository,
@@ -118,12 +123,14 @@ class Datastore:
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
         self.erasures = repositories.ErasureRepository(**make)
         self.policies = repositories.RetentionPolicyRepository(**make)
+        self.own_tables = repositories.OwnTableRepository(**make)
         self.retention = Retention(self, upkeep)
         cleaner: Any
         if engine.name == "sqlite":
             self.backups = Backups(engine, self.backup_register, _open_copy)
-            self.maintenance = Maintenance(engine, upkeep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text)
+            sweep = self.backups.sweep
+            self.maintenance = Maintenance(engine, upkeep, sweep)
+            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text, sweep)
         else:
             elsewhere: Any = Elsewhere
             self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
@@ -153,7 +160,7 @@ class Datastore:
         Args:
             database: A path, or ``sqlite:///relative/path``, ``sqlite:////absolute/path``; or
                 ``postgresql://user@host:port/name`` (the extra ``datastore[postgresql]``; docs/scaling.md).
-            migrate: Apply pending migrations first; this also creates a missing file.
+            migrate: Apply pending migrations first; this also creates a missing file, and makes a database of an empty one.
             durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
                 power cut may undo every commit since the last checkpoint, never break consistency (NORMAL).
             timeout: How long to wait for another writer, in seconds.
@@ -169,15 +176,19 @@ class Datastore:
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
 
         Raises:
+            InvalidValueError: *migrations* is no list of folders, or one of them is missing, is a file, or has no steps.
+            StatementError: A step cannot be run: it is there twice, depends on one that is not there, or has BEGIN or COMMIT
+                in it. Nothing was created.
             DatabaseMissingError: There is no such file (nothing was created).
-            NotADatastoreError: It is a folder, an empty file, or another program's database.
+            InvalidValueError: It is no name of a file, or a connection string.
+            NotADatastoreError: It is a folder, a device, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
-            CorruptDatabaseError: The file is damaged.
+            CorruptDatabaseError: The file is damaged; or it is empty or missing, and its WAL is there.
             UnsupportedError: gevent or eventlet has patched the process.
         """
         refuse_green_threads()
-        folders = list(map(Path, migrations))
+        folders = own_folders(migrations)
         options: dict[str, Any] = {"durability": durability, "timeout": timeout}
         engine: Any
         if is_server(database):
@@ -259,17 +270,21 @@ class Datastore:
         """
         return self.engine.snapshot()
 
-    def verify(self, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:
-        """Check the file, foreign keys, full-text index, audit chain, high-water marks, counts and the index by tag.
+    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> dict[str, list[str]]:
+        """Check the file, foreign keys, full-text index, audit chain, high-water marks, hashes, counts and the index by tag.
 
         `TransferRepository.reindex` makes the full-text index, the counts and the index by tag again.
+
+        Args:
+            marks: High-water marks of the audit log, that were kept elsewhere.
+            deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere.
 
         Returns:
             For each check what is wrong, without content; an empty list where nothing is.
         """
         from datastore.retention.verify import verify
 
-        return verify(self, marks)
+        return verify(self, marks, deep=deep)
 
     def disclose(
         self,
@@ -336,30 +351,73 @@ class Datastore:
 
     @staticmethod
     def restore(
-        backup: str | os.PathLike[str], database: str | os.PathLike[str], *, force: bool = False, timeout: float = 1.0
+        backup: str | os.PathLike[str],
+        database: str | os.PathLike[str],
+        *,
+        sha256: str | None = None,
+        unregistered: bool = False,
+        force: bool = False,
+        timeout: float = 1.0,
     ) -> Restored:
         """Put a backup, once verified, in the place of a database that nobody has open: `datastore.retention.backups.restore`.
 
-        What was erased from the database since is erased from the backup's copy first: the tombstones are read from the
-        database, and from the file that is kept beside it.
+        The backup's SHA-256 has to be the one that the database registered. What was erased from the database since is erased
+        from the backup's copy first: the tombstones are read from the database, and from the file that is kept beside it. The
+        restored database keeps the old one's owner, group and mode, and knows the backups that were registered in it.
+
+        Args:
+            backup: The file.
+            database: Where to; it may be missing or damaged: then it has no register, and the content alone is verified.
+            sha256: What `datastore backup` printed: compared instead of what is registered.
+            unregistered: Take a backup that the database has not registered: its content alone is verified.
+            force: Replace a database that is too damaged to tell whether it is in use.
+            timeout: How long to wait for others to close it, in seconds.
+
+        Raises:
+            BackupError: See `datastore.retention.backups.restore`; or it is not registered.
+            BusyError: The database is in use; nothing was changed.
+            CorruptDatabaseError: It is damaged and *force* was not given; nothing was changed.
+            DiskFullError: There is no room; nothing was changed.
         """
-        from datastore.retention.backups import restore
+        from datastore.retention.backups import check_sha256, known_sums, refuse_no_backup, restore
         from datastore.retention.tombstones import beside, read_beside, together, write_beside
+        from datastore.retention.verify import present_mark
 
-        path = database_path(database)
-        carried = together([read_beside(beside(path)), _tombstones_of(path)])
+        path, source = database_path(database), real_path(backup)
+        with typed(f"restoring {source}"):
+            refuse_no_backup(source)
+            noted = read_beside(beside(path))
+            stones, register = _known_to(path)
+            carried = together([noted, stones])
+            if sha256 is not None:
+                sums: list[str] | None = [check_sha256(sha256)]
+            else:
+                sums = None if unregistered else known_sums(source, register)
 
-        def amend(copy: Any) -> tuple[int, int]:
+        def amend(copy: Datastore, sum: str) -> tuple[int, int]:
+            mark = present_mark(copy)
             with copy.transaction():
                 copy.eraser.tombstones.take_in(carried)
-            counts = copy.eraser.reapply()
+                copy.backup_register.take_in(register or [])
+                for row in copy.backup_register.list("writing"):
+                    if row.path == str(source):  # itself: a copy is registered once it is made
+                        copy.backup_register.finish(
+                            row.id,
+                            file_bytes=source.stat().st_size,
+                            checksum=sum,
+                            audit_id=mark.audit_id,
+                            audit_hash=mark.audit_hash,
+                        )
+            counts = copy.eraser.reapply() if carried.stones else {"erased": 0, "held": 0}
             return counts["erased"], counts["held"]
 
         done = restore(
-            Path(backup).expanduser().absolute(),
+            source,
             path,
             opener=_open_copy,
-            amend=amend if carried.stones else None,
+            sums=sums,
+            amend=amend,
+            settled=lambda: read_beside(beside(path)) == noted,
             force=force,
             timeout=timeout,
         )
@@ -384,21 +442,29 @@ class Datastore:
             "a store cannot be copied or passed to another process; pass its path or URL, and open it there"
         )
 
+    def __del__(self) -> None:
+        engine = getattr(self, "engine", None)
+        if engine is not None and not engine.closed:
+            # The engine goes on: a repository of this store may still be in use.
+            warnings.warn(
+                f"{self!r} was not closed: use it in a with block", ResourceWarning, source=self, stacklevel=2
+            )
+
     def __repr__(self) -> str:
         return f"Datastore({self.engine.database!r})"
 
 
-def _tombstones_of(path: Path) -> Tombstones:
-    """What a database that is about to be replaced had erased; nothing where it cannot be read."""
+def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
+    """What a database that is about to be replaced had erased, and its register of backups; None where it cannot be read."""
     from datastore.retention.tombstones import Tombstones
 
-    if not path.exists():
-        return Tombstones()
-    try:
-        with Datastore.open(path, gate=False) as old:
-            return old.eraser.tombstones.carried()
-    except (DatastoreError, OSError):
-        return Tombstones()  # too old, or damaged: the file beside it has them
+    if path.exists():
+        with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # else too old, or damaged
+            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing")
+            return old.eraser.tombstones.carried(), [
+                row for status in statuses for row in old.backup_register.list(status)
+            ]
+    return Tombstones(), None
 
 
 def _open_copy(path: Path) -> Datastore:

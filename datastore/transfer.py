@@ -18,6 +18,7 @@ from datastore.formats import (
     ImportedConversation,
     ImportedLearning,
     ImportedMessage,
+    TextSource,
     detect,
     open_text,
     read_items,
@@ -75,13 +76,13 @@ class ImportReport:
         self.differences.extend(other.differences[: MAX_KEPT - len(self.differences)])
 
 
-#: Called after each batch: bytes of the file read, bytes of the file, the report so far.
+#: Called after each batch: bytes of the file read, bytes of the file (of a pipe: read so far), the report so far.
 Progress = Callable[[int, int, ImportReport], None]
 
 
 def import_file(
     store: Datastore,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | TextSource,
     *,
     sanitization_version: str,
     format: Format | Literal["auto"] = "auto",
@@ -98,7 +99,8 @@ def import_file(
 
     Args:
         store: Where to.
-        path: Chat JSON lines, a ChatGPT export, a Claude Code transcript or learnings; gzip or plain.
+        path: Chat JSON lines, a ChatGPT export, a Claude Code transcript or learnings; gzip or plain; a file or a pipe. Or
+            what `open_text` gives, which is closed at the end.
         sanitization_version: Which sanitization the text went through; a line's own goes before it.
         format: "auto": by the file's first lines.
         fields: For learnings: field to the file's name for it, ``{"category": "topic"}``.
@@ -114,8 +116,8 @@ def import_file(
     """
     if not 1 <= len(sanitization_version) <= 100:
         raise InvalidValueError("sanitization_version: 1 to 100 characters are needed")
-    kind: Format = detect(path, fields) if format == "auto" else format
-    with open_text(path) as source:
+    with path if isinstance(path, TextSource) else open_text(path) as source:
+        kind: Format = detect(source, fields) if format == "auto" else format
         run = _Import(store, source.name, kind, sanitization_version, conversation_id, erased_too=erased_too)
         items = read_items(source, kind, fields, run.report.skipped)
         batch: list[tuple[int, _Item]] = []
@@ -130,7 +132,7 @@ def import_file(
                 for bad in done.bad:
                     on_bad(bad)
             if on_progress is not None:
-                on_progress(source.position, source.total, run.report)
+                on_progress(source.position, source.total or source.position, run.report)
 
         try:
             for line, item in items:
@@ -230,7 +232,8 @@ class _Import:
         self._batch.differences.append(f"{self._file}:{line}: {what}; left as it is stored")
 
     def _store_conversation(self, line: int, item: ImportedConversation, *, careful: bool) -> None:
-        stored = self._store.conversations.find(item.id)
+        there = self._store.conversations.lock([item.id])  # nobody appends behind the comparison
+        stored = self._store.conversations.get(item.id) if there else None
         base = self._last_positions.get(item.id, 0) if item.continued else 0
         messages = _placed(item, base)
         if self._kind == "claude-code" and messages:
@@ -244,7 +247,9 @@ class _Import:
             self._batch.skipped["conversation that was erased"] += 1
             return
         if stored is None:
-            self._add_conversation(item)
+            stored = self._add_conversation(item)
+        new = stored is None
+        if stored is None:
             if careful:
                 messages = self._without_taken(line, messages)
             self._append(item.id, 0, messages, item.created_at)
@@ -266,26 +271,36 @@ class _Import:
                 self._append(item.id, stored.last_position, fresh, item.created_at)
         for learning in item.learnings:
             self._store_learning(line, learning, learning.conversation_id or item.id)
-        if stored is None and (item.updated_at is not None or item.deleted_at is not None):
+        if new and (item.updated_at is not None or item.deleted_at is not None):
             self._more.set_conversation_times(item.id, updated_at=item.updated_at, deleted_at=item.deleted_at)
 
-    def _add_conversation(self, item: ImportedConversation) -> None:
+    def _add_conversation(self, item: ImportedConversation) -> Conversation | None:
+        """Add it; gives the stored one where somebody else has added it since it was looked for."""
         created = item.created_at
         if created is None:
             created = next((message.created_at for message in item.messages if message.created_at is not None), None)
-        self._store.conversations.add(
-            id=item.id,
-            session_id=item.session_id,
-            correlation_id=item.correlation_id,
-            source=item.source or self._kind,
-            title=item.title,
-            sanitization_version=item.sanitization_version or self._version,
-            metadata=item.metadata,
-            created_at=created,
-            updated_at=item.updated_at,
-            completed_at=item.completed_at,
-        )
+        conversations = self._store.conversations
+        try:
+            conversations.add(
+                id=item.id,
+                session_id=item.session_id,
+                correlation_id=item.correlation_id,
+                source=item.source or self._kind,
+                title=item.title,
+                sanitization_version=item.sanitization_version or self._version,
+                metadata=item.metadata,
+                created_at=created,
+                updated_at=item.updated_at,
+                completed_at=item.completed_at,
+            )
+        except UniqueError as error:
+            if conversations.lock([item.id]):
+                return conversations.get(item.id)
+            if "correlation" in error.constraint:
+                raise
+            return self._add_conversation(item)  # who had added it has deleted it
         self._batch.conversations += 1
+        return None
 
     def _compare(
         self, line: int, stored: Conversation, messages: list[tuple[int, str, ImportedMessage]]
@@ -362,7 +377,7 @@ class _Import:
     def _conversation_for_learnings(self) -> str:
         if self._conversation_id is not None:
             return self._conversation_id
-        name = Path(self._file).name
+        name = os.fsencode(Path(self._file).name).decode("utf-8", "backslashreplace")
         id = f"learnings:{name}"[:200]
         if not self._own_conversation:
             if self._store.conversations.find(id) is None:

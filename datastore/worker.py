@@ -11,21 +11,47 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from datastore.errors import BusyError, CheckError, DatastoreError, InvalidValueError, LeaseLostError
+from datastore.errors import (
+    BusyError,
+    CheckError,
+    CommitOutcomeUnknownError,
+    ConnectionLostError,
+    DatastoreError,
+    InvalidValueError,
+    LeaseLostError,
+    TransactionLostError,
+)
+from datastore.job_handlers import check_handler, rolled_back, unfinished
 from datastore.repositories.backoff import MAX_ERROR_LENGTH
+from datastore.repositories.job_waiting import wanted_types
+from datastore.values import check_number, check_text
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from datastore.records import Job
     from datastore.store import Datastore
 
+Result = TypeVar("Result")
+
 log = logging.getLogger("datastore.worker")
+
+#: What passes: somebody held the lock for too long, or the server is away. A worker tries again.
+PASSING = (BusyError, ConnectionLostError, CommitOutcomeUnknownError, TransactionLostError)
+
+#: Seconds between two tries: at first, and at most.
+_RETRY, _RETRY_LONGEST = 0.1, 5.0
+
+#: So many seconds of failed tries end a worker that is to end when nothing is due.
+_PATIENCE = 60.0
 
 
 class PermanentError(Exception):
@@ -45,10 +71,12 @@ class Stopped(BaseException):
 
 
 class Task:
-    """What a handler is called with: the job, and what it may ask or say while it works."""
+    """What a handler is called with: the job, the store, and what it may ask or say while it works."""
 
     def __init__(self, worker: Worker, job: Job) -> None:
         self._worker = worker
+        #: The worker's store: what a handler reads and writes with it is in one transaction with `succeed`.
+        self.store = worker.store
         #: The job as it was claimed.
         self.job = job
         self.payload = job.payload
@@ -56,8 +84,16 @@ class Task:
         self.cancel_requested = False
         #: The lease is lost: somebody else may run this job now; what you do from here on may be done twice.
         self.lost = False
-        #: Whether the handler has ended the job itself.
-        self.ended = False
+        #: Whether `succeed` was called; its transaction may have been rolled back since.
+        self.called_succeed = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether `succeed` has ended the job, as the database says it: not where its transaction was rolled back."""
+        if not self.called_succeed:
+            return False
+        stored = self.store.jobs.find(self.job.id)
+        return stored is not None and (stored.status, stored.lease_token) == ("succeeded", self.job.lease_token)
 
     def report(self, progress: Any) -> None:
         """Store *progress* (any JSON value) now, and extend the lease.
@@ -68,15 +104,18 @@ class Task:
         self._worker.beat(self, progress)
 
     def succeed(self, result: Any = None) -> None:
-        """End the job now. Inside ``store.transaction()``: together with what the handler writes there, or not at all.
+        """End the job now. Inside ``task.store.transaction()``: together with what the handler writes there, or not at all.
+
+        Where that transaction is rolled back and the handler returns, the attempt has failed: neither is there.
 
         Raises:
             LeaseLostError: Let it roll the transaction back.
         """
-        self._worker.store.jobs.succeed(self.job, result)
-        self.ended = True
+        self.store.jobs.succeed(self.job, result)
+        self.called_succeed = True
 
 
+#: A plain function of one argument.
 Handler = Callable[[Task], Any]
 
 
@@ -89,6 +128,10 @@ class Worker:
         name: Kept in each job's history; None is ``host:process``.
         lease_seconds: A job is somebody else's when nothing was heard of it for so long. Heartbeats go at a third.
         batch: So many jobs are claimed at once; 1 to 1000. More is faster, but a batch waits for its slowest.
+
+    Raises:
+        InvalidValueError: A value is out of range, or a handler cannot be called with a task alone, or is ``async def`` or a
+            generator function: calling it would do none of its work.
     """
 
     def __init__(
@@ -102,13 +145,23 @@ class Worker:
     ) -> None:
         if not handlers:
             raise InvalidValueError("handlers: at least one type is needed")
+        wanted_types(handlers)
+        for of, handler in handlers.items():
+            check_handler(of, handler)
+        if check_number(lease_seconds, "lease_seconds") <= 0:
+            raise InvalidValueError("lease_seconds is more than 0")
+        given: object = batch
+        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= 1000:
+            raise InvalidValueError("batch is 1 to 1000")
         self.store = store
         self.handlers = dict(handlers)
-        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else check_text(name, "name")
         self.lease_seconds = lease_seconds
         self.batch = batch
         self._stop = threading.Event()
         self._interruptible = False
+        #: What a signal raised in the handler that runs.
+        self._interrupt: type[BaseException] | None = None
         self._ran = 0
         self._held: dict[int, Task] = {}
 
@@ -119,23 +172,25 @@ class Worker:
     def run(self, *, until_idle: bool = False) -> int:
         """Work until `stop`, SIGTERM or Ctrl-C; or, *until_idle*, until nothing is due.
 
+        Whatever a handler raises is its attempt's failure, SystemExit too: the worker goes on. A server that is away is
+        waited for, by one that works until nothing is due for a minute.
+
         Returns:
             How many jobs it ran to an end, good or bad.
+
+        Raises:
+            TransactionError: Inside a transaction.
         """
+        self.store.engine.reading("a worker")
         self._ran = 0
         done = threading.Event()
         beats = threading.Thread(target=self._beat_on, args=(done,), name="datastore-heartbeat", daemon=True)
-        with self._on_sigterm():
+        with self._signals():
             beats.start()
             try:
-                while not self._stop.is_set():
-                    if jobs := self._claim():
-                        self._held = {job.id: Task(self, job) for job in jobs}
-                        self._work()
-                    elif until_idle:
-                        break
-                    else:
-                        self.store.jobs.wait(self.handlers, timeout=0.25)
+                while jobs := self._next(until_idle):
+                    self._held = {job.id: Task(self, job) for job in jobs}
+                    self._work()
             except Stopped:
                 pass
             finally:
@@ -149,18 +204,41 @@ class Worker:
         try:
             job = self.store.jobs.heartbeat(task.job, lease_seconds=self.lease_seconds, progress=progress)
         except LeaseLostError:
-            task.lost = True
+            task.lost = task.job.id in self._held and not task.ended
             raise
         task.cancel_requested = job.cancel_requested
 
-    def _claim(self) -> list[Job]:
-        try:
-            return self.store.jobs.claim_many(
-                self.handlers, worker=self.name, lease_seconds=self.lease_seconds, max_rows=self.batch
-            )
-        except BusyError as error:
-            log.warning("claim: %s", error)
-            return []
+    def _next(self, until_idle: bool) -> list[Job]:
+        """The jobs to run; none where it is told to stop, or where nothing is due."""
+        jobs, delay, failing = self.store.jobs, _RETRY, 0.0
+        while not self._stop.is_set():
+            try:
+                if failing:  # asks on a connection of its own, which says at once whether the server is there
+                    jobs.wait(self.handlers, timeout=0)
+                claimed = jobs.claim_many(
+                    self.handlers, worker=self.name, lease_seconds=self.lease_seconds, max_rows=self.batch
+                )
+                if failing:
+                    log.info("jobs can be claimed again")
+                if claimed or until_idle:
+                    return claimed
+                delay, failing = _RETRY, 0.0
+                jobs.wait(self.handlers, timeout=0.25)
+            except PASSING as error:
+                if not failing:
+                    log.warning("no job can be claimed, trying again: %s", error)
+                    failing = time.monotonic()
+                elif until_idle and time.monotonic() > failing + _PATIENCE:
+                    raise
+                self._pause(delay)
+                delay = min(2 * delay, _RETRY_LONGEST)
+        return []
+
+    def _pause(self, seconds: float) -> None:
+        # Not by waiting for the event: a signal handler that sets it could meet its lock.
+        end = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
 
     def _work(self) -> None:
         for task in list(self._held.values()):
@@ -172,51 +250,101 @@ class Worker:
             del self._held[task.job.id]
 
     def _run_one(self, task: Task) -> None:
-        jobs, job = self.store.jobs, task.job
+        job = task.job
         try:
+            end = self._call(task)
             try:
-                with self._interrupts():
-                    result = self.handlers[job.type](task)
-            except Snooze as snooze:
-                self._store(task, partial(jobs.snooze, job, snooze.delay))
-            except Exception as error:
-                self._fail(task, error)
-            else:
-                if not task.ended:
-                    self._store(task, partial(jobs.succeed, job, result))
+                self._insist(task, end)
+            except (InvalidValueError, CheckError) as error:  # the handler's own result or delay
+                self._insist(task, self._failure(task, error))
         except LeaseLostError:
-            if not task.ended:
-                log.warning("job %d (%s): its lease was lost, nothing was stored", job.id, job.type)
-        except BusyError as error:  # the lease will expire, and somebody will run it again
+            log.warning("job %d (%s): its lease was lost, nothing was stored", job.id, job.type)
+        except PASSING as error:  # the lease will expire, and somebody will run it again
             log.warning("job %d (%s): how it ended could not be stored: %s", job.id, job.type, error)
 
-    def _store(self, task: Task, end: Callable[[], object]) -> None:
+    def _call(self, task: Task) -> Callable[[], object]:
+        """Call the handler; gives the call that stores how it ended."""
+        jobs, job = self.store.jobs, task.job
+        self._interrupt = None
         try:
-            end()
-        except (InvalidValueError, CheckError) as error:  # the handler's own result or delay: its attempt has failed
-            self._fail(task, error)
+            with self._interrupts():
+                result = self.handlers[job.type](task)
+        except BaseException as error:
+            if (interrupt := self._interrupt) is not None:  # whatever the handler made of it
+                raise error if isinstance(error, interrupt) else interrupt() from error
+            if task.called_succeed and self._insist(task, lambda: task.ended):
+                log.warning("job %d (%s) had ended well when its handler raised", job.id, job.type, exc_info=error)
+                return _nothing
+            if isinstance(error, Snooze):
+                return partial(jobs.snooze, job, error.delay)
+            return self._failure(task, error)
+        if task.called_succeed:
+            if self._insist(task, lambda: task.ended):
+                return _nothing
+            return self._failure(task, rolled_back())
+        if wrong := unfinished(result):
+            return self._failure(task, wrong)
+        return partial(jobs.succeed, job, result)
 
-    def _fail(self, task: Task, error: Exception) -> None:
+    def _failure(self, task: Task, error: BaseException) -> Callable[[], object]:
         log.warning("job %d (%s) failed: %s", task.job.id, task.job.type, type(error).__name__)
         text = "".join(traceback.format_exception(error))[-MAX_ERROR_LENGTH:]
-        self.store.jobs.fail(task.job, text, permanent=isinstance(error, PermanentError))
+        return partial(self.store.jobs.fail, task.job, text, permanent=isinstance(error, PermanentError))
+
+    def _insist(self, task: Task, call: Callable[[], Result]) -> Result | None:
+        """Call it until it comes through, as long as a lease lasts; None where an earlier try had come through unseen."""
+        end, delay, again = time.monotonic() + self.lease_seconds, _RETRY, False
+        while True:
+            try:
+                return call()
+            except LeaseLostError:
+                if again and self._is_over(task):
+                    return None
+                raise
+            except PASSING as error:
+                if self._stop.is_set() or time.monotonic() + delay > end:
+                    raise
+                if not again:
+                    log.warning("job %d (%s): trying again: %s", task.job.id, task.job.type, error)
+                again = True
+                self._pause(delay)
+                delay = min(2 * delay, _RETRY_LONGEST)
+
+    def _is_over(self, task: Task) -> bool:
+        stored = self.store.jobs.find(task.job.id)
+        if stored is None or stored.lease_token != task.job.lease_token or stored.status == "running":
+            return False
+        return stored.last_outcome in ("succeeded", "failed", "snoozed")
 
     def _beat_on(self, done: threading.Event) -> None:
-        while not done.wait(self.lease_seconds / 3):
-            for task in list(self._held.values()):
-                try:
-                    if not task.ended and not task.lost:
-                        self.beat(task)
-                except LeaseLostError:
+        pause = self.lease_seconds / 3
+        while not done.wait(pause):
+            failed = self._beat_all()
+            if failed and pause == self.lease_seconds / 3:
+                log.warning("a heartbeat failed, trying again: %s", failed)
+            pause = self.lease_seconds / (30 if failed else 3)
+
+    def _beat_all(self) -> DatastoreError | None:
+        failed = None
+        for task in list(self._held.values()):
+            try:
+                if not task.lost:
+                    self.beat(task)
+            except LeaseLostError:
+                if task.lost:
                     log.warning("job %d (%s): its lease was lost", task.job.id, task.job.type)
-                except DatastoreError as error:  # tried again at the next beat; a lease lasts three of them
-                    log.warning("heartbeat: %s", error)
+            except DatastoreError as error:
+                failed = error
+        return failed
 
     def _release(self) -> None:
         for task in self._held.values():
-            with suppress(LeaseLostError):
-                if not task.ended and not task.lost:
-                    self.store.jobs.release(task.job)
+            try:
+                self.store.jobs.release(task.job)
+            except LeaseLostError:  # ended, or somebody else's
+                pass
+            except PASSING as error:
+                log.warning("job %d (%s): not released: %s", task.job.id, task.job.type, error)
         self._held = {}
 
     @contextmanager
@@ -228,18 +356,35 @@ class Worker:
             self._interruptible = False
 
     @contextmanager
-    def _on_sigterm(self) -> Iterator[None]:
-        def handle(number: int, frame: object) -> None:
-            self.stop()
-            if self._interruptible:
-                self._interruptible = False
-                raise Stopped
-
+    def _signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield  # signals are the main thread's; `stop` is there for the others
             return
-        before = signal.signal(signal.SIGTERM, handle)
+        before = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm)}
+        if callable(on_interrupt := signal.getsignal(signal.SIGINT)):
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, partial(self._on_sigint, on_interrupt))
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handle in before.items():
+                signal.signal(number, handle)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.stop()
+        if self._interruptible:
+            self._interruptible = False
+            self._interrupt = Stopped
+            raise Stopped
+
+    def _on_sigint(self, before: Callable[..., Any], number: int, frame: FrameType | None) -> None:
+        # A KeyboardInterrupt that a handler raises by itself is its attempt's failure: this tells which is a real one.
+        try:
+            before(number, frame)
+        except BaseException as error:
+            if self._interruptible:
+                self._interrupt = type(error)
+            raise
+
+
+def _nothing() -> None:
+    """What is left to store where the handler has ended its job."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from datastore import Datastore, Job
+from datastore import Datastore
 from datastore.resources import migrations_folder, sample_folder
 from datastore.transfer import import_file
+from datastore.worker import Task, Worker
 
 DATABASE = Path("demo.db").absolute()
 
@@ -79,20 +79,10 @@ def run_jobs(store: Datastore) -> None:
         for kind in ("summarize", "extract", "index"):
             store.jobs.enqueue(kind, {"conversation_id": conversation.id}, backoff_seconds=0.5)
     print("Stored a conversation, two messages and three jobs in one transaction.")
+    worker = Worker(store, dict.fromkeys(("summarize", "extract", "index"), work), name="demo-worker", lease_seconds=30)
     while live(store):
-        job = store.jobs.claim(worker="demo-worker", lease_seconds=30)
-        if job is None:
-            time.sleep(0.05)
-            continue
-        try:
-            result = work(store, job)
-        except ConnectionError as error:
-            failed = store.jobs.fail(job, error)
-            wait = (failed.run_at - failed.updated_at).total_seconds()
-            print(f"  job {job.id} {job.type:<10} attempt {job.attempts}: failed ({error}); again in {wait:.1f} s")
-        else:
-            store.jobs.succeed(job, result)
-            print(f"  job {job.id} {job.type:<10} attempt {job.attempts}: succeeded with {result}")
+        worker.run(until_idle=True)
+        store.jobs.wait(worker.handlers, timeout=1)
     for count in store.jobs.counts():
         print(f"  {count.type:<10} {count.status}: {count.count}")
 
@@ -102,11 +92,15 @@ def live(store: Datastore) -> bool:
     return any(count.status in ("queued", "running") for count in store.jobs.counts())
 
 
-def work(store: Datastore, job: Job) -> dict[str, int]:
-    """What a worker would do; the first attempt to extract meets a service that is down."""
+def work(task: Task) -> dict[str, int]:
+    """A handler; the first attempt to extract meets a service that is down."""
+    job, what = task.job, f"  job {task.job.id} {task.job.type:<10} attempt {task.job.attempts}:"
     if job.type == "extract" and job.attempts == 1:
+        print(f"{what} raises ConnectionError; again in about {job.backoff_seconds} s")
         raise ConnectionError("the model did not answer")
-    return {"messages": store.messages.count(job.payload["conversation_id"])}
+    result = {"messages": task.store.messages.count(task.payload["conversation_id"])}
+    print(f"{what} returns {result}")
+    return result
 
 
 def upload(store: Datastore) -> None:

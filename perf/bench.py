@@ -6,7 +6,7 @@
 
 Each part is a script of its own (its docstring says what it compares with what) in a process of its own, and writes
 perf/results/PART.json with its command, commit, machine and versions. Nothing else should run meanwhile. Exits 1 where a
-part failed, or missed a goal.
+part failed, or missed a goal that still stands; one that a decision has given up is listed.
 """
 
 from __future__ import annotations
@@ -102,8 +102,11 @@ def main() -> int:
     print()
     for name, (outcome, took) in outcomes.items():
         print(f"{name:24}{outcome:10}{took:7.0f} s")
-        for line in read(next(part.result for part in chosen if part.name == name)).get("missed", []):
+        result = read(next(part.result for part in chosen if part.name == name))
+        for line in result.get("missed", []):
             print(f"    missed: {line}")
+        for line, decision in result.get("given_up", {}).items():
+            print(f"    given up (docs/decisions/{decision}.md): {line}")
     print(f"{'all':34}{time.perf_counter() - begun:7.0f} s")
     return int(any(outcome in ("missed", "failed") for outcome, _ in outcomes.values()))
 

@@ -151,7 +151,7 @@ class Sampler:
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])
         if parameter.type == "rows" and facts.statement.name == "add_jobs":
-            return json.dumps([["sample", 0, FIRST, "{}", 5, 10.0, 3600.0]] * 10)
+            return json.dumps([["sample", 0, FIRST, "{}", 5, 10.0, 3600.0, None]] * 10)
         if parameter.type == "rows" and facts.statement.name == "succeed_jobs":
             running = [row for row in self.rows("job_queue") if row["status"] == "running"]
             return json.dumps([[row["id"], row["lease_token"], None] for row in running[:10]])

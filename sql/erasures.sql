@@ -280,7 +280,8 @@ WHERE
 ORDER BY created_at, id;
 
 -- name: erase_job_texts(id, now)!
--- Takes everything out of a job that a person could be named in.
+-- Takes everything out of a job that a person could be named in. One that waits or runs ends: its worker has lost the lease, and
+-- stores neither result nor progress nor error any more.
 --   id  integer  which job
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
@@ -292,7 +293,11 @@ SET
     progress = NULL,
     result = NULL,
     last_error = CASE WHEN last_error IS NULL THEN NULL ELSE 'erased' END,
-    updated_at = :now
+    last_outcome = CASE WHEN status IN ('queued', 'running') THEN 'cancelled' ELSE last_outcome END,
+    status = CASE WHEN status IN ('queued', 'running') THEN 'cancelled' ELSE status END,
+    lease_expires_at = NULL,
+    updated_at = :now,
+    finished_at = coalesce(finished_at, :now)
 WHERE id = :id;
 
 -- name: erase_job_attempts(job_id)!

@@ -4,7 +4,7 @@
 -- was lost (it expired, or the job was claimed again, recovered or ended).
 
 -- name: add_job(type, priority, run_at, payload, dedupe_key, max_attempts, backoff_seconds, backoff_cap_seconds, now)^
--- Enqueues a job, unless a live one has its key.
+-- Enqueues a job; where a live one has its key, gives that one, unchanged.
 --   type  text  which handler; 1 to 200 characters
 --   priority  integer  0 to 9; 9 is claimed first
 --   run_at  timestamp  not claimed before this instant
@@ -14,9 +14,11 @@
 --   backoff_seconds  real  wait after the first failure, doubled after each further one
 --   backoff_cap_seconds  real  the longest wait, at most a year
 --   now  timestamp  the instant of the transaction
--- Index: job_queue_dedupe_key_key (unique)
--- Rows: 0 or 1 (0: find_live_job gives the one that has the key)
+-- Index: job_queue_dedupe_key_key (unique; decides the conflict)
+-- Rows: 1
 -- Record: Job
+-- Locks: DO UPDATE, which changes nothing, waits for whoever is storing or ending a job with the key; DO NOTHING would give no
+--   row, and to look for it later would miss one that has just ended
 INSERT INTO job_queue (
     type,
     priority,
@@ -41,7 +43,8 @@ VALUES (
     :now,
     :now
 )
-ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO NOTHING
+ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO UPDATE
+SET dedupe_key = excluded.dedupe_key
 RETURNING
     id,
     type,
@@ -595,62 +598,24 @@ RETURNING
     started_at,
     finished_at;
 
--- name: cancel_queued_job(id, now)^
--- Ends a job that waits.
+-- name: cancel_job(id, now)^
+-- Ends a queued job; asks the worker of a running one to stop: its next heartbeat says so, and the job is not tried again.
 --   id  integer  which one
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: there is none, or it does not wait)
+-- Rows: 0 or 1 (0: there is none, or it has ended)
 -- Record: Job
 UPDATE job_queue
 SET
-    status = 'cancelled',
-    last_outcome = 'cancelled',
-    last_error = NULL,
+    status = CASE status WHEN 'queued' THEN 'cancelled' ELSE status END,
+    cancel_requested = CASE status WHEN 'running' THEN 1 ELSE cancel_requested END,
+    last_outcome = CASE status WHEN 'queued' THEN 'cancelled' ELSE last_outcome END,
+    last_error = CASE status WHEN 'running' THEN last_error END,
     updated_at = :now,
-    finished_at = :now
+    finished_at = CASE status WHEN 'queued' THEN :now ELSE finished_at END
 WHERE
     id = :id
-    AND status = 'queued'
-RETURNING
-    id,
-    type,
-    status,
-    priority,
-    run_at,
-    payload,
-    dedupe_key,
-    attempts,
-    max_attempts,
-    backoff_seconds,
-    backoff_cap_seconds,
-    lease_token,
-    lease_expires_at,
-    worker,
-    progress,
-    cancel_requested,
-    result,
-    last_outcome,
-    last_error,
-    created_at,
-    updated_at,
-    started_at,
-    finished_at;
-
--- name: request_job_cancel(id, now)^
--- Asks the worker of a running job to stop: its next heartbeat says so, and the job is not tried again.
---   id  integer  which one
---   now  timestamp  the instant of the transaction
--- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: there is none, or it does not run)
--- Record: Job
-UPDATE job_queue
-SET
-    cancel_requested = 1,
-    updated_at = :now
-WHERE
-    id = :id
-    AND status = 'running'
+    AND status IN ('queued', 'running')
 RETURNING
     id,
     type,
@@ -687,7 +652,8 @@ WHERE
     AND status <> 'running';
 
 -- name: purge_finished_jobs(finished_before, max_rows)
--- Deletes ended jobs and their history, longest ended first.
+-- Deletes ended jobs and their history, longest ended first. finished_at is asked twice: PostgreSQL looks at the outer condition
+-- again where somebody queued the job meanwhile, not at the inner one.
 --   finished_before  timestamp  the latest finished_at, exclusive
 --   max_rows  integer  1 to 1000
 -- Index: job_queue_finished_at_idx (range scan, no sort)
@@ -703,6 +669,7 @@ WHERE
         ORDER BY candidates.finished_at, candidates.id
         LIMIT :max_rows
     )
+    AND finished_at < :finished_before
 RETURNING id;
 
 -- name: add_job_pause(type, reason, now)!

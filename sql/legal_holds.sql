@@ -1,15 +1,16 @@
 -- Legal holds. Portable: each statement runs as it stands on every engine.
 
 -- name: add_legal_hold(id, conversation_id, reason, placed_by, placed_at)^
--- Keeps a conversation from being deleted or changed, unless it is held already.
+-- Keeps a conversation from being deleted or changed; where it is held already, gives that hold, unchanged.
 --   id  text  a time-ordered UUID
 --   conversation_id  text  which conversation
 --   reason  text  why; 1 to 1000 characters, no content
 --   placed_by  text  the name that the store was opened with
 --   placed_at  timestamp  the instant of the transaction
 -- Index: legal_holds_conversation_id_key (unique; decides the conflict)
--- Rows: 0 or 1 (0: it is held already)
+-- Rows: 1
 -- Record: LegalHold
+-- Locks: DO UPDATE, which changes nothing, waits for whoever is placing or releasing a hold on the conversation
 INSERT INTO legal_holds (
     id,
     conversation_id,
@@ -24,7 +25,8 @@ VALUES (
     :placed_by,
     :placed_at
 )
-ON CONFLICT (conversation_id) WHERE released_at IS NULL DO NOTHING
+ON CONFLICT (conversation_id) WHERE released_at IS NULL DO UPDATE
+SET released_at = legal_holds.released_at
 RETURNING
     id,
     conversation_id,

@@ -119,6 +119,30 @@ WHERE
 ORDER BY conversations.id
 LIMIT :max_rows;
 
+-- name: get_message_places()^
+-- Between which places on disk the messages are.
+-- Index: messages primary key (both its ends)
+-- Rows: 1
+SELECT
+    (SELECT coalesce(min(messages.seq), 0) FROM messages) AS first_seq,
+    (SELECT coalesce(max(messages.seq), 0) FROM messages) AS last_seq;
+
+-- name: list_message_hashes(after_seq, max_rows)
+-- Some messages in the order in which they were stored, each with the hash that it should have.
+--   after_seq  integer  messages behind this place; 0 for the first page
+--   max_rows  integer  1 to 1000
+-- Index: messages primary key (range scan, no sort)
+-- Rows: 0 to max_rows
+SELECT
+    seq,
+    id,
+    content,
+    content_hash
+FROM messages
+WHERE seq > :after_seq
+ORDER BY seq
+LIMIT :max_rows;
+
 -- name: recount_conversations()!
 -- Sets the message_count that is not the number of the conversation's messages.
 -- Index: messages_conversation_id_position_key (one range per conversation)

@@ -1,15 +1,16 @@
 -- Uploads. Portable: each statement runs as it stands on every engine.
 
 -- name: add_upload(id, learning_id, destination, metadata, now)^
--- Plans the upload of a learning to a destination, unless there is one already.
+-- Plans the upload of a learning to a destination; where there is one already, gives that one, unchanged.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   learning_id  text  which learning
 --   destination  text  where to; 1 to 200 characters
 --   metadata  json  an object, at most 1 MiB
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_learning_id_destination_key (unique; decides the conflict)
--- Rows: 0 or 1 (0: there is one; find_upload_by_destination gives it)
+-- Rows: 1
 -- Record: Upload
+-- Locks: DO UPDATE, which changes nothing, waits for whoever is storing or deleting the same upload
 INSERT INTO uploads (
     id,
     learning_id,
@@ -26,7 +27,8 @@ VALUES (
     :now,
     :now
 )
-ON CONFLICT (learning_id, destination) DO NOTHING
+ON CONFLICT (learning_id, destination) DO UPDATE
+SET destination = excluded.destination
 RETURNING
     id,
     learning_id,

@@ -6,19 +6,37 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from datastore import Conversation, Datastore, Learning
-from datastore.migrations import apply
+from datastore.testing import FileTemplate, ServerTemplate, SettableClock
+
+if TYPE_CHECKING:
+    from datastore.contract.facts import ProjectFacts
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The workers of pytest-xdist, which this process starts, use one PostgreSQL server."""
+    from tests.postgresql import share
+
+    share()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    from tests.postgresql import stop
+
+    stop()
+
 
 # An example is judged by what it finds, never by how long it took: a test machine may be busy with something else.
 settings.register_profile("datastore", deadline=None)
@@ -44,41 +62,24 @@ def until(true: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
+Clock = SettableClock
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A migrated database without rows, as bytes: copying it is faster than migrating each time."""
-    path = tmp_path_factory.mktemp("template") / "app.db"
-    apply(path)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-    connection.close()
-    return path.read_bytes()
+def empty_database(datastore_file_template: FileTemplate, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A migrated database without rows, as bytes."""
+    return datastore_file_template.copy(tmp_path_factory.mktemp("template") / "app.db").read_bytes()
 
 
 @pytest.fixture
-def path(tmp_path: Path, empty_database: bytes) -> Path:
+def path(datastore_database: Path) -> Path:
     """The file of a migrated, empty database."""
-    path = tmp_path / "app.db"
-    path.write_bytes(empty_database)
-    return path
+    return datastore_database
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(datastore_clock: Clock) -> Clock:
+    return datastore_clock
 
 
 #: What only a file has: tests that ask for one of them are SQLite's.
@@ -99,28 +100,54 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(getattr(request, "param", "sqlite"))
 
 
-@pytest.fixture(scope="session")
-def migrated_server() -> Iterator[str]:
-    """The URL of a PostgreSQL database with the schema."""
-    from tests.postgresql import migrated
+@pytest.fixture
+def datastore_engine(engine: str) -> str:
+    return engine
 
-    with migrated() as url:
-        yield url
+
+@pytest.fixture(scope="session")
+def datastore_server() -> str:
+    from tests.postgresql import server
+
+    return server()
+
+
+@pytest.fixture(scope="session")
+def datastore_server_template(datastore_server: str) -> ServerTemplate:
+    from tests.postgresql import template
+
+    return template()
 
 
 @pytest.fixture
-def store(engine: str, clock: Clock, request: pytest.FixtureRequest) -> Iterator[Datastore]:
-    """An open store; relaxed, because no test here cuts the power."""
-    if engine == "sqlite":
-        where: str | Path = request.getfixturevalue("path")
-    else:
-        from tests.postgresql import empty, for_stores
+def datastore_database(datastore_database: Path | str) -> Path | str:
+    if isinstance(datastore_database, Path):
+        return datastore_database
+    from tests.postgresql import for_stores
 
-        url = request.getfixturevalue("migrated_server")
-        empty(url)
-        where = for_stores(url)
-    with Datastore.open(where, clock=clock, durability="relaxed") as store:
-        yield store
+    return for_stores(datastore_database)
+
+
+@pytest.fixture(scope="session")
+def migrated_server(datastore_server_template: ServerTemplate) -> str:
+    """The URL of a PostgreSQL database with the schema."""
+    return datastore_server_template.fresh()
+
+
+@pytest.fixture
+def store(datastore_store: Datastore) -> Datastore:
+    """An open store; relaxed, because no test here cuts the power."""
+    return datastore_store
+
+
+@pytest.fixture(scope="session")
+def facts() -> Iterator[ProjectFacts]:
+    """What `datastore generate` and `datastore catalog` know of this project: read once, for nobody to change."""
+    from datastore.contract.facts import read_facts
+    from datastore.contract.project import find_project
+
+    with read_facts(find_project(ROOT)) as facts:
+        yield facts
 
 
 @pytest.fixture

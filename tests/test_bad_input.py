@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
@@ -35,6 +36,8 @@ from datastore.errors import (
     UniqueError,
 )
 from datastore.migrations import apply, rollback
+from datastore.records import pages
+from datastore.repositories import base, searching
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -172,6 +175,65 @@ def test_a_cursor_of_another_list(store: Datastore, conversation: Conversation, 
     refused(store, CursorError, lambda: store.messages.list(other.id, after=cursor))
     refused(store, CursorError, lambda: store.messages.list_by_time(conversation.id, after=cursor))
     refused(store, CursorError, lambda: store.conversations.list(after=cursor))
+
+
+#: Sort keys that no page gives out; whoever knows how a cursor is sealed can seal them.
+FORGED: list[tuple[str, Any]] = [
+    ("deep nesting", "[" * 100_000 + "]" * 100_000),
+    ("no list", 7),
+    ("an object", {"a": 1}),
+    ("too few", []),
+    ("too many", [1, 2, 3]),
+    ("another type", ["x"]),
+    ("true", [True]),
+    ("null", [None]),
+    ("a fraction", [1.5]),
+    ("more than 64 bits", [2**63]),
+    ("less than 64 bits", [-(2**63) - 1]),
+    ("thousands of digits", "[" + "9" * 5000 + "]"),
+    ("no time", ["yesterday", "id"]),
+    ("a time without a zone", ["2026-01-01T00:00:00", "id"]),
+    ("a time of another form", ["2026-01-01T00:00:00+02:00", "id"]),
+    ("a NUL", ["2026-01-01T00:00:00.000000Z", "a\x00b"]),
+    ("a lone surrogate", '["2026-01-01T00:00:00.000000Z", "\\ud800"]'),
+    ("no float", ["score", 1]),
+    ("infinite", ["inf", 1]),
+    ("NaN", ["nan", 1]),
+    ("a float beyond all", ["0x1p99999", 1]),
+    ("a rank and too large a place", ["0x1.0p+0", 2**64]),
+]
+
+
+@pytest.mark.parametrize("key", [key for _, key in FORGED], ids=[name for name, _ in FORGED])
+def test_a_forged_cursor(
+    store: Datastore, conversation: Conversation, monkeypatch: pytest.MonkeyPatch, key: Any
+) -> None:
+    lists: list[Callable[[str], Any]] = [
+        lambda after: store.messages.list(conversation.id, after=after),
+        lambda after: store.messages.list(conversation.id, before=after),
+        lambda after: store.messages.list_by_time(conversation.id, after=after),
+        lambda after: store.conversations.list(after=after),
+        lambda after: store.learnings.list(after=after),
+        lambda after: store.learnings.search("word", after=after),
+        lambda after: store.messages.search("word", after=after),
+        lambda after: store.jobs.list(after=after),
+        lambda after: store.audit.list(after=after),
+    ]
+    body = (key if isinstance(key, str) else json.dumps(key)).encode()
+    scopes: list[str] = []
+    real = pages.decode_cursor
+
+    def noted(scope: str, *rest: Any) -> Any:
+        scopes.append(scope)
+        return real(scope, *rest)
+
+    for module in (base, searching):
+        monkeypatch.setattr(module, "decode_cursor", noted)
+    for use in lists:
+        with pytest.raises(CursorError):
+            use("AAAA")
+        forged = base64.urlsafe_b64encode(pages._seal(scopes[-1], body) + body).decode()
+        refused(store, CursorError, lambda use=use, forged=forged: use(forged))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

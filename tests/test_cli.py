@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from datastore import Datastore
 from datastore.cli.admin import has_wal_reset_bug
 from datastore.cli.commands import cli
 from datastore.resources import migrations_folder, sample_folder
+from tests.conftest import until
 
 Run = Callable[..., Result]
 
@@ -300,6 +301,7 @@ def test_which_sqlite_has_the_bug(version: tuple[int, ...], affected: bool) -> N
             "tags",
             ["INSERT INTO learning_tags (tag, created_at, learning_id) SELECT 'x', created_at, id FROM learnings"],
         ),
+        ("content hashes", ["UPDATE messages SET content = 'another'"]),
         ("audit chain", ["DROP TRIGGER audit_log_append_only_update", "UPDATE audit_log SET actor = 'nobody'"]),
     ],
 )
@@ -308,6 +310,8 @@ def test_verify_finds(
 ) -> None:
     spare = store.conversations.add(sanitization_version="1")
     store.conversations.delete(spare.id)
+    said = store.conversations.add(sanitization_version="1")
+    store.messages.append(said.id, role="user", content="said")
     assert run("verify", database=path).exit_code == 0
     for statement in damage:
         raw.execute(statement)
@@ -374,12 +378,17 @@ def test_ctrl_c_exits_130_without_a_traceback(tmp_path: Path) -> None:
     program = subprocess.Popen(
         [*command, "--database", str(tmp_path / "app.db")], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "app.db-wal").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1)
+    writers: list[int] = []
+
+    def is_reading() -> bool:
+        with suppress(OSError):  # ENXIO: nobody reads yet
+            writers.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(writers)
+
+    until(is_reading)
     program.send_signal(signal.SIGINT)
     _, errors = program.communicate(timeout=30)
+    os.close(writers[0])
     assert program.returncode == 130
     assert b"Traceback" not in errors
 

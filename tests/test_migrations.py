@@ -20,7 +20,7 @@ from datastore.errors import (
     ForeignKeyError,
     NotADatastoreError,
     SchemaOutOfDateError,
-    TransactionLostError,
+    StatementError,
 )
 from datastore.resources import migrations_folder
 
@@ -232,8 +232,8 @@ def test_pending() -> None:
             "INSERT INTO learning_messages (learning_id, message_id) VALUES ('none', 'none');",
             ForeignKeyError,
         ),
-        ("CREATE TABLE extra (id INTEGER);\nROLLBACK;", TransactionLostError),
-        ("CREATE TABLE extra (id INTEGER);\nCOMMIT;", TransactionLostError),
+        ("CREATE TABLE extra (id INTEGER);\nROLLBACK;", StatementError),
+        ("CREATE TABLE extra (id INTEGER);\nCOMMIT;", StatementError),
     ],
 )
 def test_a_failing_migration_leaves_nothing(path: Path, folder: Path, text: str, error: type[Exception]) -> None:
@@ -272,13 +272,16 @@ def test_a_migration_without_transaction(path: Path, folder: Path) -> None:
     assert migrations.rollback(path, folder) == ["0900.extra"]
 
 
-# Dies without a word when SQLite runs its k-th statement: what kill -9 does, at a chosen instant.
+# Dies without a word when SQLite runs its k-th statement: what kill -9 does, at a chosen instant. One process reads the
+# migrations, and each line of input, a path and a k, is one of its children, whose exit code or count it prints.
 CRASH = """
 import os, sqlite3, sys
 from pathlib import Path
 from datastore import migrations
 from datastore.engines import yoyo_sqlite
-path, action, k = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+from datastore.resources import migrations_folder
+action = sys.argv[1]
+migrations._read([migrations_folder()])
 count = 0
 def trace(statement):
     global count
@@ -291,11 +294,18 @@ def traced(*arguments, **options):
     connection.set_trace_callback(trace)
     return connection
 sqlite3.connect = traced
-if action == "apply":
-    migrations.apply(path)
-else:
-    migrations.rollback(path, all=True)
-print(count)
+for line in sys.stdin:
+    path, k = line.rstrip("\\n").split("\\t")
+    path, k = Path(path), int(k)
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    if action == "apply":
+        migrations.apply(path)
+    else:
+        migrations.rollback(path, all=True)
+    print(count, flush=True)
+    os._exit(0)
 """
 
 
@@ -314,16 +324,28 @@ def test_killed_at_any_statement_it_can_be_applied_to_the_end(tmp_path: Path, ac
     count_in = tmp_path / "count.db"
     if action == "rollback":
         shutil.copy(done, count_in)
-    total = int(run("-c", CRASH, str(count_in), action, "0").split()[-1])
-    assert total > 50
-    for k in range(1, total + 1, max(1, total // 16)):
-        path = tmp_path / f"{k}.db"
-        if action == "rollback":
-            shutil.copy(done, path)
-        run("-c", CRASH, str(path), action, str(k), expect=9)
-        migrations.apply(path)
-        assert schema(path) == whole
-        assert applied(path) == IDS
+    command = [sys.executable, "-c", CRASH, action]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def crash(path: Path, k: int) -> int:
+            process.stdin.write(f"{path}\t{k}\n")
+            process.stdin.flush()
+            return int(process.stdout.readline())
+
+        total = crash(count_in, 0)
+        assert process.stdout.readline() == "0\n"
+        assert total > 50
+        for k in range(1, total + 1, max(1, total // 16)):
+            path = tmp_path / f"{k}.db"
+            if action == "rollback":
+                shutil.copy(done, path)
+            assert crash(path, k) == 9
+            migrations.apply(path)
+            assert schema(path) == whole
+            assert applied(path) == IDS
+        process.stdin.close()
 
 
 def test_eight_processes_apply_at_once(path: Path) -> None:

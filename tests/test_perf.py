@@ -77,6 +77,62 @@ def test_a_result_says_where_it_comes_from_and_has_a_line_an_entry(
     assert measuring.read("another") == {}
 
 
+def test_a_goal_that_a_decision_gave_up_is_listed_and_no_failure(
+    measuring: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    without, stands = "8 threads at FULL: 0.79 x one thread, 3 is asked", "append, FULL: 2.00 x, at most 1.25 is asked"
+    assert measuring.finish("one", {"missed": [without], "lines": {}}) == 0
+    assert measuring.read("one")["missed"] == []
+    assert measuring.read("one")["given_up"] == {without: "0013-no-group-commit"}
+    assert f"given up (docs/decisions/0013-no-group-commit.md): {without}" in capsys.readouterr().err
+    assert measuring.finish("one", {"missed": [without, stands], "lines": {}}) == 1
+    assert measuring.read("one")["missed"] == [stands]
+    for decision in measuring.GIVEN_UP.values():
+        assert (ROOT / f"docs/decisions/{decision}.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("missed", "code", "said"),
+    [
+        (
+            "8 threads at FULL: 0.79 x one thread, 3 is asked",
+            0,
+            "given up (docs/decisions/0013-no-group-commit.md): 8 thr",
+        ),
+        ("append, FULL: 2.00 x, at most 1.25 is asked", 1, "missed: append, FULL"),
+    ],
+)
+def test_the_run_ends_with_an_error_only_for_goals_that_stand(
+    measuring: ModuleType, page: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], missed: str, code: int, said: str,
+) -> None:  # fmt: skip
+    """A part that misses one goal, and nothing else is written."""
+    import bench
+
+    script = tmp_path / "part.py"
+    script.write_text(
+        "import sys, pathlib\n"
+        f"sys.path.insert(0, {str(ROOT / 'perf')!r})\n"
+        "import measuring\n"
+        f"measuring.RESULTS = pathlib.Path({str(tmp_path)!r}) / 'results'\n"
+        f"raise SystemExit(measuring.finish('part', {{'missed': [{missed!r}]}}))\n"
+    )
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(bench, "PERF", tmp_path)
+    monkeypatch.setattr(bench, "PARTS", (bench.Part("part", "part.py", "part"),))
+    monkeypatch.setattr(bench, "page", ModuleType("page"))
+    for name in ("PAGE", "README"):
+        monkeypatch.setattr(bench.page, name, tmp_path / name, raising=False)
+    for name in ("page", "readme"):
+        monkeypatch.setattr(bench.page, name, lambda: "", raising=False)
+    monkeypatch.setitem(sys.modules, "plots", ModuleType("plots"))
+    monkeypatch.setattr(sys.modules["plots"], "draw", list, raising=False)
+    monkeypatch.setattr(sys, "argv", ["bench.py"])
+    assert bench.main() == code
+    assert said in capsys.readouterr().out
+
+
 def test_every_statement_has_a_budget_on_both_engines(budgets: ModuleType) -> None:
     for engine in ("sqlite", "postgresql"):
         named = read_statements(sql_folder(), engine).keys() - ONLY_POSTGRESQL

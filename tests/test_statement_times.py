@@ -12,8 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from datastore.contract.facts import read_facts
-from datastore.contract.project import find_project
+from datastore.contract.facts import ProjectFacts
 from datastore.copy import copy
 from tests import postgresql
 from tests.acid.invariants import COUNTS
@@ -59,10 +58,12 @@ def test_the_database_keeps_every_rule_though_none_was_checked(database: Path) -
         assert connection.execute("SELECT count(*) FROM messages").fetchone() == (ROWS,)
 
 
-def test_every_statement_has_arguments_that_run(perf: Any, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_statement_has_arguments_that_run(
+    perf: Any, database: Path, facts: ProjectFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(perf, "CALLS", 2)
     monkeypatch.setattr(perf, "TRIED", 120)
-    with read_facts(find_project(ROOT)) as facts, closing(perf.Sqlite(database)) as engine:
+    with closing(perf.Sqlite(database)) as engine:
         before = engine.connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall()
         every = dict(perf.times(engine, engine.connection, facts))
         assert engine.connection.execute("SELECT count(*), max(updated_at) FROM conversations").fetchall() == before
@@ -75,14 +76,13 @@ def test_every_statement_has_arguments_that_run(perf: Any, database: Path, monke
 
 
 def test_postgresql_has_a_time_for_each_statement_that_it_shares(
-    perf: Any, database: Path, monkeypatch: pytest.MonkeyPatch
+    perf: Any, database: Path, facts: ProjectFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(perf, "CALLS", 1)
     monkeypatch.setattr(perf, "TRIED", 20)
     with postgresql.database("times") as url:
         copy(str(database), url)
         with (
-            read_facts(find_project(ROOT)) as facts,
             closing(perf.Sqlite(database)) as here,
             closing(perf.Postgresql(url)) as engine,
         ):
@@ -94,7 +94,7 @@ def test_postgresql_has_a_time_for_each_statement_that_it_shares(
 
 
 def test_a_statement_without_arguments_is_told_and_stops_nothing(
-    perf: Any, database: Path, monkeypatch: pytest.MonkeyPatch
+    perf: Any, database: Path, facts: ProjectFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(perf, "CALLS", 1)
     make = perf.Sampler._value
@@ -105,7 +105,7 @@ def test_a_statement_without_arguments_is_told_and_stops_nothing(
         return "" if parameter.name == "sanitization_version" else make(self, facts, parameter, *rest)
 
     monkeypatch.setattr(perf.Sampler, "_value", value)
-    with read_facts(find_project(ROOT)) as facts, closing(perf.Sqlite(database)) as engine:
+    with closing(perf.Sqlite(database)) as engine:
         three = {name: facts.statements[name] for name in ("add_conversation", "get_message", "list_messages_after")}
         found = perf.times(engine, engine.connection, attrs.evolve(facts, statements=three))
         every = {name: one.why for name, one in found}

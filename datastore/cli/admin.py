@@ -56,7 +56,7 @@ def stats_command(as_json: bool, database: str) -> None:
 @database_option
 def status_command(as_json: bool, database: str) -> None:
     """Tell the schema version, pending migrations, sizes and the SQLite version; works on an old schema too."""
-    from datastore.opening import is_server
+    from datastore.address import is_server
 
     status = _server_status(database) if is_server(database) else _status(database)
     if as_json:
@@ -75,7 +75,7 @@ def status_command(as_json: bool, database: str) -> None:
         pairs.insert(3, ("unknown migrations", ", ".join(status["unknown"])))
     print_pairs(pairs)
     if status["pending"]:
-        click.echo(f"apply them with: {status['apply']}")
+        click.echo(f"apply them with: {one_line(status['apply'])}")
     if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
@@ -132,8 +132,9 @@ def _server_status(url: str) -> dict[str, Any]:
 
 def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
+    from datastore.address import database_path
     from datastore.engines.sqlite import SQLiteEngine
-    from datastore.opening import applied_in_file, apply_command, bind_statements, database_path, refuse_foreign
+    from datastore.opening import applied_in_file, apply_command, bind_statements, refuse_foreign
 
     path = database_path(database)
     refuse_foreign(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -55,17 +56,32 @@ def backup_command(target: Path, keep: int | None, max_age_days: float | None, a
     if as_json:
         print_json({"backup": made, "removed": rotated})
         return
-    click.echo(f"{made.path}: {size(made.file_bytes or 0)}, verified, SHA-256 {made.checksum}")
+    click.echo(f"{one_line(made.path)}: {size(made.file_bytes or 0)}, verified, SHA-256 {made.checksum}")
+    if made.status == "unregistered":
+        click.echo(
+            "not registered, because the database's disk is full: make room, then run: "
+            + shlex.join(["datastore", "backups", "--register", made.path]),
+            err=True,
+        )
     for backup in rotated:
-        click.echo(f"removed {backup.path}")
+        click.echo(f"removed {one_line(backup.path)}")
 
 
 @click.command("backups", short_help="List the registered copies.")
+@click.option(
+    "--register",
+    "unregistered",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="First verify and register this copy: made on a full disk, or moved.",
+)
 @json_option
 @database_option
-def backups_command(as_json: bool, database: str) -> None:
+def backups_command(unregistered: Path | None, as_json: bool, database: str) -> None:
     """List the registered copies, newest first."""
     with open_store(database) as store:
+        if unregistered is not None:
+            store.backups.register(unregistered)
         kept = store.backups.list()
     if as_json:
         print_json(kept)
@@ -81,14 +97,23 @@ def backups_command(as_json: bool, database: str) -> None:
 
 @click.command("restore", short_help="Put a copy in the database's place.")
 @click.argument("backup", type=click.Path(path_type=Path))
+@click.option(
+    "--sha256", metavar="HEX", help="What `datastore backup` printed; compared instead of what is registered."
+)
+@click.option("--unregistered", is_flag=True, help="Take a file that the database has not registered.")
 @click.option("--force", is_flag=True, help="Replace a database too damaged to tell whether it is in use.")
 @database_option
-def restore_command(backup: Path, force: bool, database: str) -> None:
-    """Verify BACKUP and put it in the place of the database, which nothing may have open (it may be missing)."""
+def restore_command(backup: Path, sha256: str | None, unregistered: bool, force: bool, database: str) -> None:
+    """Verify BACKUP and put it in the place of the database, which nothing may have open (it may be missing).
+
+    Its SHA-256 has to be the one that the database registered. Where the database is missing or cannot be read, nobody knows
+    that, and the content alone is verified.
+    """
     from datastore.store import Datastore
 
-    mark = Datastore.restore(backup, database, force=force)
-    click.echo(f"restored, verified; the audit log has {mark.audit_id} entries")
+    mark = Datastore.restore(backup, database, sha256=sha256, unregistered=unregistered, force=force)
+    compared = "verified" if mark.compared else "its content is verified, its SHA-256 was compared with nothing"
+    click.echo(f"restored, {compared}; the audit log has {mark.audit_id} entries")
     if mark.erased or mark.held:
         click.echo(f"erased again: {mark.erased} subjects; kept by a legal hold of the backup: {mark.held}")
 
@@ -101,13 +126,14 @@ def restore_command(backup: Path, force: bool, database: str) -> None:
     help="Hold the audit log against the mark in this file, then write the new mark there. Keep it on another machine.",
 )
 @click.option("--backup", type=click.Path(path_type=Path), help="Check this registered copy, not the database.")
+@click.option("--deep", is_flag=True, help="Compare every message with its hash; otherwise a thousand.")
 @json_option
 @database_option
 @click.pass_context
 def verify_command(
-    ctx: click.Context, mark_file: Path | None, backup: Path | None, as_json: bool, database: str
+    ctx: click.Context, mark_file: Path | None, backup: Path | None, deep: bool, as_json: bool, database: str
 ) -> None:
-    """Check the file, foreign keys, full-text index, audit chain, counts and tags; exits with 4 if one is wrong."""
+    """Check the file, foreign keys, full-text index, audit chain, hashes, counts and tags; exits with 4 if one is wrong."""
     from datastore.errors import CorruptDatabaseError, DatabaseError
     from datastore.retention.verify import present_mark
 
@@ -115,7 +141,7 @@ def verify_command(
     results: dict[str, list[str]] = {}
     try:
         with open_store(database) as store:
-            results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [])
+            results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [], deep=deep)
             if mark_file and not backup and not any(results.values()):
                 _write_mark(mark_file, present_mark(store))
     except DatabaseError as error:
@@ -151,8 +177,11 @@ def _read_mark(path: Path | None) -> Mark | None:
 
 
 def _write_mark(path: Path, mark: Mark) -> None:
-    from datastore.retention.backups import put_in_place, unfinished
+    from datastore.address import real_path
+    from datastore.files import Draft, rights_of_new
 
-    draft = unfinished(path.absolute())
-    draft.write_text(json.dumps({"audit_id": mark.audit_id, "audit_hash": mark.audit_hash}) + "\n", encoding="utf-8")
-    put_in_place(draft, path.absolute())
+    real = real_path(path)
+    with Draft(real) as draft:
+        text = json.dumps({"audit_id": mark.audit_id, "audit_hash": mark.audit_hash}) + "\n"
+        draft.path.write_text(text, encoding="utf-8")
+        draft.put_in_place(rights_of_new(real))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datastore.cli.check import project_option, require_sqlglot
+from datastore.cli.output import clean
 
 
 @click.command("catalog", short_help="Write the catalogue of tables and statements for DBAs.")
@@ -35,7 +36,7 @@ def catalog_command(ctx: click.Context, project: Path, output: Path | None, chec
     if not check:
         write(changes)
     for path in changes:
-        click.echo(f"{facts.project.show(path)}: {'would be ' * check}written")
+        click.echo(f"{clean(facts.project.show(path))}: {'would be ' * check}written")
     if not changes:
         click.echo(f"{len(facts.statements)} statements: the catalogue is as generated")
     elif check:

@@ -89,7 +89,7 @@ def _print(report: Report) -> None:
     for problem in report.problems:
         click.echo(clean(problem.render()) + "\n")
     for note in report.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {clean(note)}")
     for path in report.written:
-        click.echo(f"wrote {report.project.show(path)}")
+        click.echo(f"wrote {clean(report.project.show(path))}")
     click.echo(report.summary())

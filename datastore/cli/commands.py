@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +27,7 @@ from datastore.cli import (
     retention,
     search,
 )
+from datastore.cli.output import clean, without_color
 from datastore.errors import DatastoreError
 
 EPILOG = """\b
@@ -45,7 +51,25 @@ Exit codes:
 class Commands(click.Group):
     """Turns errors into exit codes; never a traceback for an error of the library."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        _open_streams()
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:  # from what click prints by itself: help
+            _failed(error)
+            sys.exit(1)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _shown():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
+        if without_color():
+            ctx.color = False
+        with _shown():
+            return self._run(ctx)
+
+    def _run(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -53,11 +77,10 @@ class Commands(click.Group):
             _say(" ".join(str(error).split()) or type(error).__name__)
             ctx.exit(1)
         except BrokenPipeError:
-            # Whoever read has enough. The interpreter's own flush at the end must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _to_nobody()
             ctx.exit(0)
         except OSError as error:
-            _say(f"{error.filename or 'output'}: {error.strerror or error}")
+            _failed(error)
             ctx.exit(1)
         except KeyboardInterrupt:
             _say("interrupted; what was committed stays")
@@ -66,7 +89,63 @@ class Commands(click.Group):
 
 
 def _say(message: str) -> None:
-    click.echo(f"datastore: {message}", err=True)
+    click.echo(f"datastore: {clean(message)}", err=True)
+
+
+def _failed(error: OSError) -> None:
+    _say(f"{os.fsdecode(error.filename) if error.filename else 'output'}: {error.strerror or error}")
+    if not error.filename:
+        _to_nobody()
+
+
+def _to_nobody() -> None:
+    """Whoever read has enough, or there is nobody. The interpreter's own flush at the end must not fail again."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    """What click says of wrong use holds what was typed: a file's name, say."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = clean(error.message)
+        raise
+
+
+class _Closed(io.RawIOBase):
+    """A standard stream that was closed before the program began: writing to it is an error, as for other tools."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.EBADF, "standard output is closed")
+
+
+def _open_streams() -> None:
+    """Nothing that is opened later gets the number of a standard stream: what is printed would be written into it."""
+    closed = [number for number in range(3) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed(), 1), encoding="utf-8", write_through=True)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (until the process ends)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 @click.group(

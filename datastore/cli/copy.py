@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datastore.cli.output import json_option, print_json
+from datastore.cli.output import console, json_option, print_json
 
 if TYPE_CHECKING:
     from datastore.copy import Progress
@@ -18,25 +18,36 @@ if TYPE_CHECKING:
 @click.command("copy", short_help="Copy everything to another database, SQLite or PostgreSQL.")
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET")
+@click.option(
+    "--migrations",
+    multiple=True,
+    metavar="FOLDER",
+    help="The application's own steps for the target's engine, applied there first; may be repeated.",
+)
+@click.option("--skip", multiple=True, metavar="TABLE", help="A table of the application not to copy; may be repeated.")
 @json_option
-def copy_command(source: str, target: str, as_json: bool) -> None:
+def copy_command(source: str, target: str, migrations: tuple[str, ...], skip: tuple[str, ...], as_json: bool) -> None:
     """Copy every table from SOURCE to TARGET, paths or URLs, and compare the two at the end.
 
-    The audit chain and the history of jobs come along. A copy that was interrupted goes on where it ended. Nobody may use
-    the target meanwhile. The target is made where it is missing; the database of a server must be there.
+    The audit chain, the history of jobs and the application's own tables come along; a table that cannot be copied is
+    refused by name before anything is written. A copy that was interrupted goes on where it ended. Nobody may use the
+    target meanwhile. The target is made where it is missing; the database of a server must be there.
     """
     from datastore.copy import copy
 
     with _progress() as on_progress:
-        copied = copy(source, target, on_progress=on_progress)
+        copied = copy(source, target, migrations=migrations, skip=skip, on_progress=on_progress)
     if as_json:
-        print_json({"written": copied.written, "found": copied.found, "digests": copied.digests})
+        print_json(copied)
         return
     for table, written in copied.written.items():
         if written or copied.found[table]:
             there = f", {copied.found[table]:,} were there" if copied.found[table] else ""
             click.echo(f"{table}: {written:,} rows{there}")
-    click.echo("the two databases hold the same: counts and SHA-256 of every table")
+    if copied.skipped:
+        click.echo(f"not copied and not compared: {', '.join(copied.skipped)}")
+    compared = f"counts and SHA-256 of {'every other table' if copied.skipped else 'every table'}"
+    click.echo(f"the two databases hold the same: {compared} ({len(copied.digests)})")
 
 
 @contextmanager
@@ -44,10 +55,9 @@ def _progress() -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import Progress as Bars
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    with Bars(console=console(stderr=True), transient=True) as bars:
         tasks = {}
 
         def show(table: str, done: int, total: int) -> None:

@@ -8,14 +8,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
 from datastore.cli.output import (
     clean,
+    console,
     database_option,
     is_missing,
     json_option,
@@ -24,9 +25,11 @@ from datastore.cli.output import (
     plain,
     print_json,
 )
+from datastore.files import Draft, is_stream, rights_of_new
 
 if TYPE_CHECKING:
     from datastore.formats import BadLine
+    from datastore.store import Datastore
     from datastore.transfer import ImportReport
 
     Reporter = Callable[[int, int, ImportReport], None]
@@ -65,23 +68,29 @@ def import_command(
     """Store conversations and learnings from files; creates a missing database.
 
     Reads chat JSON lines, ChatGPT exports (conversations.json), Claude Code transcripts and learnings as
-    JSON lines, plain or gzip. Importing a file again changes nothing. Exits with 3 if lines were bad.
+    JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing a file again changes nothing. Exits with 3 if lines were bad.
     """
-    from datastore.formats import detect
+    from datastore.formats import TextSource, detect, open_text
     from datastore.transfer import import_file
 
     mapping = _mapping(fields)
     if not 1 <= len(sanitization_version) <= 100:
         raise click.BadParameter("1 to 100 characters are needed", param_hint="--sanitization-version")
-    # Before a database is made for them.
-    formats = [detect(file, mapping) if format == "auto" else format for file in files]
     bad_lines = 0
-    with open_store(database, migrate=is_missing(database)) as store:
+    with ExitStack() as opened:
+        # Before a database is made for them.
+        formats: list[Any] = []
+        pipes: dict[str, TextSource] = {}
+        for file in files:
+            if not Path(file).is_file():  # it is read once only
+                pipes[file] = opened.enter_context(open_text(file))
+            formats.append(detect(pipes.get(file, file), mapping) if format == "auto" else format)
+        store = opened.enter_context(open_store(database, migrate=is_missing(database)))
         for file, kind in zip(files, formats, strict=True):
             with _progress(file) as (on_progress, on_bad):
                 report = import_file(
                     store,
-                    file,
+                    pipes.pop(file, file),
                     sanitization_version=sanitization_version,
                     format=kind,
                     fields=mapping,
@@ -133,7 +142,6 @@ def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
     if not sys.stderr.isatty():
         yield None, lambda bad: click.echo(text_of(bad), err=True)
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -145,7 +153,7 @@ def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         task = progress.add_task(escape(one_line(Path(file).name)), total=None, stored=0, rate=0)
 
         def show(position: int, total: int, report: ImportReport) -> None:
@@ -196,18 +204,22 @@ def export_command(
         if everything:
             held = store.disclose(session=session, **subject)
             counts = f"{len(held.messages)} messages, {len(held.learnings)} learnings, {len(held.jobs)} jobs"
-            with _output(output) as file:
+            counts += "".join(f", {len(own.rows)} rows of {own.table} ({own.fate})" for own in held.own_tables)
+            with _output(output, store) as file:
                 file.write(json.dumps(plain(held), indent=2, ensure_ascii=False) + "\n")
         else:
-            with _output(output) as file:
+            with _output(output, store) as file:
                 counts = f"{export(store, file, session_id=session, source=source, deleted=deleted)} conversations"
     if output not in (None, "-"):
         click.echo(f"{clean(str(output))}: {counts}", err=True)
 
 
 @contextmanager
-def _output(output: str | None) -> Iterator[TextIO]:
-    """A file, which appears when it is whole, or stdout; as UTF-8, whatever the locale says."""
+def _output(output: str | None, store: Datastore) -> Iterator[TextIO]:
+    """A file, which appears when it is whole, or stdout, a pipe or a device; as UTF-8, whatever the locale says.
+
+    A link is followed, as a shell does: what it leads to is written. A new file is readable by nobody who may not read the database.
+    """
     if output is None or output == "-":
         stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
         try:
@@ -216,14 +228,18 @@ def _output(output: str | None) -> Iterator[TextIO]:
         finally:
             _detach(stream)
         return
-    part = f"{output}.part"
-    try:
-        with _writable(part, packed=output.endswith(".gz")) as file:
+    if is_stream(Path(output)):
+        with Path(output).open("wb") as target, _encoded(target, output) as file:
             yield file
-        os.replace(part, output)  # noqa: PTH105 (the path is the user's text)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+        return
+    real = Path(os.path.realpath(output))
+    with Draft(real) as draft:
+        with os.fdopen(os.dup(draft.file), "wb") as target, _encoded(target, output) as file:
+            yield file
+        rights = rights_of_new(real)
+        if isinstance(rights, int) and store.engine.name == "sqlite":
+            rights &= store.engine.path.stat().st_mode
+        draft.put_in_place(rights)
 
 
 def _detach(stream: io.TextIOWrapper) -> None:
@@ -232,10 +248,17 @@ def _detach(stream: io.TextIOWrapper) -> None:
         stream.detach()
 
 
-def _writable(path: str, *, packed: bool) -> TextIO:
-    if packed:
-        return gzip.open(path, "wt", encoding="utf-8", newline="\n", compresslevel=6)
-    return Path(path).open("w", encoding="utf-8", newline="\n")
+@contextmanager
+def _encoded(target: BinaryIO, name: str) -> Iterator[TextIO]:
+    if not name.endswith(".gz"):
+        with io.TextIOWrapper(target, encoding="utf-8", newline="\n") as file:
+            yield file
+        return
+    with (
+        gzip.GzipFile(Path(name).stem, "wb", 6, target) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
+    ):
+        yield file
 
 
 @click.command("show", short_help="Print a conversation or a learning.")

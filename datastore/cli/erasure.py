@@ -104,6 +104,8 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     if deleted := facts.get("deleted"):
         pairs.append(("deleted", ", ".join(f"{count} {name}" for name, count in deleted.items() if count)))
+    for table, fates in facts.get("own_tables", {}).items():
+        pairs.append((f"own table {table}", ", ".join(f"{count} {fate}" for fate, count in fates.items())))
     for scan in facts.get("scans", []):
         read = sum(scan["files"].values())
         looked = f"{scan['text_bytes']} bytes and {scan['terms']} words looked for in {read} bytes"

@@ -30,7 +30,7 @@ def generate_command(ctx: click.Context, project: Path, check: bool) -> None:
         write(changes)
     for path, text in changes.items():
         done = "would be " * check + ("removed" if text is None else "written")
-        click.echo(f"{facts.project.show(path)}: {done}")
+        click.echo(f"{clean(facts.project.show(path))}: {done}")
     if not changes:
         click.echo(f"{len(facts.statements)} statements: everything is as generated")
     elif check:
@@ -63,6 +63,6 @@ def diff_command(ctx: click.Context, ref: str, project: Path, as_json: bool) -> 
             for change in changes:
                 click.echo(clean(f"  {change}"))
         if not breaking and not others:
-            click.echo(f"nothing changed since {ref}")
+            click.echo(f"nothing changed since {clean(ref)}")
     if breaking:
         ctx.exit(5)

@@ -86,6 +86,8 @@ def _tell(done: Upkeep, as_json: bool) -> None:
     parts = [f"{done.pages_freed} pages given back", f"{done.merges} merges"]
     if done.checkpointed is not None:
         parts.append("WAL cut" if done.checkpointed else f"WAL kept by {_blockers(done)}")
+    if done.removed:
+        parts.append(f"{done.removed} unfinished files of killed commands removed")
     if done.optimized:
         parts.append("statistics refreshed")
     parts.append(f"{done.slices} steps, the longest {done.longest * 1000:.0f} ms")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,8 @@ import attrs
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from datastore.store import Datastore
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,12 +47,13 @@ def open_store(database: str, *, migrate: bool = False) -> Datastore:
 
 def is_missing(database: str) -> bool:
     """Whether there is no such file, or no schema in a database on a server: an import makes it."""
+    from datastore.address import database_path, is_server
     from datastore.errors import NotADatastoreError
-    from datastore.opening import database_path, is_server
+    from datastore.opening import find_file
     from datastore.store import Datastore
 
     if not is_server(database):
-        return not database_path(database).exists()
+        return find_file(database_path(database)) is None
     try:
         Datastore.open(database).close()
     except NotADatastoreError:
@@ -57,16 +61,29 @@ def is_missing(database: str) -> bool:
     return False
 
 
+#: Characters that a terminal obeys or that change how others are shown: control characters but the line's end, lone surrogates (of
+#: names that are not UTF-8), line and paragraph separators, marks and overrides of direction, invisible tags.
+_unsafe = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+
+
 def clean(text: str) -> str:
-    """*text* without control characters (a stored escape sequence must not reach a terminal)."""
-    return "".join(
-        character if character == "\n" or unicodedata.category(character) != "Cc" else " " for character in text
-    )
+    """*text* as it may be shown to people: what could act on a terminal, or hide, is written as an escape.
+
+    Everything that a command shows of a database, a file's name or an error goes through here.
+    """
+    return _unsafe.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found.group()
+    return "    " if character == "\t" else ascii(character)[1:-1]
 
 
 def one_line(text: str, longest: int = 0) -> str:
     """*text* on one line without tabs, cut to *longest* characters if that is given."""
-    line = " ".join(clean(text).split())
+    line = clean(" ".join(text.split()))
     return f"{line[: longest - 3]}..." if longest and len(line) > longest else line
 
 
@@ -90,11 +107,22 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(plain(value), indent=2))
 
 
+def without_color() -> bool:
+    """Whether the environment asks for plain text: https://no-color.org."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables and progress go; plain where the environment asks for it."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, color_system=None if without_color() else "auto")
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table with headers on a terminal; columns padded with blanks in a pipe."""
     texts = [[one_line(str(value)) for value in row] for row in rows]
     if sys.stdout.isatty():
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -104,7 +132,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             table.add_column(header, justify="right" if right else "left", overflow="fold")
         for row in texts:
             table.add_row(*(Text(value) for value in row))
-        Console().print(table)
+        console().print(table)
         return
     widths = [max([len(header), *(len(row[index]) for row in texts)]) for index, header in enumerate(headers)]
     for row in [list(headers), *texts]:

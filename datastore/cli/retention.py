@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datastore.cli.output import database_option, json_option, open_store, print_json, print_table
+from datastore.cli.output import database_option, json_option, one_line, open_store, print_json, print_table
 
 if TYPE_CHECKING:
     from datastore.records import RetentionPolicy
@@ -90,7 +90,9 @@ def set_command(
             scope_value=given[0][1] if given else None,
             grace_days=grace_days,
         )
-    click.echo(f"{policy.name}: {policy.target}, {_scope(policy)}, {policy.age_days:g} days after {policy.since}")
+    click.echo(
+        f"{one_line(policy.name)}: {policy.target}, {_scope(policy)}, {policy.age_days:g} days after {policy.since}"
+    )
 
 
 @retention_command.command("remove", short_help="Forget a policy.")
@@ -100,7 +102,7 @@ def remove_command(name: str, database: str) -> None:
     """Forget the policy NAME; what it hid stays hidden."""
     with open_store(database) as store:
         store.policies.remove(name)
-    click.echo(f"{name}: removed")
+    click.echo(f"{one_line(name)}: removed")
 
 
 @retention_command.command("preview", short_help="Say what apply would do.")
@@ -143,7 +145,7 @@ def apply_command(name: str | None, as_json: bool, database: str) -> None:
         print_json(done)
         return
     for policy, counts in done.items():
-        click.echo(f"{policy}: {_counted(counts)}")
+        click.echo(f"{one_line(policy)}: {_counted(counts)}")
 
 
 def _show(counts: Mapping[str, int]) -> None:

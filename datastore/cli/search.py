@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datastore.cli.output import clean, database_option, json_option, one_line, open_store, print_json
+from datastore.cli.output import clean, console, database_option, json_option, one_line, open_store, print_json
 
 if TYPE_CHECKING:
     from datastore.records import Facets, LearningHit, MessageHit, SearchPage
@@ -204,10 +204,9 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
         yield say
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=console(stderr=True), transient=True) as progress:
         tasks: dict[str, Any] = {}
 
         def show(name: str, done: int, total: int) -> None:

@@ -17,6 +17,7 @@ from datastore.contract.named import Named
 from datastore.contract.text import normal, tokens
 from datastore.engines import sqlite_explain
 from datastore.statements.loader import read_texts
+from datastore.steps import check_folders
 
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
@@ -176,6 +177,7 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
 
     from datastore.engines.yoyo_sqlite import open_backend
 
+    check_folders([folder for folder, _ in folders])
     copies = []
     for number, (folder, own) in enumerate(folders):
         copy = path.parent / f"steps{number}"

@@ -26,9 +26,9 @@ from datastore.engines.postgresql_explain import (
     Refused,
     describe,
     explaining,
-    scratch,
     whole_tables,
 )
+from datastore.engines.postgresql_scratch import scratch
 from datastore.errors import DatastoreError, ProjectError
 from datastore.migrations import apply, rollback
 from datastore.statements.loader import read_texts

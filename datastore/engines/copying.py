@@ -1,6 +1,6 @@
 """Whole tables from one database to another, SQLite or PostgreSQL: read in the order of their keys, written as they are.
 
-No statement of sql/ can say "every column of every table", so four of them are put together here. Triggers are off while a batch is
+No statement of sql/ can say "every column of every table", so those few are put together here. Triggers are off while a batch is
 written, in the same transaction: what they would compute (counts, tags, numbers) is copied, and a killed copy leaves none off.
 
 A server spends most of the time on the words of the texts, one process a connection. So the tables that have words are written over
@@ -9,41 +9,27 @@ two connections at once, each a batch, and committed in their order: what is the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import queue
+import re
 import sqlite3
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from datastore.engines.schema import Column, Schema, quoted, read_schema, schema_sql
 from datastore.engines.sqlite_errors import translate as sqlite_error
+from datastore.errors import BusyError
 
 Row = tuple[Any, ...]
-
-#: Each table and its key, those that others refer to first. The counts of jobs are computed again at the end.
-TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("conversations", ("seq",)),
-    ("messages", ("seq",)),
-    ("learnings", ("seq",)),
-    ("learning_tags", ("tag", "created_at", "learning_id")),
-    ("learning_messages", ("learning_id", "message_id")),
-    ("job_queue", ("id",)),
-    ("job_attempts", ("job_id", "lease_token")),
-    ("job_pauses", ("type",)),
-    ("uploads", ("seq",)),
-    ("audit_log", ("id",)),
-    ("redactions", ("seq",)),
-    ("backups", ("id",)),
-    ("maintenance_tasks", ("name",)),
-    ("legal_holds", ("id",)),
-    ("retention_policies", ("name",)),
-    ("erasures", ("id",)),
-    ("erasure_keys", ("id",)),
-    ("tombstones", ("kind", "subject_hash")),
-)
 
 #: The first page of a table, whose rows may be of a mebibyte each, and the characters that make a page large.
 _FIRST_ROWS, _PAGE_LENGTH = 64, 8 * 1024 * 1024
@@ -55,80 +41,129 @@ _SIDE_BY_SIDE = ("messages", "learnings")
 LANES = 2
 
 
+@attrs.frozen
+class Part:
+    """A table as it is on one side."""
+
+    name: str
+    #: In the same order on both sides.
+    columns: tuple[Column, ...]
+    #: Where the columns of the key are among them.
+    key: tuple[int, ...]
+
+    @property
+    def keys(self) -> list[Column]:
+        """The columns of the key."""
+        return [self.columns[place] for place in self.key]
+
+
 class Side:
     """A database that is copied from or to: how it is read is the same on both engines, but for the marks of parameters."""
 
+    engine_name = "sqlite"
     mark = "?"
+    schema: Schema
     _connection: Any
 
-    def columns(self, table: str) -> list[str]:
-        """The columns that are stored, not computed."""
+    def kind(self, type: str) -> str:
+        """Which values a column of this type has: integer, real, text, blob, ... or what only this engine has."""
         raise NotImplementedError
 
-    def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """All of the rows, or none; perhaps only when `settle` is called."""
+    def write(self, part: Part, rows: Iterable[Row], *, whole: bool) -> None:
+        """All of the rows, or none; perhaps only when `settle` is called.
+
+        Args:
+            part: The table.
+            rows: The next rows.
+            whole: They are all that the table is to have: one may refer to a later one.
+        """
         raise NotImplementedError
 
     def settle(self) -> None:
         """Wait until everything is done that was begun; raises what failed."""
 
-    def finish(self) -> None:
-        """Begin what the database needs behind its last row, while the rows are read again; `settle` waits for it."""
+    def numbers(self) -> dict[str, int]:
+        """The last number that each table gave out, by the table's name in lower case."""
+        raise NotImplementedError
 
-    def count(self, table: str) -> int:
-        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    def finish(self, numbers: Mapping[str, int]) -> None:
+        """Begin what the database needs after its last row, while the rows are read again; `settle` waits for it.
 
-    def last(self, table: str, keys: Sequence[str]) -> Row | None:
+        Args:
+            numbers: Each table goes on after this number, or after its highest.
+        """
+        raise NotImplementedError
+
+    def count(self, name: str) -> int:
+        """How many rows a table has."""
+        return int(self._connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0])
+
+    def has_odd_times(self, table: str, column: Column) -> bool:
+        """Whether a column has times that the library's text cannot say: infinite, before the year 1 or after 9999."""
+        return False
+
+    def last(self, part: Part) -> Row | None:
         """The greatest key."""
-        order = ", ".join(f"{key} DESC" for key in keys)
-        sql = f"SELECT {', '.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
+        order = ", ".join(f"{self._ordered(key)} DESC" for key in part.keys)
+        sql = f"SELECT {', '.join(map(self._selected, part.keys))} FROM {quoted(part.name)} ORDER BY {order} LIMIT 1"
         found: Row | None = self._connection.execute(sql).fetchone()
         return found
 
-    def page(self, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int) -> list[Row]:
-        """The first rows behind a key, in the order of the keys."""
-        names, marks = ", ".join(keys), ", ".join([self.mark] * len(keys))
-        behind = "" if after is None else f"WHERE ({names}) > ({marks})"
-        sql = f"SELECT {', '.join(columns)} FROM {table} {behind} ORDER BY {names} LIMIT {rows}"
-        found: list[Row] = self._connection.execute(sql, after or ()).fetchall()
-        return found
+    def pages(self, part: Part, after: Row | None, rows: int) -> Generator[list[Row], None, None]:
+        """The rows after a key in its order, *rows* at most at a time and about 8 MiB."""
+        columns, order = map(self._selected, part.columns), ", ".join(map(self._ordered, part.keys))
+        later = "" if after is None else f"WHERE ({order}) > ({', '.join([self.mark] * len(part.key))})"
+        sql = f"SELECT {', '.join(columns)} FROM {quoted(part.name)} {later} ORDER BY {order}"
+        size = min(rows, _FIRST_ROWS)
+        with self._cursor() as cursor:
+            cursor.execute(sql, after or ())
+            while page := cursor.fetchmany(size):
+                yield page
+                length = sum(len(value) for row in page for value in row if isinstance(value, str | bytes))
+                if length > _PAGE_LENGTH:
+                    size = max(1, size // 2)
+                elif length < _PAGE_LENGTH // 4:
+                    size = min(rows, size * 2)
+
+    def _cursor(self) -> Any:
+        """A cursor that fetches as it is asked, and is closed at the end."""
+        raise NotImplementedError
+
+    def _selected(self, column: Column) -> str:
+        """A column's value as it is compared and written on the other side."""
+        raise NotImplementedError
+
+    def _ordered(self, column: Column) -> str:
+        """The same, in an order that is that of both engines."""
+        raise NotImplementedError
 
     def close(self) -> None:
         self._connection.close()
 
 
-def pages(
-    side: Side, table: str, columns: Sequence[str], keys: Sequence[str], after: Row | None, rows: int
-) -> Iterator[list[Row]]:
-    """A table in pages of *rows* rows at most, and of about 8 MiB, in the order of its key."""
-    places = [list(columns).index(key) for key in keys]
-    size = min(rows, _FIRST_ROWS)
-    while page := side.page(table, columns, keys, after, size):
-        yield page
-        after = tuple(page[-1][place] for place in places)
-        length = sum(len(value) for row in page for value in row if isinstance(value, str))
-        size = (
-            max(1, size // 2) if length > _PAGE_LENGTH else min(rows, size * 2) if length < _PAGE_LENGTH // 4 else size
-        )
-
-
 class Digest:
-    """SHA-256 of every value of a table, in the order of its key."""
+    """SHA-256 of every value of a table, in the order of its key.
 
-    def __init__(self) -> None:
+    Args:
+        documents: The places of columns that one side keeps as values of JSON and the other as their text.
+    """
+
+    def __init__(self, documents: Sequence[int] = ()) -> None:
         self._found = hashlib.sha256()
+        self._documents = documents
 
     def update(self, rows: Sequence[Row]) -> None:
         """Take in the next rows."""
-        lines = [_encode(row) for row in rows]
+        lines = [encoded(row, self._documents) for row in rows]
         self._found.update("\n".join([*lines, ""]).encode())
 
     @classmethod
-    def of(cls, side: Side, table: str, columns: Sequence[str], keys: Sequence[str]) -> str:
+    def of(cls, side: Side, part: Part, documents: Sequence[int] = ()) -> str:
         """That of a whole table."""
-        found = cls()
-        for page in pages(side, table, columns, keys, None, 5000):
-            found.update(page)
+        found = cls(documents)
+        with contextlib.closing(side.pages(part, None, 5000)) as pages:
+            for page in pages:
+                found.update(page)
         return found.hex
 
     @property
@@ -137,7 +172,36 @@ class Digest:
         return self._found.hexdigest()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, Decimal):
+        # 1.0 and 1e0 are one value of JSONB, and so is what PostgreSQL writes for them.
+        return {"number": str(value.normalize())}
+    raise TypeError(f"{type(value).__name__} is no value of a row")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain).encode
+_encode_document = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain, sort_keys=True).encode
+_decode_document = json.JSONDecoder(parse_int=Decimal, parse_float=Decimal).decode
+
+
+def encoded(row: Row, documents: Sequence[int] = ()) -> str:
+    """A row as the digest takes it; equal rows are equal texts."""
+    if documents:
+        values = list(row)
+        for place in documents:
+            if values[place] is not None:
+                values[place] = _document(values[place])
+        row = tuple(values)
+    return _encode(row)
+
+
+def _document(text: str) -> str:
+    try:
+        return _encode_document(_decode_document(text))
+    except (ValueError, TypeError, RecursionError):
+        return f"no JSON: {text}"
 
 
 class SQLiteSide(Side):
@@ -148,7 +212,8 @@ class SQLiteSide(Side):
     """
 
     def __init__(self, path: Path, *, target: bool) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        # A batch may be read where the other side writes it, in a thread of its own, while this one waits.
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
         try:
             if target:
                 self._connection.execute("PRAGMA foreign_keys = ON")
@@ -157,33 +222,71 @@ class SQLiteSide(Side):
                 self._connection.execute("ROLLBACK")
             else:
                 self._connection.execute("BEGIN")  # one instant, whoever writes meanwhile
-                self.count("conversations")
+                self.count("sqlite_master")
+            self.schema = read_schema(lambda name: self._connection.execute(schema_sql("sqlite", name)).fetchall())
         except sqlite3.Error as error:
             self._connection.close()
             raise sqlite_error(error, "copying") from error
 
-    def columns(self, table: str) -> list[str]:
-        return [row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")]
+    def kind(self, type: str) -> str:
+        # By the words that SQLite itself looks for, and by those that tables which are not STRICT use for a type of their own.
+        for kind, words in _KINDS.items():
+            if re.search(words, type, re.IGNORECASE):
+                return kind
+        return f"{type or 'no type'}"
 
-    def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def write(self, part: Part, rows: Iterable[Row], *, whole: bool) -> None:
         execute = self._connection.execute
-        marks = ", ".join("?" * len(columns))
+        names, marks = ", ".join(quoted(column.name) for column in part.columns), ", ".join("?" * len(part.columns))
         try:
             execute("BEGIN IMMEDIATE")
+            if whole:
+                execute("PRAGMA defer_foreign_keys = ON")
             triggers = execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (table,)
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE",
+                (part.name,),
             ).fetchall()
             for name, _ in triggers:
-                execute(f"DROP TRIGGER {name}")
-            self._connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+                execute(f"DROP TRIGGER {quoted(name)}")
+            self._connection.executemany(f"INSERT INTO {quoted(part.name)} ({names}) VALUES ({marks})", rows)
             for _, text in triggers:
                 execute(text)
             execute("COMMIT")
         except BaseException as error:
             self._connection.rollback()
             if isinstance(error, sqlite3.Error):
-                raise sqlite_error(error, f"copying {table}") from error
+                raise sqlite_error(error, f"copying {part.name}") from error
             raise
+
+    def numbers(self) -> dict[str, int]:
+        return {name.lower(): last for name, last in self._connection.execute("SELECT name, seq FROM sqlite_sequence")}
+
+    def finish(self, numbers: Mapping[str, int]) -> None:
+        execute, given = self._connection.execute, self.numbers()
+        for name, text in execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
+            last = numbers.get(name.lower(), 0)
+            if re.search(r"\bAUTOINCREMENT\b", text or "", re.IGNORECASE) and last > given.get(name.lower(), 0):
+                changed = execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name)).rowcount
+                if not changed:
+                    execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
+
+    def _cursor(self) -> Any:
+        return contextlib.closing(self._connection.cursor())
+
+    def _selected(self, column: Column) -> str:
+        return quoted(column.name)
+
+    def _ordered(self, column: Column) -> str:
+        return f"{quoted(column.name)} COLLATE BINARY" if self.kind(column.type) == "text" else quoted(column.name)
+
+
+#: Kinds of values, by the words in the type of a column of SQLite, the first that fits.
+_KINDS = {
+    "integer": "INT|BOOL",
+    "text": "CHAR|CLOB|TEXT|DATE|TIME|JSON|UUID",
+    "blob": "BLOB",
+    "real": "REAL|FLOA|DOUB",
+}
 
 
 class PostgreSQLSide(Side):
@@ -197,47 +300,89 @@ class PostgreSQLSide(Side):
         BusyError: Somebody else is connected to the target.
     """
 
+    engine_name = "postgresql"
     mark = "%s"
 
     def __init__(self, engine: Any, *, target: bool) -> None:
         self._engine = engine
-        self._connection = engine.connect_alone() if target else engine.connect()
+        self._connection = _alone(engine) if target else engine.connect()
         self._lanes: list[Any] = []
         self._pending: deque[Future[None]] = deque()
+        # A transaction for as long as rows are read: a cursor that fetches as it is asked needs one.
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self.schema = read_schema(lambda name: self._connection.execute(schema_sql("postgresql", name)).fetchall())
+        self._own_triggers = {row[0] for row in self._connection.execute(engine.sql("list_own_triggers"))}
         if not target:
-            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return
+        self._connection.execute("COMMIT")
         self._lanes = [self._connection, *(engine.connect() for _ in range(LANES - 1))]
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for connection in self._lanes:
+            _let_bytes_through(connection)
             self._free.put(connection)
         self._threads = ThreadPoolExecutor(LANES, "copy")
 
-    def columns(self, table: str) -> list[str]:
-        return [
-            row[0] for row in self._connection.execute(self._engine.sql("list_stored_columns"), {"table_name": table})
-        ]
+    def kind(self, type: str) -> str:
+        return _SERVER_KINDS.get(re.sub(r"\(.*?\)", "", type), type)
 
-    def write(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        if table not in _SIDE_BY_SIDE:
+    def has_odd_times(self, table: str, column: Column) -> bool:
+        if self.kind(column.type) != "instant":
+            return False
+        name = quoted(column.name)
+        odd = f"{name} < '0001-01-01 00:00:00+00' OR {name} >= '10000-01-01 00:00:00+00'"
+        return bool(self._connection.execute(f"SELECT 1 FROM {quoted(table)} WHERE {odd} LIMIT 1").fetchall())
+
+    def write(self, part: Part, rows: Iterable[Row], *, whole: bool) -> None:
+        if not self._is_side_by_side(part):
             self.settle()
         before = self._pending[-1] if self._pending else None
-        self._pending.append(self._threads.submit(self._copy, table, columns, rows, before))
+        self._pending.append(self._threads.submit(self._copy, part, rows, before))
         while len(self._pending) > LANES:
             self._pending.popleft().result()
+
+    def _is_side_by_side(self, part: Part) -> bool:
+        return part.name in _SIDE_BY_SIDE and part.name not in self._own_triggers
 
     def settle(self) -> None:
         while self._pending:
             self._pending.popleft().result()
 
-    def finish(self) -> None:
-        # Not on the connection that reads the rows again.
-        self._pending.append(self._threads.submit(self._finish, self._lanes[-1]))
+    def numbers(self) -> dict[str, int]:
+        rows = self._connection.execute(self._engine.sql("list_numbers"))
+        return {table.lower(): last for table, _, _, last in rows if last is not None}
 
-    def _finish(self, connection: Any) -> None:
+    def finish(self, numbers: Mapping[str, int]) -> None:
+        # Not on the connection that reads the rows again.
+        self._pending.append(self._threads.submit(self._finish, self._lanes[-1], numbers))
+
+    def _finish(self, connection: Any, numbers: Mapping[str, int]) -> None:
         with self._engine.translated("copying"):
-            connection.execute(self._engine.sql("restart_numbers"))
+            for table, column, sequence, given in connection.execute(self._engine.sql("list_numbers")).fetchall():
+                highest = connection.execute(f"SELECT max({quoted(column)}) FROM {quoted(table)}").fetchone()[0]
+                last = max(highest or 0, numbers.get(table.lower(), 0))
+                if last > (given or 0):
+                    values = {"sequence": sequence, "last_value": last}
+                    connection.execute(self._engine.sql("raise_number"), values)
             connection.execute("ANALYZE")
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with (
+            self._engine.translated("copying"),
+            self._connection.transaction(),
+            self._connection.cursor("copying") as cursor,
+        ):
+            yield cursor
+
+    def _selected(self, column: Column) -> str:
+        kind = self.kind(column.type)
+        if kind == "boolean":
+            return f"CAST({quoted(column.name)} AS INTEGER)"
+        return quoted(column.name) if kind in _AS_THEY_ARE else f"CAST({quoted(column.name)} AS TEXT)"
+
+    def _ordered(self, column: Column) -> str:
+        in_text = self.kind(column.type) not in _AS_THEY_ARE - {"text"} | {"boolean"}
+        return self._selected(column) + (' COLLATE "C"' if in_text else "")
 
     def close(self) -> None:
         if self._lanes:
@@ -245,20 +390,69 @@ class PostgreSQLSide(Side):
         for connection in self._lanes or [self._connection]:
             connection.close()
 
-    def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Row], before: Future[None] | None) -> None:
+    def _copy(self, part: Part, rows: Iterable[Row], before: Future[None] | None) -> None:
         connection = self._free.get()
+        name, columns = quoted(part.name), ", ".join(quoted(column.name) for column in part.columns)
         try:
-            with self._engine.translated(f"copying {table}"), connection.transaction(), connection.cursor() as cursor:
-                if table in _SIDE_BY_SIDE:
+            with (
+                self._engine.translated(f"copying {part.name}"),
+                connection.transaction(),
+                connection.cursor() as cursor,
+            ):
+                if self._is_side_by_side(part):
                     cursor.execute("SET LOCAL datastore.copying = 'on'")
                 else:
-                    cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-                with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+                    cursor.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+                with cursor.copy(f"COPY {name} ({columns}) FROM STDIN") as copy:
                     for row in rows:
                         copy.write_row(row)
-                if table not in _SIDE_BY_SIDE:
-                    cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+                if not self._is_side_by_side(part):
+                    cursor.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
                 if before is not None:
                     before.result()
         finally:
             self._free.put(connection)
+
+
+#: Kinds of values, by the type of a column of PostgreSQL; another type is its own kind, and comes and goes as text.
+_SERVER_KINDS = {
+    "smallint": "integer",
+    "integer": "integer",
+    "bigint": "integer",
+    "boolean": "boolean",
+    "double precision": "real",
+    "text": "text",
+    "character varying": "text",
+    "timestamp with time zone": "instant",
+    "json": "json",
+    "bytea": "blob",
+}
+
+#: What the session gives as it is compared and written; see `datastore.engines.postgresql_session.set_up`.
+_AS_THEY_ARE = frozenset({"integer", "real", "text", "instant", "json", "blob"})
+
+
+def _alone(engine: Any) -> Any:
+    """A connection where nobody else is connected; the server needs a moment to see that this process's others were closed."""
+    end = time.monotonic() + 1.0
+    while True:
+        try:
+            return engine.connect_alone()
+        except BusyError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def _let_bytes_through(connection: Any) -> None:
+    """The session refuses bytes, which no table of this library has; an application's may."""
+    from psycopg.types.string import BytesDumper
+
+    connection.adapters.register_dumper(bytes, BytesDumper)
+
+
+def chained(pages: Iterable[Sequence[Row]], seen: Digest) -> Iterator[Row]:
+    """The rows of the pages, which the digest takes in as they go."""
+    for page in pages:
+        seen.update(page)
+        yield from page

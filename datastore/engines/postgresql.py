@@ -195,8 +195,9 @@ class PostgreSQLEngine:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
         with self._listening, self.translated("waiting for jobs"):
             if self._listener is None or self._listener.closed:
-                self._listener = self.connect()
-                self._listener.execute(f"LISTEN {CHANNEL}")
+                listener = self.connect()
+                listener.execute(f"LISTEN {CHANNEL}")
+                self._listener = listener
                 self._heard += 1  # whatever came before it listened
             self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
         return self._heard

@@ -11,6 +11,7 @@ from datastore.errors import (
     ClosedError,
     CommitOutcomeUnknownError,
     ConflictError,
+    ConnectionLostError,
     ConstraintError,
     DatabaseError,
     DatastoreError,
@@ -98,7 +99,7 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
                 f"{where}: the connection was lost while committing; the change may or may not be there."
                 " Look before you repeat it"
             )
-        return DatabaseError(f"{where}: the connection to the server was lost, or could not be made")
+        return ConnectionLostError(f"{where}: the connection to the server was lost, or could not be made; try again")
     if isinstance(error, psycopg.DataError) and not code:
         return InvalidValueError(
             f"{where}: a value that PostgreSQL cannot keep (a NUL in text, or no text, number or flag)"

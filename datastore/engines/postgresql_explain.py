@@ -1,21 +1,17 @@
-"""What PostgreSQL says of a statement without running it: its parameters, its columns, its plan; on a database of its own.
+"""What PostgreSQL says of a statement without running it: its parameters, its columns, its plan; on a scratch database.
 
-Only `datastore check --server` and the tests load it. EXPLAIN, and what makes and drops a scratch database, is written here: it is
-no statement of an application.
+Only `datastore check --server` and the tests load it. EXPLAIN is written here: it is no statement of an application.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 import psycopg
 
-from datastore.engines.postgresql_errors import translate
 from datastore.statements.optional import by_number
 
 #: The first version whose EXPLAIN plans a statement for any values of its parameters.
@@ -42,27 +38,6 @@ class Refused(Exception):
         super().__init__(message)
         self.position = position
         self.hint = hint
-
-
-@contextmanager
-def scratch(url: str) -> Iterator[str]:
-    """The URL of a new database on the server of *url*; dropped at the end.
-
-    Raises:
-        DatabaseError: The server cannot be reached, or the role may not make one.
-    """
-    name = f"datastore_check_{os.getpid()}"
-    try:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
-            connection.execute(f"CREATE DATABASE {name}".encode())
-    except psycopg.Error as error:
-        raise translate(error, "making a database to check in") from error
-    try:
-        yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-    finally:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from datastore.engines.sqlite import SQLiteEngine, write_back
 from datastore.engines.sqlite_errors import is_busy, translate
-from datastore.errors import BusyError
+from datastore.errors import BusyError, DatastoreError
 
 #: How many steps of SQLite's machine lie between two calls of a progress function (some milliseconds).
 _STEPS = 100_000
@@ -24,10 +24,17 @@ def copy_into(engine: SQLiteEngine, target: Path, progress: Callable[[float], No
     Args:
         engine: Outside a transaction.
         target: The file.
-        progress: Called now and then with the seconds so far.
+        progress: Called now and then with the seconds so far; it may use the store. What it raises ends the copy.
     """
-    with engine.using("VACUUM INTO") as connection, _watched(connection, progress):
-        connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
+    engine.reading("a backup")
+    # On a connection of its own, so that *progress* may use the store.
+    with closing(sqlite3.connect(f"{engine.path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {int(engine.timeout * 1000)}").fetchall()
+        try:
+            with _watched(connection, progress):
+                connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, "VACUUM INTO") from error
 
 
 def rebuild(engine: SQLiteEngine, progress: Callable[[float], None] | None = None) -> None:
@@ -98,13 +105,21 @@ def _watched(connection: sqlite3.Connection, progress: Callable[[float], None] |
         yield
         return
     begun = time.monotonic()
+    raised: list[BaseException] = []
 
     def tell() -> int:
-        progress(time.monotonic() - begun)
-        return 0
+        try:
+            progress(time.monotonic() - begun)
+        except BaseException as error:  # the driver would drop it and say "interrupted"
+            raised.append(error)
+        return len(raised)
 
     connection.set_progress_handler(tell, _STEPS)
     try:
         yield
+    except (sqlite3.Error, DatastoreError):
+        if raised:
+            raise raised[0] from None
+        raise
     finally:
         connection.set_progress_handler(None, 0)

@@ -11,7 +11,7 @@ from datastore.engines.fork import keep
 from datastore.engines.ownership import NOBODY, current, in_event_loop
 from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, Block, Parameters, Session
 from datastore.engines.sqlite_errors import is_busy, translate
-from datastore.errors import BusyError, ClosedError, TransactionError, TransactionLostError
+from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
@@ -199,7 +199,7 @@ class SQLiteSession(Session):
         writer = self.engine.writer
         if waited > _LOOP_WAITS and writer is not None and in_event_loop() and not writer.may_go_on():
             # A thread pool keeps the context of its calls until the loop goes on, which this thread blocks.
-            raise BusyError(_LOOP)
+            raise TransactionError(_LOOP)
 
     # The connection.
 

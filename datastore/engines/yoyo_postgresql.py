@@ -1,14 +1,18 @@
 """yoyo's backend for PostgreSQL, for ``postgresql+datastore://...``: a migration is one transaction.
 
 Stock yoyo (``postgresql+psycopg://...``) applies the same files; it marks a step in another transaction than the one that
-makes it, and locks by a row that outlives a crash. Here steps, log and mark are one transaction under an advisory lock,
-which the server lets go when the process dies, so that several may apply at once.
+makes it, and locks by a row that outlives a crash. Here steps, log and mark are one transaction, and an advisory lock of the
+session keeps other processes out while steps are applied, those without a transaction too. The server lets it go when the
+process dies, so that several may apply at once.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
 
 import psycopg
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
@@ -19,6 +23,11 @@ from datastore.engines.postgresql import LOCK_CLASS, MIGRATIONS_LOCK
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import session_sql
 from datastore.engines.yoyo_steps import Steps
+from datastore.errors import BusyError, TransactionLostError
+
+#: Between two attempts to take the lock. A wait inside the server would keep a snapshot, for which the CREATE INDEX CONCURRENTLY
+#: of the process that has the lock would wait.
+_PAUSE = 0.1
 
 
 @contextmanager
@@ -27,6 +36,7 @@ def open_backend(url: str, timeout: float = 30.0) -> Iterator[DatastoreBackend]:
     try:
         backend = DatastoreBackend(parse_uri(_for_yoyo(url)), default_migration_table)
         try:
+            backend.timeout = timeout
             backend.connection.execute(session_sql("set_lock_timeout"), {"lock_timeout": f"{int(timeout * 1000)}ms"})
             yield backend
         finally:
@@ -43,13 +53,61 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
     """See the module."""
 
     engine = "postgresql"
+    #: How long to wait for another process that applies or rolls back, in seconds.
+    timeout = math.inf
+    _locked = False
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """The lock of the session, which is this process's own connection."""
+        if self._locked:
+            yield
+            return
+        end = time.monotonic() + self.timeout
+        while not self._asked("try_session_lock"):
+            if time.monotonic() > end:
+                raise BusyError(f"another process migrates the database for longer than {self.timeout:g} s; try again")
+            time.sleep(_PAUSE)
+        self._locked = True
+        try:
+            yield
+        finally:
+            self._locked = False
+            with suppress(psycopg.Error):  # a connection that is lost has no lock
+                self._asked("release_session_lock")
+
+    def _asked(self, name: str) -> bool:
+        key = {"library": LOCK_CLASS, "lock": MIGRATIONS_LOCK}
+        return bool((self.connection.execute(session_sql(name), key).fetchone() or (0,))[0])
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return self._running()
+
+    @contextmanager
+    def disable_transactions(self) -> Iterator[None]:
+        """Nothing: the connection is in autocommit mode. It is the one that has the lock, so that the server keeps the lock
+        as long as a statement runs whose client was killed."""
+        yield
+
+    def _run(self, migration: Any, direction: str, force: bool) -> None:
+        before = self._transaction() if migration.use_transactions else ""
+        super()._run(migration, direction, force)
+        if migration.use_transactions and self._transaction() != before:
+            raise TransactionLostError(
+                f"migration {migration.id} ended its own transaction; take commit and rollback out of its Python"
+            )
+
+    def _transaction(self) -> str:
+        return str((self.connection.execute(session_sql("get_transaction_number")).fetchone() or ("",))[0])
+
+    def _translate(self, error: Exception, where: str) -> Exception:
+        return translate(error, where)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction that no other process's is beside."""
+        """One transaction, inside the lock."""
         self.begin()
         try:
-            self.connection.execute(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": MIGRATIONS_LOCK})
             yield
             self.commit()
         except BaseException:

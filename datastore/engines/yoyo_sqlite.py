@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
+from datastore.address import real_path
 from datastore.engines.gate import Gate
 from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, try_write_back
 from datastore.engines.sqlite_errors import translate
@@ -59,7 +60,7 @@ class DatastoreBackend(Steps):
     _in_transaction: bool
 
     def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
-        self.path = Path(unquote(dburi.database or ""))
+        self.path = real_path(unquote(dburi.database or ""))
         self.timeout = float(dburi.args.get("timeout", _TIMEOUT))
         self.gate = Gate(f"{self.path}.gate")
         self.gate_depth = 0
@@ -92,6 +93,10 @@ class DatastoreBackend(Steps):
         self._in_transaction = True
 
     def _run(self, migration: Any, direction: str, force: bool) -> None:
+        if not migration.use_transactions:
+            super()._run(migration, direction, force)
+            return
+
         def authorize(action: int, *_: str | None) -> int:
             # BEGIN, COMMIT and ROLLBACK; savepoints are another action.
             return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
@@ -103,7 +108,7 @@ class DatastoreBackend(Steps):
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
                 raise
             raise TransactionLostError(
-                f"migration {migration.id} would end its own transaction; BEGIN, COMMIT and ROLLBACK do not belong in it"
+                f"migration {migration.id} would end its own transaction; take commit and rollback out of its Python"
             ) from error
         finally:
             self.connection.set_authorizer(None)
@@ -126,6 +131,9 @@ class DatastoreBackend(Steps):
 
     def _alone(self) -> AbstractContextManager[None]:
         return self._gated()
+
+    def _translate(self, error: Exception, where: str) -> Exception:
+        return translate(error, where)
 
     def _refuse_missing(self) -> None:
         if self.stand_in:

@@ -7,7 +7,8 @@ a crash: kill it at the wrong instant, and the schema can be neither applied nor
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from typing import Any
 from yoyo import internalmigrations
 from yoyo.backends.base import DatabaseBackend
 from yoyo.connections import DatabaseURI
-from yoyo.migrations import default_migration_table
+from yoyo.migrations import default_migration_table, get_migration_hash, topological_sort
 
 from datastore import migrations as files
-from datastore.errors import InvalidValueError
+from datastore.errors import InvalidValueError, SchemaOutOfDateError
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
+from datastore.steps import check_steps, known_ids
 
 logger = logging.getLogger("yoyo.migrations")
 
@@ -34,7 +36,11 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
     engine = ""
     #: The ids that this object applied or rolled back, in that order.
     done: list[str]
+    #: The ids of all steps in the folders; None on yoyo's command line, which hands over a selection of them.
+    known: set[str] | None = None
 
+    #: Whether any step was handed over.
+    _found: bool = False
     _in_transaction: bool = False
     _internal_schema_updated: bool = False
 
@@ -49,23 +55,31 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         """Nothing: no lock table, and both engines' DDL is known to be transactional."""
 
     def lock(self, timeout: float = 10) -> AbstractContextManager[None]:
-        """Nothing: each migration takes a lock of the database's own, which dies with its process."""
+        """Nothing: yoyo's command line takes it to look, too. What changes something is inside `_running` and `_alone`."""
         return nullcontext()
 
     def break_lock(self) -> None:
         logger.warning("There is no lock to break: the database's own ends with the process that holds it.")
 
+    def _running(self) -> AbstractContextManager[None]:
+        """While several steps run, where the engine's lock can be kept for that long."""
+        return nullcontext()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """While one step runs: no other process applies or rolls back one. The lock ends with this process."""
+        raise NotImplementedError
+
     def _writing(self) -> AbstractContextManager[None]:
         """One transaction that no other process's is beside."""
         raise NotImplementedError
 
-    def _alone(self) -> AbstractContextManager[None]:
-        """While a step runs that cannot be in a transaction."""
-        return nullcontext()
-
     def _run(self, migration: Any, direction: str, force: bool) -> None:
-        """The steps of a migration, inside its transaction."""
+        """The steps of a migration, inside its transaction where it has one."""
         migration.process_steps(self, direction, force=force)
+
+    def _translate(self, error: Exception, where: str) -> Exception:
+        """This library's error for the driver's."""
+        raise NotImplementedError
 
     def _refuse_missing(self) -> None:
         """Raise where there is no database to mark anything in."""
@@ -95,13 +109,26 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         return any(migration.hash not in applied for migration in migrations)
 
     def to_apply(self, migrations: Any) -> Any:
-        self._check(migrations)
+        self._check_found(migrations)
         return super().to_apply(migrations)
+
+    def to_rollback(self, migrations: Any) -> Any:
+        """Those that are applied, the last applied first; none before one that depends on it."""
+        self._check_found(migrations)
+        places = {hash: place for place, hash in enumerate(self.get_applied_migration_hashes())}
+        applied = sorted((one for one in migrations if one.hash in places), key=lambda one: places[one.hash])
+        return migrations.replace(reversed(list(topological_sort(applied))))
+
+    def apply_migrations(self, migrations: Any, force: bool = False) -> None:
+        with self._running():
+            super().apply_migrations(migrations, force)
 
     def rollback_migrations(self, migrations: Any, force: bool = False) -> None:
         self._check(migrations)
         if migrations:
-            super().rollback_migrations(migrations, force)
+            with self._running():
+                self._refuse_newer(migrations)
+                super().rollback_migrations(migrations, force)
 
     def mark_migrations(self, migrations: Any) -> None:
         self._change_marks(migrations, applied=True)
@@ -110,42 +137,67 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         self._change_marks(migrations, applied=False)
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
-        migration.load()
-        self._check([migration])
-        if not migration.use_transactions:
-            with self._alone():
-                if not mark or not self.is_applied(migration):
-                    super().apply_one(migration, force, mark)
-                    self.done.append(migration.id)
-            return
-        with self._writing():
-            self.ensure_internal_schema_updated()
-            if mark and self.is_applied(migration):
-                return  # by another process, in the meantime
-            logger.info("Applying %s", migration.id)
-            self._run(migration, "apply", force)
-            self.log_migration(migration, "apply")
-            if mark:
-                self.mark_one(migration, log=False)
-        self.done.append(migration.id)
+        self._change(migration, "apply", force, mark)
 
     def rollback_one(self, migration: Any, force: bool = False) -> None:
-        migration.load()
+        self._change(migration, "rollback", force, mark=True)
+
+    def _change(self, migration: Any, direction: str, force: bool, mark: bool) -> None:
+        """Apply a step or roll it back, unless another process has done so in the meantime."""
+
+        def is_due() -> bool:
+            return not mark or self.is_applied(migration) is (direction == "rollback")
+
+        check_steps([migration], complete=False)
         self._check([migration])
-        if not migration.use_transactions:
-            with self._alone():
-                if self.is_applied(migration):
-                    super().rollback_one(migration, force)
-                    self.done.append(migration.id)
-            return
-        with self._writing():
-            if not self.is_applied(migration):
-                return
-            logger.info("Rolling back %s", migration.id)
-            self._run(migration, "rollback", force)
-            self.log_migration(migration, "rollback")
-            self.unmark_one(migration, log=False)
+        with self._alone(), self._named(migration, direction):
+            if not migration.use_transactions and is_due():
+                self._run(migration, direction, force)
+            with self._writing():
+                if not is_due():
+                    return
+                self.ensure_internal_schema_updated()
+                if migration.use_transactions:
+                    self._run(migration, direction, force)
+                self.log_migration(migration, direction)
+                if mark:
+                    (self.mark_one if direction == "apply" else self.unmark_one)(migration, log=False)
         self.done.append(migration.id)
+
+    @contextmanager
+    def _named(self, migration: Any, direction: str) -> Iterator[None]:
+        """This library's error for the driver's, which names the step."""
+        logger.info("%s %s", "Applying" if direction == "apply" else "Rolling back", migration.id)
+        try:
+            yield
+        except self.DatabaseError as error:
+            action = "applying" if direction == "apply" else "rolling back"
+            raise self._translate(error, f"{action} migration {migration.id}") from error
+
+    def _refuse_newer(self, migrations: Iterable[Any]) -> None:
+        """Refuse to undo a step under one that was applied after it and whose file is not there."""
+        places = {hash: place for place, hash in enumerate(self.get_applied_migration_hashes())}
+        first = min((one for one in migrations if one.hash in places), key=lambda one: places[one.hash], default=None)
+        if first is None:
+            return
+        known = known_ids() if self.known is None else self.known
+        names = {row[0] for row in self.execute(sql(self.engine, "list_applied_migrations")).fetchall()}
+        newer = sorted(name for name in names - known if places.get(get_migration_hash(name), -1) > places[first.hash])
+        if newer:
+            raise SchemaOutOfDateError(
+                f"{', '.join(newer)} was applied after {first.id} and is in none of the folders; nothing was rolled back."
+                " Use the version (and give the folders) that has all applied steps"
+            )
+
+    def _check_found(self, migrations: Any) -> None:
+        """Refuse where yoyo found no step at all, which it would take for "nothing to do"."""
+        self._found = self._found or bool(migrations) or bool(migrations.post_apply)
+        if not self._found:
+            raise InvalidValueError(
+                "no migration was found: give a folder that has some (and a --match or --revision that one of them fits)"
+            )
+        check_steps([*migrations, *migrations.post_apply], complete=self.known is not None)
+        self._check(migrations)
 
     def log_migration(self, migration: Any, operation: str) -> None:
         data = self.get_log_data(migration, operation)
@@ -159,7 +211,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             return
         self._refuse_missing()
         self._check(migrations)
-        with self._writing():
+        with self._alone(), self._writing():
             self.ensure_internal_schema_updated()
             for migration in migrations:
                 if self.is_applied(migration) is not applied:

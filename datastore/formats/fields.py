@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -11,6 +12,9 @@ from datastore import values
 from datastore.errors import InvalidValueError
 
 MAX_CONTENT_BYTES = 1_048_576
+
+#: JSON of more values is bad: each takes up to 200 bytes of memory, and one or two of the file.
+MAX_VALUES = 2_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -28,6 +32,7 @@ def parse_object(text: str) -> dict[str, Any]:
     Raises:
         InvalidValueError: It is no JSON, or JSON of another kind.
     """
+    _refuse_many_values(text)
     try:
         value = _decoder.decode(text)
     except InvalidValueError:
@@ -39,6 +44,28 @@ def parse_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidValueError(f"a JSON object is needed, not a {type(value).__name__}")
     return value
+
+
+_begins = re.compile(r'["\[{,]')
+_in_string = re.compile(r'["\\]')
+
+
+def _refuse_many_values(text: str) -> None:
+    # Every value but the first of its list or object stands behind a comma. Most texts have too few of these signs at all.
+    if text.count(",") + text.count("[") + text.count("{") <= MAX_VALUES:
+        return
+    count = place = 0
+    string = False
+    while found := (_in_string if string else _begins).search(text, place):
+        place = found.end()
+        if found.group() == "\\":
+            place += 1
+        elif found.group() == '"':
+            string = not string
+        else:
+            count += 1
+            if count > MAX_VALUES:
+                raise InvalidValueError(f"more than {MAX_VALUES} values in one line or element")
 
 
 def compact(value: Any) -> str:

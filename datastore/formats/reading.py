@@ -24,48 +24,60 @@ FORMATS: tuple[Format, ...] = ("chat", "chatgpt", "claude-code", "learnings")
 #: How far into a file its format is looked for: lines, or characters of an array.
 _LOOK_LINES = 50
 _LOOK_CHARACTERS = 1_048_576
+#: So many blanks and NUL characters may stand before what is looked for.
+_LOOK_BLANK = 1 << 28
 
 
 def open_text(path: str | os.PathLike[str]) -> TextSource:
-    """The file at *path*, plain or gzip (by its first bytes); use it in a ``with`` statement.
+    """The file or pipe at *path*, plain or gzip (by its first bytes); use it in a ``with`` statement.
 
     Raises:
-        ImportFileError: It is missing, a directory, or cannot be read.
+        ImportFileError: It is missing, a directory, a device, a pipe that nobody writes to, or cannot be read.
     """
     return TextSource(path)
 
 
-def detect(path: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> Format:
+def detect(source: str | os.PathLike[str] | TextSource, fields: Mapping[str, str] | None = None) -> Format:
     """The format of the file, by its first lines; "chat" for an empty one.
 
     Args:
-        path: The file.
+        source: A path, or an open file that nothing was read from; it is at its beginning again afterwards.
         fields: As for `read_learning`: a learning is known by its title and content.
 
     Raises:
         ImportFileError: It cannot be read, or is of no known format.
     """
-    with open_text(path) as source:
-        start = source.read(1 << 16)
-        while start and not start.strip():
-            start = source.read(1 << 16)
-        damaged = source.damage
-        if start.lstrip().startswith("["):
-            while len(start) < _LOOK_CHARACTERS and (more := source.read(1 << 16)):
-                start += more
-            if '"mapping"' in start or start.strip("[] \t\r\n") == "":
-                return "chatgpt"
+    if not isinstance(source, TextSource):
+        with open_text(source) as opened:
+            return _detect(opened, fields)
+    found = _detect(source, fields)
+    source.rewind()
+    return found
+
+
+def _detect(source: TextSource, fields: Mapping[str, str] | None) -> Format:
+    start, blank = source.read(1 << 16), 0
+    while start and not start.strip("\x00 \t\r\n"):
+        blank += len(start)
+        if blank > _LOOK_BLANK:
             raise _unknown(source.name)
+        start = source.read(1 << 16)
+    if start.lstrip().startswith("["):
+        while len(start) < _LOOK_CHARACTERS and (more := source.read(1 << 16)):
+            start += more
+        if '"mapping"' in start or start.strip("[] \t\r\n") == "":
+            return "chatgpt"
+        raise _unknown(source.name)
     if not start:
-        if damaged:
-            raise ImportFileError(f"{os.fspath(path)}: {damaged}")
+        if source.damage:
+            raise ImportFileError(f"{source.name}: {source.damage}")
         return "chat"
-    with open_text(path) as source:
-        for number, text in source.lines():
-            if number > _LOOK_LINES:
-                break
-            if isinstance(text, str) and (found := _line_format(text, fields or {})):
-                return found
+    source.rewind(last=False)
+    for number, text in source.lines():
+        if number > _LOOK_LINES:
+            break
+        if isinstance(text, str) and (found := _line_format(text, fields or {})):
+            return found
     raise _unknown(source.name)
 
 
@@ -109,7 +121,7 @@ def read_items(
     if format != "auto" and format not in FORMATS:
         raise InvalidValueError(f"format: must be auto or one of {', '.join(FORMATS)}")
     if isinstance(source, TextSource):
-        kind = detect(source.name, fields) if format == "auto" else format
+        kind = detect(source, fields) if format == "auto" else format
         return _items(source, kind, fields, skipped)
     kind = detect(source, fields) if format == "auto" else format
     return _closing(open_text(source), kind, fields, skipped)

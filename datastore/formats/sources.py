@@ -1,14 +1,16 @@
-"""A file as lines or as a text stream, plain or gzip, with the place for a progress bar."""
+"""A file or a pipe as lines or as a text stream, plain or gzip, with the place for a progress bar. Memory is bounded."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import os
+import stat
+import time
 import zlib
 from collections.abc import Iterator
 from io import BufferedReader
-from pathlib import Path
 from types import TracebackType
 
 from datastore.errors import ImportFileError
@@ -17,7 +19,15 @@ from datastore.formats.items import BadLine
 #: A line of more bytes is bad; no more than these are held.
 MAX_LINE = 67_108_864
 
-_PIECE = 1_048_576
+#: Where so many bytes hold no line (one long line, blanks, NUL characters), what is read is no text: a device, a bomb.
+MAX_SKIPPED = 1 << 30
+
+#: How long to wait for somebody to write to a pipe, in seconds.
+PIPE_WAIT = 10.0
+
+PIECE = 1_048_576
+
+_GZIP = b"\x1f\x8b"
 
 
 class TextSource:
@@ -25,34 +35,52 @@ class TextSource:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         #: The path, as it was given: the name in a `BadLine`.
-        self.name = os.fspath(path)
+        self.name = os.fsdecode(path)
         try:
-            self._raw = Path(self.name).open("rb")  # noqa: SIM115 (closed by close)
-            if not self._raw.seekable():
-                self._raw.close()
-                raise ImportFileError(f"{self.name}: a pipe cannot be read twice, as a file is; save it to one first")
-            try:
-                #: Bytes of the file on disk.
-                self.total = os.fstat(self._raw.fileno()).st_size
-                packed = self._raw.read(2) == b"\x1f\x8b"
-                self._raw.seek(0)
-            except OSError:
-                self._raw.close()
-                raise
+            self._raw, size = _open(self.name)
         except (OSError, ValueError) as error:
             raise _unreadable(self.name, error) from error
-        self._file: BufferedReader | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if packed else self._raw
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
-        self._ended = False
+        #: Bytes of the file on disk; None for a pipe, of which nobody knows.
+        self.total = size
         #: What is wrong with the file itself, once reading met it.
         self.damage: str | None = None
+        self._skipped = 0
+        try:
+            self._begin()
+        except OSError as error:
+            self._raw.close()
+            raise _unreadable(self.name, error) from error
+
+    def _begin(self) -> None:
+        raw = self._raw
+        packed = raw.peek(2)[:2] == _GZIP
+        self._file: BufferedReader | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self._ended = False
+        self.damage = None
+        self._skipped = 0
+
+    def rewind(self, *, last: bool = True) -> None:
+        """Go back to the beginning; a pipe keeps in memory what it may have to give again, until the *last* time."""
+        try:
+            pipe = self._raw.raw
+            if isinstance(pipe, _Pipe):
+                self._raw.detach()  # else its end would close the pipe
+                self._raw = BufferedReader(pipe.again(keep=not last))
+            else:
+                self._raw.seek(0)
+            self._begin()
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
 
     @property
     def position(self) -> int:
-        """Bytes of the file on disk read so far; `total` at the end."""
-        return self.total if self._raw.closed else self._raw.tell()
+        """Bytes read so far, of the file on disk; `total` at the end."""
+        if self._raw.closed:
+            return self.total or 0
+        return self._raw.raw.read_so_far if isinstance(self._raw.raw, _Pipe) else self._raw.tell()
 
-    def read(self, size: int = _PIECE, /) -> str:
+    def read(self, size: int = PIECE, /) -> str:
         """At most about *size* characters; "" at the end. An undecodable byte becomes a lone surrogate.
 
         Raises:
@@ -68,15 +96,15 @@ class TextSource:
     def lines(self) -> Iterator[tuple[int, str | BadLine]]:
         """The lines that are not blank, each with its number; one that is no UTF-8 or too long as a `BadLine`.
 
+        NUL characters at the ends of a line are dropped: a crash leaves them, or a program that makes room beforehand.
+
         Raises:
-            ImportFileError: The file cannot be read.
+            ImportFileError: The file cannot be read, or has no lines of text.
         """
         number = 0
-        while data := self._guarded(MAX_LINE + 1, line=True):
+        while data := self._line():
             number += 1
-            if len(data) > MAX_LINE and not data.endswith(b"\n"):
-                del data
-                self._skip_line()
+            if data is _TOO_LONG:
                 yield number, BadLine(self.name, number, f"longer than {MAX_LINE} bytes")
                 continue
             try:
@@ -84,14 +112,46 @@ class TextSource:
             except UnicodeDecodeError as error:
                 yield number, BadLine(self.name, number, f"no UTF-8 at byte {error.start + 1} of the line")
                 continue
-            if not text.isspace() and text:
+            del data
+            if text and not text.isspace():
+                self._skipped = 0
                 yield number, text
         if self.damage:
             yield number + 1, BadLine(self.name, number + 1, self.damage)
 
-    def _skip_line(self) -> None:
-        while (data := self._guarded(_PIECE, line=True)) and not data.endswith(b"\n"):
-            pass
+    def _line(self) -> bytes:
+        """The next line with its end; b"" at the end of the file, `_TOO_LONG` for one that was passed over."""
+        data = self._counted()
+        if (len(data) < PIECE or data.endswith(b"\n")) and len(data) <= MAX_LINE:
+            return _unpadded(data) if b"\0" in data else data
+        parts: list[bytes] = []
+        held = nuls = 0
+        too_long = False
+        while data:
+            if not data.strip(b"\0\n"):
+                nuls += len(data)  # padding, most likely: nothing of it is held
+            else:
+                nuls = nuls if parts else 0
+                held += nuls + len(data)
+                too_long = too_long or held - data.endswith(b"\n") > MAX_LINE
+                if too_long:
+                    parts.clear()
+                else:
+                    parts += [bytes(nuls), data]
+                nuls = 0
+            if data.endswith(b"\n"):
+                break
+            data = self._counted()
+        if too_long:
+            return _TOO_LONG
+        return _unpadded(b"".join(parts))
+
+    def _counted(self) -> bytes:
+        data = self._guarded(PIECE, line=True)
+        self._skipped += len(data)
+        if self._skipped > MAX_SKIPPED:
+            raise ImportFileError(f"{self.name}: {MAX_SKIPPED >> 20} MiB and no lines of text in them")
+        return data
 
     def _guarded(self, size: int, *, line: bool) -> bytes:
         try:
@@ -117,6 +177,88 @@ class TextSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+#: Stands for a line of which nothing is held; no line is this object.
+_TOO_LONG = bytes(bytearray(b"too long"))
+
+
+def _unpadded(line: bytes) -> bytes:
+    """A line without the NUL characters at its ends; never empty, which would be the file's end."""
+    return line.strip(b"\0\r\n \t") + b"\n"
+
+
+class _Pipe(io.RawIOBase):
+    """A pipe that can be read from its beginning again: what was read is kept until nobody will."""
+
+    def __init__(self, file: int, kept: bytes = b"") -> None:
+        self._descriptor = file
+        self._kept = bytearray(kept)
+        self._place = 0
+        self._keeping = True
+        self.read_so_far = len(kept)
+
+    def again(self, *, keep: bool) -> _Pipe:
+        self._place, self._keeping = 0, keep
+        return self
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # a memoryview is what BufferedReader gives
+        if self._place < len(self._kept):
+            data = bytes(self._kept[self._place : self._place + len(buffer)])
+            self._place += len(data)
+            if not self._keeping and self._place == len(self._kept):
+                self._kept, self._place = bytearray(), 0
+        else:
+            data = os.read(self._descriptor, len(buffer))
+            self.read_so_far += len(data)
+            if self._keeping:
+                self._kept += data
+                self._place += len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+def _open(name: str) -> tuple[BufferedReader, int | None]:
+    """A file or pipe, and the bytes of a file. Opening it waits for nobody: a pipe without a writer would wait for ever."""
+    file = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        found = os.fstat(file)
+        if stat.S_ISREG(found.st_mode):
+            return os.fdopen(file, "rb"), found.st_size
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(0, "it is a folder")
+        if not stat.S_ISFIFO(found.st_mode) and not os.isatty(file):
+            raise ImportFileError(f"{name}: is a device, which has no end; give a file or a pipe")
+        kept = _first_of(file, name) if stat.S_ISFIFO(found.st_mode) else b""
+        os.set_blocking(file, True)
+        return BufferedReader(_Pipe(file, kept)), None
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _first_of(file: int, name: str) -> bytes:
+    """The first bytes of a pipe, once there are some, or once there is a writer."""
+    end = time.monotonic() + PIPE_WAIT
+    while time.monotonic() < end:
+        try:
+            if data := os.read(file, PIECE):
+                return data
+        except BlockingIOError:
+            return b""  # somebody has it open to write
+        time.sleep(0.02)
+    raise ImportFileError(f"{name}: nobody writes to this pipe; start what does, then import")
 
 
 def _unreadable(name: str, error: Exception) -> ImportFileError:

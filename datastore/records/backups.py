@@ -7,7 +7,8 @@ from typing import Literal
 
 import attrs
 
-BackupStatus = Literal["writing", "kept", "removed", "failed"]
+#: "unregistered": a copy whose database had no room to note it; no row has it.
+BackupStatus = Literal["writing", "kept", "removed", "failed", "unregistered"]
 
 
 @attrs.frozen(kw_only=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import attrs
 
 from datastore.errors import CursorError
+from datastore.values import check_integer, check_number, check_text, decode_timestamp, encode_timestamp
 
 Record = TypeVar("Record")
 
@@ -53,14 +54,22 @@ def encode_cursor(scope: str, key: tuple[Any, ...]) -> str:
 
     Args:
         scope: The list and its filters; only the same scope reads the cursor back.
-        key: The sort key of the item at that place: strings and integers.
+        key: The sort key of the item at that place: of the types in `_PARTS`.
     """
-    body = json.dumps(key, ensure_ascii=False, separators=(",", ":")).encode()
+    parts = [_PARTS[type(part)].write(part) for part in key]
+    body = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(_seal(scope, body) + body).decode().rstrip("=")
 
 
 def decode_cursor(scope: str, cursor: str, shape: tuple[type, ...]) -> tuple[Any, ...]:
     """The sort key in *cursor*.
+
+    The seal is no signature: whoever knows how it is made can seal any body. So every part is checked, too.
+
+    Args:
+        scope: As it was given to `encode_cursor`.
+        cursor: What a page gave out.
+        shape: The types of the sort key's parts.
 
     Raises:
         CursorError: It is damaged, or of another list, or of the same list with other filters.
@@ -69,15 +78,53 @@ def decode_cursor(scope: str, cursor: str, shape: tuple[type, ...]) -> tuple[Any
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         seal, body = raw[:8], raw[8:]
         if seal == _seal(scope, body):
-            key = json.loads(body)
-            if tuple(type(part) for part in key) == shape:
-                return tuple(key)
-    except (TypeError, ValueError, binascii.Error, AttributeError):
+            parts = json.loads(body)
+            if type(parts) is list and len(parts) == len(shape):
+                return tuple(_PARTS[kind].read(part) for kind, part in zip(shape, parts, strict=True))
+    except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):
         pass
     raise CursorError(
         "this cursor is damaged or belongs to another list; use the next or previous of a page from the"
         " same list with the same filters"
     )
+
+
+def _integer(part: Any) -> int:
+    if type(part) is not int:
+        raise TypeError
+    return check_integer(part, "cursor")
+
+
+def _text(part: Any) -> str:
+    return check_text(part, "cursor")
+
+
+def _instant(part: Any) -> datetime:
+    instant = decode_timestamp(part)
+    if encode_timestamp(instant) != part:
+        raise ValueError
+    return instant
+
+
+def _float(part: Any) -> float:
+    return check_number(float.fromhex(part), "cursor")
+
+
+@attrs.frozen
+class _Part:
+    """How a part of a sort key is written as JSON, and read back from JSON of unknown origin."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+#: What a sort key can be made of.
+_PARTS: dict[type, _Part] = {
+    int: _Part(int, _integer),
+    str: _Part(str, _text),
+    datetime: _Part(encode_timestamp, _instant),
+    float: _Part(float.hex, _float),
+}
 
 
 def _seal(scope: str, body: bytes) -> bytes:

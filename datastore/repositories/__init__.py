@@ -11,6 +11,7 @@ from datastore.repositories.learnings import LearningRepository
 from datastore.repositories.legal_holds import LegalHoldRepository
 from datastore.repositories.maintenance import MaintenanceRepository
 from datastore.repositories.messages import MessageRepository
+from datastore.repositories.own_tables import OwnTableRepository
 from datastore.repositories.retention_policies import RetentionPolicyRepository
 from datastore.repositories.transfer import TransferRepository
 from datastore.repositories.uploads import UploadRepository
@@ -25,6 +26,7 @@ __all__ = [
     "LegalHoldRepository",
     "MaintenanceRepository",
     "MessageRepository",
+    "OwnTableRepository",
     "RetentionPolicyRepository",
     "TransferRepository",
     "UploadRepository",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from datastore.records.backups import Backup, BackupStatus
@@ -49,6 +50,27 @@ class BackupRepository(Repository):
     def remove(self, id: str) -> None:
         """Note that a copy is gone; nothing happens where it was gone already."""
         self._statements.remove_backup(id=id, removed_at=self._now())
+
+    def take_in(self, backups: Iterable[Backup]) -> None:
+        """Add what another copy of this database has registered as kept."""
+        known = {
+            backup.id: backup.status
+            for status in ("kept", "writing", "removed", "failed")
+            for backup in self.list(status)
+        }
+        for backup in backups:
+            if backup.status != "kept" or known.get(backup.id, "writing") != "writing":
+                continue
+            if backup.id not in known:
+                self._statements.add_backup(id=backup.id, path=backup.path, created_at=backup.created_at)
+            self._statements.finish_backup(
+                id=backup.id,
+                finished_at=backup.finished_at or backup.created_at,
+                file_bytes=backup.file_bytes or 0,
+                checksum=backup.checksum or "",
+                audit_id=backup.audit_id or 0,
+                audit_hash=backup.audit_hash or "",
+            )
 
     def list(self, status: BackupStatus = "kept") -> builtins.list[Backup]:
         """Every copy in one status, newest first."""

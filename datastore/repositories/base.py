@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.pages import Page, decode_cursor, encode_cursor
-from datastore.values import decode_timestamp, encode_timestamp
 
 Record = TypeVar("Record")
 
@@ -177,12 +176,12 @@ class TimePager(Pager):
         before: str | None = None,
         max_rows: int = DEFAULT_ROWS,
     ) -> None:
-        super().__init__(name, filters, (str, str), after=after, before=before, max_rows=max_rows)
+        super().__init__(name, filters, (datetime, str), after=after, before=before, max_rows=max_rows)
 
     def place(self, first: datetime) -> tuple[datetime, str]:
         """Where the page begins: the cursor's instant and id, or *first* and no id for the first page."""
-        return (first, "") if self.start is None else (decode_timestamp(self.start[0]), self.start[1])
+        return (first, "") if self.start is None else (self.start[0], self.start[1])
 
     def page_by_time(self, records: list[TimedRecord]) -> Page[TimedRecord]:
         """The page of *records*, which are in the order that the statement gave them."""
-        return self.page(records, lambda record: (encode_timestamp(record.created_at), record.id))
+        return self.page(records, lambda record: (record.created_at, record.id))

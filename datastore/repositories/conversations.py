@@ -172,6 +172,7 @@ class ConversationRepository(Repository):
             CheckError: A value is outside its range.
         """
         with self._engine.transaction():
+            self._statements.lock_conversations(ids=[id])
             present = self.get(id)
             return found(
                 self._statements.update_conversation(
@@ -185,6 +186,17 @@ class ConversationRepository(Repository):
                 ),
                 "conversation",
             )
+
+    def lock(self, ids: Iterable[str]) -> builtins.list[str]:
+        """Keep others from changing some conversations until the transaction ends: what is read behind it stays as it is.
+
+        PostgreSQL locks their rows; on SQLite a transaction keeps every other writer out anyway. Outside a transaction it does
+        nothing.
+
+        Returns:
+            The ids of those that are there.
+        """
+        return [row.id for row in self._statements.lock_conversations(ids=_distinct(ids))]
 
     def merge_metadata(self, id: str, patch: Mapping[str, Any]) -> Conversation:
         """Merge *patch* into the metadata (RFC 7396: objects merge, a None removes its key).
@@ -222,6 +234,7 @@ class ConversationRepository(Repository):
         """
         with self._engine.transaction():
             wanted = _distinct(ids)
+            self._statements.lock_conversations(ids=wanted)
             hidden = {row.id for row in self._statements.hide_conversations(ids=wanted, now=self._now())}
             for id in filter(hidden.__contains__, wanted):
                 self._audit("soft_delete", "conversation", id, reason)
@@ -248,6 +261,7 @@ class ConversationRepository(Repository):
             NotFoundError: There is none.
         """
         with self._engine.transaction():
+            self._statements.lock_conversations(ids=[id])  # nobody adds to it behind the count
             parts: dict[str, int] = self._statements.count_conversation_parts(id=id)._asdict()
             if not self._statements.delete_conversation(id=id):
                 raise NotFoundError("conversation")
@@ -263,6 +277,7 @@ class ConversationRepository(Repository):
         gone: Counter[str] = Counter()
         with self._engine.transaction():
             wanted = _distinct(ids)
+            self._statements.lock_conversations(ids=wanted)  # nobody places a hold behind the look at them
             parts = {row.id: row._asdict() for row in self._statements.list_purgeable_parts(ids=wanted)}
             deleted = {row.id for row in self._statements.delete_hidden_conversations(ids=[*parts])}
             for id in filter(deleted.__contains__, wanted):

@@ -14,7 +14,14 @@ from datastore.repositories.base import MAX_ROWS, Repository, found
 from datastore.values import TIME_MAX
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.erasures import ErasuresStatements
+
+    class _Statements(ErasuresStatements, ConversationsStatements, Protocol):
+        """What an erasure calls."""
+
 
 #: Ids shorter than this are not looked for inside texts: "1" is in every second one.
 LEAST_PART = 8
@@ -23,7 +30,7 @@ LEAST_PART = 8
 class ErasureRepository(Repository):
     """The tables *erasures*, *erasure_keys* and *tombstones*, and the deletions that only an erasure makes."""
 
-    _statements: ErasuresStatements
+    _statements: _Statements
 
     def add(
         self,
@@ -111,7 +118,10 @@ class ErasureRepository(Repository):
 
     def erase_messages(self, conversation_id: str, max_rows: int) -> int:
         """Delete the last messages of a conversation; gives how many."""
-        return len(self._statements.erase_messages(conversation_id=conversation_id, max_rows=max_rows))
+        with self._engine.transaction():
+            # The conversation first, as who deletes all of it takes it: neither waits for the other then.
+            self._statements.lock_conversations(ids=[conversation_id])
+            return len(self._statements.erase_messages(conversation_id=conversation_id, max_rows=max_rows))
 
     def derived_learnings(self, conversation_id: str) -> builtins.list[Learning]:
         """Learnings of other conversations that a message of this one is a source of."""

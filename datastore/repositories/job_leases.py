@@ -118,10 +118,9 @@ class JobLeases(JobWaiting):
         values = [None] * len(jobs) if results is None else results
         if len(values) != len(jobs):
             raise InvalidValueError("results: one for each job is needed")
-        rows = [
-            [job.id, job.lease_token, None if value is None else encode_json(value)]
-            for job, value in zip(jobs, values, strict=True)
-        ]
+        # In the order of `enqueue_many`, which may wait for a job that has just got its key.
+        pairs = sorted(zip(jobs, values, strict=True), key=lambda pair: pair[0].dedupe_key or "")
+        rows = [[job.id, job.lease_token, None if value is None else encode_json(value)] for job, value in pairs]
         done = {row.id for row in self._statements.succeed_jobs(rows=rows, now=self._now())}
         return [job for job in jobs if job.id not in done]
 
@@ -204,8 +203,8 @@ class JobLeases(JobWaiting):
             return self._recover(self._now(), max_rows)
 
     def _current(self, job: Job, action: str) -> Job:
-        # What is stored, not what the worker saw: somebody may have asked it to stop since.
-        current: Job | None = self._statements.get_job(id=job.id)
+        # What is stored, not what the worker saw: somebody may have asked it to stop since; and nobody does until this has ended.
+        current: Job | None = self._statements.lock_job(id=job.id)
         if current is None or current.lease_token != job.lease_token:
             raise LeaseLostError(action)
         return current

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from datastore.errors import InvalidValueError, TransitionError
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus
@@ -14,7 +13,9 @@ from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, check_max
 from datastore.repositories.job_leases import JobLeases, duration
 from datastore.values import check_integer, check_number, check_text, encode_json, encode_timestamp
 
-#: Jobs that one statement stores.
+Result = TypeVar("Result")
+
+#: Jobs that one statement stores, where none of them has a key.
 _BATCH = 500
 
 
@@ -66,36 +67,33 @@ class JobQueueRepository(JobLeases):
             backoff_seconds=backoff_seconds,
             backoff_cap_seconds=backoff_cap_seconds,
         )
-        return self._enqueue(new)
-
-    def _enqueue(self, new: dict[str, Any]) -> Job:
-        # One statement is a transaction of its own.
-        job = self._statements.add_job(**new)
-        return self._find_or_add(new) if job is None else job
-
-    def _find_or_add(self, new: dict[str, Any]) -> Job:
-        # With the lock held: the job that had the key may have ended since.
-        with self._engine.transaction():
-            job = self._statements.find_live_job(dedupe_key=new["dedupe_key"]) or self._statements.add_job(**new)
-            return found(job, "job")
+        return self._statements.add_job(**new)
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
         """Store several in their order, or none if one is refused; each is a mapping of `enqueue`'s arguments.
 
-        Those without a key go in 500 a statement; a key has to be looked for, one by one.
+        Where two have the same key, the first one counts. Jobs go in 500 a statement; where one has a key, all go in one.
         """
         stored: list[Job] = []
+        keys: dict[str | None, list[Any]] = {}
+        rows: list[list[Any]] = []
+        order: list[str | None] = []
         with self._engine.transaction():
             now = self._now()
-            every = (_values(now, **arguments) for arguments in jobs)
-            for keyed, some in itertools.groupby(every, key=lambda new: new["dedupe_key"] is not None):
-                if keyed:
-                    stored += map(self._enqueue, some)
-                    continue
-                while batch := [_row(new) for new in itertools.islice(some, _BATCH)]:
-                    added: list[Job] = self._statements.add_jobs(rows=batch, now=now)
-                    stored += sorted(added, key=lambda job: job.id)
-        return stored
+            for arguments in jobs:
+                new = _values(now, **arguments)
+                key = new["dedupe_key"]
+                order.append(key)
+                if key is None or key not in keys:
+                    rows.append(_row(new))
+                    keys[key] = rows[-1]
+            # The statement locks the keys in one order for everybody; two statements would not.
+            size = _BATCH if keys.keys() <= {None} else len(rows)
+            for first in range(0, len(rows), size):
+                stored += self._statements.add_jobs(rows=rows[first : first + size], now=now)
+        live = {job.dedupe_key: job for job in stored}
+        others = iter(sorted((job for job in stored if job.dedupe_key is None), key=lambda job: job.id))
+        return [next(others) if key is None else live[key] for key in order]
 
     def get(self, id: int) -> Job:
         """One job.
@@ -135,11 +133,10 @@ class JobQueueRepository(JobLeases):
             UniqueError: It had ended, and another live job has its key by now.
         """
         with self._engine.transaction():
-            now = self._now()
-            job = self._statements.update_job_run_at(id=id, run_at=now, now=now) or self._statements.requeue_job(
-                id=id, now=now
-            )
-            return self._refuse(id, "retried") if job is None else job
+            present, now = self._locked(id), self._now()
+            if present.status == "queued":
+                return _done(self._statements.update_job_run_at(id=id, run_at=now, now=now), present, "retried")
+            return _done(self._statements.requeue_job(id=id, now=now), present, "retried")
 
     def requeue(self, id: int) -> Job:
         """Queue a quarantined, failed or cancelled job again, with all its attempts; its history stays.
@@ -150,8 +147,8 @@ class JobQueueRepository(JobLeases):
             UniqueError: Another live job has its key by now.
         """
         with self._engine.transaction():
-            job: Job | None = self._statements.requeue_job(id=id, now=self._now())
-            return self._refuse(id, "requeued") if job is None else job
+            present = self._locked(id)
+            return _done(self._statements.requeue_job(id=id, now=self._now()), present, "requeued")
 
     def cancel(self, id: int) -> Job:
         """End a queued job; ask the worker of a running one to stop (see `heartbeat`).
@@ -161,11 +158,8 @@ class JobQueueRepository(JobLeases):
             TransitionError: It has ended.
         """
         with self._engine.transaction():
-            now = self._now()
-            job: Job | None = self._statements.cancel_queued_job(id=id, now=now) or self._statements.request_job_cancel(
-                id=id, now=now
-            )
-            return self._refuse(id, "cancelled") if job is None else job
+            present = self._locked(id)
+            return _done(self._statements.cancel_job(id=id, now=self._now()), present, "cancelled")
 
     def delete(self, id: int, *, reason: str | None = None) -> None:
         """Delete a job and its history.
@@ -175,8 +169,8 @@ class JobQueueRepository(JobLeases):
             TransitionError: It runs; cancel it first.
         """
         with self._engine.transaction():
-            if not self._statements.delete_job(id=id):
-                self._refuse(id, "deleted")
+            present = self._locked(id)
+            _done(self._statements.delete_job(id=id) or None, present, "deleted")
             self._audit("delete", "job", str(id), reason)
 
     def purge(self, *, finished_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
@@ -246,9 +240,15 @@ class JobQueueRepository(JobLeases):
             rows = self._statements.list_jobs(**page, status=status, type=type)
         return pager.page(rows, lambda job: (job.id,))
 
-    def _refuse(self, id: int, action: str) -> Job:
-        job = self.get(id)
-        raise TransitionError(f"a {job.status} job cannot be {action}", "job_queue_status")
+    def _locked(self, id: int) -> Job:
+        # So that what is refused is refused for the status that it has, not for one of a moment before.
+        return found(self._statements.lock_job(id=id), "job")
+
+
+def _done(result: Result | None, present: Job, action: str) -> Result:
+    if result is None:
+        raise TransitionError(f"a {present.status} job cannot be {action}", "job_queue_status")
+    return result
 
 
 def _values(
@@ -292,4 +292,5 @@ def _row(new: dict[str, Any]) -> list[Any]:
         new["max_attempts"],
         new["backoff_seconds"],
         new["backoff_cap_seconds"],
+        new["dedupe_key"],
     ]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from datastore.errors import InvalidValueError
+from datastore.errors import ConnectionLostError, InvalidValueError
 from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository
 from datastore.values import check_number, check_text, decode_timestamp
 
@@ -19,6 +19,9 @@ YEAR = 366 * 24 * 3600.0
 #: Seconds between two looks of `wait` at the counter of commits: at least, at most, and as a part of how long nothing
 #: has happened. A look costs about 0.1 ms of a processor, most of it the sleep: every 5 ms for ever would be 2 %.
 _POLL, _POLL_LONGEST, _POLL_PART = 0.005, 0.02, 0.01
+
+#: Seconds until `wait` looks again for a server that is away: at first, and at most.
+_AWAY, _AWAY_LONGEST = 0.05, 2.0
 
 
 class JobWaiting(Repository):
@@ -50,18 +53,28 @@ class JobWaiting(Repository):
 
         Raises:
             TransactionError: Inside a transaction, which would keep everybody from enqueueing.
+            ConnectionLostError, BusyError: PostgreSQL: the server is away, and did not come back within *timeout*.
         """
         wanted = wanted_types(types)
         deadline = time.monotonic() + check_number(timeout, "timeout")
+        away = _AWAY
         while True:
-            version = self._engine.data_version()
-            due_in = self._due_in(wanted)
-            if due_in <= 0:
-                self._news_at = time.monotonic()
-                return True
-            self._sleep(version, min(deadline, time.monotonic() + due_in))
-            if time.monotonic() >= deadline:
-                return self._due_in(wanted) <= 0
+            try:
+                version = self._engine.data_version()
+                due_in = self._due_in(wanted)
+                if due_in <= 0:
+                    self._news_at = time.monotonic()
+                    return True
+                self._sleep(version, min(deadline, time.monotonic() + due_in))
+                if time.monotonic() >= deadline:
+                    return self._due_in(wanted) <= 0
+                away = _AWAY
+            except ConnectionLostError:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                time.sleep(min(away, left))
+                away = min(2 * away, _AWAY_LONGEST)
 
     def _sleep(self, version: int, until: float) -> None:
         """Until another connection has committed, at the longest *until* (monotonic)."""

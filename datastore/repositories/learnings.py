@@ -32,7 +32,14 @@ from datastore.values import (
 )
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.learnings import LearningsStatements
+    from datastore.statements.typed.legal_holds import LegalHoldsStatements
+
+    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, Protocol):
+        """What learnings call."""
 
 
 #: So many learnings, or characters of content, are stored by one statement.
@@ -42,7 +49,7 @@ _BATCH_ROWS, _BATCH_CHARACTERS = 1000, 4_000_000
 class LearningRepository(LearningSearch):
     """The tables *learnings*, *learning_tags* and *learning_messages*."""
 
-    _statements: LearningsStatements
+    _statements: _Statements
 
     def add(
         self,
@@ -92,20 +99,21 @@ class LearningRepository(LearningSearch):
         check_text(content, "content")
         key = _dedupe_key(category, title, content) if dedupe_key is None else check_text(dedupe_key, "dedupe_key")
         with self._engine.transaction():
-            learning: Learning | None = self._statements.add_learning(
-                id=self._new_id() if id is None else check_text(id, "id"),
-                conversation_id=conversation_id,
-                category=category,
-                title=title,
-                content=content,
-                confidence=check_number(confidence, "confidence"),
-                tags=distinct_tags(tags),
-                dedupe_key=key,
-                metadata={} if metadata is None else metadata,
-                created_at=self._now() if created_at is None else created_at,
-            )
-            if learning is None:
-                return self._first(conversation_id, key)
+            values: dict[str, Any] = {
+                "id": self._new_id() if id is None else check_text(id, "id"),
+                "conversation_id": conversation_id,
+                "category": category,
+                "title": title,
+                "content": content,
+                "confidence": check_number(confidence, "confidence"),
+                "tags": distinct_tags(tags),
+                "dedupe_key": key,
+                "metadata": {} if metadata is None else metadata,
+                "created_at": self._now() if created_at is None else created_at,
+            }
+            while (learning := self._statements.add_learning(**values)) is None:
+                if first := self._first(conversation_id, key):
+                    return first
             self._link(learning.id, message_ids)
             return learning
 
@@ -118,7 +126,10 @@ class LearningRepository(LearningSearch):
         now = self._now()
         stored: list[Learning] = []
         with self._engine.transaction():
-            for batch in _batches((learning, self._values(learning, now)) for learning in learnings):
+            given = [(learning, self._values(learning, now)) for learning in learnings]
+            # Two callers with the same learnings in different orders would wait for each other.
+            self._statements.lock_conversations_of_learnings(ids=sorted({row[1] for _, row in given}))
+            for batch in _batches(given):
                 stored += self._add_batch(batch)
         return stored
 
@@ -127,8 +138,13 @@ class LearningRepository(LearningSearch):
         present = {(record.conversation_id, record.dedupe_key): record for record in added}
         new = {record.id for record in added}
         stored = []
-        for learning, (id, conversation_id, *_, key, _, _) in batch:
+        for learning, row in batch:
+            id, conversation_id, *_, key, _, _ = row
             record = present.get((conversation_id, key)) or self._first(conversation_id, key)
+            while record is None:
+                for record in self._statements.add_learnings(rows=[row]):
+                    new.add(record.id)
+                record = record or self._first(conversation_id, key)
             # Of two that are the same the first one is stored, with its messages.
             if record.id == id and id in new:
                 self._link(id, learning.message_ids)
@@ -212,6 +228,7 @@ class LearningRepository(LearningSearch):
             InvalidValueError: A value cannot be stored at all.
         """
         with self._engine.transaction():
+            self._statements.lock_learnings(ids=[id])
             present = self.get(id)
             updated = self._statements.update_learning(
                 id=id,
@@ -232,15 +249,51 @@ class LearningRepository(LearningSearch):
             NotFoundError: There is none.
         """
         with self._engine.transaction():
+            self._statements.lock_learnings(ids=[id])  # nobody plans an upload behind the count
             uploads = self._statements.count_learning_uploads(learning_id=id)
             if not self._statements.delete_learning(id=id):
                 raise NotFoundError("learning")
             self._audit("delete", "learning", id, reason, uploads=uploads)
 
-    def _first(self, conversation_id: str, dedupe_key: str) -> Learning:
+    def delete_many(
+        self, ids: Iterable[str], *, changed_before: datetime | None = None, reason: str | None = None
+    ) -> list[str]:
+        """Delete several for good in one transaction, but for those that are gone or on legal hold.
+
+        Args:
+            ids: Which learnings.
+            changed_before: Only those whose last change was before then.
+            reason: Why, for the audit log.
+
+        Returns:
+            The ids of those that went.
+        """
+        gone: list[str] = []
+        with self._engine.transaction():
+            wanted = list(dict.fromkeys(check_text(id, "ids") for id in ids))
+            present = {id: self.find(id) for id in wanted}
+            places = {learning.conversation_id for learning in present.values() if learning is not None}
+            self._statements.lock_conversations(ids=sorted(places))  # nobody places a hold behind the look at them
+            self._statements.lock_learnings(ids=wanted)
+            held = {place for place in places if self._statements.find_legal_hold(conversation_id=place) is not None}
+            for id in wanted:
+                learning = self.find(id)
+                if learning is None or learning.conversation_id in held:
+                    continue
+                if changed_before is None or learning.updated_at < changed_before:
+                    self.delete(id, reason=reason)
+                    gone.append(id)
+        return gone
+
+    def _first(self, conversation_id: str, dedupe_key: str) -> Learning | None:
+        """The learning that was in an addition's way; None where it has gone since (PostgreSQL): then add again."""
         first: Learning | None = self._statements.find_learning_by_dedupe_key(
             conversation_id=conversation_id, dedupe_key=dedupe_key
         )
+        if first is None:
+            conversation = self._statements.get_conversation(id=conversation_id)
+            if conversation is not None and conversation.deleted_at is None:
+                return None
         if first is None or first.deleted_at is not None:
             raise NotFoundError("conversation")
         return first

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
-from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository, found
+from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository
 from datastore.values import TIME_MIN, check_text
 
 if TYPE_CHECKING:
@@ -43,14 +43,13 @@ class LegalHoldRepository(Repository):
             ForeignKeyError: There is no such conversation.
             CheckError: *reason* is empty or too long.
         """
-        placed = self._statements.add_legal_hold(
+        return self._statements.add_legal_hold(
             id=self._new_id(),
             conversation_id=conversation_id,
             reason=check_text(reason, "reason"),
             placed_by=self._actor,
             placed_at=self._now(),
         )
-        return placed or found(self.find(conversation_id), "legal hold")
 
     def find(self, conversation_id: str) -> LegalHold | None:
         """The hold in force on a conversation."""

@@ -16,7 +16,15 @@ from datastore.repositories.message_search import MessageSearch
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from datastore.statements.typed.audit import AuditStatements
+    from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.messages import MessagesStatements
+
+    class _Statements(MessagesStatements, ConversationsStatements, AuditStatements, Protocol):
+        """What messages call."""
+
 
 #: Larger than every position.
 _END = 2**53
@@ -25,7 +33,7 @@ _END = 2**53
 class MessageRepository(MessageSearch):
     """The table *messages*."""
 
-    _statements: MessagesStatements
+    _statements: _Statements
 
     def append(
         self,
@@ -254,7 +262,11 @@ class MessageRepository(MessageSearch):
             NotFoundError: There is none.
         """
         with self._engine.transaction():
-            conversation_id = found(self._statements.delete_message(id=id), "message")
+            # The conversation first, as who deletes all of it takes it: neither waits for the other then.
+            conversation_id = found(self._statements.find_conversation_of_message(message_id=id), "message")
+            self._statements.lock_conversations(ids=[conversation_id])
+            if self._statements.delete_message(id=id) is None:
+                raise NotFoundError("message")
             self._audit("delete", "message", id, reason, conversation_id=conversation_id)
 
     def _values(self, message: NewMessage, now: datetime) -> builtins.list[Any]:

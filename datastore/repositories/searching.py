@@ -82,8 +82,8 @@ class HitPager:
         self.size = check_max_rows(max_rows)
         self._place: tuple[float, int] | None = None
         if after is not None:
-            score, seq = decode_cursor(self._scope, after, (str, int))
-            self._place = (float.fromhex(score), seq)
+            score, seq = decode_cursor(self._scope, after, (float, int))
+            self._place = (score, seq)
 
     @property
     def wanted(self) -> int:
@@ -131,7 +131,7 @@ class HitPager:
         if len(hits) <= self.size:
             return page, None
         score, record = page[-1]
-        return page, encode_cursor(self._scope, (score.hex(), seq_of(record)))
+        return page, encode_cursor(self._scope, (score, seq_of(record)))
 
 
 def _plain(value: Any) -> Any:

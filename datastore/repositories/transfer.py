@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datastore.records.learnings import Learning
 from datastore.records.messages import MessageKey
@@ -79,6 +80,27 @@ class TransferRepository(Repository):
         """Learnings that the index by tag has under other tags than their own: their ids."""
         return [row.id for row in self._statements.list_mistagged_learnings(max_rows=max_rows)]
 
+    def mishashed(self, sample: int | None = None) -> list[str]:
+        """The ids of messages whose content is not what its hash was made of.
+
+        Args:
+            sample: So many messages are read, from everywhere in the table; None reads all of them.
+        """
+        first, last = self._statements.get_message_places()
+        if sample is None or last - first < sample:
+            pages: Iterable[Sequence[Any]] = self._message_hashes(first - 1)
+        else:
+            places = (first - 1 + (last - first) * number // (sample - 1) for number in range(sample))
+            pages = (self._statements.list_message_hashes(after_seq=place, max_rows=1) for place in places)
+        wrong = (row.id for page in pages for row in page if _hash(row.content) != row.content_hash)
+        return [*dict.fromkeys(wrong)]
+
+    def _message_hashes(self, after: int) -> Iterator[Sequence[Any]]:
+        # Contents may be of a mebibyte each.
+        while page := self._statements.list_message_hashes(after_seq=after, max_rows=64):
+            yield page
+            after = page[-1].seq
+
     def check_full_text(self) -> None:
         """Compare the full-text indexes with the learnings and messages.
 
@@ -131,3 +153,7 @@ class TransferRepository(Repository):
     def _count_jobs(self) -> None:
         self._statements.clear_job_counts()
         self._statements.add_job_counts()
+
+
+def _hash(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

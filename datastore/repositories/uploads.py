@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from datastore.errors import InvalidValueError, TransitionError
 from datastore.records.pages import Page
@@ -50,17 +50,13 @@ class UploadRepository(Repository):
             InvalidValueError: A value cannot be stored at all.
         """
         check_text(destination, "destination")
-        with self._engine.transaction():
-            upload: Upload | None = self._statements.add_upload(
-                id=self._new_id() if id is None else check_text(id, "id"),
-                learning_id=learning_id,
-                destination=destination,
-                metadata={} if metadata is None else metadata,
-                now=self._now(),
-            )
-            if upload is None:
-                upload = self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
-            return found(upload, "upload")
+        return self._statements.add_upload(
+            id=self._new_id() if id is None else check_text(id, "id"),
+            learning_id=learning_id,
+            destination=destination,
+            metadata={} if metadata is None else metadata,
+            now=self._now(),
+        )
 
     def add_many(self, uploads: Iterable[Mapping[str, Any]]) -> builtins.list[Upload]:
         """Plan several, or none if one is refused; each is a mapping of `add`'s arguments."""
@@ -138,7 +134,7 @@ class UploadRepository(Repository):
             NotFoundError: There is none.
             TransitionError: It is in another status.
         """
-        return self._one(self._statements.start_upload(id=id, now=self._now()), id, "start")
+        return self._step("start", id, lambda: self._statements.start_upload(id=id, now=self._now()))
 
     def finish(self, id: str, *, remote_id: str, receipt: Any = None) -> Upload:
         """The destination took it: uploading -> uploaded.
@@ -153,8 +149,8 @@ class UploadRepository(Repository):
             TransitionError: It is in another status.
         """
         check_text(remote_id, "remote_id")
-        row = self._statements.finish_upload(id=id, remote_id=remote_id, receipt=receipt, now=self._now())
-        return self._one(row, id, "finish")
+        finish = self._statements.finish_upload
+        return self._step("finish", id, lambda: finish(id=id, remote_id=remote_id, receipt=receipt, now=self._now()))
 
     def confirm(self, id: str, receipt: Any = None) -> Upload:
         """The destination was seen to have it: uploaded -> confirmed. None keeps the present receipt.
@@ -163,7 +159,8 @@ class UploadRepository(Repository):
             NotFoundError: There is none.
             TransitionError: It is in another status.
         """
-        return self._one(self._statements.confirm_upload(id=id, receipt=receipt, now=self._now()), id, "confirm")
+        confirm = self._statements.confirm_upload
+        return self._step("confirm", id, lambda: confirm(id=id, receipt=receipt, now=self._now()))
 
     def fail(self, id: str, error: str) -> Upload:
         """Refused, or lost at the destination: uploading or uploaded -> failed.
@@ -173,7 +170,8 @@ class UploadRepository(Repository):
             TransitionError: It is in another status.
         """
         check_text(error, "error")
-        return self._one(self._statements.fail_upload(id=id, last_error=error, now=self._now()), id, "fail")
+        fail = self._statements.fail_upload
+        return self._step("fail", id, lambda: fail(id=id, last_error=error, now=self._now()))
 
     def retry(self, id: str) -> Upload:
         """Put it back in line: failed -> pending; its attempts and its last error stay.
@@ -182,7 +180,7 @@ class UploadRepository(Repository):
             NotFoundError: There is none.
             TransitionError: It is in another status.
         """
-        return self._one(self._statements.retry_upload(id=id, now=self._now()), id, "retry")
+        return self._step("retry", id, lambda: self._statements.retry_upload(id=id, now=self._now()))
 
     def release(self, id: str) -> Upload:
         """Give it up unfinished (its worker is gone): uploading -> pending; the attempt stays counted.
@@ -191,7 +189,7 @@ class UploadRepository(Repository):
             NotFoundError: There is none.
             TransitionError: It is in another status.
         """
-        return self._one(self._statements.release_upload(id=id, now=self._now()), id, "release")
+        return self._step("release", id, lambda: self._statements.release_upload(id=id, now=self._now()))
 
     def delete(self, id: str, *, reason: str | None = None) -> None:
         """Delete it for good; what is at the destination stays there.
@@ -203,13 +201,14 @@ class UploadRepository(Repository):
             status = found(self._statements.delete_upload(id=id), "upload")
             self._audit("delete", "upload", id, reason, status=status)
 
-    def _one(self, upload: Upload | None, id: str, action: str) -> Upload:
-        if upload is None:
-            self._refuse(id, action)
-        return upload
-
-    def _refuse(self, id: str, action: str) -> NoReturn:
-        status = self.get(id).status
+    def _step(self, action: str, id: str, change: Callable[[], Upload | None]) -> Upload:
+        # Refused, it is tried once more with the row locked: what the refusal names is then the status that it was refused for.
+        if (upload := change()) is not None:
+            return upload
+        with self._engine.transaction():
+            status = found(self._statements.lock_upload(id=id), "upload")
+            if (upload := change()) is not None:
+                return upload
         raise TransitionError(
             f"{action}: not allowed for this upload, which is {status}; nothing was changed",
             "uploads_status_transition",

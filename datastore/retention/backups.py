@@ -6,18 +6,26 @@ import builtins
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from datastore.engines.gate import Gate
+from datastore.address import real_path
 from datastore.engines.sqlite_files import copy_into, held_alone
-from datastore.errors import BackupError, BusyError, CorruptDatabaseError, DatabaseError, DiskFullError
-from datastore.records.backups import Backup
+from datastore.errors import (
+    BackupError,
+    BusyError,
+    CorruptDatabaseError,
+    DatabaseError,
+    DiskFullError,
+    InvalidValueError,
+)
+from datastore.files import Draft, in_use, sweep, sync_folder, typed, unfinished
+from datastore.records.backups import Backup, BackupStatus
 from datastore.retention.verify import Mark, Verified, present_mark, verify
 
 if TYPE_CHECKING:
@@ -29,11 +37,12 @@ Opener = Callable[[Path], AbstractContextManager[Verified]]
 
 Progress = Callable[[float], None]
 
-#: How a copy is called until it is verified.
-_UNFINISHED = ".unfinished"
+Noted = TypeVar("Noted")
 
 #: Room that is left beside the copy's own bytes.
 _SPARE_BYTES = 16 * 1024 * 1024
+
+_every_status: tuple[BackupStatus, ...] = ("kept", "writing", "removed", "failed")
 
 
 class Backups:
@@ -54,25 +63,29 @@ class Backups:
     ) -> Backup:
         """Write a consistent copy while others read and write, verify it, register it, and rotate.
 
+        It takes no room on the database's own disk. Where that is full, so that the register cannot be written, the copy's
+        status is "unregistered": `register` it once there is room, so that erasures and rotation know of it.
+
         Args:
             target: A file that is not there yet, or a folder, in which the file's name is made of the time.
             keep: Of the registered copies in that folder, only so many (the newest) stay; at least 1.
             max_age: Of those, the ones that are older go; the newest stays whatever its age.
-            progress: Called now and then with the seconds so far.
+            progress: Called now and then with the seconds so far. It may use the store.
 
         Raises:
             BackupError: Something is at *target*, the copy was damaged on arrival, or *keep* is no count.
             DiskFullError: There is no room for it.
-            BusyError: Another backup of this database is being made.
+            ReadOnlyDatabaseError: The folder cannot be written to.
+            BusyError: Another command writes the same file now.
         """
         if keep is not None and keep < 1:
             raise BackupError("keep is at least 1: the newest copy always stays")
-        path = self._place(Path(target).expanduser().absolute())
-        with self._one_at_a_time():
+        path = self._place(real_path(target))
+        with typed(f"a backup to {path}"):
             self.settle()
             backup = self._make(path, progress)
             self.rotate(path.parent, keep=keep, max_age=max_age)
-            return backup
+        return backup
 
     def list(self) -> builtins.list[Backup]:
         """The copies that are kept, newest first. Those whose file has gone are noted as removed."""
@@ -81,7 +94,7 @@ class Backups:
             if Path(backup.path).exists():
                 kept.append(backup)
             elif Path(backup.path).parent.is_dir():  # otherwise a disk that is not mounted now
-                self._register.remove(backup.id)
+                self._note(self._register.remove, backup.id)
         return kept
 
     def verify(self, path: str | os.PathLike[str]) -> dict[str, builtins.list[str]]:
@@ -89,16 +102,36 @@ class Backups:
 
         Raises:
             BackupError: No registered copy is at that path.
+            BusyError: Another command verifies it now.
         """
-        place = str(Path(path).expanduser().absolute())
-        known = [backup for backup in self._register.list() if backup.path == place]
+        place = real_path(path)
+        known = [backup for backup in self._register.list() if backup.path == str(place)]
         if not known:
             raise BackupError(f"no registered backup is at {place}; datastore backups lists them")
-        if not Path(place).exists():
-            return {"bytes": ["the file is gone"]}
-        if checksum(Path(place)) != known[0].checksum:
-            return {"bytes": ["the file is not as it was written"]}
-        return {"bytes": [], **self._verify_copy(Path(place), [_mark(known[0])])}
+        with typed(f"verifying {place}"):
+            if not place.exists():
+                return {"bytes": ["the file is gone"]}
+            if checksum(place) != known[0].checksum:
+                return {"bytes": ["the file is not as it was written"]}
+            return {"bytes": [], **self._verify_copy(place, [_mark(known[0])])}
+
+    def register(self, path: str | os.PathLike[str]) -> Backup:
+        """Register a copy of this database that is not registered: made on a full disk, or moved. It is verified first.
+
+        Raises:
+            BackupError: There is no copy at that path, it is damaged, or it is registered.
+        """
+        place = real_path(path)
+        if any(backup.path == str(place) for backup in self._register.list()):
+            raise BackupError(f"{place} is registered")
+        refuse_no_backup(place)
+        with typed(f"registering {place}"):
+            with Draft(place) as draft:
+                shutil.copyfile(place, draft.path)
+                problems, mark = self._arrived(draft.path)
+            if problems:
+                raise BackupError(f"{place} is damaged: {problems[0]}")
+            return self._finish(self._register.add(str(place)), place, mark)
 
     def rotate(self, folder: Path, *, keep: int | None = None, max_age: timedelta | None = None) -> Sequence[Backup]:
         """Delete registered copies in *folder* beyond a count or an age; the newest always stays."""
@@ -112,61 +145,91 @@ class Backups:
         for backup in gone:
             Path(backup.path).unlink(missing_ok=True)
             sync_folder(folder)
-            self._register.remove(backup.id)
+            self._note(self._register.remove, backup.id)
         return gone
 
     def settle(self) -> None:
         """Tidy up behind a backup whose process was killed: its file is finished or it is gone."""
         for backup in self._register.list("writing"):
             path = Path(backup.path)
-            remove_database(unfinished(path))
+            # In this order: between the two it may be given its name.
+            if not sweep(unfinished(path)) or in_use(path):
+                continue  # it is being written
             if path.exists():  # it is given its name only once it is verified
                 with self._open(path) as copy:
                     mark = present_mark(copy)
                 self._finish(backup.id, path, mark)
             else:
-                self._register.fail(backup.id)
+                self._note(self._register.fail, backup.id)
+
+    def sweep(self) -> tuple[int, builtins.list[Path]]:
+        """Remove what killed commands left: drafts of a restored database, of backups, and of copies of them.
+
+        Returns:
+            How many were removed, and those that a command is writing now.
+        """
+        places = [self._engine.path]
+        places += [Path(backup.path) for status in _every_status for backup in self._register.list(status)]
+        there = [draft for draft in dict.fromkeys(map(unfinished, places)) if os.path.lexists(draft)]
+        busy = [draft for draft in there if not sweep(draft)]
+        return len(there) - len(busy), busy
 
     def _make(self, path: Path, progress: Progress | None) -> Backup:
         self._refuse_full(path.parent)
-        draft = unfinished(path)
-        id = self._register.add(str(path))
+        with Draft(path) as draft:
+            id = self._note(self._register.add, str(path))
+            try:
+                copy_into(self._engine, draft.path, progress)
+                problems, mark = self._arrived(draft.path)
+                if problems:
+                    raise BackupError(f"the copy was damaged on arrival: {problems[0]}")
+                draft.put_in_place()
+            except BaseException:
+                if id is not None:
+                    self._note(self._register.fail, id)
+                raise
+            return self._finish(id, path, mark)
+
+    def _note(self, write: Callable[[str], Noted], value: str) -> Noted | None:
+        """Write the register; None where its disk is full: a copy needs no room there, and `settle` and `list` note it later."""
         try:
-            # Made here first, so that nobody else can read it: it holds all that the database holds.
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            copy_into(self._engine, draft, progress)
-            problems, mark = self._arrived(draft)
-            if problems:
-                raise BackupError(f"the copy was damaged on arrival: {problems[0]}")
-            put_in_place(draft, path)
-        except BaseException:
-            remove_database(draft)
-            self._register.fail(id)
-            raise
-        return self._finish(id, path, mark)
+            with typed("the register of backups"):
+                return write(value)
+        except DiskFullError:
+            return None
 
     def _arrived(self, draft: Path) -> tuple[builtins.list[str], Mark]:
         with self._open(draft) as copy:
-            return problems_in(verify(copy)), present_mark(copy)
+            return problems_in(verify(copy, deep=True)), present_mark(copy)
 
     def _verify_copy(self, path: Path, marks: builtins.list[Mark]) -> dict[str, builtins.list[str]]:
         # A copy of the copy: opening a database may change it (its journal mode, say).
-        draft = unfinished(path)
-        remove_database(draft)
-        try:
-            shutil.copyfile(path, draft)
-            with self._open(draft) as copy:
-                return verify(copy, marks)
-        except DatabaseError as error:
-            return {"file": [str(error)]}
-        finally:
-            remove_database(draft)
+        with Draft(path) as draft:
+            try:
+                shutil.copyfile(path, draft.path)
+                with self._open(draft.path) as copy:
+                    return verify(copy, marks, deep=True)
+            except DatabaseError as error:
+                return {"file": [str(error)]}
 
-    def _finish(self, id: str, path: Path, mark: Mark) -> Backup:
-        return self._register.finish(
-            id,
-            file_bytes=path.stat().st_size,
-            checksum=checksum(path),
+    def _finish(self, id: str | None, path: Path, mark: Mark) -> Backup:
+        size, sum = path.stat().st_size, checksum(path)
+
+        def finish(place: str) -> Backup:
+            known = self._register.add(place) if id is None else id
+            return self._register.finish(
+                known, file_bytes=size, checksum=sum, audit_id=mark.audit_id, audit_hash=mark.audit_hash
+            )
+
+        return self._note(finish, str(path)) or Backup(
+            id="",
+            path=str(path),
+            status="unregistered",
+            created_at=self._engine.now(),
+            finished_at=self._engine.now(),
+            removed_at=None,
+            file_bytes=size,
+            checksum=sum,
             audit_id=mark.audit_id,
             audit_hash=mark.audit_hash,
         )
@@ -185,20 +248,6 @@ class Backups:
         needed = self._engine.pragma("page_count") * self._engine.pragma("page_size")
         refuse_full(folder, needed, "a backup")
 
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        gate = Gate(f"{self._engine.path}.backup")
-        try:
-            gate.acquire(0.1)
-        except BusyError as error:
-            gate.close()
-            raise BusyError("another backup of this database is being made; wait for it") from error
-        try:
-            yield
-        finally:
-            gate.release()
-            gate.close()
-
 
 @attrs.frozen
 class Restored(Mark):
@@ -207,6 +256,8 @@ class Restored(Mark):
     #: Subjects that the backup had, and that were erased again; and those that a legal hold of the backup kept.
     erased: int = 0
     held: int = 0
+    #: Whether its SHA-256 was compared with one that was registered or given. False: its content alone was verified.
+    compared: bool = False
 
 
 def restore(
@@ -214,7 +265,9 @@ def restore(
     database: Path,
     *,
     opener: Opener,
-    amend: Callable[[Verified], tuple[int, int]] | None = None,
+    sums: Iterable[str] | None = None,
+    amend: Callable[[Any, str], tuple[int, int]],
+    settled: Callable[[], bool] = lambda: True,
     force: bool = False,
     timeout: float = 1.0,
 ) -> Restored:
@@ -226,7 +279,10 @@ def restore(
         backup: The file that `Backups.create` made.
         database: Where to; it may be missing.
         opener: Opens the copy, to verify it.
-        amend: Erases again what the copy has and is not to have; gives how much went and how much was kept.
+        sums: The SHA-256 of the backup is one of these. None: nobody knows it.
+        amend: Given the copy and the backup's SHA-256: erases again what the copy has and is not to have, and registers the
+            backup in it; gives how much went and how much was kept.
+        settled: Asked once nobody can open *database* any more: whether what *amend* knew is still all there is to know.
         force: Replace a database that is too damaged to tell whether it is in use.
         timeout: How long to wait for others to close it, in seconds.
 
@@ -234,39 +290,79 @@ def restore(
         The restored database's high-water mark, and what *amend* did.
 
     Raises:
-        BackupError: The backup is missing, damaged or the database itself; nothing was changed.
-        BusyError: The database is in use; nothing was changed.
+        BackupError: The backup is missing, damaged, not what was registered, or the database itself; nothing was changed.
+        BusyError: The database is in use, or something was erased from it meanwhile; nothing was changed.
         CorruptDatabaseError: It is damaged and *force* was not given; nothing was changed.
+        DiskFullError: There is no room; nothing was changed.
     """
-    if not backup.is_file() or not backup.stat().st_size:
-        raise BackupError(f"there is no backup at {backup}")
-    if database.exists() and backup.samefile(database):
-        raise BackupError("the backup is the database itself")
-    wal = Path(f"{backup}-wal")
+    refuse_no_backup(backup)
+    with typed(f"restoring {backup}"):
+        if database.exists() and backup.samefile(database):
+            raise BackupError("the backup is the database itself")
+        refuse_full(database.parent, backup.stat().st_size, "restoring")
+        with Draft(database) as draft:
+            shutil.copyfile(backup, draft.path)
+            # Of the copy: the backup may change between two looks at it.
+            sum = checksum(draft.path)
+            if sums is not None and sum not in sums:
+                raise BackupError(
+                    f"{backup} is not as it was when it was registered: its SHA-256 is another one; restore another backup"
+                )
+            done = _verified(draft.path, opener, lambda copy: amend(copy, sum))
+            # What the old one was for its owner; a lost one's backup was private.
+            rights = (database if database.exists() else backup).stat()
+            with _out_of_use(database, timeout=timeout, force=force):
+                if not settled():
+                    raise BusyError(f"something was erased from {database} meanwhile; restore again")
+                draft.put_in_place(rights, locked=False)
+    return attrs.evolve(done, compared=sums is not None)
+
+
+def refuse_no_backup(path: Path) -> None:
+    """Refuse what is no file, is empty, or has a WAL.
+
+    Raises:
+        BackupError: It is.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        raise BackupError(f"there is no backup at {path}")
+    wal = Path(f"{path}-wal")
     if wal.exists() and wal.stat().st_size:
-        raise BackupError(f"{backup} has a WAL: it is a database in use, not a backup; make one of it first")
-    draft = unfinished(database)
-    remove_database(draft)
-    refuse_full(database.absolute().parent, backup.stat().st_size, "restoring")
-    try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        shutil.copyfile(backup, draft)
-        done = _verified(draft, opener, amend)
-        with _out_of_use(database, timeout=timeout, force=force):
-            put_in_place(draft, database)
-        return done
-    finally:
-        remove_database(draft)
+        raise BackupError(f"{path} has a WAL: it is a database in use, not a backup; make one of it first")
 
 
-def _verified(draft: Path, opener: Opener, amend: Callable[[Verified], tuple[int, int]] | None) -> Restored:
+def known_sums(backup: Path, register: Sequence[Backup] | None) -> builtins.list[str] | None:
+    """The SHA-256 that a backup has by the register of the database that it is restored to.
+
+    Args:
+        backup: The file.
+        register: Every copy that was ever noted. None: the database cannot be read, and nobody knows.
+
+    Raises:
+        BackupError: It is not registered, neither at this path nor, by its bytes, at another one.
+    """
+    if register is None:
+        return None
+    here = [row.checksum for row in register if row.path == str(backup) and row.checksum is not None]
+    if here:
+        return here[:1]  # the newest of that name
+    moved = [row.checksum for row in register if row.checksum is not None]
+    if checksum(backup) in moved:
+        return moved
+    raise BackupError(
+        f"{backup} is not registered in the database that it would replace; datastore backups lists what is;"
+        " --unregistered (unregistered=True) restores it if its content is sound"
+    )
+
+
+def _verified(draft: Path, opener: Opener, amend: Callable[[Verified], tuple[int, int]]) -> Restored:
     counts = 0, 0
     try:
         with opener(draft) as copy:
-            problems = problems_in(verify(copy))
-            if amend is not None and not problems:
+            problems = problems_in(verify(copy, deep=True))
+            if not problems:
                 counts = amend(copy)
-                problems = problems_in(verify(copy))
+                problems = problems_in(verify(copy)) if counts[0] else []
             mark = present_mark(copy)
     except DatabaseError as error:
         raise BackupError(f"the backup cannot be restored: {error}") from error
@@ -298,45 +394,22 @@ def _out_of_use(database: Path, *, timeout: float, force: bool) -> Iterator[None
         holding.__exit__(None, None, None)
 
 
-def unfinished(path: Path) -> Path:
-    """The name of a file that is to become *path*, in the same folder."""
-    return path.with_name(path.name + _UNFINISHED)
-
-
-def put_in_place(draft: Path, path: Path) -> None:
-    """Give a finished file its name, so that it survives a power cut with all its bytes or not at all."""
-    wal = Path(f"{draft}-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise BackupError(f"{draft} is still open elsewhere: a part of it is in its WAL")
-    descriptor = os.open(draft, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
-    with suppress(OSError):  # Windows opens no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def remove_database(path: Path) -> None:
-    """Delete a file that nobody has open, with what SQLite keeps beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal", ".gate"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
-
-
 def checksum(path: Path) -> str:
     """SHA-256, lower-case hex. Never of a database that this process has open: closing it drops SQLite's locks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(text: str) -> str:
+    """A SHA-256 as a person typed it, in lower case.
+
+    Raises:
+        InvalidValueError: It is none.
+    """
+    sum = text.strip().lower()
+    if len(sum) != 64 or not set(sum) <= set("0123456789abcdef"):
+        raise InvalidValueError("sha256: 64 hexadecimal digits are needed")
+    return sum
 
 
 def refuse_full(folder: Path, needed: int, action: str) -> None:

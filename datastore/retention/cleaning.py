@@ -11,12 +11,12 @@ import attrs
 
 from datastore.engines.readers import reader_processes
 from datastore.errors import BusyError, DiskFullError
-from datastore.retention.residue import TERMS, Needles, Residue, scan, tree_kinds
+from datastore.retention.residue import TERMS, Needles, Residue, found_in, scan, tree_kinds
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
     from datastore.repositories import ErasureRepository, MaintenanceRepository
-    from datastore.retention.maintenance import Maintenance
+    from datastore.retention.maintenance import Maintenance, Sweep
 
 #: Pages of a full-text index that are merged at once: some tens of milliseconds of the write lock.
 MERGE_PAGES = 128
@@ -46,6 +46,7 @@ class Cleaner:
         erasures: Knows where the trees begin, and which words other rows have.
         maintenance: Vacuums.
         rebuild: Builds the full-text indexes again.
+        sweep: Removes the unfinished files of killed commands, and names those in use.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Cleaner:
         erasures: ErasureRepository,
         maintenance: Maintenance,
         rebuild: Callable[[], None],
+        sweep: Sweep,
     ) -> None:
         self._engine = engine
         self._repository = repository
         self._erasures = erasures
         self._maintenance = maintenance
         self._rebuild = rebuild
+        self._sweep = sweep
 
     def clean(self, needles: Needles | None, *, vacuum: bool, tell: Tell) -> Cleaning:
         """Merge, cut, scan, and vacuum where something is left; where even then, build the full-text indexes again.
@@ -75,6 +78,7 @@ class Cleaner:
         facts: dict[str, Any] = {"settings": self._settings(), "merges": self._merge()}
         if not facts["settings"]["secure_delete"]:
             blocked.append("secure_delete is off")
+        facts["removed_drafts"], drafts = self._sweep()
         tell("cutting the WAL")
         cut = self._cut()
         facts["scans"] = []
@@ -95,6 +99,10 @@ class Cleaner:
                     cut = self._cut()
                     left = self._scan(needles, facts, tell)
         facts["wal_cut"] = not cut
+        if needles is not None:
+            blocked += [
+                f"{draft}, which another command writes now, holds it" for draft in drafts if found_in(draft, needles)
+            ]
         if cut:
             blocked.append(cut)
         if left is not None and left.elsewhere:

@@ -125,6 +125,7 @@ class Eraser:
             places = {record.id for record in mine.conversations} | {
                 record.conversation_id for record in mine.learnings
             }
+            store.conversations.lock(places)
             holds = [hold for hold in map(store.holds.find, sorted(places)) if hold is not None]
             blocked = [f"legal hold {hold.id}" for hold in holds]
             receipt = store.erasures.add(
@@ -138,9 +139,8 @@ class Eraser:
             if not blocked:
                 for kind, id in _names(subject, mine):
                     self._bury(receipt, kind, id)
-                for conversation in mine.conversations:
-                    if conversation.deleted_at is None:
-                        store.conversations.soft_delete(conversation.id, reason=f"erasure {receipt.id}")
+                shown = [conversation.id for conversation in mine.conversations if conversation.deleted_at is None]
+                store.conversations.soft_delete_many(shown, reason=f"erasure {receipt.id}")
             return receipt
 
     def _bury(self, receipt: Erasure, kind: SubjectKind, id: str) -> None:
@@ -183,6 +183,8 @@ class Eraser:
             self._delete_conversation(conversation, why)
         before = done.get("deleted", {})
         done["deleted"] = {name: count + before.get(name, 0) for name, count in mine.counts().items()}
+        if mine.own_tables:
+            done["own_tables"] = _added(done.get("own_tables", {}), mine.own_counts())
         return store.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_conversation(self, conversation: Conversation, why: str) -> None:
@@ -199,16 +201,10 @@ class Eraser:
         store.conversations.delete(conversation.id, reason=why)
 
     def _scrub_job(self, id: int) -> bool:
-        """Take a subject out of a job, which ends where it has not begun; gives whether it runs."""
-        store = self._store
-        with store.engine.transaction():
-            job = store.jobs.find(id)
-            if job is None:
-                return False
-            store.erasures.erase_job(id)
-            if job.status in ("queued", "running"):
-                store.jobs.cancel(id)
-            return job.status == "running"
+        """Take a subject out of a job, which ends; gives False: a worker that runs it has lost the lease, and stores nothing more."""
+        with self._store.engine.transaction():
+            self._store.erasures.erase_job(id)
+        return False
 
     def _clean(self, receipt: Erasure, needles: Needles | None, *, vacuum: bool, tell: Progress) -> Erasure:
         return self._finish(receipt, self._cleaner.clean(needles, vacuum=vacuum or needles is None, tell=tell))
@@ -257,6 +253,17 @@ class Eraser:
     def _conversations(self) -> Iterable[Conversation]:
         for deleted in (False, True):
             yield from every(self._store.conversations.list, deleted=deleted, max_rows=1000)
+
+
+def _added(before: dict[str, dict[str, int]], counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts by table and fate, those of an interrupted call too."""
+    return {
+        table: {
+            fate: before.get(table, {}).get(fate, 0) + counts.get(table, {}).get(fate, 0)
+            for fate in sorted({*before.get(table, {}), *counts.get(table, {})})
+        }
+        for table in sorted({*before, *counts})
+    }
 
 
 def _names(subject: Subject, mine: Belongings) -> list[tuple[SubjectKind, str]]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from datastore.engines.sqlite import SQLiteEngine
     from datastore.repositories import MaintenanceRepository
 
+#: See `datastore.retention.backups.Backups.sweep`.
+Sweep = Callable[[], tuple[int, list[Path]]]
+
 #: One slice holds the write lock for about 20 ms at most.
 SLICE_PAGES = 256
 MERGE_PAGES = 64
@@ -76,14 +79,17 @@ class Upkeep:
     finished: bool
     #: Processes that kept the WAL from being cut. None: this system does not tell.
     blocked_by: list[int] | None
+    #: Unfinished files of killed commands that were removed.
+    removed: int = 0
 
 
 class Maintenance:
     """``store.maintenance``: what a long-running program or cron calls now and then."""
 
-    def __init__(self, engine: SQLiteEngine, repository: MaintenanceRepository) -> None:
+    def __init__(self, engine: SQLiteEngine, repository: MaintenanceRepository, sweep: Sweep = lambda: (0, [])) -> None:
         self._engine = engine
         self._repository = repository
+        self._sweep = sweep
 
     def condition(self) -> Condition:
         """Sizes, free pages, segments, last runs, and who reads."""
@@ -125,7 +131,10 @@ class Maintenance:
         limits = thresholds or Thresholds()
         if everything:
             limits = Thresholds(free_ratio=0, free_bytes=0, segments=0, wal_bytes=0, optimize_every=timedelta(0))
-        return _Run(self._engine, self._repository, self.condition(), limits, budget).go()
+        removed, _ = self._sweep()
+        return attrs.evolve(
+            _Run(self._engine, self._repository, self.condition(), limits, budget).go(), removed=removed
+        )
 
     def vacuum(self, progress: Callable[[float], None] | None = None) -> int:
         """Write the whole database anew: for an operator's window, since no other connection writes meanwhile.

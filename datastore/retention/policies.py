@@ -171,6 +171,7 @@ class Retention:
             for batch in _batches(page):
                 with self._store.transaction():
                     # Looked at again: somebody may have written into it since.
+                    self._store.conversations.lock([one.id for one in batch])
                     due = [one.id for one in batch if self._still(policy, one, before)]
                     hidden = self._store.conversations.soft_delete_many(due, reason=_why(policy))
                 yield {"hidden": len(hidden)}
@@ -201,6 +202,7 @@ class Retention:
         store = self._store
         try:
             with store.transaction():
+                store.conversations.lock([id])
                 now = store.conversations.find(id)
                 if now is None or now.deleted_at is None:
                     return 0
@@ -219,11 +221,10 @@ class Retention:
     def _delete_learnings(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
         for page in self._learnings(policy, before):
             for first in range(0, len(page), BATCH_ROWS):
-                with self._store.transaction():
-                    present = [row.id for row in page[first : first + BATCH_ROWS] if self._store.learnings.find(row.id)]
-                    for id in present:
-                        self._store.learnings.delete(id, reason=_why(policy))
-                yield {"learnings": len(present)}
+                batch = [row.id for row in page[first : first + BATCH_ROWS]]
+                # Those that changed since, or are held, stay.
+                gone = self._store.learnings.delete_many(batch, changed_before=before, reason=_why(policy))
+                yield {"learnings": len(gone)}
 
     def _purge_rows(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
         policies = self._store.policies

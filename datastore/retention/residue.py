@@ -164,6 +164,20 @@ def scan(path: Path, trees: Sequence[tuple[int, int]], needles: Needles) -> Resi
     )
 
 
+def found_in(draft: Path, needles: Needles) -> bool:
+    """Whether a whole piece of *needles* is in a file that another command is writing: a copy of the database, most likely."""
+    rest, whole = b"", set(needles.text.split(b"\x00"))
+    try:
+        with draft.open("rb") as file:
+            while data := file.read(_TOGETHER):
+                if any(len(piece) >= 5 * WINDOW or piece in whole for piece in needles.pieces_in(rest + data)):
+                    return True
+                rest = data[-10 * WINDOW :]
+    except FileNotFoundError:
+        pass  # finished, or given up
+    return False
+
+
 def _in_rows(pages: Pages, suspects: set[bytes]) -> set[bytes]:
     """Those of *suspects* that rows of conversations, messages and learnings have."""
     left, found = set(suspects), set()

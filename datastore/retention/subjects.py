@@ -13,6 +13,7 @@ import attrs
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records import Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
 from datastore.records.erasures import SubjectKind
+from datastore.records.own_rows import OwnRows
 from datastore.records.pages import every
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         LearningRepository,
         LegalHoldRepository,
         MessageRepository,
+        OwnTableRepository,
         TransferRepository,
         UploadRepository,
     )
@@ -44,6 +46,7 @@ class Holder(Protocol):
     transfer: TransferRepository
     erasures: ErasureRepository
     holds: LegalHoldRepository
+    own_tables: OwnTableRepository
 
 
 @attrs.frozen
@@ -84,11 +87,20 @@ class Belongings:
     jobs: tuple[Job, ...] = attrs.field(repr=False)
     #: What keeps it from being erased.
     holds: tuple[LegalHold, ...] = attrs.field(repr=False)
+    #: Rows of the application's own tables that go with it, or are unlinked.
+    own_tables: tuple[OwnRows, ...] = attrs.field(repr=False)
 
     def counts(self) -> dict[str, int]:
         """How many of each."""
         names = ("conversations", "messages", "learnings", "uploads", "redactions", "jobs")
         return {name: len(getattr(self, name)) for name in names}
+
+    def own_counts(self) -> dict[str, dict[str, int]]:
+        """How many rows of each own table go with it, and how many are unlinked."""
+        counts: dict[str, dict[str, int]] = {}
+        for own in self.own_tables:
+            counts.setdefault(own.table, {})[own.fate] = len(own.rows)
+        return counts
 
     def ids(self) -> list[str]:
         """The ids that it is known by."""
@@ -109,6 +121,7 @@ class Belongings:
         metadata += [learning.metadata for learning in self.learnings]
         metadata += [(upload.metadata, upload.receipt, upload.last_error) for upload in self.uploads]
         yield from strings_in(metadata)
+        yield from strings_in([own.rows for own in self.own_tables if own.fate == "deleted"])
 
     def said(self) -> list[str]:
         """What its messages and learnings say."""
@@ -170,6 +183,9 @@ def find_belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> B
         ),
         jobs=(),
         holds=tuple(hold for place in places if (hold := holder.holds.find(place)) is not None),
+        own_tables=holder.own_tables.dependents(
+            {"conversations": [one.id for one in conversations], "learnings": list(learnings)}
+        ),
     )
     return attrs.evolve(mine, jobs=_jobs(holder, subject, mine)) if jobs else mine
 

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from datastore.files import give_rights
 from datastore.records.erasures import ErasureKey, SubjectKind, Tombstone
 from datastore.values import decode_timestamp, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.repositories import ErasureRepository
+
+
+_SUFFIX = ".tombstones"
 
 
 @attrs.frozen
@@ -86,7 +90,7 @@ def keyed_hash(key: ErasureKey, id: str) -> str:
 
 def beside(database: Path) -> Path:
     """Where a database's tombstones are kept a second time."""
-    return Path(f"{database}.tombstones")
+    return Path(f"{database}{_SUFFIX}")
 
 
 def write_beside(path: Path, carried: Tombstones) -> None:
@@ -97,6 +101,8 @@ def write_beside(path: Path, carried: Tombstones) -> None:
     with suppress(FileNotFoundError):
         draft.unlink()
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with suppress(FileNotFoundError):  # where root erases, whoever has the database is to read it
+        give_rights(descriptor, Path(str(path).removesuffix(_SUFFIX)).stat())
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("".join(lines))
         file.flush()

@@ -33,18 +33,23 @@ class Mark:
     audit_hash: str
 
 
-def verify(store: Verified, marks: Iterable[Mark] = ()) -> dict[str, list[str]]:
+#: Without `deep`, the hashes of so many messages are compared.
+SAMPLE = 1000
+
+
+def verify(store: Verified, marks: Iterable[Mark] = (), *, deep: bool = False) -> dict[str, list[str]]:
     """Run every check, those after one that fails too.
 
     Args:
         store: The open store.
         marks: High-water marks of this database (or of the one that it was copied from).
+        deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere.
 
     Returns:
         For each check what is wrong, without content; an empty list where nothing is.
     """
     results: dict[str, list[str]] = {}
-    for name, check in _checks(store, marks):
+    for name, check in _checks(store, marks, deep):
         try:
             results[name] = check()
         except DatabaseError as error:
@@ -58,7 +63,7 @@ def present_mark(store: Verified) -> Mark:
     return Mark(0, "") if last is None else Mark(last.id, last.hash)
 
 
-def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[[], list[str]]]]:
+def _checks(store: Verified, marks: Iterable[Mark], deep: bool) -> list[tuple[str, Callable[[], list[str]]]]:
     def integrity() -> list[str]:
         return [str(row[0]) for row in store.engine.integrity() if row[0] != "ok"]
 
@@ -85,6 +90,10 @@ def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[
             for type, status, count, counted in store.transfer.miscounted_jobs()
         ]
 
+    def hashes() -> list[str]:
+        wrong = store.transfer.mishashed(None if deep else SAMPLE)
+        return [f"message {id}: its content is not what its hash was made of" for id in wrong]
+
     def tags() -> list[str]:
         return [f"learning {id}: the index by tag has it under other tags" for id in store.transfer.mistagged()]
 
@@ -94,6 +103,7 @@ def _checks(store: Verified, marks: Iterable[Mark]) -> list[tuple[str, Callable[
         *(of_the_file if store.engine.fts5 else []),
         ("audit chain", store.audit.verify),
         ("high-water mark", high_water),
+        ("content hashes", hashes),
         ("message counts", counts),
         ("job counts", job_counts),
         ("tags", tags),

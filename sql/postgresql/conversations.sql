@@ -116,3 +116,23 @@ WHERE
     )
     AND deleted_at IS NOT NULL
 RETURNING id;
+
+-- name: lock_conversations(ids)
+-- Which of some conversations there are; nobody else changes them until the transaction ends.
+--   ids  json  a list of conversation ids
+-- Index: conversations_id_key (unique, one look-up an id)
+-- Rows: 0 to the length of ids
+-- Differs: the rows are locked (FOR UPDATE)
+-- Locks: in the order of their ids, so that two callers do not wait for each other
+-- Allow: max-rows, at most one row for each id that is handed in
+SELECT id
+FROM conversations
+WHERE
+    id = ANY(
+        ARRAY(
+            SELECT wanted.value
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        )
+    )
+ORDER BY id
+FOR UPDATE;

@@ -1,5 +1,40 @@
 -- The job queue: what PostgreSQL needs its own words for.
 
+-- name: lock_job(id)^
+-- One job as it is now; nobody else changes it until the transaction ends.
+--   id  integer  which one
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1
+-- Record: Job
+-- Differs: the row is locked (FOR UPDATE)
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE id = :id
+FOR UPDATE;
+
 -- name: list_queued_job_types(max_rows)
 -- The types that have queued jobs, in order: one seek a type, however many jobs it has.
 --   max_rows  integer  1 to 1000
@@ -322,37 +357,126 @@ WHERE
 RETURNING id;
 
 -- name: add_jobs(rows, now)
--- Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
---   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds]
+-- Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has, that job is given.
+--   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], of
+--     distinct keys
 --   now  timestamp  the instant of the transaction
--- Index: none, because every row is new; sorts the rows
--- Rows: 0 to the length of rows; in any order
+-- Index: job_queue_dedupe_key_key (unique; one look-up a key, and decides the conflicts); sorts the rows
+-- Rows: 0 to the length of rows: one for each, in any order
 -- Record: Job
 -- Differs: PostgreSQL unnests a JSON list otherwise
-INSERT INTO job_queue (
-    type,
-    priority,
-    run_at,
-    payload,
-    max_attempts,
-    backoff_seconds,
-    backoff_cap_seconds,
-    created_at,
-    updated_at
+-- Locks: a live job that has a key already is read, and not locked. The others are stored in the order of their keys, so that two
+--   callers with the same keys do not wait for each other; their ids are drawn before that, in the caller's order
+WITH new_job AS MATERIALIZED (
+    SELECT
+        given.value,
+        given.place,
+        given.value ->> 7 AS dedupe_key
+    FROM json_array_elements(CAST(:rows AS JSON)) WITH ORDINALITY AS given (value, place)
+),
+
+present AS MATERIALIZED (
+    SELECT
+        live.id,
+        live.type,
+        live.status,
+        live.priority,
+        live.run_at,
+        live.payload,
+        live.dedupe_key,
+        live.attempts,
+        live.max_attempts,
+        live.backoff_seconds,
+        live.backoff_cap_seconds,
+        live.lease_token,
+        live.lease_expires_at,
+        live.worker,
+        live.progress,
+        live.cancel_requested,
+        live.result,
+        live.last_outcome,
+        live.last_error,
+        live.created_at,
+        live.updated_at,
+        live.started_at,
+        live.finished_at
+    FROM new_job
+    INNER JOIN job_queue AS live ON new_job.dedupe_key = live.dedupe_key
+    WHERE live.status IN ('queued', 'running')
+),
+
+absent AS MATERIALIZED (
+    SELECT
+        nextval(pg_get_serial_sequence('job_queue', 'id')) AS id,
+        ordered.value,
+        ordered.dedupe_key
+    FROM (
+        SELECT
+            new_job.value,
+            new_job.dedupe_key
+        FROM new_job
+        WHERE NOT EXISTS (SELECT 1 FROM present WHERE present.dedupe_key = new_job.dedupe_key)
+        ORDER BY new_job.place
+    ) AS ordered
+),
+
+added AS (
+    INSERT INTO job_queue (
+        id,
+        type,
+        priority,
+        run_at,
+        payload,
+        max_attempts,
+        backoff_seconds,
+        backoff_cap_seconds,
+        dedupe_key,
+        created_at,
+        updated_at
+    )
+    SELECT
+        absent.id,
+        absent.value ->> 0,
+        CAST(absent.value ->> 1 AS SMALLINT),
+        CAST(absent.value ->> 2 AS TIMESTAMPTZ),
+        CAST(absent.value ->> 3 AS JSON),
+        CAST(absent.value ->> 4 AS INTEGER),
+        CAST(absent.value ->> 5 AS DOUBLE PRECISION),
+        CAST(absent.value ->> 6 AS DOUBLE PRECISION),
+        absent.dedupe_key,
+        :now,
+        :now
+    FROM absent
+    ORDER BY absent.dedupe_key COLLATE "C", absent.id
+    ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO UPDATE
+        SET dedupe_key = excluded.dedupe_key
+    RETURNING
+        id,
+        type,
+        status,
+        priority,
+        run_at,
+        payload,
+        dedupe_key,
+        attempts,
+        max_attempts,
+        backoff_seconds,
+        backoff_cap_seconds,
+        lease_token,
+        lease_expires_at,
+        worker,
+        progress,
+        cancel_requested,
+        result,
+        last_outcome,
+        last_error,
+        created_at,
+        updated_at,
+        started_at,
+        finished_at
 )
+
 SELECT
-    new_job.value ->> 0,
-    CAST(new_job.value ->> 1 AS SMALLINT),
-    CAST(new_job.value ->> 2 AS TIMESTAMPTZ),
-    CAST(new_job.value ->> 3 AS JSON),
-    CAST(new_job.value ->> 4 AS INTEGER),
-    CAST(new_job.value ->> 5 AS DOUBLE PRECISION),
-    CAST(new_job.value ->> 6 AS DOUBLE PRECISION),
-    :now,
-    :now
-FROM json_array_elements(CAST(:rows AS JSON)) WITH ORDINALITY AS new_job (value, place)
-ORDER BY new_job.place
-RETURNING
     id,
     type,
     status,
@@ -375,4 +499,31 @@ RETURNING
     created_at,
     updated_at,
     started_at,
-    finished_at;
+    finished_at
+FROM present
+UNION ALL
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM added;

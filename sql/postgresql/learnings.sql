@@ -649,3 +649,43 @@ WHERE
     )
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
+
+-- name: lock_learnings(ids)
+-- Which of some learnings there are; nobody else changes them until the transaction ends.
+--   ids  json  a list of learning ids
+-- Index: learnings_id_key (unique, one look-up an id)
+-- Rows: 0 to the length of ids
+-- Differs: the rows are locked (FOR UPDATE)
+-- Locks: in the order of their ids, so that two callers do not wait for each other
+-- Allow: max-rows, at most one row for each id that is handed in
+SELECT id
+FROM learnings
+WHERE
+    id = ANY(
+        ARRAY(
+            SELECT wanted.value
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        )
+    )
+ORDER BY id
+FOR UPDATE;
+
+-- name: lock_conversations_of_learnings(ids)
+-- Which of some conversations there are; nobody else stores many learnings of them until the transaction ends.
+--   ids  json  a list of conversation ids
+-- Index: conversations_id_key (unique, one look-up an id)
+-- Rows: 0 to the length of ids
+-- Differs: the rows are locked
+-- Locks: in the order of their ids; FOR NO KEY UPDATE, so that those who store one learning go on
+-- Allow: max-rows, at most one row for each id that is handed in
+SELECT id
+FROM conversations
+WHERE
+    id = ANY(
+        ARRAY(
+            SELECT wanted.value
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        )
+    )
+ORDER BY id
+FOR NO KEY UPDATE;

@@ -32,6 +32,31 @@ SELECT set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
 -- Differs: whoever writes to SQLite has its one lock already
 SELECT CAST(pg_advisory_xact_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) AS TEXT) AS locked;
 
+-- name: try_session_lock(library, lock)$
+-- Takes a lock that ends with the session, if nobody else has it; a session that has it already has it once more.
+--   library  integer  this library's number
+--   lock  integer  what is locked: see datastore.engines.postgresql
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: whoever migrates a SQLite file has its write gate
+SELECT CASE WHEN pg_try_advisory_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) THEN 1 ELSE 0 END AS taken;
+
+-- name: release_session_lock(library, lock)$
+-- Lets a lock of this session go.
+--   library  integer  this library's number
+--   lock  integer  what is locked: see datastore.engines.postgresql
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: whoever migrates a SQLite file has its write gate
+SELECT CASE WHEN pg_advisory_unlock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) THEN 1 ELSE 0 END AS released;
+
+-- name: get_transaction_number()$
+-- The number of the transaction that runs: another one where it was ended meanwhile.
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: SQLite refuses the COMMIT of a migration by itself
+SELECT CAST(pg_current_xact_id() AS TEXT) AS number;
+
 -- name: get_clock()$
 -- The server's clock, now and not when the transaction began.
 -- Index: none (no table)
@@ -74,56 +99,57 @@ WHERE
     AND backend_type = 'client backend'
     AND pid <> pg_backend_pid();
 
--- name: restart_numbers()^
--- Has each table's own numbers go on behind the highest one that is there: behind a copy, which brought its own.
--- Index: the primary keys (their ends)
--- Rows: 1
--- Differs: SQLite goes on behind the highest by itself
+-- name: list_numbers()
+-- The columns whose values a sequence gives, and the last one that it gave.
+-- Index: none (the server's catalogue is small); sorts
+-- Rows: one per such column, by table and column (last_value is NULL where none was given)
+-- Differs: SQLite keeps its last numbers in sqlite_sequence
+-- Allow: full-scan, because the server's catalogue is small
 SELECT
-    (
-        SELECT
-            setval(
-                pg_get_serial_sequence('conversations', 'seq'),
-                coalesce(max(conversations.seq), 1),
-                max(conversations.seq) IS NOT NULL
-            )
-        FROM conversations
-    ) AS conversations,
-    (
-        SELECT setval(pg_get_serial_sequence('messages', 'seq'), coalesce(max(messages.seq), 1), max(messages.seq) IS NOT NULL)
-        FROM messages
-    ) AS messages,
-    (
-        SELECT setval(pg_get_serial_sequence('learnings', 'seq'), coalesce(max(learnings.seq), 1), max(learnings.seq) IS NOT NULL)
-        FROM learnings
-    ) AS learnings,
-    (
-        SELECT setval(pg_get_serial_sequence('uploads', 'seq'), coalesce(max(uploads.seq), 1), max(uploads.seq) IS NOT NULL)
-        FROM uploads
-    ) AS uploads,
-    (
-        SELECT setval(pg_get_serial_sequence('redactions', 'seq'), coalesce(max(redactions.seq), 1), max(redactions.seq) IS NOT NULL)
-        FROM redactions
-    ) AS redactions,
-    (
-        SELECT setval(pg_get_serial_sequence('job_queue', 'id'), coalesce(max(job_queue.id), 1), max(job_queue.id) IS NOT NULL)
-        FROM job_queue
-    ) AS jobs;
-
--- name: list_stored_columns(table_name)
--- The columns of a table that are stored, not computed.
---   table_name  text  which table
--- Index: none (the server's own view)
--- Rows: one a column, in their order
--- Differs: SQLite says it by a PRAGMA
--- Allow: full-scan, because the server's view reads its own small tables so
-SELECT CAST(column_name AS TEXT) AS name
-FROM information_schema.columns
+    CAST(pg_class.relname AS TEXT) AS table_name,
+    CAST(pg_attribute.attname AS TEXT) AS name,
+    CAST(CAST(pg_depend.objid AS REGCLASS) AS TEXT) AS sequence,
+    pg_sequence_last_value(CAST(pg_depend.objid AS REGCLASS)) AS last_value
+FROM pg_depend
+INNER JOIN pg_class AS sequences ON pg_depend.objid = sequences.oid
+INNER JOIN pg_class ON pg_depend.refobjid = pg_class.oid
+INNER JOIN pg_attribute
+    ON
+        pg_class.oid = pg_attribute.attrelid
+        AND pg_depend.refobjsubid = pg_attribute.attnum
 WHERE
-    table_schema = current_schema()
-    AND table_name = :table_name
-    AND is_generated = 'NEVER'
-ORDER BY ordinal_position;
+    pg_depend.classid = CAST('pg_class' AS REGCLASS)
+    AND pg_depend.refclassid = CAST('pg_class' AS REGCLASS)
+    AND pg_depend.deptype IN ('a', 'i')
+    AND sequences.relkind = 'S'
+    AND pg_class.relnamespace = to_regnamespace(quote_ident(current_schema()))
+ORDER BY CAST(pg_class.relname AS TEXT), pg_attribute.attnum;
+
+-- name: raise_number(sequence, last_value)^
+-- Has a sequence go on after a number.
+--   sequence  text  its name, quoted where that is needed
+--   last_value  integer  the last number that is taken
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: SQLite goes on after the highest by itself
+SELECT setval(CAST(CAST(:sequence AS TEXT) AS REGCLASS), CAST(:last_value AS BIGINT)) AS last_value;
+
+-- name: list_own_triggers()
+-- The tables with triggers on an insertion that do not heed datastore.copying: an application's own.
+-- Index: none (the server's catalogue is small); sorts
+-- Rows: one per such table, by name
+-- Differs: SQLite's triggers are taken away while rows are copied
+-- Allow: full-scan, because the server's catalogue is small
+SELECT DISTINCT CAST(pg_class.relname AS TEXT) AS table_name
+FROM pg_trigger
+INNER JOIN pg_class ON pg_trigger.tgrelid = pg_class.oid
+INNER JOIN pg_proc ON pg_trigger.tgfoid = pg_proc.oid
+WHERE
+    NOT pg_trigger.tgisinternal
+    AND pg_class.relnamespace = to_regnamespace(quote_ident(current_schema()))
+    AND pg_trigger.tgtype & 4 = 4
+    AND pg_proc.proname NOT LIKE 'datastore\_%'
+ORDER BY CAST(pg_class.relname AS TEXT);
 
 -- name: lock_writers_out()!
 -- Waits until nobody writes to these tables, and keeps writers out until the transaction ends; readers go on.

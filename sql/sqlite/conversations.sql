@@ -111,3 +111,15 @@ WHERE
     )
     AND deleted_at IS NOT NULL
 RETURNING id;
+
+-- name: lock_conversations(ids)
+-- Which of some conversations there are; nobody else changes them until the transaction ends.
+--   ids  json  a list of conversation ids
+-- Index: conversations_id_key (unique, one look-up an id)
+-- Rows: 0 to the length of ids
+-- Differs: whoever writes to SQLite has its one lock already
+-- Allow: max-rows, at most one row for each id that is handed in
+SELECT id
+FROM conversations
+WHERE id IN (SELECT wanted.value FROM json_each(:ids) AS wanted)
+ORDER BY id;

@@ -1,5 +1,39 @@
 -- The job queue: what SQLite needs its own words for.
 
+-- name: lock_job(id)^
+-- One job as it is now; nobody else changes it until the transaction ends.
+--   id  integer  which one
+-- Index: job_queue primary key (integer)
+-- Rows: 0 or 1
+-- Record: Job
+-- Differs: whoever writes to SQLite has its one lock already
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE id = :id;
+
 -- name: list_queued_job_types(max_rows)
 -- The types that have queued jobs, in order: one seek a type, however many jobs it has.
 --   max_rows  integer  1 to 1000
@@ -338,11 +372,12 @@ WHERE
 RETURNING id;
 
 -- name: add_jobs(rows, now)
--- Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
---   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds]
+-- Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has, that job is given.
+--   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], of
+--     distinct keys
 --   now  timestamp  the instant of the transaction
--- Index: none, because every row is new; sorts the rows
--- Rows: 0 to the length of rows; in any order
+-- Index: job_queue_dedupe_key_key (unique; decides the conflicts); sorts the rows
+-- Rows: 0 to the length of rows: one for each, in any order
 -- Record: Job
 -- Differs: json_each is SQLite's way to hand in a list
 INSERT INTO job_queue (
@@ -353,6 +388,7 @@ INSERT INTO job_queue (
     max_attempts,
     backoff_seconds,
     backoff_cap_seconds,
+    dedupe_key,
     created_at,
     updated_at
 )
@@ -364,10 +400,14 @@ SELECT
     json_extract(new_job.value, '$[4]'),
     json_extract(new_job.value, '$[5]'),
     json_extract(new_job.value, '$[6]'),
+    json_extract(new_job.value, '$[7]'),
     :now,
     :now
 FROM json_each(:rows) AS new_job
+WHERE TRUE
 ORDER BY new_job.key
+ON CONFLICT (dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO UPDATE
+SET dedupe_key = excluded.dedupe_key
 RETURNING
     id,
     type,

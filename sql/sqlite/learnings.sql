@@ -501,3 +501,27 @@ WHERE
     ) >= :min_tags_all
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
+
+-- name: lock_learnings(ids)
+-- Which of some learnings there are; nobody else changes them until the transaction ends.
+--   ids  json  a list of learning ids
+-- Index: learnings_id_key (unique, one look-up an id)
+-- Rows: 0 to the length of ids
+-- Differs: whoever writes to SQLite has its one lock already
+-- Allow: max-rows, at most one row for each id that is handed in
+SELECT id
+FROM learnings
+WHERE id IN (SELECT wanted.value FROM json_each(:ids) AS wanted)
+ORDER BY id;
+
+-- name: lock_conversations_of_learnings(ids)
+-- Which of some conversations there are; nobody else stores many learnings of them until the transaction ends.
+--   ids  json  a list of conversation ids
+-- Index: conversations_id_key (unique, one look-up an id)
+-- Rows: 0 to the length of ids
+-- Differs: whoever writes to SQLite has its one lock already
+-- Allow: max-rows, at most one row for each id that is handed in
+SELECT id
+FROM conversations
+WHERE id IN (SELECT wanted.value FROM json_each(:ids) AS wanted)
+ORDER BY id;

@@ -21,7 +21,7 @@ import pytest
 
 from tests.acid.child import ROOT
 from tests.acid.matrix import EVIDENCE
-from tests.acid.mutants import MUTANTS
+from tests.acid.mutants import MUTANTS, Sql
 from tests.acid.report import ANOMALIES
 
 PAGE = ROOT / "docs/acid.md"
@@ -163,7 +163,7 @@ def mutants_in_words() -> str:
     for mutant in MUTANTS.values():
         lines = [f"**{mutant.name}**\n\n```diff"]
         for edit in mutant.edits:
-            lines.append(f"# {edit.file}")
+            lines.append(f"# {edit.name if isinstance(edit, Sql) else edit.file}")
             lines += [f"-{line}" for line in edit.old.rstrip("\n").split("\n")]
             lines += [f"+{line}" for line in edit.new.rstrip("\n").split("\n")]
         parts.append("\n".join(lines) + "\n```\n")

@@ -17,6 +17,7 @@ ANOMALIES = {
     "duplicate": "one operation took effect twice",
     "full-text drift": "the full-text index does not say what the table says",
     "inapplicable schema": "the schema can be neither applied nor rolled back",
+    "leak": "a secret or erased text can be read, or stored text acts on a terminal",
     "lost commit": "an acknowledged commit is gone",
     "lost job": "two workers held one job, or a lost lease changed it",
     "lost rows": "a migration took rows away that it promised to keep",
@@ -27,6 +28,7 @@ ANOMALIES = {
     "orphan": "a row refers to nothing",
     "partial transaction": "a part of a transaction is there, another is not",
     "refused call": "a call failed although nothing was wrong with it",
+    "silent omission": "a call left something out, or undid something, and reported success",
     "stale lock": "a lock outlived the process that held it",
     "stale read": "a read missed a commit that was acknowledged before it began",
     "starvation": "a writer got less than half of what another got, or gave up",
@@ -35,6 +37,7 @@ ANOMALIES = {
     "unsafe copy": "a live database file was opened behind SQLite's back",
     "untyped error": "an exception that is no DatastoreError came out of the library",
     "value as SQL": "a value was taken for something else than a value, in the worst case for SQL that ran",
+    "wrong refusal": "a call was refused, or found nothing, for a reason that was not there",
     "wrong isolation": "an isolation case of Hermitage ends otherwise than the golden table says",
 }
 

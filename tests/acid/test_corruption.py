@@ -203,6 +203,7 @@ PROMISES: dict[str, Callable[[Path], None]] = {
     ),
     "message counts": _sql("UPDATE conversations SET message_count = message_count + 1 WHERE id = 'u1'"),
     "job counts": _sql("UPDATE job_counts SET job_count = job_count + 1"),
+    "content hashes": _sql("UPDATE messages SET content_hash = hex(zeroblob(32)) WHERE position = 1"),
     "tags": _sql("DELETE FROM learning_tags WHERE tag = (SELECT min(tag) FROM learning_tags)"),
 }
 
@@ -308,6 +309,7 @@ def test_mutants_of_opening(red: Red) -> None:
     Red("verify without message counts", "undetected damage"),
     Red("verify without job counts", "undetected damage"),
     Red("verify without tags", "undetected damage"),
+    Red("verify without content hashes", "undetected damage"),
     slow=True,
 )
 def test_mutants_of_verify(red: Red) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -18,7 +17,7 @@ from datastore.contract.catalog.comments import object_comments, table_items
 from datastore.contract.catalog.highlight import prose, sql
 from datastore.contract.catalog.model import Catalog
 from datastore.contract.catalog.reading import read_catalog
-from datastore.contract.facts import read_facts
+from datastore.contract.facts import ProjectFacts, read_facts
 from datastore.contract.project import find_project
 from datastore.errors import ProjectError
 from tests.contract.planted import Planted
@@ -107,9 +106,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def catalog() -> Iterator[Catalog]:
-    with read_facts(find_project(ROOT)) as facts:
-        yield read_catalog(facts)
+def catalog(facts: ProjectFacts) -> Catalog:
+    return read_catalog(facts)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -76,7 +77,8 @@ class Planted:
 def planted(tmp_path: Path) -> Iterator[Planted]:
     yield Planted(tmp_path)
     with psycopg.connect(server(), autocommit=True) as connection:
-        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'datastore_check_%'").fetchall()
+        named = f"datastore\\_check\\_{os.getpid()}\\_%"
+        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (named,)).fetchall()
     assert left == []
 
 
@@ -178,7 +180,7 @@ def test_a_step_that_fails_and_one_that_cannot_be_taken_back(planted: Planted) -
 
 
 def test_a_server_that_is_not_there_and_folders_that_are_not(planted: Planted) -> None:
-    with pytest.raises(DatabaseError, match="making a database to check in"):
+    with pytest.raises(DatabaseError, match="making the database datastore_check_"):
         check_server(find_project(planted.root), "postgresql:///x?host=/nowhere")
     planted.put("pyproject.toml", '[tool.datastore]\nserver_migrations = "elsewhere"\n')
     with pytest.raises(ProjectError, match="server_migrations: there is no folder"):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from datastore.contract.database import Catalogue
-from datastore.contract.facts import read_facts
-from datastore.contract.project import find_project
+from datastore.contract.facts import ProjectFacts
 from datastore.contract.touches import Touch, Touches, foreign_keys, read_touches, touches
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,9 +38,8 @@ END;
 
 
 @pytest.fixture(scope="module")
-def project() -> Iterator[Touches]:
-    with read_facts(find_project(ROOT)) as facts:
-        yield read_touches(facts)
+def project(facts: ProjectFacts) -> Touches:
+    return read_touches(facts)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -45,7 +46,7 @@ from datastore.resources import migrations_folder, sample_folder, sql_folder
 from datastore.statements.loader import read_statements
 from datastore.values import utc_now
 from tests.acid.test_isolation import CASES, GOLDEN, play
-from tests.conftest import Clock
+from tests.conftest import Clock, until
 from tests.databases import rows
 from tests.postgresql import database, empty, server
 
@@ -60,7 +61,7 @@ ONLY_SQLITE = {
     "merge_learnings_fts_slice", "merge_messages_fts", "merge_messages_fts_slice",
 }  # fmt: skip
 
-#: A session's settings, an advisory lock, the server's clock.
+#: A session's settings, advisory locks, transactions, the server's clock, its sequences and triggers.
 ONLY_POSTGRESQL = {
     "set_session",
     "set_lock_timeout",
@@ -69,8 +70,12 @@ ONLY_POSTGRESQL = {
     "get_clock",
     "get_server_state",
     "count_other_clients",
-    "list_stored_columns",
-    "restart_numbers",
+    "get_transaction_number",
+    "list_numbers",
+    "list_own_triggers",
+    "raise_number",
+    "release_session_lock",
+    "try_session_lock",
 }
 
 
@@ -243,6 +248,31 @@ def test_appenders_to_one_conversation_share_no_position(store: Datastore) -> No
     assert store.conversations.get("c").message_count == 240
 
 
+def test_what_goes_with_a_conversation_is_counted_when_nobody_adds_to_it_any_more(store: Datastore) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+    counted: list[dict[str, int]] = []
+    with store.transaction():
+        store.messages.append("c", role="user", content="not yet committed")
+        other = threading.Thread(target=lambda: counted.append(store.conversations.delete("c")))
+        other.start()
+        other.join(0.3)
+    other.join(10)
+    assert [parts["messages"] for parts in counted] == [1]
+
+
+def test_a_lock_lasts_as_long_as_its_transaction(store: Datastore) -> None:
+    store.conversations.add(sanitization_version="1", id="c")
+    with store.transaction():
+        assert store.conversations.lock(["c", "none"]) == ["c"]
+        other = threading.Thread(target=lambda: store.conversations.update("c", title="theirs"))
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        store.conversations.update("c", title="ours", source="ours")
+    other.join(10)
+    assert (store.conversations.get("c").title, store.conversations.get("c").source) == ("theirs", "ours")
+
+
 def test_the_audit_chain_has_one_end(store: Datastore) -> None:
     def record() -> None:
         for number in range(25):
@@ -372,7 +402,7 @@ def test_a_snapshot_stands_still_and_takes_no_writes(store: Datastore) -> None:
 def _end_others(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
@@ -398,7 +428,6 @@ def test_connections_that_were_lost_while_nobody_used_them_are_not_noticed(store
         assert [one.result(60) for one in [pool.submit(use) for _ in range(4)]] == [0] * 4
         for number in range(4):
             _end_others(url)
-            time.sleep(0.1)
             store.conversations.add(sanitization_version="1", id=f"c{number}")
     assert store.conversations.count() == 4
 
@@ -420,7 +449,8 @@ def test_a_connection_that_is_lost_in_a_statement(store: Datastore, url: str, ca
             if call == "read"
             else (lambda: store.conversations.add(sanitization_version="1", id="d"))
         )
-        time.sleep(0.5)
+        is_waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'conversations'::regclass"
+        until(lambda: other.execute(is_waiting).fetchall())
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -513,7 +543,9 @@ def test_a_job_wakes_whoever_waits(store: Datastore) -> None:
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    time.sleep(0.5)
+    until(
+        lambda: rows(store, "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^LISTEN'")
+    )
     store.jobs.enqueue("t")
     sent = time.monotonic()
     waiting.join(30)
@@ -587,7 +619,9 @@ def role_url(url: str, role: str) -> str:
 def test_the_application_role_does_everything_and_cannot_change_the_log(path: Path) -> None:
     with database("roles") as url:
         apply(url)
-        names = {"owner": "datastore_test_owner", "application": "datastore_test_app", "database": url_name(url)}
+        # Roles are the whole server's, which other processes of the test run use too.
+        names = {role: f"datastore_test_{role}_{os.getpid()}" for role in ("owner", "application")}
+        names["database"] = url_name(url)
         script = re.sub(r':"(\w+)"', lambda found: names[found[1]], (ROOT / "docs/roles.sql").read_text())
         with psycopg.connect(url, autocommit=True) as connection:
             for role in ("owner", "application"):

@@ -6,7 +6,10 @@ import gzip
 import json
 import os
 import random
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +22,7 @@ from datastore.formats import (
     ImportedConversation,
     ImportedLearning,
     detect,
+    fields,
     open_text,
     read_items,
     sources,
@@ -74,19 +78,152 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             read_items(path)
 
 
-def test_a_pipe_says_what_to_do(tmp_path: Path) -> None:
+# What is no file.
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
+def test_a_device_is_refused(device: str) -> None:
+    for use in (lambda: detect(device), lambda: list(read_items(device, "chat"))):
+        with pytest.raises(ImportFileError, match="a device"):
+            use()
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "PIPE_WAIT", 0.2)
     path = tmp_path / "pipe"
     os.mkfifo(path)
+    with pytest.raises(ImportFileError, match="nobody writes"):
+        read_items(path)
+
+
+def fed(path: Path, data: bytes, *, late: bool) -> threading.Thread:
+    """A thread that writes to a pipe, a little at a time."""
 
     def write() -> None:
-        with suppress(BrokenPipeError):
-            path.write_text(CHAT)
+        if late:
+            time.sleep(0.3)
+        with suppress(BrokenPipeError), path.open("wb", buffering=0) as pipe:
+            time.sleep(0.2)
+            for start in range(0, len(data), 70_000):
+                pipe.write(data[start : start + 70_000])
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    with pytest.raises(ImportFileError, match="save it to one first"):
-        read_items(path)
-    writer.join()
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("text", [CHAT, f"{CHAT}\n" * 3000, EXPORT, "", LEARNING])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_pipe_with_a_writer_is_read_as_a_file_is(tmp_path: Path, text: str, packed: bool, late: bool) -> None:
+    data = gzip.compress(text.encode()) if packed else text.encode()
+    file, pipe = tmp_path / "file", tmp_path / "pipe"
+    file.write_bytes(data)
+    os.mkfifo(pipe)
+    if not data:
+        return  # a writer that writes nothing is not told from none
+    thread = fed(pipe, data, late=late)
+    with open_text(pipe) as source:
+        format = detect(source)
+        assert format == detect(file)
+        assert list(read_items(source, format)) == list(read_items(file))
+        assert source.position == len(data)
+    thread.join()
+
+
+# Padding.
+
+
+@pytest.mark.parametrize("padding", [1, 100, sources.PIECE - 1, sources.PIECE, 3 * sources.PIECE + 7])
+def test_nul_padding_loses_no_line(tmp_path: Path, padding: int) -> None:
+    """A crash, or a program that makes room beforehand, leaves NUL characters behind the last line, or before the next one."""
+    path = tmp_path / "file"
+    line, nuls = CHAT.encode(), bytes(padding)
+    for data in (
+        line + nuls,
+        line + b"\n" + nuls,
+        line + nuls + b"\n" + line,
+        line + b"\n" + nuls + line,
+        nuls + line + b"\n" + line,
+        line + nuls + b"\n" + nuls + b"\n" + nuls,
+        gzip.compress(line + nuls),
+    ):
+        path.write_bytes(data)
+        found = [item for _, item in read_items(path)]
+        assert {type(item) for item in found} == {ImportedConversation}
+        assert len(found) == max(1, data.count(line))
+    path.write_bytes(line[:20] + nuls + line[20:])
+    assert [type(item) for _, item in read_items(path, "chat")] == [BadLine]
+
+
+# Bounds.
+
+PEAK = """
+import sys
+from datastore.errors import DatastoreError
+from datastore.formats import read_items
+try:
+    print(sorted({type(item).__name__ for _, item in read_items(sys.argv[1], sys.argv[2])}))
+except DatastoreError as error:
+    print(type(error).__name__)
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+"""
+
+BOMBS: dict[str, tuple[bytes, str]] = {
+    "many small objects": (b'{"id": "c", "messages": [' + b"{}," * 8_000_000 + b"{}]}", "chat"),
+    "many small lists": (b'{"id": "c", "messages": [], "metadata": {"a": [' + b"[]," * 8_000_000 + b"[]]}}", "chat"),
+    "many numbers": (b'{"id": "c", "x": [' + b"1," * 12_000_000 + b"1]}", "chat"),
+    "NUL characters": (bytes(1 << 28), "chat"),
+    "blanks": (b" " * (1 << 28), "chat"),
+    "one letter": (b"x" * (1 << 28), "chat"),
+    "one string": (b'{"id": "' + b"x" * 60_000_000 + b'"}', "chat"),
+    "one string in four bytes a character": (b'{"id": "' + "\U0001f600".encode() + b"x" * 60_000_000 + b'"}', "chat"),
+    "line ends": (b"\n" * (1 << 22), "chat"),
+    "an array of one element": (b'[{"mapping": {' + b'"a":[],' * 6_000_000 + b'"a":[]}}]', "chatgpt"),
+    "an array of blanks": (b"[" + b" " * (1 << 28), "chatgpt"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("detected", [False, True])
+def test_a_small_file_that_unpacks_to_much_takes_little_memory(tmp_path: Path, name: str, detected: bool) -> None:
+    data, format = BOMBS[name]
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(data, 6))
+    ran = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path), "auto" if detected else format],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    *_, peak = ran.stdout.split()
+    assert int(peak) < 700_000, f"{int(peak) >> 10} MiB"
+
+
+def test_a_line_with_too_many_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields, "MAX_VALUES", 20)
+    path = tmp_path / "file"
+    many = json.dumps({"id": "m", "messages": [], "metadata": {"a": [[]] * 30}})
+    text = json.dumps({"id": "t", "messages": [{"role": "user", "content": 'a,[{"\\' * 100}]})
+    path.write_text(f"{many}\n{text}\n{CHAT}\n")
+    found = [item for _, item in read_items(path)]
+    assert [type(item) for item in found] == [BadLine, ImportedConversation, ImportedConversation]
+    assert isinstance(found[0], BadLine)
+    assert "20 values" in found[0].reason
+
+
+def test_a_file_without_line_ends_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_LINE", 1000)
+    monkeypatch.setattr(sources, "MAX_SKIPPED", 4 * sources.PIECE)
+    path = tmp_path / "file"
+    for data in (b"x" * (5 * sources.PIECE), bytes(5 * sources.PIECE), b"\n" * (5 * sources.PIECE)):
+        path.write_bytes(data)
+        with pytest.raises(ImportFileError, match="no lines of text"):
+            list(read_items(path, "chat"))
 
 
 def test_an_unknown_field_or_format(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from datastore import Datastore
 from datastore.errors import LeaseLostError
 from tests.acid.invariants import COUNTS, KEPT
+from tests.conftest import until
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -71,15 +72,15 @@ def die():
 place = sys.argv[4]
 if place == "in the claim's transaction":
     with store.transaction():
-        store.jobs.claim_many(worker=me, lease_seconds=1.0, max_rows=batch)
+        store.jobs.claim_many(worker=me, lease_seconds=0.5, max_rows=batch)
         die()
 if place == "holding the gate":
     store.engine.gate.acquire(30)
     die()
-jobs = store.jobs.claim_many(worker=me, lease_seconds=1.0, max_rows=batch)
+jobs = store.jobs.claim_many(worker=me, lease_seconds=0.5, max_rows=batch)
 if place == "mid-job":
     for job in jobs:
-        store.jobs.heartbeat(job, lease_seconds=1.0, progress="half")
+        store.jobs.heartbeat(job, lease_seconds=0.5, progress="half")
 if place == "before the ack":
     with store.transaction():
         store.jobs.succeed_many(jobs, ["never stored"] * len(jobs))
@@ -231,10 +232,13 @@ def test_whoever_is_killed_loses_nothing_and_leaves_nobody_stuck(
 
 
 def until_recovered(store: Datastore, ids: list[int]) -> None:
-    """The leases of the dead end after a second; what comes back has spent an attempt."""
-    while any(store.jobs.get(id).status == "running" for id in ids):
-        store.jobs.wait(timeout=1)
+    """The leases of the dead end after half a second; what comes back has spent an attempt."""
+
+    def recovered() -> bool:
         store.jobs.recover_expired()
+        return all(store.jobs.get(id).status != "running" for id in ids)
+
+    until(recovered)
 
 
 OPEN = """
@@ -263,7 +267,7 @@ def test_eight_processes_open_a_new_file_at_once(path: Path, start: Start, round
 def test_a_stopped_process_keeps_the_others_out_only_while_it_is_inside(path: Path, start: Start) -> None:
     """SIGSTOP between two transactions: the lease runs out, the others go on, and what it says later is refused."""
     script = """
-job = store.jobs.claim(worker=me, lease_seconds=1.0)
+job = store.jobs.claim(worker=me, lease_seconds=0.5)
 print("claimed", flush=True)
 os.kill(os.getpid(), signal.SIGSTOP)
 try:

@@ -288,7 +288,9 @@ CALLS: dict[str, Callable[[Datastore, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("happened", ["expired", "claimed again", "succeeded", "released", "requeued", "deleted"])
+@pytest.mark.parametrize(
+    "happened", ["expired", "claimed again", "succeeded", "released", "requeued", "deleted", "erased"]
+)
 @pytest.mark.parametrize("call", CALLS)
 def test_nothing_late_changes_anything(store: Datastore, clock: Clock, call: str, happened: str) -> None:
     store.jobs.enqueue("t", backoff_seconds=0.0)
@@ -309,6 +311,8 @@ def test_nothing_late_changes_anything(store: Datastore, clock: Clock, call: str
     if happened == "requeued":
         store.jobs.fail(old, "no", permanent=True)
         store.jobs.requeue(old.id)
+    if happened == "erased":
+        store.erasures.erase_job(old.id)
     before = everything(store)
     with pytest.raises(LeaseLostError):
         CALLS[call](store, old)

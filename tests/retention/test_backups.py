@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,8 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from datastore import Conversation, Datastore
-from datastore.errors import BackupError, BusyError, CorruptDatabaseError, DiskFullError
+from datastore import Conversation, Datastore, files
+from datastore.engines import sqlite_files
+from datastore.errors import (
+    BackupError,
+    BusyError,
+    CorruptDatabaseError,
+    DatabaseError,
+    DiskFullError,
+    InvalidValueError,
+    ReadOnlyDatabaseError,
+)
+from datastore.files import Draft
 from datastore.retention import backups
 from datastore.retention.verify import present_mark
 from tests.conftest import Clock
@@ -162,16 +174,129 @@ def test_a_full_disk_is_said_before_a_byte_is_written(
     assert os.listdir(folder) == []
 
 
-def test_one_backup_at_a_time(store: Datastore, folder: Path) -> None:
-    gate = backups.Gate(f"{store.engine.path}.backup")
-    gate.acquire(1)
+def test_a_file_that_another_command_writes(store: Datastore, folder: Path) -> None:
+    with Draft(folder / "copy.db") as draft:
+        with pytest.raises(BusyError, match="another command"):
+            store.backups.create(draft.target)
+        store.backups.create(folder)
+        store.backup_register.add(str(draft.target))
+        store.backups.settle()  # it is being written, not left
+        assert len(store.backup_register.list("writing")) == 1
+        assert store.maintenance.run().removed == 0
+    store.backups.settle()
+    assert store.backup_register.list("writing") == []
+    store.backups.create(draft.target)
+
+
+def test_a_progress_function_may_use_the_store(
+    store: Datastore, conversation: Conversation, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_files, "_STEPS", 10)
+    calls: list[float] = []
+
+    def progress(seconds: float) -> None:
+        if len(calls) < 20:
+            store.messages.append(conversation.id, role="user", content=f"while it is copied {len(calls)}")
+            calls.append(seconds)
+
+    made = store.backups.create(folder, progress=progress)
+    assert len(calls) == 20
+    assert store.messages.count() == 20
+    assert contents(Path(made.path)) == [conversation.id]
+
+
+class Stop(BaseException):
+    """What a progress function may raise, as Ctrl-C does."""
+
+
+def test_what_a_progress_function_raises_ends_the_backup(
+    store: Datastore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_files, "_STEPS", 10)
+
+    def progress(seconds: float) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        store.backups.create(folder, progress=progress)
+    assert os.listdir(folder) == []
+    with pytest.raises(Stop):
+        store.maintenance.vacuum(progress)
+    store.conversations.add(sanitization_version="1")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.ENOSPC, DiskFullError), (errno.EACCES, ReadOnlyDatabaseError), (errno.EIO, DatabaseError)]
+)
+@pytest.mark.parametrize("call", ["fsync", "open", "replace"])
+def test_what_the_system_refuses_is_typed(
+    store: Datastore, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception], call: str
+) -> None:
+    made = store.backups.create(folder / "good.db")
+
+    def fails(*arguments: object, **others: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    path = store.engine.path
+    with monkeypatch.context() as patch:
+        patch.setattr(*((files.Path, "replace") if call == "replace" else (files.os, call)), fails)
+        with pytest.raises(kind):
+            store.backups.create(folder / "bad.db")
+        with patch.context() as verifying:
+            verifying.setattr(backups.shutil, "copyfile", fails)
+            with pytest.raises(kind):
+                store.backups.verify(made.path)
+    assert os.listdir(folder) == ["good.db"]
+    store.close()
+    monkeypatch.setattr(*((files.Path, "replace") if call == "replace" else (files.os, call)), fails)
+    with pytest.raises(kind):
+        Datastore.restore(made.path, path)
+
+
+FULL = """
+import os, shutil, sys
+from pathlib import Path
+from datastore import Datastore
+from datastore.errors import DiskFullError
+full, other = map(Path, sys.argv[1:])
+path = full / "app.db"
+store = Datastore.open(path, migrate=True)
+store.conversations.add(id="kept", sanitization_version="1")
+with open(full / "filler", "wb", buffering=0) as filler:
     try:
-        with pytest.raises(BusyError):
-            store.backups.create(folder)
-    finally:
-        gate.release()
-        gate.close()
-    store.backups.create(folder)
+        while filler.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+try:
+    for number in range(10_000):
+        store.conversations.add(id=f"n{number}", sanitization_version="1", title="x" * 900)
+    raise SystemExit("the disk is not full")
+except DiskFullError:
+    pass
+made = store.backups.create(other)
+print(made.status, made.id == "")
+(full / "filler").unlink()
+print(store.backups.register(made.path).status, [backup.path == made.path for backup in store.backups.list()])
+store.close()
+Datastore.restore(made.path, other / "app.db")
+with Datastore.open(other / "app.db") as store:
+    print(store.conversations.find("kept") is not None)
+"""
+
+
+def test_a_backup_needs_no_room_beside_its_source(tmp_path: Path) -> None:
+    """On a file system of 3 MB that is full."""
+    full, other = tmp_path / "full", tmp_path / "other"
+    full.mkdir()
+    other.mkdir()
+    mount = f'mount -t tmpfs -o size=3m tmpfs {full} && exec {sys.executable} -c "$0" {full} {other}'
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody mount a small file system")
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", mount, FULL], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stdout, done.returncode) == ("unregistered True\nkept [True]\nTrue\n", 0), done.stderr
 
 
 def test_restore_brings_back_exactly_what_was_there(store: Datastore, conversation: Conversation, folder: Path) -> None:
@@ -185,6 +310,179 @@ def test_restore_brings_back_exactly_what_was_there(store: Datastore, conversati
     path.unlink()
     Datastore.restore(made.path, path)
     assert contents(path) == [conversation.id]
+
+
+def changed_inside(path: Path) -> None:
+    """Change a message as somebody would who knows SQL, its full-text index too; its hash stays."""
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE messages SET content = 'forged' WHERE content = 'said'")
+    connection.commit()
+    connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    connection.close()
+
+
+def test_restore_compares_the_registered_checksum(store: Datastore, conversation: Conversation, folder: Path) -> None:
+    made, path = store.backups.create(folder / "copy.db"), store.engine.path
+    connection = sqlite3.connect(made.path)  # nothing that a check of the content finds
+    connection.execute("UPDATE conversations SET title = 'forged'")
+    connection.commit()
+    connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    connection.close()
+    assert store.backups.verify(made.path)["bytes"]
+    store.close()
+    before = path.read_bytes()
+    for options in ({}, {"force": True}, {"sha256": made.checksum}):
+        with pytest.raises(BackupError, match="SHA-256"):
+            Datastore.restore(made.path, path, **options)  # type: ignore[arg-type]
+    assert path.read_bytes() == before
+    assert not Datastore.restore(made.path, path, unregistered=True).compared
+
+
+def test_restore_asks_for_a_registered_backup(store: Datastore, conversation: Conversation, folder: Path) -> None:
+    made, path = store.backups.create(folder / "copy.db"), store.engine.path
+    moved = folder / "moved.db"
+    shutil.copyfile(made.path, moved)
+    other = folder / "other.db"
+    with Datastore.open(folder / "new.db", migrate=True) as new:
+        new.backups.create(other)
+    store.close()
+    assert Datastore.restore(moved, path).compared  # the same bytes at another path
+    assert Datastore.restore(made.path, path, sha256=f" {str(made.checksum).upper()}\n").compared
+    with pytest.raises(BackupError, match="--unregistered"):
+        Datastore.restore(other, path)
+    with pytest.raises(InvalidValueError, match="64"):
+        Datastore.restore(other, path, sha256="abc")
+    assert not Datastore.restore(other, path, unregistered=True).compared
+
+
+def test_a_restored_database_knows_the_registered_backups(store: Datastore, folder: Path) -> None:
+    first, path = store.backups.create(folder / "first.db"), store.engine.path
+    second = store.backups.create(folder / "second.db")
+    store.close()
+    for _ in range(2):  # and again, from what was restored
+        assert Datastore.restore(first.path, path).compared
+        with Datastore.open(path) as restored:
+            assert {backup.id for backup in restored.backups.list()} == {first.id, second.id}
+            assert restored.backup_register.list("writing") == []
+            assert not any(restored.backups.verify(first.path).values())
+    path.unlink()
+    assert not Datastore.restore(first.path, path).compared  # nothing there to compare with
+    assert Datastore.restore(first.path, path).compared
+
+
+def test_restore_finds_a_message_that_is_not_what_it_was(
+    store: Datastore, conversation: Conversation, folder: Path
+) -> None:
+    store.messages.append(conversation.id, role="user", content="said")
+    made, path = store.backups.create(folder / "copy.db"), store.engine.path
+    store.close()
+    changed_inside(Path(made.path))
+    with pytest.raises(BackupError, match="what its hash was made of"):
+        Datastore.restore(made.path, path, unregistered=True)
+
+
+def test_a_restored_database_has_the_old_ones_rights(store: Datastore, folder: Path) -> None:
+    made, path = store.backups.create(folder), store.engine.path
+    store.close()
+    assert Path(made.path).stat().st_mode & 0o777 == 0o600
+    for mode in (0o600, 0o640, 0o664):
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, 1234, 2345)
+        owner = path.stat().st_uid, path.stat().st_gid
+        Datastore.restore(made.path, path)
+        now = path.stat()
+        assert (now.st_mode & 0o777, (now.st_uid, now.st_gid)) == (mode, owner)
+        assert Path(made.path).stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    Datastore.restore(made.path, path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_erasure_while_a_backup_is_being_restored_is_not_lost(
+    store: Datastore, conversation: Conversation, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, path = store.backups.create(folder), store.engine.path
+    store.close()
+    real = backups.verify
+
+    def meanwhile(copy: Datastore, *, deep: bool) -> object:
+        monkeypatch.setattr(backups, "verify", real)
+        with Datastore.open(path) as other:
+            assert other.erase(conversation=conversation.id).status == "verified"
+        return real(copy, deep=deep)
+
+    monkeypatch.setattr(backups, "verify", meanwhile)
+    with pytest.raises(BusyError, match="erased from .* meanwhile"):
+        Datastore.restore(made.path, path)
+    assert contents(path) == []
+    assert Datastore.restore(made.path, path).erased == 1
+    assert contents(path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from datastore import Datastore
+from datastore.retention import backups
+command, path, backup = sys.argv[1:]
+real = backups.verify
+def verify(*arguments, **options):
+    real(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+backups.verify = verify
+os.umask(0)
+if command == "restore":
+    Datastore.restore(backup, path)
+with Datastore.open(path) as store:
+    store.backups.verify(backup) if command == "verify" else store.backups.create(f"{backup}.second")
+"""
+
+
+@pytest.mark.parametrize("command", ["restore", "verify", "backup"])
+@pytest.mark.parametrize("by", ["the same command", "maintain", "erase"])
+def test_what_a_killed_command_leaves_is_private_and_goes(
+    store: Datastore, conversation: Conversation, folder: Path, command: str, by: str
+) -> None:
+    text = "a sentence that only this conversation has, and that is erased"
+    store.messages.append(conversation.id, role="user", content=text)
+    made, path = store.backups.create(folder / "copy.db"), store.engine.path
+    store.close()
+    killed = subprocess.run([sys.executable, "-c", KILLED, command, str(path), made.path], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    def left() -> list[Path]:
+        return [file for place in (path.parent, folder) for file in place.glob("*.unfinished*")]
+
+    assert left()
+    # SQLite gives the files beside a database the mode of the database.
+    assert all(file.stat().st_mode & 0o077 == 0 for file in left() if not file.name.endswith(".gate")), left()
+    assert text.encode() in b"".join(file.read_bytes() for file in left())
+    if by == "the same command" and command == "restore":
+        Datastore.restore(made.path, path)
+    with Datastore.open(path) as again:
+        if by == "maintain":
+            assert again.maintenance.run().removed == 1
+        elif by == "erase":
+            assert again.erase(conversation=conversation.id).status == "verified"
+        elif command == "verify":
+            assert not any(again.backups.verify(made.path).values())
+        elif command == "backup":
+            again.backups.create(folder)
+    assert left() == []
+
+
+def test_an_erasure_looks_into_a_file_that_another_command_writes(
+    store: Datastore, conversation: Conversation, folder: Path
+) -> None:
+    text = "a sentence that only this conversation has, and that is erased"
+    store.messages.append(conversation.id, role="user", content=text)
+    made = store.backups.create(folder / "copy.db")
+    with Draft(store.engine.path) as draft:
+        draft.path.write_bytes(Path(made.path).read_bytes())
+        receipt = store.erase(conversation=conversation.id)
+        assert receipt.status != "verified"
+        assert any(draft.path.name in reason for reason in receipt.receipt["blocked_by"])
 
 
 def test_restore_refuses_a_store_in_use_even_an_idle_one(store: Datastore, path: Path, folder: Path) -> None:

@@ -89,7 +89,8 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
     shown = run("export", "--everything", "--session", "mine", database=path)
     assert shown.exit_code == 0
     document = json.loads(shown.stdout)
-    assert list(document) == ["conversations", "messages", "learnings", "uploads", "redactions", "jobs", "holds"]
+    kinds = ["conversations", "messages", "learnings", "uploads", "redactions", "jobs", "holds", "own_tables"]
+    assert list(document) == kinds
     assert {one["content"] for one in document["messages"]} == {"said by mine, 1", "said by mine, 2"}
     packed = tmp_path / "mine.json.gz"
     written = run("export", "--everything", "--session", "mine", "--output", str(packed), database=path)

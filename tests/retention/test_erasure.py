@@ -6,12 +6,13 @@ import itertools
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from datastore import Conversation, Datastore, Learning
 from datastore.engines.sqlite import SQLiteEngine
-from datastore.errors import InvalidValueError, LegalHoldError, NotFoundError, TransactionError
+from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
 from datastore.records import Erasure
 from datastore.repositories import MaintenanceRepository, TransferRepository
 from datastore.retention.cleaning import Cleaner
@@ -227,12 +228,34 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
 
 
 @pytest.mark.sqlite
-def test_a_running_job_that_names_it_is_said(store: Datastore, conversation: Conversation) -> None:
+def test_what_somebody_else_hides_meanwhile_is_erased_all_the_same(
+    store: Datastore, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = store.eraser._begin
+
+    def then(*arguments: Any) -> Any:
+        store.conversations.soft_delete(conversation.id)
+        return begin(*arguments)
+
+    monkeypatch.setattr(store.eraser, "_begin", then)
+    assert store.erase(conversation=conversation.id).status == "verified"
+
+
+@pytest.mark.sqlite
+def test_a_running_job_that_names_it_ends_and_its_worker_stores_nothing_more(
+    store: Datastore, conversation: Conversation
+) -> None:
     store.jobs.enqueue("a", payload={"id": conversation.id})
-    assert store.jobs.claim(["a"], worker="w") is not None
-    receipt = store.erase(conversation=conversation.id)
-    assert receipt.status == "deleted"
-    assert receipt.receipt["blocked_by"] == ["job 1 runs and names it"]
+    job = store.jobs.claim(["a"], worker="w")
+    assert job is not None
+    store.jobs.heartbeat(job, progress={"read": "what was said"})
+    assert store.erase(conversation=conversation.id).status == "verified"
+    with pytest.raises(LeaseLostError):
+        store.jobs.succeed(job, {"summary": "what was said"})
+    with pytest.raises(LeaseLostError):
+        store.jobs.heartbeat(job, progress={"read": "what was said"})
+    now = store.jobs.get(job.id)
+    assert (now.status, now.payload, now.progress, now.result) == ("cancelled", {"erased": True}, None, None)
 
 
 def test_a_reader_is_in_the_way_and_resuming_finishes(path: Path, clock: Clock, raw: sqlite3.Connection) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,6 +226,30 @@ def test_learnings_jobs_attempts_uploads_and_redactions(
     assert store.uploads.get(planned.id) == planned
     assert [entry.action for entry in store.audit.list().items].count("purge") == 4
     assert store.retention.apply() == {key: {} for key in done}
+
+
+def test_a_learning_that_changed_or_is_held_since_it_was_looked_for_stays(
+    store: Datastore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learn() -> Learning:
+        conversation = store.conversations.add(sanitization_version="1")
+        return store.learnings.add(conversation_id=conversation.id, category="c", title="t", content="x")
+
+    changed, held, old = learn(), learn(), learn()
+    clock.advance(40 * DAY)
+    store.policies.set("old", "learnings", age_days=30, since="activity")
+    looked_for = store.policies.expired_learnings
+
+    def then(*arguments: Any, **named: Any) -> Any:
+        rows = looked_for(*arguments, **named)
+        if rows:
+            store.learnings.update(changed.id, content="used again")
+            store.holds.place(held.conversation_id, reason="r")
+        return rows
+
+    monkeypatch.setattr(store.policies, "expired_learnings", then)
+    assert store.retention.apply() == {"old": {"learnings": 1}}
+    assert [store.learnings.find(one.id) is None for one in (changed, held, old)] == [False, False, True]
 
 
 def test_a_policy_that_makes_no_sense_is_refused(store: Datastore) -> None:

@@ -48,6 +48,12 @@ class DeleteHiddenConversationsRow(NamedTuple):
     id: str
 
 
+class LockConversationsRow(NamedTuple):
+    """A row of lock_conversations."""
+
+    id: str
+
+
 class ConversationsStatements(Protocol):
     """sql/conversations.sql and sql/sqlite/conversations.sql."""
 
@@ -342,6 +348,18 @@ class ConversationsStatements(Protocol):
     ) -> list[DeleteHiddenConversationsRow]:
         """Deletes many hidden conversations for good, with their messages, learnings, uploads and redactions. As
         one statement, because FTS5 writes what its index is to forget whenever another statement begins.
+
+        Args:
+            ids: a list of conversation ids.
+        """
+        ...
+
+    def lock_conversations(
+        self,
+        *,
+        ids: Any,
+    ) -> list[LockConversationsRow]:
+        """Which of some conversations there are; nobody else changes them until the transaction ends.
 
         Args:
             ids: a list of conversation ids.

@@ -247,7 +247,8 @@ class ErasuresStatements(Protocol):
         id: int,
         now: datetime,
     ) -> int:
-        """Takes everything out of a job that a person could be named in.
+        """Takes everything out of a job that a person could be named in. One that waits or runs ends: its worker
+        has lost the lease, and stores neither result nor progress nor error any more.
 
         Args:
             id: which job.

@@ -44,8 +44,8 @@ class JobQueueStatements(Protocol):
         backoff_seconds: float,
         backoff_cap_seconds: float,
         now: datetime,
-    ) -> Job | None:
-        """Enqueues a job, unless a live one has its key.
+    ) -> Job:
+        """Enqueues a job; where a live one has its key, gives that one, unchanged.
 
         Args:
             type: which handler; 1 to 200 characters.
@@ -292,27 +292,14 @@ class JobQueueStatements(Protocol):
         """
         ...
 
-    def cancel_queued_job(
+    def cancel_job(
         self,
         *,
         id: int,
         now: datetime,
     ) -> Job | None:
-        """Ends a job that waits.
-
-        Args:
-            id: which one.
-            now: the instant of the transaction.
-        """
-        ...
-
-    def request_job_cancel(
-        self,
-        *,
-        id: int,
-        now: datetime,
-    ) -> Job | None:
-        """Asks the worker of a running job to stop: its next heartbeat says so, and the job is not tried again.
+        """Ends a queued job; asks the worker of a running one to stop: its next heartbeat says so, and the job is
+        not tried again.
 
         Args:
             id: which one.
@@ -338,7 +325,8 @@ class JobQueueStatements(Protocol):
         finished_before: datetime,
         max_rows: int,
     ) -> list[PurgeFinishedJobsRow]:
-        """Deletes ended jobs and their history, longest ended first.
+        """Deletes ended jobs and their history, longest ended first. finished_at is asked twice: PostgreSQL looks
+        at the outer condition again where somebody queued the job meanwhile, not at the inner one.
 
         Args:
             finished_before: the latest finished_at, exclusive.
@@ -383,6 +371,18 @@ class JobQueueStatements(Protocol):
 
         Args:
             max_rows: 1 to 1000.
+        """
+        ...
+
+    def lock_job(
+        self,
+        *,
+        id: int,
+    ) -> Job | None:
+        """One job as it is now; nobody else changes it until the transaction ends.
+
+        Args:
+            id: which one.
         """
         ...
 
@@ -489,10 +489,12 @@ class JobQueueStatements(Protocol):
         rows: list[Any],
         now: datetime,
     ) -> list[Job]:
-        """Enqueues many jobs that have no key, in their order: an earlier one has the lower id.
+        """Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has,
+        that job is given.
 
         Args:
-            rows: a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds].
+            rows: a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds,
+                dedupe_key], of distinct keys.
             now: the instant of the transaction.
         """
         ...

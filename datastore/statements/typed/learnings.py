@@ -86,6 +86,18 @@ class ListFoundTagsRow(NamedTuple):
     learning_count: int
 
 
+class LockLearningsRow(NamedTuple):
+    """A row of lock_learnings."""
+
+    id: str
+
+
+class LockConversationsOfLearningsRow(NamedTuple):
+    """A row of lock_conversations_of_learnings."""
+
+    id: str
+
+
 class LearningsStatements(Protocol):
     """sql/learnings.sql and sql/sqlite/learnings.sql."""
 
@@ -720,5 +732,30 @@ class LearningsStatements(Protocol):
             tags_all: a list of distinct tags, all of which a learning has; [] for every learning.
             min_tags_all: the length of tags_all.
             max_rows: 1 to 1001.
+        """
+        ...
+
+    def lock_learnings(
+        self,
+        *,
+        ids: Any,
+    ) -> list[LockLearningsRow]:
+        """Which of some learnings there are; nobody else changes them until the transaction ends.
+
+        Args:
+            ids: a list of learning ids.
+        """
+        ...
+
+    def lock_conversations_of_learnings(
+        self,
+        *,
+        ids: Any,
+    ) -> list[LockConversationsOfLearningsRow]:
+        """Which of some conversations there are; nobody else stores many learnings of them until the transaction
+        ends.
+
+        Args:
+            ids: a list of conversation ids.
         """
         ...

@@ -22,8 +22,8 @@ class LegalHoldsStatements(Protocol):
         reason: str,
         placed_by: str,
         placed_at: datetime,
-    ) -> LegalHold | None:
-        """Keeps a conversation from being deleted or changed, unless it is held already.
+    ) -> LegalHold:
+        """Keeps a conversation from being deleted or changed; where it is held already, gives that hold, unchanged.
 
         Args:
             id: a time-ordered UUID.

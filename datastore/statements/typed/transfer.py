@@ -26,6 +26,22 @@ class ListMiscountedConversationsRow(NamedTuple):
     counted: int
 
 
+class GetMessagePlacesRow(NamedTuple):
+    """A row of get_message_places."""
+
+    first_seq: int
+    last_seq: int
+
+
+class ListMessageHashesRow(NamedTuple):
+    """A row of list_message_hashes."""
+
+    seq: int
+    id: str
+    content: str
+    content_hash: str
+
+
 class ListMiscountedJobsRow(NamedTuple):
     """A row of list_miscounted_jobs."""
 
@@ -136,6 +152,24 @@ class TransferStatements(Protocol):
         """Conversations whose message_count is not the number of their messages.
 
         Args:
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def get_message_places(self) -> GetMessagePlacesRow:
+        """Between which places on disk the messages are."""
+        ...
+
+    def list_message_hashes(
+        self,
+        *,
+        after_seq: int,
+        max_rows: int,
+    ) -> list[ListMessageHashesRow]:
+        """Some messages in the order in which they were stored, each with the hash that it should have.
+
+        Args:
+            after_seq: messages behind this place; 0 for the first page.
             max_rows: 1 to 1000.
         """
         ...

@@ -1,0 +1,220 @@
+"""The files of migration steps: which a folder has, and what is wrong with them before one of them runs.
+
+A step is ``NAME.sql`` (or ``NAME.py``) with its ``NAME.rollback.sql``; its name is its id. All problems of the files are found here,
+while nothing has been created yet.
+"""
+
+from __future__ import annotations
+
+import difflib
+import graphlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datastore.errors import InvalidValueError, StatementError
+
+ROLLBACK = ".rollback.sql"
+
+#: What the steps of this library are called; an application's own begin with a word.
+_library_id = re.compile(r"\d{4}\.")
+
+#: Statements that begin with one of these end a transaction, or begin another.
+_CONTROL = frozenset({"abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"})
+#: What may have a body of statements, from "begin" to an "end" that follows a semicolon.
+_WITH_BODY = frozenset({"trigger", "function", "procedure"})
+
+#: Comments, strings, quoted names and dollar quotes (which are skipped), words, and the end of a statement.
+_tokens = re.compile(
+    r"""--[^\n]* | /\*.*?(?:\*/|\Z)
+    | \b[eE]'(?:\\.|''|[^'\\])*' | '(?:''|[^'])*' | "(?:""|[^"])*" | `(?:``|[^`])*` | \[[A-Za-z_][^\]]*\]
+    | \$\$.*?(?:\$\$|\Z) | \$(?P<tag>[A-Za-z_]\w*)\$.*?(?:\$(?P=tag)\$|\Z)
+    | (?P<word>[^\W\d]\w*) | (?P<end>;)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def step_files(folder: Path) -> list[Path]:
+    """The steps of *folder*, without their rollbacks, in the order of their ids."""
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix in (".sql", ".py")
+        and not path.name.endswith(ROLLBACK)
+        and not path.name.startswith("post-apply")
+    ]
+    return sorted(found, key=lambda path: path.stem)
+
+
+def is_library_id(name: str) -> bool:
+    """Whether a step is called like this library's own: ``0007.name``."""
+    return _library_id.match(name) is not None
+
+
+def own_folders(given: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The folders of an application's own steps, each of which has some.
+
+    Raises:
+        InvalidValueError: It is no list of folders; or one is missing, a file, or has no step of an application.
+    """
+    if isinstance(given, str | bytes | os.PathLike):
+        raise InvalidValueError(f"migrations is a list of folders: [{given!r}], not {given!r}")
+    try:
+        folders = [Path(folder).expanduser() for folder in given]
+    except (TypeError, RuntimeError) as error:
+        raise InvalidValueError(f"migrations is a list of folders, each a path: {error}") from error
+    check_folders(folders)
+    for folder in folders:
+        for path in step_files(folder):
+            if is_library_id(path.stem):
+                raise InvalidValueError(
+                    f"{path} is named like a step of this library; begin the names of your own steps with a word:"
+                    f" app-{path.name}"
+                )
+    return folders
+
+
+def check_folders(folders: Sequence[Path]) -> None:
+    """Refuse folders that have no steps, or one step twice.
+
+    Raises:
+        InvalidValueError: A folder is missing, is a file, or has no steps.
+        StatementError: Two files are one step.
+    """
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.exists():
+            raise InvalidValueError(f"there is no folder {folder.absolute()} with migrations; give one that is there")
+        if not folder.is_dir():
+            raise InvalidValueError(f"{folder.absolute()} is a file; give the folder of the migrations that it is in")
+        steps = step_files(folder)
+        if not steps:
+            inner = sorted(path.name for path in folder.iterdir() if path.is_dir() and step_files(path))
+            hint = f"; give a folder inside it: {', '.join(inner)}" if inner else ""
+            raise InvalidValueError(f"{folder.absolute()} has no migrations (NAME.sql and NAME{ROLLBACK}){hint}")
+        for path in steps:
+            if before := seen.get(path.stem):
+                raise StatementError(f"migration {path.stem} is there twice, {before} and {path}; rename one")
+            seen[path.stem] = path
+
+
+def check_steps(steps: Iterable[Any], *, complete: bool) -> None:
+    """Refuse steps that cannot be run one after the other, each as a whole.
+
+    Args:
+        steps: yoyo's migrations; loaded by this.
+        complete: Whether these are all: what a step depends on is then one of them.
+
+    Raises:
+        StatementError: A step cannot be read, depends on one that is not there or on itself, or begins or ends a transaction.
+    """
+    graph = {}
+    for step in steps:
+        load(step)
+        graph[step.id] = {other.id for other in step.depends}
+    for name, others in graph.items():
+        for other in sorted(others - set(graph)) if complete else ():
+            raise _unknown(name, other, graph)
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        raise StatementError(
+            f"these migrations depend on each other in a circle: {' -> '.join(error.args[1])}; correct their depends lines"
+        ) from error
+    for step in steps:
+        for file, text in _texts(step):
+            for word in transaction_control(text):
+                raise StatementError(
+                    f"migration {file} has {word} in it: a step is one transaction already, or with"
+                    ' "-- transactional: false" none; take it out'
+                )
+
+
+def load(step: Any) -> None:
+    """Have yoyo read the text of a step.
+
+    Raises:
+        StatementError: It cannot.
+    """
+    from yoyo.exceptions import BadMigration
+
+    name = Path(step.path).name
+    try:
+        step.load()
+    except UnicodeDecodeError as error:
+        raise StatementError(f"migration {name} is not UTF-8: {error.reason} at byte {error.start}") from error
+    except KeyError as error:
+        raise StatementError(f'migration {name}: write "-- transactional: false" or no such line') from error
+    except (BadMigration, SyntaxError) as error:
+        if step.is_raw_sql():
+            raise _unknown(step.id, _missing(step), known_ids()) from error
+        raise StatementError(f"migration {name} cannot be loaded: {error}") from error
+
+
+def known_ids() -> set[str]:
+    """Every step that was read in this process: yoyo keeps them in one dictionary."""
+    from yoyo.migrations import Migration
+
+    return set(Migration._Migration__all_migrations)
+
+
+def _missing(step: Any) -> str:
+    """What a step depends on that nobody has read."""
+    from yoyo.migrations import read_sql_migration
+
+    directives, _, _ = read_sql_migration(step.path)
+    return next((name for name in directives.get("depends", "").split() if name not in known_ids()), "an unknown step")
+
+
+def _unknown(step: str, other: str, known: Iterable[str]) -> StatementError:
+    close = difflib.get_close_matches(other, [name for name in known if name != step], 1)
+    meant = f" (do you mean {close[0]}?)" if close else ""
+    return StatementError(
+        f"migration {step} depends on {other}, which is in none of the folders{meant};"
+        " correct its depends line, or give the folder that has it too"
+    )
+
+
+def _texts(step: Any) -> Iterator[tuple[str, str]]:
+    """The SQL of a step and of its rollback, each with the name of its file."""
+    path = Path(step.path)
+    if step.is_raw_sql():
+        for file in (path, path.with_name(f"{step.id}{ROLLBACK}")):
+            if file.is_file():
+                yield file.name, file.read_text(encoding="utf-8")
+        return
+    waiting = list(step.steps)
+    while waiting:
+        part = waiting.pop(0)
+        waiting += [part.step] if hasattr(part, "step") else list(getattr(part, "steps", ()))
+        for text in (getattr(part, "_apply", None), getattr(part, "_rollback", None)):
+            if isinstance(text, str):
+                yield path.name, text
+
+
+def transaction_control(text: str) -> Iterator[str]:
+    """The words in a script that begin or end a transaction or a savepoint; those inside triggers and functions do not."""
+    statement: list[str] = []  # the words of the statement so far
+    body, last = False, ""
+    for match in _tokens.finditer(text):
+        if match["end"]:
+            if not body:
+                statement = []
+            last = ";"
+        elif match["word"]:
+            word = match["word"].lower()
+            if not statement and (word in _CONTROL or (word == "prepare" and _says_transaction(text, match.end()))):
+                yield word.upper()
+            if statement[:1] == ["create"] and _WITH_BODY & set(statement):
+                if word == "begin":
+                    body = True
+                elif word == "end" and last in (";", "begin", "atomic"):
+                    body = False
+            statement.append(word)
+            last = word
+
+
+def _says_transaction(text: str, place: int) -> bool:
+    return re.match(r"\s+TRANSACTION\b", text[place:], re.IGNORECASE) is not None

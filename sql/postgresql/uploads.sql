@@ -1,0 +1,12 @@
+-- Uploads: what PostgreSQL needs its own words for.
+
+-- name: lock_upload(id)$
+-- The status of an upload as it is now; nobody else changes it until the transaction ends.
+--   id  text  which one
+-- Index: uploads_id_key (unique)
+-- Rows: 0 or 1
+-- Differs: the row is locked (FOR UPDATE)
+SELECT status
+FROM uploads
+WHERE id = :id
+FOR UPDATE;
