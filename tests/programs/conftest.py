@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.programs.running import Database
 
 
 @pytest.fixture
-def database(engine: str, request: pytest.FixtureRequest) -> Database:
+def database(engine: str, datastore_database: Path | str) -> Database:
     """A migrated database without rows."""
-    if engine == "sqlite":
-        return Database(engine, str(request.getfixturevalue("path")))
-    from tests.postgresql import empty, for_stores
-
-    url = request.getfixturevalue("migrated_server")
-    empty(url)
-    return Database(engine, for_stores(url))
+    return Database(engine, str(datastore_database))

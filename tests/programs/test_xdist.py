@@ -21,5 +21,6 @@ EXPECTED = (
 def test_workers_share_a_database(database: Database, workers: int) -> None:
     """A fixture that yields inside a transaction has its test inside it."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "-c", "/dev/null", "-p", "no:cacheprovider"]
-    run_command([*command, "--rootdir", "tests/programs/apps", "tests/programs/apps/xdist_suite.py"], database)
+    suite = ["-p", "xdist", "--rootdir", "tests/programs/apps", "tests/programs/apps/xdist_suite.py"]
+    run_command([*command, *suite], database, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     Outcome(EXPECTED).assert_kept(database)
