@@ -279,13 +279,13 @@ def test_ctrl_c_arrives_while_waiting(path: Path, raw: sqlite3.Connection, held:
 
 #: Without RETURNING and triggers SQLite keeps no way back for the statement alone: a full disk ends all.
 PLAIN_INSERT = """-- name: add_big(metadata, now)!
--- Adds a conversation.
+-- Adds a receipt.
 --   metadata  json  much
 --   now  timestamp  now
 -- Index: none (an insert)
 -- Rows: 1
-INSERT INTO conversations (id, source, sanitization_version, metadata, created_at, updated_at)
-VALUES ('big', 'test', '1', :metadata, :now, :now);
+INSERT INTO erasures (id, subject_kind, subject_hash, actor, receipt, created_at, updated_at)
+VALUES ('big', 'session', printf('%064d', 0), 'test', :metadata, :now, :now);
 """
 
 
