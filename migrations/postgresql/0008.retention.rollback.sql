@@ -48,7 +48,6 @@ DROP TRIGGER redactions_legal_hold_change ON redactions;
 
 DROP TRIGGER messages_legal_hold_change ON messages;
 
-DROP TRIGGER conversations_legal_hold_forward ON conversations;
 
 DROP TRIGGER conversations_legal_hold_update ON conversations;
 

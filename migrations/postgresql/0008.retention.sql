@@ -95,16 +95,11 @@ CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
--- ... with all that is said of it; it may be hidden and shown, and messages that come are counted, ...
+-- ... with all that is said of it; it may be hidden and shown, and messages that come are counted.
 CREATE TRIGGER conversations_legal_hold_update
 BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
 ON conversations
 FOR EACH ROW
-EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
-
--- ... forward only.
-CREATE TRIGGER conversations_legal_hold_forward BEFORE UPDATE OF last_position, updated_at ON conversations
-FOR EACH ROW WHEN (new.last_position < old.last_position OR new.updated_at < old.updated_at)
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
 -- Each of its messages stays as it was said.

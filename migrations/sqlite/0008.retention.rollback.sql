@@ -67,7 +67,6 @@ DROP TRIGGER messages_legal_hold_update;
 
 DROP TRIGGER messages_legal_hold_delete;
 
-DROP TRIGGER conversations_legal_hold_forward;
 
 DROP TRIGGER conversations_legal_hold_update;
 

@@ -45,21 +45,11 @@ BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
--- ... with all that is said of it; it may be hidden and shown, and messages that come are counted, ...
+-- ... with all that is said of it; it may be hidden and shown, and messages that come are counted.
 CREATE TRIGGER conversations_legal_hold_update
 BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
 ON conversations
 WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
-BEGIN
-    SELECT RAISE(ABORT, 'conversations_legal_hold');
-END;
-
--- ... forward only.
-CREATE TRIGGER conversations_legal_hold_forward BEFORE UPDATE OF last_position, updated_at ON conversations
-WHEN (
-    (new.last_position < old.last_position OR new.updated_at < old.updated_at)
-    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
-)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
