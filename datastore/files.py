@@ -184,11 +184,19 @@ def remove_database(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def give_rights(file: int, model: os.stat_result) -> None:
-    """Give an open file the owner, group and mode of another one, as far as this process may; never wider than that one's."""
+def give_rights(file: int, model: os.stat_result, *, to_writers: bool = False) -> None:
+    """Give an open file the owner, group and mode of another one, as far as this process may; never wider than that one's.
+
+    Args:
+        file: The descriptor.
+        model: The other one.
+        to_writers: Only who may write the other one may read and write this one.
+    """
     if not hasattr(os, "fchown"):  # Windows
         return
     mode = stat.S_IMODE(model.st_mode) & 0o777
+    if to_writers:
+        mode = 0o600 | mode & 0o222 | (mode & 0o222) << 1
     now = os.fstat(file)
     if (now.st_uid, now.st_gid) != (model.st_uid, model.st_gid):
         with suppress(PermissionError):  # only root gives files away

@@ -124,15 +124,15 @@ def beside(database: Path) -> Path:
 
 
 def write_beside(path: Path, carried: Tombstones) -> None:
-    """Write a file of tombstones, whole or not at all; only its owner can read it. One call at a time: see `Register.save`."""
+    """Write a file of tombstones, whole or not at all, for those who may write the database. One call at a time: see `Register.save`."""
     lines = [_line("key", attrs.asdict(key)) for key in carried.keys]
     lines += [_line("tombstone", attrs.asdict(stone)) for stone in carried.stones]
     draft = path.with_name(f"{path.name}.unfinished")
     with suppress(FileNotFoundError):
         draft.unlink()
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with suppress(FileNotFoundError):  # where root erases, whoever has the database is to read it
-        give_rights(descriptor, Path(str(path).removesuffix(_SUFFIX)).stat())
+    with suppress(FileNotFoundError):
+        give_rights(descriptor, Path(str(path).removesuffix(_SUFFIX)).stat(), to_writers=True)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("".join(lines))
         file.flush()

@@ -128,14 +128,13 @@ def _no_vacuum(patch: pytest.MonkeyPatch) -> None:
 
 
 def _secure_delete_off(patch: pytest.MonkeyPatch) -> None:
-    connect = SQLiteEngine.connect
+    set_up = SQLiteEngine._set_up
 
-    def connect_unsafely(self: SQLiteEngine) -> sqlite3.Connection:
-        connection = connect(self)
+    def unsafely(self: SQLiteEngine, connection: sqlite3.Connection) -> None:
+        set_up(self, connection)
         connection.execute("PRAGMA secure_delete = OFF").fetchall()
-        return connection
 
-    patch.setattr(SQLiteEngine, "connect", connect_unsafely)
+    patch.setattr(SQLiteEngine, "_set_up", unsafely)
 
 
 @pytest.mark.parametrize("mutant", [_no_merge, _passive, _no_vacuum, _secure_delete_off])
@@ -327,6 +326,16 @@ def test_the_receipt_and_what_is_kept_have_no_content(store: Datastore, tmp_path
     assert beside(path).stat().st_mode & 0o077 == 0
     assert traces(tmp_path, "alice@example.org") == []
     assert receipt.reason == "asked by letter"
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(("database", "tombstones"), [(0o644, 0o600), (0o660, 0o660), (0o664, 0o660), (0o600, 0o600)])
+def test_who_writes_the_database_reads_its_tombstones(
+    store: Datastore, conversation: Conversation, path: Path, database: int, tombstones: int
+) -> None:
+    path.chmod(database)
+    store.erase(conversation=conversation.id)
+    assert beside(path).stat().st_mode & 0o777 == tombstones
 
 
 def test_not_inside_a_transaction(store: Datastore, conversation: Conversation) -> None:
