@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datastore.address import database_path, is_server
 from datastore.errors import DatabaseMissingError, SchemaOutOfDateError
 from datastore.resources import migrations_folder
 from datastore.steps import check_folders, is_library_id, load, step_files
@@ -55,7 +56,7 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
     Each migration is one transaction, and several processes may do this at once.
 
     Args:
-        database: A file, or the URL of a PostgreSQL database ("postgresql://...").
+        database: A path, or a URL: ``sqlite:///path``, ``postgresql://...``.
         folders: Where the migrations are; none means this library's own.
         timeout: How long to wait for another writer, in seconds.
 
@@ -71,6 +72,7 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
         BusyError: Another writer held the database for longer than *timeout* seconds.
         DatabaseMissingError: There is no such folder to create the file in.
     """
+    database = _named(database)
     places = _places(database, folders)
     with _open_backend(database, timeout) as backend:
         if not backend.lacks(_find(places)):
@@ -88,6 +90,11 @@ def _places(database: Path | str, folders: Sequence[Path]) -> list[Path]:
     ]
     check_folders(places)
     return places
+
+
+def _named(database: Path | str) -> Path | str:
+    """A file's path, or a server's URL: a text may name either."""
+    return database if isinstance(database, Path) or is_server(database) else database_path(database)
 
 
 def _open_backend(database: Path | str, timeout: float) -> AbstractContextManager[Any]:
@@ -117,6 +124,7 @@ def rollback(
         SchemaOutOfDateError: A migration was changed after its release or after it was applied; or the database has newer
             ones than the folders. Nothing was undone.
     """
+    database = _named(database)
     places = _places(database, folders)
     if isinstance(database, Path) and not database.exists():
         raise DatabaseMissingError(f"there is no database at {database}; nothing was created")

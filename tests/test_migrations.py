@@ -432,3 +432,11 @@ def test_stock_yoyo_reads_the_same_folder(tmp_path: Path) -> None:
     yoyo("rollback", f"sqlite:///{ours}", "--all")
     assert schema(ours) == [(0,)]
     assert migrations.apply(ours) == IDS
+
+
+def test_a_text_names_a_file_as_a_path_does(tmp_path: Path) -> None:
+    assert migrations.apply(str(tmp_path / "text.db")) == migrations.apply(tmp_path / "path.db")
+    assert migrations.apply(f"sqlite:///{tmp_path / 'text.db'}") == []
+    assert migrations.rollback(str(tmp_path / "text.db"))
+    with pytest.raises(InvalidValueError):
+        migrations.apply("mysql://u:secret@h/x")
