@@ -18,6 +18,7 @@ from datastore.errors import (
     DatabaseMissingError,
     DatastoreError,
     ForeignKeyError,
+    InvalidValueError,
     NotADatastoreError,
     SchemaOutOfDateError,
     StatementError,
