@@ -255,7 +255,7 @@ _mutants = (
         Sql("trigger messages_count_delete", r"message_count = message_count - 1", "message_count = message_count"),
     )),
     Mutant("learnings not hidden with their conversation", "trigger", (
-        Sql("trigger conversations_deleted_at_update", r"SET deleted_at = new\.deleted_at", "SET deleted_at = NULL"),
+        Sql("trigger conversations_deleted_at_update", r"WHERE conversation_id = new\.id", "WHERE FALSE"),
     )),
     Mutant("tags not replaced", "trigger", (
         Sql(
