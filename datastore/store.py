@@ -277,7 +277,8 @@ class Datastore:
 
         Args:
             marks: High-water marks of the audit log, that were kept elsewhere.
-            deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere.
+            deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere. Also search
+                for words of the newest messages and learnings: each has to find its own text.
 
         Returns:
             For each check what is wrong, without content; an empty list where nothing is.

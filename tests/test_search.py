@@ -234,6 +234,7 @@ def test_facets(notes):
     [
         ("", 0), ("foo AND", 7), ("(foo OR", 7), ('foo" bar', 3), ("a:b", 0), ("x AND AND y", 6), ("NEAR(a b", 8),
         ("a b ) c", 4), ("fox \x00", 4), ("fox ^ ^", 6), ('"ok" AND nothing : x', 9),
+        ("(" * 200 + "fox" + ")" * 200, 50), ("fox OR " * 2000 + "fox", 10_000),
     ],
 )  # fmt: skip
 def test_a_raw_query_that_is_wrong_says_where(few, query, position):

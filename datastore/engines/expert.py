@@ -10,6 +10,12 @@ from datastore.errors import DatabaseError, InvalidValueError, QuerySyntaxError
 
 Result = TypeVar("Result")
 
+#: Characters of a raw query: FTS5's time grows with the square of a long one.
+MAX_LENGTH = 10_000
+
+#: Parentheses that may be open at once: parsers call themselves for each.
+MAX_DEPTH = 50
+
 _unstorable = re.compile("[\x00\ud800-\udfff]")
 _near = re.compile(r'^fts5: syntax error near "(?P<token>.*)"$', re.DOTALL)
 _column = re.compile(r"^no such column: (?P<name>.*)$", re.DOTALL)
@@ -32,10 +38,23 @@ def checked(query: str, run: Callable[[str], Result]) -> Result:
         raise QuerySyntaxError("the query holds a character that no text keeps", found.start())
     if not query.strip():
         raise QuerySyntaxError("the query is empty", 0)
+    if len(query) > MAX_LENGTH:
+        raise QuerySyntaxError(f"the query is longer than {MAX_LENGTH:,} characters", MAX_LENGTH)
+    if (place := _too_deep(query)) is not None:
+        raise QuerySyntaxError(f"more than {MAX_DEPTH} parentheses are open", place)
     said = _said(query, run)
     if not isinstance(said, str):
         return said[0]
     raise QuerySyntaxError(_meaning(said), _position(query, said, run))
+
+
+def _too_deep(query: str) -> int | None:
+    depth = 0
+    for place, sign in enumerate(query):
+        depth += (sign == "(") - (sign == ")")
+        if depth > MAX_DEPTH:
+            return place
+    return None
 
 
 def _said(query: str, run: Callable[[str], Result]) -> tuple[Result] | str:

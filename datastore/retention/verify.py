@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,8 +11,17 @@ import attrs
 from datastore.errors import DatabaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from datastore.engines.sqlite import SQLiteEngine
-    from datastore.repositories import AuditRepository, BackupRepository, TransferRepository
+    from datastore.repositories import (
+        AuditRepository,
+        BackupRepository,
+        ConversationRepository,
+        LearningRepository,
+        MessageRepository,
+        TransferRepository,
+    )
 
 
 class Verified(Protocol):
@@ -19,6 +29,9 @@ class Verified(Protocol):
 
     engine: SQLiteEngine
     audit: AuditRepository
+    conversations: ConversationRepository
+    messages: MessageRepository
+    learnings: LearningRepository
     transfer: TransferRepository
     backup_register: BackupRepository
 
@@ -43,7 +56,8 @@ def verify(store: Verified, marks: Iterable[Mark] = (), *, deep: bool = False) -
     Args:
         store: The open store.
         marks: High-water marks of this database (or of the one that it was copied from).
-        deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere.
+        deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere. Also search
+            for words of some messages and learnings: each has to find its own text.
 
     Returns:
         For each check what is wrong, without content; an empty list where nothing is.
@@ -107,7 +121,30 @@ def _checks(store: Verified, marks: Iterable[Mark], deep: bool) -> list[tuple[st
         ("message counts", counts),
         ("job counts", job_counts),
         ("tags", tags),
+        *([("own words", lambda: list(_unfound(store)))] if deep else []),
     ]
+
+
+def _unfound(store: Verified) -> Iterator[str]:
+    """The first messages of the newest conversations, and the newest learnings, that are not found by one of their own words."""
+    for conversation in store.conversations.list(max_rows=20):
+        for message in store.messages.list(conversation.id, max_rows=5):
+            for word in _words(message.content):
+                found = store.messages.search(word, conversation_id=conversation.id, sort="recent", max_rows=1000)
+                if found.next is None and message.id not in {hit.message.id for hit in found}:
+                    yield f"message {message.id}: a word of its text does not find it"
+                    break
+    for learning in store.learnings.list(max_rows=50):
+        for word in _words(learning.content):
+            same = store.learnings.search(word, category=learning.category, sort="recent", max_rows=1000)
+            if same.next is None and learning.id not in {hit.learning.id for hit in same}:
+                yield f"learning {learning.id}: a word of its text does not find it"
+                break
+
+
+def _words(text: str) -> list[str]:
+    """Up to ten different words of the beginning of *text*, of three letters or more."""
+    return list(dict.fromkeys(re.findall(r"[^\W\d_]{3,}", text[:1000])))[:10]
 
 
 def _behind(store: Verified, mark: Mark) -> list[str]:
