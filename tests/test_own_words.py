@@ -104,5 +104,7 @@ def test_verify_tells_of_a_word_that_does_not_find_its_text(store: Datastore, re
     message = store.messages.append(one.id, role="user", content="how technology is used")
     learning = store.learnings.add(conversation_id=one.id, category="c", title="t", content="a useful eye")
     found = store.verify(deep=True)["own words"]
-    assert all(id in " ".join(found) for id in (message.id, learning.id)) == bool(found)  # who is told of, without content
+    assert all(id in " ".join(found) for id in (message.id, learning.id)) == bool(
+        found
+    )  # who is told of, without content
     assert found == []
