@@ -143,8 +143,8 @@ def _unfound(store: Verified) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Up to ten different words of the beginning of *text*, of three letters or more."""
-    return list(dict.fromkeys(re.findall(r"[^\W\d_]{3,}", text[:1000])))[:10]
+    """Up to ten different words of the beginning of *text*: three letters or more between blanks."""
+    return list(dict.fromkeys(re.findall(r"(?<!\S)[^\W\d_]{3,}(?![^\s.,;:!?])", text[:1000])))[:10]
 
 
 def _behind(store: Verified, mark: Mark) -> list[str]:
