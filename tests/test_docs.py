@@ -21,7 +21,8 @@ DECISIONS = [
     "0004-dedupe-per-conversation",
     "0005-learning-tags",
     "0008-interrupts",
-    "0015-fresh-stores-for-tests",
+    "0015-whose-transaction",
+    "0017-fresh-stores-for-tests",
     "0016-queue-goals",
 ]
 
