@@ -98,6 +98,10 @@ class Owner:
             and (self.task is None or self.task is running_task())
         )
 
+    def is_suspended(self) -> bool:
+        """Whether the transaction is open and no code is inside its block, perhaps because its context is just about to go."""
+        return not self.ended and self.orphaned_at is None and not self.may_go_on()
+
     def entered_in(self, frame: FrameType) -> bool:
         """Whether *frame* is the code that entered: its ``with`` block ends there, in whatever thread it runs now."""
         return id(frame) == self._frame

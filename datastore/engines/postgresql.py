@@ -93,6 +93,8 @@ class PostgreSQLEngine:
         self.closed = False
         #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
         self.orphans: list[Owner] = []
+        #: Owners of open transactions.
+        self.writers: set[Owner] = set()
         self._process = os.getpid()
         self._sessions: weakref.WeakSet[PostgreSQLSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()

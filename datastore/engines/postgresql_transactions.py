@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from datastore.engines.ownership import NOBODY, current
+from datastore.engines.ownership import NOBODY, current, in_event_loop
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import Connection, session_sql
 from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, Block, Session
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from datastore.engines.sessions import Parameters
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+#: An event loop's thread waits at most this long, in seconds, for a call of a thread pool to end.
+_POOL_ENDS = 0.01
 
 SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
 
@@ -86,8 +90,7 @@ class PostgreSQLSession(Session):
         self.refuse_reentry()
         block = self.block
         if block is None:
-            if self.engine.orphans:
-                self.refuse_orphans()
+            self._refuse_to_write()
             self._committing = True
             cursor = self._run_alone(sql, parameters)
             self._committing = False
@@ -129,8 +132,9 @@ class PostgreSQLSession(Session):
         engine = self.engine
         try:
             if not block.in_snapshot:
-                self.refuse_orphans()
+                self._refuse_to_write()
                 self.connection = engine.borrow()
+                engine.writers.add(block.owner)
                 self.connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE" if block.serializable else "BEGIN")
                 return
             self.connection = engine.borrow(for_reading=True)
@@ -154,6 +158,8 @@ class PostgreSQLSession(Session):
 
     def give_back(self) -> None:
         connection, self.connection = self.connection, None
+        if self.block is not None:
+            self.engine.writers.discard(self.block.owner)
         self._protected = self._committing = False
         if connection is None:
             return
@@ -164,6 +170,17 @@ class PostgreSQLSession(Session):
             connection.close()  # whatever the server still has of it ends with the connection
         finally:
             self.engine.give_back(connection)
+
+    def _refuse_to_write(self) -> None:
+        # An event loop goes on while a thread pool's call still ends: a moment later its context, and so the transaction that it
+        # left open, is known to be gone.
+        writers = self.engine.writers
+        if writers and in_event_loop():
+            end = time.monotonic() + _POOL_ENDS
+            writers.difference_update([one for one in writers if one.ended])  # an interrupt may have left one
+            while any(one.is_suspended() for one in list(writers)) and time.monotonic() < end:
+                time.sleep(0.0005)
+        self.refuse_orphans()
 
     def savepoint(self, number: int) -> None:
         try:

@@ -244,15 +244,12 @@ class Session(ABC):
 
     def _commit(self) -> None:
         self.refuse_reentry()
-        self.at_work = True
-        try:
-            if self.closing:
-                raise ClosedError(CLOSED)
-            if self.is_lost():
-                raise TransactionLostError(LOST)
-            self.commit()
-        finally:
-            self.at_work = False
+        self.at_work = True  # until `end`: in between, the transaction is over and its block is not
+        if self.closing:
+            raise ClosedError(CLOSED)
+        if self.is_lost():
+            raise TransactionLostError(LOST)
+        self.commit()
 
     def end(self, block: Block) -> None:
         """Take *block* and those inside it off; roll back what is not committed. Once more does no harm."""

@@ -85,15 +85,17 @@ def test_right_and_wrong_requests_at_once(database: Database, workers: int, requ
         assert server.load(RIGHT, requests=6, failing=0, patience=15).refused == {}
         raised = server.raised()
     assert outcome.acknowledged
-    assert raised <= {"TransactionError", "BusyError"}
+    # A background task that is refused after its answer has begun is Starlette's RuntimeError.
+    assert raised <= {"TransactionError", "BusyError", "RuntimeError"}
     # Six more from the second load, under keys that the first one has used too.
     assert outcome.errors <= {"TransactionError", "BusyError", "Refused"}
     assert not set(outcome.acknowledged) - set(database.stored())
-    assert not {key for key in outcome.refused if int(key.rpartition("-")[2]) >= 6} & set(database.stored())
+    stored = set(database.stored())
+    assert {key for key in outcome.refused if int(key.rpartition("-")[2]) >= 6} & stored == set()
     database.assert_sound()
 
 
-@pytest.mark.parametrize("requests", [40, pytest.param(400, marks=pytest.mark.long)])
+@pytest.mark.parametrize("requests", [200, pytest.param(2000, marks=pytest.mark.long)])
 def test_a_task_that_awaits_in_its_transaction_keeps_it(database: Database, requests: int) -> None:
     """Other tasks of the thread are refused meanwhile; the owner's rows are stored whole."""
     with uvicorn("fastapi_app", database) as server:
