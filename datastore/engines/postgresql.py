@@ -153,10 +153,10 @@ class PostgreSQLEngine:
         block = self._thread.block
         if block is None:
             return self.clock()
-        block = block.outermost
-        if block.instant is None:
-            block.instant = self.clock()
-        return block.instant
+        outermost = block.outermost
+        if outermost.instant is None:
+            outermost.instant = self.clock()
+        return outermost.instant
 
     def transaction(self) -> Transaction:
         """A context manager for this library's own use: a statement that fails inside ends it."""

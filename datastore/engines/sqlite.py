@@ -107,13 +107,14 @@ class SQLiteEngine:
 
     def now(self) -> datetime:
         """The present instant; within a transaction always the same one."""
-        block = self._thread.block
+        session: SQLiteSession | None = self._thread.session
+        block = None if session is None else session.block
         if block is None:
             return self.clock()
-        block = block.outermost
-        if block.instant is None:
-            block.instant = self.clock()
-        return block.instant
+        outermost = block.outermost
+        if outermost.instant is None:
+            outermost.instant = self.clock()
+        return outermost.instant
 
     def transaction(self) -> Transaction:
         """A context manager: see `datastore.store.Datastore.transaction`."""

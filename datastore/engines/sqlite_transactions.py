@@ -69,9 +69,13 @@ class SQLiteSession(Session):
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
         """Every row that RETURNING gives, with the write lock held to the end."""
-        if self.block is None:
+        block = self.block
+        if block is None:
             return self._write_alone(lambda: self._execute(sql, parameters).fetchall())
-        self._admit_write(self.block)
+        if current().owner is not block.admitted:
+            block.admit()
+        if block.in_snapshot or self.at_work:
+            self._refuse_write()
         self.at_work = True
         try:
             return self._execute(sql, parameters).fetchall()
@@ -80,21 +84,22 @@ class SQLiteSession(Session):
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
         """How many rows were changed."""
-        if self.block is None:
+        block = self.block
+        if block is None:
             return self._write_alone(lambda: self._execute(sql, parameters).rowcount)
-        self._admit_write(self.block)
+        if current().owner is not block.admitted:
+            block.admit()
+        if block.in_snapshot or self.at_work:
+            self._refuse_write()
         self.at_work = True
         try:
             return self._execute(sql, parameters).rowcount
         finally:
             self.at_work = False
 
-    def _admit_write(self, block: Block) -> None:
-        if current().owner is not block.admitted:
-            block.admit()
-        if block.in_snapshot:
-            raise TransactionError(SNAPSHOT)
+    def _refuse_write(self) -> NoReturn:
         self.refuse_reentry()
+        raise TransactionError(SNAPSHOT)
 
     def _write_alone(self, run: Callable[[], Result]) -> Result:
         # One writing statement as a transaction of its own.
