@@ -193,15 +193,20 @@ class PostgreSQLEngine:
         Raises:
             TransactionError: Inside a transaction or snapshot.
         """
+        self._thread.connected()  # a closed store, and one from before a fork, are refused here too
         if self._thread.block is not None:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
         with self._listening, self.translated("waiting for jobs"):
-            if self._listener is None or self._listener.closed:
+            if self._listener is not None:
+                try:
+                    self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
+                except psycopg.OperationalError:
+                    self._listener = None  # the server was away meanwhile
+            if self._listener is None:
                 listener = self.connect()
                 listener.execute(f"LISTEN {CHANNEL}")
                 self._listener = listener
                 self._heard += 1  # whatever came before it listened
-            self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
         return self._heard
 
     def state(self) -> dict[str, Any]:

@@ -149,3 +149,7 @@ def test_who_waits_is_told_that_the_server_is_away(url: str) -> None:
         with Server(url).away(), pytest.raises((ConnectionLostError, BusyError)):
             store.jobs.wait(["none"], timeout=0.3)
         assert store.jobs.wait(["none"], timeout=0.3) is False
+        assert store.engine.data_version() > 0
+        with Server(url).away():
+            pass  # nobody asked meanwhile: the first call afterwards listens again
+        assert store.jobs.wait(["none"], timeout=0.3) is False
