@@ -175,11 +175,12 @@ class SQLiteSession(Session):
         finally:
             if self._turn is not None:
                 if gate.mine:
+                    self.engine.writer = None  # before the gate is open: the next writer notes itself
                     gate.reset()
                 elif self._turn == gate.number:
+                    self.engine.writer = None
                     gate.take_away()
                 self._turn = None
-                self.engine.writer = None
 
     def savepoint(self, number: int) -> None:
         self.connection.execute(f"SAVEPOINT s{number}")
