@@ -300,6 +300,7 @@ class PostgreSQLEngine:
         self._refuse_fork()
         while self._dropped:
             dropped = self._dropped.popleft()
+            dropped.dropped = None
             dropped.close()
             self._pool_of(dropped).putconn(dropped)
         pool = (self._replica if for_reading else None) or self._pool
@@ -313,7 +314,11 @@ class PostgreSQLEngine:
 
     def give_back(self, connection: Connection) -> None:
         """Give a borrowed connection back; one that is broken or inside a transaction is closed by its pool."""
+        pooled = cast(_PooledConnection, connection)
+        pooled.dropped = None  # from here on it is the pool's
         self._pool_of(connection).putconn(connection)
+        if not connection.closed:
+            pooled.dropped = self._dropped
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:

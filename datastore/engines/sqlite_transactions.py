@@ -198,7 +198,8 @@ class SQLiteSession(Session):
         connection.execute(f"RELEASE s{number}")
 
     def is_lost(self) -> bool:
-        return not self.connection.in_transaction
+        # A snapshot has nothing to lose.
+        return self._turn is not None and not self.connection.in_transaction
 
     def _refuse_to_wait(self, waited: float) -> None:
         self.refuse_orphans()

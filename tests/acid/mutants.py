@@ -140,7 +140,11 @@ _no_begin = (
     _open_gate,
     Edit(TRANSACTIONS, _begin, "pass"),
     Edit(TRANSACTIONS, _commit, "        if not connection.in_transaction:\n            return\n" + _commit),
-    Edit(TRANSACTIONS, "        return not self.connection.in_transaction", "        return False"),
+    Edit(
+        TRANSACTIONS,
+        "        return self._turn is not None and not self.connection.in_transaction",
+        "        return False",
+    ),
 )
 _release = 'connection.execute(f"RELEASE s{number}")'
 

@@ -331,7 +331,6 @@ BODIES = {
     "no checkpoints": "long_reader",
     "a child may use what it inherited": "forks",
     "except Exception": "interrupts",
-    "an interrupt leaves the gate shut": "interrupts",
     "an interrupted block is never ended": "interrupts",
     "commit between statements": "threads",
 }
@@ -343,7 +342,6 @@ BODIES = {
     Red("no checkpoints", "unbounded WAL"),
     Red("a child may use what it inherited", "unsafe copy"),
     Red("except Exception", "partial transaction", seeds=10, given={"times": 300}),
-    Red("an interrupt leaves the gate shut", "deadlock", seeds=10, given={"times": 5000, "edges": True}),
     Red("an interrupted block is never ended", "deadlock", seeds=10, given={"times": 5000, "edges": True}),
     Red("commit between statements", "lost commit", given={"count": 4}),
     slow=True,
