@@ -302,7 +302,8 @@ class PostgreSQLEngine:
             dropped = self._dropped.popleft()
             dropped.dropped = None
             dropped.close()
-            self._pool_of(dropped).putconn(dropped)
+            if self._pool_of(dropped) is not None:
+                self._pool_of(dropped).putconn(dropped)
         pool = (self._replica if for_reading else None) or self._pool
         while True:
             connection = pool.getconn()
@@ -314,11 +315,9 @@ class PostgreSQLEngine:
 
     def give_back(self, connection: Connection) -> None:
         """Give a borrowed connection back; one that is broken or inside a transaction is closed by its pool."""
-        pooled = cast(_PooledConnection, connection)
-        pooled.dropped = None  # from here on it is the pool's
+        if connection.closed:
+            cast(_PooledConnection, connection).dropped = None  # its pool makes another one, and forgets it
         self._pool_of(connection).putconn(connection)
-        if not connection.closed:
-            pooled.dropped = self._dropped
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
