@@ -66,8 +66,7 @@ def copy(source: str, target: str, *, on_progress: Progress | None = None) -> Co
             engine.close()
     with Datastore.open(target) as store:
         store.transfer.settle(numbered)
-        if store.engine.fts5:
-            store.transfer.fill_full_text()
+        store.transfer.fill_full_text()
     return copied
 
 

@@ -106,12 +106,13 @@ class Datastore:
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
         self.audit = repositories.AuditRepository(**make, actor=actor)
         make["audit"] = self.audit.record
-        self.conversations = repositories.ConversationRepository(**make)
-        self.messages = repositories.MessageRepository(**make)
-        self.learnings = repositories.LearningRepository(**make)
+        index = repositories.SearchIndex(**make)
+        self.conversations = repositories.ConversationRepository(**make, index=index)
+        self.messages = repositories.MessageRepository(**make, index=index)
+        self.learnings = repositories.LearningRepository(**make, index=index)
         self.jobs = repositories.JobQueueRepository(**make, rng=rng)
         self.uploads = repositories.UploadRepository(**make)
-        self.transfer = repositories.TransferRepository(**make)
+        self.transfer = repositories.TransferRepository(**make, index=index)
         self.backup_register = repositories.BackupRepository(**make)
         upkeep = repositories.MaintenanceRepository(**make)
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
@@ -122,7 +123,7 @@ class Datastore:
         if engine.name == "sqlite":
             self.backups = Backups(engine, self.backup_register, _open_copy)
             self.maintenance = Maintenance(engine, upkeep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text)
+            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.rebuild_full_text)
         else:
             elsewhere: Any = Elsewhere
             self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
@@ -143,6 +144,7 @@ class Datastore:
         pool_size: int = 10,
         replica: str | None = None,
         migrations: Iterable[str | os.PathLike[str]] = (),
+        language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -163,6 +165,8 @@ class Datastore:
             replica: PostgreSQL: the URL of a standby, where `snapshot` reads.
             migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
+            language: Of which the words of the texts are, for search: "english", "german", ... (Snowball's names). A new
+                database keeps it, English where none is given; `TransferRepository.reindex` changes it.
             clock: Where the time comes from; returns aware datetimes.
             ids: Makes the ids that callers do not give.
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
@@ -173,6 +177,7 @@ class Datastore:
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged.
+            InvalidValueError: The full-text index is of another language than *language*, or there is no such language.
         """
         folders = list(map(Path, migrations))
         options: dict[str, Any] = {"durability": durability, "timeout": timeout}
@@ -186,7 +191,10 @@ class Datastore:
             options |= {"gate": gate, "clock": clock}
             engine, statements = on_file(database_path(database), migrate, folders, options)
         try:
-            return cls(engine, statements, actor=actor, ids=ids, rng=rng)
+            store = cls(engine, statements, actor=actor, ids=ids, rng=rng)
+            if language is not None:
+                store.transfer.open_language(language)
+            return store
         except BaseException:
             engine.close()
             raise

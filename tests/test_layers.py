@@ -19,7 +19,7 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources"),
+    ("records", "resources", "search"),
     ("statements",),
     ("engines",),
     ("repositories",),

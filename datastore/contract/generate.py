@@ -30,7 +30,8 @@ PYTHON_TYPES = {
     "boolean": "bool",
     "timestamp": "datetime",
     "json": "Any",
-    "match": "str",
+    "match": "object",
+    "words": "object",
     "blob": "bytes",
     None: "Any",
 }

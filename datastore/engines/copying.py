@@ -43,6 +43,7 @@ TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("erasures", ("id",)),
     ("erasure_keys", ("id",)),
     ("tombstones", ("kind", "subject_hash")),
+    ("search_settings", ("name",)),
 )
 
 #: The first page of a table, whose rows may be of a mebibyte each, and the characters that make a page large.

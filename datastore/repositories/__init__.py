@@ -12,6 +12,7 @@ from datastore.repositories.legal_holds import LegalHoldRepository
 from datastore.repositories.maintenance import MaintenanceRepository
 from datastore.repositories.messages import MessageRepository
 from datastore.repositories.retention_policies import RetentionPolicyRepository
+from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.transfer import TransferRepository
 from datastore.repositories.uploads import UploadRepository
 
@@ -26,6 +27,7 @@ __all__ = [
     "MaintenanceRepository",
     "MessageRepository",
     "RetentionPolicyRepository",
+    "SearchIndex",
     "TransferRepository",
     "UploadRepository",
 ]

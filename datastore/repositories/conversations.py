@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
 from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, IndexedRepository, TimePager, check_max_rows, found
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
 
 
-class ConversationRepository(Repository):
+class ConversationRepository(IndexedRepository):
     """The table *conversations*."""
 
     _statements: ConversationsStatements
@@ -173,7 +173,7 @@ class ConversationRepository(Repository):
         """
         with self._engine.transaction():
             present = self.get(id)
-            return found(
+            changed = found(
                 self._statements.update_conversation(
                     id=id,
                     session_id=present.session_id if session_id is UNCHANGED else session_id,
@@ -185,6 +185,9 @@ class ConversationRepository(Repository):
                 ),
                 "conversation",
             )
+            if (changed.session_id, changed.source) != (present.session_id, present.source):
+                self._index.fill(id)  # its messages and learnings are found by both
+            return changed
 
     def merge_metadata(self, id: str, patch: Mapping[str, Any]) -> Conversation:
         """Merge *patch* into the metadata (RFC 7396: objects merge, a None removes its key).
@@ -235,6 +238,7 @@ class ConversationRepository(Repository):
         """
         with self._engine.transaction():
             record = found(self._statements.restore_conversation(id=id, now=self._now()), "conversation")
+            self._index.fill(id)
             self._audit("restore", "conversation", id, reason)
             return record
 

@@ -32,7 +32,13 @@ from datastore.values import (
 )
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from datastore.statements.typed.learnings import LearningsStatements
+    from datastore.statements.typed.search import SearchStatements
+
+    class _Statements(LearningsStatements, SearchStatements, Protocol):
+        """What the table and its index are asked."""
 
 
 #: So many learnings, or characters of content, are stored by one statement.
@@ -42,7 +48,7 @@ _BATCH_ROWS, _BATCH_CHARACTERS = 1000, 4_000_000
 class LearningRepository(LearningSearch):
     """The tables *learnings*, *learning_tags* and *learning_messages*."""
 
-    _statements: LearningsStatements
+    _statements: _Statements
 
     def add(
         self,
@@ -107,6 +113,7 @@ class LearningRepository(LearningSearch):
             if learning is None:
                 return self._first(conversation_id, key)
             self._link(learning.id, message_ids)
+            self._index.add_learnings([learning])
             return learning
 
     def add_many(self, learnings: Iterable[NewLearning]) -> list[Learning]:
@@ -125,6 +132,7 @@ class LearningRepository(LearningSearch):
     def _add_batch(self, batch: list[tuple[NewLearning, list[Any]]]) -> list[Learning]:
         added: list[Learning] = self._statements.add_learnings(rows=[row for _, row in batch])
         present = {(record.conversation_id, record.dedupe_key): record for record in added}
+        self._index.add_learnings(added)
         new = {record.id for record in added}
         stored = []
         for learning, (id, conversation_id, *_, key, _, _) in batch:
@@ -223,6 +231,7 @@ class LearningRepository(LearningSearch):
                 metadata=present.metadata if metadata is UNCHANGED else metadata,
                 now=self._now(),
             )
+            self._index.add_learnings([found(updated, "learning")])
             return found(updated, "learning")
 
     def delete(self, id: str, *, reason: str | None = None) -> None:

@@ -16,7 +16,14 @@ from datastore.repositories.message_search import MessageSearch
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from datastore.statements.typed.messages import MessagesStatements
+    from datastore.statements.typed.search import SearchStatements
+
+    class _Statements(MessagesStatements, SearchStatements, Protocol):
+        """What the table and its index are asked."""
+
 
 #: Larger than every position.
 _END = 2**53
@@ -25,7 +32,7 @@ _END = 2**53
 class MessageRepository(MessageSearch):
     """The table *messages*."""
 
-    _statements: MessagesStatements
+    _statements: _Statements
 
     def append(
         self,
@@ -63,19 +70,21 @@ class MessageRepository(MessageSearch):
             id = self._new_id()
         if token_count is None:
             token_count = estimate
-        instant = as_stored(self._now() if created_at is None else created_at)
-        position = self._statements.append_message(
-            id=id,
-            conversation_id=conversation_id,
-            role=role,
-            content=content,
-            content_hash=content_hash,
-            token_count=token_count,
-            metadata={} if metadata is None else metadata,
-            created_at=instant,
-        )
-        if position is None:
-            raise NotFoundError("conversation")
+        with self._engine.transaction():
+            instant = as_stored(self._now() if created_at is None else created_at)
+            position = self._statements.append_message(
+                id=id,
+                conversation_id=conversation_id,
+                role=role,
+                content=content,
+                content_hash=content_hash,
+                token_count=token_count,
+                metadata={} if metadata is None else metadata,
+                created_at=instant,
+            )
+            if position is None:
+                raise NotFoundError("conversation")
+            self._index.add_message(id, conversation_id, role, content, instant)
         # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
         return Message(
             id=id,
@@ -98,12 +107,14 @@ class MessageRepository(MessageSearch):
         """
         if not messages:
             return []
-        now = self._now()
-        stored: builtins.list[Message] = self._statements.append_messages(
-            conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
-        )
-        if not stored:
-            raise NotFoundError("conversation")
+        with self._engine.transaction():
+            now = self._now()
+            stored: builtins.list[Message] = self._statements.append_messages(
+                conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
+            )
+            if not stored:
+                raise NotFoundError("conversation")
+            self._index.add_messages(stored)
         return sorted(stored, key=lambda message: message.position)
 
     def get(self, id: str) -> Message:
@@ -242,6 +253,7 @@ class MessageRepository(MessageSearch):
                 ),
                 "message",
             )
+            self._index.add_messages([message])
             if merge and self._engine.fts5:  # elsewhere there is nothing to merge
                 self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)

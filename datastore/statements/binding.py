@@ -150,7 +150,7 @@ def _record_class(statement: Statement, records: Mapping[str, type[Any]]) -> typ
     return records.get(name or row_class_name(statement.name))
 
 
-_ENCODERS = {"timestamp": "encode_timestamp", "json": "encode_json", "match": "encode_match"}
+_ENCODERS = {"timestamp": "encode_timestamp", "json": "encode_json", "match": "encode_match", "words": "encode_match"}
 
 
 @functools.cache

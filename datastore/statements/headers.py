@@ -16,9 +16,9 @@ import attrs
 
 from datastore.errors import StatementError
 
-#: The types that a parameter may be declared with; a "?" behind one means that NULL is meant. "match" is a full-text query
-#: as `datastore.engines.match` writes it, in FTS5's syntax; an engine with another syntax translates it.
-PARAMETER_TYPES = frozenset({"text", "integer", "real", "boolean", "timestamp", "json", "blob", "match"})
+#: The types that a parameter may be declared with; a "?" behind one means that NULL is meant. "match" is a full-text query and "words"
+#: are rows of a full-text index, of datastore.search.matching: each engine is given them in its own syntax.
+PARAMETER_TYPES = frozenset({"text", "integer", "real", "boolean", "timestamp", "json", "blob", "match", "words"})
 
 LABELS = ("Index", "Rows", "Record", "Returns", "Differs", "Locks", "Retry", "Allow")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 
 from datastore import Datastore, NewMessage
-from datastore.engines.words import stem
 from tests.conftest import Clock
 
 PROFILES = ("append", "random", "long", "churn")

@@ -17,7 +17,7 @@ _TAKES = {
     "boolean": {"boolean", "integer"},
     "real": {"real", "integer"},
     "timestamp": {"timestamp"},
-    "json": {"json"},
+    "json": {"json", "match", "words"},
     "blob": {"blob"},
 }
 
