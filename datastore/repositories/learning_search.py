@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datastore.records.search import Facets, FoundLearning, LearningHit, Marked, SearchPage
-from datastore.repositories.base import IndexedRepository, check_max_rows
+from datastore.repositories.base import MAX_ROWS, IndexedRepository, check_max_rows
 from datastore.repositories.searching import Match, Search, Sort, Table, parsed
 from datastore.search.filters import Filters
 from datastore.search.marking import Marker
@@ -111,16 +112,14 @@ class LearningSearch(IndexedRepository):
         )  # fmt: skip
         size = check_max_rows(max_rows)
         seqs = self._search(text, filters, match, "recent", Marker()).newest(COUNTED)
+        categories, tags = Counter[str](), Counter[str]()
+        for first in range(0, len(seqs), MAX_ROWS):
+            part = seqs[first : first + MAX_ROWS]
+            for found in self._statements.list_found_learnings(seqs=part, max_rows=len(part)):
+                categories[found.learning.category] += 1
+                tags.update(found.learning.tags)
         return Facets(
-            categories=tuple(
-                (row.category, row.learning_count)
-                for row in self._statements.list_found_categories(seqs=seqs, max_rows=size)
-            ),
-            tags=tuple(
-                (row.tag, row.learning_count) for row in self._statements.list_found_tags(seqs=seqs, max_rows=size)
-            ),
-            counted=len(seqs),
-            exact=len(seqs) < COUNTED,
+            categories=_most(categories, size), tags=_most(tags, size), counted=len(seqs), exact=len(seqs) < COUNTED
         )
 
     def _search(
@@ -156,6 +155,10 @@ class LearningSearch(IndexedRepository):
             words_like=do.list_learning_words_like,
             hit=_hit,
         )
+
+
+def _most(counted: Counter[str], size: int) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:size])
 
 
 def _hit(found: FoundLearning, score: float, marked: Marked) -> LearningHit:

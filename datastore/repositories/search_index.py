@@ -182,10 +182,14 @@ class SearchIndex(Repository):
 
     def unindexed(self) -> dict[str, int]:
         """How many shown rows of each table are in no index: another program wrote or changed them."""
-        return {
-            "learnings": self._statements.count_unindexed_learnings(),
-            "messages": self._statements.count_unindexed_messages(),
-        }
+        do = self._statements
+        found = {"learnings": 0, "messages": 0}
+        for name, unindexed in (("learnings", do.list_unindexed_learnings), ("messages", do.list_unindexed_messages)):
+            rows: Sequence[Any] = unindexed(after_seq=0, max_rows=BATCH)
+            while rows:
+                found[name] += len(rows)
+                rows = unindexed(after_seq=rows[-1].seq, max_rows=BATCH)
+        return found
 
     def _write(self, index: Callable[..., int], rows: list[tuple[str, str, str, list[str]]]) -> None:
         for _ in range(2):

@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from datastore.search.analysis import SHORTEST_FORM, Analyzer, fold, form, is_wide, signed
+from datastore.search.analysis import SHORTEST_FORM, Analyzer, composed, fold, form, is_wide, signed
 from datastore.search.matching import Leaf, Match
 
 #: Longer text is cut before anything else; nobody types so much.
@@ -89,7 +89,7 @@ def parse(analyzer: Analyzer, text: str, *, every: bool = False) -> SearchText |
         The query, or None if nothing in *text* can be searched for.
     """
     kept: list[tuple[_Chunk, _Chunk | None]] = []
-    for found in _chunk.finditer(_unstorable.sub(" ", text[:MAX_LENGTH])):
+    for found in _chunk.finditer(composed(_unstorable.sub(" ", text[:MAX_LENGTH]))):
         phrase, word = found["phrase"], found["word"]
         chunk = _phrase(analyzer, phrase) if phrase is not None else _bare(analyzer, word, every)
         # What a hyphen stands in front of, as it is where the hyphen excludes nothing.

@@ -61,24 +61,6 @@ WHERE
 ORDER BY learnings.seq
 LIMIT :max_rows;
 
--- name: count_unindexed_learnings()$
--- How many shown learnings the full-text index has not.
--- Index: learning_words (one look-up a row), conversations_id_key
--- Rows: 1
--- Differs: the words are in a table of their own
--- Allow: full-scan, a check that a person starts
-SELECT count(*) AS learning_count
-FROM learnings
-CROSS JOIN conversations
-WHERE
-    conversations.id = learnings.conversation_id
-    AND learnings.deleted_at IS NULL
-    AND NOT EXISTS (
-        SELECT 1
-        FROM learning_words
-        WHERE learning_words.seq = learnings.seq
-    );
-
 -- name: count_learning_matches(queries, to_seq, max_rows)
 -- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the oldest.
 --   queries  match  a list of queries
@@ -262,43 +244,6 @@ WHERE
 ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
--- name: list_found_categories(seqs, max_rows)
--- How many of some learnings have which category, the most frequent first.
---   seqs  json  a list of rows' numbers
---   max_rows  integer  1 to 1000
--- Index: learnings primary key; sorts one row a category
--- Rows: 0 to max_rows
--- Differs: PostgreSQL unnests a JSON list otherwise
-SELECT
-    learnings.category,
-    count(*) AS learning_count
-FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
-CROSS JOIN learnings
-WHERE learnings.seq = CAST(wanted.value AS BIGINT)
-GROUP BY learnings.category
-ORDER BY count(*) DESC, learnings.category
-LIMIT :max_rows;
-
--- name: list_found_tags(seqs, max_rows)
--- How many of some learnings have which tag, the most frequent first.
---   seqs  json  a list of rows' numbers
---   max_rows  integer  1 to 1000
--- Index: learnings primary key, learning_tags_learning_id_idx; sorts one row a tag
--- Rows: 0 to max_rows
--- Differs: PostgreSQL unnests a JSON list otherwise
-SELECT
-    learning_tags.tag,
-    count(*) AS learning_count
-FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
-CROSS JOIN learnings
-CROSS JOIN learning_tags
-WHERE
-    learnings.seq = CAST(wanted.value AS BIGINT)
-    AND learning_tags.learning_id = learnings.id
-GROUP BY learning_tags.tag
-ORDER BY count(*) DESC, learning_tags.tag
-LIMIT :max_rows;
-
 -- name: index_messages(rows, language)!
 -- Writes what some messages are found by. Each must not be in the index; triggers take out what is changed or deleted.
 --   rows  words  each one's id, tsvector and number of tokens
@@ -355,24 +300,6 @@ WHERE
     )
 ORDER BY messages.seq
 LIMIT :max_rows;
-
--- name: count_unindexed_messages()$
--- How many shown messages the full-text index has not.
--- Index: message_words (one look-up a row), conversations_id_key
--- Rows: 1
--- Differs: the words are in a table of their own
--- Allow: full-scan, a check that a person starts
-SELECT count(*) AS message_count
-FROM messages
-CROSS JOIN conversations
-WHERE
-    conversations.id = messages.conversation_id
-    AND conversations.deleted_at IS NULL
-    AND NOT EXISTS (
-        SELECT 1
-        FROM message_words
-        WHERE message_words.seq = messages.seq
-    );
 
 -- name: count_message_matches(queries, to_seq, max_rows)
 -- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the oldest.

@@ -65,24 +65,6 @@ WHERE
 ORDER BY learnings.seq
 LIMIT :max_rows;
 
--- name: count_unindexed_learnings()$
--- How many shown learnings the full-text index has not.
--- Index: learnings_fts_docsize (one look-up a row), conversations_id_key
--- Rows: 1
--- Differs: FTS5's table of rows
--- Allow: full-scan, a check that a person starts
-SELECT count(*) AS learning_count
-FROM learnings
-CROSS JOIN conversations
-WHERE
-    conversations.id = learnings.conversation_id
-    AND learnings.deleted_at IS NULL
-    AND NOT EXISTS (
-        SELECT 1
-        FROM learnings_fts_docsize
-        WHERE learnings_fts_docsize.id = learnings.seq
-    );
-
 -- name: count_learning_matches(queries, to_seq, max_rows)
 -- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the last of these.
 --   queries  match  a list of queries
@@ -239,43 +221,6 @@ WHERE
 ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
--- name: list_found_categories(seqs, max_rows)
--- How many of some learnings have which category, the most frequent first.
---   seqs  json  a list of rows' numbers
---   max_rows  integer  1 to 1000
--- Index: learnings primary key; sorts one row a category
--- Rows: 0 to max_rows
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
-SELECT
-    learnings.category,
-    count(*) AS learning_count
-FROM json_each(:seqs) AS wanted
-CROSS JOIN learnings
-WHERE learnings.seq = wanted.value
-GROUP BY learnings.category
-ORDER BY count(*) DESC, learnings.category
-LIMIT :max_rows;
-
--- name: list_found_tags(seqs, max_rows)
--- How many of some learnings have which tag, the most frequent first.
---   seqs  json  a list of rows' numbers
---   max_rows  integer  1 to 1000
--- Index: learnings primary key, learning_tags_learning_id_idx; sorts one row a tag
--- Rows: 0 to max_rows
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
-SELECT
-    learning_tags.tag,
-    count(*) AS learning_count
-FROM json_each(:seqs) AS wanted
-CROSS JOIN learnings
-CROSS JOIN learning_tags
-WHERE
-    learnings.seq = wanted.value
-    AND learning_tags.learning_id = learnings.id
-GROUP BY learning_tags.tag
-ORDER BY count(*) DESC, learning_tags.tag
-LIMIT :max_rows;
-
 -- name: index_messages(rows, language)!
 -- Writes what some messages are found by. Each must not be in the index; triggers take out what is changed or deleted.
 --   rows  words  each one's id, tokens of content and title, forms and facets
@@ -336,24 +281,6 @@ WHERE
     )
 ORDER BY messages.seq
 LIMIT :max_rows;
-
--- name: count_unindexed_messages()$
--- How many shown messages the full-text index has not.
--- Index: messages_fts_docsize (one look-up a row), conversations_id_key
--- Rows: 1
--- Differs: FTS5's table of rows
--- Allow: full-scan, a check that a person starts
-SELECT count(*) AS message_count
-FROM messages
-CROSS JOIN conversations
-WHERE
-    conversations.id = messages.conversation_id
-    AND conversations.deleted_at IS NULL
-    AND NOT EXISTS (
-        SELECT 1
-        FROM messages_fts_docsize
-        WHERE messages_fts_docsize.id = messages.seq
-    );
 
 -- name: count_message_matches(queries, to_seq, max_rows)
 -- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the last of these.

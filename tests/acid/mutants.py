@@ -162,15 +162,17 @@ _mutants = (
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (Edit(
-        SEARCH, "CREATE TRIGGER learnings_fts_delete BEFORE DELETE ON learnings\nWHEN old.deleted_at IS NULL",
-        "CREATE TRIGGER learnings_fts_delete BEFORE DELETE ON learnings\nWHEN old.deleted_at = 'never'",
+        SEARCH, "CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings\n",
+        "CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings\nWHEN old.deleted_at = 'never'\n",
     ),)),
-    Mutant("the full-text index follows half of an update", "trigger", (Edit(
-        SEARCH, "BEFORE UPDATE OF seq, conversation_id, role, content, created_at ON messages", "BEFORE UPDATE OF seq ON messages",
+    Mutant("the full-text index follows half of an update", "repository", (Edit(
+        "datastore/repositories/messages.py", "            self._index.add_messages([message])\n", "",
     ),)),
-    Mutant("full-text index not rebuilt", "migration", (Edit(SEARCH, "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');\n", ""),)),
-    Mutant("full-text index not rebuilt on the way down", "migration", (Edit(
-        "migrations/sqlite/0005.search.rollback.sql", "INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');\n", "",
+    Mutant("a restored conversation is not indexed", "repository", (Edit(
+        "datastore/repositories/conversations.py", "            self._index.fill(id)\n", "",
+    ),)),
+    Mutant("full-text index not filled again", "repository", (Edit(
+        "datastore/repositories/search_index.py", "            self.fill(on_progress=on_progress)\n", "",
     ),)),
     Mutant("messages not counted on deletion", "trigger", (Edit(TABLES, "SET message_count = message_count - 1", "SET message_count = message_count"),)),
     Mutant("learnings not hidden with their conversation", "trigger", (Edit(
