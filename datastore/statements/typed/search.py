@@ -76,20 +76,6 @@ class ListPassingLearningsRow(NamedTuple):
     seq: int
 
 
-class ListFoundCategoriesRow(NamedTuple):
-    """A row of list_found_categories."""
-
-    category: str
-    learning_count: int
-
-
-class ListFoundTagsRow(NamedTuple):
-    """A row of list_found_tags."""
-
-    tag: str
-    learning_count: int
-
-
 class ListUnindexedMessagesRow(NamedTuple):
     """A row of list_unindexed_messages."""
 
@@ -230,10 +216,6 @@ class SearchStatements(Protocol):
         """
         ...
 
-    def count_unindexed_learnings(self) -> int:
-        """How many shown learnings the full-text index has not."""
-        ...
-
     def count_learning_matches(
         self,
         *,
@@ -346,34 +328,6 @@ class SearchStatements(Protocol):
         """
         ...
 
-    def list_found_categories(
-        self,
-        *,
-        seqs: Any,
-        max_rows: int,
-    ) -> list[ListFoundCategoriesRow]:
-        """How many of some learnings have which category, the most frequent first.
-
-        Args:
-            seqs: a list of rows' numbers.
-            max_rows: 1 to 1000.
-        """
-        ...
-
-    def list_found_tags(
-        self,
-        *,
-        seqs: Any,
-        max_rows: int,
-    ) -> list[ListFoundTagsRow]:
-        """How many of some learnings have which tag, the most frequent first.
-
-        Args:
-            seqs: a list of rows' numbers.
-            max_rows: 1 to 1000.
-        """
-        ...
-
     def index_messages(
         self,
         *,
@@ -408,10 +362,6 @@ class SearchStatements(Protocol):
             after_seq: rows after this number; 0 for the first page.
             max_rows: 1 to 5000.
         """
-        ...
-
-    def count_unindexed_messages(self) -> int:
-        """How many shown messages the full-text index has not."""
         ...
 
     def count_message_matches(
