@@ -49,8 +49,8 @@ _PARAMETERS = {
     "timestamp": {"timestamptz"},
     "json": {"json", "text"},
     "boolean": {"int2", "int4", "int8"},
-    "match": {"text", "tsquery"},
-    "words": {"text"},
+    "match": {"text", "json", "tsquery"},
+    "words": {"text", "json"},
 }
 
 #: The same by what `datastore generate` found for SQLite: an instant or JSON may be a text of the result.

@@ -358,6 +358,8 @@ SAMPLES = {
     "boolean": 1,
     "timestamp": "2026-01-01T00:00:00.000000Z",
     "json": "[]",
+    "match": "[]",
+    "words": "[]",
     "blob": b"",
 }
 
