@@ -1,4 +1,4 @@
--- Loses no data: the indexes are filled again by applying the step and `datastore reindex`.
+-- LOSES DATA: the language of the words, which is English again. `datastore reindex` fills the indexes after the step is applied.
 DROP TRIGGER conversations_words_update ON conversations;
 
 DROP FUNCTION datastore_forget_conversation();

@@ -9,7 +9,7 @@
 -- ("=organization"), words with their signs ("=c++") and what a search filters by, as in migrations/sqlite/0005.search.sql.
 --
 -- Locks: none to speak of, the tables are new and empty. Rows that were stored before are indexed by `datastore reindex`.
--- Rollback: loses no data; the indexes are filled again by `datastore reindex`.
+-- Rollback: LOSES DATA (the language of the words); the indexes are filled again by `datastore reindex`.
 -- depends: 0004.job_queue
 
 -- Settings of the indexes: "language", of which the words are; English where there is no row.

@@ -133,9 +133,18 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
         rollback(url, steps=3)  # retention, backups, search: none of them holds what was said
         apply(url)
         with Datastore.open(url) as store:
+            assert store.transfer.unindexed() == {"learnings": 1, "messages": 1}
+            store.transfer.reindex()
             assert [hit.learning for hit in store.learnings.search("readers")] == before
             checked = store.verify()
-            assert list(checked) == ["audit chain", "high-water mark", "message counts", "job counts", "tags"]
+            assert list(checked) == [
+                "audit chain",
+                "high-water mark",
+                "message counts",
+                "job counts",
+                "tags",
+                "searchable rows",
+            ]
             assert not any(checked.values())
 
 
