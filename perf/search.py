@@ -437,7 +437,9 @@ def alone() -> None:
                     assert query is not None
                     floor = timed(_by_hand, connection, str(query.match()))
                     by_hand.append(floor)
-                    ratios.append(timed(lambda text=text: [hit.learning for hit in store.learnings.search(text)]) / floor)
+                    ratios.append(
+                        timed(lambda text=text: [hit.learning for hit in store.learnings.search(text)]) / floor
+                    )
             connection.close()
         ratio = statistics.median(ratios[len(texts) :])
         LINES[f"{len(many):,} documents: 20 hits, x FTS5"] = {

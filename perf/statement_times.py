@@ -86,7 +86,10 @@ class Sqlite:
     @staticmethod
     def written(arguments: Arguments) -> Arguments:
         """The arguments with queries and rows in FTS5's syntax."""
-        return {name: str(value) if isinstance(value, Match | Matches | Rows) else value for name, value in arguments.items()}
+        return {
+            name: str(value) if isinstance(value, Match | Matches | Rows) else value
+            for name, value in arguments.items()
+        }
 
     def close(self) -> None:
         self.connection.close()

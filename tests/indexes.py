@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from datetime import datetime, timezone
 from typing import Any
 
 from datastore import Datastore
@@ -24,10 +26,14 @@ def wrong_rows(store: Datastore) -> dict[str, list[int]]:
     wanted: dict[str, dict[int, Indexed]] = {"learning": {}, "message": {}}
     for seq, talk, session, source, category, tags, confidence, at, title, content in rows(store, SHOWN[0]):
         of = tags if isinstance(tags, list) else json.loads(tags)
-        facets = learning_facets(talk, session, source, category, of, confidence, at)
+        row = Namespace(
+            conversation_id=talk, category=category, tags=of, confidence=confidence, created_at=_instant(at)
+        )
+        facets = learning_facets(row, Namespace(session_id=session, source=source))
         wanted["learning"][seq] = Indexed("", made.document(content, title), facets)
     for seq, talk, session, source, role, at, content in rows(store, SHOWN[1]):
-        facets = message_facets(talk, session, source, role, at)
+        row = Namespace(conversation_id=talk, role=role, created_at=_instant(at))
+        facets = message_facets(row, Namespace(session_id=session, source=source))
         wanted["message"][seq] = Indexed("", made.document(content), facets)
     return {f"{noun}s": _differing(store, noun, found) for noun, found in wanted.items()}
 
@@ -50,3 +56,7 @@ def _differing(store: Datastore, noun: str, wanted: dict[int, Indexed]) -> list[
             for seq, (words, count) in ((seq, tsvector(one)) for seq, one in wanted.items())
         }
     return sorted(seq for seq in kept.keys() | should.keys() if kept.get(seq) != should.get(seq))
+
+
+def _instant(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(timezone.utc)

@@ -84,19 +84,20 @@ class MessageRepository(MessageSearch):
             )
             if position is None:
                 raise NotFoundError("conversation")
-            self._index.add_message(id, conversation_id, role, content, instant)
-        # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
-        return Message(
-            id=id,
-            conversation_id=conversation_id,
-            position=position,
-            role=role,
-            content=content,
-            content_hash=content_hash,
-            token_count=int(token_count),
-            metadata=decode_json(encode_json(metadata)) if metadata else {},
-            created_at=instant,
-        )
+            # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
+            message = Message(
+                id=id,
+                conversation_id=conversation_id,
+                position=position,
+                role=role,
+                content=content,
+                content_hash=content_hash,
+                token_count=int(token_count),
+                metadata=decode_json(encode_json(metadata)) if metadata else {},
+                created_at=instant,
+            )
+            self._index.add_messages([message])
+            return message
 
     def append_many(self, conversation_id: str, messages: Sequence[NewMessage]) -> builtins.list[Message]:
         """Append several in their order, or none if one is refused; one statement for all.

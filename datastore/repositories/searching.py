@@ -7,7 +7,7 @@ import functools
 import json
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,7 +23,7 @@ from datastore.search.marking import Marked, Marker
 from datastore.search.matching import Match as Query
 from datastore.search.matching import Matches
 from datastore.search.query import SearchText, Term, parse
-from datastore.search.ranking import Index, index_newest, rank
+from datastore.search.ranking import Index, rank
 from datastore.search.suggesting import did_you_mean
 from datastore.values import encode_timestamp
 
@@ -56,46 +56,23 @@ def parsed(analyzer: Analyzer, text: str, match: Match) -> SearchText | None:
     return parse(analyzer, text, every=match == "all")
 
 
-@attrs.frozen(kw_only=True)
-class Table(Generic[Found, Hit]):
-    """The statements of one full-text index, and how its hits are made."""
+def checked_filters(filters: Mapping[str, Any], known: type) -> Filters:
+    """The filters of a search.
 
-    name: str
-    last_seq: Callable[[], int]
-    count: Callable[..., Sequence[Any]]
-    rank: Callable[..., Sequence[Any]]
-    before: Callable[..., Sequence[Any]]
-    #: None: the engine scores by all terms.
-    tokens: Callable[..., Sequence[Any]] | None
-    passing: Callable[..., Sequence[Any]]
-    found: Callable[..., Sequence[Found]]
-    words_like: Callable[..., Sequence[Any]]
-    hit: Callable[[Found, float, Marked], Hit]
-
-    def index(self, filters: Filters) -> Index:
-        """What a ranking needs of it, with some filters."""
-        tests = filters.tests()
-
-        def passing(seqs: Sequence[int]) -> list[int]:
-            if tests is None or not seqs:
-                return list(seqs)
-            return [row.seq for row in self.passing(seqs=list(seqs), **tests)]
-
-        return Index(
-            last_seq=self.last_seq,
-            count=self.count,
-            rank=self.rank,
-            before=self.before,
-            tokens=self.tokens,
-            passing=passing,
-        )
+    Raises:
+        TypeError: It knows no filter of a name.
+        InvalidValueError: A filter cannot be right.
+    """
+    if unknown := filters.keys() - known.__annotations__.keys():
+        raise TypeError(f"search() got an unexpected keyword argument {min(unknown)!r}")
+    return Filters(**filters)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Search(Generic[Found, Hit]):
     """One search."""
 
-    table: Table[Found, Hit]
+    index: Index
     analyzer: Analyzer
     text: str
     #: None: nothing can be searched for.
@@ -103,6 +80,7 @@ class Search(Generic[Found, Hit]):
     filters: Filters
     sort: Sort
     marker: Marker
+    make_hit: Callable[[Found, float, Marked], Hit]
 
     def page(self, scope: Sequence[Any], after: str | None, max_rows: int) -> SearchPage[Hit]:
         """One page.
@@ -118,7 +96,8 @@ class Search(Generic[Found, Hit]):
         """
         if self.sort not in ("relevance", "recent"):
             raise InvalidValueError("sort is relevance or recent")
-        sealed = json.dumps([self.table.name, self.text, self.sort, *scope, *self.filters.scope()], default=_plain)
+        of = [self.make_hit.__module__, self.text, self.sort, *scope, *attrs.astuple(self.filters)]
+        sealed = json.dumps(of, default=_plain)
         size = check_max_rows(max_rows)
         if self.query is None:
             if after is not None:
@@ -128,7 +107,7 @@ class Search(Generic[Found, Hit]):
         found, cursor, exact = pager(self, self.query, sealed, size).page(after)
         marked = Marked(self.analyzer, self.query.terms, self.marker)
         return SearchPage(
-            items=tuple(self.table.hit(record, score, marked) for score, record in found),
+            items=tuple(self.make_hit(record, score, marked) for score, record in found),
             cursor=cursor,
             exact=exact,
             did_you_mean=None if found or after is not None else self._did_you_mean(self.query),
@@ -139,18 +118,18 @@ class Search(Generic[Found, Hit]):
         """The rows that match, the last stored first."""
         if self.query is None:
             return []
-        return index_newest(self.table.index(self.filters), self.query.match(self.filters.groups()), LAST, wanted)
+        return self.index.newest(self.query.match(self.filters.groups()), LAST, wanted)
 
     def _did_you_mean(self, query: SearchText) -> str | None:
         def is_known(term: Term) -> bool:
             asked = Matches([Query(((term.leaf,),))])
-            return bool(self.table.count(queries=asked, to_seq=LAST, max_rows=1)[0].match_count)
+            return bool(self.index.count(queries=asked, to_seq=LAST, max_rows=1)[0].match_count)
 
         return did_you_mean(
             self.text,
             query.terms,
             is_known,
-            lambda low, high, size: self.table.words_like(prefix_from=low, prefix_to=high, max_rows=size),
+            lambda low, high, size: self.index.words_like(prefix_from=low, prefix_to=high, max_rows=size),
         )
 
 
@@ -166,10 +145,9 @@ class _Pager(Generic[Found, Hit]):
     """Reads a cursor, makes a page and its cursor."""
 
     def __init__(self, search: Search[Found, Hit], query: SearchText, sealed: str, size: int) -> None:
-        self.search = search
         self.query = query
         self.groups = search.filters.groups()
-        self.index = search.table.index(search.filters)
+        self.index = search.index
         self.sealed = sealed
         self.size = size
 
@@ -178,7 +156,7 @@ class _Pager(Generic[Found, Hit]):
         passing = self.index.passing(seqs)
         if not passing:
             return {}
-        found: Sequence[Any] = self.search.table.found(seqs=passing, max_rows=len(passing))
+        found: Sequence[Any] = self.index.found(seqs=passing, max_rows=len(passing))
         return {record.seq: record for record in found}
 
 

@@ -8,45 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import attrs
 
 from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet
-from datastore.values import TIME_MAX, TIME_MIN, encode_timestamp
+from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags, encode_timestamp
 
 #: Earlier years, and later ones, are one to the index.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
-def learning_facets(
-    conversation_id: str,
-    session_id: str | None,
-    source: str,
-    category: str,
-    tags: Sequence[str],
-    confidence: float,
-    created_at: str,
-) -> list[str]:
-    """The tokens of a learning; *created_at* as it is stored."""
-    return [
-        *_facets(conversation_id, session_id, source, created_at),
-        facet("c", category),
-        f"p:{int(confidence * 10)}",
-        *(facet("t", tag) for tag in tags),
-    ]
+def learning_facets(learning: Any, of: Any) -> list[str]:
+    """The tokens of a learning, with the *session_id* and *source* of its conversation."""
+    tags = [facet("t", tag) for tag in learning.tags]
+    return [*_facets(learning, of), facet("c", learning.category), f"p:{int(learning.confidence * 10)}", *tags]
 
 
-def message_facets(conversation_id: str, session_id: str | None, source: str, role: str, created_at: str) -> list[str]:
-    """The tokens of a message; *created_at* as it is stored."""
-    return [*_facets(conversation_id, session_id, source, created_at), f"r:{role}"]
+def message_facets(message: Any, of: Any) -> list[str]:
+    """The tokens of a message, with the *session_id* and *source* of its conversation."""
+    return [*_facets(message, of), f"r:{message.role}"]
 
 
-def _facets(conversation_id: str, session_id: str | None, source: str, created_at: str) -> list[str]:
-    found = [EVERY, facet("v", conversation_id), facet("o", source)]
-    if session_id is not None:
-        found.append(facet("s", session_id))
-    return [*found, _month(created_at[:4], created_at[5:7]), _year(int(created_at[:4]))]
+def _facets(row: Any, of: Any) -> list[str]:
+    at = encode_timestamp(row.created_at)
+    found = [EVERY, facet("v", row.conversation_id), facet("o", of.source), _month(at[:4], at[5:7]), _year(int(at[:4]))]
+    return found if of.session_id is None else [*found, facet("s", of.session_id)]
 
 
 def _month(year: str, month: str) -> str:
@@ -57,18 +44,81 @@ def _year(year: int) -> str:
     return f"y:{min(max(year, _FIRST_YEAR), _LAST_YEAR)}"
 
 
+class MessageFilters(TypedDict, total=False):
+    """What a search for messages may ask for besides its text."""
+
+    #: Only of this conversation.
+    conversation_id: str | None
+    #: Only of conversations of this session.
+    session_id: str | None
+    #: Only of conversations of this source.
+    source: str | None
+    #: Only said by this role.
+    role: str | None
+    #: The earliest *created_at*, inclusive.
+    created_from: datetime | None
+    #: The latest *created_at*, exclusive.
+    created_before: datetime | None
+
+
+class LearningFilters(TypedDict, total=False):
+    """What a search for learnings may ask for besides its text."""
+
+    #: Only of this category.
+    category: str | None
+    #: Only with one of these tags at least.
+    tags_any: Sequence[str]
+    #: Only with every one of these tags.
+    tags_all: Sequence[str]
+    #: Only so certain or more; 0 to 1.
+    min_confidence: float
+    #: Only from this conversation.
+    conversation_id: str | None
+    #: Only from conversations of this session.
+    session_id: str | None
+    #: Only from conversations of this source.
+    source: str | None
+    #: The earliest *created_at*, inclusive.
+    created_from: datetime | None
+    #: The latest *created_at*, exclusive.
+    created_before: datetime | None
+
+
+def _is_text(filters: Filters, field: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is not None:
+        check_text(value, field.name)
+
+
+_optional_text: Any = attrs.field(default=None, validator=_is_text)
+
+
+def _distinct(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(distinct_tags(tags))
+
+
+def _confidence(value: float) -> float:
+    return check_number(value, "min_confidence")
+
+
+_tags: Any = attrs.field(default=(), converter=_distinct)
+
+
 @attrs.frozen(kw_only=True)
 class Filters:
-    """What a search asks for besides its text."""
+    """What a search asks for besides its text: `LearningFilters` and `MessageFilters`, checked.
 
-    category: str | None = None
-    tags_any: Sequence[str] = ()
-    tags_all: Sequence[str] = ()
-    min_confidence: float = 0.0
-    conversation_id: str | None = None
-    session_id: str | None = None
-    source: str | None = None
-    role: str | None = None
+    Raises:
+        InvalidValueError: A filter cannot be right (*tags_any* is one string, NaN, a lone surrogate, ...).
+    """
+
+    category: str | None = _optional_text
+    tags_any: tuple[str, ...] = _tags
+    tags_all: tuple[str, ...] = _tags
+    min_confidence: float = attrs.field(default=0.0, converter=_confidence)
+    conversation_id: str | None = _optional_text
+    session_id: str | None = _optional_text
+    source: str | None = _optional_text
+    role: str | None = _optional_text
     created_from: datetime | None = None
     created_before: datetime | None = None
 
@@ -112,7 +162,3 @@ class Filters:
             "created_from": self.created_from or TIME_MIN,
             "created_before": self.created_before or TIME_MAX,
         }
-
-    def scope(self) -> list[Any]:
-        """What a cursor belongs to."""
-        return list(attrs.astuple(self))

@@ -7,7 +7,7 @@ first counts every row of every term.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -37,7 +37,7 @@ class Index:
 
     #: The greatest number of a row, 0 where there is none.
     last_seq: Callable[[], int]
-    #: For each query: how many rows match, up to a limit, and the oldest of these.
+    #: For each query: how many rows match, up to a limit, and the row at which the count stopped.
     count: Callable[..., Sequence[Any]]
     #: The rows that match between two numbers, best first, with scores.
     rank: Callable[..., Sequence[Any]]
@@ -45,8 +45,32 @@ class Index:
     before: Callable[..., Sequence[Any]]
     #: The tokens of some rows; None: the engine has scored them by all terms already.
     tokens: Callable[..., Sequence[Any]] | None
-    #: Those of some rows that pass the filters which the index does not know, in their order.
-    passing: Callable[[Sequence[int]], list[int]]
+    #: Some rows that are shown, with their numbers.
+    found: Callable[..., Sequence[Any]]
+    #: The forms between two bounds, and in how many rows each is.
+    words_like: Callable[..., Sequence[Any]]
+    #: Those of some rows that pass *tests*.
+    tested: Callable[..., Sequence[Any]]
+    #: What the index knows only about; None: it knows all filters.
+    tests: Mapping[str, Any] | None = None
+
+    def passing(self, seqs: Sequence[int]) -> Sequence[int]:
+        """Those of some rows that pass the filters which the index does not know, in their order."""
+        if self.tests is None or not seqs:
+            return seqs
+        return [row.seq for row in self.tested(seqs=seqs, **self.tests)]
+
+    def newest(self, query: Match, last: int, wanted: int) -> list[int]:
+        """The last rows stored that match and pass every filter; *wanted* of them, if there are so many."""
+        found: list[int] = []
+        before, step = last + 1, wanted
+        while len(found) < wanted:
+            seqs = [row.seq for row in self.before(query=query, before_seq=before, max_rows=step)]
+            found += self.passing(seqs)
+            if len(seqs) < step:
+                break
+            before, step = seqs[-1], min(5000, step * 2)
+        return found[:wanted]
 
 
 @attrs.frozen
@@ -121,8 +145,8 @@ def _likeliest(
     others = tuple(term for term in telling if term not in leading)
     newest: list[int] = []
     if others:
-        newest = index_newest(index, text.together(filters, others), last, SCORED)
-    matching = index_newest(index, text.match(filters), last, wanted)
+        newest = index.newest(text.together(filters, others), last, SCORED)
+    matching = index.newest(text.match(filters), last, wanted)
     newest, whole = newest + matching, len(matching) < wanted
     known = {seq for _, seq in best}
     newest = [seq for seq in dict.fromkeys(newest) if seq not in known]
@@ -153,19 +177,6 @@ def _by_engine(
         best.sort(key=lambda match: (-match[0], -match[1]))
     known = {seq for _, seq in best}
     return Ranking([*best, *((0.0, seq) for seq in newest if seq not in known)], exact=False, whole=whole)
-
-
-def index_newest(index: Index, query: Match, last: int, wanted: int) -> list[int]:
-    """The last rows stored that match and pass every filter; *wanted* of them, if there are so many."""
-    found: list[int] = []
-    before, step = last + 1, wanted
-    while len(found) < wanted:
-        seqs = [row.seq for row in index.before(query=query, before_seq=before, max_rows=step)]
-        found += index.passing(seqs)
-        if len(seqs) < step:
-            break
-        before, step = seqs[-1], min(5000, step * 2)
-    return found[:wanted]
 
 
 def _estimate(count: int, oldest: int | None, last: int) -> int:

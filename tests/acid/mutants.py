@@ -166,7 +166,7 @@ _mutants = (
         "CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings\nWHEN old.deleted_at = 'never'\n",
     ),)),
     Mutant("the full-text index follows half of an update", "repository", (Edit(
-        "datastore/repositories/messages.py", "            self._index.add_messages([message])\n", "",
+        "datastore/repositories/messages.py", "            self._index.add_messages([message])\n            if merge", "            if merge",
     ),)),
     Mutant("a restored conversation is not indexed", "repository", (Edit(
         "datastore/repositories/conversations.py", "            self._index.fill(id)\n", "",

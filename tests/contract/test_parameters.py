@@ -93,7 +93,11 @@ def test_the_headers_of_the_project_agree(path: Path) -> None:
             # learning_tags.created_at and job_attempts.finished_at have no CHECK of their own: triggers copy them
             # from columns that have one.
             copied = any(column in one.why for column in ("learning_tags.created_at", "finished_at;"))
-            assert one.type in (None, parameter.type) or copied or (one.type in ("json", "text") and parameter.type in ("match", "words")), (statement.name, parameter.name, one)
+            assert (
+                one.type in (None, parameter.type)
+                or copied
+                or (one.type in ("json", "text") and parameter.type in ("match", "words"))
+            ), (statement.name, parameter.name, one)
             takes = parameter.nullable or parameter.name in statement.optional
             assert not (takes and one.firm), (statement.name, parameter.name, one)
             checked += one.type is not None
