@@ -179,15 +179,16 @@ def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
 
 
 @click.command("reindex", short_help="Make full-text indexes, tags and counts again.")
+@click.option("--language", metavar="NAME", help="Of which the words are from now on: english, german, ...")
 @database_option
-def reindex_command(database: str) -> None:
-    """Make again what triggers keep, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
+def reindex_command(language: str | None, database: str) -> None:
+    """Make again what is derived, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
 
-    Needed only where `datastore verify` says that they differ; it also makes the full-text indexes as small and fast as
-    they get.
+    Needed where `datastore verify` says that something differs, where another program wrote rows, which no search finds
+    before, and where the language changes; it also makes the full-text indexes as small and fast as they get.
     """
     with open_store(database) as store, _progress() as report:
-        store.transfer.reindex(report)
+        store.transfer.reindex(report, language=language)
     click.echo("reindexed")
 
 
