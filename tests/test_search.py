@@ -680,6 +680,19 @@ def test_suggestions_are_words(store, conversation, typed, meant):
     assert store.messages.search(typed).did_you_mean == meant
 
 
+def test_a_page_outlives_its_store(tmp_path):
+    with Datastore.open(tmp_path / "a.db", migrate=True) as store:
+        talk = store.conversations.add(sanitization_version="1").id
+        for number in range(100):
+            store.messages.append(talk, role="user", content=f"a word {number}")
+        whole = store.messages.search("word", max_rows=100)
+        page = store.messages.search("word", max_rows=10)
+    assert page[0].snippet.startswith("a **word**")
+    with Datastore.open(tmp_path / "a.db") as store:
+        rest = store.messages.search("word", max_rows=100, after=page.next)
+    assert (*page.items, *rest.items) == whole.items
+
+
 def test_hits_can_be_sent_to_another_process(few):
     page = few.learnings.search("fox", max_rows=1)
     other = pickle.loads(pickle.dumps(page))
