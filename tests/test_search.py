@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import random
 import sqlite3
@@ -582,7 +583,8 @@ def test_rows_of_other_programs_are_found_after_reindex(store, conversation):
     store.learnings.add(conversation_id=conversation.id, id="l", category="x", title="old", content="one")
     message = store.messages.append(conversation.id, role="user", content="old")
     rows(store, "UPDATE learnings SET title = 'changed' WHERE id = 'l'")
-    rows(store, "UPDATE messages SET content = 'changed' WHERE id = ?", (message.id,))
+    changed = hashlib.sha256(b"changed").hexdigest()
+    rows(store, "UPDATE messages SET content = 'changed', content_hash = ? WHERE id = ?", (changed, message.id))
     for search in (store.learnings.search, store.messages.search):
         assert search("old").items == search("changed").items == ()
     assert store.transfer.unindexed() == {"learnings": 1, "messages": 1}
@@ -678,6 +680,19 @@ def test_what_a_hyphen_excludes(few):
 def test_suggestions_are_words(store, conversation, typed, meant):
     store.messages.append(conversation.id, role="user", content="database response release license university")
     assert store.messages.search(typed).did_you_mean == meant
+
+
+def test_a_page_outlives_its_store(tmp_path):
+    with Datastore.open(tmp_path / "a.db", migrate=True) as store:
+        talk = store.conversations.add(sanitization_version="1").id
+        for number in range(100):
+            store.messages.append(talk, role="user", content=f"a word {number}")
+        whole = store.messages.search("word", max_rows=100)
+        page = store.messages.search("word", max_rows=10)
+    assert page[0].snippet.startswith("a **word**")
+    with Datastore.open(tmp_path / "a.db") as store:
+        rest = store.messages.search("word", max_rows=100, after=page.next)
+    assert (*page.items, *rest.items) == whole.items
 
 
 def test_hits_can_be_sent_to_another_process(few):

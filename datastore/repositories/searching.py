@@ -8,12 +8,13 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
-from datastore.errors import CursorError, InvalidValueError
+from datastore.errors import ClosedError, CursorError, InvalidValueError
 from datastore.records.pages import decode_cursor, encode_cursor
 from datastore.records.search import SearchPage
 from datastore.repositories.base import check_max_rows
@@ -206,7 +207,9 @@ class _Ranked(_Pager[Found, Hit]):
             place = page[-1][0] + 1
             kept = begun
             if not begun.ended and len(begun.matches) - place <= self.size:
-                kept = self._ranked(begun, begun.offset + place + _KEPT, first=after is None)
+                # Of a store that was closed meanwhile the cursor has no hits: the ranking is computed by the next page.
+                with suppress(ClosedError):
+                    kept = self._ranked(begun, begun.offset + place + _KEPT, first=after is None)
             return self._write(kept, place)
 
         return [(score, record) for _, score, record in page], cursor, begun.exact

@@ -187,11 +187,11 @@ class Analyzer:
         """What a text is found by."""
         said, named = self.entries(content), self.entries(title) if title else []
         tokens = [token for entry in said for token in entry.tokens]
-        tokens += [token for entry in said if entry.parts for token in entry.parts]
-        tokens += [token for entry in named if entry.parts for token in entry.parts]
-        forms = {form for entry in {*said, *named} for form in entry.forms}
-        forms.update(form for _, _, form in signed(content))
-        forms.update(form for _, _, form in signed(title))
+        distinct = {*said, *named}
+        if any(entry.parts for entry in distinct):
+            tokens += [token for entry in (*said, *named) for token in entry.parts]
+        forms = {form for entry in distinct for form in entry.forms}
+        forms.update(form for text in (content, title) if text for _, _, form in signed(text))
         return Document(tokens, [token for entry in named for token in entry.tokens], sorted(forms))
 
     def is_stop_word(self, word: str) -> bool:

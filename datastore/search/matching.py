@@ -7,6 +7,7 @@ escape in either syntax.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ TITLE_WEIGHT, FORM_WEIGHT = 5.0, 10.0
 
 #: PostgreSQL keeps no greater place of a lexeme, and no larger tsvector than 1 MiB: what is behind is not indexed there.
 _LAST_PLACE, _LARGEST = 16_383, 1_000_000
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 #: In the facets of every row.
 EVERY = "in:index"
@@ -108,7 +111,7 @@ class Rows:
     rows: Sequence[Indexed]
 
     def __str__(self) -> str:
-        return json.dumps(
+        return _dumps(
             [
                 [
                     row.id,
@@ -118,13 +121,12 @@ class Rows:
                     " ".join(row.facets),
                 ]
                 for row in self.rows
-            ],
-            ensure_ascii=False,
+            ]
         )
 
     def for_postgresql(self) -> str:
         """As a JSON list of ids, tsvectors and numbers of tokens."""
-        return json.dumps([[row.id, *tsvector(row)] for row in self.rows], ensure_ascii=False)
+        return _dumps([[row.id, *tsvector(row)] for row in self.rows])
 
 
 def tsvector(row: Indexed) -> tuple[str, int]:
@@ -153,6 +155,7 @@ def tsvector(row: Indexed) -> tuple[str, int]:
     return " ".join(words), count
 
 
+@functools.lru_cache(maxsize=10_000)
 def facet(kind: str, value: str) -> str:
     """A category, tag, session, ... as a token, whatever it is made of."""
     return f"{kind}:{hashlib.blake2b(value.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"

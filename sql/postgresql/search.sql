@@ -15,7 +15,7 @@ SELECT
     CAST(new_row.value ->> 2 AS INTEGER)
 FROM json_array_elements(CAST(:rows AS JSON)) AS new_row (value)
 INNER JOIN learnings ON learnings.id = new_row.value ->> 0
-WHERE coalesce((SELECT value FROM search_settings WHERE name = 'language'), 'english') = :language;
+WHERE coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
 
 -- name: clear_learnings_index()!
 -- Empties the full-text index of learnings, to fill it again in the same transaction.
@@ -258,7 +258,7 @@ SELECT
     CAST(new_row.value ->> 2 AS INTEGER)
 FROM json_array_elements(CAST(:rows AS JSON)) AS new_row (value)
 INNER JOIN messages ON messages.id = new_row.value ->> 0
-WHERE coalesce((SELECT value FROM search_settings WHERE name = 'language'), 'english') = :language;
+WHERE coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
 
 -- name: clear_messages_index()!
 -- Empties the full-text index of messages, to fill it again in the same transaction.

@@ -19,7 +19,7 @@ FROM json_each(:rows) AS new_row
 CROSS JOIN learnings
 WHERE
     learnings.id = json_extract(new_row.value, '$[0]')
-    AND coalesce((SELECT value FROM search_settings WHERE name = 'language'), 'english') = :language;
+    AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
 
 -- name: clear_learnings_index()!
 -- Empties the full-text index of learnings, to fill it again in the same transaction.
@@ -82,7 +82,7 @@ SELECT
             SELECT learnings_fts.rowid
             FROM learnings_fts
             WHERE
-                learnings_fts MATCH asked.value
+                learnings_fts.learnings_fts MATCH asked.value
                 AND learnings_fts.rowid <= :to_seq
             ORDER BY learnings_fts.rowid DESC
             LIMIT :max_rows
@@ -92,7 +92,7 @@ SELECT
         SELECT learnings_fts.rowid
         FROM learnings_fts
         WHERE
-            learnings_fts MATCH asked.value
+            learnings_fts.learnings_fts MATCH asked.value
             AND learnings_fts.rowid <= :to_seq
         ORDER BY learnings_fts.rowid DESC
         LIMIT 1 OFFSET :max_rows - 1
@@ -239,7 +239,7 @@ FROM json_each(:rows) AS new_row
 CROSS JOIN messages
 WHERE
     messages.id = json_extract(new_row.value, '$[0]')
-    AND coalesce((SELECT value FROM search_settings WHERE name = 'language'), 'english') = :language;
+    AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
 
 -- name: clear_messages_index()!
 -- Empties the full-text index of messages, to fill it again in the same transaction.
@@ -299,7 +299,7 @@ SELECT
             SELECT messages_fts.rowid
             FROM messages_fts
             WHERE
-                messages_fts MATCH asked.value
+                messages_fts.messages_fts MATCH asked.value
                 AND messages_fts.rowid <= :to_seq
             ORDER BY messages_fts.rowid DESC
             LIMIT :max_rows
@@ -309,7 +309,7 @@ SELECT
         SELECT messages_fts.rowid
         FROM messages_fts
         WHERE
-            messages_fts MATCH asked.value
+            messages_fts.messages_fts MATCH asked.value
             AND messages_fts.rowid <= :to_seq
         ORDER BY messages_fts.rowid DESC
         LIMIT 1 OFFSET :max_rows - 1

@@ -381,8 +381,8 @@ ALLOWED = {
 
 READS = {
     "conversations": {"get", "find", "list", "count"},
-    "messages": {"get", "find", "list", "list_by_time", "latest", "count", "search", "search_raw"},
-    "learnings": {"get", "find", "list", "count", "messages", "categories", "tags", "facets", "search", "search_raw"},
+    "messages": {"get", "find", "list", "list_by_time", "latest", "count", "search"},
+    "learnings": {"get", "find", "list", "count", "messages", "categories", "tags", "facets", "search"},
     "uploads": {"get", "find", "list", "by_learning", "counts"},
     "audit": {
         "list",
