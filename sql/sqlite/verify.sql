@@ -21,4 +21,3 @@ INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1);
 -- Differs: FTS5 is SQLite's, and takes its commands as rows
 -- Locks: the write lock while it merges, about 10 s per million rows
 INSERT INTO learnings_fts (learnings_fts) VALUES ('optimize');
-
