@@ -17,13 +17,16 @@ from datastore.search.matching import EVERY, FORM_WEIGHT, TITLE_WEIGHT, Leaf, Ma
 from datastore.search.query import SearchText, Term
 
 #: So many matches are all ranked.
-RANKED = 20_000
+RANKED = 5_000
+
+#: In an index of so many rows, all matches are ranked at once.
+SMALL = 20_000
 
 #: Where more match: the rows of the rarest terms are ranked, up to about so many.
-LEADING = 5_000
+LEADING = 2_500
 
 #: Of these and of the newest rows of the other terms, so many are scored by all terms.
-SCORED = 200
+SCORED = 100
 
 #: FTS5's own constants of BM25.
 _K1, _B = 1.2, 0.75
@@ -95,23 +98,26 @@ def rank(index: Index, text: SearchText, filters: Groups, last: int, wanted: int
         wanted: So many matches at least, if there are so many.
     """
     query = text.match(filters)
-    if last <= RANKED and index.tokens is not None:  # FTS5 counts the terms itself
+    if last <= SMALL and index.tokens is not None:  # FTS5 counts the terms itself
         return _all(index, query, last, wanted)
     terms = list(dict.fromkeys(text.terms))
-    asked = [query, Match(((Leaf((EVERY,)),),)), *(Match(((term.leaf,),)) for term in terms)]
-    counted = index.count(queries=Matches(asked), to_seq=last, max_rows=RANKED + 1)
-    _, rows, *counts = (_estimate(row.match_count, row.oldest_seq, last) for row in counted)
+    asked = [Match(((Leaf((EVERY,)),),)), *(Match(((term.leaf,),)) for term in terms)]
+    counted = index.count(queries=Matches(asked), to_seq=last, max_rows=RANKED)
+    rows, *counts = (_estimate(row.match_count, row.stopped_seq, last) for row in counted)
     weights = {
         term.leaf: _weight(count, rows) * text.terms.count(term) for term, count in zip(terms, counts, strict=True)
     }
-    if counted[0].match_count <= RANKED:
+    few = not (filters or text.every or text.excluded) and sum(counts) <= RANKED
+    if not few and (filters or text.every or max(counts) <= RANKED):
+        few = index.count(queries=Matches([query]), to_seq=last, max_rows=RANKED)[0].match_count <= RANKED
+    if few:
         return _all(index, attrs.evolve(query, weights=tuple(weights.items())), last, wanted)
     frequencies = dict(zip(terms, counts, strict=True))
     return _likeliest(index, text, filters, last, max(wanted, SCORED), frequencies, weights, rows)
 
 
 def _all(index: Index, query: Match, last: int, wanted: int) -> Ranking:
-    found = index.rank(query=query, from_seq=0, to_seq=last, max_rows=min(wanted, RANKED))
+    found = index.rank(query=query, from_seq=0, to_seq=last, max_rows=min(wanted, SMALL))
     return Ranking([(row.score, row.seq) for row in found], exact=True, whole=len(found) < wanted)
 
 
@@ -179,11 +185,9 @@ def _by_engine(
     return Ranking([*best, *((0.0, seq) for seq in newest if seq not in known)], exact=False, whole=whole)
 
 
-def _estimate(count: int, oldest: int | None, last: int) -> int:
-    """How many rows match, where so many of the newest do, down to the oldest of these."""
-    if count <= RANKED or oldest is None:
-        return count
-    return max(count, count * last // (last - oldest + 1))
+def _estimate(count: int, stopped: int | None, last: int) -> int:
+    """How many rows match, where so many of the first ones do, up to the row at which the count stopped."""
+    return count if stopped is None else max(count, count * last // stopped)
 
 
 def _weight(count: int, rows: int) -> float:

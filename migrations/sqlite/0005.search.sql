@@ -30,7 +30,7 @@ CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     title,
     forms,
     facets,
-    tokenize = "ascii tokenchars '=:+#.@$-'" -- noqa: RF05
+    tokenize = 'ascii tokenchars ''=:+#.@$-'''
 );
 
 -- Learnings may come by thousands in one statement: what FTS5 gathers before it writes a segment may be 4 MiB large, not 1, which
@@ -59,7 +59,7 @@ CREATE VIRTUAL TABLE messages_fts USING fts5 (
     title,
     forms,
     facets,
-    tokenize = "ascii tokenchars '=:+#.@$-'" -- noqa: RF05
+    tokenize = 'ascii tokenchars ''=:+#.@$-'''
 );
 
 -- Segments are merged eight at a time, not four as FTS5 does by itself: a quarter more is deleted a second, and appends wait
@@ -88,6 +88,8 @@ WHEN
     OR new.source <> old.source
     OR (new.deleted_at IS NOT NULL AND old.deleted_at IS NULL)
 BEGIN
-    DELETE FROM messages_fts WHERE rowid IN (SELECT messages.seq FROM messages WHERE messages.conversation_id = new.id);
-    DELETE FROM learnings_fts WHERE rowid IN (SELECT learnings.seq FROM learnings WHERE learnings.conversation_id = new.id);
+    DELETE FROM messages_fts
+    WHERE rowid IN (SELECT messages.seq FROM messages WHERE messages.conversation_id = new.id);
+    DELETE FROM learnings_fts
+    WHERE rowid IN (SELECT learnings.seq FROM learnings WHERE learnings.conversation_id = new.id);
 END;

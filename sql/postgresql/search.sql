@@ -62,30 +62,30 @@ ORDER BY learnings.seq
 LIMIT :max_rows;
 
 -- name: count_learning_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the oldest.
+-- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
 --   queries  match  a list of queries
 --   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting here
+--   max_rows  integer  stops counting after so many
 -- Index: learning_words_idx; sorts the matches
 -- Rows: one a query, in their order
 -- Differs: tsvector is PostgreSQL's
 SELECT
-    counted.match_count,
-    counted.oldest_seq
+    counted.stopped_seq,
+    counted.match_count
 FROM json_array_elements_text(CAST(:queries AS JSON)) WITH ORDINALITY AS asked (value, place)
 CROSS JOIN
     LATERAL (
         SELECT
             count(*) AS match_count,
-            min(matched.seq) AS oldest_seq
+            CASE WHEN count(*) > :max_rows THEN max(matched.seq) END AS stopped_seq
         FROM (
             SELECT learning_words.seq
             FROM learning_words
             WHERE
                 learning_words.words @@ CAST(asked.value AS TSQUERY)
                 AND learning_words.seq <= :to_seq
-            ORDER BY learning_words.seq DESC
-            LIMIT :max_rows
+            ORDER BY learning_words.seq
+            LIMIT :max_rows + 1
         ) AS matched
     ) AS counted
 ORDER BY asked.place;
@@ -116,12 +116,7 @@ phrases AS MATERIALIZED (
 
 totals AS MATERIALIZED (
     SELECT CAST(avg(newest.word_count) AS DOUBLE PRECISION) AS average
-    FROM (
-        SELECT word_count
-        FROM learning_words
-        ORDER BY seq DESC
-        LIMIT 2000
-    ) AS newest
+    FROM (SELECT word_count FROM learning_words ORDER BY seq DESC LIMIT 2000) AS newest
 ),
 
 matched AS MATERIALIZED (
@@ -302,30 +297,30 @@ ORDER BY messages.seq
 LIMIT :max_rows;
 
 -- name: count_message_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the oldest.
+-- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
 --   queries  match  a list of queries
 --   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting here
+--   max_rows  integer  stops counting after so many
 -- Index: message_words_idx; sorts the matches
 -- Rows: one a query, in their order
 -- Differs: tsvector is PostgreSQL's
 SELECT
-    counted.match_count,
-    counted.oldest_seq
+    counted.stopped_seq,
+    counted.match_count
 FROM json_array_elements_text(CAST(:queries AS JSON)) WITH ORDINALITY AS asked (value, place)
 CROSS JOIN
     LATERAL (
         SELECT
             count(*) AS match_count,
-            min(matched.seq) AS oldest_seq
+            CASE WHEN count(*) > :max_rows THEN max(matched.seq) END AS stopped_seq
         FROM (
             SELECT message_words.seq
             FROM message_words
             WHERE
                 message_words.words @@ CAST(asked.value AS TSQUERY)
                 AND message_words.seq <= :to_seq
-            ORDER BY message_words.seq DESC
-            LIMIT :max_rows
+            ORDER BY message_words.seq
+            LIMIT :max_rows + 1
         ) AS matched
     ) AS counted
 ORDER BY asked.place;
@@ -356,12 +351,7 @@ phrases AS MATERIALIZED (
 
 totals AS MATERIALIZED (
     SELECT CAST(avg(newest.word_count) AS DOUBLE PRECISION) AS average
-    FROM (
-        SELECT word_count
-        FROM message_words
-        ORDER BY seq DESC
-        LIMIT 2000
-    ) AS newest
+    FROM (SELECT word_count FROM message_words ORDER BY seq DESC LIMIT 2000) AS newest
 ),
 
 matched AS MATERIALIZED (

@@ -66,39 +66,47 @@ ORDER BY learnings.seq
 LIMIT :max_rows;
 
 -- name: count_learning_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the last of these.
+-- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
 --   queries  match  a list of queries
 --   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting here
--- Index: learnings_fts (MATCH, backwards); sorts the queries
+--   max_rows  integer  stops counting after so many
+-- Index: learnings_fts (MATCH, in its order); sorts the queries
 -- Rows: one a query, in their order
+-- Returns: match_count integer
 -- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
 -- Allow: max-rows, queries is the bound
 -- Allow: offset, it is the row at which the count stops
-SELECT
-    (
-        SELECT count(*)
-        FROM (
+WITH counted AS MATERIALIZED (
+    SELECT
+        asked.key AS place,
+        asked.value AS wanted,
+        (
             SELECT learnings_fts.rowid
             FROM learnings_fts
             WHERE
-                learnings_fts.learnings_fts MATCH asked.value
+                learnings_fts MATCH asked.value
                 AND learnings_fts.rowid <= :to_seq
-            ORDER BY learnings_fts.rowid DESC
-            LIMIT :max_rows
-        ) AS matched
-    ) AS match_count,
-    (
-        SELECT learnings_fts.rowid
-        FROM learnings_fts
-        WHERE
-            learnings_fts.learnings_fts MATCH asked.value
-            AND learnings_fts.rowid <= :to_seq
-        ORDER BY learnings_fts.rowid DESC
-        LIMIT 1 OFFSET :max_rows - 1
-    ) AS oldest_seq
-FROM json_each(:queries) AS asked
-ORDER BY asked.key;
+            ORDER BY learnings_fts.rowid
+            LIMIT 1 OFFSET :max_rows
+        ) AS stopped_seq
+    FROM json_each(:queries) AS asked
+)
+
+SELECT
+    counted.stopped_seq,
+    CASE
+        WHEN counted.stopped_seq IS NULL
+            THEN (
+                SELECT count(*)
+                FROM learnings_fts
+                WHERE
+                    learnings_fts MATCH counted.wanted
+                    AND learnings_fts.rowid <= :to_seq
+            )
+        ELSE :max_rows + 1
+    END AS match_count
+FROM counted
+ORDER BY counted.place;
 
 -- name: rank_learnings(query, from_seq, to_seq, max_rows)
 -- The rows that match, best first, of equal ones the last stored; a title's words weigh five times. Counts each term to its end.
@@ -283,39 +291,47 @@ ORDER BY messages.seq
 LIMIT :max_rows;
 
 -- name: count_message_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, the last stored first and counted no further than needed, and the last of these.
+-- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
 --   queries  match  a list of queries
 --   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting here
--- Index: messages_fts (MATCH, backwards); sorts the queries
+--   max_rows  integer  stops counting after so many
+-- Index: messages_fts (MATCH, in its order); sorts the queries
 -- Rows: one a query, in their order
+-- Returns: match_count integer
 -- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
 -- Allow: max-rows, queries is the bound
 -- Allow: offset, it is the row at which the count stops
-SELECT
-    (
-        SELECT count(*)
-        FROM (
+WITH counted AS MATERIALIZED (
+    SELECT
+        asked.key AS place,
+        asked.value AS wanted,
+        (
             SELECT messages_fts.rowid
             FROM messages_fts
             WHERE
-                messages_fts.messages_fts MATCH asked.value
+                messages_fts MATCH asked.value
                 AND messages_fts.rowid <= :to_seq
-            ORDER BY messages_fts.rowid DESC
-            LIMIT :max_rows
-        ) AS matched
-    ) AS match_count,
-    (
-        SELECT messages_fts.rowid
-        FROM messages_fts
-        WHERE
-            messages_fts.messages_fts MATCH asked.value
-            AND messages_fts.rowid <= :to_seq
-        ORDER BY messages_fts.rowid DESC
-        LIMIT 1 OFFSET :max_rows - 1
-    ) AS oldest_seq
-FROM json_each(:queries) AS asked
-ORDER BY asked.key;
+            ORDER BY messages_fts.rowid
+            LIMIT 1 OFFSET :max_rows
+        ) AS stopped_seq
+    FROM json_each(:queries) AS asked
+)
+
+SELECT
+    counted.stopped_seq,
+    CASE
+        WHEN counted.stopped_seq IS NULL
+            THEN (
+                SELECT count(*)
+                FROM messages_fts
+                WHERE
+                    messages_fts MATCH counted.wanted
+                    AND messages_fts.rowid <= :to_seq
+            )
+        ELSE :max_rows + 1
+    END AS match_count
+FROM counted
+ORDER BY counted.place;
 
 -- name: rank_messages(query, from_seq, to_seq, max_rows)
 -- The rows that match, best first, of equal ones the last stored. Counts each term to its end.

@@ -144,6 +144,7 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
             assert list(checked) == [
                 "audit chain",
                 "high-water mark",
+                "content hashes",
                 "message counts",
                 "job counts",
                 "tags",

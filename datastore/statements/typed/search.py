@@ -37,8 +37,8 @@ class ListUnindexedLearningsRow(NamedTuple):
 class CountLearningMatchesRow(NamedTuple):
     """A row of count_learning_matches."""
 
+    stopped_seq: int | None
     match_count: int
-    oldest_seq: int | None
 
 
 class RankLearningsRow(NamedTuple):
@@ -92,8 +92,8 @@ class ListUnindexedMessagesRow(NamedTuple):
 class CountMessageMatchesRow(NamedTuple):
     """A row of count_message_matches."""
 
+    stopped_seq: int | None
     match_count: int
-    oldest_seq: int | None
 
 
 class RankMessagesRow(NamedTuple):
@@ -223,13 +223,13 @@ class SearchStatements(Protocol):
         to_seq: int,
         max_rows: int,
     ) -> list[CountLearningMatchesRow]:
-        """For each of some queries: how many rows match, the last stored first and counted no further than needed,
-        and the last of these.
+        """For each of some queries: how many rows match, and where more than max_rows do, the row at which the
+        count stopped.
 
         Args:
             queries: a list of queries.
             to_seq: the last row that counts, inclusive.
-            max_rows: stops counting here.
+            max_rows: stops counting after so many.
         """
         ...
 
@@ -371,13 +371,13 @@ class SearchStatements(Protocol):
         to_seq: int,
         max_rows: int,
     ) -> list[CountMessageMatchesRow]:
-        """For each of some queries: how many rows match, the last stored first and counted no further than needed,
-        and the last of these.
+        """For each of some queries: how many rows match, and where more than max_rows do, the row at which the
+        count stopped.
 
         Args:
             queries: a list of queries.
             to_seq: the last row that counts, inclusive.
-            max_rows: stops counting here.
+            max_rows: stops counting after so many.
         """
         ...
 
