@@ -254,7 +254,7 @@ _mutants = (
         Sql("trigger messages_count_delete", r"message_count = message_count - 1", "message_count = message_count"),
     )),
     Mutant("learnings not hidden with their conversation", "trigger", (
-        Sql("trigger conversations_deleted_at_update", r"SET deleted_at = new\.deleted_at", "SET deleted_at = NULL"),
+        Sql("trigger conversations_deleted_at_update", r"WHERE conversation_id = new\.id", "WHERE FALSE"),
     )),
     Mutant("tags not replaced", "trigger", (
         Sql(
@@ -417,7 +417,7 @@ _mutants = (
     Mutant("a connection string is a path", "check", (Edit("datastore/address.py", '    if "://" in text or _conninfo.search(text) or _credentials.search(text):', "    if False:"),)),
     Mutant("links are not resolved", "check", (Edit("datastore/address.py", "real = Path(os.path.realpath(absolute))", "real = absolute"), Edit("datastore/address.py", "    if real.is_symlink():\n", "    if False:\n"))),
     Mutant("a lost database is made anew", "check", (Edit("datastore/opening.py", "    if (found is None or not found.st_size) and wal.exists()", "    if False and wal.exists()"),)),
-    Mutant("unfinished files for everybody", "engine", (Edit("datastore/files.py", "O_RDWR | _NOFOLLOW, 0o600)", "O_RDWR | _NOFOLLOW, 0o666)"),)),
+    Mutant("unfinished files for everybody", "engine", (Edit("datastore/files.py", "os.O_RDWR | _NOFOLLOW, 0o600)", "os.O_RDWR | _NOFOLLOW, 0o666)"),)),
     Mutant("nobody sweeps", "engine", (Edit("datastore/retention/cleaning.py", 'facts["removed_drafts"], drafts = self._sweep()', 'facts["removed_drafts"], drafts = 0, []'),)),
     Mutant("restore without the registered SHA-256", "check", (Edit("datastore/retention/backups.py", "if sums is not None and sum not in sums:", "if False:"),)),
     Mutant("a backup needs its register", "engine", (Edit("datastore/retention/backups.py", "        except DiskFullError:\n            return None", "        except DiskFullError:\n            raise"),)),

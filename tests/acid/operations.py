@@ -34,8 +34,9 @@ def add_conversation(m: Any, data: Any) -> None:
 def change_conversation(m: Any, data: Any) -> None:
     if (id := pick(data, m.model.shown())) is not None:
         title = f"{id} of {pick(data, WORDS)}"
-        m.store.conversations.update(id, title=title)
-        m.model.conversations[id]["title"] = title
+        if not kept(m, id, lambda: m.store.conversations.update(id, title=title)):
+            m.store.conversations.update(id, title=title)
+            m.model.conversations[id]["title"] = title
 
 
 def append(m: Any, data: Any) -> None:
@@ -64,9 +65,9 @@ def refuse_values(m: Any, data: Any) -> None:
 
 def redact_message(m: Any, data: Any) -> None:
     if (id := pick(data, sorted(m.model.messages))) is not None:
-        (conversation, position, said), content = m.model.messages[id], f"redacted {pick(data, WORDS)}"
+        (conversation, position, _), content = m.model.messages[id], f"redacted {pick(data, WORDS)}"
         merge = pick(data, (False, False, True))
-        if content != said and kept(m, conversation, lambda: m.store.messages.redact(id, content=content, merge=merge)):
+        if kept(m, conversation, lambda: m.store.messages.redact(id, content=content, merge=merge)):
             return
         m.store.messages.redact(id, content=content, merge=merge)
         m.model.messages[id] = (conversation, position, content)
@@ -134,7 +135,7 @@ def update_learning(m: Any, data: Any) -> None:
     if (id := pick(data, m.model.shown_learnings())) is not None:
         content, tags, row = f"now {pick(data, WORDS)}", [pick(data, ("red", "blue"))], m.model.learnings[id]
         call = functools.partial(m.store.learnings.update, id, content=content, tags=tags)
-        if content == row["content"] or not kept(m, row["conversation"], call):
+        if not kept(m, row["conversation"], call):
             call()
             row |= {"content": content, "tags": tags}
 
@@ -213,9 +214,10 @@ def move_upload(m: Any, data: Any) -> None:
     if row["status"] not in sources:
         refused(TransitionError, lambda: call(id, **given))
         return
-    call(id, **given)
-    row["status"] = target
-    row["attempts"] += move == "start"
+    if not kept(m, m.model.learnings[row["learning"]]["conversation"], lambda: call(id, **given)):
+        call(id, **given)
+        row["status"] = target
+        row["attempts"] += move == "start"
 
 
 def delete_upload(m: Any, data: Any) -> None:

@@ -312,7 +312,7 @@ def test_nothing_late_changes_anything(store: Datastore, clock: Clock, call: str
         store.jobs.fail(old, "no", permanent=True)
         store.jobs.requeue(old.id)
     if happened == "erased":
-        store.erasures.erase_job(old)
+        store.erasures.erase_job(store.jobs.get(old.id))
     before = everything(store)
     with pytest.raises(LeaseLostError):
         CALLS[call](store, old)
