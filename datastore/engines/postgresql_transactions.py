@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from datastore.engines.ownership import NOBODY, current, in_event_loop
 from datastore.engines.postgresql_errors import translate
 from datastore.engines.postgresql_session import Connection, session_sql
-from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, Block, Session
+from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Session
 from datastore.errors import TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 #: An event loop's thread waits at most this long, in seconds, for a call of a thread pool to end.
 _POOL_ENDS = 0.01
-
-SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
 
 
 class PostgreSQLSession(Session):

@@ -47,6 +47,8 @@ REENTRANT = (
     " let it set a flag, and act on that outside the store"
 )
 
+SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
+
 #: Taken by threads that end a block which another thread entered.
 _elsewhere = threading.RLock()
 
@@ -186,13 +188,13 @@ class Session(ABC):
 
     def new_block(self, frame: FrameType, *, in_snapshot: bool, guarded: bool, serializable: bool) -> Block:
         """A block that the caller may open now; nothing is taken yet."""
+        self.refuse_reentry()
         outer = self.block
         if outer is None:
             self.refuse_copies()
             owner = Owner(self, frame)
             return Block(None, owner, in_snapshot=in_snapshot, guarded=guarded, serializable=serializable)
         outer.admit()
-        self.refuse_reentry()
         if outer.owner.task is not ownership.running_task():
             raise TransactionError(FOREIGN)
         if outer.in_snapshot and not in_snapshot:
@@ -206,7 +208,6 @@ class Session(ABC):
     def open(self, block: Block, *, savepoint: bool) -> None:
         """Begin *block*."""
         if block.outer is None:
-            self.refuse_reentry()
             self.at_work = True
             try:
                 if self.closing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from datastore.engines.fork import keep
 from datastore.engines.ownership import NOBODY, current, in_event_loop
-from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, Block, Parameters, Session
+from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Parameters, Session
 from datastore.engines.sqlite_errors import is_busy
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
@@ -28,8 +28,6 @@ _LOOP = (
 
 #: Instead of a turn's number, while the gate is waited for.
 _TAKING = -1
-
-SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
 
 
 class SQLiteSession(Session):
