@@ -27,24 +27,20 @@ if TYPE_CHECKING:
     from datastore.records.backups import BackupStatus
     from datastore.repositories import (
         AuditRepository,
-        BackupRepository,
         ConversationRepository,
-        ErasureRepository,
         JobQueueRepository,
         LearningRepository,
         LegalHoldRepository,
         MessageRepository,
-        RetentionPolicyRepository,
-        TransferRepository,
+        RedactionRepository,
         UploadRepository,
     )
     from datastore.retention.backups import Backups, Restored
-    from datastore.retention.erasure import Eraser
     from datastore.retention.maintenance import Maintenance
     from datastore.retention.policies import Retention
-    from datastore.retention.subjects import Belongings
+    from datastore.retention.subjects import SubjectData
     from datastore.retention.tombstones import Tombstones
-    from datastore.retention.verify import Mark
+    from datastore.retention.verify import Mark, Problems
     from datastore.statements.binding import Statements
 
 Result = TypeVar("Result")
@@ -61,16 +57,12 @@ class Datastore:
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
         uploads: `UploadRepository`.
+        redactions: `RedactionRepository`, what sanitization replaced.
         audit: `AuditRepository`.
-        transfer: `TransferRepository`, what import, export and verify need beside these.
-        backups: `Backups`, copies of the database: made, listed, verified, rotated.
-        backup_register: `BackupRepository`, where those are noted.
-        maintenance: `Maintenance`, upkeep in bounded slices.
         holds: `LegalHoldRepository`, conversations that nothing may delete or change.
-        erasures: `ErasureRepository`, the receipts of what was erased.
-        policies: `RetentionPolicyRepository`, how long what is kept.
-        retention: `Retention`, looks ahead at what policies would do, and applies them.
-        eraser: `Eraser`, what is behind `erase`: resumes one, applies tombstones again.
+        retention: `Retention`, how long what is kept, and the receipts of what was erased.
+        backups: `Backups`, copies of the database: made, listed, verified, rotated.
+        maintenance: `Maintenance`, upkeep in bounded slices.
     """
 
     engine: SQLiteEngine
@@ -79,16 +71,12 @@ class Datastore:
     learnings: LearningRepository
     jobs: JobQueueRepository
     uploads: UploadRepository
+    redactions: RedactionRepository
     audit: AuditRepository
-    transfer: TransferRepository
-    backups: Backups
-    backup_register: BackupRepository
-    maintenance: Maintenance
     holds: LegalHoldRepository
-    erasures: ErasureRepository
-    eraser: Eraser
-    policies: RetentionPolicyRepository
     retention: Retention
+    backups: Backups
+    maintenance: Maintenance
 
     def __init__(
         self,
@@ -100,7 +88,7 @@ class Datastore:
         rng: random.Random | None = None,
     ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
-        from datastore import repositories
+        from datastore.repositories import Repositories
         from datastore.retention.backups import Backups
         from datastore.retention.cleaning import Cleaner
         from datastore.retention.erasure import Eraser
@@ -109,34 +97,36 @@ class Datastore:
         from datastore.retention.server import Elsewhere, ServerCleaner
 
         self.engine = engine
-        make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
-        self.audit = repositories.AuditRepository(**make, actor=actor)
-        make["audit"] = self.audit.record
-        self.conversations = repositories.ConversationRepository(**make)
-        self.messages = repositories.MessageRepository(**make)
-        self.learnings = repositories.LearningRepository(**make)
-        self.jobs = repositories.JobQueueRepository(**make, rng=rng)
-        self.uploads = repositories.UploadRepository(**make)
-        self.transfer = repositories.TransferRepository(**make)
-        self.backup_register = repositories.BackupRepository(**make)
-        upkeep = repositories.MaintenanceRepository(**make)
-        self.holds = repositories.LegalHoldRepository(**make, actor=actor)
-        self.erasures = repositories.ErasureRepository(**make)
-        self.policies = repositories.RetentionPolicyRepository(**make)
-        self.own_tables = repositories.OwnTableRepository(**make)
-        self.retention = Retention(self, upkeep)
+        #: For this library alone: the repositories below, and those that only verification, import, export, erasure and
+        #: backups call.
+        self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
+        self.conversations = parts.conversations
+        self.messages = parts.messages
+        self.learnings = parts.learnings
+        self.jobs = parts.jobs
+        self.uploads = parts.uploads
+        self.redactions = parts.redactions
+        self.audit = parts.audit
+        self.holds = parts.holds
         cleaner: Any
         if engine.name == "sqlite":
-            self.backups = Backups(engine, self.backup_register, _open_copy)
-            sweep = self.backups.sweep
-            self.maintenance = Maintenance(engine, upkeep, sweep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text, sweep)
+            self.backups = Backups(engine, parts.backups, _open_copy)
+            self.maintenance = Maintenance(engine, parts.maintenance, self.backups.sweep)
+            cleaner = Cleaner(
+                engine,
+                parts.maintenance,
+                parts.erasures,
+                self.maintenance,
+                parts.derived.fill_full_text,
+                self.backups.sweep,
+            )
         else:
             elsewhere: Any = Elsewhere
             self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
             self.maintenance = elsewhere("maintenance", "autovacuum and the checkpointer do it")
             cleaner = ServerCleaner(cast(Any, engine))
-        self.eraser = Eraser(self, cleaner, actor)
+        self._eraser = Eraser(parts, cleaner)
+        self.retention = Retention(parts, self._eraser)
 
     @classmethod
     def open(
@@ -270,10 +260,10 @@ class Datastore:
         """
         return self.engine.snapshot()
 
-    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> dict[str, list[str]]:
+    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> Problems:
         """Check the file, foreign keys, full-text index, audit chain, high-water marks, hashes, counts and the index by tag.
 
-        `TransferRepository.reindex` makes the full-text index, the counts and the index by tag again.
+        `reindex` rebuilds the full-text index, the counts and the index by tag.
 
         Args:
             marks: High-water marks of the audit log, that were kept elsewhere.
@@ -285,16 +275,27 @@ class Datastore:
         """
         from datastore.retention.verify import verify
 
-        return verify(self, marks, deep=deep)
+        return verify(self._parts, marks, deep=deep)
+
+    def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Rebuild what triggers keep: full-text indexes, the index by tag, the counts of messages and jobs.
+
+        In one transaction, with all writers kept out: until it ends, readers see the previous state. PostgreSQL's full text
+        is a generated column, and its index the server's (REINDEX INDEX CONCURRENTLY): it is left alone.
+
+        Args:
+            on_progress: Called with a full-text index's name, how far it is and how far it goes.
+        """
+        self._parts.derived.reindex(on_progress)
 
     def disclose(
         self,
         *,
-        conversation: str | None = None,
-        session: str | None = None,
-        correlation: str | None = None,
-        learning: str | None = None,
-    ) -> Belongings:
+        conversation_id: str | None = None,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        learning_id: str | None = None,
+    ) -> SubjectData:
         """Everything that is held of a subject, at one instant: what `erase` with the same argument would take away.
 
         Reads every job, to find those that name it.
@@ -303,35 +304,40 @@ class Datastore:
             NotFoundError: There is no such subject.
             InvalidValueError: None is given, or several.
         """
-        from datastore.retention.subjects import Subject, belongings
+        from datastore.retention.subjects import Subject, subject_data
 
-        subject = Subject.of(conversation, session, correlation, learning)
+        subject = Subject.of(
+            conversation_id=conversation_id,
+            session_id=session_id,
+            correlation_id=correlation_id,
+            learning_id=learning_id,
+        )
         with self.snapshot():
-            return belongings(self, subject)
+            return subject_data(self._parts, subject)
 
     def erase(
         self,
         *,
-        conversation: str | None = None,
-        session: str | None = None,
-        correlation: str | None = None,
-        learning: str | None = None,
+        conversation_id: str | None = None,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        learning_id: str | None = None,
         reason: str | None = None,
         vacuum: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> Erasure:
         """Delete a subject with everything derived from it, so that its text is in no file of the database any more.
 
-        Give one of *conversation*, *session*, *correlation* and *learning*: their ids. Messages, learnings (those of
+        Give one of *conversation_id*, *session_id*, *correlation_id* and *learning_id*. Messages, learnings (those of
         other conversations too that one of its messages is a source of), uploads and redactions go; jobs that name it
         are emptied. Then the full-text indexes are merged, the WAL is cut, the files' bytes are scanned, and only where
         something is left the file is vacuumed. docs/retention.md says what no erasure reaches.
 
         Args:
-            conversation: A conversation's id.
-            session: Every conversation of this session.
-            correlation: The conversation with this correlation id.
-            learning: One learning.
+            conversation_id: One conversation.
+            session_id: Every conversation of this session.
+            correlation_id: The conversation with this correlation id.
+            learning_id: One learning.
             reason: Why, for the receipt; no content.
             vacuum: Whether the file may be vacuumed, which keeps writers waiting.
             progress: Called with what is being done.
@@ -343,12 +349,17 @@ class Datastore:
             NotFoundError: There is no such subject.
             InvalidValueError: None is given, or several.
             TransactionError: Called inside a transaction.
-            LegalHoldError: A hold was placed meanwhile; `Eraser.resume` goes on once it is released.
+            LegalHoldError: A hold was placed meanwhile; `Retention.resume` goes on once it is released.
         """
         from datastore.retention.subjects import Subject
 
-        subject = Subject.of(conversation, session, correlation, learning)
-        return self.eraser.erase(subject, reason=reason, vacuum=vacuum, progress=progress)
+        subject = Subject.of(
+            conversation_id=conversation_id,
+            session_id=session_id,
+            correlation_id=correlation_id,
+            learning_id=learning_id,
+        )
+        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, progress=progress)
 
     @staticmethod
     def restore(
@@ -396,19 +407,19 @@ class Datastore:
                 sums = None if unregistered else known_sums(source, register)
 
         def amend(copy: Datastore, sum: str) -> tuple[int, int]:
-            mark = present_mark(copy)
+            mark, backups = present_mark(copy.audit), copy._parts.backups
             with copy.transaction():
-                copy.backup_register.take_in(register or [])
-                for row in copy.backup_register.list("writing"):
+                backups.take_in(register or [])
+                for row in backups.iterate("writing"):
                     if row.path == str(source):  # itself: a copy is registered once it is made
-                        copy.backup_register.finish(
+                        backups.finish(
                             row.id,
                             file_bytes=source.stat().st_size,
                             checksum=sum,
                             audit_id=mark.audit_id,
                             audit_hash=mark.audit_hash,
                         )
-            counts = copy.eraser.reapply(carried)
+            counts = copy._eraser.reapply(carried)
             return counts["erased"], counts["held"]
 
         done = restore(
@@ -423,7 +434,7 @@ class Datastore:
         )
         if carried.stones:
             with _open_copy(path) as restored:
-                restored.eraser.tombstones.save()
+                restored._eraser.tombstones.save()
         return done
 
     def close(self) -> None:
@@ -462,8 +473,8 @@ def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
     if path.exists():
         with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # else too old, or damaged
             statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing")
-            return old.eraser.tombstones.carried(), [
-                row for status in statuses for row in old.backup_register.list(status)
+            return old._eraser.tombstones.carried(), [
+                row for status in statuses for row in old._parts.backups.iterate(status)
             ]
     return Tombstones(), None
 

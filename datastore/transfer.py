@@ -25,8 +25,7 @@ from datastore.formats import (
     write_chat,
 )
 from datastore.formats.reading import Format
-from datastore.records import Conversation, Learning, Message, NewMessage
-from datastore.records.pages import every
+from datastore.records import Conversation, Learning, NewMessage
 from datastore.values import new_id
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def import_file(
     format: Format | Literal["auto"] = "auto",
     fields: Mapping[str, str] | None = None,
     conversation_id: str | None = None,
-    erased_too: bool = False,
+    include_erased: bool = False,
     on_progress: Progress | None = None,
     on_bad: Callable[[BadLine], None] | None = None,
 ) -> ImportReport:
@@ -105,7 +104,7 @@ def import_file(
         format: "auto": by the file's first lines.
         fields: For learnings: field to the file's name for it, ``{"category": "topic"}``.
         conversation_id: Where learnings go that name no conversation; None makes one for the file.
-        erased_too: Take in again what was erased on request, and lift its tombstones; otherwise it is skipped.
+        include_erased: Take in again what was erased on request, and lift its tombstones; otherwise it is skipped.
         on_progress: See `Progress`.
         on_bad: Called with each bad line, once the batch around it is committed.
 
@@ -118,7 +117,7 @@ def import_file(
         raise InvalidValueError("sanitization_version: 1 to 100 characters are needed")
     with path if isinstance(path, TextSource) else open_text(path) as source:
         kind: Format = detect(source, fields) if format == "auto" else format
-        run = _Import(store, source.name, kind, sanitization_version, conversation_id, erased_too=erased_too)
+        run = _Import(store, source.name, kind, sanitization_version, conversation_id, include_erased=include_erased)
         items = read_items(source, kind, fields, run.report.skipped)
         batch: list[tuple[int, _Item]] = []
         messages = 0
@@ -146,7 +145,7 @@ def import_file(
             raise
         flush()
     if run.lifted:
-        store.eraser.tombstones.save()
+        store._eraser.tombstones.save()
     return run.report
 
 
@@ -161,14 +160,14 @@ class _Import:
         sanitization_version: str,
         conversation_id: str | None,
         *,
-        erased_too: bool,
+        include_erased: bool,
     ) -> None:
-        self._erased_too = erased_too
+        self._include_erased = include_erased
         #: Whether something came back that was erased.
         self.lifted = False
         self.report = ImportReport()
         self._store = store
-        self._more = store.transfer
+        self._more = store._parts.import_export
         self._file = file
         self._kind = kind
         self._version = sanitization_version
@@ -390,12 +389,12 @@ class _Import:
 
     def _erased(self, names: dict[SubjectKind, str | None]) -> bool:
         """Whether one of these was erased on request and is not to come back; lifts that where it is."""
-        tombstones = self._store.eraser.tombstones
+        tombstones = self._store._eraser.tombstones
         if not (keys := tombstones.keys()):
             return False
         given = [(kind, id) for kind, id in names.items() if id is not None]
         found = [(kind, id) for kind, id in given if tombstones.find(kind, id, keys)]
-        if self._erased_too:
+        if self._include_erased:
             for kind, id in found:
                 tombstones.lift(kind, id)
                 self.lifted = True
@@ -499,7 +498,7 @@ def export(
     *,
     session_id: str | None = None,
     source: str | None = None,
-    deleted: bool = False,
+    include_deleted: bool = False,
 ) -> int:
     """Write conversations as chat JSON lines, newest first, as they were at one instant.
 
@@ -508,23 +507,17 @@ def export(
         stream: Where to, as UTF-8 text.
         session_id: Only of this session.
         source: Only of this source.
-        deleted: The soft-deleted ones too, with their *deleted_at*.
+        include_deleted: The soft-deleted ones too, with their *deleted_at*.
 
     Returns:
         How many conversations were written.
     """
-    more = store.transfer
+    sources = store._parts.import_export
     count = 0
     with store.snapshot():
-        for hidden in (False, True) if deleted else (False,):
-            filters = {"session_id": session_id, "source": source, "deleted": hidden}
-            for conversation in every(store.conversations.list, **filters, max_rows=200):
-                line = write_chat(conversation, all_messages(store, conversation.id), more.learnings(conversation.id))
-                stream.write(line + "\n")
+        for deleted in (False, True) if include_deleted else (False,):
+            for conversation in store.conversations.iterate(session_id=session_id, source=source, deleted=deleted):
+                messages = list(store.messages.iterate(conversation.id))
+                stream.write(write_chat(conversation, messages, sources.learnings(conversation.id)) + "\n")
                 count += 1
     return count
-
-
-def all_messages(store: Datastore, conversation_id: str) -> list[Message]:
-    """Every message of a conversation, by position."""
-    return list(every(store.messages.list, conversation_id, max_rows=1000))

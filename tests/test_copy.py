@@ -48,7 +48,7 @@ def full(path: Path) -> Path:
             import_file(store, sample_folder() / f"{name}.jsonl", sanitization_version="1")
         first, second, third, *_ = store.conversations.list().items
         store.conversations.soft_delete(first.id, reason="why")
-        store.audit.add_redaction(second.id, **REDACTION)
+        store.redactions.add(second.id, **REDACTION)
         learning = next(iter(store.learnings.list().items))
         upload = store.uploads.add(learning_id=learning.id, destination="wiki")
         store.uploads.start(upload.id)
@@ -61,8 +61,8 @@ def full(path: Path) -> Path:
         store.jobs.fail(store.jobs.claim(worker="w"), "no")  # type: ignore[arg-type]
         store.jobs.fail(store.jobs.claim(worker="w"), "no", permanent=True)  # type: ignore[arg-type]
         store.jobs.pause("t1", reason="r")
-        store.policies.set("old", target="jobs", since="completion", age_days=30.0)
-        store.erase(conversation=third.id)
+        store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
+        store.erase(conversation_id=third.id)
         store.maintenance.run(budget=1.0)
         store.backups.create(path.with_name("backup.db"))
     return path

@@ -135,7 +135,7 @@ with Datastore.open(path, migrate=True) as store:
     if command == "maintain":
         store.maintenance.run(everything=True)
     elif command == "erase":
-        store.erase(conversation=store.conversations.add(sanitization_version="1").id)
+        store.erase(conversation_id=store.conversations.add(sanitization_version="1").id)
 """
 
 APPLICATIONS = """
@@ -144,7 +144,7 @@ from datastore import Datastore
 from datastore.errors import ReadOnlyDatabaseError
 def use(path):
     with Datastore.open(path) as store:
-        store.erase(conversation=store.conversations.add(sanitization_version="1").id)
+        store.erase(conversation_id=store.conversations.add(sanitization_version="1").id)
 use(sys.argv[2])  # whoever it becomes may not be able to read Python's own modules
 os.setgroups([])
 os.setgid(2345)

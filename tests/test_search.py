@@ -447,13 +447,13 @@ class Writes(RuleBasedStateMachine):
 
     @rule()
     def reindex(self):
-        self.store.transfer.reindex()
+        self.store.reindex()
 
     @invariant()
     def indexes_are_right(self):
         if not hasattr(self, "store"):
             return
-        self.store.transfer.check_full_text()
+        self.store._parts.derived.check_full_text()
         shown = self._rows("SELECT id FROM learnings WHERE deleted_at IS NULL AND title LIKE '%fox%'")
         assert {row[0] for row in shown} == set(ids(self.store.learnings.search_raw("title : fox", max_rows=1000)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datastore.repositories import MaintenanceRepository
 
 #: See `datastore.retention.backups.Backups.sweep`.
-Sweep = Callable[[], tuple[int, list[Path]]]
+Sweep = Callable[[], tuple[int, Sequence[Path]]]
 
 #: One slice holds the write lock for about 20 ms at most.
 SLICE_PAGES = 256

@@ -399,7 +399,7 @@ _mutants = (
     # --- checks -------------------------------------------------------------------------------------------------
     Mutant("verify without integrity check", "check", (Edit("datastore/retention/verify.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
     Mutant("verify without foreign keys", "check", (Edit("datastore/retention/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
-    Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        store.transfer.check_full_text()\n", ""),)),
+    Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        parts.derived.check_full_text()\n", ""),)),
     Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
     Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),

@@ -47,7 +47,7 @@ def fill(path: Path, what: list[Any]) -> None:
         for number, (title, messages, learnings, hidden) in enumerate(what):
             id = store.conversations.add(title=title, sanitization_version="1", metadata={"t": title}).id
             store.messages.append_many(id, [NewMessage(role="user", content=text) for text in messages])
-            store.audit.add_redaction(
+            store.redactions.add(
                 id, category="c", rule="r", detector="d", original_hash="0" * 16, replacement="x", confidence=0.5
             )
             for text, uploaded in learnings:

@@ -103,7 +103,7 @@ def test_the_application_does_all_that_the_library_does(application: Datastore, 
     )
     store.learnings.update(learning.id, tags=["b"], confidence=0.5)
     store.messages.redact(messages[1].id, content="redacted")
-    store.audit.add_redaction(id, **REDACTION)
+    store.redactions.add(id, **REDACTION)
     store.messages.delete(messages[2].id)
     store.conversations.update(id, title="title")
     store.conversations.merge_metadata(id, {"a": 1})
@@ -127,20 +127,20 @@ def test_the_application_does_all_that_the_library_does(application: Datastore, 
     store.jobs.pause("t")
     store.jobs.resume("t")
     for target in ("conversations", "learnings", "jobs", "attempts", "uploads", "redactions"):
-        store.policies.set(target, target, since="completion", age_days=0.0)  # type: ignore[arg-type]
+        store.retention.policies.set(target, target, since="completion", age_days=0.0)  # type: ignore[arg-type]
     store.retention.preview()
-    store.policies.remove("conversations")
+    store.retention.policies.delete("conversations")
     store.retention.apply()
     file = tmp_path / "export.jsonl"
     with file.open("w") as stream:
         export(store, stream)
-    receipt = store.erase(session="s")
+    receipt = store.erase(session_id="s")
     assert receipt.receipt["vacuumed"] is False
-    assert import_file(store, file, sanitization_version="1", erased_too=True).conversations == 1
+    assert import_file(store, file, sanitization_version="1", include_erased=True).conversations == 1
     store.conversations.delete(other)
-    store.transfer.reindex()
+    store.reindex()
     assert not any(store.verify().values())
-    store.erase(conversation=id)
+    store.erase(conversation_id=id)
 
 
 def test_the_application_may_run_every_statement(roles: str, plain: Any) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datastore import Conversation, Datastore
 from datastore.records.pages import every
-from datastore.retention.subjects import Subject, belongings
-from datastore.transfer import all_messages
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -32,6 +30,6 @@ def test_what_is_shown_of_a_subject_does_not_end_with_a_page(store: Datastore, c
     with store.transaction():
         for number in range(1001):
             store.messages.append(conversation.id, role="user", content=f"said {number}")
-    stored = all_messages(store, conversation.id)
+    stored = list(store.messages.iterate(conversation.id))
     assert [message.position for message in stored] == list(range(1, 1002))
-    assert belongings(store, Subject("conversation", conversation.id)).messages == tuple(stored)
+    assert store.disclose(conversation_id=conversation.id).messages == tuple(stored)

@@ -14,6 +14,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,8 +81,8 @@ def test_a_backup_is_registered_with_its_bytes_and_its_mark(
     assert Path(made.path).parent == folder
     assert made.file_bytes == Path(made.path).stat().st_size
     assert made.checksum == backups.checksum(Path(made.path))
-    assert (made.audit_id, made.audit_hash) == (1, present_mark(store).audit_hash)
-    assert store.backups.list() == [made]
+    assert (made.audit_id, made.audit_hash) == (1, present_mark(store.audit).audit_hash)
+    assert list(store.backups.iterate()) == [made]
     assert Path(made.path).stat().st_mode & 0o077 == 0
     assert sorted(os.listdir(folder)) == [Path(made.path).name]
     assert not any(store.backups.verify(made.path).values())
@@ -96,7 +97,7 @@ def test_a_backup_overwrites_nothing(store: Datastore, folder: Path) -> None:
     with pytest.raises(BackupError):
         store.backups.create(store.engine.path)
     assert (folder / "there").read_text() == "mine"
-    assert store.backups.list() == []
+    assert list(store.backups.iterate()) == []
 
 
 def test_rotation_by_count_and_age_keeps_the_newest_and_what_is_not_its_own(
@@ -110,25 +111,25 @@ def test_rotation_by_count_and_age_keeps_the_newest_and_what_is_not_its_own(
         made.append(store.backups.create(folder))
     clock.advance(86400)
     made.append(store.backups.create(folder, keep=3))
-    assert store.backups.list() == [*reversed(made[2:]), elsewhere]
+    assert list(store.backups.iterate()) == [*reversed(made[2:]), elsewhere]
     store.backups.rotate(folder, max_age=timedelta(hours=30))
-    assert store.backups.list() == [made[4], made[3], elsewhere]
+    assert list(store.backups.iterate()) == [made[4], made[3], elsewhere]
     clock.advance(86400 * 100)
     store.backups.rotate(folder, max_age=timedelta(0))
-    assert store.backups.list() == [made[4], elsewhere]
+    assert list(store.backups.iterate()) == [made[4], elsewhere]
     assert sorted(os.listdir(folder)) == sorted([Path(made[4].path).name, "strange.db"])
-    assert {backup.id for backup in store.backup_register.list("removed")} == {backup.id for backup in made[:4]}
+    assert {backup.id for backup in store._parts.backups.iterate("removed")} == {backup.id for backup in made[:4]}
 
 
 def test_a_copy_that_somebody_deleted_is_noted_but_an_unmounted_disk_is_not(store: Datastore, folder: Path) -> None:
     made = store.backups.create(folder)
     kept = folder.rename(folder.with_name("unmounted"))
-    assert store.backups.list() == []
-    assert [backup.id for backup in store.backup_register.list()] == [made.id]
+    assert list(store.backups.iterate()) == []
+    assert [backup.id for backup in store._parts.backups.iterate()] == [made.id]
     kept.rename(folder)
     Path(made.path).unlink()
-    assert store.backups.list() == []
-    assert [backup.id for backup in store.backup_register.list("removed")] == [made.id]
+    assert list(store.backups.iterate()) == []
+    assert [backup.id for backup in store._parts.backups.iterate("removed")] == [made.id]
 
 
 def test_verify_finds_a_changed_copy(store: Datastore, folder: Path) -> None:
@@ -162,7 +163,7 @@ def test_damage_on_arrival_is_noticed_and_nothing_is_left(
     with pytest.raises(BackupError, match="damaged on arrival"):
         store.backups.create(folder)
     assert os.listdir(folder) == []
-    assert len(store.backup_register.list("failed")) == 1
+    assert len(list(store._parts.backups.iterate("failed"))) == 1
 
 
 def test_a_full_disk_is_said_before_a_byte_is_written(
@@ -179,12 +180,12 @@ def test_a_file_that_another_command_writes(store: Datastore, folder: Path) -> N
         with pytest.raises(BusyError, match="another command"):
             store.backups.create(draft.target)
         store.backups.create(folder)
-        store.backup_register.add(str(draft.target))
-        store.backups.settle()  # it is being written, not left
-        assert len(store.backup_register.list("writing")) == 1
+        store._parts.backups.add(str(draft.target))
+        store.backups._settle()  # it is being written, not left
+        assert len(list(store._parts.backups.iterate("writing"))) == 1
         assert store.maintenance.run().removed == 0
-    store.backups.settle()
-    assert store.backup_register.list("writing") == []
+    store.backups._settle()
+    assert list(store._parts.backups.iterate("writing")) == []
     store.backups.create(draft.target)
 
 
@@ -256,6 +257,7 @@ def test_what_the_system_refuses_is_typed(
 FULL = """
 import os, shutil, sys
 from pathlib import Path
+from typing import Any
 from datastore import Datastore
 from datastore.errors import DiskFullError
 full, other = map(Path, sys.argv[1:])
@@ -277,7 +279,7 @@ except DiskFullError:
 made = store.backups.create(other)
 print(made.status, made.id == "")
 (full / "filler").unlink()
-print(store.backups.register(made.path).status, [backup.path == made.path for backup in store.backups.list()])
+print(store.backups.register(made.path).status, [backup.path == made.path for backup in store.backups.iterate()])
 store.close()
 Datastore.restore(made.path, other / "app.db")
 with Datastore.open(other / "app.db") as store:
@@ -362,8 +364,8 @@ def test_a_restored_database_knows_the_registered_backups(store: Datastore, fold
     for _ in range(2):  # and again, from what was restored
         assert Datastore.restore(first.path, path).compared
         with Datastore.open(path) as restored:
-            assert {backup.id for backup in restored.backups.list()} == {first.id, second.id}
-            assert restored.backup_register.list("writing") == []
+            assert {backup.id for backup in restored.backups.iterate()} == {first.id, second.id}
+            assert list(restored._parts.backups.iterate("writing")) == []
             assert not any(restored.backups.verify(first.path).values())
     path.unlink()
     assert not Datastore.restore(first.path, path).compared  # nothing there to compare with
@@ -404,15 +406,15 @@ def test_an_erasure_while_a_backup_is_being_restored_is_not_lost(
 ) -> None:
     made, path = store.backups.create(folder), store.engine.path
     store.close()
-    real = backups.verify
+    real = Datastore.verify
 
-    def meanwhile(copy: Datastore, *, deep: bool) -> object:
-        monkeypatch.setattr(backups, "verify", real)
+    def meanwhile(copy: Datastore, **options: Any) -> object:
+        monkeypatch.setattr(Datastore, "verify", real)
         with Datastore.open(path) as other:
-            assert other.erase(conversation=conversation.id).status == "verified"
-        return real(copy, deep=deep)
+            assert other.erase(conversation_id=conversation.id).status == "verified"
+        return real(copy, **options)
 
-    monkeypatch.setattr(backups, "verify", meanwhile)
+    monkeypatch.setattr(Datastore, "verify", meanwhile)
     with pytest.raises(BusyError, match="erased from .* meanwhile"):
         Datastore.restore(made.path, path)
     assert contents(path) == []
@@ -423,14 +425,14 @@ def test_an_erasure_while_a_backup_is_being_restored_is_not_lost(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from datastore import Datastore
-from datastore.retention import backups
 command, path, backup = sys.argv[1:]
-real = backups.verify
+real = Datastore.verify
 def verify(*arguments, **options):
     real(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
-backups.verify = verify
+Datastore.verify = verify
 os.umask(0)
 if command == "restore":
     Datastore.restore(backup, path)
@@ -464,7 +466,7 @@ def test_what_a_killed_command_leaves_is_private_and_goes(
         if by == "maintain":
             assert again.maintenance.run().removed == 1
         elif by == "erase":
-            assert again.erase(conversation=conversation.id).status == "verified"
+            assert again.erase(conversation_id=conversation.id).status == "verified"
         elif command == "verify":
             assert not any(again.backups.verify(made.path).values())
         elif command == "backup":
@@ -480,7 +482,7 @@ def test_an_erasure_looks_into_a_file_that_another_command_writes(
     made = store.backups.create(folder / "copy.db")
     with Draft(store.engine.path) as draft:
         draft.path.write_bytes(Path(made.path).read_bytes())
-        receipt = store.erase(conversation=conversation.id)
+        receipt = store.erase(conversation_id=conversation.id)
         assert receipt.status != "verified"
         assert any(draft.path.name in reason for reason in receipt.receipt["blocked_by"])
 
@@ -537,7 +539,7 @@ def test_the_mark_shows_an_audit_log_that_was_cut(
 ) -> None:
     store.conversations.soft_delete(conversation.id)
     store.conversations.restore(conversation.id)
-    mark = present_mark(store)
+    mark = present_mark(store.audit)
     assert not any(store.verify([mark]).values())
     raw.execute("DROP TRIGGER audit_log_append_only_delete")
     raw.execute("DELETE FROM audit_log WHERE id = 2")
@@ -552,6 +554,7 @@ def test_the_mark_shows_an_audit_log_that_was_cut(
 CHILD = """
 import sys
 from pathlib import Path
+from typing import Any
 from datastore import Datastore
 path, folder = map(Path, sys.argv[1:])
 print("go", flush=True)
@@ -583,9 +586,9 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
         with Datastore.open(path, durability="relaxed") as store:
             assert not any(store.verify().values())
             assert store.messages.count("kept") == 200
-            store.backups.settle()
-            assert store.backup_register.list("writing") == []
-            kept = [backup for backup in store.backups.list() if Path(backup.path).exists()]
+            store.backups._settle()
+            assert list(store._parts.backups.iterate("writing")) == []
+            kept = [backup for backup in store.backups.iterate() if Path(backup.path).exists()]
             kept_seen += bool(kept)
             for backup in kept[:1]:
                 assert not any(store.backups.verify(backup.path).values())

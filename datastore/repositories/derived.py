@@ -1,62 +1,32 @@
-"""What import and export need beside the other repositories: exact times, gaps, sources, a check."""
+"""Derived data, which triggers keep: counts, the index by tag, full-text indexes. Checked, and rebuilt."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from datastore.records.learnings import Learning
-from datastore.records.messages import MessageKey
 from datastore.repositories.base import Repository
 
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from datastore.statements.typed.derived import DerivedStatements
     from datastore.statements.typed.messages import MessagesStatements
-    from datastore.statements.typed.transfer import TransferStatements
     from datastore.statements.typed.verify import VerifyStatements
 
-    class _Statements(TransferStatements, VerifyStatements, MessagesStatements, Protocol):
-        """What import and export call, and verify."""
+    class _Statements(DerivedStatements, VerifyStatements, MessagesStatements, Protocol):
+        """What checks and rebuilds derived data."""
 
 
 #: So many rows are indexed between two reports of progress.
 REINDEXED = 20_000
 
 
-class TransferRepository(Repository):
-    """Statements over conversations, messages and learnings that only a copy of a database needs."""
+class DerivedRepository(Repository):
+    """Derived data of conversations, messages, learnings and jobs."""
 
     _statements: _Statements
-
-    def message_keys(self, conversation_id: str, from_position: int, to_position: int) -> list[MessageKey]:
-        """The keys of the messages between two positions, both inclusive, by position."""
-        return self._statements.list_message_keys(
-            conversation_id=conversation_id, from_position=from_position, to_position=to_position
-        )
-
-    def skip_positions(self, conversation_id: str, last_position: int) -> None:
-        """Leave a gap: the next message gets the position after *last_position*."""
-        self._statements.set_last_position(id=conversation_id, last_position=last_position)
-
-    def set_conversation_times(
-        self, id: str, *, updated_at: datetime | None = None, deleted_at: datetime | None = None
-    ) -> None:
-        """Give an imported conversation its old times; *updated_at* None keeps the stored one."""
-        self._statements.set_conversation_times(id=id, updated_at=updated_at, deleted_at=deleted_at)
-
-    def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
-        """Every learning of a conversation, also of a deleted one, with the ids of the messages it came from."""
-        records = self._statements.list_conversation_learnings(conversation_id=conversation_id)
-        if not records:
-            return []
-        sources: dict[str, list[str]] = defaultdict(list)
-        for source in self._statements.list_conversation_sources(conversation_id=conversation_id):
-            sources[source.learning_id].append(source.message_id)
-        return [(record, sources.get(record.id, [])) for record in records]
 
     def miscounted(self, max_rows: int = 100) -> list[tuple[str, int, int]]:
         """Conversations whose message_count is wrong: id, what it says, what was counted."""
@@ -107,20 +77,13 @@ class TransferRepository(Repository):
         self._statements.check_messages_fts()
 
     def settle(self, audit_high_water: int) -> None:
-        """Behind a copy of rows that no trigger saw: count the jobs, and have the audit log go on behind its number."""
+        """After a copy of rows that no trigger saw: count the jobs, and have the audit log go on after this number."""
         with self._engine.transaction():
             self._count_jobs()
             self._statements.raise_audit_high_water(id=audit_high_water)
 
     def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Make again what triggers keep: full-text indexes, the index by tag, the counts of messages and jobs.
-
-        In one transaction, with all writers kept out: readers see what was there until it ends. PostgreSQL's full text is a
-        generated column, and its index the server's (REINDEX INDEX CONCURRENTLY): it is left alone.
-
-        Args:
-            on_progress: Called with a full-text index's name, how far it is and how far it goes.
-        """
+        """See `datastore.store.Datastore.reindex`."""
         with self._engine.transaction():
             self._engine.keep_writers_out()
             if self._engine.fts5:
