@@ -35,13 +35,21 @@ from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
     DeleteHiddenConversationsRow,
-    HideConversationsRow,
     ListPurgeableConversationsRow,
     ListPurgeablePartsRow,
     LockConversationsRow,
+    SoftDeleteConversationsRow,
+)
+from datastore.statements.typed.derived import (
+    DerivedStatements,
+    GetMessagePlacesRow,
+    ListMessageHashesRow,
+    ListMiscountedConversationsRow,
+    ListMiscountedJobsRow,
+    ListMistaggedLearningsRow,
 )
 from datastore.statements.typed.erasures import (
-    EraseMessagesRow,
+    DeleteLastMessagesRow,
     ErasuresStatements,
     ListAttemptTextsRow,
     ListJobTextsRow,
@@ -49,12 +57,8 @@ from datastore.statements.typed.erasures import (
     ListKnownMessageTermsRow,
     ListTreesRow,
 )
-from datastore.statements.typed.job_queue import (
-    JobQueueStatements,
-    ListQueuedJobTypesRow,
-    PurgeFinishedJobsRow,
-    SucceedJobsRow,
-)
+from datastore.statements.typed.import_export import ImportExportStatements, ListConversationSourcesRow
+from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PruneJobsRow, SucceedJobsRow
 from datastore.statements.typed.learnings import (
     GetLearningIndexTotalsRow,
     LearningsStatements,
@@ -89,27 +93,19 @@ from datastore.statements.typed.migrations import (
     ListTableNamesRow,
     MigrationsStatements,
 )
+from datastore.statements.typed.redactions import RedactionsStatements
 from datastore.statements.typed.retention_policies import (
     CountExpiredAttemptsRow,
     CountExpiredJobsRow,
     CountExpiredRedactionsRow,
     CountExpiredUploadsRow,
     ListExpiredLearningsRow,
-    PurgeAttemptsRow,
+    PruneAttemptsRow,
+    PruneUploadsRow,
     PurgeRedactionsRow,
-    PurgeUploadsRow,
     RetentionPoliciesStatements,
 )
 from datastore.statements.typed.schema import ListForeignKeysRow, ListStoredColumnsRow, ListTablesRow, SchemaStatements
-from datastore.statements.typed.transfer import (
-    GetMessagePlacesRow,
-    ListConversationSourcesRow,
-    ListMessageHashesRow,
-    ListMiscountedConversationsRow,
-    ListMiscountedJobsRow,
-    ListMistaggedLearningsRow,
-    TransferStatements,
-)
 from datastore.statements.typed.uploads import CountUploadsRow, UploadsStatements
 from datastore.statements.typed.verify import VerifyStatements
 
@@ -144,11 +140,10 @@ RECORDS: dict[str, type[Any]] = {
     "count_expired_uploads": CountExpiredUploadsRow,
     "count_uploads": CountUploadsRow,
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
-    "erase_messages": EraseMessagesRow,
+    "delete_last_messages": DeleteLastMessagesRow,
     "get_learning_index_totals": GetLearningIndexTotalsRow,
     "get_message_index_totals": GetMessageIndexTotalsRow,
     "get_message_places": GetMessagePlacesRow,
-    "hide_conversations": HideConversationsRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
     "list_attempt_texts": ListAttemptTextsRow,
     "list_audit_chain": ListAuditChainRow,
@@ -189,12 +184,13 @@ RECORDS: dict[str, type[Any]] = {
     "lock_conversations": LockConversationsRow,
     "lock_conversations_of_learnings": LockConversationsOfLearningsRow,
     "lock_learnings": LockLearningsRow,
-    "purge_attempts": PurgeAttemptsRow,
-    "purge_finished_jobs": PurgeFinishedJobsRow,
+    "prune_attempts": PruneAttemptsRow,
+    "prune_jobs": PruneJobsRow,
+    "prune_uploads": PruneUploadsRow,
     "purge_redactions": PurgeRedactionsRow,
-    "purge_uploads": PurgeUploadsRow,
     "rank_learnings": RankLearningsRow,
     "rank_messages": RankMessagesRow,
+    "soft_delete_conversations": SoftDeleteConversationsRow,
     "succeed_jobs": SucceedJobsRow,
 }
 
@@ -203,16 +199,18 @@ class Statements(
     AuditStatements,
     BackupsStatements,
     ConversationsStatements,
+    DerivedStatements,
     ErasuresStatements,
+    ImportExportStatements,
     JobQueueStatements,
     LearningsStatements,
     LegalHoldsStatements,
     MaintenanceStatements,
     MessagesStatements,
     MigrationsStatements,
+    RedactionsStatements,
     RetentionPoliciesStatements,
     SchemaStatements,
-    TransferStatements,
     UploadsStatements,
     VerifyStatements,
     Protocol,
