@@ -98,8 +98,7 @@ def copy(
         copied = _copy(here, there, skipped, on_progress or (lambda *_: None))
     with Datastore.open(target) as store:
         store.transfer.settle(numbered)
-        if store.engine.fts5:
-            store.transfer.fill_full_text()
+        store.transfer.fill_full_text()
     return copied
 
 

@@ -112,12 +112,13 @@ class Datastore:
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
         self.audit = repositories.AuditRepository(**make, actor=actor)
         make["audit"] = self.audit.record
-        self.conversations = repositories.ConversationRepository(**make)
-        self.messages = repositories.MessageRepository(**make)
-        self.learnings = repositories.LearningRepository(**make)
+        index = repositories.SearchIndex(**make)
+        self.conversations = repositories.ConversationRepository(**make, index=index)
+        self.messages = repositories.MessageRepository(**make, index=index)
+        self.learnings = repositories.LearningRepository(**make, index=index)
         self.jobs = repositories.JobQueueRepository(**make, rng=rng)
         self.uploads = repositories.UploadRepository(**make)
-        self.transfer = repositories.TransferRepository(**make)
+        self.transfer = repositories.TransferRepository(**make, index=index)
         self.backup_register = repositories.BackupRepository(**make)
         upkeep = repositories.MaintenanceRepository(**make)
         self.holds = repositories.LegalHoldRepository(**make, actor=actor)
@@ -130,7 +131,7 @@ class Datastore:
             self.backups = Backups(engine, self.backup_register, _open_copy)
             sweep = self.backups.sweep
             self.maintenance = Maintenance(engine, upkeep, sweep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text, sweep)
+            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.rebuild_full_text, sweep)
         else:
             elsewhere: Any = Elsewhere
             self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
@@ -151,6 +152,7 @@ class Datastore:
         pool_size: int = 10,
         replica: str | None = None,
         migrations: Iterable[str | os.PathLike[str]] = (),
+        language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -171,6 +173,8 @@ class Datastore:
             replica: PostgreSQL: the URL of a standby, where `snapshot` reads.
             migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
+            language: Of which the words of the texts are, for search: "english", "german", ... (Snowball's names). A new
+                database keeps it, English where none is given; `TransferRepository.reindex` changes it.
             clock: Where the time comes from; returns aware datetimes.
             ids: Makes the ids that callers do not give.
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
@@ -186,6 +190,7 @@ class Datastore:
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged; or it is empty or missing, and its WAL is there.
             UnsupportedError: gevent or eventlet has patched the process.
+            InvalidValueError: The full-text index is of another language than *language*, or there is no such language.
         """
         refuse_green_threads()
         folders = own_folders(migrations)
@@ -200,7 +205,10 @@ class Datastore:
             options |= {"gate": gate, "clock": clock}
             engine, statements = on_file(database_path(database), migrate, folders, options)
         try:
-            return cls(engine, statements, actor=actor, ids=ids, rng=rng)
+            store = cls(engine, statements, actor=actor, ids=ids, rng=rng)
+            if language is not None:
+                store.transfer.open_language(language)
+            return store
         except BaseException:
             engine.close()
             raise

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources", "files", "steps"),
+    ("records", "resources", "files", "steps", "search"),
     ("address",),
     ("statements",),
     ("engines",),

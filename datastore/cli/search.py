@@ -32,7 +32,8 @@ _MARKS = ("\x0e", "\x0f")
 @click.option(
     "--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Learnings: only so certain."
 )
-@click.option("--conversation", metavar="ID", help="Messages: only of this conversation.")
+@click.option("--conversation", metavar="ID", help="Only of this conversation.")
+@click.option("--session", metavar="ID", help="Only of conversations of this session.")
 @click.option("--role", type=click.Choice(["user", "assistant", "system", "tool"]), help="Messages: only by this role.")
 @click.option("--source", metavar="NAME", help="Only from conversations of this source.")
 @click.option("--from", "created_from", type=_DAY, metavar="DAY", help="Only from this day on (UTC).")
@@ -52,6 +53,7 @@ def search_command(
     all_tags: bool,
     min_confidence: float,
     conversation: str | None,
+    session: str | None,
     role: Any,
     source: str | None,
     created_from: datetime | None,
@@ -64,7 +66,7 @@ def search_command(
     as_json: bool,
     database: str,
 ) -> None:
-    """Find learnings (or messages) by words and filters, best first; learnings without words, newest first.
+    """Find learnings (or messages) by words and filters, best first; learnings without words, stored last first.
 
     TEXT is anything: words, "quoted phrases", beginnings of words with a star. Words to exclude begin with a
     minus; put -- ahead of the text then.
@@ -72,9 +74,11 @@ def search_command(
     _refuse_mixed(
         messages,
         {"--category": category, "--tag": tags, "--min-confidence": min_confidence, "--facets": facets},
-        {"--conversation": conversation, "--role": role},
+        {"--role": role},
     )
     shared: dict[str, Any] = {
+        "conversation_id": conversation,
+        "session_id": session,
         "source": source,
         "created_from": _utc(created_from),
         "created_before": _utc(created_before),
@@ -91,7 +95,7 @@ def search_command(
     page: SearchPage[Any]
     with open_store(database) as store:
         if messages:
-            page = store.messages.search(query, conversation_id=conversation, role=role, **shared, **shown)
+            page = store.messages.search(query, role=role, **shared, **shown)
         else:
             filters: dict[str, Any] = {
                 "category": category,
@@ -104,11 +108,22 @@ def search_command(
             counts = store.learnings.facets(query, **filters) if facets else None
     if as_json:
         print_json(
-            {"hits": page.items, "next": page.next, "exact": page.exact, "did_you_mean": page.did_you_mean}
+            {
+                "hits": [_hit(hit) for hit in page],
+                "next": page.next,
+                "exact": page.exact,
+                "did_you_mean": page.did_you_mean,
+                "excluded": page.excluded,
+            }
             | ({} if counts is None else {"facets": counts})
         )
         return
     _print_page(page, counts)
+
+
+def _hit(hit: Any) -> dict[str, Any]:
+    names = ("learning", "message", "score", "title", "snippet", "terms")
+    return {name: getattr(hit, name) for name in names if hasattr(hit, name)}
 
 
 def _refuse_mixed(messages: bool, of_learnings: dict[str, Any], of_messages: dict[str, Any]) -> None:
@@ -179,15 +194,16 @@ def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
 
 
 @click.command("reindex", short_help="Make full-text indexes, tags and counts again.")
+@click.option("--language", metavar="NAME", help="Of which the words are from now on: english, german, ...")
 @database_option
-def reindex_command(database: str) -> None:
-    """Make again what triggers keep, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
+def reindex_command(language: str | None, database: str) -> None:
+    """Make again what is derived, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
 
-    Needed only where `datastore verify` says that they differ; it also makes the full-text indexes as small and fast as
-    they get.
+    Needed where `datastore verify` says that something differs, where another program wrote rows, which no search finds
+    before, and where the language changes; it also makes the full-text indexes as small and fast as they get.
     """
     with open_store(database) as store, _progress() as report:
-        store.transfer.reindex(report)
+        store.transfer.reindex(report, language=language)
     click.echo("reindexed")
 
 

@@ -61,7 +61,7 @@ class SQLiteEngine:
     """One database file. Safe to share between threads; every thread has a connection of its own."""
 
     name = "sqlite"
-    #: Full text is in tables of FTS5, which rank by BM25, are merged, and can be compared with what they index.
+    #: Full text is in tables of FTS5, which rank by BM25 and are merged.
     fts5 = True
 
     def __init__(

@@ -13,6 +13,7 @@ from datastore.repositories.maintenance import MaintenanceRepository
 from datastore.repositories.messages import MessageRepository
 from datastore.repositories.own_tables import OwnTableRepository
 from datastore.repositories.retention_policies import RetentionPolicyRepository
+from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.transfer import TransferRepository
 from datastore.repositories.uploads import UploadRepository
 
@@ -28,6 +29,7 @@ __all__ = [
     "MessageRepository",
     "OwnTableRepository",
     "RetentionPolicyRepository",
+    "SearchIndex",
     "TransferRepository",
     "UploadRepository",
 ]

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.learnings import LearningsStatements
     from datastore.statements.typed.legal_holds import LegalHoldsStatements
+    from datastore.statements.typed.search import SearchStatements
 
-    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, Protocol):
+    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, SearchStatements, Protocol):
         """What learnings call."""
 
 
@@ -119,6 +120,7 @@ class LearningRepository(LearningSearch):
                 if first := self._first(conversation_id, key):
                     return first
             self._link(learning.id, message_ids)
+            self._index.add_learnings([learning])
             return learning
 
     def add_many(self, learnings: Iterable[NewLearning]) -> list[Learning]:
@@ -140,6 +142,7 @@ class LearningRepository(LearningSearch):
     def _add_batch(self, batch: list[tuple[NewLearning, list[Any]]]) -> list[Learning]:
         added: list[Learning] = self._statements.add_learnings(rows=[row for _, row in batch])
         present = {(record.conversation_id, record.dedupe_key): record for record in added}
+        self._index.add_learnings(added)
         new = {record.id for record in added}
         stored = []
         for learning, row in batch:
@@ -244,6 +247,7 @@ class LearningRepository(LearningSearch):
                 metadata=present.metadata if metadata is UNCHANGED else metadata,
                 now=self._now(),
             )
+            self._index.add_learnings([found(updated, "learning")])
             return found(updated, "learning")
 
     def delete(self, id: str, *, reason: str | None = None) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.records.learnings import Learning
 from datastore.records.messages import MessageKey
-from datastore.repositories.base import Repository
+from datastore.repositories.base import IndexedRepository
+from datastore.search.analysis import Analyzer
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
         """What import and export call, and verify."""
 
 
-#: So many rows are indexed between two reports of progress.
-REINDEXED = 20_000
-
-
-class TransferRepository(Repository):
+class TransferRepository(IndexedRepository):
     """Statements over conversations, messages and learnings that only a copy of a database needs."""
 
     _statements: _Statements
@@ -112,39 +109,49 @@ class TransferRepository(Repository):
             self._count_jobs()
             self._statements.raise_audit_high_water(id=audit_high_water)
 
-    def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Make again what triggers keep: full-text indexes, the index by tag, the counts of messages and jobs.
+    def reindex(
+        self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
+    ) -> None:
+        """Make again what is derived: full-text indexes, the index by tag, the counts of messages and jobs.
 
-        In one transaction, with all writers kept out: readers see what was there until it ends. PostgreSQL's full text is a
-        generated column, and its index the server's (REINDEX INDEX CONCURRENTLY): it is left alone.
+        In one transaction, with all writers kept out: readers see what was there until it ends. Rows that other programs
+        wrote are found afterwards.
 
         Args:
             on_progress: Called with a full-text index's name, how far it is and how far it goes.
+            language: The language of the words from now on; None keeps it.
+
+        Raises:
+            InvalidValueError: There is no such language.
         """
         with self._engine.transaction():
             self._engine.keep_writers_out()
-            if self._engine.fts5:
-                self.fill_full_text(on_progress)
+            self._index.rebuild(language, on_progress)
             self._statements.clear_learning_tags()
             self._statements.fill_learning_tags()
             self._statements.recount_conversations()
             self._count_jobs()
 
     def fill_full_text(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """SQLite: build the full-text indexes again; see `reindex`, which does that too."""
-        do = self._statements
-        with self._engine.transaction():
-            learnings, messages = do.get_last_learning_seq(), do.get_last_message_seq()
-            for name, clear, fill, merge, last in (
-                ("learnings", do.clear_learnings_fts, do.fill_learnings_fts, do.merge_learnings_fts, learnings),
-                ("messages", do.clear_messages_fts, do.fill_messages_fts, do.merge_messages_fts, messages),
-            ):
-                clear()
-                for first in range(0, last, REINDEXED):
-                    fill(after_seq=first, to_seq=first + REINDEXED)
-                    if on_progress is not None:
-                        on_progress(name, min(last, first + REINDEXED), last)
-                merge()
+        """Write what is not in the full-text indexes yet: after a copy of rows."""
+        self._index.fill(on_progress=on_progress)
+
+    def rebuild_full_text(self) -> None:
+        """Empty the full-text indexes and fill them again; see `reindex`, which does that too."""
+        self._index.rebuild()
+
+    def open_language(self, language: str) -> None:
+        """Refuse to go on where the full-text indexes are of another language; empty ones get this one."""
+        self._index.open_language(language)
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """What the texts of the full-text indexes are taken apart by."""
+        return self._index.analyzer
+
+    def unindexed(self) -> dict[str, int]:
+        """How many rows of each table no search finds: other programs wrote or changed them; `reindex` mends it."""
+        return self._index.unindexed()
 
     def _count_jobs(self) -> None:
         self._statements.clear_job_counts()

@@ -71,7 +71,7 @@ class Eraser:
         self.tombstones.save()
         with store.engine.snapshot():
             mine = find_belongings(store, subject)
-        needles = Needles(mine.texts())
+        needles = Needles(mine.texts(), self._store.transfer.analyzer)
         tell("deleting")
         receipt = self._delete(receipt, subject, mine)
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)

@@ -89,6 +89,13 @@ def _checks(store: Verified, marks: Iterable[Mark], deep: bool) -> list[tuple[st
         store.transfer.check_full_text()
         return []
 
+    def unindexed() -> list[str]:
+        return [
+            f"{count} {table} are in no full-text index: another program wrote them; datastore reindex mends it"
+            for table, count in store.transfer.unindexed().items()
+            if count
+        ]
+
     def high_water() -> list[str]:
         return [problem for mark in marks for problem in _behind(store, mark)]
 
@@ -111,7 +118,7 @@ def _checks(store: Verified, marks: Iterable[Mark], deep: bool) -> list[tuple[st
     def tags() -> list[str]:
         return [f"learning {id}: the index by tag has it under other tags" for id in store.transfer.mistagged()]
 
-    # A server checks its own files (pg_amcheck, data checksums), and keeps its full text in generated columns.
+    # A server checks its own files (pg_amcheck, data checksums), and the index of its full text.
     of_the_file = [("integrity", integrity), ("foreign keys", foreign_keys), ("full-text index", full_text)]
     return [
         *(of_the_file if store.engine.fts5 else []),
@@ -121,6 +128,7 @@ def _checks(store: Verified, marks: Iterable[Mark], deep: bool) -> list[tuple[st
         ("message counts", counts),
         ("job counts", job_counts),
         ("tags", tags),
+        ("searchable rows", unindexed),
         *([("own words", lambda: list(_unfound(store)))] if deep else []),
     ]
 

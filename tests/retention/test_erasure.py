@@ -111,7 +111,7 @@ def test_the_scan_sees_what_balancing_left_in_page_gaps(tmp_path: Path) -> None:
 
 def _no_merge(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Cleaner, "_merge", lambda self: {})
-    patch.setattr(TransferRepository, "fill_full_text", lambda self: None)
+    patch.setattr(TransferRepository, "rebuild_full_text", lambda self: None)
 
 
 def _passive(patch: pytest.MonkeyPatch) -> None:
