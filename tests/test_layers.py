@@ -293,6 +293,57 @@ def test_an_import_in_the_order_passes(file: str, source: str) -> None:
     assert not against_the_order(source, file)
 
 
+def graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Which modules each module imports, those under TYPE_CHECKING and inside functions too."""
+
+    def module(name: str) -> str:
+        while name and name not in sources:
+            name = name.rpartition(".")[0]
+        return name
+
+    found: dict[str, set[str]] = {name: set() for name in sources}
+    for name, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found[name] |= {module(f"{node.module}.{alias.name}") for alias in node.names}
+            elif isinstance(node, ast.Import):
+                found[name] |= {module(alias.name) for alias in node.names}
+        found[name] -= {"", name}
+    return found
+
+
+def circles(imported: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves through others."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            new = imported[left.pop()] - seen
+            seen |= new
+            left += new
+        return seen
+
+    return sorted(name for name in imported if name in reached(name))
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    sources = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
+        for path in modules()
+    }
+    assert not circles(graph(sources))
+
+
+@pytest.mark.parametrize("source", ["import datastore.a", "if TYPE_CHECKING:\n    from datastore.a import A"])
+def test_a_planted_circle_is_caught(source: str) -> None:
+    sources = {
+        "datastore.a": "from datastore import b",
+        "datastore.b": f"def f():\n    from datastore import c\n{source}",
+    }
+    assert circles(graph(sources | {"datastore.c": ""})) == ["datastore.a", "datastore.b"]
+
+
 @pytest.mark.parametrize(
     ("statement", "third_party"),
     [
