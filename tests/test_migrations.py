@@ -23,6 +23,7 @@ from datastore.errors import (
     SchemaOutOfDateError,
     StatementError,
 )
+from datastore.migrations import checksums
 from datastore.resources import migrations_folder
 
 FOLDER = migrations_folder()
@@ -282,7 +283,7 @@ CRASH = """
 import os, sqlite3, sys
 from pathlib import Path
 from datastore import Datastore, migrations
-from datastore.migrations import sqlite as yoyo_sqlite
+from datastore.migrations import runner, sqlite as yoyo_sqlite
 from datastore.resources import migrations_folder
 action = sys.argv[1]
 runner._read([migrations_folder()])

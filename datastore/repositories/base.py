@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.pages import Page, decode_cursor, encode_cursor
-
-if TYPE_CHECKING:
-    from datastore.repositories.search_index import SearchIndex
 
 Record = TypeVar("Record")
 
@@ -36,20 +33,6 @@ class Timed(Protocol):
 
 
 TimedRecord = TypeVar("TimedRecord", bound=Timed)
-
-
-class Engine(Protocol):
-    """What a repository needs of an engine."""
-
-    clock: Callable[[], datetime]
-    #: Whether full text is in tables of FTS5, which need upkeep of their own.
-    fts5: bool
-
-    def now(self) -> datetime: ...
-    def data_version(self) -> int: ...
-    def transaction(self) -> AbstractContextManager[None]: ...
-    def lock(self, name: str) -> None: ...
-    def keep_writers_out(self) -> None: ...
 
 
 class AuditWriter(Protocol):
@@ -95,22 +78,6 @@ class Repository:
     def _audit(self, action: str, noun: str, subject_id: str, reason: str | None, **details: Any) -> None:
         assert self._record is not None
         self._record(action, subject_type=noun, subject_id=subject_id, reason=reason, details=details)
-
-
-class IndexedRepository(Repository):
-    """Base of the repositories whose rows are in a full-text index."""
-
-    def __init__(
-        self,
-        statements: Any,
-        engine: Engine,
-        *,
-        new_id: Callable[[], str],
-        audit: AuditWriter | None = None,
-        index: SearchIndex,
-    ) -> None:
-        super().__init__(statements, engine, new_id=new_id, audit=audit)
-        self._index = index
 
 
 def check_max_rows(max_rows: int) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from datastore.engines.base import Engine
 from datastore.errors import ConflictError, InvalidValueError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message
-from datastore.repositories.base import Repository
+from datastore.repositories.base import AuditWriter, Repository
 from datastore.search.analysis import DEFAULT_LANGUAGE, Analyzer, analyzer
 from datastore.search.filters import learning_facets, message_facets
 from datastore.search.matching import Indexed, Rows
@@ -161,3 +162,19 @@ class SearchIndex(Repository):
                 return
             self._analyzer = None  # another process gave the index another language
         raise ConflictError("the language of the full-text index was changed meanwhile; try again")
+
+
+class IndexedRepository(Repository):
+    """Base of the repositories whose rows are in a full-text index."""
+
+    def __init__(
+        self,
+        statements: Any,
+        engine: Engine,
+        *,
+        new_id: Callable[[], str],
+        audit: AuditWriter | None = None,
+        index: SearchIndex,
+    ) -> None:
+        super().__init__(statements, engine, new_id=new_id, audit=audit)
+        self._index = index
