@@ -11,15 +11,15 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from datastore.address import database_path, is_server, real_path
+from datastore.engines.base import Durability, Engine
 from datastore.engines.ownership import refuse_green_threads
-from datastore.engines.sqlite.engine import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.files import typed
 from datastore.migrations.steps import own_folders
-from datastore.opening import on_file, on_server
+from datastore.opening import Opened, on_file, on_server
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LegalHoldRepository,
         MessageRepository,
         RedactionRepository,
+        Repositories,
         UploadRepository,
     )
     from datastore.retention.policies import Retention
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from datastore.retention.tombstones import Tombstones
     from datastore.statements.binding import Statements
     from datastore.upkeep.backups import Backups, Restored
+    from datastore.upkeep.base import Upkeep
     from datastore.upkeep.maintenance import Maintenance
     from datastore.upkeep.verify import Mark, Problems
 
@@ -65,7 +67,7 @@ class Datastore:
         maintenance: `Maintenance`, upkeep in bounded slices.
     """
 
-    engine: SQLiteEngine
+    engine: Engine
     conversations: ConversationRepository
     messages: MessageRepository
     learnings: LearningRepository
@@ -75,13 +77,12 @@ class Datastore:
     audit: AuditRepository
     holds: LegalHoldRepository
     retention: Retention
-    backups: Backups
-    maintenance: Maintenance
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         statements: Statements,
+        upkeep: Callable[[Repositories], Upkeep],
         *,
         actor: str = "application",
         ids: Callable[[], str] = new_id,
@@ -91,10 +92,6 @@ class Datastore:
         from datastore.repositories import Repositories
         from datastore.retention.erasure import Eraser
         from datastore.retention.policies import Retention
-        from datastore.upkeep.backups import Backups
-        from datastore.upkeep.cleaning import Cleaner
-        from datastore.upkeep.maintenance import Maintenance
-        from datastore.upkeep.server import Elsewhere, ServerCleaner
 
         self.engine = engine
         #: For this library alone: the repositories below, and those that only verification, import, export, erasure and
@@ -108,24 +105,8 @@ class Datastore:
         self.redactions = parts.redactions
         self.audit = parts.audit
         self.holds = parts.holds
-        cleaner: Any
-        if engine.name == "sqlite":
-            self.backups = Backups(engine, parts.backups, _open_copy)
-            self.maintenance = Maintenance(engine, parts.maintenance, self.backups.sweep)
-            cleaner = Cleaner(
-                engine,
-                parts.maintenance,
-                parts.erasures,
-                self.maintenance,
-                parts.derived.fill_full_text,
-                self.backups.sweep,
-            )
-        else:
-            elsewhere: Any = Elsewhere
-            self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
-            self.maintenance = elsewhere("maintenance", "autovacuum and the checkpointer do it")
-            cleaner = ServerCleaner(cast(Any, engine))
-        self._eraser = Eraser(parts, cleaner)
+        self._upkeep = upkeep(parts)
+        self._eraser = Eraser(parts, self._upkeep)
         self.retention = Retention(parts, self._eraser)
 
     @classmethod
@@ -141,6 +122,7 @@ class Datastore:
         pool_size: int = 10,
         replica: str | None = None,
         migrations: Iterable[str | os.PathLike[str]] = (),
+        language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -161,6 +143,8 @@ class Datastore:
             replica: PostgreSQL: the URL of a standby, where `snapshot` reads.
             migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
+            language: Of which the words of the texts are, for search: "english", "german", ... (Snowball's names). A new
+                database keeps it, English where none is given; `reindex` changes it.
             clock: Where the time comes from; returns aware datetimes.
             ids: Makes the ids that callers do not give.
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
@@ -176,21 +160,41 @@ class Datastore:
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged; or it is empty or missing, and its WAL is there.
             UnsupportedError: gevent or eventlet has patched the process.
+            InvalidValueError: The full-text index is of another language than *language*, or there is no such language.
         """
         refuse_green_threads()
         folders = own_folders(migrations)
-        options: dict[str, Any] = {"durability": durability, "timeout": timeout}
-        engine: Any
+        opened: Opened
         if is_server(database):
-            options |= {"pool_size": pool_size, "replica": replica, "clock": None if clock is utc_now else clock}
-            engine, statements = on_server(str(database), migrate, folders, options)
+            opened = on_server(
+                str(database),
+                migrate,
+                folders,
+                durability=durability,
+                timeout=timeout,
+                pool_size=pool_size,
+                replica=replica,
+                clock=None if clock is utc_now else clock,
+            )
         elif replica is not None:
             raise InvalidValueError("replica: a file has none; only a PostgreSQL database has")
         else:
-            options |= {"gate": gate, "clock": clock}
-            engine, statements = on_file(database_path(database), migrate, folders, options)
+            opened = on_file(
+                database_path(database),
+                migrate,
+                folders,
+                opener=_open_copy,
+                durability=durability,
+                timeout=timeout,
+                gate=gate,
+                clock=clock,
+            )
+        engine, statements, upkeep = opened
         try:
-            return cls(engine, statements, actor=actor, ids=ids, rng=rng)
+            store = cls(engine, statements, upkeep, actor=actor, ids=ids, rng=rng)
+            if language is not None:
+                store._parts.index.open_language(language)
+            return store
         except BaseException:
             engine.close()
             raise
@@ -208,6 +212,24 @@ class Datastore:
         from datastore.statements.loader import read_statements
 
         return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
+
+    @property
+    def backups(self) -> Backups:
+        """Copies of the database: made, listed, verified, rotated.
+
+        Raises:
+            UnsupportedError: It is on a server, whose own tools make them.
+        """
+        return self._upkeep.backups
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Upkeep in bounded slices.
+
+        Raises:
+            UnsupportedError: It is on a server, which does it by itself.
+        """
+        return self._upkeep.maintenance
 
     def transaction(self, *, serializable: bool = False) -> AbstractContextManager[None]:
         """All or nothing, across repositories; ``with`` it.
@@ -275,18 +297,24 @@ class Datastore:
         """
         from datastore.upkeep.verify import verify
 
-        return verify(self._parts, marks, deep=deep)
+        return verify(self._parts, self._upkeep.checks(), marks, deep=deep)
 
-    def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Rebuild what triggers keep: full-text indexes, the index by tag, the counts of messages and jobs.
+    def reindex(
+        self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
+    ) -> None:
+        """Rebuild derived data: full-text indexes, the index by tag, the counts of messages and jobs.
 
-        In one transaction, with all writers kept out: until it ends, readers see the previous state. PostgreSQL's full text
-        is a generated column, and its index the server's (REINDEX INDEX CONCURRENTLY): it is left alone.
+        In one transaction, with all writers kept out: until it ends, readers see the previous state. Rows that other programs
+        wrote are found afterwards.
 
         Args:
             on_progress: Called with a full-text index's name, how far it is and how far it goes.
+            language: The language of the full-text indexes from now on; None keeps it.
+
+        Raises:
+            InvalidValueError: There is no such language.
         """
-        self._parts.derived.reindex(on_progress)
+        self._parts.derived.reindex(on_progress, language=language)
 
     def disclose(
         self,

@@ -25,8 +25,8 @@ from measuring import finish, folder, origin, percentiles
 from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, seeded, uid
 
 from datastore import Datastore, NewJob, NewUpload
-from datastore.engines.match import STOP_WORDS
 from datastore.records import Learning, NewLearning, NewMessage
+from datastore.search.analysis import STOP_WORDS
 
 #: Calls of what reads, and of what writes; fewer where they take longer than SECONDS together.
 READS, WRITES, LEAST, SECONDS = 100, 40, 10, 1.0

@@ -289,12 +289,9 @@ def test_which_sqlite_has_the_bug(version: tuple[int, ...], affected: bool) -> N
         ("foreign keys", ["PRAGMA foreign_keys = OFF", "DELETE FROM conversations"]),
         (
             "full-text index",
-            [
-                "DROP TRIGGER learnings_fts_update_after",
-                "DROP TRIGGER learnings_fts_update_before",
-                "UPDATE learnings SET title = 'other'",
-            ],
+            ["UPDATE learnings_fts_content SET c1 = 'other'"],
         ),
+        ("searchable rows", ["UPDATE learnings SET title = 'other'"]),
         ("message counts", ["UPDATE conversations SET message_count = 7"]),
         ("job counts", ["INSERT INTO job_counts (type, status, job_count) VALUES ('t', 'stored', 1)"]),
         (

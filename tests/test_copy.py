@@ -63,6 +63,7 @@ def full(path: Path) -> Path:
         store.jobs.pause("t1", reason="r")
         store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
         store.erase(conversation_id=third.id)
+        store.reindex(language="german")
         store.maintenance.run(budget=1.0)
         store.backups.create(path.with_name("backup.db"))
     return path

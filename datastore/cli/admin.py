@@ -77,6 +77,12 @@ def status_command(as_json: bool, database: str) -> None:
     print_pairs(pairs)
     if status["pending"]:
         click.echo(f"apply them with: {one_line(status['apply'])}")
+    if unindexed := status["unindexed"]:
+        click.echo(
+            f"warning: no search finds {' and '.join(f'{count} {table}' for table, count in unindexed.items())}, which"
+            " another program wrote; run: datastore reindex",
+            err=True,
+        )
     if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
@@ -126,7 +132,12 @@ def _server_status(url: str) -> dict[str, Any]:
     engine = server_engine(url)
     try:
         applied = applied_on_server(engine, bind_statements(engine))
-        return {"database": engine.database, **_schema(applied, server_apply_command()), "server": engine.state()}
+        return {
+            "database": engine.database,
+            **_schema(applied, server_apply_command()),
+            "server": engine.state(),
+            "unindexed": _unindexed(engine, applied),
+        }
     finally:
         engine.close()
 
@@ -144,6 +155,7 @@ def _status(database: str) -> dict[str, Any]:
         applied = applied_in_file(engine, bind_statements(engine))
         free = engine.pragma("freelist_count")
         upkeep = None if migrations.pending(applied) else _condition(engine)
+        unindexed = _unindexed(engine, applied)
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
@@ -155,6 +167,7 @@ def _status(database: str) -> dict[str, Any]:
         "wal_bytes": wal_bytes,
         "free_pages": free,
         "upkeep": upkeep,
+        "unindexed": unindexed,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
     }
@@ -168,6 +181,19 @@ def _condition(engine: SQLiteEngine) -> Condition:
 
     repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)
     return Maintenance(engine, repository).condition()
+
+
+def _unindexed(engine: Any, applied: list[str]) -> dict[str, int]:
+    """How many rows of each table no search finds; a table of which all are found is left out."""
+    from datastore import migrations
+    from datastore.opening import bind_statements
+    from datastore.repositories import SearchIndex
+    from datastore.values import new_id
+
+    if migrations.pending(applied):
+        return {}
+    index = SearchIndex(bind_statements(engine), engine, new_id=new_id)
+    return {table: count for table, count in index.unindexed().items() if count}
 
 
 def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:

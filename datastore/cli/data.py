@@ -243,7 +243,7 @@ def _output(output: str | None, store: Datastore) -> Iterator[TextIO]:
         with os.fdopen(os.dup(draft.file), "wb") as target, _encoded(target, output) as file:
             yield file
         rights = rights_of_new(real)
-        if isinstance(rights, int) and store.engine.name == "sqlite":
+        if isinstance(rights, int) and store.engine.path is not None:
             rights &= store.engine.path.stat().st_mode
         draft.put_in_place(rights)
 

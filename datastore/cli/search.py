@@ -29,7 +29,8 @@ _MARKS = ("\x0e", "\x0f")
 @click.option(
     "--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Learnings: only so certain."
 )
-@click.option("--conversation-id", metavar="ID", help="Messages: only of this conversation.")
+@click.option("--conversation-id", metavar="ID", help="Only of this conversation.")
+@click.option("--session-id", metavar="ID", help="Only of conversations of this session.")
 @click.option("--role", type=click.Choice(["user", "assistant", "system", "tool"]), help="Messages: only by this role.")
 @click.option("--source", metavar="NAME", help="Only from conversations of this source.")
 @click.option(
@@ -63,6 +64,7 @@ def search_command(
     tags_all: tuple[str, ...],
     min_confidence: float,
     conversation_id: str | None,
+    session_id: str | None,
     role: Any,
     source: str | None,
     created_from: datetime | None,
@@ -75,7 +77,7 @@ def search_command(
     as_json: bool,
     database: str,
 ) -> None:
-    """Find learnings (or messages) by words and filters, best first; learnings without words, newest first.
+    """Find learnings (or messages) by words and filters, best first; learnings without words, stored last first.
 
     TEXT is anything: words, "quoted phrases", beginnings of words with a star. Words to exclude begin with a
     minus; put -- ahead of the text then.
@@ -89,9 +91,11 @@ def search_command(
             "--min-confidence": min_confidence,
             "--facets": facets,
         },
-        {"--conversation-id": conversation_id, "--role": role},
+        {"--role": role},
     )
     shared: dict[str, Any] = {
+        "conversation_id": conversation_id,
+        "session_id": session_id,
         "source": source,
         "created_from": created_from,
         "created_before": created_before,
@@ -108,7 +112,7 @@ def search_command(
     page: SearchPage[Any]
     with open_store(database) as store:
         if messages:
-            page = store.messages.search(query, conversation_id=conversation_id, role=role, **shared, **shown)
+            page = store.messages.search(query, role=role, **shared, **shown)
         else:
             filters: dict[str, Any] = {
                 "category": category,
@@ -121,11 +125,22 @@ def search_command(
             counts = store.learnings.facets(query, **filters) if facets else None
     if as_json:
         print_json(
-            {"hits": page.items, "next": page.next, "exact": page.exact, "did_you_mean": page.did_you_mean}
+            {
+                "hits": [_hit(hit) for hit in page],
+                "next": page.next,
+                "exact": page.exact,
+                "did_you_mean": page.did_you_mean,
+                "excluded": page.excluded,
+            }
             | ({} if counts is None else {"facets": counts})
         )
         return
     _print_page(page, counts)
+
+
+def _hit(hit: Any) -> dict[str, Any]:
+    names = ("learning", "message", "score", "title", "snippet", "terms")
+    return {name: getattr(hit, name) for name in names if hasattr(hit, name)}
 
 
 def _refuse_mixed(messages: bool, of_learnings: dict[str, Any], of_messages: dict[str, Any]) -> None:
@@ -192,15 +207,16 @@ def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
 
 
 @click.command("reindex", short_help="Rebuild full-text indexes, tags and counts.")
+@click.option("--language", metavar="NAME", help="Change the language of the full-text indexes: english, german, ...")
 @database_option
-def reindex_command(database: str) -> None:
-    """Rebuild what triggers keep, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
+def reindex_command(language: str | None, database: str) -> None:
+    """Rebuild derived data in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
 
-    Needed only where `datastore verify` says that they differ; it also makes the full-text indexes as small and fast as
-    they get.
+    Needed where `datastore verify` says that something differs, where another program wrote rows, which no search finds
+    before, and where the language changes; it also makes the full-text indexes as small and fast as they get.
     """
     with open_store(database) as store, _progress() as report:
-        store.reindex(report)
+        store.reindex(report, language=language)
     click.echo("reindexed")
 
 

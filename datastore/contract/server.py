@@ -50,7 +50,8 @@ _PARAMETERS = {
     "json": {"json", "text"},
     "rows": {"json", "text"},
     "boolean": {"int2", "int4", "int8"},
-    "match": {"text", "tsquery"},
+    "match": {"text", "json", "tsquery"},
+    "words": {"text", "json"},
 }
 
 #: The same by what `datastore generate` found for SQLite: an instant or JSON may be a text of the result.
@@ -196,8 +197,8 @@ def _contract(sources: list[Source], others: list[Source]) -> Iterator[Problem]:
         ours, other = source.statement, known.get(source.name)
         if ours is None or other is None:
             continue
-        mine = [(one.name, one.type.replace("match", "text"), one.nullable) for one in ours.header.parameters]
-        theirs = [(one.name, one.type.replace("match", "text"), one.nullable) for one in other.header.parameters]
+        mine = [(one.name, one.type, one.nullable) for one in ours.header.parameters]
+        theirs = [(one.name, one.type, one.nullable) for one in other.header.parameters]
         if mine != theirs:
             yield Problem("parameters", source.name_place, f"{other.file} has other parameters", statement=source.name)
         if (ours.result, ours.writes, ours.optional, ours.header.record) != (

@@ -98,8 +98,7 @@ def copy(
         copied = _copy(here, there, skipped, on_progress or (lambda *_: None))
     with Datastore.open(target) as store:
         store._parts.derived.settle(numbered)
-        if store.engine.fts5:
-            store._parts.derived.fill_full_text()
+        store._parts.index.fill()
     return copied
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from datastore.engines.base import Engine
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
 from datastore.repositories.conversations import ConversationRepository
@@ -22,6 +23,7 @@ from datastore.repositories.messages import MessageRepository
 from datastore.repositories.own_tables import OwnTableRepository
 from datastore.repositories.redactions import RedactionRepository
 from datastore.repositories.retention_policies import ExpiryRepository, RetentionPolicyRepository
+from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "RedactionRepository",
     "Repositories",
     "RetentionPolicyRepository",
+    "SearchIndex",
     "UploadRepository",
 ]
 
@@ -50,10 +53,11 @@ __all__ = [
 class Repositories:
     """Every repository of one database: the parts of a store, with those that only the library itself needs."""
 
-    engine: Any
+    engine: Engine
     #: Who the audit log and the receipts say it was.
     actor: str
     audit: AuditRepository
+    index: SearchIndex
     conversations: ConversationRepository
     messages: MessageRepository
     learnings: LearningRepository
@@ -73,7 +77,7 @@ class Repositories:
 
     @classmethod
     def of(
-        cls, engine: Any, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
+        cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
     ) -> Repositories:
         """The repositories on an engine.
 
@@ -83,13 +87,15 @@ class Repositories:
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
         audit = AuditRepository(**make, actor=actor)
         make["audit"] = audit.record
+        index = SearchIndex(**make)
         return cls(
             engine=engine,
             actor=actor,
             audit=audit,
-            conversations=ConversationRepository(**make),
-            messages=MessageRepository(**make),
-            learnings=LearningRepository(**make),
+            index=index,
+            conversations=ConversationRepository(**make, index=index),
+            messages=MessageRepository(**make, index=index),
+            learnings=LearningRepository(**make, index=index),
             jobs=JobQueueRepository(**make, rng=rng),
             uploads=UploadRepository(**make),
             redactions=RedactionRepository(**make),
@@ -100,7 +106,7 @@ class Repositories:
             receipts=ReceiptRepository(**make),
             backups=BackupRepository(**make),
             maintenance=MaintenanceRepository(**make),
-            derived=DerivedRepository(**make),
+            derived=DerivedRepository(**make, index=index),
             import_export=ImportExportRepository(**make),
             own_tables=OwnTableRepository(**make),
         )

@@ -12,14 +12,15 @@ import attrs
 from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation, NewConversation
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, TimePager, check_max_rows, found
+from datastore.repositories.search_index import IndexedRepository
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
 
 
-class ConversationRepository(Repository):
+class ConversationRepository(IndexedRepository):
     """The table *conversations*."""
 
     _statements: ConversationsStatements
@@ -194,7 +195,7 @@ class ConversationRepository(Repository):
         with self._engine.transaction():
             self._statements.lock_conversations(ids=[id])
             present = self.get(id)
-            return found(
+            changed = found(
                 self._statements.update_conversation(
                     id=id,
                     session_id=present.session_id if session_id is UNCHANGED else session_id,
@@ -206,6 +207,9 @@ class ConversationRepository(Repository):
                 ),
                 "conversation",
             )
+            if (changed.session_id, changed.source) != (present.session_id, present.source):
+                self._index.fill(id)  # its messages and learnings are found by both
+            return changed
 
     def lock(self, ids: Iterable[str]) -> Sequence[str]:
         """Keep others from changing some conversations until the transaction ends: what is read behind it stays as it is.
@@ -268,6 +272,7 @@ class ConversationRepository(Repository):
         """
         with self._engine.transaction():
             record = found(self._statements.restore_conversation(id=id, now=self._now()), "conversation")
+            self._index.fill(id)
             self._audit("restore", "conversation", id, reason)
             return record
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datastore.repositories.base import Repository
+from datastore.repositories.search_index import IndexedRepository
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
         """What checks and rebuilds derived data."""
 
 
-#: So many rows are indexed between two reports of progress.
-REINDEXED = 20_000
-
-
-class DerivedRepository(Repository):
+class DerivedRepository(IndexedRepository):
     """Derived data of conversations, messages, learnings and jobs."""
 
     _statements: _Statements
@@ -82,32 +78,17 @@ class DerivedRepository(Repository):
             self._count_jobs()
             self._statements.raise_audit_high_water(id=audit_high_water)
 
-    def reindex(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+    def reindex(
+        self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
+    ) -> None:
         """See `datastore.store.Datastore.reindex`."""
         with self._engine.transaction():
             self._engine.keep_writers_out()
-            if self._engine.fts5:
-                self.fill_full_text(on_progress)
+            self._index.rebuild(language, on_progress)
             self._statements.clear_learning_tags()
             self._statements.fill_learning_tags()
             self._statements.recount_conversations()
             self._count_jobs()
-
-    def fill_full_text(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """SQLite: build the full-text indexes again; see `reindex`, which does that too."""
-        do = self._statements
-        with self._engine.transaction():
-            learnings, messages = do.get_last_learning_seq(), do.get_last_message_seq()
-            for name, clear, fill, merge, last in (
-                ("learnings", do.clear_learnings_fts, do.fill_learnings_fts, do.merge_learnings_fts, learnings),
-                ("messages", do.clear_messages_fts, do.fill_messages_fts, do.merge_messages_fts, messages),
-            ):
-                clear()
-                for first in range(0, last, REINDEXED):
-                    fill(after_seq=first, to_seq=first + REINDEXED)
-                    if on_progress is not None:
-                        on_progress(name, min(last, first + REINDEXED), last)
-                merge()
 
     def _count_jobs(self) -> None:
         self._statements.clear_job_counts()

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.learnings import LearningsStatements
     from datastore.statements.typed.legal_holds import LegalHoldsStatements
+    from datastore.statements.typed.search import SearchStatements
 
-    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, Protocol):
+    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, SearchStatements, Protocol):
         """What learnings call."""
 
 
@@ -120,6 +121,7 @@ class LearningRepository(LearningSearch):
                 if first := self._first(conversation_id, key):
                     return first
             self._link(learning.id, message_ids)
+            self._index.add_learnings([learning])
             return learning
 
     def add_many(self, learnings: Iterable[NewLearning]) -> Sequence[Learning]:
@@ -141,6 +143,7 @@ class LearningRepository(LearningSearch):
     def _add_batch(self, batch: Sequence[_Given]) -> Sequence[Learning]:
         added: Sequence[Learning] = self._statements.add_learnings(rows=[row for _, row in batch])
         present = {(record.conversation_id, record.dedupe_key): record for record in added}
+        self._index.add_learnings(added)
         new = {record.id for record in added}
         stored = []
         for learning, row in batch:
@@ -235,6 +238,7 @@ class LearningRepository(LearningSearch):
                 metadata=present.metadata if metadata is UNCHANGED else metadata,
                 now=self._now(),
             )
+            self._index.add_learnings([found(updated, "learning")])
             return found(updated, "learning")
 
     def delete(self, id: str, *, reason: str | None = None) -> None:

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from datastore.statements.typed.learnings import LearningsStatements
     from datastore.statements.typed.messages import MessagesStatements
     from datastore.statements.typed.redactions import RedactionsStatements
+    from datastore.statements.typed.search import SearchStatements
 
-    class _Statements(MessagesStatements, ConversationsStatements, LearningsStatements, RedactionsStatements, Protocol):
+    class _Statements(
+        MessagesStatements,
+        SearchStatements,
+        ConversationsStatements,
+        LearningsStatements,
+        RedactionsStatements,
+        Protocol,
+    ):
         """What messages call."""
 
 
@@ -71,31 +79,34 @@ class MessageRepository(MessageSearch):
             id = self._new_id()
         if token_count is None:
             token_count = estimate
-        instant = as_stored(self._now() if created_at is None else created_at)
-        position = self._statements.append_message(
-            id=id,
-            conversation_id=conversation_id,
-            role=role,
-            content=content,
-            content_hash=content_hash,
-            token_count=token_count,
-            metadata={} if metadata is None else metadata,
-            created_at=instant,
-        )
-        if position is None:
-            raise NotFoundError("conversation")
-        # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
-        return Message(
-            id=id,
-            conversation_id=conversation_id,
-            position=position,
-            role=role,
-            content=content,
-            content_hash=content_hash,
-            token_count=int(token_count),
-            metadata=decode_json(encode_json(metadata)) if metadata else {},
-            created_at=instant,
-        )
+        with self._engine.transaction():
+            instant = as_stored(self._now() if created_at is None else created_at)
+            position = self._statements.append_message(
+                id=id,
+                conversation_id=conversation_id,
+                role=role,
+                content=content,
+                content_hash=content_hash,
+                token_count=token_count,
+                metadata={} if metadata is None else metadata,
+                created_at=instant,
+            )
+            if position is None:
+                raise NotFoundError("conversation")
+            # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
+            message = Message(
+                id=id,
+                conversation_id=conversation_id,
+                position=position,
+                role=role,
+                content=content,
+                content_hash=content_hash,
+                token_count=int(token_count),
+                metadata=decode_json(encode_json(metadata)) if metadata else {},
+                created_at=instant,
+            )
+            self._index.add_messages([message])
+            return message
 
     def append_many(self, conversation_id: str, messages: Iterable[NewMessage]) -> Sequence[Message]:
         """Append several in their order, or none if one is refused; one statement for all.
@@ -104,13 +115,17 @@ class MessageRepository(MessageSearch):
             NotFoundError: There is no such conversation, or it is deleted.
             UniqueError, CheckError, InvalidValueError: As `append`.
         """
-        now = self._now()
-        rows = [self._values(message, now) for message in messages]
-        if not rows:
+        messages = list(messages)
+        if not messages:
             return []
-        stored: Sequence[Message] = self._statements.append_messages(conversation_id=conversation_id, rows=rows)
-        if not stored:
-            raise NotFoundError("conversation")
+        with self._engine.transaction():
+            now = self._now()
+            stored: Sequence[Message] = self._statements.append_messages(
+                conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
+            )
+            if not stored:
+                raise NotFoundError("conversation")
+            self._index.add_messages(stored)
         return sorted(stored, key=lambda message: message.position)
 
     def get(self, id: str) -> Message:
@@ -283,6 +298,7 @@ class MessageRepository(MessageSearch):
                 ),
                 "message",
             )
+            self._index.add_messages([message])
             if merge and self._engine.fts5:  # elsewhere there is nothing to merge
                 self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)

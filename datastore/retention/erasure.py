@@ -10,13 +10,13 @@ from datastore.errors import LegalHoldError, NotFoundError
 from datastore.records.erasures import Erasure, SubjectKind
 from datastore.retention.subjects import Subject, SubjectData, find_subject_data, names_of, subject_data
 from datastore.retention.tombstones import Register, Tombstones, keyed_hash
-from datastore.upkeep.cleaning import Cleaner, Cleaning
+from datastore.upkeep.base import Upkeep
+from datastore.upkeep.cleaning import Cleaning
 from datastore.upkeep.residue import Needles
 
 if TYPE_CHECKING:
     from datastore.records import Conversation
     from datastore.repositories import Repositories
-    from datastore.upkeep.server import ServerCleaner
 
 #: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
 SLICE_MESSAGES = 200
@@ -36,12 +36,12 @@ class Eraser:
 
     Args:
         parts: The repositories of the database.
-        cleaner: Merges, cuts, scans and vacuums.
+        upkeep: Cleans the storage afterwards.
     """
 
-    def __init__(self, parts: Repositories, cleaner: Cleaner | ServerCleaner) -> None:
+    def __init__(self, parts: Repositories, upkeep: Upkeep) -> None:
         self._parts = parts
-        self._cleaner = cleaner
+        self._upkeep = upkeep
         self.tombstones = Register(parts.erasures, parts.engine)
 
     def erase(
@@ -59,7 +59,7 @@ class Eraser:
         self.tombstones.save()
         with parts.engine.snapshot():
             mine = find_subject_data(parts, subject)
-        needles = Needles(mine.texts())
+        needles = Needles(mine.texts(), parts.index.analyzer)
         tell("deleting")
         receipt = self._delete(receipt, subject, mine)
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)
@@ -118,7 +118,7 @@ class Eraser:
                     begun.append(self._delete_rest(receipt))
                     counts["erased"] += 1
         if begun:
-            cleaning = self._cleaner.clean(None, vacuum=True, tell=lambda _: None)
+            cleaning = self._upkeep.clean(None, vacuum=True, tell=lambda _: None)
             for receipt in begun:
                 self._finish(receipt, cleaning)
         return counts
@@ -228,7 +228,7 @@ class Eraser:
         parts.conversations.delete(conversation.id, reason=why)
 
     def _clean(self, receipt: Erasure, needles: Needles | None, *, vacuum: bool, tell: Progress) -> Erasure:
-        return self._finish(receipt, self._cleaner.clean(needles, vacuum=vacuum or needles is None, tell=tell))
+        return self._finish(receipt, self._upkeep.clean(needles, vacuum=vacuum or needles is None, tell=tell))
 
     def _finish(self, receipt: Erasure, cleaning: Cleaning) -> Erasure:
         done = {**receipt.receipt, **cleaning.facts, "blocked_by": cleaning.blocked_by}

@@ -1,9 +1,9 @@
-"""Whether a database is what it should be: the file, its keys, its indexes, its log, its counts."""
+"""Check a database: its storage, its audit log, its hashes, counts and indexes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,15 +29,21 @@ class Mark:
 #: For each check what is wrong, without content; an empty list where nothing is.
 Problems = dict[str, list[str]]
 
+#: A check's name, and what returns its problems.
+Check = tuple[str, Callable[[], list[str]]]
+
 #: Without `deep`, the hashes of so many messages are compared.
 SAMPLE = 1000
 
 
-def verify(parts: Repositories, marks: Iterable[Mark] = (), *, deep: bool = False) -> Problems:
+def verify(
+    parts: Repositories, storage: Sequence[Check], marks: Iterable[Mark] = (), *, deep: bool = False
+) -> Problems:
     """Run every check, those after one that fails too.
 
     Args:
         parts: The repositories of the database.
+        storage: The engine's own checks: see `datastore.upkeep.base.Upkeep.checks`.
         marks: High-water marks of this database (or of the one that it was copied from).
         deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere. Also search
             for words of some messages and learnings: each has to find its own text.
@@ -46,7 +52,7 @@ def verify(parts: Repositories, marks: Iterable[Mark] = (), *, deep: bool = Fals
         For each check what is wrong, without content; an empty list where nothing is.
     """
     results: Problems = {}
-    for name, check in _checks(parts, marks, deep):
+    for name, check in [*storage, *_checks(parts, marks, deep)]:
         try:
             results[name] = check()
         except DatabaseError as error:
@@ -60,17 +66,13 @@ def present_mark(audit: AuditRepository) -> Mark:
     return Mark(0, "") if last is None else Mark(last.id, last.hash)
 
 
-def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[tuple[str, Callable[[], list[str]]]]:
-    def integrity() -> list[str]:
-        return [str(row[0]) for row in parts.engine.integrity() if row[0] != "ok"]
-
-    def foreign_keys() -> list[str]:
-        rows = parts.engine.rows("foreign_key_check")
-        return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
-
-    def full_text() -> list[str]:
-        parts.derived.check_full_text()
-        return []
+def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Check]:
+    def unindexed() -> list[str]:
+        return [
+            f"{count} {table} are in no full-text index: another program wrote them; datastore reindex mends it"
+            for table, count in parts.index.unindexed().items()
+            if count
+        ]
 
     def high_water() -> list[str]:
         return [problem for mark in marks for problem in _behind(parts, mark)]
@@ -94,16 +96,14 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[tupl
     def tags() -> list[str]:
         return [f"learning {id}: the index by tag has it under other tags" for id in parts.derived.mistagged()]
 
-    # A server checks its own files (pg_amcheck, data checksums), and keeps its full text in generated columns.
-    of_the_file = [("integrity", integrity), ("foreign keys", foreign_keys), ("full-text index", full_text)]
     return [
-        *(of_the_file if parts.engine.fts5 else []),
         ("audit chain", lambda: list(parts.audit.verify())),
         ("high-water mark", high_water),
         ("content hashes", hashes),
         ("message counts", counts),
         ("job counts", job_counts),
         ("tags", tags),
+        ("searchable rows", unindexed),
         *([("own words", lambda: list(_unfound(parts)))] if deep else []),
     ]
 

@@ -45,7 +45,7 @@ ON messages (conversation_id, created_at, id);
 CREATE INDEX IF NOT EXISTS learnings_created_at_id_idx ON learnings (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_learnings and count_learnings of a category, search_learnings_by_category.
+-- Serves list_learnings and count_learnings of a category.
 CREATE INDEX IF NOT EXISTS learnings_category_created_at_id_idx ON learnings (category, created_at, id)
 WHERE deleted_at IS NULL;
 

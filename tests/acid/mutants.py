@@ -27,7 +27,6 @@ SESSIONS = "datastore/engines/sessions.py"
 BLOCKS = "datastore/engines/transactions.py"
 GATE = "datastore/engines/sqlite/gate.py"
 BINDING = "datastore/statements/binding.py"
-SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
 RETENTION = "migrations/sqlite/0008.retention.sql"
 
@@ -244,17 +243,17 @@ _mutants = (
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (
-        Sql("trigger learnings_fts_delete", r"old\.deleted_at IS NULL", "old.deleted_at = 'never'"),
+        Sql("trigger learnings_fts_delete", r"AFTER DELETE ON learnings", r"AFTER DELETE ON learnings WHEN old.deleted_at = 'never'"),
     )),
-    Mutant("the full-text index follows half of an update", "trigger", (
-        Sql("trigger messages_fts_update_before", r"UPDATE OF [\w, ]+ ON messages", "UPDATE OF seq ON messages"),
-    )),
-    Mutant("full-text index not rebuilt", "migration", (
-        Sql("step search", r"INSERT INTO learnings_fts \(learnings_fts\) VALUES \('rebuild'\);", ""),
-    )),
-    Mutant("full-text index not rebuilt on the way down", "migration", (
-        Sql("step search.rollback", r"INSERT INTO learnings_fts \(learnings_fts\) VALUES \('rebuild'\);", ""),
-    )),
+    Mutant("the full-text index follows half of an update", "repository", (Edit(
+        "datastore/repositories/messages.py", "            self._index.add_messages([message])\n            if merge", "            if merge",
+    ),)),
+    Mutant("a restored conversation is not indexed", "repository", (Edit(
+        "datastore/repositories/conversations.py", "            self._index.fill(id)\n", "",
+    ),)),
+    Mutant("full-text index not filled again", "repository", (Edit(
+        "datastore/repositories/search_index.py", "            self.fill(on_progress=on_progress)\n", "",
+    ),)),
     Mutant("messages not counted on deletion", "trigger", (
         Sql("trigger messages_count_delete", r"message_count = message_count - 1", "message_count = message_count"),
     )),

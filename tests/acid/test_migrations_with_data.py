@@ -105,6 +105,8 @@ def check(path: Path, report: Report) -> None:
         _same(before, tables(path), f"{id} applied again", report)
         _indexes(path, f"{id} applied again", report)
         report.counts["steps"] += 2
+    with Datastore.open(path) as store:  # the rows are indexed by the application, not by the step
+        store.reindex()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         report.extend(violations(connection), "after all steps: ")
 
@@ -177,8 +179,7 @@ def test_filled_tables_go_down_and_up() -> None:
 
 
 @reds(
-    Red("full-text index not rebuilt", "full-text drift"),
-    Red("full-text index not rebuilt on the way down", "full-text drift"),
+    Red("full-text index not filled again", "full-text drift"),
     Red("migrations with foreign keys on", "lost rows"),
     slow=True,
 )

@@ -65,7 +65,7 @@ def test_deleting_a_conversation_takes_along_what_belongs_to_it(project: Touches
         ("delete", "learning_messages", "learning_messages_message_id_fkey"),
         ("delete", "learning_tags", "learning_tags_learning_id_fkey"),
         ("delete", "uploads", "uploads_learning_id_fkey"),
-        ("insert", "learnings_fts", "learnings_fts_delete"),
+        ("delete", "learnings_fts", "learnings_fts_delete"),
         ("update", "conversations", "messages_count_delete"),
     }
     assert not {table for _, table, _ in written} & {"job_queue", "job_attempts", "audit_log"}

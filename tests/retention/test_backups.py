@@ -150,7 +150,6 @@ def test_damage_on_arrival_is_noticed_and_nothing_is_left(
     def copy(engine: object, target: Path, progress: object = None) -> None:
         real(store.engine, target)
         connection = sqlite3.connect(target)
-        connection.execute("DROP TRIGGER learnings_fts_insert")
         connection.execute(
             "INSERT INTO conversations (id, source, sanitization_version, created_at, updated_at, message_count)"
             " VALUES ('x', 's', '1', '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z', 5)"

@@ -14,7 +14,7 @@ from datastore import Conversation, Datastore, Learning
 from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
 from datastore.records import Erasure
-from datastore.repositories import DerivedRepository, MaintenanceRepository
+from datastore.repositories import MaintenanceRepository, SearchIndex
 from datastore.retention.tombstones import beside
 from datastore.transfer import export, import_file
 from datastore.upkeep.cleaning import Cleaner
@@ -111,7 +111,7 @@ def test_the_scan_sees_what_balancing_left_in_page_gaps(tmp_path: Path) -> None:
 
 def _no_merge(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Cleaner, "_merge", lambda self: {})
-    patch.setattr(DerivedRepository, "fill_full_text", lambda self: None)
+    patch.setattr(SearchIndex, "rebuild", lambda self: None)
 
 
 def _passive(patch: pytest.MonkeyPatch) -> None:
