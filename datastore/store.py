@@ -19,10 +19,11 @@ from datastore.engines.ownership import refuse_green_threads
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.files import typed
 from datastore.migrations.steps import own_folders
-from datastore.opening import Opened, on_file, on_server
+from datastore.opening import on_file, on_server
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
+    from datastore.opening import Opened
     from datastore.records import Backup, Erasure
     from datastore.records.backups import BackupStatus
     from datastore.repositories import (
