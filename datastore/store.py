@@ -17,7 +17,7 @@ from datastore.address import database_path, is_server, real_path
 from datastore.engines.ownership import refuse_green_threads
 from datastore.engines.sqlite import Durability, SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
-from datastore.files import typed
+from datastore.files import sweep, typed, unfinished
 from datastore.opening import on_file, on_server
 from datastore.steps import own_folders
 from datastore.values import new_id, utc_now
@@ -128,9 +128,9 @@ class Datastore:
         cleaner: Any
         if engine.name == "sqlite":
             self.backups = Backups(engine, self.backup_register, _open_copy)
-            sweep = self.backups.sweep
-            self.maintenance = Maintenance(engine, upkeep, sweep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text, sweep)
+            drafts = self.backups.sweep
+            self.maintenance = Maintenance(engine, upkeep, drafts)
+            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text, drafts)
         else:
             elsewhere: Any = Elsewhere
             self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
@@ -390,6 +390,8 @@ class Datastore:
             noted = read_beside(beside(path))
             stones, register = _known_to(path)
             carried = together([noted, stones])
+            for row in register or []:  # the restored database does not know of each
+                sweep(unfinished(Path(row.path)))
             if sha256 is not None:
                 sums: list[str] | None = [check_sha256(sha256)]
             else:
@@ -461,7 +463,7 @@ def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
 
     if path.exists():
         with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # else too old, or damaged
-            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing")
+            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing", "failed")
             return old.eraser.tombstones.carried(), [
                 row for status in statuses for row in old.backup_register.list(status)
             ]

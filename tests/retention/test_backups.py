@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -591,3 +593,59 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
                 assert not any(store.backups.verify(backup.path).values())
             assert not list(folder.glob("*.unfinished*"))
     assert kept_seen > 5
+
+
+def _killed_at(number: int, at: Path, run: Callable[[], object]) -> bool:
+    """Run it in a child that kills itself before its step of that number: one that names a file below *at*. False: it ended."""
+    child = os.fork()
+    if not child:
+        steps = itertools.count()
+
+        def before(event: str, arguments: tuple[object, ...]) -> None:
+            if any(str(at) in str(argument) for argument in arguments) and next(steps) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        code = 1
+        try:
+            sys.addaudithook(before)
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("command", ["create", "register", "verify", "restore"])
+def test_killed_at_each_step_no_file_is_left(path: Path, folder: Path, command: str) -> None:
+    with Datastore.open(path) as store:
+        store.conversations.add(sanitization_version="1", id="kept")
+        first = store.backups.create(folder).path
+
+    def run() -> None:
+        if command == "restore":
+            Datastore.restore(first, path)
+            return
+        with Datastore.open(path) as store:
+            if command == "create":
+                store.backups.create(folder)
+            elif command == "verify":
+                assert not any(store.backups.verify(first).values())
+            else:
+                moved = folder / f"moved-{time.monotonic_ns()}.db"
+                shutil.copyfile(first, moved)
+                store.backups.register(moved)
+
+    for number in itertools.count():
+        killed = _killed_at(number, path.parent, run)
+        with Datastore.open(path) as store:
+            store.backups.settle()
+            assert store.backup_register.list("writing") == []
+        assert (number, sorted(path.parent.rglob("*.unfinished*"))) == (number, [])
+        if not killed:
+            break
+    assert number > 10
+    assert contents(path) == ["kept"]
