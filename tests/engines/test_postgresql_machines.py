@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from datastore import Datastore
-from datastore.engines.postgresql_scratch import Template
+from datastore.engines.postgresql.scratch import Template
 from tests.acid import test_state_machine as whole
 from tests.acid.model import Model, rows_of
 from tests.conftest import Clock
