@@ -17,7 +17,7 @@ from datastore.address import database_path, is_server, real_path
 from datastore.engines.base import Durability, Engine
 from datastore.engines.ownership import refuse_green_threads
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
-from datastore.files import typed
+from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
 from datastore.values import new_id, utc_now
@@ -430,6 +430,8 @@ class Datastore:
             noted = read_beside(beside(path))
             stones, register = _known_to(path)
             carried = together([noted, stones])
+            for row in register or []:  # the restored database does not know of each
+                sweep(unfinished(Path(row.path)))
             if sha256 is not None:
                 sums: list[str] | None = [check_sha256(sha256)]
             else:
@@ -501,7 +503,7 @@ def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
 
     if path.exists():
         with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # else too old, or damaged
-            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing")
+            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing", "failed")
             return old._eraser.tombstones.carried(), [
                 row for status in statuses for row in old._parts.backups.iterate(status)
             ]

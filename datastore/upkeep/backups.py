@@ -23,7 +23,7 @@ from datastore.errors import (
     DiskFullError,
     InvalidValueError,
 )
-from datastore.files import Draft, in_use, sweep, sync_folder, typed, unfinished
+from datastore.files import Draft, in_use, is_left, sweep, sync_folder, typed, unfinished
 from datastore.records.backups import Backup, BackupStatus
 from datastore.records.pages import Page, every
 from datastore.repositories.base import DEFAULT_ROWS
@@ -146,6 +146,10 @@ class Backups:
             raise BackupError(f"{place} is registered")
         refuse_no_backup(place)
         with typed(f"registering {place}"):
+            with self._engine.transaction():
+                self._register.fail(
+                    self._register.add(str(place))
+                )  # by which `sweep` finds the draft of a killed command
             with Draft(place) as draft:
                 shutil.copyfile(place, draft.path)
                 problems, mark = self._arrived(draft.path)
@@ -169,7 +173,8 @@ class Backups:
         return gone
 
     def _settle(self) -> None:
-        """Tidy up behind a backup whose process was killed: its file is finished or it is gone."""
+        """Tidy up after commands that were killed: a backup's file is finished or it is gone, and so is every draft."""
+        self.sweep()
         for backup in self._register.iterate("writing"):
             path = Path(backup.path)
             # In this order: between the two it may be given its name.
@@ -190,25 +195,28 @@ class Backups:
         """
         places = [self._engine.path]
         places += [Path(backup.path) for status in _every_status for backup in self._register.iterate(status)]
-        there = [draft for draft in dict.fromkeys(map(unfinished, places)) if os.path.lexists(draft)]
+        there = [draft for draft in dict.fromkeys(map(unfinished, places)) if is_left(draft)]
         busy = [draft for draft in there if not sweep(draft)]
         return len(there) - len(busy), busy
 
     def _make(self, path: Path, progress: Progress | None) -> Backup:
         self._refuse_full(path.parent)
-        with Draft(path) as draft:
-            id = self._note(self._register.add, str(path))
-            try:
+        # Before there is a file, so that whatever a kill leaves is known.
+        id, draft = self._note(self._register.add, str(path)), Draft(path)
+        try:
+            with draft:
+                if id is not None and id not in [row.id for row in self._register.iterate("writing")]:
+                    id = self._note(self._register.add, str(path))  # `settle` saw it before there was a file
                 copy_into(self._engine, draft.path, progress)
                 problems, mark = self._arrived(draft.path)
                 if problems:
                     raise BackupError(f"the copy was damaged on arrival: {problems[0]}")
                 draft.put_in_place()
-            except BaseException:
-                if id is not None:
-                    self._note(self._register.fail, id)
-                raise
-            return self._finish(id, path, mark)
+                return self._finish(id, path, mark)
+        except BaseException:
+            if id is not None and not draft.placed:
+                self._note(self._register.fail, id)
+            raise
 
     def _note(self, write: Callable[[str], Noted], value: str) -> Noted | None:
         """Write the register; None where its disk is full: a copy needs no room there, and `_settle` and `list` note it later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,23 @@ def test_a_file_that_another_command_writes(store: Datastore, folder: Path) -> N
     store.backups._settle()
     assert list(store._parts.backups.iterate("writing")) == []
     store.backups.create(draft.target)
+
+
+def test_a_backup_that_another_command_settles_before_its_file_is_there(
+    store: Datastore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Draft):
+        def __enter__(self) -> Draft:
+            with monkeypatch.context() as patch:
+                patch.setattr(backups, "Draft", Draft)
+                store.backups._settle()
+            assert len([*store._parts.backups.iterate("failed")]) == 1
+            return super().__enter__()
+
+    monkeypatch.setattr(backups, "Draft", Late)
+    made = store.backups.create(folder)
+    assert [backup.id for backup in store.backups.list()] == [made.id]
+    assert [*store._parts.backups.iterate("writing")] == []
 
 
 def test_a_progress_function_may_use_the_store(
@@ -441,7 +460,7 @@ with Datastore.open(path) as store:
 
 
 @pytest.mark.parametrize("command", ["restore", "verify", "backup"])
-@pytest.mark.parametrize("by", ["the same command", "maintain", "erase"])
+@pytest.mark.parametrize("by", ["the same command", "maintain", "erase", "restore"])
 def test_what_a_killed_command_leaves_is_private_and_goes(
     store: Datastore, conversation: Conversation, folder: Path, command: str, by: str
 ) -> None:
@@ -459,16 +478,16 @@ def test_what_a_killed_command_leaves_is_private_and_goes(
     # SQLite gives the files beside a database the mode of the database.
     assert all(file.stat().st_mode & 0o077 == 0 for file in left() if not file.name.endswith(".gate")), left()
     assert text.encode() in b"".join(file.read_bytes() for file in left())
-    if by == "the same command" and command == "restore":
+    if by == "restore" or (by == "the same command" and command == "restore"):
         Datastore.restore(made.path, path)
     with Datastore.open(path) as again:
         if by == "maintain":
             assert again.maintenance.run().removed == 1
         elif by == "erase":
             assert again.erase(conversation_id=conversation.id).status == "verified"
-        elif command == "verify":
+        elif by != "restore" and command == "verify":
             assert not any(again.backups.verify(made.path).values())
-        elif command == "backup":
+        elif by != "restore" and command == "backup":
             again.backups.create(folder)
     assert left() == []
 
@@ -593,3 +612,59 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
                 assert not any(store.backups.verify(backup.path).values())
             assert not list(folder.glob("*.unfinished*"))
     assert kept_seen > 5
+
+
+def _killed_at(number: int, at: Path, run: Callable[[], object]) -> bool:
+    """Run it in a child that kills itself before its step of that number: one that names a file below *at*. False: it ended."""
+    child = os.fork()
+    if not child:
+        steps = itertools.count()
+
+        def before(event: str, arguments: tuple[object, ...]) -> None:
+            if any(str(at) in str(argument) for argument in arguments) and next(steps) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        code = 1
+        try:
+            sys.addaudithook(before)
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("command", ["create", "register", "verify", "restore"])
+def test_killed_at_each_step_no_file_is_left(path: Path, folder: Path, command: str) -> None:
+    with Datastore.open(path) as store:
+        store.conversations.add(sanitization_version="1", id="kept")
+        first = store.backups.create(folder).path
+
+    def run() -> None:
+        if command == "restore":
+            Datastore.restore(first, path)
+            return
+        with Datastore.open(path) as store:
+            if command == "create":
+                store.backups.create(folder)
+            elif command == "verify":
+                assert not any(store.backups.verify(first).values())
+            else:
+                moved = folder / f"moved-{time.monotonic_ns()}.db"
+                shutil.copyfile(first, moved)
+                store.backups.register(moved)
+
+    for number in itertools.count():
+        killed = _killed_at(number, path.parent, run)
+        with Datastore.open(path) as store:
+            store.backups._settle()
+            assert [*store._parts.backups.iterate("writing")] == []
+        assert (number, sorted(path.parent.rglob("*.unfinished*"))) == (number, [])
+        if not killed:
+            break
+    assert number > 10
+    assert contents(path) == ["kept"]
