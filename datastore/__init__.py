@@ -92,13 +92,13 @@ if TYPE_CHECKING:
         UploadStatus,
         by_conversation,
     )
-    from datastore.retention.backups import Restored
-    from datastore.retention.maintenance import Condition, Thresholds, Upkeep
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
-    from datastore.retention.verify import Mark
     from datastore.store import Datastore
     from datastore.transfer import ImportReport, export, import_file
+    from datastore.upkeep.backups import Restored
+    from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
+    from datastore.upkeep.verify import Mark
     from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
 
 __version__ = "0.1.0"
@@ -220,13 +220,13 @@ _homes = {
     "BadLine": "datastore.formats",
     "TextSource": "datastore.formats",
     "open_text": "datastore.formats",
-    "Restored": "datastore.retention.backups",
-    "Condition": "datastore.retention.maintenance",
-    "Thresholds": "datastore.retention.maintenance",
-    "Upkeep": "datastore.retention.maintenance",
+    "Restored": "datastore.upkeep.backups",
+    "Condition": "datastore.upkeep.maintenance",
+    "Thresholds": "datastore.upkeep.maintenance",
+    "Upkeep": "datastore.upkeep.maintenance",
     "Due": "datastore.retention.policies",
     "SubjectData": "datastore.retention.subjects",
-    "Mark": "datastore.retention.verify",
+    "Mark": "datastore.upkeep.verify",
 }
 _modules = ("engines", "errors", "migrations", "records", "resources", "store", "transfer", "values", "worker")
 

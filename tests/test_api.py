@@ -18,9 +18,9 @@ import datastore
 from datastore import errors, records, repositories
 from datastore.cli.commands import cli
 from datastore.copy import copy
-from datastore.retention.backups import Backups
-from datastore.retention.maintenance import Maintenance
 from datastore.retention.policies import Retention
+from datastore.upkeep.backups import Backups
+from datastore.upkeep.maintenance import Maintenance
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.errors import LegalHoldError, NotFoundError
 from datastore.records.erasures import Erasure, SubjectKind
-from datastore.retention.cleaning import Cleaner, Cleaning
-from datastore.retention.residue import Needles
 from datastore.retention.subjects import Subject, SubjectData, find_subject_data, names_of, subject_data
 from datastore.retention.tombstones import Register, Tombstones, keyed_hash
+from datastore.upkeep.cleaning import Cleaner, Cleaning
+from datastore.upkeep.residue import Needles
 
 if TYPE_CHECKING:
     from datastore.records import Conversation
     from datastore.repositories import Repositories
-    from datastore.retention.server import ServerCleaner
+    from datastore.upkeep.server import ServerCleaner
 
 #: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
 SLICE_MESSAGES = 200

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from datastore import Conversation, Datastore, files
-from datastore.engines import sqlite_files
+from datastore.engines.sqlite import files as sqlite_files
 from datastore.errors import (
     BackupError,
     BusyError,
@@ -30,8 +30,8 @@ from datastore.errors import (
     ReadOnlyDatabaseError,
 )
 from datastore.files import Draft
-from datastore.retention import backups
-from datastore.retention.verify import present_mark
+from datastore.upkeep import backups
+from datastore.upkeep.verify import present_mark
 from tests.conftest import Clock
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import attrs
 
 from datastore.address import real_path
-from datastore.engines.sqlite_files import copy_into, held_alone
+from datastore.engines.sqlite.files import copy_into, held_alone
 from datastore.errors import (
     BackupError,
     BusyError,
@@ -27,10 +27,10 @@ from datastore.files import Draft, in_use, sweep, sync_folder, typed, unfinished
 from datastore.records.backups import Backup, BackupStatus
 from datastore.records.pages import Page, every
 from datastore.repositories.base import DEFAULT_ROWS
-from datastore.retention.verify import Mark, Problems, present_mark
+from datastore.upkeep.verify import Mark, Problems, present_mark
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import AuditRepository, BackupRepository
 
 
@@ -118,7 +118,7 @@ class Backups:
         return False
 
     def verify(self, path: str | os.PathLike[str]) -> Problems:
-        """Verify one copy: its bytes, and then whatever `datastore.retention.verify.verify` does.
+        """Verify one copy: its bytes, and then whatever `datastore.upkeep.verify.verify` does.
 
         Raises:
             BackupError: No registered copy is at that path.
