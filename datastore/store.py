@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from datastore.address import database_path, is_server, real_path
+from datastore.engines.base import Durability
 from datastore.engines.ownership import refuse_green_threads
-from datastore.engines.sqlite.engine import Durability, SQLiteEngine
+from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.files import typed
 from datastore.migrations.steps import own_folders

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from datastore.engines.base import Engine
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
 from datastore.repositories.conversations import ConversationRepository
@@ -50,7 +51,7 @@ __all__ = [
 class Repositories:
     """Every repository of one database: the parts of a store, with those that only the library itself needs."""
 
-    engine: Any
+    engine: Engine
     #: Who the audit log and the receipts say it was.
     actor: str
     audit: AuditRepository
@@ -73,7 +74,7 @@ class Repositories:
 
     @classmethod
     def of(
-        cls, engine: Any, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
+        cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
     ) -> Repositories:
         """The repositories on an engine.
 

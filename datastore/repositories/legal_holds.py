@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from datastore.engines.base import Engine
 from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Engine, Pager, Repository
+from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Pager, Repository
 from datastore.values import TIME_MIN, check_text
 
 if TYPE_CHECKING:

@@ -132,8 +132,7 @@ class Retention:
         return chosen
 
     def _before(self, days: float) -> datetime:
-        now: datetime = self._parts.engine.now()
-        return now - timedelta(days=days) + _AT_ONCE
+        return self._parts.engine.now() - timedelta(days=days) + _AT_ONCE
 
     def _due(self, policy: RetentionPolicy) -> Iterator[Due]:
         before = self._before(policy.age_days)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
@@ -13,6 +13,7 @@ from datastore.errors import DatabaseError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import AuditRepository, Repositories
 
 
@@ -61,11 +62,13 @@ def present_mark(audit: AuditRepository) -> Mark:
 
 
 def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[tuple[str, Callable[[], list[str]]]]:
+    file = cast("SQLiteEngine", parts.engine)  # for the checks of a file alone
+
     def integrity() -> list[str]:
-        return [str(row[0]) for row in parts.engine.integrity() if row[0] != "ok"]
+        return [str(row[0]) for row in file.integrity() if row[0] != "ok"]
 
     def foreign_keys() -> list[str]:
-        rows = parts.engine.rows("foreign_key_check")
+        rows = file.rows("foreign_key_check")
         return [f"{table}: row {row} refers to nothing in {parent}" for table, row, parent, _ in rows[:100]]
 
     def full_text() -> list[str]:
