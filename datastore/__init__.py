@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
     from datastore.upkeep.verify import Mark
+    from datastore.values import new_id, utc_now
     from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
 
 __version__ = "0.1.0"
@@ -125,6 +126,8 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    "new_id",
+    "utc_now",
     # The records, and what they are before they are stored.
     "AuditAction",
     "AuditEntry",
@@ -206,6 +209,8 @@ __all__ = [
 #: asked for: a program that only wants `Datastore` does not wait for every record, and `datastore --version` for none.
 _homes = {
     "Datastore": "datastore.store",
+    "new_id": "datastore.values",
+    "utc_now": "datastore.values",
     "Handler": "datastore.worker",
     "PermanentError": "datastore.worker",
     "Snooze": "datastore.worker",

@@ -353,7 +353,7 @@ class Datastore:
         learning_id: str | None = None,
         reason: str | None = None,
         vacuum: bool = True,
-        progress: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> Erasure:
         """Delete a subject with everything derived from it, so that its text is in no file of the database any more.
 
@@ -369,7 +369,7 @@ class Datastore:
             learning_id: One learning.
             reason: Why, for the receipt; no content.
             vacuum: Whether the file may be vacuumed, which keeps writers waiting.
-            progress: Called with what is being done.
+            on_progress: Called with what is being done.
 
         Returns:
             The receipt, which is stored too: status "verified", "scrubbed", "deleted", or "blocked" and by what.
@@ -388,7 +388,7 @@ class Datastore:
             correlation_id=correlation_id,
             learning_id=learning_id,
         )
-        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, progress=progress)
+        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
 
     @staticmethod
     def restore(

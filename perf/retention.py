@@ -99,7 +99,7 @@ def measure_erasure(path: Path) -> dict[str, Any]:
             time.sleep(2)
             begun = time.perf_counter()
             receipt = store.erase(
-                session="the subject", progress=lambda action: steps.append((action, time.perf_counter() - begun))
+                session_id="the subject", on_progress=lambda action: steps.append((action, time.perf_counter() - begun))
             )
             seconds = time.perf_counter() - begun
     return {

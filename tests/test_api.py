@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from datastore.upkeep.backups import Backups
 from datastore.upkeep.maintenance import Maintenance
 
 ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 #: The parts of a store, by what they are called on it.
 PARTS: dict[str, type[Any]] = {
@@ -118,6 +120,8 @@ def test_every_error_and_record_is_exported() -> None:
 def test_the_parts_of_a_store_are_these(store: datastore.Datastore) -> None:
     parts = {name for name in vars(store) if not name.startswith("_")} - {"engine"}
     assert parts == {name for name in PARTS if "." not in name}
+    (sentence,) = re.findall(r"A store has eight repositories (.*?)\. One grammar", README, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", sentence)) == parts
     for name, part in PARTS.items():
         assert type(functools.reduce(getattr, name.split("."), store)) is part
 

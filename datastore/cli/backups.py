@@ -50,7 +50,7 @@ def backup_command(target: Path, keep: int | None, max_age: timedelta | None, as
     elapsed = Elapsed("backup")
     with open_store(database) as store:
         before = {backup.id: backup for backup in store.backups.iterate()}
-        made = store.backups.create(target, keep=keep, max_age=max_age, progress=elapsed)
+        made = store.backups.create(target, keep=keep, max_age=max_age, on_progress=elapsed)
         left = {backup.id for backup in store.backups.iterate()}
     elapsed.done()
     rotated = [backup for id, backup in before.items() if id not in left]

@@ -55,9 +55,9 @@ def erase_command(
         )
     with open_store(database) as store:
         if resume is not None:
-            receipt = store.retention.resume(resume, progress=_tell)
+            receipt = store.retention.resume(resume, on_progress=_tell)
         else:
-            receipt = store.erase(**subject, reason=reason, vacuum=vacuum, progress=_tell)
+            receipt = store.erase(**subject, reason=reason, vacuum=vacuum, on_progress=_tell)
     _print(receipt, as_json)
     if not receipt.is_complete:
         ctx.exit(Exit.ERASURE_INCOMPLETE)

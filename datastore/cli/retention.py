@@ -139,7 +139,7 @@ def preview_command(name: str | None, as_json: bool, database: str) -> None:
 def apply_command(name: str | None, as_json: bool, database: str) -> None:
     """Apply every policy (or NAME), in small steps; stopped and called again, it goes on."""
     with open_store(database) as store:
-        done = store.retention.apply(name, progress=_show if sys.stderr.isatty() else None)
+        done = store.retention.apply(name, on_progress=_show if sys.stderr.isatty() else None)
     if sys.stderr.isatty():
         click.echo("", err=True)
     if as_json:

@@ -45,10 +45,10 @@ class Eraser:
         self.tombstones = Register(parts.erasures, parts.engine)
 
     def erase(
-        self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, progress: Progress | None = None
+        self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, on_progress: Progress | None = None
     ) -> Erasure:
         """See `datastore.store.Datastore.erase`."""
-        parts, tell = self._parts, progress or (lambda _: None)
+        parts, tell = self._parts, on_progress or (lambda _: None)
         parts.engine.reading("an erasure")
         tell("looking for what belongs to it")
         with parts.engine.snapshot():
@@ -64,7 +64,7 @@ class Eraser:
         receipt = self._delete(receipt, subject, mine)
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)
 
-    def resume(self, erasure_id: str, *, progress: Progress | None = None) -> Erasure:
+    def resume(self, erasure_id: str, *, on_progress: Progress | None = None) -> Erasure:
         """Go on with an erasure that was interrupted, or that a reader was in the way of.
 
         What its text was is known no more, so that nothing can be proved: the file is vacuumed, and the outcome is at
@@ -80,7 +80,7 @@ class Eraser:
         self.tombstones.save()
         if receipt.status == "deleting":
             receipt = self._delete_rest(receipt)
-        return self._clean(receipt, None, vacuum=True, tell=progress or (lambda _: None))
+        return self._clean(receipt, None, vacuum=True, tell=on_progress or (lambda _: None))
 
     def unfinished(self) -> list[Erasure]:
         """The erasures that `resume` goes on with."""

@@ -67,7 +67,7 @@ class Retention:
         self._parts = parts
         self._eraser = eraser
 
-    def resume(self, erasure_id: str, *, progress: Callable[[str], None] | None = None) -> Erasure:
+    def resume(self, erasure_id: str, *, on_progress: Callable[[str], None] | None = None) -> Erasure:
         """Go on with an erasure that was interrupted, or that a reader was in the way of; one that is complete stays.
 
         The text that was erased is no longer known, so nothing can be proved: the file is vacuumed, and the outcome is at
@@ -75,13 +75,13 @@ class Retention:
 
         Args:
             erasure_id: The id of its receipt.
-            progress: Called with what is being done.
+            on_progress: Called with what is being done.
 
         Raises:
             NotFoundError: There is none with this id.
             LegalHoldError: A hold was placed since: release it, then resume.
         """
-        return self._eraser.resume(erasure_id, progress=progress)
+        return self._eraser.resume(erasure_id, on_progress=on_progress)
 
     def preview(self, name: str | None = None) -> list[Due]:
         """What applying would do now: a dry run that changes nothing.
@@ -95,7 +95,7 @@ class Retention:
         with self._parts.engine.snapshot():
             return [due for policy in self._chosen(name) for due in self._due(policy)]
 
-    def apply(self, name: str | None = None, *, progress: Progress | None = None) -> dict[str, dict[str, int]]:
+    def apply(self, name: str | None = None, *, on_progress: Progress | None = None) -> dict[str, dict[str, int]]:
         """Soft-delete, purge and prune what expired, in batches of one short transaction each; what is on legal hold stays.
 
         Each batch stands by itself: interrupted, what is done is done, and the next call goes on. Applied again, it
@@ -103,7 +103,7 @@ class Retention:
 
         Args:
             name: Only this policy.
-            progress: Called after each batch.
+            on_progress: Called after each batch.
 
         Returns:
             By policy what went: "soft_deleted", "conversations", "messages", "learnings", "jobs", "attempts", ...
@@ -120,8 +120,8 @@ class Retention:
                 counts.update(step)
                 if policy.target in _FULL_TEXT:
                     self._parts.maintenance.merge_slices(MERGE_PAGES)
-                if progress is not None:
-                    progress(counts)
+                if on_progress is not None:
+                    on_progress(counts)
             done[policy.name] = dict(counts)
         return done
 
@@ -132,8 +132,7 @@ class Retention:
         return chosen
 
     def _before(self, days: float) -> datetime:
-        now: datetime = self._parts.engine.now()
-        return now - timedelta(days=days) + _AT_ONCE
+        return self._parts.engine.now() - timedelta(days=days) + _AT_ONCE
 
     def _due(self, policy: RetentionPolicy) -> Iterator[Due]:
         before = self._before(policy.age_days)

@@ -69,7 +69,7 @@ class Backups:
         *,
         keep: int | None = None,
         max_age: timedelta | None = None,
-        progress: Progress | None = None,
+        on_progress: Progress | None = None,
     ) -> Backup:
         """Write a consistent copy while others read and write, verify it, register it, and rotate.
 
@@ -80,7 +80,7 @@ class Backups:
             target: A file that is not there yet, or a folder, in which the file's name is made of the time.
             keep: Of the registered copies in that folder, only so many (the newest) stay; at least 1.
             max_age: Of those, the ones that are older go; the newest stays whatever its age.
-            progress: Called now and then with the seconds so far. It may use the store.
+            on_progress: Called now and then with the seconds so far. It may use the store.
 
         Raises:
             BackupError: Something is at *target*, the copy was damaged on arrival, or *keep* is no count.
@@ -93,7 +93,7 @@ class Backups:
         path = self._place(real_path(target))
         with typed(f"a backup to {path}"):
             self._settle()
-            backup = self._make(path, progress)
+            backup = self._make(path, on_progress)
             self.rotate(path.parent, keep=keep, max_age=max_age)
         return backup
 

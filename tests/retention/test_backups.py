@@ -218,7 +218,7 @@ def test_a_progress_function_may_use_the_store(
             store.messages.append(conversation.id, role="user", content=f"while it is copied {len(calls)}")
             calls.append(seconds)
 
-    made = store.backups.create(folder, progress=progress)
+    made = store.backups.create(folder, on_progress=progress)
     assert len(calls) == 20
     assert store.messages.count() == 20
     assert contents(Path(made.path)) == [conversation.id]
@@ -237,7 +237,7 @@ def test_what_a_progress_function_raises_ends_the_backup(
         raise Stop
 
     with pytest.raises(Stop):
-        store.backups.create(folder, progress=progress)
+        store.backups.create(folder, on_progress=progress)
     assert os.listdir(folder) == []
     with pytest.raises(Stop):
         store.maintenance.vacuum(progress)

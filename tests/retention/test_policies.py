@@ -115,7 +115,7 @@ def test_long_conversations_are_deleted_in_slices(store: Datastore, conversation
         steps.append(counts.get("messages", 0))
 
     clock.advance(1)
-    store.retention.apply(progress=progress)
+    store.retention.apply(on_progress=progress)
     assert steps == [0, 50, 100, 120]
     assert store.conversations.find(conversation.id) is None
 
@@ -139,7 +139,7 @@ def test_a_conversation_that_is_kept_meanwhile_keeps_what_it_still_has(
                 store.holds.place(conversation.id, reason="case 12")
 
     clock.advance(1)
-    assert store.retention.apply(progress=keep) == {"all": {"soft_deleted": 1, "messages": 50}}
+    assert store.retention.apply(on_progress=keep) == {"all": {"soft_deleted": 1, "messages": 50}}
     assert store.messages.count(conversation.id) == 70
     assert (store.conversations.get(conversation.id).deleted_at is None) == (kept == "restored")
 
@@ -156,7 +156,7 @@ def test_interrupted_it_goes_on(store: Datastore, clock: Clock) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        store.retention.apply(progress=stop)
+        store.retention.apply(on_progress=stop)
     first = store.conversations.count(deleted=True)
     assert 0 < first < 60
     assert store.retention.apply() == {"all": {"soft_deleted": 60 - first}}
@@ -173,7 +173,7 @@ def test_a_slice_of_the_full_text_indexes_is_merged_behind_each_batch(
         lambda sql: merged.append(sql) if "'merge', " in sql else None
     )
     batches: list[Mapping[str, int]] = []
-    store.retention.apply(progress=lambda counts: batches.append(dict(counts)))
+    store.retention.apply(on_progress=lambda counts: batches.append(dict(counts)))
     store.engine._thread.connected().connection.set_trace_callback(None)
     assert len(batches) == 3
     of = [sql.split("(")[0].split()[-1] for sql in merged if sql.startswith("INSERT")]
