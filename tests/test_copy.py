@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import datastore.copy as module
+import datastore.copy.tables as module
 from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.copy import copy
@@ -187,7 +187,7 @@ def test_batches_side_by_side_are_committed_in_their_order(
 
 KILLED = """
 import os, signal, sys
-import datastore.copy as module
+import datastore.copy.tables as module
 module.BATCH_ROWS = 40
 seen = 0
 def on_progress(table, done, total):
