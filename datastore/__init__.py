@@ -48,7 +48,9 @@ if TYPE_CHECKING:
         UniqueError,
         UnsupportedError,
     )
+    from datastore.exporting import export
     from datastore.formats import BadLine, TextSource, open_text
+    from datastore.importing import ImportReport, import_file
     from datastore.records import (
         AuditAction,
         AuditEntry,
@@ -94,7 +96,6 @@ if TYPE_CHECKING:
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
     from datastore.store import Datastore
-    from datastore.transfer import ImportReport, export, import_file
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
     from datastore.upkeep.verify import Mark
@@ -217,9 +218,9 @@ _homes = {
     "Stopped": "datastore.worker",
     "Task": "datastore.worker",
     "Worker": "datastore.worker",
-    "ImportReport": "datastore.transfer",
-    "export": "datastore.transfer",
-    "import_file": "datastore.transfer",
+    "ImportReport": "datastore.importing",
+    "export": "datastore.exporting",
+    "import_file": "datastore.importing",
     "BadLine": "datastore.formats",
     "TextSource": "datastore.formats",
     "open_text": "datastore.formats",
@@ -231,7 +232,7 @@ _homes = {
     "SubjectData": "datastore.retention.subjects",
     "Mark": "datastore.upkeep.verify",
 }
-_modules = ("engines", "errors", "migrations", "records", "resources", "store", "transfer", "values", "worker")
+_modules = ("engines", "errors", "migrations", "records", "resources", "store", "values", "worker")
 
 
 def __getattr__(name: str) -> Any:

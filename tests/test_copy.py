@@ -24,8 +24,8 @@ from datastore.copy import copy
 from datastore.copy.sides import SQLiteSide
 from datastore.engines.schema import DERIVED
 from datastore.errors import BusyError, CheckError, CopyError
+from datastore.importing import import_file
 from datastore.resources import sample_folder
-from datastore.transfer import import_file
 from datastore.values import encode_timestamp
 from tests import databases
 from tests.conftest import REDACTION

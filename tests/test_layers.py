@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("retention",),
     ("job_handlers", "opening"),
     ("store",),
-    ("copy", "transfer", "worker"),
+    ("copy", "importing", "exporting", "worker"),
     ("contract", "testing"),
     ("",),
     ("pytest_plugin",),
@@ -381,7 +381,7 @@ def test_every_name_and_module_of_the_package_is_there_when_it_is_asked_for() ->
 
 def test_the_modules_are_there_without_an_import_of_their_own() -> None:
     """In a process of its own: here they are loaded already."""
-    names = ("engines", "errors", "migrations", "records", "resources", "store", "transfer", "values", "worker")
+    names = ("engines", "errors", "migrations", "records", "resources", "store", "values", "worker")
     program = f"import datastore; print(*(getattr(datastore, name).__name__ for name in {names}))"
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60

@@ -31,8 +31,8 @@ from datastore.files import Draft, is_stream, rights_of_new
 
 if TYPE_CHECKING:
     from datastore.formats import BadLine
+    from datastore.importing import ImportReport
     from datastore.store import Datastore
-    from datastore.transfer import ImportReport
 
     Reporter = Callable[[int, int, ImportReport], None]
     BadReporter = Callable[[BadLine], None]
@@ -76,7 +76,7 @@ def import_command(
     JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing a file again changes nothing. Exits with 3 if lines were bad.
     """
     from datastore.formats import TextSource, detect, open_text
-    from datastore.transfer import import_file
+    from datastore.importing import import_file
 
     mapping = _mapping(fields)
     if not 1 <= len(sanitization_version) <= 100:
@@ -195,7 +195,7 @@ def export_command(
     With --everything and one of --conversation-id, --session-id, --correlation-id and --learning-id: what a person who
     asks is given, and what `datastore erase` takes away. Without it, only --session-id is a filter.
     """
-    from datastore.transfer import export
+    from datastore.exporting import export
 
     if everything and sum(map(bool, (session_id, *subject.values()))) != 1:
         raise click.UsageError(

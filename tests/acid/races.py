@@ -23,8 +23,8 @@ import attrs
 
 from datastore import Datastore, NewJob
 from datastore.errors import BusyError, DatastoreError, ForeignKeyError, NotFoundError, TransitionError
+from datastore.importing import import_file
 from datastore.records import NewLearning
-from datastore.transfer import import_file
 from tests.acid.report import Report
 
 

@@ -17,11 +17,12 @@ import pytest
 from datastore import Datastore
 from datastore.copy import copy
 from datastore.errors import LegalHoldError, ReadOnlyDatabaseError
+from datastore.exporting import export
+from datastore.importing import import_file
 from datastore.migrations import apply
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_number
-from datastore.transfer import export, import_file
 from tests.conftest import REDACTION
 from tests.postgresql import database
 

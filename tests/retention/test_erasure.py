@@ -13,10 +13,11 @@ import pytest
 from datastore import Conversation, Datastore, Learning
 from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
+from datastore.exporting import export
+from datastore.importing import import_file
 from datastore.records import Erasure
 from datastore.repositories import MaintenanceRepository, SearchIndex
 from datastore.retention.tombstones import beside
-from datastore.transfer import export, import_file
 from datastore.upkeep.cleaning import Cleaner
 from tests.conftest import Clock
 from tests.retention.generated import generate, open_generated, traces

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from datastore import Conversation, Datastore, NewMessage
 from datastore.errors import ImportFileError, InvalidValueError
+from datastore.exporting import export
 from datastore.formats import BadLine
+from datastore.importing import MAX_KEPT, ImportReport, import_file
 from datastore.resources import sample_folder
-from datastore.transfer import MAX_KEPT, ImportReport, export, import_file
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
