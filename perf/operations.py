@@ -24,7 +24,7 @@ import attrs
 from measuring import finish, folder, origin, percentiles
 from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, seeded, uid
 
-from datastore import Datastore, NewJob, NewUpload
+from datastore import Datastore, NewConversation, NewJob, NewUpload
 from datastore.records import Learning, NewLearning, NewMessage
 from datastore.search.analysis import STOP_WORDS
 
@@ -96,7 +96,10 @@ def conversation_operations(store: Datastore, rows: Rows) -> Iterator[Operation]
     size = len(small)
     middle = deep(c.list, size // 200)
     yield "conversations.add", lambda n: partial(c.add, sanitization_version="1", title="New")
-    yield "conversations.add_many (100)", lambda n: partial(c.add_many, [{"sanitization_version": "1"}] * 100)
+    yield (
+        "conversations.add_many (100)",
+        lambda n: partial(c.add_many, [NewConversation(sanitization_version="1")] * 100),
+    )
     yield "conversations.get", lambda n: partial(c.get, small[n * 7 % size])
     yield "conversations.find (correlation_id)", lambda n: partial(c.find, correlation_id=f"chat-{n * 3 % size + 1}")
     yield "conversations.list, first page (50)", lambda n: partial(c.list)
@@ -276,7 +279,7 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     keyed = q.enqueue("keyed", dedupe_key="the-key", run_at=tomorrow)
     yield "jobs.enqueue", lambda n: partial(q.enqueue, JOB_TYPES[1], {"n": n})
     yield "jobs.enqueue, dedupe_key taken", lambda n: partial(q.enqueue, "keyed", dedupe_key="the-key")
-    yield "jobs.enqueue_many (100)", lambda n: partial(q.enqueue_many, [{"type": JOB_TYPES[1]}] * 100)
+    yield "jobs.enqueue_many (100)", lambda n: partial(q.enqueue_many, [NewJob(type=JOB_TYPES[1])] * 100)
     yield "jobs.claim", lambda n: partial(q.claim, worker="perf")
     yield "jobs.claim, one type", lambda n: partial(q.claim, [JOB_TYPES[1]], worker="perf")
     yield "jobs.claim, nothing there", lambda n: partial(q.claim, ["no-such-type"], worker="perf")
@@ -310,7 +313,7 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "jobs.delete", lambda n: partial(q.delete, ended(n))
 
     def purge(n: int) -> Callable[[], object]:
-        return partial(q.purge, finished_before=tomorrow, max_rows=10)
+        return partial(q.prune, finished_before=tomorrow, max_rows=10)
 
     yield "jobs.prune (10)", purge
 

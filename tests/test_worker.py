@@ -38,8 +38,7 @@ def outcomes(store: Datastore, id: int) -> list[Any]:
 
 
 def test_what_a_handler_returns_is_the_result(store: Datastore) -> None:
-    jobs = store.jobs.enqueue_many(NewJob(type="double", payload=n) for n in range(7))
-    jobs.append(store.jobs.enqueue("none"))
+    jobs = [*store.jobs.enqueue_many(NewJob(type="double", payload=n) for n in range(7)), store.jobs.enqueue("none")]
     other = store.jobs.enqueue("of nobody")
     handlers = {"double": lambda task: {"is": task.payload * 2}, "none": lambda task: None}
     worker = Worker(store, handlers, worker="me", batch=3)
