@@ -44,9 +44,7 @@ def _differing(store: Datastore, noun: str, wanted: dict[int, Indexed]) -> list[
         there = rows(store, f"SELECT rowid, content, title, forms, facets FROM {noun}s_fts")
         kept = {seq: tuple(texts) for seq, *texts in there}
         should: dict[int, Any] = {
-            seq: tuple(
-                " ".join(part) for part in (one.document.content, one.document.title, one.document.forms, one.facets)
-            )
+            seq: (one.document.content, one.document.title, one.document.forms, one.facets)
             for seq, one in wanted.items()
         }
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datastore.errors import ConflictError, InvalidValueError
+from datastore.errors import InvalidValueError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message
 from datastore.repositories.base import Repository
@@ -71,9 +71,11 @@ class SearchIndex(Repository):
         for table, last_seq in (("learnings", do.get_last_learning_seq), ("messages", do.get_last_message_seq)):
             last = last_seq() if on_progress is not None else 0
             after = 0
-            while rows := self._unindexed(table, conversation_id, after):
+            while True:
                 with self._engine.transaction():
-                    self._write(table, [(row, row) for row in rows])
+                    if not (rows := self._unindexed(table, conversation_id, after)):
+                        break
+                    self._write(table, [(row, row) for row in rows], self.language)
                 after = rows[-1].seq
                 if on_progress is not None:
                     on_progress(table, min(after, last), last)
@@ -141,23 +143,26 @@ class SearchIndex(Repository):
         }
         rows = [(record, of) for record in records if (of := known[record.conversation_id]) is not None]
         for first in range(0, len(rows), BATCH):
-            self._write(table, rows[first : first + BATCH])
+            part = rows[first : first + BATCH]
+            self._write(table, part, part[0][1].language or DEFAULT_LANGUAGE)
 
-    def _write(self, table: str, rows: Sequence[tuple[Any, Any]]) -> None:
+    def _write(self, table: str, rows: Sequence[tuple[Any, Any]], language: str) -> None:
         """Index some rows, each with the session and source of its conversation."""
-        is_learning = table == "learnings"
-        index = self._statements.index_learnings if is_learning else self._statements.index_messages
-        for _ in range(2):
-            made = self.analyzer
-            documents = [
-                Indexed(
-                    row.id,
-                    made.document(row.content, row.title if is_learning else ""),
-                    learning_facets(row, of) if is_learning else message_facets(row, of),
-                )
-                for row, of in rows
-            ]
-            if index(rows=Rows(documents), language=made.language):
-                return
-            self._analyzer = None  # another process gave the index another language
-        raise ConflictError("the language of the full-text index was changed meanwhile; try again")
+        if self.analyzer.language != language:  # another process changed it
+            self._analyzer = analyzer(language)
+        make, is_learning = self.analyzer.document, table == "learnings"
+        if is_learning:
+            made = [Indexed(row.id, make(row.content, row.title), learning_facets(row, of)) for row, of in rows]
+        else:
+            made = [Indexed(row.id, make(row.content), message_facets(row, of)) for row, of in rows]
+        do = self._statements
+        if len(made) > 1 or not self._engine.fts5:
+            index_many = do.index_learnings if is_learning else do.index_messages
+            index_many(rows=Rows(made))
+            return
+        (row,) = made
+        words = {"content": row.document.content, "forms": row.document.forms, "facets": row.facets}
+        if is_learning:
+            do.index_learning(id=row.id, title=row.document.title, **words)
+        else:
+            do.index_message(id=row.id, **words)

@@ -18,6 +18,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
+from operator import attrgetter
 
 import attrs
 
@@ -51,7 +52,6 @@ _english = """
 #: nothing else was typed ("to be or not to be").
 STOP_WORDS = frozenset(_english.split())
 
-_ascii_word = re.compile("[A-Za-z0-9]+")
 _run = re.compile("[^ ]+")
 
 # Scripts that write no blanks between words, and Korean, which joins particles to them.
@@ -65,10 +65,9 @@ _wide = re.compile(f"[{_WIDE}]")
 # The places in front of the parts of a camelCase word.
 _camel = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
 
-# A sign that belongs to the word behind it (.NET, -m, --force, @app, #tag, $HOME), and one that belongs to the word before
-# it (C++, C#). Each begins with the sign, which few characters are: the search for it is fast.
-_before = re.compile(r"""[-.@#$](?<![^\s(\[{<"'`,;:=/|][-.@#$])-?[^\W_]+""")
-_behind = re.compile(r"[+#](?<=[^\W_][+#])\+?(?![\w+#])")
+# A sign that belongs to the word after it (.NET, -m, --force, @app, #tag, $HOME), or to the word before it (C++, C#). It
+# begins with the sign, which few characters are: the search for it is fast.
+_sign = re.compile(r"""[-.@#$+](?:(?<![^\s(\[{<"'`,;:=/|].)(?<!\+)-?(?P<after>[^\W_]+)|(?<=[^\W_][+#])\+?(?![\w+#]))""")
 _last_word = re.compile(r"[^\W_]+\Z")
 
 # Letters that Unicode does not decompose, as they are written without their mark.
@@ -136,19 +135,23 @@ class Entry:
     spans: tuple[tuple[int, int], ...]
     #: The tokens of the parts of a camelCase word.
     parts: tuple[str, ...]
-    #: The forms of all of these.
-    forms: tuple[str, ...]
     #: Whether it is of a script without blanks.
     wide: bool
+    #: Its tokens, and its forms with those of its parts, between blanks.
+    text: str
+    forms: str
+
+
+_text, _forms = attrgetter("text"), attrgetter("forms")
 
 
 @attrs.frozen
 class Document:
-    """What a text is found by."""
+    """What a text is found by: tokens, and different forms, between blanks."""
 
-    content: list[str]
-    title: list[str]
-    forms: list[str]
+    content: str
+    title: str
+    forms: str
 
 
 class Analyzer:
@@ -171,28 +174,25 @@ class Analyzer:
 
     def runs(self, text: str) -> list[tuple[int, Entry]]:
         """Every run of letters of *text*: where it begins, and what it becomes."""
-        entries = self._entries
-        if text.isascii():
-            return [(found.start(), entries[found[0]]) for found in _ascii_word.finditer(text)]
         kept = composed(text).translate(_characters)
-        found_runs = [(found.start(), entries[found[0]]) for found in _run.finditer(kept)]
+        found_runs = [(found.start(), self._entries[found[0]]) for found in _run.finditer(kept)]
         return [(start, entry) for start, entry in found_runs if entry.tokens]
 
     def entries(self, text: str) -> list[Entry]:
         """What every run of letters of *text* becomes."""
-        words = _ascii_word.findall(text) if text.isascii() else composed(text).translate(_characters).split()
-        return list(map(self._entries.__getitem__, words))
+        return list(map(self._entries.__getitem__, composed(text).translate(_characters).split()))
 
     def document(self, content: str, title: str = "") -> Document:
         """What a text is found by."""
         said, named = self.entries(content), self.entries(title) if title else []
-        tokens = [token for entry in said for token in entry.tokens]
-        distinct = {*said, *named}
-        if any(entry.parts for entry in distinct):
-            tokens += [token for entry in (*said, *named) for token in entry.parts]
-        forms = {form for entry in distinct for form in entry.forms}
-        forms.update(form for text in (content, title) if text for _, _, form in signed(text))
-        return Document(tokens, [token for entry in named for token in entry.tokens], sorted(forms))
+        every = said + named
+        tokens = list(map(_text, said))
+        if not self._entries.camel.isdisjoint(every):
+            tokens += [" ".join(entry.parts) for entry in every if entry.parts]
+        forms = dict.fromkeys(" ".join(map(_forms, every)).split())
+        for text in (content, title):
+            forms.update((form, None) for _, _, form in signed(text))
+        return Document(" ".join(tokens), " ".join(map(_text, named)), " ".join(forms))
 
     def is_stop_word(self, word: str) -> bool:
         """Whether a word says nothing about what is looked for."""
@@ -220,7 +220,7 @@ class Analyzer:
             for word in map(str.lower, inner):
                 parts.append(self._token(word))
                 forms += self._forms(word)
-        return Entry(tuple(tokens), tuple(spans), tuple(parts), tuple(forms), wide)
+        return Entry(tuple(tokens), tuple(spans), tuple(parts), wide, " ".join(tokens), " ".join(forms))
 
     def _token(self, word: str) -> str:
         """The stem of a folded word."""
@@ -243,12 +243,11 @@ def form(word: str) -> str:
 def signed(text: str) -> list[tuple[int, int, str]]:
     """The words of *text* that have a sign: where each begins and ends, and its form."""
     found = []
-    for match in _before.finditer(text):
-        sign = "--" if match[0].startswith("--") else match[0][0]
-        found.append((*match.span(), f"{FORM}{sign}{form(match[0].lstrip('-.@#$'))[1:]}"))
-    for match in _behind.finditer(text):
-        word = _last_word.search(text, max(0, match.start() - _LONGEST), match.start())
-        if word:
+    for match in _sign.finditer(text):
+        if match["after"]:
+            sign = "--" if match[0].startswith("--") else match[0][0]
+            found.append((*match.span(), f"{FORM}{sign}{form(match['after'])[1:]}"))
+        elif word := _last_word.search(text, max(0, match.start() - _LONGEST), match.start()):
             found.append((word.start(), match.end(), form(word[0]) + match[0]))
     return found
 
@@ -273,11 +272,16 @@ class _Entries(dict[str, Entry]):
     def __init__(self, make: Callable[[str], Entry]) -> None:
         super().__init__()
         self._make = make
+        #: Those that have parts: most texts have none of them.
+        self.camel: set[Entry] = set()
 
     def __missing__(self, run: str) -> Entry:
         if len(self) >= _REMEMBERED:
             self.clear()
+            self.camel.clear()
         self[run] = entry = self._make(run)
+        if entry.parts:
+            self.camel.add(entry)
         return entry
 
 

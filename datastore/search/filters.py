@@ -19,21 +19,24 @@ from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, disti
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
-def learning_facets(learning: Any, of: Any) -> list[str]:
+def learning_facets(learning: Any, of: Any) -> str:
     """The tokens of a learning, with the *session_id* and *source* of its conversation."""
     tags = [facet("t", tag) for tag in learning.tags]
-    return [*_facets(learning, of), facet("c", learning.category), f"p:{int(learning.confidence * 10)}", *tags]
+    return " ".join([_facets(learning, of), facet("c", learning.category), f"p:{int(learning.confidence * 10)}", *tags])
 
 
-def message_facets(message: Any, of: Any) -> list[str]:
+def message_facets(message: Any, of: Any) -> str:
     """The tokens of a message, with the *session_id* and *source* of its conversation."""
-    return [*_facets(message, of), f"r:{message.role}"]
+    return f"{_facets(message, of)} r:{message.role}"
 
 
-def _facets(row: Any, of: Any) -> list[str]:
+def _facets(row: Any, of: Any) -> str:
     at = encode_timestamp(row.created_at)
-    found = [EVERY, facet("v", row.conversation_id), facet("o", of.source), _month(at[:4], at[5:7]), _year(int(at[:4]))]
-    return found if of.session_id is None else [*found, facet("s", of.session_id)]
+    session = "" if of.session_id is None else " " + facet("s", of.session_id)
+    return (
+        f"{EVERY} {facet('v', row.conversation_id)} {facet('o', of.source)} {_month(at[:4], at[5:7])} {_year(int(at[:4]))}"
+        + session
+    )
 
 
 def _month(year: str, month: str) -> str:

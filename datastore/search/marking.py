@@ -92,7 +92,7 @@ class Marked:
             found += [
                 (start, end, number)
                 for begun, number in beginnings
-                if begun.startswith(FORM) and any(form.startswith(begun) for form in entry.forms)
+                if begun.startswith(FORM) and any(form.startswith(begun) for form in entry.forms.split())
             ]
         found += [(start, end, number) for start, end, form in signed(text) for number in named.get(form, ())]
         for place, (start, _, token) in enumerate(tokens):

@@ -101,7 +101,8 @@ class Indexed:
 
     id: str
     document: Document
-    facets: list[str]
+    #: Between blanks.
+    facets: str
 
 
 @attrs.frozen
@@ -115,10 +116,10 @@ class Rows:
             [
                 [
                     row.id,
-                    " ".join(row.document.content),
-                    " ".join(row.document.title),
-                    " ".join(row.document.forms),
-                    " ".join(row.facets),
+                    row.document.content,
+                    row.document.title,
+                    row.document.forms,
+                    row.facets,
                 ]
                 for row in self.rows
             ]
@@ -134,9 +135,10 @@ def tsvector(row: Indexed) -> tuple[str, int]:
     document = row.document
     places: dict[str, list[str]] = {}
     # No phrase reaches from the title into the content.
-    first = len(document.title) + 2
+    title, content = document.title.split(), document.content.split()
+    others = f"{row.facets} {document.forms}".split()
     size = 0
-    for start, tokens, weight in ((1, document.title, "A"), (first, document.content, "")):
+    for start, tokens, weight in ((1, title, "A"), (len(title) + 2, content, "")):
         for place, token in enumerate(tokens, start):
             if (found := places.get(token)) is None:
                 size += 4 * len(token) + 4
@@ -147,12 +149,11 @@ def tsvector(row: Indexed) -> tuple[str, int]:
                 size += 2
                 found.append(f"{min(place, _LAST_PLACE)}{weight}")
     words = [f"'{token}':{','.join(at)}" for token, at in places.items()]
-    for token in (*row.facets, *document.forms):
+    for token in others:
         size += 4 * len(token) + 4
         if size <= _LARGEST:
             words.append(f"'{token}'")
-    count = len(document.title) + len(document.content) + len(document.forms) + len(row.facets)
-    return " ".join(words), count
+    return " ".join(words), len(title) + len(content) + len(others)
 
 
 @functools.lru_cache(maxsize=10_000)
