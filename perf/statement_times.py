@@ -62,7 +62,7 @@ class Engine(Protocol):
 
 
 class Sqlite:
-    """A connection with the store's pragmas (datastore/engines/sqlite.py)."""
+    """A connection with the store's pragmas (datastore/engines/sqlite/engine.py)."""
 
     refused: type[Exception] = sqlite3.IntegrityError
     error: type[Exception] = sqlite3.Error
@@ -101,7 +101,7 @@ class Postgresql:
     def __init__(self, url: str) -> None:
         import psycopg
 
-        from datastore.engines.postgresql_session import set_up
+        from datastore.engines.postgresql.settings import set_up
         from datastore.resources import sql_folder
         from datastore.search.matching import for_postgresql
         from datastore.statements.loader import read_statements

@@ -59,21 +59,21 @@ REPOSITORIES = {
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: the engines, for the store, for yoyo
 #: and for the check of the statements.
 ENGINES = (
-    "datastore/engines/postgresql.py",
-    "datastore/engines/postgresql_explain.py",
-    "datastore/engines/postgresql_transactions.py",
-    "datastore/engines/sqlite.py",
-    "datastore/engines/sqlite_explain.py",
-    "datastore/engines/sqlite_files.py",
-    "datastore/engines/sqlite_transactions.py",
-    "datastore/engines/yoyo_sqlite.py",
+    "datastore/engines/postgresql/engine.py",
+    "datastore/engines/postgresql/explain.py",
+    "datastore/engines/postgresql/session.py",
+    "datastore/engines/sqlite/engine.py",
+    "datastore/engines/sqlite/explain.py",
+    "datastore/engines/sqlite/files.py",
+    "datastore/engines/sqlite/session.py",
+    "datastore/migrations/sqlite.py",
 )
 
 #: What copies whole tables, and looks rows up in them, whatever they are called and whatever their columns are.
-ANY_TABLE = ("datastore/engines/copying.py", "datastore/engines/own_rows.py")
+ANY_TABLE = ("datastore/copy/sides.py", "datastore/engines/own_rows.py")
 
 #: What makes a database for a check or a test and drops it: no statement has a parameter for a name.
-SCRATCH = "datastore/engines/postgresql_scratch.py"
+SCRATCH = "datastore/engines/postgresql/scratch.py"
 
 #: What checks SQL names its keywords and shows examples of it, and runs none but from files.
 CHECKS = "datastore/contract/"
@@ -259,13 +259,13 @@ def test_imports_go_one_way() -> None:
     [
         ("datastore/errors.py", "import datastore.values"),
         ("datastore/records/messages.py", "from datastore.statements.loader import bind"),
-        ("datastore/engines/sqlite.py", "from datastore.store import Datastore"),
-        ("datastore/engines/sqlite.py", "from datastore import Datastore"),
-        ("datastore/engines/sqlite.py", "def f():\n    from ..store import Datastore"),
+        ("datastore/engines/sqlite/engine.py", "from datastore.store import Datastore"),
+        ("datastore/engines/sqlite/engine.py", "from datastore import Datastore"),
+        ("datastore/engines/sqlite/engine.py", "def f():\n    from ..store import Datastore"),
         ("datastore/repositories/messages.py", "from datastore.repositories.learnings import LearningRepository"),
         ("datastore/repositories/messages.py", "from .learnings import LearningRepository"),
         ("datastore/repositories/messages.py", "from datastore.repositories import LearningRepository"),
-        ("datastore/engines/sqlite.py", "from datastore.engines.yoyo_sqlite import DatastoreBackend"),
+        ("datastore/engines/sqlite/engine.py", "from datastore.migrations.sqlite import DatastoreBackend"),
         ("datastore/repositories/messages.py", "import datastore.migrations"),
         ("datastore/repositories/base.py", "import datastore.repositories.messages"),
         ("datastore/formats/chat.py", "import datastore.store"),
@@ -285,7 +285,7 @@ def test_a_planted_import_against_the_order_is_caught(file: str, source: str) ->
         ("datastore/repositories/job_queue.py", "from datastore.repositories.backoff import retry_delay"),
         ("datastore/repositories/__init__.py", "from datastore.repositories.messages import MessageRepository"),
         ("datastore/records/messages.py", "from datastore.records.pages import Page"),
-        ("datastore/engines/yoyo_sqlite.py", "from datastore import migrations\nfrom datastore.engines import gate"),
+        ("datastore/migrations/sqlite.py", "from datastore import migrations\nfrom datastore.engines import gate"),
         ("datastore/cli/main.py", "from datastore import Datastore\nfrom datastore.store import Datastore"),
     ],
 )

@@ -26,7 +26,7 @@ from datastore.errors import (
     TransactionLostError,
 )
 from datastore.resources import migrations_folder
-from datastore.steps import transaction_control
+from datastore.migrations.steps import transaction_control
 from tests.conftest import until
 from tests.postgresql import database
 

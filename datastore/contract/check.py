@@ -25,7 +25,7 @@ from datastore.contract.vet.header import check_header
 from datastore.contract.vet.result import Results
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.opening import require_psycopg
 
 

@@ -14,8 +14,8 @@ import attrs
 
 from datastore.contract.schema import Schema, rows, statements
 from datastore.contract.text import normal
-from datastore.engines import sqlite_explain
-from datastore.steps import check_folders
+from datastore.engines.sqlite import explain as sqlite_explain
+from datastore.migrations.steps import check_folders
 
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
@@ -86,7 +86,7 @@ def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
     """
     from yoyo import read_migrations
 
-    from datastore.engines.yoyo_sqlite import open_backend
+    from datastore.migrations.sqlite import open_backend
 
     check_folders([folder for folder, _ in folders])
     copies = []

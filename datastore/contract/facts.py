@@ -16,7 +16,7 @@ from datastore.contract.prepare import check_prepares
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.errors import ProjectError
 from datastore.statements.loader import Statement
 

@@ -16,7 +16,7 @@ from datastore.contract.problems import Place, Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, did_you_mean, find_phrase, tokens
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 _line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<what>.*)$")
 _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")

@@ -9,14 +9,14 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from datastore import migrations
+from datastore.migrations import checksums
 from datastore.contract import git
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone, split, variants
 from datastore.contract.text import normal
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 
 def check_released(project: Project, ref: str, schema: Schema, now: list[Source]) -> Iterator[Problem]:
@@ -81,14 +81,14 @@ def _first_difference(project: Project, path: Path, text: str) -> Place:
 def check_lock(project: Project) -> Iterator[Problem]:
     """The steps that are not what their folder's SHA256SUMS says; a folder without one is not checked."""
     for folder in project.own_migrations:
-        lock = folder / migrations.LOCK_NAME
-        sums = migrations.read_lock(folder)
+        lock = folder / checksums.LOCK_NAME
+        sums = checksums.read_lock(folder)
         for path in sorted(folder.glob("*.sql")) if sums else ():
             place = Place(file=project.show(path))
             if path.name not in sums:
                 hint = "`datastore check --update` adds it"
                 yield Problem("migration-changed", place, f"this step is not in {project.show(lock)}", hint)
-            elif migrations.checksum(path) != sums[path.name]:
+            elif checksums.checksum(path) != sums[path.name]:
                 hint = "restore it and write a new step; if it was never released, take its line out of the lock file"
                 message = f"this step has changed since its checksum was written to {project.show(lock)}"
                 yield Problem("migration-changed", place, message, hint)
@@ -101,11 +101,11 @@ def update_locks(project: Project) -> list[Path]:
     """Write the checksums of new steps; those that are in a lock file already are left as they are."""
     written = []
     for folder in project.own_migrations:
-        sums = migrations.read_lock(folder)
-        new = {path.name: migrations.checksum(path) for path in folder.glob("*.sql") if path.name not in sums}
+        sums = checksums.read_lock(folder)
+        new = {path.name: checksums.checksum(path) for path in folder.glob("*.sql") if path.name not in sums}
         if new:
             lines = [f"{value}  {name}\n" for name, value in sorted({**sums, **new}.items())]
-            lock = folder / migrations.LOCK_NAME
+            lock = folder / checksums.LOCK_NAME
             lock.write_text("".join(lines), encoding="utf-8", newline="\n")
             written.append(lock)
     return written

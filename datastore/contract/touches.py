@@ -14,7 +14,7 @@ from datastore.contract.caseless import identifier
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.schema import ForeignKey, Schema
 from datastore.contract.text import Token, listed, tokens
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ from datastore.contract.inference.facts import Fact
 from datastore.contract.inference.queries import Queries
 from datastore.contract.schema import ForeignKey, Table
 from datastore.contract.touches import Touch, Touches
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 _definition = re.compile(r"(?is)^CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?\S+\s+ON\s+[^\s(]+\s*")
 _when = re.compile(

@@ -11,13 +11,13 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from datastore.engines.ownership import NOBODY, current, in_event_loop
-from datastore.engines.postgresql_errors import translate
-from datastore.engines.postgresql_session import Connection, session_sql
+from datastore.engines.postgresql.errors import translate
+from datastore.engines.postgresql.settings import Connection, session_sql
 from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Session
 from datastore.errors import TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
-    from datastore.engines.postgresql import PostgreSQLEngine
+    from datastore.engines.postgresql.engine import PostgreSQLEngine
     from datastore.engines.sessions import Parameters
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]

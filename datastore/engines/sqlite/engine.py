@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from datastore.engines.fork import keep, refuse_after_fork, unwatch, watch
-from datastore.engines.gate import Gate
+from datastore.engines.sqlite.gate import Gate
 from datastore.engines.ownership import Owner
 from datastore.engines.sessions import CLOSED, ThreadState
-from datastore.engines.sqlite_errors import code_of, is_busy, translate
-from datastore.engines.sqlite_transactions import SQLiteSession
+from datastore.engines.sqlite.errors import code_of, is_busy, translate
+from datastore.engines.sqlite.session import SQLiteSession
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, DatabaseError, InvalidValueError, TransactionError
 from datastore.values import utc_now

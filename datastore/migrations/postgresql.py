@@ -19,10 +19,10 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
-from datastore.engines.postgresql import LOCK_CLASS, MIGRATIONS_LOCK
-from datastore.engines.postgresql_errors import translate
-from datastore.engines.postgresql_session import session_sql
-from datastore.engines.yoyo_steps import Steps
+from datastore.engines.postgresql.engine import LOCK_CLASS, MIGRATIONS_LOCK
+from datastore.engines.postgresql.errors import translate
+from datastore.engines.postgresql.settings import session_sql
+from datastore.migrations.backend import Steps
 from datastore.errors import BusyError, TransactionLostError
 
 #: Between two attempts to take the lock. A wait inside the server would keep a snapshot, for which the CREATE INDEX CONCURRENTLY

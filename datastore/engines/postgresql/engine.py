@@ -29,9 +29,9 @@ from psycopg_pool import ConnectionPool
 
 from datastore.engines.fork import keep, unwatch, watch
 from datastore.engines.ownership import Owner
-from datastore.engines.postgresql_errors import translate
-from datastore.engines.postgresql_session import Connection, session_sql, set_up
-from datastore.engines.postgresql_transactions import PostgreSQLSession
+from datastore.engines.postgresql.errors import translate
+from datastore.engines.postgresql.settings import Connection, session_sql, set_up
+from datastore.engines.postgresql.session import PostgreSQLSession
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from datastore.engines.fork import keep
 from datastore.engines.ownership import NOBODY, current, in_event_loop
 from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Parameters, Session
-from datastore.engines.sqlite_errors import is_busy
+from datastore.engines.sqlite.errors import is_busy
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
 
 Result = TypeVar("Result")
 
