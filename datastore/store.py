@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from datastore.address import database_path, is_server, real_path
+from datastore.engines.base import Durability
 from datastore.engines.ownership import refuse_green_threads
-from datastore.engines.sqlite.engine import Durability, SQLiteEngine
+from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.files import typed
-from datastore.opening import on_file, on_server
 from datastore.migrations.steps import own_folders
+from datastore.opening import on_file, on_server
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ if TYPE_CHECKING:
         TransferRepository,
         UploadRepository,
     )
-    from datastore.upkeep.backups import Backups, Restored
     from datastore.retention.erasure import Eraser
-    from datastore.upkeep.maintenance import Maintenance
     from datastore.retention.policies import Retention
     from datastore.retention.subjects import Belongings
     from datastore.retention.tombstones import Tombstones
-    from datastore.upkeep.verify import Mark
     from datastore.statements.binding import Statements
+    from datastore.upkeep.backups import Backups, Restored
+    from datastore.upkeep.maintenance import Maintenance
+    from datastore.upkeep.verify import Mark
 
 Result = TypeVar("Result")
 
@@ -101,11 +102,11 @@ class Datastore:
     ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
+        from datastore.retention.erasure import Eraser
+        from datastore.retention.policies import Retention
         from datastore.upkeep.backups import Backups
         from datastore.upkeep.cleaning import Cleaner
-        from datastore.retention.erasure import Eraser
         from datastore.upkeep.maintenance import Maintenance
-        from datastore.retention.policies import Retention
         from datastore.upkeep.server import Elsewhere, ServerCleaner
 
         self.engine = engine
@@ -388,8 +389,8 @@ class Datastore:
             CorruptDatabaseError: It is damaged and *force* was not given; nothing was changed.
             DiskFullError: There is no room; nothing was changed.
         """
-        from datastore.upkeep.backups import check_sha256, known_sums, refuse_no_backup, restore
         from datastore.retention.tombstones import beside, read_beside, together
+        from datastore.upkeep.backups import check_sha256, known_sums, refuse_no_backup, restore
         from datastore.upkeep.verify import present_mark
 
         path, source = database_path(database), real_path(backup)

@@ -25,8 +25,8 @@ from datastore.errors import (
     StatementError,
     TransactionLostError,
 )
-from datastore.resources import migrations_folder
 from datastore.migrations.steps import transaction_control
+from datastore.resources import migrations_folder
 from tests.conftest import until
 from tests.postgresql import database
 

@@ -23,6 +23,7 @@ from datastore.errors import (
     SchemaOutOfDateError,
     StatementError,
 )
+from datastore.migrations import checksums
 from datastore.resources import migrations_folder
 
 FOLDER = migrations_folder()

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from datastore.migrations import checksums
 from datastore.contract import git
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
@@ -17,6 +16,7 @@ from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone, split, variants
 from datastore.contract.text import normal
 from datastore.engines.sqlite import explain as sqlite_explain
+from datastore.migrations import checksums
 
 
 def check_released(project: Project, ref: str, schema: Schema, now: list[Source]) -> Iterator[Problem]:

@@ -16,8 +16,8 @@ from datastore.address import database_path, is_server
 from datastore.copy.sides import Digest, Part, PostgreSQLSide, Row, Side, SQLiteSide, chained, encoded
 from datastore.engines.schema import DERIVED, Column, Schema, Table, in_order, library_tables
 from datastore.errors import CopyError, InvalidValueError
-from datastore.opening import server_engine
 from datastore.migrations.steps import own_folders
+from datastore.opening import server_engine
 from datastore.store import Datastore
 
 #: So many rows at most are one transaction of the target.

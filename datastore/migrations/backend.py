@@ -20,10 +20,10 @@ from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table, get_migration_hash, topological_sort
 
 from datastore.errors import InvalidValueError, SchemaOutOfDateError
+from datastore.migrations.checksums import changed, check_files, checksum
+from datastore.migrations.steps import check_steps, known_ids
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
-from datastore.migrations.checksums import changed, check_files, checksum, read_lock
-from datastore.migrations.steps import check_steps, known_ids
 
 logger = logging.getLogger("yoyo.migrations")
 

@@ -22,8 +22,8 @@ from yoyo.migrations import default_migration_table
 from datastore.engines.postgresql.engine import LOCK_CLASS, MIGRATIONS_LOCK
 from datastore.engines.postgresql.errors import translate
 from datastore.engines.postgresql.settings import session_sql
-from datastore.migrations.backend import Steps
 from datastore.errors import BusyError, TransactionLostError
+from datastore.migrations.backend import Steps
 
 #: Between two attempts to take the lock. A wait inside the server would keep a snapshot, for which the CREATE INDEX CONCURRENTLY
 #: of the process that has the lock would wait.

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datastore.address import database_path, is_server
-from datastore.errors import DatabaseMissingError, SchemaOutOfDateError
-from datastore.resources import migrations_folder
+from datastore.errors import DatabaseMissingError
 from datastore.migrations.checksums import checksum
 from datastore.migrations.steps import check_folders, is_library_id, load, step_files
+from datastore.resources import migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

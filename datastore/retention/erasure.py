@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from datastore.errors import LegalHoldError, NotFoundError
 from datastore.records.erasures import Erasure, SubjectKind
 from datastore.records.pages import every
-from datastore.upkeep.cleaning import Cleaner, Cleaning
-from datastore.upkeep.residue import Needles
 from datastore.retention.subjects import Belongings, Holder, Subject, belongings, find_belongings, names_of
 from datastore.retention.tombstones import Register, Tombstones, keyed_hash
+from datastore.upkeep.cleaning import Cleaner, Cleaning
+from datastore.upkeep.residue import Needles
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite.engine import SQLiteEngine

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from datastore.engines.sqlite.readers import reader_processes
 from datastore.engines.sqlite.files import give_back, rebuild
+from datastore.engines.sqlite.readers import reader_processes
 from datastore.upkeep.backups import refuse_full
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
 from datastore.records import Erasure
 from datastore.repositories import MaintenanceRepository, TransferRepository
-from datastore.upkeep.cleaning import Cleaner
 from datastore.retention.tombstones import beside
 from datastore.transfer import export, import_file
+from datastore.upkeep.cleaning import Cleaner
 from tests.conftest import Clock
 from tests.retention.generated import generate, open_generated, traces
 

@@ -17,8 +17,7 @@ from datastore.engines.sqlite import engine as sqlite_engine
 from datastore.errors import BusyError, DiskFullError, TransactionError
 from datastore.opening import bind_statements
 from datastore.repositories import MaintenanceRepository
-from datastore.upkeep import backups
-from datastore.upkeep import maintenance
+from datastore.upkeep import backups, maintenance
 from datastore.upkeep.maintenance import Thresholds
 from tests.conftest import Clock
 from tests.retention.test_commands import run
