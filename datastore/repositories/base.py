@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.pages import Page, decode_cursor, encode_cursor
-
-if TYPE_CHECKING:
-    from datastore.repositories.search_index import SearchIndex
 
 Record = TypeVar("Record")
 
@@ -81,22 +78,6 @@ class Repository:
     def _audit(self, action: str, noun: str, subject_id: str, reason: str | None, **details: Any) -> None:
         assert self._record is not None
         self._record(action, subject_type=noun, subject_id=subject_id, reason=reason, details=details)
-
-
-class IndexedRepository(Repository):
-    """Base of the repositories whose rows are in a full-text index."""
-
-    def __init__(
-        self,
-        statements: Any,
-        engine: Engine,
-        *,
-        new_id: Callable[[], str],
-        audit: AuditWriter | None = None,
-        index: SearchIndex,
-    ) -> None:
-        super().__init__(statements, engine, new_id=new_id, audit=audit)
-        self._index = index
 
 
 def check_max_rows(max_rows: int) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
 from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, IndexedRepository, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, TimePager, check_max_rows, found
+from datastore.repositories.search_index import IndexedRepository
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Unpack
 
 from datastore.records.search import Facets, FoundLearning, LearningHit, Marked, SearchPage
-from datastore.repositories.base import MAX_ROWS, IndexedRepository, check_max_rows
+from datastore.repositories.base import MAX_ROWS, check_max_rows
+from datastore.repositories.search_index import IndexedRepository
 from datastore.repositories.searching import Match, Search, Sort, checked_filters, parsed
 from datastore.search.filters import LearningFilters
 from datastore.search.marking import Marker

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from datastore.records.search import FoundMessage, Marked, MessageHit, SearchPage
-from datastore.repositories.base import IndexedRepository
+from datastore.repositories.search_index import IndexedRepository
 from datastore.repositories.searching import Match, Search, Sort, checked_filters, parsed
 from datastore.search.filters import MessageFilters
 from datastore.search.marking import Marker

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message
-from datastore.repositories.base import Repository
+from datastore.repositories.base import AuditWriter, Engine, Repository
 from datastore.search.analysis import DEFAULT_LANGUAGE, Analyzer, analyzer
 from datastore.search.filters import learning_facets, message_facets
 from datastore.search.matching import Indexed, Rows
@@ -166,3 +166,19 @@ class SearchIndex(Repository):
             do.index_learning(id=row.id, title=row.document.title, **words)
         else:
             do.index_message(id=row.id, **words)
+
+
+class IndexedRepository(Repository):
+    """Base of the repositories whose rows are in a full-text index."""
+
+    def __init__(
+        self,
+        statements: Any,
+        engine: Engine,
+        *,
+        new_id: Callable[[], str],
+        audit: AuditWriter | None = None,
+        index: SearchIndex,
+    ) -> None:
+        super().__init__(statements, engine, new_id=new_id, audit=audit)
+        self._index = index

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.records.learnings import Learning
 from datastore.records.messages import MessageKey
-from datastore.repositories.base import IndexedRepository
+from datastore.repositories.search_index import IndexedRepository
 from datastore.search.analysis import Analyzer
 
 if TYPE_CHECKING:
