@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message
-from datastore.repositories.base import AuditWriter, Engine, Repository
+from datastore.repositories.base import AuditWriter, Repository
 from datastore.search.analysis import DEFAULT_LANGUAGE, Analyzer, analyzer
 from datastore.search.filters import learning_facets, message_facets
 from datastore.search.matching import Indexed, Rows
@@ -51,6 +53,21 @@ class SearchIndex(Repository):
         if self._analyzer is None:
             self._analyzer = analyzer(self.language)
         return self._analyzer
+
+    def message(self, content: str, conversation_id: str, role: str, created_at: datetime) -> Indexed:
+        """What a message is found by, but for what its conversation says."""
+        return Indexed(self.analyzer.document(content), message_facets(conversation_id, role, created_at))
+
+    def learning(self, learning: Any) -> Indexed:
+        """What a learning is found by, but for what its conversation says."""
+        return Indexed(self.analyzer.document(learning.content, learning.title), learning_facets(learning))
+
+    def has_changed(self) -> bool:
+        """Whether another process gave the index another language: what was analysed has to be so again."""
+        if self.analyzer.language == (language := self.language):
+            return False
+        self._analyzer = analyzer(language)
+        return True
 
     def add_messages(self, messages: Sequence[Message]) -> None:
         """Write what some messages are found by; nothing of those that are hidden."""
@@ -150,22 +167,24 @@ class SearchIndex(Repository):
         """Index some rows, each with the session and source of its conversation."""
         if self.analyzer.language != language:  # another process changed it
             self._analyzer = analyzer(language)
-        make, is_learning = self.analyzer.document, table == "learnings"
-        if is_learning:
-            made = [Indexed(row.id, make(row.content, row.title), learning_facets(row, of)) for row, of in rows]
-        else:
-            made = [Indexed(row.id, make(row.content), message_facets(row, of)) for row, of in rows]
+        is_learning = table == "learnings"
+        made = {
+            row.id: (
+                self.learning(row)
+                if is_learning
+                else self.message(row.content, row.conversation_id, row.role, row.created_at)
+            ).of(of.source, of.session_id)
+            for row, of in rows
+        }
         do = self._statements
-        if len(made) > 1 or not self._engine.fts5:
-            index_many = do.index_learnings if is_learning else do.index_messages
-            index_many(rows=Rows(made))
-            return
-        (row,) = made
-        words = {"content": row.document.content, "forms": row.document.forms, "facets": row.facets}
-        if is_learning:
-            do.index_learning(id=row.id, title=row.document.title, **words)
+        if not is_learning:
+            do.index_messages(rows=Rows(made))
+        elif len(made) > 1 or not self._engine.fts5:
+            do.index_learnings(rows=Rows(made))
         else:
-            do.index_message(id=row.id, **words)
+            (id, words), *_ = made.items()
+            content, title, forms, facets = words.columns()
+            do.index_learning(id=id, content=content, title=title, forms=forms, facets=facets)
 
 
 class IndexedRepository(Repository):

@@ -7,8 +7,8 @@ A text becomes tokens, one after the other:
   characters and its last character.
 - The parts of a camelCase word follow behind the text.
 
-Beside the tokens are *forms*: whole words as they are written ("=organization"), which beginnings of words are compared
-with, and words with the signs that belong to them ("=c++", "=.net", "=-m").
+Beside the tokens are *forms*: whole words that are not their own tokens ("=organization"), because beginnings of words are
+compared with words, and words with the signs that belong to them ("=c++", "=.net", "=-m").
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
-from operator import attrgetter
 
 import attrs
 
@@ -135,14 +134,10 @@ class Entry:
     spans: tuple[tuple[int, int], ...]
     #: The tokens of the parts of a camelCase word.
     parts: tuple[str, ...]
+    #: Its forms, and those of its parts.
+    forms: tuple[str, ...]
     #: Whether it is of a script without blanks.
     wide: bool
-    #: Its tokens, and its forms with those of its parts, between blanks.
-    text: str
-    forms: str
-
-
-_text, _forms = attrgetter("text"), attrgetter("forms")
 
 
 @attrs.frozen
@@ -167,7 +162,8 @@ class Analyzer:
         self.language = language
         self._stem: Callable[[str], str] = snowballstemmer.stemmer(language).stemWord
         self._stop_words = STOP_WORDS if language == DEFAULT_LANGUAGE else frozenset[str]()
-        self._entries = _Entries(self._entry)
+        self._words = _Words(self._brief)
+        self._remembered = functools.lru_cache(maxsize=10_000)(self._entry)
 
     def __reduce__(self) -> tuple[object, ...]:
         return analyzer, (self.language,)
@@ -175,28 +171,44 @@ class Analyzer:
     def runs(self, text: str) -> list[tuple[int, Entry]]:
         """Every run of letters of *text*: where it begins, and what it becomes."""
         kept = composed(text).translate(_characters)
-        found_runs = [(found.start(), self._entries[found[0]]) for found in _run.finditer(kept)]
+        found_runs = [(found.start(), self._remembered(found[0])) for found in _run.finditer(kept)]
         return [(start, entry) for start, entry in found_runs if entry.tokens]
 
     def entries(self, text: str) -> list[Entry]:
         """What every run of letters of *text* becomes."""
-        return list(map(self._entries.__getitem__, composed(text).translate(_characters).split()))
+        return list(map(self._remembered, _runs(text)))
 
     def document(self, content: str, title: str = "") -> Document:
-        """What a text is found by."""
-        said, named = self.entries(content), self.entries(title) if title else []
+        """What a text is found by. Every append waits for it: most words are looked up, by loops in C."""
+        words = self._words
+        if len(words) >= _REMEMBERED:
+            words.forget()
+        said, named = _runs(content), _runs(title)
+        tokens = " ".join(map(words.__getitem__, said))
+        named_tokens = " ".join(map(words.__getitem__, named))
         every = said + named
-        tokens = list(map(_text, said))
-        if not self._entries.camel.isdisjoint(every):
-            tokens += [" ".join(entry.parts) for entry in every if entry.parts]
-        forms = dict.fromkeys(" ".join(map(_forms, every)).split())
-        for text in (content, title):
-            forms.update((form, None) for _, _, form in signed(text))
-        return Document(" ".join(tokens), " ".join(map(_text, named)), " ".join(forms))
+        if not words.parts.keys().isdisjoint(every):
+            inner = dict.fromkeys(run for run in every if run in words.parts)
+            tokens = " ".join([tokens, *map(words.parts.__getitem__, inner)])
+        forms = dict.fromkeys(map(words.forms.__getitem__, sorted(words.forms.keys() & every)))
+        for text in filter(None, (content, title)):
+            for _, _, name in signed(text):
+                forms[name] = None
+        return Document(tokens, named_tokens, " ".join(forms))
 
     def is_stop_word(self, word: str) -> bool:
         """Whether a word says nothing about what is looked for."""
         return fold(word) in self._stop_words
+
+    def _brief(self, run: str) -> tuple[str, str, str]:
+        """The tokens of a run of letters, of its parts, and its forms, between blanks."""
+        low = run.lower()
+        if run.isascii() and low[1:] == run[1:] and len(run) <= _LONGEST and run.isalpha():  # nearly every new word
+            token = self._stem(low)
+            own = token == low or len(low) < SHORTEST_FORM or low in self._stop_words
+            return token, "", "" if own else FORM + low
+        entry = self._entry(run)
+        return " ".join(entry.tokens), " ".join(entry.parts), " ".join(entry.forms)
 
     def _entry(self, run: str) -> Entry:
         tokens: list[str] = []
@@ -214,13 +226,13 @@ class Analyzer:
                 for word in filter(strip, fold(found[0]).translate(_characters).split()):
                     tokens.append(self._token(word))
                     spans.append(found.span())
-                    forms += self._forms(word)
+                    forms += self._forms(word, tokens[-1])
         parts = []
         if run.isascii() and len(run) <= _LONGEST_NAME and len(inner := _camel.split(run)) > 1:
             for word in map(str.lower, inner):
                 parts.append(self._token(word))
-                forms += self._forms(word)
-        return Entry(tuple(tokens), tuple(spans), tuple(parts), wide, " ".join(tokens), " ".join(forms))
+                forms += self._forms(word, parts[-1])
+        return Entry(tuple(tokens), tuple(spans), tuple(parts), tuple(forms), wide)
 
     def _token(self, word: str) -> str:
         """The stem of a folded word."""
@@ -230,9 +242,11 @@ class Analyzer:
             return _cut(self._stem(strip(word)))
         return _cut(strip(self._stem(word)))  # its algorithm knows the letters with their diacritics
 
-    def _forms(self, word: str) -> list[str]:
+    def _forms(self, word: str, token: str) -> list[str]:
+        """The form of a folded word, where it is not its own token."""
         bare = strip(word)
-        return [form(bare)] if len(bare) >= SHORTEST_FORM and bare not in self._stop_words else []
+        own = len(bare) < SHORTEST_FORM or bare in self._stop_words or form(bare) == FORM + token
+        return [] if own else [form(bare)]
 
 
 def form(word: str) -> str:
@@ -252,6 +266,11 @@ def signed(text: str) -> list[tuple[int, int, str]]:
     return found
 
 
+def _runs(text: str) -> list[str]:
+    """Every run of letters of *text*."""
+    return composed(text).translate(_characters).split()
+
+
 def is_wide(text: str) -> bool:
     """Whether *text* begins with a character of a script without blanks."""
     return _wide.match(text) is not None
@@ -266,23 +285,29 @@ def _pairs(run: str) -> list[tuple[int, int, str]]:
     return [*found, (starts[-1], ends[-1], units[-1])]
 
 
-class _Entries(dict[str, Entry]):
-    """What is known of words; all of it is forgotten where it is too much."""
+class _Words(dict[str, str]):
+    """The tokens of runs of letters, between blanks."""
 
-    def __init__(self, make: Callable[[str], Entry]) -> None:
+    def __init__(self, make: Callable[[str], tuple[str, str, str]]) -> None:
         super().__init__()
         self._make = make
-        #: Those that have parts: most texts have none of them.
-        self.camel: set[Entry] = set()
+        #: The parts of those that have some, and the forms.
+        self.parts: dict[str, str] = {}
+        self.forms: dict[str, str] = {}
 
-    def __missing__(self, run: str) -> Entry:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-            self.camel.clear()
-        self[run] = entry = self._make(run)
-        if entry.parts:
-            self.camel.add(entry)
-        return entry
+    def forget(self) -> None:
+        """Forget everything: never within a text, whose words are looked up more than once."""
+        for known in (self, self.parts, self.forms):
+            known.clear()
+
+    def __missing__(self, run: str) -> str:
+        tokens, parts, forms = self._make(run)
+        if parts:
+            self.parts[run] = parts
+        if forms:
+            self.forms[run] = forms
+        self[run] = tokens
+        return tokens
 
 
 @functools.cache

@@ -239,18 +239,6 @@ WHERE
 ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
--- name: index_message(id, content, forms, facets)!
--- Writes what a message is found by. It must not be in the index; triggers take out what is changed or deleted.
---   id  text  which message
---   content  text  its tokens, between blanks
---   forms  text  its forms
---   facets  text  what a search filters by
--- Index: messages_id_key (one look-up)
--- Rows: 1
--- Differs: FTS5 is SQLite's, and gathers rows until the transaction ends where they come by VALUES
-INSERT INTO messages_fts (rowid, content, title, forms, facets)
-VALUES ((SELECT messages.seq FROM messages WHERE messages.id = :id), :content, '', :forms, :facets);
-
 -- name: index_messages(rows)!
 -- Writes what some messages are found by. Each must not be in the index.
 --   rows  words  each one's id, tokens of content and title, forms and facets

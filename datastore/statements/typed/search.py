@@ -348,25 +348,6 @@ class SearchStatements(Protocol):
         """
         ...
 
-    def index_message(
-        self,
-        *,
-        id: str,
-        content: str,
-        forms: str,
-        facets: str,
-    ) -> int:
-        """Writes what a message is found by. It must not be in the index; triggers take out what is changed or
-        deleted.
-
-        Args:
-            id: which message.
-            content: its tokens, between blanks.
-            forms: its forms.
-            facets: what a search filters by.
-        """
-        ...
-
     def index_messages(
         self,
         *,
