@@ -99,7 +99,7 @@ def fill(path: Path, rows: int) -> Filled:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     begun_indexing = time.perf_counter()
     with Datastore.open(path, durability="relaxed") as store:
-        store.transfer.reindex()
+        store.reindex()
     return Filled(count, inserted - begun, indexed - inserted, time.perf_counter() - begun_indexing)
 
 

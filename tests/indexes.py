@@ -22,7 +22,7 @@ SHOWN = (
 
 def wrong_rows(store: Datastore) -> dict[str, list[int]]:
     """The rows of each index that are not what their texts say: missing, too many, or other tokens."""
-    made = store.transfer.analyzer
+    made = store._parts.index.analyzer
     wanted: dict[str, dict[int, Indexed]] = {"learning": {}, "message": {}}
     for seq, talk, session, source, category, tags, confidence, at, title, content in rows(store, SHOWN[0]):
         of = tags if isinstance(tags, list) else json.loads(tags)

@@ -119,8 +119,8 @@ def test_rows_survive_the_rollback_of_later_steps(path: Path) -> None:
     assert query(path, "SELECT tag FROM learning_tags") == [("egg",)]
     migrations.apply(path)
     with Datastore.open(path) as store:
-        assert store.transfer.unindexed() == {"learnings": 1, "messages": 1}
-        store.transfer.reindex()
+        assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
+        store.reindex()
     assert query(path, "SELECT rowid FROM learnings_fts WHERE learnings_fts MATCH 'boil'") == [(1,)]
     assert query(path, "SELECT learning_id FROM learning_messages") == [("l1",)]
     assert query(path, "PRAGMA foreign_key_check") == []
@@ -283,7 +283,7 @@ CRASH = """
 import os, sqlite3, sys
 from pathlib import Path
 from datastore import Datastore, migrations
-from datastore.migrations import sqlite as yoyo_sqlite
+from datastore.migrations import runner, sqlite as yoyo_sqlite
 from datastore.resources import migrations_folder
 action = sys.argv[1]
 runner._read([migrations_folder()])

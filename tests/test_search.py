@@ -392,13 +392,13 @@ class Writes(RuleBasedStateMachine):
 
     @rule()
     def reindex(self):
-        self.store.transfer.reindex()
+        self.store.reindex()
 
     @invariant()
     def indexes_are_right(self):
         if not hasattr(self, "store"):
             return
-        self.store.transfer.check_full_text()
+        self.store._parts.derived.check_full_text()
         assert wrong_rows(self.store) == {"learnings": [], "messages": []}
         shown = self._rows("SELECT id FROM learnings WHERE deleted_at IS NULL AND title || content LIKE '%fox%'")
         assert {row[0] for row in shown} == set(ids(self.store.learnings.search("fox", max_rows=1000)))
@@ -594,9 +594,9 @@ def test_rows_of_other_programs_are_found_after_reindex(store, conversation):
     rows(store, "UPDATE messages SET content = 'changed', content_hash = ? WHERE id = ?", (changed, message.id))
     for search in (store.learnings.search, store.messages.search):
         assert search("old").items == search("changed").items == ()
-    assert store.transfer.unindexed() == {"learnings": 1, "messages": 1}
+    assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
     assert len(store.verify()["searchable rows"]) == 2
-    store.transfer.reindex()
+    store.reindex()
     assert not any(store.verify().values())
     for search in (store.learnings.search, store.messages.search):
         assert len(search("changed")) == 1
@@ -607,18 +607,18 @@ def test_the_language_is_the_databases(store, conversation):
         conversation_id=conversation.id, category="x", title="Häuser", content="Die Verfassungen der Städte"
     )
     assert not store.learnings.search("Verfassung")
-    store.transfer.reindex(language="german")
+    store.reindex(language="german")
     assert len(store.learnings.search("Verfassung")) == len(store.learnings.search("stadte")) == 1
     store.messages.append(conversation.id, role="user", content="Verfassungen")
     assert len(store.messages.search("verfassung")) == 1
     with pytest.raises(InvalidValueError, match="dutch_porter"):
-        store.transfer.reindex(language="klingon")
+        store.reindex(language="klingon")
     where = store.engine.path or store.engine._conninfo
     with pytest.raises(InvalidValueError, match="is in german, not in english"):
         Datastore.open(where, language="english")
     with Datastore.open(where, language="german") as other:
         assert len(other.learnings.search("Verfassung")) == 1
-        other.transfer.reindex(language="english")
+        other.reindex(language="english")
     # The first store notices at its next write.
     store.messages.append(conversation.id, role="user", content="walking dogs")
     assert len(store.messages.search("walked dog")) == 1
@@ -626,9 +626,9 @@ def test_the_language_is_the_databases(store, conversation):
 
 def test_a_new_database_keeps_its_language(tmp_path):
     with Datastore.open(tmp_path / "new.db", migrate=True, language="french") as store:
-        assert store.transfer.analyzer.language == "french"
+        assert store._parts.index.analyzer.language == "french"
     with Datastore.open(tmp_path / "new.db") as store:
-        assert store.transfer.analyzer.language == "french"
+        assert store._parts.index.analyzer.language == "french"
     with pytest.raises(InvalidValueError, match="Snowball has no"):
         Datastore.open(tmp_path / "newer.db", migrate=True, language="elvish")
 

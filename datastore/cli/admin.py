@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datastore.cli.options import instant
 from datastore.cli.output import (
     database_option,
     json_option,
@@ -222,21 +223,21 @@ def migrations_command() -> None:
 
 
 @click.command("purge", short_help="Delete for good what was soft-deleted.")
-@click.option("--deleted-before", required=True, metavar="TIME", help="ISO 8601 with its zone: 2026-01-31T00:00:00Z.")
+@click.option(
+    "--deleted-before",
+    type=instant,
+    required=True,
+    metavar="TIME",
+    help="A day (UTC), an ISO 8601 time with its zone (2026-01-31T12:00:00Z), or an age (14d: that long ago).",
+)
 @click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
 @database_option
-def purge_command(deleted_before: str, reason: str | None, database: str) -> None:
+def purge_command(deleted_before: datetime, reason: str | None, database: str) -> None:
     """Delete for good the conversations that were soft-deleted before a time."""
-    try:
-        instant = datetime.fromisoformat(deleted_before)
-    except ValueError:
-        raise click.BadParameter("no ISO 8601 time", param_hint="--deleted-before") from None
-    if instant.tzinfo is None:
-        raise click.BadParameter("a zone is needed, e.g. 2026-01-31T00:00:00Z", param_hint="--deleted-before")
     total = 0
     with open_store(database) as store:
         while True:
-            count = store.conversations.purge(deleted_before=instant, reason=reason, max_rows=100)
+            count = store.conversations.purge(deleted_before=deleted_before, reason=reason, max_rows=100)
             total += count
             if count < 100:
                 break

@@ -71,7 +71,7 @@ WHERE status = 'queued';
 CREATE INDEX job_queue_lease_expires_at_idx ON job_queue (lease_expires_at)
 WHERE status = 'running';
 
--- Serves purge_finished_jobs.
+-- Serves prune_jobs.
 CREATE INDEX job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
 

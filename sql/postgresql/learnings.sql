@@ -21,7 +21,7 @@ WHERE
 
 -- name: add_learnings(rows)
 -- Stores many learnings in their order, but for those that their conversations have already.
---   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at]
+--   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at]
 -- Index: conversations_id_key (unique)
 -- Rows: 0 to the length of rows (fewer: as add_learning), in any order
 -- Record: Learning
@@ -50,7 +50,7 @@ SELECT
     new_learning.value ->> 7,
     CAST(new_learning.value ->> 8 AS JSON),
     CAST(new_learning.value ->> 9 AS TIMESTAMPTZ),
-    CAST(new_learning.value ->> 9 AS TIMESTAMPTZ)
+    CAST(new_learning.value ->> 10 AS TIMESTAMPTZ)
 FROM json_array_elements(CAST(:rows AS JSON)) WITH ORDINALITY AS new_learning (value, place)
 CROSS JOIN conversations
 WHERE

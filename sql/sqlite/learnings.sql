@@ -21,7 +21,7 @@ WHERE
 
 -- name: add_learnings(rows)
 -- Stores many learnings in their order, but for those that their conversations have already.
---   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at]
+--   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at]
 -- Index: conversations_id_key (unique)
 -- Rows: 0 to the length of rows (fewer: as add_learning), in any order
 -- Record: Learning
@@ -50,7 +50,7 @@ SELECT
     json_extract(new_learning.value, '$[7]'),
     json_extract(new_learning.value, '$[8]'),
     json_extract(new_learning.value, '$[9]'),
-    json_extract(new_learning.value, '$[9]')
+    json_extract(new_learning.value, '$[10]')
 FROM json_each(:rows) AS new_learning
 CROSS JOIN conversations
 WHERE

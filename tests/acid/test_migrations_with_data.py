@@ -47,7 +47,7 @@ def fill(path: Path, what: list[Any]) -> None:
         for number, (title, messages, learnings, hidden) in enumerate(what):
             id = store.conversations.add(title=title, sanitization_version="1", metadata={"t": title}).id
             store.messages.append_many(id, [NewMessage(role="user", content=text) for text in messages])
-            store.audit.add_redaction(
+            store.redactions.add(
                 id, category="c", rule="r", detector="d", original_hash="0" * 16, replacement="x", confidence=0.5
             )
             for text, uploaded in learnings:
@@ -106,7 +106,7 @@ def check(path: Path, report: Report) -> None:
         _indexes(path, f"{id} applied again", report)
         report.counts["steps"] += 2
     with Datastore.open(path) as store:  # the rows are indexed by the application, not by the step
-        store.transfer.reindex()
+        store.reindex()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         report.extend(violations(connection), "after all steps: ")
 

@@ -81,7 +81,7 @@ def test_appending_a_message_counts_it_through_a_trigger(project: Touches) -> No
 
 
 def test_hiding_a_conversation_reaches_the_tags_and_the_full_text_through_three_triggers(project: Touches) -> None:
-    every = project.statements["hide_conversation"]
+    every = project.statements["soft_delete_conversation"]
     assert Touch("update", "learnings", "deleted_at", "conversations_deleted_at_update") in every
     assert Touch("delete", "learning_tags", "", "learnings_tags_update") in every
     assert any(

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.cli.commands import cli
 from datastore.errors import (
     BusyError,
@@ -137,8 +137,8 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
         rollback(url, steps=3)  # retention, backups, search: none of them holds what was said
         apply(url)
         with Datastore.open(url) as store:
-            assert store.transfer.unindexed() == {"learnings": 1, "messages": 1}
-            store.transfer.reindex()
+            assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
+            store.reindex()
             assert [hit.learning for hit in store.learnings.search("readers")] == before
             checked = store.verify()
             names = [
@@ -501,7 +501,7 @@ def test_a_forked_child_is_refused(store: Datastore) -> None:
 
 def test_eight_workers_claim_each_job_once(url: str) -> None:
     with Datastore.open(url, durability="relaxed", pool_size=9) as store:
-        ids = {job.id for job in store.jobs.enqueue_many({"type": f"t{n % 3}", "priority": n % 4} for n in range(400))}
+        ids = {job.id for job in store.jobs.enqueue_many(NewJob(type=f"t{n % 3}", priority=n % 4) for n in range(400))}
         done: list[int] = []
 
         def work(name: str) -> None:
@@ -586,13 +586,13 @@ def test_what_the_server_does_itself_says_so(store: Datastore) -> None:
 def test_an_erasure_claims_no_more_than_it_did(store: Datastore) -> None:
     fill(store)
     conversation = store.conversations.list().items[0]
-    receipt = store.erase(conversation=conversation.id)
+    receipt = store.erase(conversation_id=conversation.id)
     assert receipt.status == "deleted"
     assert receipt.receipt["blocked_by"] == []
     assert receipt.is_complete
     assert "its WAL" in receipt.receipt["not_scanned"]
-    assert store.eraser.unfinished() == []
-    assert store.eraser.resume(receipt.id) == receipt
+    assert store._eraser.unfinished() == []
+    assert store.retention.resume(receipt.id) == receipt
     assert store.conversations.count() == 0
     assert not store.learnings.search("readers").items
 

@@ -35,13 +35,21 @@ from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
     DeleteHiddenConversationsRow,
-    HideConversationsRow,
     ListPurgeableConversationsRow,
     ListPurgeablePartsRow,
     LockConversationsRow,
+    SoftDeleteConversationsRow,
+)
+from datastore.statements.typed.derived import (
+    DerivedStatements,
+    GetMessagePlacesRow,
+    ListMessageHashesRow,
+    ListMiscountedConversationsRow,
+    ListMiscountedJobsRow,
+    ListMistaggedLearningsRow,
 )
 from datastore.statements.typed.erasures import (
-    EraseMessagesRow,
+    DeleteLastMessagesRow,
     ErasuresStatements,
     ListAttemptTextsRow,
     ListJobTextsRow,
@@ -49,12 +57,8 @@ from datastore.statements.typed.erasures import (
     ListKnownMessageTermsRow,
     ListTreesRow,
 )
-from datastore.statements.typed.job_queue import (
-    JobQueueStatements,
-    ListQueuedJobTypesRow,
-    PurgeFinishedJobsRow,
-    SucceedJobsRow,
-)
+from datastore.statements.typed.import_export import ImportExportStatements, ListConversationSourcesRow
+from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PruneJobsRow, SucceedJobsRow
 from datastore.statements.typed.learnings import (
     LearningsStatements,
     ListCategoryCountsRow,
@@ -71,15 +75,16 @@ from datastore.statements.typed.migrations import (
     ListTableNamesRow,
     MigrationsStatements,
 )
+from datastore.statements.typed.redactions import RedactionsStatements
 from datastore.statements.typed.retention_policies import (
     CountExpiredAttemptsRow,
     CountExpiredJobsRow,
     CountExpiredRedactionsRow,
     CountExpiredUploadsRow,
     ListExpiredLearningsRow,
-    PurgeAttemptsRow,
+    PruneAttemptsRow,
+    PruneUploadsRow,
     PurgeRedactionsRow,
-    PurgeUploadsRow,
     RetentionPoliciesStatements,
 )
 from datastore.statements.typed.schema import ListForeignKeysRow, ListStoredColumnsRow, ListTablesRow, SchemaStatements
@@ -100,15 +105,6 @@ from datastore.statements.typed.search import (
     RankLearningsRow,
     RankMessagesRow,
     SearchStatements,
-)
-from datastore.statements.typed.transfer import (
-    GetMessagePlacesRow,
-    ListConversationSourcesRow,
-    ListMessageHashesRow,
-    ListMiscountedConversationsRow,
-    ListMiscountedJobsRow,
-    ListMistaggedLearningsRow,
-    TransferStatements,
 )
 from datastore.statements.typed.uploads import CountUploadsRow, UploadsStatements
 from datastore.statements.typed.verify import VerifyStatements
@@ -146,10 +142,9 @@ RECORDS: dict[str, type[Any]] = {
     "count_message_matches": CountMessageMatchesRow,
     "count_uploads": CountUploadsRow,
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
-    "erase_messages": EraseMessagesRow,
+    "delete_last_messages": DeleteLastMessagesRow,
     "get_conversation_facets": GetConversationFacetsRow,
     "get_message_places": GetMessagePlacesRow,
-    "hide_conversations": HideConversationsRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
     "list_attempt_texts": ListAttemptTextsRow,
     "list_audit_chain": ListAuditChainRow,
@@ -188,12 +183,13 @@ RECORDS: dict[str, type[Any]] = {
     "lock_conversations": LockConversationsRow,
     "lock_conversations_of_learnings": LockConversationsOfLearningsRow,
     "lock_learnings": LockLearningsRow,
-    "purge_attempts": PurgeAttemptsRow,
-    "purge_finished_jobs": PurgeFinishedJobsRow,
+    "prune_attempts": PruneAttemptsRow,
+    "prune_jobs": PruneJobsRow,
+    "prune_uploads": PruneUploadsRow,
     "purge_redactions": PurgeRedactionsRow,
-    "purge_uploads": PurgeUploadsRow,
     "rank_learnings": RankLearningsRow,
     "rank_messages": RankMessagesRow,
+    "soft_delete_conversations": SoftDeleteConversationsRow,
     "succeed_jobs": SucceedJobsRow,
 }
 
@@ -202,17 +198,19 @@ class Statements(
     AuditStatements,
     BackupsStatements,
     ConversationsStatements,
+    DerivedStatements,
     ErasuresStatements,
+    ImportExportStatements,
     JobQueueStatements,
     LearningsStatements,
     LegalHoldsStatements,
     MaintenanceStatements,
     MessagesStatements,
     MigrationsStatements,
+    RedactionsStatements,
     RetentionPoliciesStatements,
     SchemaStatements,
     SearchStatements,
-    TransferStatements,
     UploadsStatements,
     VerifyStatements,
     Protocol,

@@ -333,7 +333,7 @@ class LearningsStatements(Protocol):
 
         Args:
             rows: a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata,
-                created_at].
+                created_at, updated_at].
         """
         ...
 
