@@ -49,7 +49,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: FTS5's upkeep, the pages of a file, SQLite's catalogue: PostgreSQL's own tools do it, or nobody has to.
 ONLY_SQLITE = {
-    "add_rollback_mark",
+    "add_rollback_mark", "index_learning",
     "check_learnings_fts", "check_messages_fts", "count_changes", "count_learnings_fts_segments",
     "count_messages_fts_segments", "list_foreign_tables", "list_full_text_tables", "list_known_learning_terms",
     "list_known_message_terms", "list_learning_tokens", "list_message_tokens", "list_table_names", "list_trees",
