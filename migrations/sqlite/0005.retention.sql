@@ -1,10 +1,64 @@
--- Retention: legal holds, policies, erasures with their receipts, and the tombstones of what was erased.
+-- Retention: the register of backups, the upkeep's last runs, legal holds, policies, erasures with their receipts, tombstones.
 --
--- No table here holds content or, but for legal_holds, an id of a subject: receipts and tombstones keep keyed hashes.
+-- No table here has content. Only legal_holds has the id of a subject: receipts and tombstones have keyed hashes.
 --
--- Locks: none to speak of, the tables are new.
--- Rollback: LOSES DATA (forgets the holds, policies, receipts and tombstones).
--- depends: 0007.backups
+-- Locks: the write lock, for milliseconds: the tables are new.
+-- Rollback: LOSES DATA (which backups were made, the holds, policies, receipts and tombstones).
+-- depends: 0004.search
+
+-- A copy of this database, so that erasure can name what it does not reach.
+CREATE TABLE backups (
+    id TEXT NOT NULL,
+    -- The absolute path of the file, as the machine that made it names it.
+    path TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'writing',
+    created_at TEXT NOT NULL,
+    -- When it was verified and put in its place.
+    finished_at TEXT,
+    -- When rotation deleted it, or when it was found to be gone.
+    removed_at TEXT,
+    -- Bytes of the file, and their SHA-256 in lower-case hex.
+    file_bytes INTEGER,
+    checksum TEXT,
+    -- The high-water mark: the newest audit entry in it and that entry's hash. 0 and '' where there is none.
+    audit_id INTEGER,
+    audit_hash TEXT,
+    CONSTRAINT backups_pkey PRIMARY KEY (id),
+    CONSTRAINT backups_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT backups_path_check CHECK (length(path) BETWEEN 1 AND 4096 AND instr(path, char(0)) = 0),
+    CONSTRAINT backups_status_check CHECK (status IN ('writing', 'kept', 'removed', 'failed')),
+    CONSTRAINT backups_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT backups_finished_at_check CHECK (finished_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT backups_removed_at_check CHECK (removed_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT backups_file_bytes_check CHECK (file_bytes >= 0),
+    CONSTRAINT backups_checksum_check CHECK (length(checksum) = 64),
+    CONSTRAINT backups_audit_id_check CHECK (audit_id >= 0),
+    -- What is kept was verified: it has a size, a checksum and a mark.
+    CONSTRAINT backups_kept_check CHECK (
+        status <> 'kept'
+        OR (
+            finished_at IS NOT NULL
+            AND file_bytes IS NOT NULL
+            AND checksum IS NOT NULL
+            AND audit_id IS NOT NULL
+            AND audit_hash IS NOT NULL
+        )
+    ),
+    CONSTRAINT backups_removed_check CHECK ((status = 'removed') = (removed_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+-- Serves list_backups.
+CREATE INDEX backups_status_created_at_id_idx ON backups (status, created_at, id);
+
+-- When each task of store.maintenance last ran to its end.
+CREATE TABLE maintenance_tasks (
+    name TEXT NOT NULL,
+    ran_at TEXT NOT NULL,
+    CONSTRAINT maintenance_tasks_pkey PRIMARY KEY (name),
+    CONSTRAINT maintenance_tasks_name_check
+    CHECK (name IN ('free_pages', 'full_text', 'checkpoint', 'optimize', 'vacuum')),
+    CONSTRAINT maintenance_tasks_ran_at_check CHECK (ran_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;
 
 -- Conversations that nothing may delete or change until they are released.
 CREATE TABLE legal_holds (
