@@ -58,6 +58,10 @@ DROP FUNCTION datastore_refuse_hiding_held();
 
 DROP FUNCTION datastore_refuse_held();
 
+DROP VIEW held_learnings;
+
+DROP VIEW held_conversations;
+
 DROP TABLE tombstones;
 
 DROP TABLE erasure_keys;

@@ -82,7 +82,7 @@ CREATE TABLE legal_holds (
     CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
 );
 
--- At most one hold a conversation is in force. Serves list_purgeable_conversations, find_legal_hold; the triggers below.
+-- At most one hold of a conversation is in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
 CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
 WHERE released_at IS NULL;
 
@@ -93,24 +93,36 @@ WHERE released_at IS NULL;
 -- Serves the foreign key.
 CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
+-- The conversations that a hold in force keeps.
+CREATE VIEW held_conversations AS
+SELECT conversation_id
+FROM legal_holds
+WHERE released_at IS NULL;
+
+-- What was learned from the conversations that a hold in force keeps.
+CREATE VIEW held_learnings AS
+SELECT learned.id AS learning_id
+FROM learnings AS learned
+INNER JOIN held_conversations AS held ON learned.conversation_id = held.conversation_id;
+
 -- Refuses to change what a hold keeps; the trigger's argument is the rule's name. A hold that is placed meanwhile is seen:
 -- the trigger looks after the row was locked, and a hold's foreign key needs its conversation's row.
 CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-    held_id TEXT;
+    is_held BOOLEAN;
 BEGIN
     -- A write that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
     IF TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
         RETURN new;
     END IF;
     IF TG_TABLE_NAME = 'conversations' THEN
-        held_id := old.id;
+        is_held := EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.id);
     ELSIF TG_TABLE_NAME IN ('learning_messages', 'uploads') THEN
-        SELECT learnings.conversation_id INTO held_id FROM learnings WHERE learnings.id = old.learning_id;
+        is_held := EXISTS (SELECT 1 FROM held_learnings WHERE learning_id = old.learning_id);
     ELSE
-        held_id := old.conversation_id;
+        is_held := EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.conversation_id);
     END IF;
-    IF EXISTS (SELECT 1 FROM legal_holds WHERE conversation_id = held_id AND released_at IS NULL) THEN
+    IF is_held THEN
         RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
     END IF;
     RETURN CASE WHEN TG_OP = 'DELETE' THEN old ELSE new END;
@@ -122,7 +134,7 @@ CREATE FUNCTION datastore_refuse_hiding_held() RETURNS TRIGGER LANGUAGE plpgsql 
 BEGIN
     IF
         new.deleted_at IS DISTINCT FROM (SELECT deleted_at FROM conversations WHERE id = old.conversation_id)
-        AND EXISTS (SELECT 1 FROM legal_holds WHERE conversation_id = old.conversation_id AND released_at IS NULL)
+        AND EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.conversation_id)
         THEN
         RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
     END IF;
@@ -133,7 +145,7 @@ $$;
 -- While anything is held, none of the tables is emptied: TRUNCATE fires no trigger of a row.
 CREATE FUNCTION datastore_refuse_truncate() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM legal_holds WHERE released_at IS NULL) THEN
+    IF EXISTS (SELECT 1 FROM held_conversations) THEN
         RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
     END IF;
     RETURN NULL;

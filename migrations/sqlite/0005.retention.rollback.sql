@@ -71,6 +71,10 @@ DROP TRIGGER conversations_legal_hold_update;
 
 DROP TRIGGER conversations_legal_hold_delete;
 
+DROP VIEW held_learnings;
+
+DROP VIEW held_conversations;
+
 DROP TABLE tombstones;
 
 DROP TABLE erasure_keys;

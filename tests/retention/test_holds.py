@@ -253,6 +253,17 @@ def test_a_held_learning_is_hidden_only_with_its_conversation(store: Datastore, 
     assert store.learnings.get("held-learning").deleted_at is None
 
 
+def test_the_views_list_what_is_held(store: Datastore, held: str) -> None:
+    with shell(store) as plain:
+        assert plain("SELECT conversation_id FROM held_conversations") == [(held,)]
+        learned = plain("SELECT id FROM learnings WHERE conversation_id = ?", held)
+        assert learned
+        assert plain("SELECT learning_id FROM held_learnings") == learned
+        store.holds.release(held)
+        assert plain("SELECT conversation_id FROM held_conversations") == []
+        assert plain("SELECT learning_id FROM held_learnings") == []
+
+
 def test_a_hold_ends_once(store: Datastore, held: str) -> None:
     with shell(store) as plain:
         back = "UPDATE legal_holds SET released_at = NULL, released_by = NULL WHERE conversation_id = 'other'"
