@@ -78,7 +78,7 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
         InvalidValueError: A folder is missing, is a file, or has no steps; nothing was created.
         StatementError: A step cannot be run: it is there twice, depends on one that is not there, or begins a transaction of
             its own. Nothing was created.
-        SchemaOutOfDateError: A migration was changed after its release.
+        SchemaOutOfDateError: A migration was changed after its release, or a version with other migrations made the database.
         NotADatastoreError: Something else is at that path.
         BusyError: Another writer held the database for longer than *timeout* seconds.
         DatabaseMissingError: There is no such folder to create the file in.

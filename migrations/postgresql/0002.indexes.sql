@@ -1,7 +1,8 @@
 -- Indexes: of the foreign keys, of the orders of the lists, of the job queue.
 --
 -- The same indexes as SQLite's. Every list has an index that ends in its total order: a page is a range of the index, and nothing
--- is sorted.
+-- is sorted. "Serves" names the statements that an index is made for; the catalogue (docs/catalog/index.html) lists all that use
+-- it.
 --
 -- Locks: writes to a table wait until all of its indexes are built. Where the tables have rows (this step was rolled back),
 -- build the indexes first, one by one and outside a transaction, with CREATE INDEX CONCURRENTLY and the same names: this step

@@ -1,14 +1,14 @@
 -- Initial tables: conversations, messages, learnings, the job queue, uploads; and the counter of the audit log.
 --
--- Style: STRICT tables; every constraint named; uniqueness as a named index, so that plans name it.
--- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'), so that text order is time order.
+-- Style: STRICT tables; every constraint has a name; uniqueness is an index with a name, which plans show.
+-- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'): its order as text is its order in time.
 -- Keys: seq is the row's place on disk (the full-text index refers to it; it never leaves the
 -- database); id is the name that applications use, a time-ordered UUID or the caller's own.
 --
 -- Locks: the write lock, for milliseconds: the tables are new.
 -- Rollback: LOSES DATA (drops every table of this step).
 
--- Marks the file as this project's own ('DatS'), so that opening a foreign file is refused.
+-- Marks the file as this project's own ('DatS'): a file without the mark is not opened.
 PRAGMA application_id = 1147237459;
 
 -- A chat: who it belongs to, where it came from, which sanitization it went through.

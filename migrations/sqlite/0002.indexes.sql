@@ -2,7 +2,8 @@
 --
 -- Every list has an index that ends in its total order: a page is a range of the index, and nothing is sorted. Shown and hidden
 -- rows have separate (partial) indexes, so a bin full of deleted rows does not slow the lists. A statement repeats the
--- predicate of its partial index word for word.
+-- predicate of its partial index word for word. "Serves" names the statements that an index is made for; the catalogue
+-- (docs/catalog/index.html) lists all that use it.
 --
 -- Locks: the write lock; where the tables have rows (this step was rolled back), for about 1 s per million messages.
 -- Rollback: loses no data.
