@@ -111,8 +111,8 @@ CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql SET sea
 DECLARE
     is_held BOOLEAN;
 BEGIN
-    -- A write that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
-    IF TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
+    -- A write of an upload that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
+    IF TG_TABLE_NAME = 'uploads' AND TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
         RETURN new;
     END IF;
     IF TG_TABLE_NAME = 'conversations' THEN

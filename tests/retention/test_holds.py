@@ -457,6 +457,8 @@ def test_a_write_that_changes_nothing_is_no_change(store: Datastore, held: str) 
     with shell(store) as plain:
         assert plain.refused("UPDATE uploads SET destination = destination") is None
         assert plain.refused("UPDATE legal_holds SET released_at = released_at") is None
+        for table, column in (("conversations", "title"), ("messages", "content"), ("redactions", "rule"), ("learnings", "title")):
+            assert isinstance(plain.refused(f"UPDATE {table} SET {column} = {column}"), LegalHoldError), table
 
 
 def test_a_hold_is_said_as_such(store: Datastore, held: str) -> None:
