@@ -5,8 +5,9 @@
 -- is needed. They hold the shown rows only. Triggers take out what is changed or hidden, whoever does it; the application
 -- writes it again. What another program wrote or changed is found after `datastore reindex`, and `datastore verify` counts it.
 --
--- Lexemes are the stems of the words, with their places (weight A: in the title), and without places whole words
--- ("=organization"), words with their signs ("=c++") and what a search filters by, as in migrations/sqlite/0005.search.sql.
+-- Lexemes are the stems of the words, with their places (weight A: in the title), and without places the words that are not
+-- their own stems ("=organization"), words with their signs ("=c++") and what a search filters by, as in
+-- migrations/sqlite/0005.search.sql.
 --
 -- Locks: none to speak of, the tables are new and empty. Rows that were stored before are indexed by `datastore reindex`.
 -- Rollback: LOSES DATA (the language of the words); the indexes are filled again by `datastore reindex`.
