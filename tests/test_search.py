@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from datastore import Datastore, by_conversation
 from datastore.errors import CheckError, CursorError, InvalidValueError
 from datastore.migrations import apply
+from datastore.repositories import searching
 from datastore.search import ranking
 from tests.databases import rows
 from tests.indexes import wrong_rows
@@ -545,10 +546,12 @@ def test_hidden_rows_never_take_the_place_of_shown_ones(store, monkeypatch):
     assert store.messages.search("common", conversation_id=hidden).items == ()
 
 
-@pytest.mark.parametrize("few", [20_000])
-def test_a_cursor_goes_on_with_the_ranking_that_it_began(notes, few, monkeypatch):
+@pytest.mark.parametrize(("few", "kept"), [(20_000, 500), (20_000, 30), (20, 500), (20, 30)])
+def test_a_cursor_goes_on_with_the_ranking_that_it_began(notes, few, kept, monkeypatch):
+    """However many rows match and are written meanwhile: every hit is on one page, once."""
     monkeypatch.setattr(ranking, "RANKED", few)
     monkeypatch.setattr(ranking, "SMALL", few)
+    monkeypatch.setattr(searching, "KEPT", kept)
     whole = ids(notes.learnings.search("w0x w7x", max_rows=1000))
     assert len(whole) > 60
     page = notes.learnings.search("w0x w7x", max_rows=20)
@@ -562,7 +565,10 @@ def test_a_cursor_goes_on_with_the_ranking_that_it_began(notes, few, monkeypatch
         page = notes.learnings.search("w0x w7x", max_rows=20, after=page.next)
         pieces += ids(page)
     if few == 20_000:
-        assert pieces == whole
+        ranked = whole if kept == 500 else whole[:kept]
+        assert pieces[: len(ranked)] == ranked
+        others = sorted(set(whole) - set(ranked), key=lambda id: -int(id[1:]))
+        assert pieces[len(ranked) :] == others
     assert sorted(pieces) == sorted(whole)
 
 

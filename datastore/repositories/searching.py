@@ -37,8 +37,8 @@ Sort = Literal["relevance", "recent"]
 #: After every row.
 LAST = 2**62
 
-#: So many hits after a page are kept in its cursor; after them the ranking is computed again.
-_KEPT = 500
+#: So many hits are ranked and kept in a cursor; the other matches follow them, the last stored first.
+KEPT = 500
 
 #: So many rows of a ranking are read beyond a page.
 _SPARE = 5
@@ -186,76 +186,108 @@ class _Recent(_Pager[Found, Hit]):
 
 
 class _Ranked(_Pager[Found, Hit]):
-    """The best first.
+    """The best first, up to `KEPT` of them; then the other matches, the last stored first.
 
-    A cursor has the hits that follow, so that the ranking goes on as it began, whatever is written meanwhile.
+    A cursor has the ranking, so that the pages go on as it began, whatever is written meanwhile. What follows the ranking is in
+    the order of rows' numbers, which no writing changes. So every match is on one page, once.
     """
 
     def page(self, after: str | None) -> Paged[Found]:
-        """Scores and records, the next cursor, and whether they are exact."""
-        begun = _Begun(self.index.last_seq(), 0, True, False, []) if after is None else self._read(after)
-        hits: list[tuple[int, float, Found]] = []
-        used = self._take(begun.matches, 0, hits)
-        wanted = self.size + _SPARE
-        while len(hits) <= self.size and not begun.ended:
-            begun = self._ranked(begun, begun.offset + used + wanted, first=after is None)
-            used, wanted = self._take(begun.matches, used, hits), 4 * wanted
+        """Scores and records, what makes the next cursor, and whether they are exact."""
+        begun = _Begun(last=self.index.last_seq()) if after is None else self._read(after)
+        if after is None:
+            begun = self._ranked(begun, self.size + _SPARE)
+        hits: list[_Place[Found]] = []
+        self._take_ranked(begun, hits)
+        while len(hits) <= self.size and not begun.complete:
+            begun = self._ranked(begun, max(KEPT, 4 * len(begun.matches)))
+            self._take_ranked(begun, hits)
+        if len(hits) <= self.size and not begun.whole:
+            self._take_newest(begun, hits)
         page = hits[: self.size]
+        exact = begun.exact and all(hit.before is None for hit in page)
+        at = page[-1] if len(hits) > self.size else None
+        return [(hit.score, hit.record) for hit in page], functools.partial(self._cursor, begun, at), exact
 
-        def cursor() -> str | None:
-            if len(hits) <= self.size:
-                return None
-            place = page[-1][0] + 1
-            kept = begun
-            if not begun.ended and len(begun.matches) - place <= self.size:
-                # Of a store that was closed meanwhile the cursor has no hits: the ranking is computed by the next page.
-                with suppress(ClosedError):
-                    kept = self._ranked(begun, begun.offset + place + _KEPT, first=after is None)
-            return self._write(kept, place)
+    def _cursor(self, begun: _Begun, at: _Place[Found] | None) -> str | None:
+        if at is None:
+            return None
+        if not begun.complete:
+            # Of a store that was closed meanwhile the cursor has a part of the ranking; the next page completes it.
+            with suppress(ClosedError):
+                begun = self._ranked(begun, max(KEPT, len(begun.matches)))
+        return self._write(attrs.evolve(begun, place=at.place, before=at.before))
 
-        return [(score, record) for _, score, record in page], cursor, begun.exact
-
-    def _ranked(self, begun: _Begun, wanted: int, *, first: bool) -> _Begun:
-        """The same with so many matches, if there are so many; those that are known stay where they are."""
-        ranking = rank(self.index, self.query, self.groups, begun.last, wanted)
+    def _ranked(self, begun: _Begun, wanted: int) -> _Begun:
+        """The same with so many matches that pass every filter, if there are so many; what is known stays where it is."""
         known = {seq for _, seq in begun.matches}
-        more = [match for match in ranking.matches[begun.offset :] if match[1] not in known]
+        asked, ended, matches = wanted, False, begun.matches
+        while len(matches) < wanted and not ended:
+            ranking = rank(self.index, self.query, self.groups, begun.last, asked)
+            passing = set(self.index.passing([seq for _, seq in ranking.matches])) - known
+            matches = [*begun.matches, *(match for match in ranking.matches if match[1] in passing)]
+            exact, whole = ranking.exact, ranking.whole
+            ended, asked = len(ranking.matches) < asked, 4 * asked
+        kept = matches[: max(wanted, KEPT)]
         return attrs.evolve(
             begun,
-            matches=[*begun.matches, *more],
-            ended=ranking.whole or not more,
-            exact=ranking.exact if first else begun.exact,
+            matches=kept,
+            complete=ended or len(kept) >= KEPT,
+            whole=ended and whole and len(kept) == len(matches),
+            exact=exact,
         )
 
-    def _take(self, matches: list[tuple[float, int]], used: int, hits: list[tuple[int, float, Found]]) -> int:
-        """Add the records of matches to *hits* until there is one more than the page has; gives how many were used."""
+    def _take_ranked(self, begun: _Begun, hits: list[_Place[Found]]) -> None:
+        """Add the matches of the ranking to *hits*, until there is one more than the page has."""
+        place = hits[-1].place if hits else begun.place
         step = self.size + _SPARE
-        while used < len(matches) and len(hits) <= self.size:
-            part = matches[used : used + step]
+        while place < len(begun.matches) and len(hits) <= self.size:
+            part = begun.matches[place : place + step]
             records = self.records([seq for _, seq in part])
             hits += [
-                (used + place, _rounded(score), records[seq])
-                for place, (score, seq) in enumerate(part)
+                _Place(_rounded(score), records[seq], number)
+                for number, (score, seq) in enumerate(part, place + 1)
                 if seq in records
             ]
-            used, step = used + len(part), min(5000, step * 2)
-        return used
+            place, step = place + len(part), min(5000, step * 2)
 
-    def _write(self, begun: _Begun, place: int) -> str:
-        kept = begun.matches[place : place + _KEPT]
-        ended = begun.ended and place + len(kept) == len(begun.matches)
-        packed = zlib.compress(b"".join(struct.pack("<qf", seq, score) for score, seq in kept))
-        text = base64.b64encode(packed).decode()
-        return encode_cursor(self.sealed, (begun.last, begun.offset + place, int(begun.exact), int(ended), text))
+    def _take_newest(self, begun: _Begun, hits: list[_Place[Found]]) -> None:
+        """Add the matches that are not in the ranking to *hits*, until there is one more than the page has."""
+        query, ranked = self.query.match(self.groups), {seq for _, seq in begun.matches}
+        before, step = begun.before or begun.last + 1, self.size + _SPARE
+        while len(hits) <= self.size:
+            seqs = [row.seq for row in self.index.before(query=query, before_seq=before, max_rows=step)]
+            records = self.records([seq for seq in seqs if seq not in ranked])
+            hits += [_Place(0.0, record, len(begun.matches), seq) for seq, record in records.items()]
+            if len(seqs) < step:
+                break
+            before, step = seqs[-1], min(5000, step * 2)
+
+    def _write(self, begun: _Begun) -> str:
+        packed = zlib.compress(b"".join(struct.pack("<qf", seq, score) for score, seq in begun.matches))
+        state = (begun.last, begun.place, begun.before or 0, int(begun.complete), int(begun.whole), int(begun.exact))
+        return encode_cursor(self.sealed, (*state, base64.b64encode(packed).decode()))
 
     def _read(self, after: str) -> _Begun:
-        last, offset, exact, ended, text = decode_cursor(self.sealed, after, (int, int, int, int, str))
+        last, place, before, complete, whole, exact, text = decode_cursor(self.sealed, after, (int,) * 6 + (str,))
         try:
             packed = zlib.decompress(base64.b64decode(text))
-            kept = [(score, seq) for seq, score in struct.iter_unpack("<qf", packed)]
+            matches = [(score, seq) for seq, score in struct.iter_unpack("<qf", packed)]
         except (ValueError, zlib.error, struct.error) as error:
             raise CursorError("this cursor is damaged; use the next of a page from the same search") from error
-        return _Begun(last, offset, bool(exact), bool(ended), kept)
+        return _Begun(last, matches, place, before or None, bool(complete), bool(whole), bool(exact))
+
+
+@attrs.frozen
+class _Place(Generic[Found]):
+    """A hit, and where the next page begins if it is the last one."""
+
+    score: float
+    record: Found
+    #: So many matches of the ranking come up to it.
+    place: int
+    #: Its number, where it is not in the ranking.
+    before: int | None = None
 
 
 @attrs.frozen
@@ -264,12 +296,17 @@ class _Begun:
 
     #: The last row that counts.
     last: int
-    #: How many of its hits were on earlier pages.
-    offset: int
-    exact: bool
-    #: Whether no match follows *matches*.
-    ended: bool
-    matches: list[tuple[float, int]]
+    #: The best matches, in their order.
+    matches: Sequence[tuple[float, int]] = ()
+    #: How many of them were on earlier pages.
+    place: int = 0
+    #: Where the newest others go on, once all of these were on pages.
+    before: int | None = None
+    #: Whether the ranking gets no longer.
+    complete: bool = False
+    #: Whether no other row matches.
+    whole: bool = False
+    exact: bool = True
 
 
 def _rounded(score: float) -> float:

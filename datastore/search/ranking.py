@@ -83,7 +83,7 @@ class Ranking:
     matches: list[tuple[float, int]]
     #: Whether these are the best of all matches, in their order.
     exact: bool
-    #: Whether these are all matches.
+    #: Whether these are all matches, where they are fewer than was asked for.
     whole: bool
 
 
@@ -113,7 +113,7 @@ def rank(index: Index, text: SearchText, filters: Groups, last: int, wanted: int
     if few:
         return _all(index, attrs.evolve(query, weights=tuple(weights.items())), last, wanted)
     frequencies = dict(zip(terms, counts, strict=True))
-    return _likeliest(index, text, filters, last, max(wanted, SCORED), frequencies, weights, rows)
+    return _likeliest(index, text, filters, last, frequencies, weights, rows)
 
 
 def _all(index: Index, query: Match, last: int, wanted: int) -> Ranking:
@@ -126,7 +126,6 @@ def _likeliest(
     text: SearchText,
     filters: Groups,
     last: int,
-    wanted: int,
     frequencies: dict[Term, int],
     weights: dict[Leaf, float],
     rows: int,
@@ -152,17 +151,16 @@ def _likeliest(
     newest: list[int] = []
     if others:
         newest = index.newest(text.together(filters, others), last, SCORED)
-    matching = index.newest(text.match(filters), last, wanted)
-    newest, whole = newest + matching, len(matching) < wanted
+    newest += index.newest(text.match(filters), last, SCORED)
     known = {seq for _, seq in best}
     newest = [seq for seq in dict.fromkeys(newest) if seq not in known]
     if index.tokens is None:
-        return _by_engine(index, text, filters, last, best, newest, every_weight, whole)
+        return _by_engine(index, text, filters, last, best, newest, every_weight)
     candidates = [seq for _, seq in best[:SCORED]] + newest[: 2 * SCORED]
     scored = _scores(index.tokens(seqs=candidates), weights)
     done = {seq for _, seq in scored}
     rest = [(0.0, seq) for seq in (*(seq for _, seq in best), *newest) if seq not in done]
-    return Ranking(scored + rest, exact=False, whole=whole)
+    return Ranking(scored + rest, exact=False, whole=False)
 
 
 def _by_engine(
@@ -173,7 +171,6 @@ def _by_engine(
     best: list[tuple[float, int]],
     newest: list[int],
     weights: tuple[tuple[Leaf, float], ...],
-    whole: bool,
 ) -> Ranking:
     """Where the engine scores by weights that it is given: the newest rows too, in the range that they are in."""
     if newest:
@@ -182,7 +179,7 @@ def _by_engine(
         best = list({seq: (score, seq) for score, seq in [*best, *((row.score, row.seq) for row in found)]}.values())
         best.sort(key=lambda match: (-match[0], -match[1]))
     known = {seq for _, seq in best}
-    return Ranking([*best, *((0.0, seq) for seq in newest if seq not in known)], exact=False, whole=whole)
+    return Ranking([*best, *((0.0, seq) for seq in newest if seq not in known)], exact=False, whole=False)
 
 
 def _estimate(count: int, stopped: int | None, last: int) -> int:

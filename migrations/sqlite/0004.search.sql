@@ -5,9 +5,10 @@
 -- Triggers take out what is changed, hidden or deleted, whoever does it; the application writes it again. What another
 -- program wrote or changed is found after `datastore reindex`, and `datastore verify` counts it.
 --
--- content and title have the stems of the words, forms whole words ("=organization") and words with their signs
--- ("=c++"), facets what a search filters by: "c:" and a hash for the category, t: for each tag, v: conversation, s: session,
--- o: source, r: role, p: tenth of confidence, m: month, y: year. No word of a text has a colon or begins with "=".
+-- content and title have the stems of the words, forms the words that are not their own stems ("=organization") and words with
+-- their signs ("=c++"), facets what a search filters by: "c:" and a hash for the category, t: for each tag, v: conversation; s:
+-- and hexadecimal digits for the session, o: source; r: role, p: tenth of confidence, m: month, y: year. No word of a text has a
+-- colon or begins with "=".
 --
 -- content is the first column, because FTS5 writes the number of every other one into each posting.
 --
