@@ -19,7 +19,8 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources", "files", "search"),
+    ("records", "resources", "files"),
+    ("search",),
     ("address",),
     ("statements",),
     ("engines",),

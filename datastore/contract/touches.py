@@ -6,6 +6,7 @@ included. What only the text knows is added: which columns an INSERT names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -149,6 +150,12 @@ def _firing(schema: Schema, table: str) -> Iterator[str]:
     columns = [column for column in found.columns.values() if not (column.hidden or column.generated)] if found else []
     name = identifier(table)
     changes = ", ".join(f"{identifier(column.name)} = {identifier(column.name)}" for column in columns)
-    yield f"INSERT INTO {name} DEFAULT VALUES"
-    yield f"UPDATE {name} SET {changes}"
-    yield f"DELETE FROM {name}"
+    firing = {
+        "INSERT": f"INSERT INTO {name} DEFAULT VALUES",
+        "UPDATE": f"UPDATE {name} SET {changes}",
+        "DELETE": f"DELETE FROM {name}",
+    }
+    texts = " ".join(schema.sql[trigger] for trigger, of in schema.triggers.items() if of == table)
+    instead = {word.upper() for word in re.findall(r"\bINSTEAD\s+OF\s+(INSERT|UPDATE|DELETE)\b", texts, re.IGNORECASE)}
+    # A view takes only the changes that one of its triggers makes instead.
+    yield from (sql for word, sql in firing.items() if not instead or word in instead)
