@@ -6,7 +6,6 @@ included. What only the text knows is added: which columns an INSERT names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -145,17 +144,20 @@ def _of_triggers(schema: Schema) -> Iterator[tuple[str, tuple[Touch, ...]]]:
 
 
 def _firing(schema: Schema, table: str) -> Iterator[str]:
-    """Statements that fire every trigger of a table."""
+    """Statements that fire every trigger of a table or a view; on a view nothing else can be prepared."""
     found = schema.table(table)
     columns = [column for column in found.columns.values() if not (column.hidden or column.generated)] if found else []
     name = identifier(table)
     changes = ", ".join(f"{identifier(column.name)} = {identifier(column.name)}" for column in columns)
-    firing = {
-        "INSERT": f"INSERT INTO {name} DEFAULT VALUES",
-        "UPDATE": f"UPDATE {name} SET {changes}",
-        "DELETE": f"DELETE FROM {name}",
-    }
-    texts = " ".join(schema.sql[trigger] for trigger, of in schema.triggers.items() if of == table)
-    instead = {word.upper() for word in re.findall(r"\bINSTEAD\s+OF\s+(INSERT|UPDATE|DELETE)\b", texts, re.IGNORECASE)}
-    # A view takes only the changes that one of its triggers makes instead.
-    yield from (sql for word, sql in firing.items() if not instead or word in instead)
+    fired = {_event(schema.sql[trigger]) for trigger, of in schema.triggers.items() if of == table}
+    if "INSERT" in fired:
+        yield f"INSERT INTO {name} DEFAULT VALUES"
+    if "UPDATE" in fired:
+        yield f"UPDATE {name} SET {changes}"
+    if "DELETE" in fired:
+        yield f"DELETE FROM {name}"
+
+
+def _event(trigger: str) -> str:
+    """The keyword of what fires a trigger."""
+    return next(token.upper for token in tokens(trigger) if token.upper in {"INSERT", "UPDATE", "DELETE"})
