@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from datastore.contract import generate, git, indexes, migration_checks, plan_snapshots, released
+from datastore.contract.callers import check_callers
 from datastore.contract.database import STATISTIC_ROWS, Migrated, migrate, with_statistics
 from datastore.contract.facts import gather
 from datastore.contract.plans import Plan, check_plan, read_plan
@@ -20,7 +21,6 @@ from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
-from datastore.contract.vet.callers import check_callers
 from datastore.contract.vet.header import check_header
 from datastore.contract.vet.result import Results
 from datastore.contract.vet.sql import check_sql

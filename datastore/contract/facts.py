@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import attrs
 
@@ -33,6 +33,11 @@ class StatementFacts:
     columns: tuple[Column, ...]
     #: The plan of each of *variants*.
     plans: tuple[Plan, ...]
+
+    @property
+    def noun(self) -> str:
+        """What its file is named after."""
+        return PurePosixPath(self.statement.file).stem
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ with the loaded functions.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from datastore.contract import lock
@@ -20,14 +20,8 @@ from datastore.contract.typed_modules import MARK, Target, modules
 def generated_files(facts: ProjectFacts) -> dict[Path, str]:
     """The text of everything that is generated for a project, the lock file too, by its path."""
     project = facts.project
-    target = Target(
-        package=".".join(PurePosixPath(project.output).parts), records=project.records, folder=project.statements
-    )
-    texts = modules(
-        {name: one.statement for name, one in facts.statements.items()},
-        {name: one.columns for name, one in facts.statements.items()},
-        target,
-    )
+    package = ".".join(PurePosixPath(project.output).parts)
+    texts = modules(facts.statements, Target(package=package, records=project.records, folder=project.statements))
     files = {project.root / project.output / name: text for name, text in texts.items()}
     committed, now = lock.read(project.root / project.lock), lock.lock_of(facts)
     # Another version of the engine makes other plans: those in the file stay until something else changes.
@@ -36,11 +30,15 @@ def generated_files(facts: ProjectFacts) -> dict[Path, str]:
 
 def drift(facts: ProjectFacts) -> dict[Path, str | None]:
     """What has to be written, by its path; None for a module whose .sql file is gone."""
-    files = generated_files(facts)
     folder = facts.project.root / facts.project.output
-    stale = [path for path in sorted(folder.glob("*.py")) if path not in files and _is_generated(path)]
+    return changed_files(generated_files(facts), folder.glob("*.py"), MARK)
+
+
+def changed_files(files: Mapping[Path, str], others: Iterable[Path], mark: str) -> dict[Path, str | None]:
+    """The *files* that are not as they should be; None for each of the *others* that is generated (has the *mark*)."""
     changed = {path: text for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text}
-    return {**changed, **dict.fromkeys(stale)}
+    gone = [path for path in sorted(others) if path not in files and mark in path.read_text("utf-8")]
+    return {**changed, **dict.fromkeys(gone)}
 
 
 def check_generated(facts: ProjectFacts) -> Iterator[Problem]:
@@ -67,7 +65,3 @@ def write(changes: Mapping[Path, str | None]) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _is_generated(path: Path) -> bool:
-    return MARK in path.read_text(encoding="utf-8")

@@ -92,6 +92,14 @@ class Index:
     columns: tuple[str | None, ...]
     collations: tuple[str, ...]
 
+    def leads_with(self, columns: Sequence[str]) -> bool:
+        """Whether rows with some values of *columns* are found by it, in whatever order they are in it."""
+        return not self.partial and {*columns} == {*self.columns[: len(columns)]}
+
+    def serves(self, key: ForeignKey) -> bool:
+        """Whether a foreign key's rows are found by it."""
+        return key.table == self.table and self.leads_with(key.columns)
+
 
 @attrs.frozen
 class Table:

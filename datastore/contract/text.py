@@ -19,79 +19,20 @@ _token = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_keywords = """
+ALL AND AS ASC BETWEEN BY CASE CAST COLLATE CONFLICT CROSS DEFAULT DELETE DESC DISTINCT DO ELSE END ESCAPE EXCEPT EXISTS
+FROM FULL GLOB GROUP HAVING IN INDEXED INNER INSERT INTERSECT INTO IS ISNULL JOIN LEFT LIKE LIMIT MATCH MATERIALIZED
+NATURAL NOT NOTHING NOTNULL NULL OFFSET ON OR ORDER OUTER OVER PARTITION RECURSIVE REPLACE RETURNING RIGHT SELECT SET
+THEN UNION UPDATE USING VALUES WHEN WHERE WINDOW WITH WITHOUT
+"""
+_schema_keywords = """
+ABORT ADD AFTER ALTER AUTOINCREMENT BEFORE BEGIN CASCADE CHECK COLUMN CONSTRAINT CREATE FOREIGN GENERATED IF IMMEDIATE
+INDEX INSTEAD KEY OF PRIMARY RAISE REFERENCES RESTRICT STORED STRICT TABLE TRIGGER UNIQUE VIEW VIRTUAL ROWID
+"""
 #: SQLite's words that a person could have meant to write and that an alias is never called.
-KEYWORDS = frozenset(
-    [
-        "ALL",
-        "AND",
-        "AS",
-        "ASC",
-        "BETWEEN",
-        "BY",
-        "CASE",
-        "CAST",
-        "COLLATE",
-        "CONFLICT",
-        "CROSS",
-        "DEFAULT",
-        "DELETE",
-        "DESC",
-        "DISTINCT",
-        "DO",
-        "ELSE",
-        "END",
-        "ESCAPE",
-        "EXCEPT",
-        "EXISTS",
-        "FROM",
-        "FULL",
-        "GLOB",
-        "GROUP",
-        "HAVING",
-        "IN",
-        "INDEXED",
-        "INNER",
-        "INSERT",
-        "INTERSECT",
-        "INTO",
-        "IS",
-        "ISNULL",
-        "JOIN",
-        "LEFT",
-        "LIKE",
-        "LIMIT",
-        "MATCH",
-        "MATERIALIZED",
-        "NATURAL",
-        "NOT",
-        "NOTHING",
-        "NOTNULL",
-        "NULL",
-        "OFFSET",
-        "ON",
-        "OR",
-        "ORDER",
-        "OUTER",
-        "OVER",
-        "PARTITION",
-        "RECURSIVE",
-        "REPLACE",
-        "RETURNING",
-        "RIGHT",
-        "SELECT",
-        "SET",
-        "THEN",
-        "UNION",
-        "UPDATE",
-        "USING",
-        "VALUES",
-        "WHEN",
-        "WHERE",
-        "WINDOW",
-        "WITH",
-        "WITHOUT",
-    ]
-)
+KEYWORDS = frozenset(_keywords.split())
+#: Those of a schema; not the ones that are likelier names (first, row, ...).
+SCHEMA_KEYWORDS = frozenset(_schema_keywords.split())
 
 
 @attrs.frozen(eq=False)
@@ -105,29 +46,24 @@ class Token:
     start: int
     end: int
     #: The word as a keyword is spelled; "" for what is no word.
-    upper: str = attrs.field(init=False)
+    upper: str = ""
     #: The identifier, without its quotes, in lower case; "" for what is no identifier.
-    name: str = attrs.field(init=False)
-
-    @upper.default
-    def _upper(self) -> str:
-        return self.text.upper() if self.kind == "word" else ""
-
-    @name.default
-    def _name(self) -> str:
-        if self.kind == "quoted":
-            return self.text[1:-1].replace('""', '"').lower()
-        return self.text.lower() if self.kind == "word" else ""
+    name: str = ""
 
 
 @lru_cache(maxsize=4096)
 def tokens(sql: str) -> tuple[Token, ...]:
     """The tokens of *sql*, in their order."""
-    return tuple(
-        Token(found.lastgroup or "", found[0], found.start(), found.end())
-        for found in _token.finditer(sql)
-        if found.lastgroup not in ("space", "comment")
-    )
+    return tuple(_read(found) for found in _token.finditer(sql) if found.lastgroup not in ("space", "comment"))
+
+
+def _read(found: re.Match[str]) -> Token:
+    kind, text, upper, name = found.lastgroup or "", found[0], "", ""
+    if kind == "word":
+        upper, name = text.upper(), text.lower()
+    elif kind == "quoted":
+        name = text[1:-1].replace('""', '"').lower()
+    return Token(kind, text, found.start(), found.end(), upper, name)
 
 
 def pieces(sql: str) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import attrs
 import jinja2
 
+from datastore.contract.facts import StatementFacts
 from datastore.contract.inference.results import Column
 from datastore.errors import ProjectError
 from datastore.statements.headers import Parameter
@@ -64,23 +65,16 @@ class Target:
     command: str = "datastore generate"
 
 
-def modules(
-    statements: Mapping[str, Statement], columns: Mapping[str, Sequence[Column]], target: Target
-) -> dict[str, str]:
+def modules(statements: Mapping[str, StatementFacts], target: Target) -> dict[str, str]:
     """The text of each module, by its file name.
-
-    Args:
-        statements: By name.
-        columns: What each statement that gives rows returns, by its name.
-        target: Where the modules go.
 
     Raises:
         ProjectError: A column or a record class has a name that the module cannot use.
     """
-    nouns: dict[str, list[Statement]] = {}
-    for statement in statements.values():
-        nouns.setdefault(PurePosixPath(statement.file).stem, []).append(statement)
-    every = [Module(noun, nouns[noun], columns, target.folder) for noun in sorted(nouns)]
+    nouns: dict[str, list[StatementFacts]] = {}
+    for one in statements.values():
+        nouns.setdefault(one.noun, []).append(one)
+    every = [Module(noun, nouns[noun], target.folder) for noun in sorted(nouns)]
     template = _templates().get_template("module.py.jinja")
     texts = {f"{module.noun}.py": template.render(module=module, target=target) for module in every}
     texts["__init__.py"] = _package(every, target)
@@ -97,11 +91,8 @@ def _package(every: Sequence[Module], target: Target) -> str:
         names = [*(row_class_name(one.name) for one in module.with_rows), protocol_name(module.noun)]
         imports.append((f"{target.package}.{module.noun}", sorted(names)))
     classes = {name: name for name in named} | dict(sorted(rows.items()))
-    return (
-        _templates()
-        .get_template("package.py.jinja")
-        .render(modules=every, target=target, imports=sorted(imports), classes=classes)
-    )
+    template = _templates().get_template("package.py.jinja")
+    return template.render(modules=every, target=target, imports=sorted(imports), classes=classes)
 
 
 @cache
@@ -159,25 +150,22 @@ def _check_names(module: str, text: str) -> None:
 class Module:
     """What the template of one noun's module shows."""
 
-    def __init__(
-        self, noun: str, statements: Sequence[Statement], columns: Mapping[str, Sequence[Column]], folder: str
-    ) -> None:
+    def __init__(self, noun: str, facts: Sequence[StatementFacts], folder: str) -> None:
         self.noun = noun
-        self.statements = statements
-        self.files = " and ".join(f"{folder}/{file}" for file in dict.fromkeys(one.file for one in statements))
-        self.columns = {one.name: columns.get(one.name, ()) for one in statements}
-        self.records = sorted({one.header.record for one in statements if one.header.record is not None})
+        self.statements = [one.statement for one in facts]
+        self.files = " and ".join(dict.fromkeys(f"{folder}/{one.file}" for one in self.statements))
+        self.columns = {one.statement.name: one.columns for one in facts}
+        self.records = sorted({one.header.record for one in self.statements if one.header.record is not None})
         #: The statements whose rows become a generated class.
-        self.with_rows = [one for one in statements if _needs_row_class(one, self.columns[one.name])]
-        fields = [(one.name, column.name) for one in self.with_rows for column in self.columns[one.name]]
-        for statement, column in fields:
-            if not can_be_field(column):
-                raise ProjectError(
-                    f"statement {statement}: the column {column!r} cannot be a field in Python;"
-                    " give it another name: ... AS name"
-                )
+        self.with_rows = [one for one in self.statements if _needs_row_class(one, self.columns[one.name])]
         #: The names in its classes, which no type can have there.
-        self._taken = {one.name for one in statements} | {column for _, column in fields}
+        self._taken = {one.name for one in self.statements}
+        for one in self.with_rows:
+            for column in self.columns[one.name]:
+                if not can_be_field(column.name):
+                    message = f"statement {one.name}: the column {column.name!r} cannot be a field in Python"
+                    raise ProjectError(f"{message}; give it another name: ... AS name")
+                self._taken.add(column.name)
 
     @cached_property
     def types(self) -> set[str]:
@@ -252,6 +240,6 @@ def _wrapped(text: str, indent: str, start: str) -> list[str]:
 def import_line(module: str, names: Sequence[str]) -> str:
     """An import, as ruff formats it."""
     line = f"from {module} import {', '.join(names)}"
-    return (
-        line if len(line) <= 120 else "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
-    )
+    if len(line) <= 120:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])

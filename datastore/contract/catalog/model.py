@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import attrs
 
 from datastore.contract.catalog.comments import Item
+from datastore.contract.catalog.server_schema import ServerTable
+from datastore.contract.catalog.times import Measured, Times
 from datastore.contract.facts import StatementFacts
 from datastore.contract.project import Project
 from datastore.contract.schema import ForeignKey
-from datastore.contract.text import normal
 from datastore.contract.touches import Touch
 from datastore.statements.loader import Statement
-
-_type = re.compile(r"\s(?:COLLATE|NOT NULL|NULL|DEFAULT|PRIMARY KEY|UNIQUE|CHECK|REFERENCES|CONSTRAINT)\b.*")
-
-#: (p50, p95, p99) in microseconds, by rows.
-Times = Mapping[str, tuple[float, float, float]]
 
 #: What runs on PostgreSQL: the statement as it is, a text of its own there, or nothing; None for a project without any.
 OnServer = Statement | Literal["shared", "none"] | None
@@ -27,7 +22,7 @@ OnServer = Statement | Literal["shared", "none"] | None
 
 @attrs.frozen
 class Choice:
-    """One text that a statement stands for: with some of its optional lines."""
+    """One text of a statement: with some of its optional lines."""
 
     #: The optional parameters that are given; "" for none.
     which: str
@@ -47,20 +42,11 @@ class StatementPage:
     #: The triggers that its program goes into.
     fires: tuple[str, ...]
     callers: tuple[str, ...]
-    server: OnServer = None
-    #: Why no time was measured; "" where one was, or where nothing was measured at all.
-    not_timed: str = ""
-    #: Whether it was timed with arguments for which it finds no row.
-    found_nothing: bool = False
+    server: OnServer
 
     @property
     def name(self) -> str:
         return self.facts.statement.name
-
-    @property
-    def group(self) -> str:
-        """The noun of its file."""
-        return self.facts.source.file.rpartition("/")[2].removesuffix(".sql")
 
     @property
     def of_engine(self) -> bool:
@@ -72,11 +58,6 @@ class StatementPage:
         every = [touch for touch in self.touches if touch.writes == writes]
         own = dict.fromkeys(touch.table for touch in every if not touch.by)
         return [*own], [*dict.fromkeys(touch.table for touch in every if touch.table not in own)]
-
-    @property
-    def changes(self) -> tuple[str, ...]:
-        """The tables that it writes, triggers and cascades included."""
-        return tuple(dict.fromkeys(touch.table for touch in self.touches if touch.writes))
 
 
 @attrs.frozen
@@ -100,13 +81,11 @@ class ColumnPage:
     name: str
     #: As it is declared.
     type: str
-    #: json, timestamp, boolean where the constraints make it one; "" else.
+    #: json, timestamp, boolean where the constraints make it one; else "".
     logical: str
     nullable: bool
     default: str
     primary: bool
-    #: It is in no ``*``: a virtual table's own.
-    hidden: bool
     meaning: str
     #: The foreign keys that it is a part of.
     refers: tuple[ForeignKey, ...]
@@ -116,17 +95,8 @@ class ColumnPage:
     def id(self) -> str:
         return f"{self.table}.{self.name}"
 
-    def used(self, *actions: str) -> list[User]:
-        return [user for user in self.users if user.action in actions]
-
-
-@attrs.frozen
-class Constraint:
-    """One constraint of a table."""
-
-    name: str
-    rule: str
-    comment: str
+    def used(self, action: str) -> list[User]:
+        return [user for user in self.users if user.action == action]
 
 
 @attrs.frozen
@@ -136,7 +106,7 @@ class IndexPage:
     name: str
     table: str
     unique: bool
-    #: Columns and predicate as they were written; "" where a constraint made it.
+    #: Columns and predicate as they are written.
     definition: str
     comment: str
     #: The statements whose plan reads it, or whose conflict it decides.
@@ -168,13 +138,6 @@ class TriggerPage:
     statements: tuple[str, ...]
     step: str
 
-    def by_action(self) -> dict[str, list[Touch]]:
-        """What it touches, by what it does."""
-        found: dict[str, list[Touch]] = {}
-        for touch in self.touches:
-            found.setdefault(touch.action, []).append(touch)
-        return found
-
 
 @attrs.frozen
 class TablePage:
@@ -190,75 +153,26 @@ class TablePage:
     note: str
     options: tuple[str, ...]
     columns: tuple[ColumnPage, ...]
-    constraints: tuple[Constraint, ...]
+    #: Without foreign keys.
+    constraints: tuple[Item, ...]
     indexes: tuple[IndexPage, ...]
     triggers: tuple[TriggerPage, ...]
     refers: tuple[ForeignKey, ...]
     referred: tuple[ForeignKey, ...]
     #: The step that made it, and those that changed it.
     steps: tuple[str, ...]
-    #: (statement, actions) of every statement that touches it.
-    statements: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@attrs.frozen
-class ServerTrigger:
-    """One trigger."""
-
-    name: str
-    when: str
-    comment: str
-
-
-@attrs.frozen
-class ServerTable:
-    """One table or view on PostgreSQL."""
-
-    sql: str
-    comment: str
-    #: Columns and constraints, in their order.
-    items: list[Item] = attrs.field(factory=list)
-    #: By name: table, columns and predicate as they are written.
-    indexes: dict[str, str] = attrs.field(factory=dict)
-    triggers: list[ServerTrigger] = attrs.field(factory=list)
+    #: The statements that touch it.
+    statements: tuple[str, ...]
 
     @property
-    def types(self) -> dict[str, str]:
-        """The type of each column."""
-        return {item.name: _type.sub("", f" {item.text}").strip() for item in self.items if not item.constraint}
-
-    @property
-    def comments(self) -> dict[str, str]:
-        """What is said of each column."""
-        return {item.name: item.comment for item in self.items if not item.constraint}
-
-    def constraints_unlike(self, table: TablePage) -> dict[str, str]:
-        """The constraints that are written otherwise than SQLite's of their name."""
-        same = {(rule.name, normal(rule.rule)) for rule in table.constraints}
-        own = (item for item in self.items if item.constraint)
-        return {item.name: item.text for item in own if (item.name, normal(item.text)) not in same}
-
-    def indexes_unlike(self, table: TablePage) -> dict[str, str]:
-        """The indexes that SQLite does not have, or not so."""
-        same = {(one.name, normal("UNIQUE " * one.unique + one.definition)) for one in table.indexes}
-        return {name: text for name, text in self.indexes.items() if (name, normal(text)) not in same}
-
-
-@attrs.frozen
-class Measured:
-    """Where the times come from."""
-
-    command: str
-    commit: str
-    machine: str
-    versions: str
-    rows: tuple[str, ...]
-    file: str
+    def index_texts(self) -> dict[str, str]:
+        """The indexes by name, as PostgreSQL's are written."""
+        return {index.name: "UNIQUE " * index.unique + index.definition for index in self.indexes}
 
 
 @attrs.frozen
 class Catalog:
-    """All of it."""
+    """Everything that the pages of a project show."""
 
     project: Project
     title: str
@@ -276,24 +190,5 @@ class Catalog:
         """The statements by the noun of their file, by name; in their file's order."""
         nouns: dict[str, list[StatementPage]] = {}
         for one in self.statements:
-            nouns.setdefault(one.group, []).append(one)
+            nouns.setdefault(one.facts.noun, []).append(one)
         yield from sorted(nouns.items())
-
-    @property
-    def not_timed(self) -> list[StatementPage]:
-        """The statements for which no time is recorded, though others have one."""
-        return [one for one in self.statements if self.measured and not any(choice.times for choice in one.choices)]
-
-
-def users(touches: Sequence[tuple[str, str, Sequence[Touch]]], table: str, column: str) -> tuple[User, ...]:
-    """Who touches a column; a row that is deleted takes it along.
-
-    Args:
-        touches: (kind, name, what it touches) of every statement and trigger.
-    """
-    found: dict[tuple[str, str, str], dict[str, None]] = {}
-    for kind, name, every in touches:
-        for touch in every:
-            if touch.table == table and (touch.column == column or touch.action == "delete"):
-                found.setdefault((kind, name, touch.action), {})[touch.by] = None
-    return tuple(User(*key, tuple(by)) for key, by in found.items())

@@ -3,75 +3,78 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
-from datastore.contract.catalog.comments import Item, sentence, table_items
-from datastore.contract.catalog.model import ServerTable, ServerTrigger
-from datastore.contract.text import pieces
+from datastore.contract.catalog.comments import ADD_COLUMN, CREATE, Item, statements, table_items
+from datastore.contract.text import normal
 
-_create = re.compile(
-    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?P<unique>UNIQUE\s+)?(?P<kind>TABLE|VIEW|INDEX|TRIGGER)\s+(?:CONCURRENTLY\s+)?"
-    r"(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>\w+)\s*(?P<rest>.*)",
-    re.IGNORECASE | re.DOTALL,
-)
 _on = re.compile(r"(?P<when>.*?)\bON\s+(?P<table>\w+)\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_add = re.compile(r"ALTER\s+TABLE\s+(?P<table>\w+)\s+ADD\s+COLUMN\s+(?P<column>\w+\b.*)", re.IGNORECASE | re.DOTALL)
 _drop = re.compile(r"DROP\s+(?:TABLE|VIEW|INDEX|TRIGGER)\s+(?:IF\s+EXISTS\s+)?(?P<name>\w+)", re.IGNORECASE)
+_type = re.compile(r"\s(?:COLLATE|NOT NULL|NULL|DEFAULT|PRIMARY KEY|UNIQUE|CHECK|REFERENCES|CONSTRAINT)\b.*")
 
 
-def read_server_tables(steps: list[Path]) -> Mapping[str, ServerTable]:
+@attrs.frozen
+class ServerTrigger:
+    name: str
+    when: str
+    comment: str
+
+
+@attrs.frozen
+class ServerTable:
+    """One table or view on PostgreSQL."""
+
+    sql: str
+    comment: str
+    #: Columns and constraints, in their order.
+    items: list[Item]
+    #: By name: columns and predicate as they are written.
+    indexes: dict[str, str] = attrs.field(factory=dict)
+    triggers: dict[str, ServerTrigger] = attrs.field(factory=dict)
+
+    @property
+    def columns(self) -> dict[str, tuple[str, str]]:
+        """Type and comment of each column."""
+        every = (item for item in self.items if not item.constraint)
+        return {item.name: (_type.sub("", f" {item.text}").strip(), item.comment) for item in every}
+
+    def constraints_unlike(self, others: Iterable[Item]) -> dict[str, str]:
+        """The constraints that are written otherwise than SQLite's of their name."""
+        same = {(item.name, normal(item.text)) for item in others}
+        own = (item for item in self.items if item.constraint)
+        return {item.name: item.text for item in own if (item.name, normal(item.text)) not in same}
+
+    def indexes_unlike(self, others: Mapping[str, str]) -> dict[str, str]:
+        """The indexes that SQLite does not have, or not so."""
+        return {name: text for name, text in self.indexes.items() if normal(text) != normal(others.get(name, ""))}
+
+
+def read_server_tables(steps: Iterable[Path]) -> Mapping[str, ServerTable]:
     """The tables and views after some steps, by name."""
     tables: dict[str, ServerTable] = {}
-    for path in steps:
-        for comment, text in _statements(path.read_text(encoding="utf-8")):
-            if found := _create.match(text):
-                _created(tables, found, text, comment)
-            elif found := _add.match(text):
-                tables[found["table"]].items.extend(_added(found["column"], comment))
-            elif found := _drop.match(text):
-                _dropped(tables, found["name"])
+    for comment, text in (statement for path in steps for statement in statements(path)):
+        if found := CREATE.match(text):
+            _created(tables, found, comment)
+        elif found := ADD_COLUMN.match(text):
+            added = table_items(f"({found['item']})")
+            tables[found["table"]].items.extend(attrs.evolve(item, comment=item.comment or comment) for item in added)
+        elif found := _drop.match(text):
+            tables.pop(found["name"], None)
+            for table in tables.values():
+                table.indexes.pop(found["name"], None)
+                table.triggers.pop(found["name"], None)
     return tables
 
 
-def _created(tables: dict[str, ServerTable], found: re.Match[str], text: str, comment: str) -> None:
+def _created(tables: dict[str, ServerTable], found: re.Match[str], comment: str) -> None:
     kind, name = found["kind"].upper(), found["name"]
+    on = _on.match(found["rest"])
     if kind in ("TABLE", "VIEW"):
-        items = table_items(text) if kind == "TABLE" else []
-        tables[name] = ServerTable(text, comment, items)
-    elif (on := _on.match(found["rest"])) and on["table"] in tables:
-        if kind == "INDEX":
-            definition = " ".join(f"{found['unique'] or ''} {on['rest']}".split())
-            tables[on["table"]].indexes[name] = definition
-        else:
-            tables[on["table"]].triggers.append(ServerTrigger(name, " ".join(on["when"].split()), comment))
-
-
-def _added(column: str, comment: str) -> Iterator[Item]:
-    for item in table_items(f"({column})"):
-        yield attrs.evolve(item, comment=item.comment or comment)
-
-
-def _dropped(tables: dict[str, ServerTable], name: str) -> None:
-    tables.pop(name, None)
-    for table in tables.values():
-        table.indexes.pop(name, None)
-        table.triggers[:] = [trigger for trigger in table.triggers if trigger.name != name]
-
-
-def _statements(text: str) -> Iterator[tuple[str, str]]:
-    """The comment right above each statement of a step, and the statement without its semicolon."""
-    comment: list[str] = []
-    words: list[str] = []
-    for kind, piece in pieces(text):
-        if piece == ";" and kind == "mark":
-            yield sentence(comment), "".join(words).strip()
-            comment, words = [], []
-        elif words or kind not in ("comment", "space"):
-            words.append(piece)
-        elif kind == "comment":
-            comment.append(piece.removeprefix("--").strip("/* \n"))
-        elif piece.count("\n") > 1:
-            comment = []
+        tables[name] = ServerTable(found[0], comment, table_items(found[0]) if kind == "TABLE" else [])
+    elif on and on["table"] in tables and kind == "INDEX":
+        tables[on["table"]].indexes[name] = " ".join(f"{found['unique'] or ''} {on['rest']}".split())
+    elif on and on["table"] in tables:
+        tables[on["table"]].triggers[name] = ServerTrigger(name, " ".join(on["when"].split()), comment)
