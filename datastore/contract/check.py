@@ -156,7 +156,7 @@ class _Run:
         for source in sources:
             self.found += check_sql(source, schema)
         for source in self.read:
-            self.found += check_header(source)
+            self.found += check_header(source, schema)
         for name, variant in self.variants.items():
             self.plans[name] = read_plan(variant.sql, schema)
         self.found += self._plans(schema)

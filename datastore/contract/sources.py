@@ -12,7 +12,7 @@ import attrs
 
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
-from datastore.contract.text import did_you_mean, parameters
+from datastore.contract.text import Token, did_you_mean, parameters
 from datastore.errors import StatementError
 from datastore.statements.headers import LABELS, PARAMETER_TYPES
 from datastore.statements.loader import Statement, read_file
@@ -102,6 +102,9 @@ class Source:
         starts = self._body[1]
         row = max((number for number, offset in enumerate(starts) if offset <= start), default=0)
         return self.place(len(self.header) + row, start - starts[row] + 1 if starts else 1, length)
+
+    def at_token(self, token: Token) -> Place:
+        return self.at(token.start, token.end - token.start)
 
 
 @attrs.frozen

@@ -71,7 +71,7 @@ _where_true = filters.where_true
 
 
 def _every_element(node: Any, scope: Any) -> Any:
-    elements = [*filters._elements(node.this), *filters._elements(node.expression)]
+    elements = [*filters.elements(node.this), *filters.elements(node.expression)]
     return set().union(*(filters.strict(element, scope) for element in elements))
 
 

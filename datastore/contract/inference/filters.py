@@ -105,7 +105,7 @@ def strict(node: Node, scope: Scope) -> set[Place]:
 
 
 def _compared(node: Node, scope: Scope) -> set[Place]:
-    left, right = _elements(node.this), _elements(node.expression)
+    left, right = elements(node.this), elements(node.expression)
     if len(left) != len(right):
         return set()
     # (a, b) < (c, d) may be decided by a and c; for equality every pair counts.
@@ -117,9 +117,10 @@ def _compared(node: Node, scope: Scope) -> set[Place]:
 
 
 def _operand(node: Node, scope: Scope) -> set[Place]:
-    return set().union(*(strict(element, scope) for element in _elements(node)))
+    return set().union(*(strict(element, scope) for element in elements(node)))
 
 
-def _elements(node: Node) -> list[Node]:
+def elements(node: Node) -> list[Node]:
+    """The elements of a row, or the one value, without parentheses."""
     node = bare(node)
-    return list(node.expressions) if isinstance(node, exp.Tuple) else [node]
+    return [bare(element) for element in node.expressions] if isinstance(node, exp.Tuple) else [node]

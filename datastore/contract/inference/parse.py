@@ -132,6 +132,18 @@ def is_query(node: Node | None) -> bool:
     return isinstance(node, (exp.Select, exp.SetOperation, exp.Values, exp.Subquery))
 
 
+def sees_outside(query: Node) -> bool:
+    """Whether a query sees the columns of the one around it: not in its FROM or WITH, nor as the rows of an INSERT."""
+    node = query
+    while node.parent is not None and not isinstance(node.parent, exp.Select):
+        if isinstance(node.parent, (exp.From, exp.CTE)) or (
+            isinstance(node.parent, (exp.Join, exp.Insert)) and node.arg_key in ("this", "expression")
+        ):
+            return False
+        node = node.parent
+    return True
+
+
 def whole_number(node: Node | None) -> int | None:
     """The value of an integer literal, with its sign; None for anything else."""
     node = bare(node) if node is not None else None

@@ -9,6 +9,7 @@ import attrs
 
 from datastore.contract.clauses import around, verb
 from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
+from datastore.contract.parameters import check_parameter_types
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
@@ -16,11 +17,8 @@ from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, tokens
 from datastore.contract.typed_modules import can_be_field
 from datastore.contract.vet.header import check_max_rows
-from datastore.contract.vet.parameters import check_parameter_types
 from datastore.contract.vet.records import Records
 from datastore.statements.loader import Statement
-
-_plain = re.compile(r"[A-Za-z_]\w*")
 
 
 class Results:
@@ -32,14 +30,11 @@ class Results:
 
     def check(self, variant: Variant) -> list[Problem]:
         """The problems of one statement, with some of its optional lines."""
-        source = variant.source
-        if source.statement is None:
+        source, statement = variant.source, variant.source.statement
+        if statement is None:
             return []
-        found = [
-            *self._columns(variant, source.statement),
-            *self._rows(variant, source.statement),
-            *check_parameter_types(self.schema, variant),
-        ]
+        rows, columns = self._rows(variant, statement), self._columns(variant, statement)
+        found = (*columns, *rows, *check_parameter_types(self.schema, variant))
         return [attrs.evolve(problem, statement=source.name) for problem in found]
 
     def _columns(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
@@ -51,9 +46,9 @@ class Results:
         yield from _names(variant.source, columns)
         yield from _types(variant.source, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
-            place = place_of(variant.source, 1)
             message = f"$ gives the first of {len(columns)} columns and drops the others"
-            yield Problem("one-column", place, message, "select one column, or take the operator ^")
+            hint = "select one column, or take the operator ^"
+            yield Problem("one-column", _column_place(variant.source, 1), message, hint)
         if header.record:
             yield from self.records.check(variant.source, header.record, columns)
 
@@ -66,19 +61,20 @@ class Results:
                 hint = "write ^ after the name line's parentheses (or $ for its one value), and: Rows: 0 or 1"
                 yield Problem("returning-operator", source.name_place, message, hint)
                 return
-            elif not is_one and statement.result != "rows":
+            if not is_one and statement.result != "rows":
                 sign = "^" if statement.result == "row" else "$"
                 message = f"nothing proves that {sign} gives one row at most: {why}"
                 hint = "compare every column of a unique index, or add LIMIT 1 after a total order"
-                yield Problem("one-row", _first(source), message, hint)
+                yield Problem("one-row", _verb_place(source), message, hint)
         yield from check_max_rows(source)
-        for number, query in enumerate(_limited(variant.sql)):
+        limits = [token for token in tokens(source.body) if token.upper == "LIMIT"]
+        for limit, query in zip(limits, _limited(variant.sql), strict=False):
             is_total, why = total_order(self.schema, query)
             # A query inside another may name what is outside it, of which nothing is known here.
             if not is_total and (query == variant.sql or not why.startswith("not understood")):
                 message = f"LIMIT takes rows by chance: {why}"
                 hint = "end the ORDER BY in the columns of a unique index"
-                yield Problem("limit-order", _limit_place(source, number), message, hint)
+                yield Problem("limit-order", source.at_token(limit), message, hint)
 
 
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
@@ -86,12 +82,12 @@ def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
     for number, column in enumerate(columns):
         if not can_be_field(column.name):
             message = "this expression has no name of its own"
-            if _plain.fullmatch(column.name):
+            if re.fullmatch(r"[A-Za-z_]\w*", column.name):
                 message = f'"{column.name}" cannot be the name of a field in Python'
-            yield Problem("unaliased", place_of(source, number), message, "give it one: ... AS name")
+            yield Problem("unaliased", _column_place(source, number), message, "give it one: ... AS name")
         elif column.name in seen:
             message = f'two columns are named "{column.name}"'
-            yield Problem("duplicate-column", place_of(source, number), message, "give one an alias")
+            yield Problem("duplicate-column", _column_place(source, number), message, "give one an alias")
         seen.add(column.name)
 
 
@@ -102,14 +98,14 @@ def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str
             hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
             doubt = column.reason.startswith(("not understood", "the engine"))
             notes = (column.reason,) if doubt else ()
-            yield Problem("uncast", place_of(source, number), message, hint, notes)
+            yield Problem("uncast", _column_place(source, number), message, hint, notes)
 
 
-def place_of(source: Source, number: int) -> Place:
+def _column_place(source: Source, number: int) -> Place:
     """Where the result column of a number (from 0) is in the text: its name, or the whole expression."""
     items = _select_list(source)
     if number >= len(items) or not items[number]:
-        return _first(source)
+        return _verb_place(source)
     item = items[number]
     start = item[-1] if item[-1].name else item[0]
     return source.at(start.start, item[-1].end - start.start)
@@ -133,35 +129,15 @@ def _select_list(source: Source) -> list[list[Token]]:
     return items
 
 
-def _first(source: Source) -> Place:
-    token = verb(tokens(source.body)) or tokens(source.body)[0]
-    return source.at(token.start, token.end - token.start)
+def _verb_place(source: Source) -> Place:
+    return source.at_token(verb(tokens(source.body)) or tokens(source.body)[0])
 
 
 def _limited(sql: str) -> Iterator[str]:
     """The queries in *sql* that have a LIMIT of their own, in the order of those; *sql* itself for the outermost."""
-    opened: list[Token] = []
-    waiting: list[tuple[int, Token]] = []
-    found: dict[int, str] = {}
-    count = 0
-    for token in tokens(sql):
-        if token.text == "(":
-            opened.append(token)
-        elif token.text == ")" and opened:
-            start = opened.pop()
-            for number, inside in [one for one in waiting if one[1] is start]:
-                found[number] = sql[start.end : token.start]
-                waiting.remove((number, inside))
-        elif token.upper == "LIMIT":
-            if opened:
-                waiting.append((count, opened[-1]))
-            else:
-                found[count] = sql
-            count += 1
-    yield from (found[number] for number in sorted(found))
-
-
-def _limit_place(source: Source, number: int) -> Place:
-    places = [token for token in tokens(source.body) if token.upper == "LIMIT"]
-    token = places[min(number, len(places) - 1)]
-    return source.at(token.start, token.end - token.start)
+    every = around(tokens(sql))
+    for one in every:
+        if one.token.upper == "LIMIT":
+            starts = [other.token.end for other in every[: one.index] if other.depth < one.depth]
+            ends = [other.token.start for other in every[one.index :] if other.depth < one.depth]
+            yield sql[starts[-1] : ends[0]] if starts and ends else sql
