@@ -194,18 +194,16 @@ class _Run:
             return list(self._plan_rules(schema, f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"))
 
     def _indexes(self, schema: Schema, migrated: Migrated) -> None:
-        own = indexes.own_objects(migrated)
-        self.found += indexes.check_primary_keys(self.project, schema, migrated, own)
-        self.found += indexes.check_foreign_keys(self.project, schema, migrated, own)
+        used: set[str] | None = None
         if any(problem.rule == "prepare" for problem in self.found):
             self.report.notes.append("some statement does not prepare, so unused indexes were not looked for")
-            return
-        used = {access.index for plan in self.plans.values() for access in plan.accesses}
-        with sqlite_explain.foreign_keys(schema.connection):
-            for variant in self.variants.values():
-                pages = sqlite_explain.pages_read(schema.connection, variant.sql)
-                used |= {schema.roots[page] for page in pages if page in schema.roots}
-        self.found += indexes.check_unused(self.project, schema, migrated, own, used)
+        else:
+            used = {access.index for plan in self.plans.values() for access in plan.accesses}
+            with sqlite_explain.foreign_keys(schema.connection):
+                for variant in self.variants.values():
+                    pages = sqlite_explain.pages_read(schema.connection, variant.sql)
+                    used |= {schema.roots[page] for page in pages if page in schema.roots}
+        self.found += indexes.check_indexes(self.project, schema, migrated, used)
 
     def _snapshots(self) -> None:
         path = plan_snapshots.snapshot_file(self.project)

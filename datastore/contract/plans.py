@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import attrs
 
 from datastore.contract.caseless import leading
+from datastore.contract.clauses import at
 from datastore.contract.problems import Place, Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
-from datastore.contract.text import Token, did_you_mean, find_phrase, tokens
+from datastore.contract.text import Token, did_you_mean, find_phrase, listed, tokens
 from datastore.engines import sqlite_explain
 
 _line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<what>.*)$")
@@ -23,8 +24,8 @@ _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")
 _constant = re.compile(r"^SCAN (?:\d+ )?CONSTANT ROW|^SCAN \d+-ROW VALUES CLAUSE")
 _part = re.compile(r"^(?:RIGHT PART OF|LAST(?: \d+)? TERMS? OF) ")
 _uses = re.compile(r"USING (?:COVERING )?INDEX (.*)")  # not AUTOMATIC ones
-_word = re.compile(r"[A-Za-z_]\w*")
-_key = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key")
+_promised = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key|[A-Za-z_]\w*")
+_AUTOMATIC = "sqlite_autoindex_"
 
 
 @attrs.frozen
@@ -45,7 +46,7 @@ class Access:
     @property
     def by(self) -> str:
         """What a header would call the way: the index, or "TABLE primary key"; "" for none that the schema has."""
-        if self.index and not self.index.startswith("sqlite_autoindex_"):
+        if self.index and not self.index.startswith(_AUTOMATIC):
             return self.index
         return f"{self.table} primary key" if "PRIMARY KEY" in self.line or self.index else ""
 
@@ -60,7 +61,8 @@ class Plan:
     sorts: tuple[str, ...]
 
 
-Uses = Callable[[Plan], bool]
+#: A test of the line of a plan: whether it reads what a header names. None: the schema has no such index.
+_Uses = Callable[[Access], bool] | None
 
 
 def read_plan(sql: str, schema: Schema) -> Plan:
@@ -79,9 +81,8 @@ def read_plan(sql: str, schema: Schema) -> Plan:
             tables = aliases.get(shown.lower(), {shown})
             if index in schema.indexes:  # an alias may stand for two tables, in two subqueries
                 tables = {schema.indexes[index].table}
-            for table in sorted(tables):
-                if schema.is_table(table):
-                    accesses.append(Access(found["how"], table, shown, index, lines[-1]))
+            for table in sorted(filter(schema.is_table, tables)):
+                accesses.append(Access(found["how"], table, shown, index, lines[-1]))
     return Plan(tuple(lines), tuple(accesses), tuple(sorts))
 
 
@@ -107,15 +108,14 @@ def _table_names(sql: str, schema: Schema) -> dict[str, set[str]]:
     texts, seen = [sql], set()
     while texts:
         every = tokens(texts.pop())
-        common = {every[i].name for i in range(len(every) - 2) if _is_common(every, i)}
+        common = {token.name for index, token in enumerate(every) if _is_common(every, index)}
         found.update({name: set() for name in common})  # read from memory, whatever its name
         for index, token in enumerate(every):
             if token.name not in schema.kinds or token.name in common:
                 continue
             table = schema.kinds.spelled(token.name)
-            found.setdefault(token.name, set()).add(table)
-            if alias := _alias(every, index):
-                found.setdefault(alias, set()).add(table)
+            for name in filter(None, (token.name, _alias(every, index))):
+                found.setdefault(name, set()).add(table)
             if schema.kinds[token.name] == "view" and token.name not in seen:
                 seen.add(token.name)
                 texts.append(schema.sql[token.name])
@@ -124,21 +124,19 @@ def _table_names(sql: str, schema: Schema) -> dict[str, set[str]]:
 
 def _is_common(every: Sequence[Token], index: int) -> bool:
     """Whether a name begins a common table expression: ``name AS (`` or ``name (columns) AS (``."""
-    before = every[index - 1] if index else None
-    if before is None or not (before.upper in ("WITH", "RECURSIVE") or before.text == ","):
+    before = at(every, index - 1)
+    if before.upper not in ("WITH", "RECURSIVE") and before.text != ",":
         return False
-    rest = every[index + 1 :]
-    if rest and rest[0].text == "(":
-        end = next((number for number, token in enumerate(rest) if token.text == ")"), len(rest))
-        rest = rest[end + 1 :]
-    return len(rest) > 1 and rest[0].upper == "AS" and rest[1].text in ("(", "MATERIALIZED", "NOT")
+    index += 1
+    if at(every, index).text == "(":
+        index = next((end for end in range(index, len(every)) if every[end].text == ")"), len(every)) + 1
+    after = at(every, index + 1)
+    return at(every, index).upper == "AS" and (after.text == "(" or after.upper in ("MATERIALIZED", "NOT"))
 
 
 def _alias(every: Sequence[Token], index: int) -> str:
-    rest = every[index + 1 : index + 3]
-    if rest and rest[0].upper == "AS":
-        return rest[1].name if len(rest) > 1 else ""
-    return rest[0].name if rest and rest[0].kind in ("word", "quoted") else ""
+    after = at(every, index + 1)
+    return at(every, index + 2).name if after.upper == "AS" else after.name
 
 
 def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") -> Iterator[Problem]:
@@ -146,81 +144,57 @@ def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") ->
     source = variant.source
     assert source.statement
     index = source.statement.header.index_for(variant.given)
-    when = [f"where {variant.which} is given"] if variant.given else []
-    notes = [f"plan: {line}" for line in plan.lines]
-    notes += [f"({', '.join([*when, *([under] if under else [])])})"] if when or under else []
-    for problem in (
-        *_index(source, index, variant.sql, plan, schema),
-        *_scans(source, plan),
-        *_sorts(source, index, plan),
-    ):
+    when = [f"where {variant.which} is given"] * bool(variant.given) + [under] * bool(under)
+    notes = [f"plan: {line}" for line in plan.lines] + [f"({', '.join(when)})"] * bool(when)
+    problems = (*_index(source, index, variant.sql, plan, schema), *_scans(source, plan), *_sorts(source, index, plan))
+    for problem in problems:
         yield attrs.evolve(problem, notes=tuple(notes), statement=source.name)
 
 
-# --- Index: ----------------------------------------------------------------------------------------------------------
-
-
 def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
-    used = {access.by for access in plan.accesses if access.by}
+    used = ", ".join(sorted({access.by for access in plan.accesses if access.by}))
     if re.match(r"none\b", index):
         searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
         if searched:
-            place, message = (
-                source.label_place("Index", "none"),
+            message, hint = (
                 f"the header says none, and the plan uses {searched[0]}",
+                f"write: Index: {searched[0]} (...)",
             )
-            yield Problem("index", place, message, f"write: Index: {searched[0]} (...)")
+            yield Problem("index", source.label_place("Index", "none"), message, hint)
         return
     groups = _named(index, schema)
     if not groups:
-        place = source.label_place("Index")
-        hint = did_you_mean(next(iter(_word.findall(index)), ""), [*schema.indexes, "none"])
-        hint = hint or f"name the index, TABLE primary key, or: none (why); the plan uses {_list(used) or 'none'}"
-        yield Problem("index", place, "the header names no index that the schema has", hint)
+        near = did_you_mean(next(iter(re.findall(r"[A-Za-z_]\w*", index)), ""), [*schema.indexes, "none"])
+        hint = near or f"name the index, TABLE primary key, or: none (why); the plan uses {used or 'none'}"
+        yield Problem("index", source.label_place("Index"), "the header names no index that the schema has", hint)
     for group in groups:
-        yield from _group(source, group, used, sql, plan, schema)
+        unknown = next((name for name, uses in group.items() if uses is None), None)
+        if unknown is not None:
+            message, near = f'there is no index "{unknown}"', did_you_mean(unknown, schema.indexes)
+            yield Problem("index", source.label_place("Index", unknown), message, near)
+        elif not any(_is_used(name, uses, sql, plan, schema) for name, uses in group.items()):
+            names, hint = '" or "'.join(group), f"the plan uses {used or 'no index'}"
+            yield Problem(
+                "index", source.label_place("Index", next(iter(group))), f'the plan does not use "{names}"', hint
+            )
 
 
-def _group(
-    source: Source, group: dict[str, Uses | None], used: set[str], sql: str, plan: Plan, schema: Schema
-) -> Iterator[Problem]:
-    """What is wrong with one promise: an index, or several of which the planner takes one ("a or b")."""
-    for name, uses in group.items():
-        if uses is None:
-            place, message = source.label_place("Index", name), f'there is no index "{name}"'
-            yield Problem("index", place, message, did_you_mean(name, schema.indexes))
-            return
-    if not any((uses and uses(plan)) or _decides_conflict(name, sql, schema) for name, uses in group.items()):
-        first = next(iter(group))
-        names = '" or "'.join(group)
-        hint = f"the plan uses {_list(used)}" if used else "the plan uses no index"
-        yield Problem("index", source.label_place("Index", first), f'the plan does not use "{names}"', hint)
-
-
-def _list(names: set[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def _named(text: str, schema: Schema) -> list[dict[str, Uses | None]]:
-    """What an ``Index:`` line names, with a test of a plan; ``None`` for what is no index of the schema.
-
-    Of names with "or" between them, one is enough.
-    """
+def _named(text: str, schema: Schema) -> list[dict[str, _Uses]]:
+    """The promises of an ``Index:`` line: an index, or several of which the planner takes one ("a or b")."""
     outside = re.sub(r"\([^)]*\)", "", text)
-    groups: list[dict[str, Uses | None]] = []
+    groups: list[dict[str, _Uses]] = []
     end = 0
-    for found in re.finditer(f"{_key.pattern}|{_word.pattern}", outside):
+    for found in _promised.finditer(outside):
         table = found["of"] or found["table"]
         name = table or found[0]
-        if table:
-            uses = _uses_key(schema.kinds.spelled(table)) if schema.is_table(table) else None
-        elif name in schema.indexes:
-            uses = _uses_index(schema.indexes.spelled(name))
-        elif schema.is_virtual(name):
-            uses = _uses_virtual(schema.kinds.spelled(name))
-        elif re.search(r"_(idx|key|pkey|index)$|^sqlite_autoindex", name):
-            uses = None
-        else:
+        uses: _Uses = None
+        if table and schema.is_table(table):
+            uses = _uses_key(schema.kinds.spelled(table))
+        elif name in schema.indexes and not table:
+            uses = _uses_name(schema.indexes.spelled(name))
+        elif schema.is_virtual(name) and not table:
+            uses = _uses_name(schema.kinds.spelled(name))
+        elif not table and not re.search(rf"_(idx|key|pkey|index)$|^{_AUTOMATIC[:-1]}", name):
             continue
         if not (groups and outside[end : found.start()].strip() == "or"):
             groups.append({})
@@ -229,40 +203,23 @@ def _named(text: str, schema: Schema) -> list[dict[str, Uses | None]]:
     return groups
 
 
-def _uses_index(name: str) -> Uses:
-    return lambda plan: any(access.index == name for access in plan.accesses)
+def _uses_name(name: str) -> _Uses:
+    return lambda access: name in (access.index, access.table)
 
 
-def _uses_virtual(name: str) -> Uses:
-    return lambda plan: any(access.table == name for access in plan.accesses)
+def _uses_key(table: str) -> _Uses:
+    # A table that is read as a whole, in its own order, is read by its primary key too.
+    return lambda access: access.table == table and (not access.index or access.index.startswith(_AUTOMATIC))
 
 
-def _uses_key(table: str) -> Uses:
-    def uses(plan: Plan) -> bool:
-        # A table that is read as a whole, in its own order, is read by its primary key too.
-        return any(
-            access.table == table and (not access.index or access.index.startswith("sqlite_autoindex_"))
-            for access in plan.accesses
-        )
-
-    return uses
-
-
-def _decides_conflict(name: str, sql: str, schema: Schema) -> bool:
-    """Whether an upsert's ON CONFLICT (columns) is decided by this index, which is in no plan."""
-    conflict = find_phrase(sql, "ON", "CONFLICT", "(")
-    if conflict is None:
+def _is_used(name: str, uses: _Uses, sql: str, plan: Plan, schema: Schema) -> bool:
+    """Whether a plan uses an index, or an upsert's ON CONFLICT (columns) is decided by it, which is in no plan."""
+    if uses is not None and any(map(uses, plan.accesses)):
+        return True
+    conflict, index = find_phrase(sql, "ON", "CONFLICT", "("), schema.indexes.get(name)
+    if conflict is None or index is None or not index.unique:
         return False
-    columns = []
-    for token in tokens(sql[conflict.end :]):
-        if token.text == ")":
-            break
-        columns.append(token.name)
-    index = schema.indexes.get(name)
-    return index is not None and index.unique and {*filter(None, columns)} == {*index.columns}
-
-
-# --- scans and sorts -------------------------------------------------------------------------------------------------
+    return {*listed(tokens(sql[conflict.end :]), 0)} == {*index.columns}
 
 
 def _scans(source: Source, plan: Plan) -> Iterator[Problem]:
@@ -270,42 +227,35 @@ def _scans(source: Source, plan: Plan) -> Iterator[Problem]:
         if "AUTOMATIC" in access.line:
             message = f"the plan builds an index of {access.table} for itself, on each call"
             yield Problem("automatic-index", _table_place(source, access), message, "create it in a migration")
-        if access.how != "SCAN" or "VIRTUAL TABLE" in access.line:
-            continue
-        by = f' (by the index "{access.index}")' if access.index else ""
-        message = f"the plan reads the whole of {access.table}{by}"
-        hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
-        yield Problem("full-scan", _table_place(source, access), message, hint, subject=access.table)
+        if access.how == "SCAN" and "VIRTUAL TABLE" not in access.line:
+            by = f' (by the index "{access.index}")' if access.index else ""
+            message = f"the plan reads the whole of {access.table}{by}"
+            hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
+            yield Problem("full-scan", _table_place(source, access), message, hint, subject=access.table)
 
 
 def _table_place(source: Source, access: Access) -> Place:
     every = tokens(source.body)
     for number, token in enumerate(every):
-        names = {token.name, _alias(every, number)}
-        before = every[number - 1].upper if number else ""
-        if (
-            token.name == access.table.lower()
-            and access.shown.lower() in names
-            and before in ("FROM", "JOIN", "UPDATE", "INTO", "")
-        ):
-            return source.at(token.start, token.end - token.start)
+        is_named = token.name == access.table.lower() and access.shown.lower() in (token.name, _alias(every, number))
+        if is_named and at(every, number - 1).upper in ("FROM", "JOIN", "UPDATE", "INTO", ""):
+            return source.at_token(token)
     return source.label_place("Index")
 
 
 def _sorts(source: Source, index: str, plan: Plan) -> Iterator[Problem]:
-    said = re.search(r"(?<!no )\bsorts?\b", re.sub(r"\bno sort\b", "", index))
     denied = "no sort" in index
+    said = re.search(r"(?<!no )\bsorts?\b", re.sub(r"\bno sort\b", "", index))
     if plan.sorts and (denied or not said):
         what = plan.sorts[0]
         token = find_phrase(source.body, *what.split()) or find_phrase(source.body, what.split()[0])
+        place = source.at_token(token) if token else source.label_place("Index")
+        message = f"the plan sorts for {what}, and the header does not say so"
         if denied:
             place, message = (
                 source.label_place("Index", "no sort"),
                 f"the header says no sort, and the plan sorts for {what}",
             )
-        else:
-            place = source.at(token.start, token.end - token.start) if token else source.label_place("Index")
-            message = f"the plan sorts for {what}, and the header does not say so"
         hint = "an index that ends in the order sorts nothing; or say how much is sorted: Index: ...; sorts at most ..."
         yield Problem("sort", place, message, hint)
     elif said and not plan.sorts:

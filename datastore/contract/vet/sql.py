@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 from datastore.contract.clauses import arguments, around, at, verb
@@ -68,7 +69,7 @@ def _replace(every: tuple[Token, ...], schema: Schema) -> _Findings:
 
 
 def _or_ignore(every: tuple[Token, ...], schema: Schema) -> _Findings:
-    for before, token in zip(every, every[1:], strict=False):
+    for before, token in pairwise(every):
         if token.upper == "IGNORE" and before.upper == "OR":
             hint = "ON CONFLICT (...) DO NOTHING names the one that is meant"
             yield before, token, "OR IGNORE passes over NOT NULL and CHECK too, silently", hint
