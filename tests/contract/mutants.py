@@ -19,12 +19,10 @@ from datastore.contract.inference import (
     aggregates,
     expressions,
     filters,
-    functions,
     queries,
     relations,
 )
 from datastore.contract.inference.facts import INTEGER, TEXT, Fact, never_null
-from datastore.contract.inference.functions import FUNCTIONS
 
 _patched = list[tuple[Any, str, Any]]
 
@@ -39,9 +37,8 @@ def _sure(kinds: tuple[type, ...]) -> _patched:
     before = expressions._RULES
 
     def sure(node: Any, scope: Any) -> Fact:
-        rule = before.get(type(node))
-        fact = rule(node, scope) if rule else FUNCTIONS[type(node)](node, scope, expressions.fact_of)
-        return fact.but(nullable=False, reason="planted")
+        rule = before[type(node)]
+        return rule(node, scope).but(nullable=False, reason="planted")
 
     return _rule(kinds, sure)
 
@@ -186,7 +183,7 @@ MUTANTS = [
     Mutant("an OR in a CHECK is a promise", _function(logical, name="_promise", value=_either_promise)),
     Mutant(
         "JSON has infinity",
-        _function(aggregates, functions, name="is_json_safe", value=lambda values: True),
+        _function(aggregates, expressions, name="is_json_safe", value=lambda values: True),
     ),
     Mutant("substr is never NULL", lambda: _rule((exp.Substring,), _of_argument)),
     Mutant("-x of an integer is an integer", lambda: _rule((exp.Neg,), _negative)),
