@@ -53,7 +53,7 @@ _storage = logical.column_storage
 
 
 def _any_primary_key(rows: Any, kind: str, without_rowid: bool, origins: Any) -> str:
-    primary = [row[0].lower() for row in rows if row[3]]
+    primary = [row.name.lower() for row in rows if row.key_place]
     return primary[0] if kind == "table" and len(primary) == 1 and not without_rowid else ""
 
 
