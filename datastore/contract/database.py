@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from datastore.contract.project import Project
 from datastore.contract.schema import Schema, rows, statements
 from datastore.contract.text import normal
 from datastore.engines import sqlite_explain
@@ -66,61 +67,57 @@ class Migrated:
 
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
     """The schema as it is now, without yoyo's tables and SQLite's."""
-    return Snapshot(
-        {
-            (kind, name): normal(sql or "")
-            for kind, name, _, sql, _ in rows(connection, "list_objects")
-            if not name.startswith(OWN_PREFIXES)
-        },
-        sqlite_explain.schema_marks(connection),
-    )
+    every = rows(connection, "list_objects")
+    objects = {(one[0], one[1]): normal(one[3] or "") for one in every if not one[1].startswith(OWN_PREFIXES)}
+    return Snapshot(objects, sqlite_explain.schema_marks(connection))
 
 
-def migrate(path: Path, folders: list[tuple[Path, bool]]) -> Migrated:
-    """Apply every step to a new database, roll each back and apply all again.
+def migrate_project(project: Project, path: Path) -> Migrated:
+    """Apply every step of a project to a new database, roll each back and apply all again.
 
     Args:
+        project: Whose steps, after this library's where it builds on them.
         path: Where the whole schema is kept. Steps are applied and rolled back next to it, from copies, so that a
             lock file that does not fit stops nothing here.
-        folders: The folders of steps, and whether each is the project's own.
     """
     from yoyo import read_migrations
 
     from datastore.engines.yoyo_sqlite import open_backend
 
-    check_folders([folder for folder, _ in folders])
-    copies = []
-    for number, (folder, own) in enumerate(folders):
+    check_folders(project.migration_folders)
+    copies = {}
+    for number, folder in enumerate(project.migration_folders):
         copy = path.parent / f"steps{number}"
+        copies[copy] = folder
         copy.mkdir()
         for file in (*folder.glob("*.sql"), *folder.glob("*.py")):
             shutil.copy(file, copy)
-        copies.append((copy, folder, own))
     result = Migrated()
     with open_backend(path.with_name("steps.db")) as backend:
-        steps = backend.to_apply(read_migrations(*(glob.escape(str(copy)) for copy, _, _ in copies)))
+        steps = list(backend.to_apply(read_migrations(*(glob.escape(str(copy)) for copy in copies))))
         for step in steps:
-            folder, own = next((folder, own) for copy, folder, own in copies if Path(step.path).parent == copy)
-            result.steps.append(Step(step.id, folder / Path(step.path).name, own))
-        _up_down_up(backend, list(steps), result, path)
+            folder = copies[Path(step.path).parent]
+            result.steps.append(Step(step.id, folder / Path(step.path).name, folder in project.own_migrations))
+        _up_down_up(backend, steps, result, path)
     return result
 
 
 def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) -> None:
     result.up.append(snapshot(backend.connection))
+    numbers = range(len(steps))
     action, number = "apply", 0
     try:
-        for number in range(len(steps)):
+        for number in numbers:
             backend.apply_one(steps[number])
             result.up.append(snapshot(backend.connection))
         with closing(sqlite3.connect(path)) as whole:
             backend.connection.backup(whole)
         action = "roll back"
-        for number in reversed(range(len(steps))):
+        for number in reversed(numbers):
             backend.rollback_one(steps[number])
             result.down[steps[number].id] = snapshot(backend.connection)
         action = "apply again"
-        for number in range(len(steps)):
+        for number in numbers:
             backend.apply_one(steps[number])
         result.again = snapshot(backend.connection)
     except Exception as error:
@@ -129,8 +126,8 @@ def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) ->
 
 
 @contextmanager
-def with_statistics(schema: Schema) -> Iterator[sqlite3.Connection]:
-    """The connection, while the planner believes that every table has a million rows.
+def with_statistics(schema: Schema) -> Iterator[None]:
+    """The planner believes that every table has a million rows, until the block ends.
 
     An index's first column leaves a thousandth of them, each further one a hundredth of the rest, and a unique
     one's columns together leave one. A partial index has a tenth of the rows.
@@ -141,16 +138,12 @@ def with_statistics(schema: Schema) -> Iterator[sqlite3.Connection]:
         sqlite_explain.create_statistics(connection)
         for index in schema.indexes.values():
             count = STATISTIC_ROWS // 10 if index.partial else STATISTIC_ROWS
-            sizes, left = [count], count // 1000
-            for number in range(len(index.columns)):
-                last = index.unique and number == len(index.columns) - 1
-                sizes.append(1 if last else left)
-                left = max(1, left // 100)
-            text = " ".join(map(str, sizes))
-            with closing(connection.cursor()) as cursor:
-                values = {"index_table": index.table, "index_name": index.name, "sizes": text}
-                cursor.execute(statements()["add_statistics"], values)
+            sizes = [count, *(max(1, count // 1000 // 100**number) for number in range(len(index.columns)))]
+            if index.unique:
+                sizes[-1] = 1
+            values = {"index_table": index.table, "index_name": index.name, "sizes": " ".join(map(str, sizes))}
+            connection.execute(statements()["add_statistics"], values).close()
         sqlite_explain.reload_statistics(connection)
-        yield connection
+        yield
     finally:
         sqlite_explain.back(connection)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
-from datastore.contract.database import Migrated, migrate
+from datastore.contract.database import Migrated, migrate_project
 from datastore.contract.inference.results import Column, result_columns
 from datastore.contract.plans import Plan, read_plan
 from datastore.contract.prepare import check_prepares
@@ -59,8 +59,7 @@ def read_facts(project: Project) -> Iterator[ProjectFacts]:
     """
     with tempfile.TemporaryDirectory(prefix="datastore-facts-") as scratch:
         path = Path(scratch) / "schema.db"
-        own = project.own_migrations
-        migrated = migrate(path, [(folder, folder in own) for folder in project.migration_folders])
+        migrated = migrate_project(project, path)
         if not migrated.has_schema:
             raise ProjectError("a migration fails; datastore check says which, and why")
         with closing(sqlite_explain.open_scratch(path)) as connection:
@@ -70,36 +69,24 @@ def read_facts(project: Project) -> Iterator[ProjectFacts]:
                 problems += filter(None, (check_prepares(source, one.sql, schema) for one in variants(source)))
             if problems:
                 raise ProjectError(f"{problems[0].render()}\n(datastore check shows every problem)")
-            yield gather(project, sources, migrated, schema)
+            yield gather(project, sources, migrated, schema, {})
 
 
 def gather(
-    project: Project,
-    sources: Sequence[Source],
-    migrated: Migrated,
-    schema: Schema,
-    plans: Mapping[str, Plan] | None = None,
+    project: Project, sources: Sequence[Source], migrated: Migrated, schema: Schema, plans: Mapping[str, Plan]
 ) -> ProjectFacts:
     """What is known of statements that all prepare; *plans*, by variant, are those that are known already."""
-    known = plans or {}
-    statements = {
-        source.name: _facts(source, source.statement, schema, known) for source in sources if source.statement
-    }
+    statements = {}
+    for source in sources:
+        if source.statement:
+            texts = tuple(variants(source))
+            columns = _promised_columns(schema, source.statement, texts)
+            found = tuple(plans.get(variant.name) or read_plan(variant.sql, schema) for variant in texts)
+            statements[source.name] = StatementFacts(source, source.statement, texts, columns, found)
     return ProjectFacts(project, statements, migrated, schema)
 
 
-def _facts(source: Source, statement: Statement, schema: Schema, known: Mapping[str, Plan]) -> StatementFacts:
-    texts = tuple(variants(source))
-    return StatementFacts(
-        source=source,
-        statement=statement,
-        variants=texts,
-        columns=promised_columns(schema, statement, texts),
-        plans=tuple(known.get(variant.name) or read_plan(variant.sql, schema) for variant in texts),
-    )
-
-
-def promised_columns(schema: Schema, statement: Statement, texts: tuple[Variant, ...]) -> tuple[Column, ...]:
+def _promised_columns(schema: Schema, statement: Statement, texts: tuple[Variant, ...]) -> tuple[Column, ...]:
     """What a statement gives back: what is inferred for every choice of its optional lines, or promised in the header."""
     if statement.result == "count":
         return ()

@@ -57,25 +57,19 @@ def resolve(root: Path, release: str) -> str:
 
 def file_at(root: Path, ref: str, file: str) -> str | None:
     """A file of the project as it was at a ref; None where it was not there."""
-    top = Path(run(root, "rev-parse", "--show-toplevel").decode().strip())
-    path = run(root, "rev-parse", "--show-prefix").decode().strip() + file
-    if not run(top, "ls-tree", ref, "--", path):
-        return None
-    return run(top, "show", f"{ref}:{path}").decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return files_at(root, ref, file).get(".")
 
 
 def files_at(root: Path, ref: str, folder: str) -> dict[str, str]:
-    """The .sql files below a folder of the project at a ref, by path in the folder; empty where it was not there."""
-    prefix = run(root, "rev-parse", "--show-prefix").decode().strip()
-    path = f"{prefix}{folder}".rstrip("/")
+    """The files below a folder of the project at a ref, by path in the folder; empty where it was not there."""
+    path = f"{run(root, 'rev-parse', '--show-prefix').decode().strip()}{folder}".rstrip("/")
     top = Path(run(root, "rev-parse", "--show-toplevel").decode().strip())
     if not run(top, "ls-tree", ref, "--", path):
         return {}
     found = {}
     with tarfile.open(fileobj=io.BytesIO(run(top, "archive", "--format=tar", ref, "--", path))) as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isfile() and member.name.endswith(".sql") else None
-            if content is not None:
+            if content := archive.extractfile(member) if member.isfile() else None:
                 name = Path(member.name).relative_to(path).as_posix()
                 found[name] = content.read().decode("utf-8", errors="replace").replace("\r\n", "\n")
     return found

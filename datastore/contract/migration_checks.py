@@ -14,8 +14,9 @@ from datastore.contract.text import did_you_mean, find_name
 
 
 def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
-    """The problems of the steps."""
-    if migrated.failed and (migrated.failed[1] != "apply again" or not _leaves_something(migrated)):
+    # That a step cannot be applied again is no news where some rollback left the schema another one.
+    leaves = any(migrated.up[n] != migrated.down.get(step.id) for n, step in enumerate(migrated.steps))
+    if migrated.failed and (migrated.failed[1] != "apply again" or not leaves):
         yield _failed(project, migrated, *migrated.failed)
     left_by_later: set[str] = set()
     for number, step in reversed(list(enumerate(migrated.steps))):
@@ -25,27 +26,16 @@ def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
         undo = step.path.with_name(f"{step.id}.rollback.sql")
         differences = tuple(line for line in compare(migrated.up[number], undone) if line not in left_by_later)
         left_by_later |= {*differences}
-        if not undo.is_file() and differences:
+        file, message = undo, f"this rollback does not restore the schema that was there before {step.id}"
+        hint = "- is missing after the rollback, + is left over"
+        if not undo.is_file():
+            file, message = step.path, "this step has no rollback"
             hint = f"write {project.show(undo)}: + is what it would take away, - what it would bring back"
-            place, message = Place(file=project.show(step.path)), "this step has no rollback"
-            yield Problem("rollback", place, message, hint, differences, subject=step.id)
-        elif differences:
-            message = f"this rollback does not restore the schema that was there before {step.id}"
-            hint = "- is missing after the rollback, + is left over"
-            yield Problem("rollback", Place(file=project.show(undo)), message, hint, differences, subject=step.id)
-    if (
-        migrated.again is not None
-        and not _leaves_something(migrated)
-        and (differences := tuple(compare(migrated.up[-1], migrated.again)))
-    ):
+        if differences:
+            yield Problem("rollback", Place(file=project.show(file)), message, hint, differences, subject=step.id)
+    if migrated.again is not None and not leaves and (left := tuple(compare(migrated.up[-1], migrated.again))):
         message = "applying the steps again after rolling all back gives another schema"
-        place = Place(file=project.show(migrated.steps[-1].path))
-        yield Problem("rollback", place, message, None, differences)
-
-
-def _leaves_something(migrated: Migrated) -> bool:
-    """Whether some rollback left the schema another one: that a step cannot be applied again is then no news."""
-    return any(migrated.up[n] != migrated.down.get(step.id) for n, step in enumerate(migrated.steps))
+        yield Problem("rollback", Place(file=project.show(migrated.steps[-1].path)), message, None, left)
 
 
 def compare(before: Snapshot, after: Snapshot) -> Iterator[str]:

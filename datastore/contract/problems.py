@@ -128,18 +128,9 @@ class Problem:
 
     def as_json(self) -> dict[str, Any]:
         """The problem for programs."""
-        return {
-            "rule": self.rule,
-            "file": self.place.file,
-            "line": self.place.line,
-            "column": self.place.column,
-            "length": self.place.length,
-            "message": self.message,
-            "hint": self.hint,
-            "notes": list(self.notes),
-            "statement": self.statement,
-            "subject": self.subject,
-        }
+        every = {**attrs.asdict(self.place), **attrs.asdict(self, recurse=False), "notes": list(self.notes)}
+        names = ("rule", "file", "line", "column", "length", "message", "hint", "notes", "statement", "subject")
+        return {name: every[name] for name in names}
 
 
 def sort_key(problem: Problem) -> tuple[str, int, int, str]:

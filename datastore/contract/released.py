@@ -24,7 +24,7 @@ def check_released(project: Project, ref: str, schema: Schema, now: list[Source]
     same = {normal(source.body) for source in now}
     current = {source.name: source for source in now}
     for name, text in sorted(git.files_at(project.root, ref, project.statements).items()):
-        if "/" in name and not name.startswith(f"{project.engine}/"):
+        if not name.endswith(".sql") or ("/" in name and not name.startswith(f"{project.engine}/")):
             continue
         for source in split(text, f"{project.statements}/{name}"):
             if normal(source.body) in same:
@@ -48,10 +48,10 @@ def _prepares(source: Source, ref: str, schema: Schema, today: Source | None) ->
 
 def _sql_lines(source: Source, message: str) -> list[tuple[int, str]]:
     """The lines of the old text that the message may be about."""
-    words = [word.strip('":').rpartition(".")[2] for word in message.split()]
+    word = message.split()[-1].strip('":').rpartition(".")[2]
     first = len(source.header)
     lines = [(source.line + first + number, line) for number, line in enumerate(source.lines[first:]) if line.strip()]
-    return [(number, line) for number, line in lines if words[-1] and words[-1] in line][:1] or lines[:1]
+    return [(number, line) for number, line in lines if word and word in line][:1] or lines[:1]
 
 
 def check_migrations_released(project: Project, ref: str) -> Iterator[Problem]:
@@ -59,42 +59,41 @@ def check_migrations_released(project: Project, ref: str) -> Iterator[Problem]:
     for folder in project.own_migrations:
         for name, text in sorted(git.files_at(project.root, ref, project.show(folder)).items()):
             path = folder / name
-            place = Place(file=project.show(path))
-            hint = f"git checkout {ref} -- {project.show(path)}   and write a new step"
-            if not path.is_file():
-                yield Problem("migration-changed", place, f"this step was released in {ref} and is gone", hint)
-            elif path.read_bytes().replace(b"\r\n", b"\n").decode("utf-8", errors="replace") != text:
-                place = _first_difference(project, path, text)
-                yield Problem("migration-changed", place, f"this step was released in {ref} and has changed", hint)
+            shown = project.show(path)
+            hint = f"git checkout {ref} -- {shown}   and write a new step"
+            if path.suffix == ".sql" and not path.is_file():
+                message = f"this step was released in {ref} and is gone"
+                yield Problem("migration-changed", Place(file=shown), message, hint)
+            elif path.suffix == ".sql" and path.read_text(encoding="utf-8", errors="replace") != text:
+                message = f"this step was released in {ref} and has changed"
+                yield Problem("migration-changed", _first_difference(shown, path, text), message, hint)
 
 
-def _first_difference(project: Project, path: Path, text: str) -> Place:
-    lines, before = path.read_text(encoding="utf-8").splitlines(), text.splitlines()
+def _first_difference(shown: str, path: Path, text: str) -> Place:
+    lines, before = path.read_text(encoding="utf-8", errors="replace").splitlines(), text.splitlines()
     for number, line in enumerate(lines):
         if before[number : number + 1] != [line]:
-            words = line.strip()
-            column = len(line) - len(line.lstrip()) + 1 if words else 1
-            return Place(project.show(path), number + 1, column, max(1, len(words)), line)
-    return Place(file=project.show(path))
+            column = len(line) - len(line.lstrip()) + 1 if line.strip() else 1
+            return Place(shown, number + 1, column, max(1, len(line.strip())), line)
+    return Place(file=shown)
 
 
 def check_lock(project: Project) -> Iterator[Problem]:
     """The steps that are not what their folder's SHA256SUMS says; a folder without one is not checked."""
     for folder in project.own_migrations:
-        lock = folder / migrations.LOCK_NAME
-        sums = migrations.read_lock(folder)
-        for path in sorted(folder.glob("*.sql")) if sums else ():
-            place = Place(file=project.show(path))
-            if path.name not in sums:
-                hint = "`datastore check --update` adds it"
-                yield Problem("migration-changed", place, f"this step is not in {project.show(lock)}", hint)
-            elif migrations.checksum(path) != sums[path.name]:
+        lock, sums = project.show(folder / migrations.LOCK_NAME), migrations.read_lock(folder)
+        steps = {path.name: path for path in folder.glob("*.sql")} if sums else {}
+        for name in sorted({*steps, *sums}):
+            if name not in sums:
+                message, hint = f"this step is not in {lock}", "`datastore check --update` adds it"
+            elif name not in steps:
+                message, hint = f"this step is in {lock}, and its file is gone", "restore it"
+            elif migrations.checksum(steps[name]) != sums[name]:
+                message = f"this step has changed since its checksum was written to {lock}"
                 hint = "restore it and write a new step; if it was never released, take its line out of the lock file"
-                message = f"this step has changed since its checksum was written to {project.show(lock)}"
-                yield Problem("migration-changed", place, message, hint)
-        for name in sorted(set(sums) - {path.name for path in folder.glob("*.sql")}):
-            message = f"this step is in {project.show(lock)}, and its file is gone"
-            yield Problem("migration-changed", Place(file=project.show(folder / name)), message, "restore it")
+            else:
+                continue
+            yield Problem("migration-changed", Place(file=project.show(folder / name)), message, hint)
 
 
 def update_locks(project: Project) -> list[Path]:

@@ -22,7 +22,6 @@ import jinja2
 from datastore.contract.facts import StatementFacts
 from datastore.contract.inference.results import Column
 from datastore.errors import ProjectError
-from datastore.statements.headers import Parameter
 from datastore.statements.loader import Statement
 
 #: Is in every generated module, and tells it from a module that somebody else put into the folder.
@@ -84,13 +83,13 @@ def modules(statements: Mapping[str, StatementFacts], target: Target) -> dict[st
 
 
 def _package(every: Sequence[Module], target: Target) -> str:
-    named = sorted(set().union(*(module.records for module in every)))
-    rows = {one.name: row_class_name(one.name) for module in every for one in module.with_rows}
+    named = sorted({record for module in every for record in module.records})
+    rows = sorted((one.name, row_class_name(one.name)) for module in every for one in module.with_rows)
     imports = [(target.records, named)] if named else []
     for module in every:
         names = [*(row_class_name(one.name) for one in module.with_rows), protocol_name(module.noun)]
         imports.append((f"{target.package}.{module.noun}", sorted(names)))
-    classes = {name: name for name in named} | dict(sorted(rows.items()))
+    classes = {name: name for name in named} | dict(rows)
     template = _templates().get_template("package.py.jinja")
     return template.render(modules=every, target=target, imports=sorted(imports), classes=classes)
 
@@ -159,13 +158,13 @@ class Module:
         #: The statements whose rows become a generated class.
         self.with_rows = [one for one in self.statements if _needs_row_class(one, self.columns[one.name])]
         #: The names in its classes, which no type can have there.
-        self._taken = {one.name for one in self.statements}
+        self.taken = {one.name for one in self.statements}
         for one in self.with_rows:
             for column in self.columns[one.name]:
                 if not can_be_field(column.name):
                     message = f"statement {one.name}: the column {column.name!r} cannot be a field in Python"
                     raise ProjectError(f"{message}; give it another name: ... AS name")
-                self._taken.add(column.name)
+                self.taken.add(column.name)
 
     @cached_property
     def types(self) -> set[str]:
@@ -181,15 +180,6 @@ class Module:
     def typing(self) -> list[str]:
         """What it imports of typing."""
         return ["Any"] * ("Any" in self.types) + ["NamedTuple"] * bool(self.with_rows) + ["Protocol"]
-
-    @property
-    def renamed(self) -> list[str]:
-        """The types that have another name in it."""
-        return sorted(self.types & self._taken)
-
-    def ordered(self, statement: Statement) -> list[Parameter]:
-        """The parameters of a statement, those that may be left out last."""
-        return sorted(statement.header.parameters, key=lambda one: one.name in statement.optional)
 
     def result(self, statement: Statement) -> str:
         """The type of what a statement's function returns."""
@@ -209,7 +199,7 @@ class Module:
         return self._spelled(name) + (" | None" if nullable and name != "Any" else "")
 
     def _spelled(self, kind: str) -> str:
-        return _type_name.sub(lambda found: f"_{found[0]}" if found[0] in self._taken else found[0], kind)
+        return _type_name.sub(lambda found: f"_{found[0]}" if found[0] in self.taken else found[0], kind)
 
 
 def _needs_row_class(statement: Statement, columns: Sequence[Column]) -> bool:
@@ -221,11 +211,11 @@ def _needs_row_class(statement: Statement, columns: Sequence[Column]) -> bool:
 def docstring(statement: Statement) -> str:
     """The docstring of a statement's method: its header."""
     lines = _wrapped(statement.header.purpose, "        ", '"""')
-    if not statement.header.parameters and len(lines) == 1 and len(lines[0]) + 3 <= _WIDTH + 4:
+    parameters = statement.header.parameters
+    if not parameters and len(lines) == 1 and len(lines[0]) <= _WIDTH + 1:
         return lines[0] + '"""'
-    if statement.header.parameters:
-        lines += ["", "        Args:"]
-    for one in statement.header.parameters:
+    lines += ["", "        Args:"] * bool(parameters)
+    for one in parameters:
         about = "; None: the filter is not applied" if one.name in statement.optional else ""
         lines += _wrapped(f"{one.name}: {one.meaning}{about}.", "            ", "")
     return "\n".join([*lines, '        """'])
