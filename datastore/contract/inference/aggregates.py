@@ -8,7 +8,7 @@ from typing import TypeAlias
 from sqlglot import exp
 
 from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
-from datastore.contract.inference.parse import Node, bare, is_query, name_of, part
+from datastore.contract.inference.parse import Node, bare, is_query, name_of, part, table_of
 from datastore.contract.inference.scopes import AGGREGATES, Scope, recast
 
 Evaluate: TypeAlias = Callable[[Node, Scope], Fact]
@@ -79,14 +79,14 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
                 continue
             filtered = call.parent if isinstance(call.parent, exp.Filter) else call  # its condition counts too
             columns = list(filtered.find_all(exp.Column))
-            tables = {name_of(column.args.get("table")) for column in columns}
+            tables = {table_of(column) for column in columns}
             if columns and not tables & here and _from_scope(columns, scope):
                 return True
     return False
 
 
 def _from_scope(columns: list[Node], scope: Scope) -> bool:
-    return all(scope.find(name_of(column.args.get("table")), name_of(column)) is not None for column in columns)
+    return all(scope.find(table_of(column), name_of(column)) is not None for column in columns)
 
 
 def _own_relations(select: Node) -> Iterator[Node]:

@@ -28,7 +28,7 @@ from datastore.contract.inference.facts import (
     unknown,
 )
 from datastore.contract.inference.filters import Place, where_true
-from datastore.contract.inference.parse import Node, bare, called, is_query, name_of, text_of, whole_number
+from datastore.contract.inference.parse import Node, bare, called, is_query, name_of, table_of, text_of, whole_number
 from datastore.contract.inference.scopes import Scope
 from datastore.contract.logical import STORAGE
 
@@ -248,7 +248,7 @@ def _json_text(values: list[Fact], name: str) -> Fact:
 
 _this = _arguments("this")
 _RULES: dict[type, _Rule] = {
-    exp.Column: lambda node, scope: scope.column(name_of(node.args.get("table")), name_of(node)),
+    exp.Column: lambda node, scope: scope.column(table_of(node), name_of(node)),
     exp.Literal: _literal,
     exp.Null: _always(Fact(frozenset(), True, "it is NULL")),
     exp.Boolean: _boolean_literal,

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference.parse import Node, bare, name_of
+from datastore.contract.inference.parse import Node, bare, name_of, table_of
 from datastore.contract.inference.scopes import Relation, Scope
 
 #: A column of a relation of the scope itself (not of one around it).
@@ -89,7 +89,7 @@ def strict(node: Node, scope: Scope) -> set[Place]:
     """The columns of which each alone makes *node* NULL by being NULL."""
     node = bare(node)
     if isinstance(node, exp.Column):
-        place = scope.find(name_of(node.args.get("table")), name_of(node))
+        place = scope.find(table_of(node), name_of(node))
         return {(place[1], name_of(node))} if place is not None and place[0] is scope else set()
     if isinstance(node, _BINARY):
         left, right = bare(node.this), bare(node.expression)

@@ -8,7 +8,7 @@ import attrs
 from sqlglot import exp
 
 from datastore.contract.inference.filters import Place
-from datastore.contract.inference.parse import Node, conjuncts, name_of, text_of
+from datastore.contract.inference.parse import Node, bare, conjuncts, name_of, table_of, text_of
 from datastore.contract.inference.scopes import Relation, Scope
 from datastore.contract.schema import Key
 
@@ -22,9 +22,8 @@ class Pins:
     columns: dict[Place, bool] = attrs.field(factory=dict)
     #: Expressions that are fixed, as text.
     expressions: set[str] = attrs.field(factory=set)
-    #: Sources of which the row is fixed.
+    #: Those of which the row is fixed.
     relations: set[Relation] = attrs.field(factory=set)
-
     #: Columns that are given: fixed whatever the joins do.
     given: set[Place] = attrs.field(factory=set)
 
@@ -35,6 +34,18 @@ class Pins:
 
     def add(self, place: Place, *, equal: bool) -> None:
         self.columns[place] = equal or self.columns.get(place, False)
+
+    def give(self, node: Node, *, equal: bool = False) -> None:
+        """Takes an output or ORDER BY expression for fixed."""
+        node = bare(node.unalias())
+        self.expressions.add(text_of(node))
+        if place := place_of(node, self.scope):
+            self.given.add(place)
+            self.add(place, equal=equal)
+
+    def fixes(self, node: Node) -> bool:
+        place = place_of(node, self.scope)
+        return text_of(node) in self.expressions or (place is not None and self.has(place))
 
     def reaches(self, relation: Relation) -> bool:
         """Whether a row can be pinned yet: an outer-joined one is there or not as the rows before it have it."""
@@ -59,7 +70,7 @@ def place_of(node: Node, scope: Scope) -> Place | None:
     """The column of the scope's own relations that *node* is; the rowid by one name."""
     if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
         return None
-    found = scope.find(name_of(node.args.get("table")), name_of(node))
+    found = scope.find(table_of(node), name_of(node))
     if found is None or found[0] is not scope:
         return None
     return found[1], _canonical(found[1], name_of(node))
@@ -84,9 +95,6 @@ def _only_of(term: Node, relation: Relation, scope: Scope) -> bool:
 
 
 def _implied(term: Node, said: set[str], relation: Relation) -> bool:
-    is_not_null = (
-        isinstance(term, exp.Not) and isinstance(term.this, exp.Is) and isinstance(term.this.expression, exp.Null)
-    )
-    if is_not_null and name_of(term.this.this) in relation.known:
-        return True
-    return _unqualified(term) in said
+    test: Node = term.this if isinstance(term, exp.Not) else term
+    is_not_null = test is not term and isinstance(test, exp.Is) and isinstance(test.expression, exp.Null)
+    return (is_not_null and name_of(test.this) in relation.known) or _unqualified(term) in said

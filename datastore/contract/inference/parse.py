@@ -70,13 +70,10 @@ def _parse(text: str) -> Node:
     if isinstance(tree, exp.Command) or tree.find(exp.Command):
         raise Unsure("the parser does not understand it")
     for node in tree.walk():
-        if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in _operands(node)):
+        operands = [*_operands(node)] if isinstance(node, (*_TESTS, *_TIGHT)) else []
+        if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in operands):
             raise Unsure("the parser and SQLite bind tests without parentheses between them differently; add them")
-        if (
-            isinstance(node, _TIGHT)
-            and not isinstance(node, exp.Connector)
-            and any(isinstance(child, exp.Not) for child in _operands(node))
-        ):
+        if not isinstance(node, exp.Connector) and any(isinstance(child, exp.Not) for child in operands):
             raise Unsure("NOT inside an operator's operand needs parentheses")
     return tree
 
@@ -94,13 +91,17 @@ def _operands(node: Node) -> Iterator[Node]:
 
 
 def part(node: Node, name: str) -> Node | None:
-    """A clause of a statement; sqlglot calls some ``from_`` and ``with_``, older releases ``from`` and ``with``."""
+    """A clause of a statement, the condition of a WHERE.
+
+    sqlglot calls some ``from_`` and ``with_``, older releases ``from`` and ``with``.
+    """
     found = node.args.get(f"{name}_") or node.args.get(name)
+    if isinstance(found, exp.Where):
+        return found.this
     return found if isinstance(found, exp.Expression) else None
 
 
 def parts(node: Node, name: str) -> list[Node]:
-    """A clause that is a list."""
     return list(node.args.get(name) or [])
 
 
@@ -126,6 +127,17 @@ def conjuncts(node: Node | None) -> Iterator[Node]:
 def name_of(node: Node | None) -> str:
     """A name as SQLite compares it: lower case."""
     return node.name.lower() if node is not None else ""
+
+
+def table_of(column: Node) -> str:
+    """The table that a column names; "" for none."""
+    return name_of(column.args.get("table"))
+
+
+def unwrapped(query: Node) -> Node:
+    while isinstance(query, (exp.Subquery, exp.Paren)):
+        query = query.this
+    return query
 
 
 def is_query(node: Node | None) -> bool:

@@ -11,7 +11,7 @@ from datastore.contract.inference.aggregates import calls_of_outer, is_aggregate
 from datastore.contract.inference.expressions import fact_of
 from datastore.contract.inference.facts import Fact, either
 from datastore.contract.inference.filters import refine
-from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, whole_number
+from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, table_of, unwrapped, whole_number
 from datastore.contract.inference.relations import read_from, target
 from datastore.contract.inference.scopes import Cte, Relation, Scope, require
 from datastore.contract.logical import STORAGE
@@ -61,18 +61,15 @@ class Queries:
         if aggregated or grouped:
             clauses = [*node.expressions, part(node, "having"), part(node, "order")]
             scope.recast = looked_up(clauses, self.schema.aggregates)
-        require(
-            not calls_of_outer(node, scope, self.schema.aggregates),
-            "an aggregate in a subquery may be of a query outside",
-        )
+        if calls_of_outer(node, scope, self.schema.aggregates):
+            raise Unsure("an aggregate in a subquery may be of a query outside")
         return self._list(node.expressions, scope)
 
     def scope(self, select: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Scope:
         """The tables of a SELECT, with what its joins and its WHERE say of them."""
         scope = Scope(self, outer, self.with_ctes(select, outer, visible))
         read_from(select, scope, self)
-        where = part(select, "where")
-        refine(where.this if where is not None else None, scope)
+        refine(part(select, "where"), scope)
         return scope
 
     def returning_scope(self, tree: Node) -> Scope:
@@ -138,10 +135,8 @@ class Queries:
             found = self.query(tree.expression, None, {}) if isinstance(tree, exp.Create) else []
         except Unsure:
             return None
-        names = [column.name for column in table.columns.values()]
-        return (
-            [(name, fact) for name, (_, fact) in zip(names, found, strict=True)] if len(names) == len(found) else None
-        )
+        names = tuple(column.name for column in table.columns.values())
+        return _renamed(found, names) if len(names) == len(found) else None
 
     def compound(self, columns: list[Columns]) -> Columns:
         """The columns of UNION, INTERSECT or EXCEPT: what is true of each of its queries."""
@@ -156,8 +151,7 @@ class Queries:
 
     def has_one_row(self, node: Node) -> bool:
         """Whether a query gives exactly one row, whatever is stored."""
-        while isinstance(node, (exp.Subquery, exp.Paren)):
-            node = node.this
+        node = unwrapped(node)
         if isinstance(node, exp.Values):
             return len(node.expressions) == 1
         if not isinstance(node, exp.Select) or any(part(node, name) for name in ("group", "having", "offset")):
@@ -174,7 +168,7 @@ class Queries:
             if isinstance(node, exp.Star):
                 columns += _star(scope, scope.relations, qualified=False)
             elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
-                table = name_of(node.args.get("table"))
+                table = table_of(node)
                 columns += _star(scope, [s for s in scope.relations if s.alias == table], qualified=True)
             else:
                 columns.append((node.alias_or_name, fact_of(node, scope)))
