@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from datastore.contract import generate, git, indexes, migration_checks, plan_snapshots, released
+from datastore.contract import generate, git, plans, released, schema_checks
 from datastore.contract.callers import check_callers
 from datastore.contract.database import STATISTIC_ROWS, Migrated, migrate_project, with_statistics
 from datastore.contract.facts import gather
@@ -20,8 +20,7 @@ from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
-from datastore.contract.vet.header import check_header
-from datastore.contract.vet.result import Results
+from datastore.contract.vet.result import Results, check_header
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines import sqlite_explain
@@ -120,7 +119,7 @@ class _Run:
             self.report.written += released.update_locks(self.project)
         migrated = migrate_project(self.project, scratch / "schema.db")
         self.report.steps = len(migrated.steps)
-        self.found += migration_checks.check_steps(self.project, migrated)
+        self.found += schema_checks.check_steps(self.project, migrated)
         self.found += released.check_lock(self.project)
         if self.ref:
             self.found += released.check_migrations_released(self.project, self.ref)
@@ -147,7 +146,7 @@ class _Run:
             self.found += check_header(source, schema) if source.statement else ()
         self.plans = {name: read_plan(variant.sql, schema) for name, variant in self.variants.items()}
         self._plan_rules(schema)
-        self.found += indexes.check_indexes(self.project, schema, migrated, self._used_indexes(schema))
+        self.found += schema_checks.check_indexes(self.project, schema, migrated, self._used_indexes(schema))
         if self.ref:
             self.found += released.check_released(self.project, self.ref, schema, self.sources)
         self._snapshots()
@@ -187,12 +186,12 @@ class _Run:
         return used
 
     def _snapshots(self) -> None:
-        path = plan_snapshots.snapshot_file(self.project)
+        path = plans.snapshot_file(self.project)
         if self.update:
-            self.report.written += plan_snapshots.write_snapshot(self.project, self.plans)
+            self.report.written += plans.write_snapshot(self.project, self.plans)
         elif path.is_file():
             sources = {name: variant.source for name, variant in self.variants.items()}
-            self.found += plan_snapshots.check_snapshot(self.project, self.plans, sources)
+            self.found += plans.check_snapshot(self.project, self.plans, sources)
         else:
             missing = f"no plans of SQLite {sqlite3.sqlite_version} are kept"
             self.report.notes.append(f"{missing}; `datastore check --update` writes {self.project.show(path)}")

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from datastore.contract import lock
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.problems import Place, Problem
-from datastore.contract.typed_modules import MARK, Target, modules
+from datastore.contract.typed_modules import MARK, modules
 
 
 def generated_files(facts: ProjectFacts) -> dict[Path, str]:
     """The text of everything that is generated for a project, the lock file too, by its path."""
     project = facts.project
-    package = ".".join(PurePosixPath(project.output).parts)
-    texts = modules(facts.statements, Target(package=package, records=project.records, folder=project.statements))
-    files = {project.root / project.output / name: text for name, text in texts.items()}
+    files = {project.root / project.output / name: text for name, text in modules(facts).items()}
     committed, now = lock.read(project.root / project.lock), lock.lock_of(facts)
     # Another version of the engine makes other plans: those in the file stay until something else changes.
     return files | {project.root / project.lock: lock.write(now if lock.drifted(committed, now) else committed)}

@@ -15,12 +15,11 @@ import attrs
 from sqlglot import exp
 
 from datastore.contract.inference.expressions import cast_storage, fact_of
-from datastore.contract.inference.facts import Fact
 from datastore.contract.inference.filters import COMPARISONS, elements
 from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, sees_outside, text_of
 from datastore.contract.inference.queries import Queries, arms, changed_table
 from datastore.contract.inference.relations import read_from, table_facts, target
-from datastore.contract.inference.scopes import Scope
+from datastore.contract.inference.scopes import Fact, Scope
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Variant
@@ -142,7 +141,7 @@ def _changed_scope(tree: Node, queries: Queries) -> Scope:
     scope = Scope(queries, None, queries.with_ctes(tree, None, {}))
     scope.relations.append(target(table, named.alias.lower()))
     if not isinstance(tree, exp.Insert):
-        read_from(tree, scope, queries)
+        read_from(tree, scope)
     return scope
 
 

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from datastore.contract.caseless import Caseless
 from datastore.contract.inference.parse import Node, Unsure, parse_expression
 from datastore.contract.logical import affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
-from datastore.contract.text import listed, tokens
+from datastore.contract.text import Caseless, listed, tokens
 from datastore.statements.loader import read_texts
 
 _HIDDEN = 1

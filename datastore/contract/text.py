@@ -1,11 +1,12 @@
-"""SQL as tokens with their places: enough to point at a word, whatever dialect's parser would refuse."""
+"""SQL as tokens with their places and clauses: enough to point at a word, whatever dialect's parser would refuse."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import attrs
 
@@ -123,3 +124,105 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     names = {name.lower(): name for name in sorted(set(known))}
     near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
     return f'did you mean "{names[near[0]]}"?' if near else None
+
+
+_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES"})
+_NOTHING = Token("", "", 0, 0)
+
+
+@attrs.frozen
+class Around:
+    """The context of one token."""
+
+    index: int
+    token: Token
+    #: The last clause keyword before it, in its own parentheses and its own CASE.
+    clause: str
+    #: The clauses around the open parentheses (and CASEs), outermost first.
+    parents: tuple[str, ...]
+
+    #: How many parentheses (and CASEs) are open.
+    depth: int
+
+
+_CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
+
+
+@lru_cache(maxsize=1024)
+def around(every: tuple[Token, ...]) -> tuple[Around, ...]:
+    """Each token of a statement (`datastore.contract.text.tokens`) with its clause and the clauses around it."""
+    return tuple(_around(every))
+
+
+def _around(every: tuple[Token, ...]) -> Iterator[Around]:
+    parents: tuple[str, ...] = ()
+    clause = ""
+    for index, token in enumerate(every):
+        if (token.text == ")" or token.upper == "END") and parents:
+            clause, parents = parents[-1], parents[:-1]
+        yield Around(index, token, clause, parents, len(parents))
+        if token.text == "(" or token.upper == "CASE":
+            parents += (clause,)
+        elif token.upper in _CLAUSES:
+            clause = token.upper
+
+
+def verb(every: tuple[Token, ...]) -> Token | None:
+    """What the statement does: the first of SELECT, INSERT, ... that is in no parentheses."""
+    return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
+
+
+def at(every: Sequence[Token], index: int) -> Token:
+    """The token of a number; an empty one where there is none."""
+    return every[index] if 0 <= index < len(every) else _NOTHING
+
+
+def arguments(every: Sequence[Token], opening: int) -> tuple[list[Token], Token]:
+    """The tokens between a parenthesis and its twin, and the twin."""
+    depth = 0
+    for index in range(opening, len(every)):
+        depth += (every[index].text == "(") - (every[index].text == ")")
+        if not depth:
+            return list(every[opening + 1 : index]), every[index]
+    return list(every[opening + 1 :]), every[-1]
+
+
+Value = TypeVar("Value")
+
+
+class Caseless(MutableMapping[str, Value]):
+    """Values by name. Looking up ignores case; going through gives the names as they were first set."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, tuple[str, Value]] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        return self._items[name.lower()][1]
+
+    def __setitem__(self, name: str, value: Value) -> None:
+        self._items[name.lower()] = (self.spelled(name), value)
+
+    def __delitem__(self, name: str) -> None:
+        del self._items[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def spelled(self, name: str) -> str:
+        """The name as it was first set, or as it is given here if it never was."""
+        return self._items[name.lower()][0] if name.lower() in self._items else name
+
+
+def leading(text: str, names: Iterable[str]) -> str:
+    """The name that *text* begins with: the longest of *names*, which may have blanks in them, or its first word."""
+    lower = text.lower()
+    fitting = [name for name in names if lower == name.lower() or lower.startswith(f"{name.lower()} ")]
+    return max(fitting, key=len) if fitting else text.partition(" ")[0]
+
+
+def identifier(name: str) -> str:
+    """A name as SQL takes it: in double quotes unless it is a plain word."""
+    return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from datastore.contract.caseless import identifier
-from datastore.contract.clauses import at
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.schema import ForeignKey, Schema
-from datastore.contract.text import listed, tokens
+from datastore.contract.text import at, identifier, listed, tokens
 from datastore.engines import sqlite_explain
 
 

@@ -12,15 +12,15 @@ import keyword
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import attrs
 import jinja2
 
-from datastore.contract.facts import StatementFacts
+from datastore.contract.facts import ProjectFacts, StatementFacts
 from datastore.contract.inference.results import Column
+from datastore.contract.project import Project
 from datastore.errors import ProjectError
 from datastore.statements.loader import Statement
 
@@ -50,48 +50,35 @@ _type_name = re.compile(r"[A-Za-z]+")
 _field = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
 
-@attrs.frozen(kw_only=True)
-class Target:
-    """Where the modules go."""
-
-    #: The package of the modules: "datastore.statements.typed".
-    package: str
-    #: The module with the record classes that headers name: "datastore.records".
-    records: str
-    #: Where the statements are, for docstrings: "sql".
-    folder: str
-    #: What to run again.
-    command: str = "datastore generate"
-
-
-def modules(statements: Mapping[str, StatementFacts], target: Target) -> dict[str, str]:
+def modules(facts: ProjectFacts) -> dict[str, str]:
     """The text of each module, by its file name.
 
     Raises:
         ProjectError: A column or a record class has a name that the module cannot use.
     """
     nouns: dict[str, list[StatementFacts]] = {}
-    for one in statements.values():
+    for one in facts.statements.values():
         nouns.setdefault(one.noun, []).append(one)
-    every = [Module(noun, nouns[noun], target.folder) for noun in sorted(nouns)]
+    every = [Module(noun, nouns[noun], facts.project.statements) for noun in sorted(nouns)]
     template = _templates().get_template("module.py.jinja")
-    texts = {f"{module.noun}.py": template.render(module=module, target=target) for module in every}
-    texts["__init__.py"] = _package(every, target)
+    texts = {f"{module.noun}.py": template.render(module=module, project=facts.project) for module in every}
+    texts["__init__.py"] = _package(every, facts.project)
     for name, text in texts.items():
         _check_names(name, text)
     return texts
 
 
-def _package(every: Sequence[Module], target: Target) -> str:
+def _package(every: Sequence[Module], project: Project) -> str:
     named = sorted({record for module in every for record in module.records})
     rows = sorted((one.name, row_class_name(one.name)) for module in every for one in module.with_rows)
-    imports = [(target.records, named)] if named else []
+    package = ".".join(PurePosixPath(project.output).parts)
+    imports = [(project.records, named)] if named else []
     for module in every:
         names = [*(row_class_name(one.name) for one in module.with_rows), protocol_name(module.noun)]
-        imports.append((f"{target.package}.{module.noun}", sorted(names)))
+        imports.append((f"{package}.{module.noun}", sorted(names)))
     classes = {name: name for name in named} | dict(rows)
     template = _templates().get_template("package.py.jinja")
-    return template.render(modules=every, target=target, imports=sorted(imports), classes=classes)
+    return template.render(modules=every, project=project, imports=sorted(imports), classes=classes)
 
 
 @cache

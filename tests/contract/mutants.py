@@ -22,7 +22,8 @@ from datastore.contract.inference import (
     queries,
     relations,
 )
-from datastore.contract.inference.facts import INTEGER, TEXT, Fact, never_null
+from datastore.contract.inference.scopes import Fact, never_null
+from datastore.contract.logical import INTEGER, TEXT
 
 _patched = list[tuple[Any, str, Any]]
 

@@ -7,8 +7,7 @@ from typing import Literal
 
 import attrs
 
-from datastore.contract.catalog.comments import Item
-from datastore.contract.catalog.server_schema import ServerTable
+from datastore.contract.catalog.comments import Item, ServerTable
 from datastore.contract.catalog.times import Measured, Times
 from datastore.contract.facts import StatementFacts
 from datastore.contract.project import Project
@@ -34,8 +33,6 @@ class Choice:
 
 @attrs.frozen
 class StatementPage:
-    """One statement."""
-
     facts: StatementFacts
     choices: tuple[Choice, ...]
     touches: tuple[Touch, ...]
@@ -75,9 +72,8 @@ class User:
 
 @attrs.frozen
 class ColumnPage:
-    """One column."""
-
-    table: str
+    #: "TABLE.COLUMN".
+    id: str
     name: str
     #: As it is declared.
     type: str
@@ -91,18 +87,12 @@ class ColumnPage:
     refers: tuple[ForeignKey, ...]
     users: tuple[User, ...]
 
-    @property
-    def id(self) -> str:
-        return f"{self.table}.{self.name}"
-
     def used(self, action: str) -> list[User]:
         return [user for user in self.users if user.action == action]
 
 
 @attrs.frozen
 class IndexPage:
-    """One index, and what it serves."""
-
     name: str
     table: str
     unique: bool
@@ -117,16 +107,9 @@ class IndexPage:
     foreign_keys: tuple[str, ...]
     step: str
 
-    @property
-    def automatic(self) -> bool:
-        """Whether a constraint made it, and SQLite named it."""
-        return self.name.startswith("sqlite_autoindex_")
-
 
 @attrs.frozen
 class TriggerPage:
-    """One trigger."""
-
     name: str
     table: str
     #: "AFTER UPDATE OF deleted_at".
@@ -172,8 +155,6 @@ class TablePage:
 
 @attrs.frozen
 class Catalog:
-    """Everything that the pages of a project show."""
-
     project: Project
     title: str
     #: Engine and version of the plans.

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
 from datastore.contract.inference.parse import Node, bare, is_query, name_of, part, table_of
-from datastore.contract.inference.scopes import AGGREGATES, Scope, recast
+from datastore.contract.inference.scopes import AGGREGATES, Fact, Scope, either, never_null, recast, unknown
+from datastore.contract.logical import INTEGER, NUMBER, REAL, TEXT
 
 Evaluate: TypeAlias = Callable[[Node, Scope], Fact]
 

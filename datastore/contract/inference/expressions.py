@@ -14,23 +14,10 @@ from typing import TypeAlias
 from sqlglot import exp
 
 from datastore.contract.inference.aggregates import aggregate, is_json_safe, window
-from datastore.contract.inference.facts import (
-    BLOB,
-    INTEGER,
-    NUMBER,
-    REAL,
-    TEXT,
-    Fact,
-    either,
-    from_operands,
-    never_null,
-    truth,
-    unknown,
-)
 from datastore.contract.inference.filters import Place, where_true
 from datastore.contract.inference.parse import Node, bare, called, is_query, name_of, table_of, text_of, whole_number
-from datastore.contract.inference.scopes import Scope
-from datastore.contract.logical import STORAGE
+from datastore.contract.inference.scopes import Fact, Scope, either, from_operands, never_null, truth, unknown
+from datastore.contract.logical import BLOB, INTEGER, NUMBER, REAL, STORAGE, TEXT
 
 _Rule: TypeAlias = Callable[[Node, Scope], Fact]
 

@@ -9,11 +9,10 @@ from sqlglot import exp
 
 from datastore.contract.inference.aggregates import calls_of_outer, is_aggregate, looked_up
 from datastore.contract.inference.expressions import fact_of
-from datastore.contract.inference.facts import Fact, either
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, table_of, unwrapped, whole_number
 from datastore.contract.inference.relations import read_from, target
-from datastore.contract.inference.scopes import Cte, Relation, Scope, require
+from datastore.contract.inference.scopes import Cte, Fact, Relation, Scope, either, require
 from datastore.contract.logical import STORAGE
 from datastore.contract.schema import Schema, Table
 
@@ -68,7 +67,7 @@ class Queries:
     def scope(self, select: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Scope:
         """The tables of a SELECT, with what its joins and its WHERE say of them."""
         scope = Scope(self, outer, self.with_ctes(select, outer, visible))
-        read_from(select, scope, self)
+        read_from(select, scope)
         refine(part(select, "where"), scope)
         return scope
 

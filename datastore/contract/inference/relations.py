@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, name_of, parse, part, parts
-from datastore.contract.inference.scopes import Analyzer, Cte, Relation, Scope, relations_named
+from datastore.contract.inference.scopes import (
+    Cte,
+    Fact,
+    Relation,
+    Scope,
+    never_null,
+    relations_named,
+    unknown,
+)
+from datastore.contract.logical import INTEGER, NUMBER, REAL, TEXT
 from datastore.contract.schema import Table
 
 #: What json_each and json_tree give: https://www.sqlite.org/json1.html#the_json_each_and_json_tree_table_valued_functions
@@ -25,16 +32,6 @@ _EACH: Mapping[str, Fact] = {
     "fullkey": never_null(TEXT, "json_each.fullkey is never NULL"),
     "path": never_null(TEXT, "json_each.path is never NULL"),
 }
-
-
-class Queries(Analyzer, Protocol):
-    """What FROM asks of `datastore.contract.inference.queries`."""
-
-    def view(self, table: Table) -> list[tuple[str, Fact]] | None:
-        """The columns of a view; None where its text is not understood."""
-
-    def cte(self, cte: Cte) -> list[tuple[str, Fact]]:
-        """The columns of a common table expression."""
 
 
 def table_facts(table: Table, *, returning: bool = False) -> dict[str, Fact]:
@@ -82,60 +79,58 @@ def rowid_fact(table: Table) -> Fact:
     return unknown(f"{table.name} is a {table.kind}")
 
 
-def read_from(select: Node, scope: Scope, queries: Queries) -> None:
+def read_from(select: Node, scope: Scope) -> None:
     """Fills *scope* with the tables of a SELECT (or of an UPDATE's FROM), joined, and filtered by ON."""
     clause = part(select, "from")
     if clause is not None:
-        scope.relations.extend(_joined_relations(clause.this, scope, queries))
+        scope.relations.extend(_joined_relations(clause.this, scope))
     for join in parts(select, "joins"):
-        _join(join, scope, queries)
+        _join(join, scope)
 
 
-def _joined_relations(node: Node, scope: Scope, queries: Queries) -> list[Relation]:
+def _joined_relations(node: Node, scope: Scope) -> list[Relation]:
     """The tables of one item of FROM: several, where it is a join in parentheses."""
     in_parentheses = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias
     if not in_parentheses and not (isinstance(node, exp.Table) and parts(node, "joins")):
-        return [_relation(node, scope, queries)]
+        return [_relation(node, scope)]
     inner = Scope(scope.analyzer, scope.outer, scope.visible)
-    inner.relations.extend(
-        _joined_relations(node.this, scope, queries) if in_parentheses else [_relation(node, scope, queries)]
-    )
+    inner.relations.extend(_joined_relations(node.this, scope) if in_parentheses else [_relation(node, scope)])
     for join in parts(node, "joins"):
-        _join(join, inner, queries)
+        _join(join, inner)
     scope.either_side = scope.either_side or inner.either_side
     scope.shared.update(inner.shared)
     return inner.relations
 
 
-def _relation(node: Node, scope: Scope, queries: Queries) -> Relation:
+def _relation(node: Node, scope: Scope) -> Relation:
     alias = node.alias.lower()
     if isinstance(node, exp.Table):
-        return _table(node, alias, scope, queries)
+        return _table(node, alias, scope)
     if isinstance(node, (exp.Subquery, exp.Values)) and not isinstance(node.this, exp.Table):
-        return _derived(alias, queries.query(node, None, scope.visible), node, scope.visible)
+        return _derived(alias, scope.analyzer.query(node, None, scope.visible), node, scope.visible)
     return Relation(alias, {}, (), opaque=True)
 
 
-def _table(node: Node, alias: str, scope: Scope, queries: Queries) -> Relation:
+def _table(node: Node, alias: str, scope: Scope) -> Relation:
     if isinstance(node.this, exp.Func):
         name = node.this.name.lower()
-        known = name in {"json_each", "json_tree"} and name not in queries.schema.tables
+        known = name in {"json_each", "json_tree"} and name not in scope.analyzer.schema.tables
         return Relation(alias or name, dict(_EACH) if known else {}, tuple(_EACH) if known else (), opaque=not known)
     name = name_of(node)
     if not node.args.get("db") and name in scope.visible:
         cte = scope.visible[name]
-        return _derived(alias or name, queries.cte(cte), cte.query, cte.visible)
-    table = queries.schema.table(name) if node.text("db").lower() in ("", "main") else None
+        return _derived(alias or name, scope.analyzer.cte(cte), cte.query, cte.visible)
+    table = scope.analyzer.schema.table(name) if node.text("db").lower() in ("", "main") else None
     if table is None:
         return Relation(alias or name, {}, (), opaque=True)
     if table.kind == "view":
-        return _view(table, alias or name, queries)
+        return _view(table, alias or name, scope)
     names = tuple(column.name for column in table.columns.values() if not column.hidden)
     return Relation(alias or name, table_facts(table), names, table, rowid=rowid_fact(table))
 
 
-def _view(table: Table, alias: str, queries: Queries) -> Relation:
-    facts = queries.view(table)
+def _view(table: Table, alias: str, scope: Scope) -> Relation:
+    facts = scope.analyzer.view(table)
     if facts is None:
         reason = f"the view {table.name} is not understood"
         facts = [(column.name, unknown(reason)) for column in table.columns.values()]
@@ -157,8 +152,8 @@ def _derived(
     return Relation(alias, facts, tuple(name for name, _ in columns), view, query, visible)
 
 
-def _join(join: Node, scope: Scope, queries: Queries) -> None:
-    right = _joined_relations(join.this, scope, queries)
+def _join(join: Node, scope: Scope) -> None:
+    right = _joined_relations(join.this, scope)
     side, left = join.side.upper(), list(scope.relations)
     null_extended(side, left, right)
     scope.either_side = scope.either_side or side in {"RIGHT", "FULL"}

@@ -16,10 +16,10 @@ from collections.abc import Collection
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference.facts import Fact, unknown
 from datastore.contract.inference.parse import Node, Unsure, parse, part
 from datastore.contract.inference.queries import Queries, changed_table
 from datastore.contract.inference.rows import Rows, at_most_limit
+from datastore.contract.inference.scopes import Fact, unknown
 from datastore.contract.metadata import EngineColumn
 from datastore.contract.schema import Schema
 

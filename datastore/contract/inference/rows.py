@@ -14,9 +14,7 @@ from sqlglot import exp
 
 from datastore.contract.inference.aggregates import is_aggregate
 from datastore.contract.inference.expressions import fact_of
-from datastore.contract.inference.facts import INTEGER
-from datastore.contract.inference.filters import Place, refine
-from datastore.contract.inference.keys import Pins, key_fixed, place_of
+from datastore.contract.inference.filters import Pins, Place, key_fixed, place_of, refine
 from datastore.contract.inference.parse import (
     Node,
     bare,
@@ -32,6 +30,7 @@ from datastore.contract.inference.parse import (
 from datastore.contract.inference.queries import Queries, changed_table
 from datastore.contract.inference.relations import read_from, target
 from datastore.contract.inference.scopes import Cte, Relation, Scope
+from datastore.contract.logical import INTEGER
 from datastore.contract.schema import TableColumn
 
 _ROWID = TableColumn("rowid", "INTEGER", True, None, 1, False, False, INTEGER, None, "BINARY")
@@ -73,7 +72,7 @@ class Rows:
         if table is None or table.kind == "view":
             return False
         scope.relations.append(target(table, named.alias.lower()))
-        read_from(tree, scope, self.queries)
+        read_from(tree, scope)
         refine(part(tree, "where"), scope)
         pins = Pins(scope)
         if not scope.either_side:

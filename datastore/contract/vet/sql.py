@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from datastore.contract.clauses import arguments, around, at, verb
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source
-from datastore.contract.text import KEYWORDS, Token, did_you_mean, tokens
+from datastore.contract.text import KEYWORDS, Token, arguments, around, at, did_you_mean, tokens, verb
 
 _CLOCK_WORDS = frozenset({"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
 _CLOCK_FUNCTIONS = frozenset({"DATE", "TIME", "DATETIME", "JULIANDAY", "STRFTIME", "UNIXEPOCH", "TIMEDIFF"})
