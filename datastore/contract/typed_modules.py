@@ -159,14 +159,9 @@ class Module:
         kinds = [column.type for one in self.with_rows for column in self.columns[one.name]]
         kinds += [parameter.type for one in self.statements for parameter in one.header.parameters]
         kinds += [self.columns[one.name][0].type for one in self.statements if one.result == "value"]
-        used = " ".join(_TYPES[kind] for kind in kinds)
         results = {"count": "int", "rows": "list"}
-        return {*_type_name.findall(used), *(results.get(one.result, "") for one in self.statements)}
-
-    @property
-    def typing(self) -> list[str]:
-        """What it imports of typing."""
-        return ["Any"] * ("Any" in self.types) + ["NamedTuple"] * bool(self.with_rows) + ["Protocol"]
+        used = [*(_TYPES[kind] for kind in kinds), *(results.get(one.result, "") for one in self.statements)]
+        return {*_type_name.findall(" ".join(used))}
 
     def result(self, statement: Statement) -> str:
         """The type of what a statement's function returns."""
