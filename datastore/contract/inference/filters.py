@@ -20,33 +20,10 @@ from datastore.contract.schema import Key
 Place: TypeAlias = tuple[Relation, str]
 
 COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
-_BINARY = (
-    *COMPARISONS,
-    exp.Add,
-    exp.Sub,
-    exp.Mul,
-    exp.Div,
-    exp.Mod,
-    exp.DPipe,
-    exp.BitwiseAnd,
-    exp.BitwiseOr,
-    exp.BitwiseLeftShift,
-    exp.BitwiseRightShift,
-    exp.Like,
-    exp.Glob,
-)
-_UNARY = (
-    exp.Collate,
-    exp.Cast,
-    exp.Neg,
-    exp.BitwiseNot,
-    exp.Not,
-    exp.Escape,
-    exp.Lower,
-    exp.Upper,
-    exp.Length,
-    exp.Abs,
-)
+_binary = "Add Sub Mul Div Mod DPipe BitwiseAnd BitwiseOr BitwiseLeftShift BitwiseRightShift Like Glob"
+_BINARY: tuple[type[exp.Expression], ...] = (*COMPARISONS, *(getattr(exp, name) for name in _binary.split()))
+_unary = "Collate Cast Neg BitwiseNot Not Escape Lower Upper Length Abs"
+_UNARY: tuple[type[exp.Expression], ...] = tuple(getattr(exp, name) for name in _unary.split())
 
 
 def refine(condition: Node | None, scope: Scope) -> None:
@@ -69,9 +46,7 @@ def where_true(node: Node, scope: Scope) -> set[Place]:
         return _operand(node.this, scope)
     if isinstance(node, exp.Between):
         return _operand(node.this, scope) | _operand(node.args["low"], scope) | _operand(node.args["high"], scope)
-    if isinstance(node, COMPARISONS):
-        return _compared(node, scope)
-    return strict(node, scope)
+    return _compared(node, scope) if isinstance(node, COMPARISONS) else strict(node, scope)
 
 
 def where_false(node: Node, scope: Scope) -> set[Place]:
@@ -83,9 +58,8 @@ def where_false(node: Node, scope: Scope) -> set[Place]:
         return where_false(node.this, scope) | where_false(node.expression, scope)
     if isinstance(node, exp.Not):
         return where_true(node.this, scope)
-    if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
-        return strict(node.this, scope)
-    return strict(node, scope)
+    is_null = isinstance(node, exp.Is) and isinstance(node.expression, exp.Null)
+    return strict(node.this if is_null else node, scope)
 
 
 def strict(node: Node, scope: Scope) -> set[Place]:

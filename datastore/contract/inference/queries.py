@@ -12,14 +12,12 @@ from datastore.contract.inference.expressions import fact_of
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, table_of, unwrapped, whole_number
 from datastore.contract.inference.relations import read_from, target
-from datastore.contract.inference.scopes import Cte, Fact, Relation, Scope, either, require
+from datastore.contract.inference.scopes import Columns, Cte, Fact, Relation, Scope, either, require
 from datastore.contract.logical import STORAGE
 from datastore.contract.schema import Schema, Table
 
 #: A recursive CTE's facts can only grow, and each column's few times: this is never reached.
 _ROUNDS = 50
-
-Columns = list[tuple[str, Fact]]
 
 
 class Queries:

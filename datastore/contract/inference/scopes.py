@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -36,6 +36,10 @@ class Fact:
     def but(self, *, nullable: bool, reason: str) -> Fact:
         """The same value, with other news of NULL."""
         return attrs.evolve(self, nullable=nullable, reason=reason)
+
+
+#: The columns of a query: their names, as written, and what is known of them.
+Columns: TypeAlias = list[tuple[str, Fact]]
 
 
 def unknown(reason: str) -> Fact:
@@ -87,9 +91,9 @@ class Cte:
     columns: tuple[str, ...]
     visible: Mapping[str, Cte]
     outer: Scope | None
-    facts: list[tuple[str, Fact]] | None = None
+    facts: Columns | None = None
     #: What is assumed of it while a recursive one is being worked out.
-    assumed: list[tuple[str, Fact]] | None = None
+    assumed: Columns | None = None
     busy: bool = False
 
 
@@ -149,16 +153,16 @@ class Analyzer(Protocol):
     schema: Schema
     not_null_parameters: frozenset[str]
 
-    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> list[tuple[str, Fact]]:
+    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns:
         """The result columns of a query inside another."""
 
     def has_one_row(self, node: Node) -> bool:
         """Whether a query gives exactly one row, whatever is stored."""
 
-    def view(self, table: Table) -> list[tuple[str, Fact]] | None:
+    def view(self, table: Table) -> Columns | None:
         """The columns of a view; None where its text is not understood."""
 
-    def cte(self, cte: Cte) -> list[tuple[str, Fact]]:
+    def cte(self, cte: Cte) -> Columns:
         """The columns of a common table expression."""
 
 
@@ -215,10 +219,6 @@ class Scope:
 def recast(fact: Fact) -> Fact:
     """A value that ``IN (SELECT ...)`` has looked up: SQLite 3.40 may leave it in the class that the list asked for."""
     return attrs.evolve(fact, storage=STORAGE, logical=None)
-
-
-def relations_named(relations: Iterable[Relation], name: str) -> list[Relation]:
-    return [relation for relation in relations if relation.has(name)]
 
 
 def require(condition: bool, why: str) -> None:
