@@ -18,7 +18,7 @@ from datastore.contract.inference.expressions import cast_storage, fact_of
 from datastore.contract.inference.filters import COMPARISONS, elements
 from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, sees_outside, text_of
 from datastore.contract.inference.queries import Queries, arms, changed_table
-from datastore.contract.inference.relations import read_from, table_facts, target
+from datastore.contract.inference.relations import read_from, table_facts
 from datastore.contract.inference.scopes import Fact, Scope
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
@@ -116,9 +116,12 @@ def _walk(node: Node, scope: Scope, queries: Queries) -> _Found:
         is_select = isinstance(node, exp.Select)
         scope = queries.scope(node, outer, visible) if is_select else Scope(queries, outer, visible)
     elif isinstance(node, (exp.Insert, exp.Update, exp.Delete)):
-        scope = _changed_scope(node, queries)
-        yield from _inserted(node, scope) if isinstance(node, exp.Insert) else ()
-        assigned = node.expressions if isinstance(node, exp.Update) else []
+        scope = queries.changed_scope(node)
+        if isinstance(node, exp.Insert):
+            yield from _inserted(node, scope)
+        else:
+            read_from(node, scope)
+            assigned = node.expressions
     elif isinstance(node, exp.OnConflict):
         assigned = node.expressions
     for term in assigned:
@@ -130,19 +133,6 @@ def _walk(node: Node, scope: Scope, queries: Queries) -> _Found:
     for child in node.iter_expressions():
         is_assigned = any(child is term for term in assigned)
         yield from _walk(child.expression if is_assigned else child, scope, queries)
-
-
-def _changed_scope(tree: Node, queries: Queries) -> Scope:
-    """What an INSERT, UPDATE or DELETE sees: first the table that it changes."""
-    named = changed_table(tree)
-    table = queries.schema.table(name_of(named))
-    if table is None:
-        raise Unsure(f"there is no table {named.name}")
-    scope = Scope(queries, None, queries.with_ctes(tree, None, {}))
-    scope.relations.append(target(table, named.alias.lower()))
-    if not isinstance(tree, exp.Insert):
-        read_from(tree, scope)
-    return scope
 
 
 def _inserted(tree: Node, scope: Scope) -> _Found:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference.parse import Node, bare, is_query, name_of, part, parts, table_of
+from datastore.contract.inference.parse import Node, bare, is_query, name_of, part, parts, sees_outside, table_of
 from datastore.contract.inference.scopes import AGGREGATES, Fact, Scope, either, never_null, recast, unknown
 from datastore.contract.logical import INTEGER, NUMBER, REAL, TEXT
 
@@ -68,7 +68,7 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
     ``SELECT (SELECT count(t.a)) FROM t`` counts the rows of t, and gives one row.
     """
     for inner in select.find_all(exp.Select):
-        if inner is select or _in_from(inner, select):
+        if inner is select or not sees_outside(inner, select):
             continue
         clauses = filter(None, [part(inner, "from"), *parts(inner, "joins")])
         tables = [table for clause in clauses for table in clause.find_all(exp.Table, exp.Subquery)]
@@ -81,16 +81,6 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
             own = any(table in here for table, _ in names)
             if names and not own and all(scope.find(*name) is not None for name in names):
                 return True
-    return False
-
-
-def _in_from(inner: Node, select: Node) -> bool:
-    """Whether a SELECT is in the other's FROM or WITH, where it cannot see the other's columns."""
-    node = inner
-    while node.parent is not None and node is not select:
-        if isinstance(node, (exp.From, exp.With)) or (isinstance(node.parent, exp.Join) and node.arg_key == "this"):
-            return True
-        node = node.parent
     return False
 
 

@@ -144,13 +144,12 @@ def is_query(node: Node | None) -> bool:
     return isinstance(node, (exp.Select, exp.SetOperation, exp.Values, exp.Subquery))
 
 
-def sees_outside(query: Node) -> bool:
-    """Whether a query sees the columns of the one around it: not in its FROM or WITH, nor as the rows of an INSERT."""
+def sees_outside(query: Node, outside: Node | None = None) -> bool:
+    """Whether a query sees the columns of one around it: not in its FROM or WITH, nor as the rows of an INSERT."""
     node = query
-    while node.parent is not None and not isinstance(node.parent, exp.Select):
-        if isinstance(node.parent, (exp.From, exp.CTE)) or (
-            isinstance(node.parent, (exp.Join, exp.Insert)) and node.arg_key in ("this", "expression")
-        ):
+    while node.parent is not None and node is not outside and (outside or not isinstance(node.parent, exp.Select)):
+        takes_no_column = isinstance(node.parent, (exp.Join, exp.Insert)) and node.arg_key in ("this", "expression")
+        if takes_no_column or isinstance(node.parent, (exp.From, exp.CTE)):
             return False
         node = node.parent
     return True

@@ -71,11 +71,18 @@ class Queries:
 
     def returning_scope(self, tree: Node) -> Scope:
         """What RETURNING sees: the changed table alone. No filter counts: the change may have undone it."""
+        scope = self.changed_scope(tree)
+        table = scope.relations[0].table
+        require(table is not None and table.kind == "table", "RETURNING of a view or virtual table gives what it took")
+        return scope
+
+    def changed_scope(self, tree: Node) -> Scope:
+        """What an INSERT, UPDATE or DELETE changes, and its common table expressions."""
         scope = Scope(self, None, self.with_ctes(tree, None, {}))
         named = changed_table(tree)
         table = self.schema.table(name_of(named))
-        if table is None or table.kind != "table":
-            raise Unsure("RETURNING of a view or virtual table gives what was handed in")
+        if table is None:
+            raise Unsure(f"there is no table {named.name}")
         scope.relations.append(target(table, named.alias.lower()))
         return scope
 

@@ -27,8 +27,8 @@ from datastore.contract.inference.parse import (
     unwrapped,
     whole_number,
 )
-from datastore.contract.inference.queries import Queries, changed_table
-from datastore.contract.inference.relations import read_from, target
+from datastore.contract.inference.queries import Queries
+from datastore.contract.inference.relations import read_from
 from datastore.contract.inference.scopes import Cte, Relation, Scope
 from datastore.contract.logical import INTEGER
 from datastore.contract.schema import TableColumn
@@ -66,12 +66,9 @@ class Rows:
 
     def change_pinned(self, tree: Node) -> bool:
         """Whether an UPDATE or DELETE changes one row at most: each row is changed once, whatever it is joined to."""
-        scope = Scope(self.queries, None, self.queries.with_ctes(tree, None, {}))
-        named = changed_table(tree)
-        table = self.queries.schema.table(name_of(named))
-        if table is None or table.kind == "view":
+        scope = self.queries.changed_scope(tree)
+        if scope.relations[0].table is None or scope.relations[0].table.kind == "view":
             return False
-        scope.relations.append(target(table, named.alias.lower()))
         read_from(tree, scope)
         refine(part(tree, "where"), scope)
         pins = Pins(scope)

@@ -62,11 +62,11 @@
 
   // The table of all statements, by any column: texts from A, times from the longest.
   for (const head of find('.sortable th')) {
-    head.tabIndex = 0;
     const column = head.cellIndex, body = head.closest('table').tBodies[0];
     const value = (row) => row.cells[column].querySelector('data')?.value ?? row.cells[column].textContent;
     const order = column > 1 ? (a, b) => (Number(b) || 0) - (Number(a) || 0) : (a, b) => a.localeCompare(b);
     const sort = () => body.append(...[...body.rows].sort((a, b) => order(value(a), value(b))));
+    head.tabIndex = 0;
     head.addEventListener('click', sort);
     head.addEventListener('keydown', (event) => { if (event.key === 'Enter') sort(); });
   }
