@@ -20,7 +20,7 @@ def check_callers(project: Project, sources: Sequence[Source]) -> Iterator[Probl
     for source in sources if (project.root / project.repositories).is_dir() else ():
         if not callers[source.name]:
             message = f"nothing in {project.repositories} calls this statement"
-            yield Problem("no-caller", source.name_place, message, "delete it, or call it", statement=source.name)
+            yield Problem("no-caller", source.name_place, message, "delete it, or call it")
 
 
 def find_callers(names: set[str], project: Project) -> dict[str, list[str]]:

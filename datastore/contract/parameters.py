@@ -69,7 +69,7 @@ def check_parameter_types(schema: Schema, variant: Variant) -> Iterator[Problem]
             line = next(number for number, text in enumerate(source.header) if text.startswith(f"--   {name} "))
             kind = f"{parameter.type}{'?' if parameter.nullable else ''}"
             place = source.place(line, source.lines[line].index(kind, len(f"--   {name}")) + 1, len(kind))
-            yield Problem("parameter-type", place, *wrong, (expected[name].why,), statement=source.name)
+            yield Problem("parameter-type", place, *wrong, (expected[name].why,))
 
 
 def _wrong(parameter: Parameter, expected: Expectation) -> tuple[str, str] | None:

@@ -151,7 +151,7 @@ def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") ->
     notes = [f"plan: {line}" for line in plan.lines] + [f"({', '.join(when)})"] * bool(when)
     problems = (*_index(source, index, variant.sql, plan, schema), *_scans(source, plan), *_sorts(source, index, plan))
     for problem in problems:
-        yield attrs.evolve(problem, notes=tuple(notes), statement=source.name)
+        yield attrs.evolve(problem, notes=tuple(notes))
 
 
 def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
@@ -315,4 +315,4 @@ def check_snapshot(project: Project, plans: Mapping[str, Plan], sources: Mapping
                 (f"now: {line}" for line in plan.lines),
             )
             lines = tuple(itertools.chain(*notes))
-            yield Problem("plan", sources[name].name_place, message, hint, lines, sources[name].name, name)
+            yield Problem("plan", sources[name].name_place, message, hint, lines, name)

@@ -28,7 +28,7 @@ def check_prepares(source: Source, sql: str, schema: Schema) -> Problem | None:
         return None
     token, hint = _locate(message, source.body, schema)
     place = source.at_token(token or tokens(source.body)[0])
-    return Problem("prepare", place, message, hint, statement=source.name)
+    return Problem("prepare", place, message, hint)
 
 
 def _error(connection: sqlite3.Connection, sql: str) -> str:

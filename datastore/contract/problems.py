@@ -88,6 +88,8 @@ class Place:
     length: int = 1
     #: The line's text.
     text: str = ""
+    #: The statement that it is in; "" where it is about the schema or the project.
+    statement: str = ""
 
 
 @attrs.frozen
@@ -101,10 +103,12 @@ class Problem:
     hint: str | None = None
     #: More lines, shown as they are: a plan, a difference.
     notes: tuple[str, ...] = ()
-    #: The statement, or "" where it is about the schema or the project.
-    statement: str = ""
     #: The table, index, foreign key or step that it is about, for ``[tool.datastore.allow]``.
     subject: str = ""
+
+    @property
+    def statement(self) -> str:
+        return self.place.statement
 
     def __attrs_post_init__(self) -> None:
         assert self.rule in RULES, self.rule

@@ -39,11 +39,11 @@ def _prepares(source: Source, ref: str, schema: Schema, today: Source | None) ->
         for variant in variants(source):
             sqlite_explain.prepare(schema.connection, variant.sql)
     except sqlite3.Error as error:
-        place = today.name_place if today else Place(file=source.file)
+        place = today.name_place if today else Place(file=source.file, statement=source.name)
         message = f'"{source.name}" as it was in {ref} does not prepare on the new schema: {error}'
         hint = "keep what the last release reads for one release more, then take it away"
         notes = tuple(f"{ref}:{source.file}:{number}: {line}" for number, line in _sql_lines(source, str(error)))
-        yield Problem("released", place, message, hint, notes, statement=source.name, subject=source.name)
+        yield Problem("released", place, message, hint, notes, subject=source.name)
 
 
 def _sql_lines(source: Source, message: str) -> list[tuple[int, str]]:

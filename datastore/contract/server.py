@@ -110,7 +110,7 @@ def check_server(project: Project, url: str) -> ServerReport:
             for source in sources:
                 problems = _statement(source, connection, locked.get(source.name, {}).get("columns"), some_rows)
                 first = {(problem.rule, problem.message): problem for problem in reversed(list(problems))}
-                found += (attrs.evolve(one, statement=source.name) for one in reversed(first.values()))
+                found += (attrs.evolve(one) for one in reversed(first.values()))
     found += _contract(sources, read_sources(project)[0])
     lines = [*project_waivers(project)[0], *(waiver for source in sources for waiver in read_waivers(source)[0])]
     # A waiver that is needed on SQLite only is none too many.
@@ -178,10 +178,10 @@ def _contract(sources: list[Source], others: list[Source]) -> Iterator[Problem]:
         if ours is None or other is None:
             continue
         if _taken(ours) != _taken(other):
-            yield Problem("parameters", source.name_place, f"{other.file} has other parameters", statement=source.name)
+            yield Problem("parameters", source.name_place, f"{other.file} has other parameters")
         if _given(ours) != _given(other):
             message = f"{other.file} gives something else: another operator, record or optional parameter"
-            yield Problem("operator", source.name_place, message, statement=source.name)
+            yield Problem("operator", source.name_place, message)
 
 
 def _taken(statement: Statement) -> list[tuple[str, str, bool]]:

@@ -42,7 +42,7 @@ class Source:
         """A place in it; *line* counts from its ``name:`` comment, 0."""
         text = self.lines[line]
         length = max(1, min(length, len(text) - column + 1))
-        return Place(file=self.file, line=self.line + line, column=column, length=length, text=text)
+        return Place(self.file, self.line + line, column, length, text, self.name)
 
     @property
     def name_place(self) -> Place:
@@ -121,7 +121,7 @@ def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
             if first := before.get(source.name):
                 message = f'"{source.name}" is already defined in {first.file}:{first.line}'
                 hint = "define a name once, in the folder or in each engine's; aiosql would let the last one win"
-                problems.append(Problem("duplicate-name", source.name_place, message, hint, statement=source.name))
+                problems.append(Problem("duplicate-name", source.name_place, message, hint))
             before.setdefault(source.name, source)
             sources.append(source)
     if not sources:
@@ -172,7 +172,7 @@ def _why(source: Source, message: str) -> list[Problem]:
     if place := _comment_place(source):
         hint = "put it above the SQL, on a line of its own: aiosql looks for parameters in it"
         message = "a comment is after or inside the SQL"
-        return [Problem("comment", place, message, hint, statement=source.name)]
+        return [Problem("comment", place, message, hint)]
     # Parameters that disagree are told by name, each at its place.
     return _parameters(source) or [_refused(source, message)]
 
@@ -201,7 +201,7 @@ def _parameters(source: Source) -> list[Problem]:
         place = source.place(described[name], source.lines[described[name]].index(name) + 1, len(name))
         message = f'the header describes "{name}", which the name line does not declare'
         out.append((place, message, did_you_mean(name, set(declared) - set(described))))
-    return [Problem("parameters", place, message, hint, statement=source.name) for place, message, hint in out]
+    return [Problem("parameters", place, message, hint) for place, message, hint in out]
 
 
 #: What the loader's messages are about, by a part of them; all others are about the header.
@@ -225,7 +225,7 @@ def _refused(source: Source, message: str) -> Problem:
         hint = did_you_mean(unknown[1], LABELS)
     elif kind := re.search(r"has type '(\w+)'", message):
         hint = did_you_mean(kind[1], PARAMETER_TYPES)
-    return Problem(rule, next(filter(None, places), source.name_place), message, hint, statement=source.name)
+    return Problem(rule, next(filter(None, places), source.name_place), message, hint)
 
 
 def _comment_place(source: Source) -> Place | None:

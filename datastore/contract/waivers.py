@@ -19,14 +19,13 @@ class Waiver:
 
     rule: str
     place: Place
-    #: The statement that it is in, or "" for one of the project.
-    statement: str = ""
     #: The table, index, ... that one of the project is about.
     subject: str = ""
     needed: bool = False
 
     def covers(self, problem: Problem) -> bool:
-        same = self.statement == problem.statement if self.statement else self.subject == problem.subject
+        mine = self.place.statement
+        same = mine == problem.statement if mine else self.subject == problem.subject
         return self.rule == problem.rule and same
 
 
@@ -37,9 +36,9 @@ def read_waivers(source: Source) -> tuple[list[Waiver], list[Problem]]:
         found = re.fullmatch(r"(?P<rule>[\w-]+)(?:, *(?P<reason>\S.*))?", line)
         place = source.label_place("Allow", found["rule"] if found else "")
         if wrong := _wrong(found["rule"] if found else line, bool(found and found["reason"])):
-            problems.append(Problem("waiver", place, *wrong, statement=source.name))
+            problems.append(Problem("waiver", place, *wrong))
         elif found:
-            waivers.append(Waiver(found["rule"], place, statement=source.name))
+            waivers.append(Waiver(found["rule"], place))
     return waivers, problems
 
 
@@ -88,5 +87,5 @@ def apply_waivers(problems: Iterable[Problem], waivers: list[Waiver]) -> list[Pr
     for waiver in waivers:
         if not waiver.needed:
             message = f'nothing needs the waiver of "{f"{waiver.rule} {waiver.subject}".strip()}"'
-            left.append(Problem("waiver", waiver.place, message, "take it out", statement=waiver.statement))
+            left.append(Problem("waiver", waiver.place, message, "take it out"))
     return left

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-import attrs
 from sqlglot import exp
 
 from datastore.contract.inference.parse import Unsure, parse
@@ -34,20 +33,20 @@ def check_header(source: Source, schema: Schema) -> Iterator[Problem]:
         sign = "^" if statement.result == "row" else "$"
         message = f'the operator {sign} gives one row at most, "Rows: {text}" says otherwise'
         hint = "take the operator off, or write: Rows: 0 or 1"
-        yield Problem("rows", place, message, hint, statement=source.name)
+        yield Problem("rows", place, message, hint)
     elif statement.result == "rows" and is_one:
         message = "the header promises one row at most, and no operator says so to the caller"
         hint = f"write: -- name: {source.name}({', '.join(names)})^   (or $ for its one value)"
-        yield Problem("rows", source.name_place, message, hint, statement=source.name)
+        yield Problem("rows", source.name_place, message, hint)
     bound = re.match(r"\d+ to ([a-z][a-z0-9]*_[a-z0-9_]*)\b(?! -)", text)
     if bound and bound[1] not in names:
         message = f'"Rows:" counts up to "{bound[1]}", which is no parameter'
         near = did_you_mean(bound[1], names)
-        yield Problem("rows", source.label_place("Rows", bound[1]), message, near, statement=source.name)
+        yield Problem("rows", source.label_place("Rows", bound[1]), message, near)
     # "Rows: 1" is an error at run time where there is none: it must be sure that there is one.
     if statement.result in ("row", "value") and statement.always_one and not _gives_one(statement.sql, schema):
         message = '"Rows: 1" promises a row always, and this statement may give none'
-        yield Problem("rows", place, message, "write: Rows: 0 or 1", statement=source.name)
+        yield Problem("rows", place, message, "write: Rows: 0 or 1")
 
 
 def _gives_one(sql: str, schema: Schema) -> bool:
@@ -79,7 +78,7 @@ def check_max_rows(source: Source) -> Iterator[Problem]:
     if not any(all(outer in (None, parent) for parent in parents) for parents in limits):
         message = "a list without LIMIT returns as many rows as there are"
         hint = "add max_rows: ... LIMIT :max_rows"
-        yield Problem("max-rows", source.at_token(does), message, hint, statement=source.name)
+        yield Problem("max-rows", source.at_token(does), message, hint)
 
 
 class Results:
@@ -89,14 +88,12 @@ class Results:
         self.schema = schema
         self.records = Records(project)
 
-    def check(self, variant: Variant) -> list[Problem]:
+    def check(self, variant: Variant) -> Iterator[Problem]:
         """The problems of one statement, with some of its optional lines."""
-        source, statement = variant.source, variant.source.statement
-        if statement is None:
-            return []
-        rows, columns = self._rows(variant, statement), self._columns(variant, statement)
-        found = (*columns, *rows, *check_parameter_types(self.schema, variant))
-        return [attrs.evolve(problem, statement=source.name) for problem in found]
+        if (statement := variant.source.statement) is not None:
+            yield from self._columns(variant, statement)
+            yield from self._rows(variant, statement)
+            yield from check_parameter_types(self.schema, variant)
 
     def _columns(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         if statement.result == "count":

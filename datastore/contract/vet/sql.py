@@ -23,7 +23,7 @@ def check_sql(source: Source, schema: Schema) -> list[Problem]:
     """The problems of one statement's text."""
     every = tokens(source.body)
     return [
-        Problem(name, source.at(first.start, last.end - first.start), message, hint, statement=source.name)
+        Problem(name, source.at(first.start, last.end - first.start), message, hint)
         for name, rule in _RULES.items()
         for first, last, message, hint in rule(every, schema)
     ]
