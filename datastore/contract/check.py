@@ -10,10 +10,9 @@ from typing import Any
 
 import attrs
 
-from datastore.contract import generate, git, plans, released, schema_checks
+from datastore.contract import generate, plans, released, schema_checks
 from datastore.contract.callers import check_callers
-from datastore.contract.database import STATISTIC_ROWS, Migrated, migrate_project, with_statistics
-from datastore.contract.facts import gather
+from datastore.contract.facts import STATISTIC_ROWS, Migrated, gather, migrate_project, with_statistics
 from datastore.contract.plans import Plan, check_plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
@@ -91,7 +90,7 @@ def check(project: Project, *, release: str | None = None, update: bool = False)
     """
     report = Report(project)
     wanted = project.release if release is None else release
-    ref = git.resolve(project.root, wanted) if wanted else ""
+    ref = released.resolve(project.root, wanted) if wanted else ""
     if wanted and not ref:
         report.notes.append(f"no tag matches {wanted}, so there is no last release to compare with")
     with tempfile.TemporaryDirectory(prefix="datastore-check-") as scratch:

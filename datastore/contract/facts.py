@@ -1,24 +1,159 @@
-"""Everything that is known of a project's statements, gathered once: for the generated code, the lock file, the catalogue."""
+"""Everything that is known of a project: a scratch database that its migrations made, and its statements there."""
 
 from __future__ import annotations
 
+import glob
+import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import attrs
 
-from datastore.contract.database import Migrated, migrate_project
 from datastore.contract.inference.results import Column, result_columns
 from datastore.contract.plans import Plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.project import Project
-from datastore.contract.schema import Schema
+from datastore.contract.schema import Schema, rows, statements
 from datastore.contract.sources import Source, Variant, read_sources, variants
+from datastore.contract.text import normal
 from datastore.engines import sqlite_explain
 from datastore.errors import ProjectError
 from datastore.statements.loader import Statement
+from datastore.steps import check_folders
+
+#: yoyo's own tables and SQLite's: no migration of the project made them.
+OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
+
+#: Number of rows of each table for plans with statistics.
+STATISTIC_ROWS = 1_000_000
+
+
+@attrs.frozen
+class Snapshot:
+    """The objects of the schema at one moment."""
+
+    #: (kind, name) to the CREATE text, without layout and comments.
+    objects: dict[tuple[str, str], str]
+    marks: tuple[int, int]
+
+
+@attrs.frozen
+class Step:
+    """One migration, as yoyo read it."""
+
+    id: str
+    #: The file in the project.
+    path: Path
+    #: Whether it is the project's own, not this library's.
+    own: bool
+
+
+@attrs.define(slots=False)
+class Migrated:
+    """What applying the steps one by one gave."""
+
+    steps: list[Step] = attrs.field(factory=list)
+    #: The schema before the first step, after it, ... after the last that applied.
+    up: list[Snapshot] = attrs.field(factory=list)
+    #: Step id to the schema after its rollback.
+    down: dict[str, Snapshot] = attrs.field(factory=dict)
+    #: The schema when all was applied a second time.
+    again: Snapshot | None = None
+    #: The step that failed, and at what: "apply", "roll back" or "apply again".
+    failed: tuple[Step, str, Exception] | None = None
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether every step applied."""
+        return self.failed is None or self.failed[1] != "apply"
+
+
+def snapshot(connection: sqlite3.Connection) -> Snapshot:
+    """The schema as it is now, without yoyo's tables and SQLite's."""
+    every = rows(connection, "list_objects")
+    objects = {(one[0], one[1]): normal(one[3] or "") for one in every if not one[1].startswith(OWN_PREFIXES)}
+    return Snapshot(objects, sqlite_explain.schema_marks(connection))
+
+
+def migrate_project(project: Project, path: Path) -> Migrated:
+    """Apply every step of a project to a new database, roll each back and apply all again.
+
+    Args:
+        project: Whose steps, after this library's where it builds on them.
+        path: Where the whole schema is kept. Steps are applied and rolled back next to it, from copies, so that a
+            lock file that does not fit stops nothing here.
+    """
+    from yoyo import read_migrations
+
+    from datastore.engines.yoyo_sqlite import open_backend
+
+    check_folders(project.migration_folders)
+    copies = {}
+    for number, folder in enumerate(project.migration_folders):
+        copy = path.parent / f"steps{number}"
+        copies[copy] = folder
+        copy.mkdir()
+        for file in (*folder.glob("*.sql"), *folder.glob("*.py")):
+            shutil.copy(file, copy)
+    result = Migrated()
+    with open_backend(path.with_name("steps.db")) as backend:
+        steps = list(backend.to_apply(read_migrations(*(glob.escape(str(copy)) for copy in copies))))
+        for step in steps:
+            folder = copies[Path(step.path).parent]
+            result.steps.append(Step(step.id, folder / Path(step.path).name, folder in project.own_migrations))
+        _up_down_up(backend, steps, result, path)
+    return result
+
+
+def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) -> None:
+    result.up.append(snapshot(backend.connection))
+    numbers = range(len(steps))
+    action, number = "apply", 0
+    try:
+        for number in numbers:
+            backend.apply_one(steps[number])
+            result.up.append(snapshot(backend.connection))
+        with closing(sqlite3.connect(path)) as whole:
+            backend.connection.backup(whole)
+        action = "roll back"
+        for number in reversed(numbers):
+            backend.rollback_one(steps[number])
+            result.down[steps[number].id] = snapshot(backend.connection)
+        action = "apply again"
+        for number in numbers:
+            backend.apply_one(steps[number])
+        result.again = snapshot(backend.connection)
+    except Exception as error:
+        # Whatever a step raises is what is wrong with it.
+        result.failed = (result.steps[number], action, error)
+
+
+@contextmanager
+def with_statistics(schema: Schema) -> Iterator[None]:
+    """The planner believes that every table has a million rows, until the block ends.
+
+    An index's first column leaves a thousandth of them, each further one a hundredth of the rest, and a unique
+    one's columns together leave one. A partial index has a tenth of the rows.
+    """
+    connection = schema.connection
+    sqlite_explain.begin(connection)
+    try:
+        sqlite_explain.create_statistics(connection)
+        for index in schema.indexes.values():
+            count = STATISTIC_ROWS // 10 if index.partial else STATISTIC_ROWS
+            sizes = [count, *(max(1, count // 1000 // 100**number) for number in range(len(index.columns)))]
+            if index.unique:
+                sizes[-1] = 1
+            values = {"index_table": index.table, "index_name": index.name, "sizes": " ".join(map(str, sizes))}
+            connection.execute(statements()["add_statistics"], values).close()
+        sqlite_explain.reload_statistics(connection)
+        yield
+    finally:
+        sqlite_explain.back(connection)
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datastore.contract import git
+from datastore.contract import released
 from datastore.contract.facts import ProjectFacts, StatementFacts
 from datastore.contract.project import Project
 from datastore.errors import ProjectError
@@ -86,8 +86,8 @@ def read_at(project: Project, ref: str) -> Lock:
     Raises:
         ProjectError: There is no such ref, or it has no lock file.
     """
-    resolved = git.resolve(project.root, ref)
-    text = git.file_at(project.root, resolved, project.lock) if resolved else None
+    resolved = released.resolve(project.root, ref)
+    text = released.file_at(project.root, resolved, project.lock) if resolved else None
     if text is None:
         hint = "it can be compared with from the commit on that `datastore generate` wrote it in"
         raise ProjectError(f"{ref} has no {project.lock}; {hint}")

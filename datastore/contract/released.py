@@ -1,29 +1,98 @@
 """The last release: its statements must prepare on the new schema, its migrations must not have changed.
 
-While a new version rolls out, or when it is taken back, the old one runs on the new schema.
+While a new version rolls out, or when it is taken back, the old one runs on the new schema. What a file was at a git
+ref is read by git itself.
 """
 
 from __future__ import annotations
 
+import io
+import shutil
 import sqlite3
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from datastore import migrations
-from datastore.contract import git
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone, split, variants
 from datastore.contract.text import normal
 from datastore.engines import sqlite_explain
+from datastore.errors import ProjectError
+
+
+def run(root: Path, *arguments: str) -> bytes:
+    """The output of ``git ARGUMENTS`` in the project's folder.
+
+    Raises:
+        ProjectError: git is not installed, this is no repository, or git refused.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise ProjectError("git is not installed; the check of the last release needs it")
+    # git itself, with arguments of this module and a ref that --end-of-options keeps from being an option.
+    done = subprocess.run([program, "-C", str(root), *arguments], capture_output=True, check=False)  # noqa: S603
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ProjectError(f"git {arguments[0]} in {root}: {words[0] if words else f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def is_repository(root: Path) -> bool:
+    """Whether git knows a commit of the folder: an unpacked source archive has no history."""
+    try:
+        run(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except ProjectError:
+        return False
+    return True
+
+
+def resolve(root: Path, release: str) -> str:
+    """The ref that *release* means: itself, or the newest tag before HEAD that matches a pattern; "" where none does.
+
+    Raises:
+        ProjectError: There is no such ref.
+    """
+    if not any(character in release for character in "*?["):
+        try:
+            run(root, "rev-parse", "--verify", "--end-of-options", f"{release}^{{commit}}")
+        except ProjectError as error:
+            raise ProjectError(f'the release "{release}" cannot be read: {error}') from error
+        return release
+    if not is_repository(root):
+        return ""
+    tags = run(root, "tag", "--list", release, "--merged", "HEAD", "--sort=-creatordate").decode().split()
+    return tags[0] if tags else ""
+
+
+def file_at(root: Path, ref: str, file: str) -> str | None:
+    """A file of the project as it was at a ref; None where it was not there."""
+    return files_at(root, ref, file).get(".")
+
+
+def files_at(root: Path, ref: str, folder: str) -> dict[str, str]:
+    """The files below a folder of the project at a ref, by path in the folder; empty where it was not there."""
+    path = f"{run(root, 'rev-parse', '--show-prefix').decode().strip()}{folder}".rstrip("/")
+    top = Path(run(root, "rev-parse", "--show-toplevel").decode().strip())
+    if not run(top, "ls-tree", ref, "--", path):
+        return {}
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(run(top, "archive", "--format=tar", ref, "--", path))) as archive:
+        for member in archive:
+            if content := archive.extractfile(member) if member.isfile() else None:
+                name = Path(member.name).relative_to(path).as_posix()
+                found[name] = content.read().decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return found
 
 
 def check_released(project: Project, ref: str, schema: Schema, now: list[Source]) -> Iterator[Problem]:
     """The statements at *ref* that no longer prepare."""
     same = {normal(source.body) for source in now}
     current = {source.name: source for source in now}
-    for name, text in sorted(git.files_at(project.root, ref, project.statements).items()):
+    for name, text in sorted(files_at(project.root, ref, project.statements).items()):
         if not name.endswith(".sql") or ("/" in name and not name.startswith(f"{project.engine}/")):
             continue
         for source in split(text, f"{project.statements}/{name}"):
@@ -57,7 +126,7 @@ def _sql_lines(source: Source, message: str) -> list[tuple[int, str]]:
 def check_migrations_released(project: Project, ref: str) -> Iterator[Problem]:
     """The steps at *ref* whose text is another now, or that are gone."""
     for folder in project.own_migrations:
-        for name, text in sorted(git.files_at(project.root, ref, project.show(folder)).items()):
+        for name, text in sorted(files_at(project.root, ref, project.show(folder)).items()):
             path = folder / name
             shown = project.show(path)
             hint = f"git checkout {ref} -- {shown}   and write a new step"

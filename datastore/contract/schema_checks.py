@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from datastore.contract.database import Migrated, Snapshot, Step
+from datastore.contract.facts import Migrated, Snapshot, Step
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema

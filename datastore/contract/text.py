@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections import UserDict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -190,30 +191,25 @@ def arguments(every: Sequence[Token], opening: int) -> tuple[list[Token], Token]
 Value = TypeVar("Value")
 
 
-class Caseless(MutableMapping[str, Value]):
-    """Values by name. Looking up ignores case; going through gives the names as they were first set."""
+class Caseless(UserDict[str, Value]):
+    """Values by SQL name. Looking up ignores case; going through gives the names as they were first set."""
 
     def __init__(self) -> None:
-        self._items: dict[str, tuple[str, Value]] = {}
+        super().__init__()
+        self._spelled: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> Value:
-        return self._items[name.lower()][1]
+        return self.data[self.spelled(name)]
 
     def __setitem__(self, name: str, value: Value) -> None:
-        self._items[name.lower()] = (self.spelled(name), value)
+        self.data[self._spelled.setdefault(name.lower(), name)] = value
 
-    def __delitem__(self, name: str) -> None:
-        del self._items[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._items.values())
-
-    def __len__(self) -> int:
-        return len(self._items)
+    def __contains__(self, name: object) -> bool:
+        return self.spelled(str(name)) in self.data
 
     def spelled(self, name: str) -> str:
         """The name as it was first set, or as it is given here if it never was."""
-        return self._items[name.lower()][0] if name.lower() in self._items else name
+        return self._spelled.get(name.lower(), name)
 
 
 def leading(text: str, names: Iterable[str]) -> str:

@@ -21,8 +21,7 @@ from datastore.contract.catalog.model import (
     User,
 )
 from datastore.contract.catalog.times import Measured, read_times
-from datastore.contract.database import OWN_PREFIXES, Migrated
-from datastore.contract.facts import ProjectFacts, StatementFacts
+from datastore.contract.facts import OWN_PREFIXES, Migrated, ProjectFacts, StatementFacts
 from datastore.contract.inference.queries import Queries
 from datastore.contract.project import FILE, Project
 from datastore.contract.schema import Table
