@@ -58,14 +58,12 @@ class Report:
         self.server = f"PostgreSQL {found.version} ({found.statements} statements)"
 
     def summary(self) -> str:
-        """One line: what was checked, and how many problems there are."""
         count = len(self.problems)
         found = "no problems" if not count else f"{count} problem{'s' if count > 1 else ''}"
         engine = f"SQLite {sqlite3.sqlite_version}{', ' * bool(self.server)}{self.server}"
         return f"{self.statements} statements, {self.steps} migration steps, {engine}: {found}"
 
     def as_json(self) -> dict[str, Any]:
-        """The report for programs."""
         return {
             "ok": not self.problems,
             "engine": f"{self.project.engine} {sqlite3.sqlite_version}",

@@ -68,12 +68,10 @@ class Migrated:
 
     @property
     def has_schema(self) -> bool:
-        """Whether every step applied."""
         return self.failed is None or self.failed[1] != "apply"
 
 
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
-    """The schema as it is now, without yoyo's tables and SQLite's."""
     every = rows(connection, "list_objects")
     objects = {(one[0], one[1]): normal(one[3] or "") for one in every if not one[1].startswith(OWN_PREFIXES)}
     return Snapshot(objects, sqlite_explain.schema_marks(connection))

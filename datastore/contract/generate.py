@@ -120,12 +120,10 @@ def _camel_case(name: str) -> str:
 
 
 def can_be_field(column: str) -> bool:
-    """Whether a row class can have a field of a column's name."""
     return _field.fullmatch(column) is not None and not keyword.iskeyword(column)
 
 
 def hides_method(column: str) -> bool:
-    """Whether a field of a column's name hides a method of tuple, which type checkers refuse."""
     return hasattr(tuple, column)
 
 
@@ -171,7 +169,6 @@ class Module:
         return {*_type_name.findall(" ".join(used))}
 
     def result(self, statement: Statement) -> str:
-        """The type of what a statement's function returns."""
         if statement.result == "count":
             return self._spelled("int")
         if statement.result == "value":
@@ -183,7 +180,6 @@ class Module:
         return record if statement.always_one else f"{record} | None"
 
     def python(self, kind: str | None, nullable: bool) -> str:
-        """A type of the contract, as it is written in Python."""
         name = _TYPES[kind]
         return self._spelled(name) + (" | None" if nullable and name != "Any" else "")
 
@@ -198,7 +194,6 @@ def _needs_row_class(statement: Statement, columns: Sequence[Column]) -> bool:
 
 
 def docstring(statement: Statement) -> str:
-    """The docstring of a statement's method: its header."""
     lines = _wrapped(statement.header.purpose, "        ", '"""')
     parameters = statement.header.parameters
     if not parameters and len(lines) == 1 and len(lines[0]) <= _WIDTH + 1:

@@ -25,7 +25,6 @@ _GIVES = {"rows": "a list of rows", "row": "one row or none", "value": "one valu
 
 
 def lock_of(facts: ProjectFacts) -> dict[str, Any]:
-    """What the lock file of a project says, as it should be now."""
     statements = {name: _statement(facts.statements[name]) for name in sorted(facts.statements)}
     return {"note": _NOTE, "engine": engine_name(facts.project), "statements": statements}
 
@@ -55,7 +54,6 @@ def _statement(facts: StatementFacts) -> dict[str, Any]:
 
 
 def write(lock: Lock) -> str:
-    """The text of the lock file."""
     return json.dumps(lock, indent=2, ensure_ascii=False) + "\n"
 
 

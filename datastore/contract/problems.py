@@ -131,12 +131,10 @@ class Problem:
         return "\n".join(out)
 
     def as_json(self) -> dict[str, Any]:
-        """The problem for programs."""
         every = {**attrs.asdict(self.place), **attrs.asdict(self, recurse=False), "notes": list(self.notes)}
         names = ("rule", "file", "line", "column", "length", "message", "hint", "notes", "statement", "subject")
         return {name: every[name] for name in names}
 
 
 def sort_key(problem: Problem) -> tuple[str, int, int, str]:
-    """The order in which problems are shown: by place."""
     return problem.place.file, problem.place.line, problem.place.column, problem.rule

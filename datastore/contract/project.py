@@ -60,7 +60,6 @@ class Project:
 
     @property
     def own_migrations(self) -> list[Path]:
-        """The project's own folders of migrations."""
         return [self.root / name for name in self.migrations if not self._is_library(name)]
 
     @property
@@ -70,7 +69,6 @@ class Project:
 
     @property
     def server_migration_folders(self) -> list[Path]:
-        """The folders of migrations for PostgreSQL, in their order."""
         library = migrations_folder("postgresql")
         return [library if self._is_library(name) else self.root / name for name in self.server_migrations]
 

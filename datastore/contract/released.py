@@ -89,7 +89,6 @@ def files_at(root: Path, ref: str, folder: str) -> dict[str, str]:
 
 
 def check_released(project: Project, ref: str, schema: Schema, now: list[Source]) -> Iterator[Problem]:
-    """The statements at *ref* that no longer prepare."""
     same = {normal(source.body) for source in now}
     current = {source.name: source for source in now}
     for name, text in sorted(files_at(project.root, ref, project.statements).items()):

@@ -96,7 +96,6 @@ class Index:
         return not self.partial and {*columns} == {*self.columns[: len(columns)]}
 
     def serves(self, key: ForeignKey) -> bool:
-        """Whether a foreign key's rows are found by it."""
         return key.table == self.table and self.leads_with(key.columns)
 
 
@@ -197,7 +196,6 @@ class Schema:
 
     @cached_property
     def aggregates(self) -> frozenset[str]:
-        """The names of aggregate and window functions, in lower case."""
         return frozenset(name.lower() for name, kinds in self.functions.items() if kinds & {"a", "w"})
 
     @cached_property
@@ -212,7 +210,6 @@ class Schema:
 
     @cached_property
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
-        """Every foreign key, by table and columns."""
         pairs: dict[tuple[str, int], list[tuple[str, ...]]] = {}
         for table, number, *pair in rows(self.connection, "list_foreign_key_columns"):
             pairs.setdefault((table, number), []).append(tuple(pair))
@@ -227,7 +224,6 @@ class Schema:
 
     @cached_property
     def primary_keys(self) -> Caseless[tuple[str, ...]]:
-        """Table to the columns of its primary key."""
         keys: Caseless[tuple[str, ...]] = Caseless()
         for table, columns in self._declared.items():
             if key := sorted((column.key_place, column.name) for column in columns if column.key_place):
@@ -325,11 +321,9 @@ def _constraint_name(sql: str, columns: Sequence[str]) -> str:
 
 @cache
 def statements() -> Mapping[str, str]:
-    """The SQL of schema.sql, by name."""
     path = Path(__file__).with_suffix(".sql")
     return read_texts(path, path.name)
 
 
 def rows(connection: sqlite3.Connection, name: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement of schema.sql."""
     return connection.cursor().execute(statements()[name]).fetchall()

@@ -92,7 +92,6 @@ def _after(every: tuple[Token, ...], words: tuple[str, ...]) -> Token | None:
 
 
 def place_in(project: Project, step: Step, text: str, token: Token) -> Place:
-    """The place of a token in a step's file."""
     line = text.count("\n", 0, token.start)
     column = token.start - text.rfind("\n", 0, token.start)
     shown = text.split("\n")[line].removesuffix("\r")
@@ -125,7 +124,6 @@ def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
 
 
 def compare(before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """The differences of two catalogues, a line each."""
     for kind, name in sorted({*before.objects, *after.objects}):
         old, new = before.objects.get((kind, name)), after.objects.get((kind, name))
         if old != new:

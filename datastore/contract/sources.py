@@ -147,7 +147,6 @@ def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[So
 
 
 def split(text: str, file: str) -> Iterator[Source]:
-    """The statements of a file's text."""
     # Not splitlines(): that ends a line at U+2028 too, which is a character of a text like any other.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     starts = [(number, found["name"]) for number, line in enumerate(lines) if (found := _name_line.match(line))]

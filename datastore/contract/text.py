@@ -55,7 +55,6 @@ class Token:
 
 @lru_cache(maxsize=4096)
 def tokens(sql: str) -> tuple[Token, ...]:
-    """The tokens of *sql*, in their order."""
     return tuple(_read(found) for found in _token.finditer(sql) if found.lastgroup not in ("space", "comment"))
 
 
@@ -169,7 +168,6 @@ def _around(every: tuple[Token, ...]) -> Iterator[Around]:
 
 
 def verb(every: tuple[Token, ...]) -> Token | None:
-    """What the statement does: the first of SELECT, INSERT, ... that is in no parentheses."""
     return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
 
 

@@ -126,7 +126,6 @@ def _of_triggers(schema: Schema) -> Iterator[tuple[str, tuple[Touch, ...]]]:
 
 
 def _firing(schema: Schema, table: str) -> Iterator[str]:
-    """Statements that fire every trigger of a table."""
     found = schema.table(table)
     columns = [column for column in found.columns.values() if not (column.hidden or column.generated)] if found else []
     name = identifier(table)

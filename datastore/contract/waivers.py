@@ -43,7 +43,6 @@ def read_waivers(source: Source) -> tuple[list[Waiver], list[Problem]]:
 
 
 def project_waivers(project: Project) -> tuple[list[Waiver], list[Problem]]:
-    """The waivers of ``[tool.datastore.allow]``, and what is wrong with them."""
     waivers, problems = [], []
     for key, reason in project.allow.items():
         rule, _, subject = key.partition(" ")

@@ -41,7 +41,6 @@ class Links:
         return self._ids[kind, name]
 
     def link(self, kind: str, name: str, text: str = "") -> Markup:
-        """A link to a thing of the page; its name alone where the page does not have it."""
         id = self._ids.get((kind, name))
         return _anchor(id, text or name) if id else Markup("<span>{}</span>").format(text or name)
 

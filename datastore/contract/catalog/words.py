@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import attrs
+from collections.abc import Iterable
 
 from datastore.contract.catalog.model import StatementPage
 from datastore.contract.catalog.times import Times
@@ -22,7 +20,6 @@ ON_SERVER = {"shared": "runs it as it is", "none": "has no such statement"}
 
 
 def gives(page: StatementPage) -> str:
-    """What a caller gets."""
     statement = page.facts.statement
     if statement.result in ("rows", "count"):
         return "a list of rows" if statement.result == "rows" else "how many rows changed"
@@ -39,7 +36,6 @@ def micros(value: float) -> str:
 
 
 def size(rows: str) -> str:
-    """A number of rows: "1,000,000"."""
     return f"{int(rows):,}"
 
 
@@ -55,19 +51,11 @@ def times_line(times: Times) -> str:
     )
 
 
-@attrs.frozen
-class Touched:
-    """A row of "what it touches": the same columns of one table, through one or several triggers or foreign keys."""
+def touched(touches: Iterable[Touch]) -> list[tuple[str, dict[str, tuple[str, ...]], tuple[str, ...]]]:
+    """Table, action to columns (none for the row as a whole), and through which triggers or foreign keys.
 
-    table: str
-    #: Action to columns; none for the row as a whole.
-    actions: Mapping[str, tuple[str, ...]]
-    #: Empty for the statement's own words.
-    through: tuple[str, ...]
-
-
-def touched(touches: Iterable[Touch]) -> list[Touched]:
-    """What a statement touches: its own words first, then by table what happens through others."""
+    A statement's own words, which are through nothing, come first; the rest is by table.
+    """
     found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
     for touch in touches:
         actions = found.setdefault((touch.table, touch.by), {})
@@ -75,5 +63,5 @@ def touched(touches: Iterable[Touch]) -> list[Touched]:
     merged: dict[tuple[str, bool, tuple[tuple[str, tuple[str, ...]], ...]], list[str]] = {}
     for (table, by), actions in found.items():
         merged.setdefault((table, bool(by), tuple(actions.items())), []).append(by)
-    rows = [Touched(table, dict(same), tuple(filter(None, by))) for (table, _, same), by in merged.items()]
-    return sorted(rows, key=lambda row: row.table if row.through else "")
+    rows = [(table, dict(same), tuple(filter(None, by))) for (table, _, same), by in merged.items()]
+    return sorted(rows, key=lambda row: row[0] if row[2] else "")

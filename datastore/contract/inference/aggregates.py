@@ -85,7 +85,6 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
 
 
 def aggregate(node: Node, scope: Scope, evaluate: Evaluate) -> Fact | None:
-    """What is known of an aggregate's value; None where *node* is none."""
     call = _unfiltered(node)
     if not is_aggregate_call(call, scope.analyzer.schema.aggregates):
         return None
@@ -110,7 +109,6 @@ def _aggregate(call: Node, scope: Scope, evaluate: Evaluate, *, filtered: bool) 
 
 
 def window(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
-    """What is known of a window function's value."""
     call = _unfiltered(node.this)
     if storage := _RANKS.get(type(call)):
         return never_null(storage, "a rank has a value for every row")

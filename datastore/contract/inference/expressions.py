@@ -31,7 +31,6 @@ _CAST = {
 
 
 def fact_of(node: Node, scope: Scope) -> Fact:
-    """What is known of the value of *node* in *scope*."""
     node = bare(node)
     if found := aggregate(node, scope, fact_of):
         return found
@@ -41,7 +40,6 @@ def fact_of(node: Node, scope: Scope) -> Fact:
 
 
 def cast_storage(node: Node) -> frozenset[str]:
-    """The storage classes that a CAST gives."""
     kind = node.args["to"].this
     return _CAST.get(getattr(kind, "name", str(kind)), STORAGE)
 

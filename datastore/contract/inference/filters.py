@@ -27,7 +27,6 @@ _UNARY: tuple[type[exp.Expression], ...] = tuple(getattr(exp, name) for name in 
 
 
 def refine(condition: Node | None, scope: Scope) -> None:
-    """Writes down what a filter says of the scope's columns."""
     if condition is not None:
         for relation, name in where_true(condition, scope):
             relation.learn(name)

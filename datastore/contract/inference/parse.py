@@ -106,14 +106,12 @@ def parts(node: Node, name: str) -> list[Node]:
 
 
 def bare(node: Node) -> Node:
-    """The node without the parentheses around it."""
     while isinstance(node, exp.Paren):
         node = node.this
     return node
 
 
 def conjuncts(node: Node | None) -> Iterator[Node]:
-    """The terms of ``a AND b AND c``, each of which is true where the whole is."""
     if node is None:
         return
     node = bare(node)
@@ -167,12 +165,10 @@ def whole_number(node: Node | None) -> int | None:
 
 
 def text_of(node: Node) -> str:
-    """The SQL of a node, written in one way."""
     return str(node.sql(dialect="sqlite"))
 
 
 def called(node: Node) -> str:
-    """What an expression is called in a message."""
     if isinstance(node, exp.Anonymous):
         return f"{node.name}()"
     return f"{node.sql_name().lower()}()" if isinstance(node, exp.Func) else "the expression"

@@ -143,7 +143,6 @@ class Queries:
         return _renamed(found, names) if len(names) == len(found) else None
 
     def compound(self, columns: list[Columns]) -> Columns:
-        """The columns of UNION, INTERSECT or EXCEPT: what is true of each of its queries."""
         require(len({len(arm) for arm in columns}) == 1, "the queries have different numbers of columns")
         return [(arm[0][0], either([fact for _, fact in arm])) for arm in zip(*columns, strict=True)]
 

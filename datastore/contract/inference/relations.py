@@ -78,7 +78,6 @@ def read_from(select: Node, scope: Scope) -> None:
 
 
 def _joined_relations(node: Node, scope: Scope) -> list[Relation]:
-    """The tables of one item of FROM: several, where it is a join in parentheses."""
     in_parentheses = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias
     if not in_parentheses and not (isinstance(node, exp.Table) and parts(node, "joins")):
         return [_relation(node, scope)]

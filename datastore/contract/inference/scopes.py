@@ -153,17 +153,10 @@ class Analyzer(Protocol):
     schema: Schema
     not_null_parameters: frozenset[str]
 
-    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns:
-        """The result columns of a query inside another."""
-
-    def has_one_row(self, node: Node) -> bool:
-        """Whether a query gives exactly one row, whatever is stored."""
-
-    def view(self, table: Table) -> Columns | None:
-        """The columns of a view; None where its text is not understood."""
-
-    def cte(self, cte: Cte) -> Columns:
-        """The columns of a common table expression."""
+    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns: ...
+    def has_one_row(self, node: Node) -> bool: ...
+    def view(self, table: Table) -> Columns | None: ...
+    def cte(self, cte: Cte) -> Columns: ...
 
 
 @attrs.define(eq=False)
@@ -202,7 +195,6 @@ class Scope:
         return self.outer.find(table, name)
 
     def column(self, table: str, name: str) -> Fact:
-        """What is known of a column by name."""
         place = self.find(table, name)
         label = f"{table}.{name}" if table else name
         if place is None:

@@ -51,7 +51,6 @@ class Records:
 
     @cached_property
     def known(self) -> dict[str, Any]:
-        """The classes of the records module, by name."""
         name, root = self.project.records, str(self.project.root)
         sys.path.insert(0, root)
         try:
@@ -63,7 +62,6 @@ class Records:
         return {key: value for key, value in vars(module).items() if _is_record(value)}
 
     def check(self, source: Source, name: str, columns: Sequence[Column]) -> Iterator[Problem]:
-        """Where a record differs from the select list that it is made of."""
         place = source.label_place("Record", name)
         if name not in self.known:
             message = f'{self.project.records} has no record "{name}"'
@@ -90,7 +88,6 @@ def _is_record(value: Any) -> bool:
 
 
 def _differs(hint: Any, column: Column) -> str | None:
-    """How a field's type does not fit its column; ``None`` if it does."""
     if hint is Any or isinstance(hint, typing.TypeVar):
         return None
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
@@ -112,7 +109,6 @@ _at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
 
 
 def check_header(source: Source, schema: Schema) -> Iterator[Problem]:
-    """The problems of one statement that the loader accepts."""
     assert source.statement
     statement, text = source.statement, source.statement.header.rows
     names = [parameter.name for parameter in statement.header.parameters]
@@ -177,7 +173,6 @@ class Results:
         self.records = Records(project)
 
     def check(self, variant: Variant) -> Iterator[Problem]:
-        """The problems of one statement, with some of its optional lines."""
         if (statement := variant.source.statement) is not None:
             yield from self._columns(variant, statement)
             yield from self._rows(variant, statement)

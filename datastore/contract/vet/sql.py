@@ -20,7 +20,6 @@ _Findings: TypeAlias = Iterator[tuple[Token, Token, str, str]]
 
 
 def check_sql(source: Source, schema: Schema) -> list[Problem]:
-    """The problems of one statement's text."""
     every = tokens(source.body)
     return [
         Problem(name, source.at(first.start, last.end - first.start), message, hint)
