@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from datastore.address import server_url
-from datastore.engines.sqlite import APPLICATION_ID, SQLiteEngine
+from datastore.engines.sqlite.engine import APPLICATION_ID, SQLiteEngine
 from datastore.errors import (
     CorruptDatabaseError,
     DatabaseError,
@@ -28,7 +28,7 @@ from datastore.migrations import apply, migration_ids, pending, unknown
 from datastore.resources import migrations_folder, sql_folder
 
 if TYPE_CHECKING:
-    from datastore.engines.postgresql import PostgreSQLEngine
+    from datastore.engines.postgresql.engine import PostgreSQLEngine
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
 
@@ -200,7 +200,7 @@ def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
         DatabaseError: psycopg is not installed, or the server cannot be reached.
     """
     require_psycopg()
-    from datastore.engines.postgresql import PostgreSQLEngine
+    from datastore.engines.postgresql.engine import PostgreSQLEngine
 
     return PostgreSQLEngine(server_url(url), **options)
 

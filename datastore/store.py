@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from datastore.address import database_path, is_server, real_path
+from datastore.engines.base import Durability
 from datastore.engines.ownership import refuse_green_threads
-from datastore.engines.sqlite import Durability, SQLiteEngine
+from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
 from datastore.files import typed
+from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
-from datastore.steps import own_folders
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ if TYPE_CHECKING:
         TransferRepository,
         UploadRepository,
     )
-    from datastore.retention.backups import Backups, Restored
     from datastore.retention.erasure import Eraser
-    from datastore.retention.maintenance import Maintenance
     from datastore.retention.policies import Retention
     from datastore.retention.subjects import Belongings
     from datastore.retention.tombstones import Tombstones
-    from datastore.retention.verify import Mark
     from datastore.statements.binding import Statements
+    from datastore.upkeep.backups import Backups, Restored
+    from datastore.upkeep.maintenance import Maintenance
+    from datastore.upkeep.verify import Mark
 
 Result = TypeVar("Result")
 
@@ -101,12 +102,12 @@ class Datastore:
     ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
         from datastore import repositories
-        from datastore.retention.backups import Backups
-        from datastore.retention.cleaning import Cleaner
         from datastore.retention.erasure import Eraser
-        from datastore.retention.maintenance import Maintenance
         from datastore.retention.policies import Retention
-        from datastore.retention.server import Elsewhere, ServerCleaner
+        from datastore.upkeep.backups import Backups
+        from datastore.upkeep.cleaning import Cleaner
+        from datastore.upkeep.maintenance import Maintenance
+        from datastore.upkeep.server import Elsewhere, ServerCleaner
 
         self.engine = engine
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
@@ -283,7 +284,7 @@ class Datastore:
         Returns:
             For each check what is wrong, without content; an empty list where nothing is.
         """
-        from datastore.retention.verify import verify
+        from datastore.upkeep.verify import verify
 
         return verify(self, marks, deep=deep)
 
@@ -360,7 +361,7 @@ class Datastore:
         force: bool = False,
         timeout: float = 1.0,
     ) -> Restored:
-        """Put a backup, once verified, in the place of a database that nobody has open: `datastore.retention.backups.restore`.
+        """Put a backup, once verified, in the place of a database that nobody has open: `datastore.upkeep.backups.restore`.
 
         The backup's SHA-256 has to be the one that the database registered. What was erased from the database since is erased
         from the backup's copy first: the tombstones are read from the database, and from the file that is kept beside it. The
@@ -375,14 +376,14 @@ class Datastore:
             timeout: How long to wait for others to close it, in seconds.
 
         Raises:
-            BackupError: See `datastore.retention.backups.restore`; or it is not registered.
+            BackupError: See `datastore.upkeep.backups.restore`; or it is not registered.
             BusyError: The database is in use; nothing was changed.
             CorruptDatabaseError: It is damaged and *force* was not given; nothing was changed.
             DiskFullError: There is no room; nothing was changed.
         """
-        from datastore.retention.backups import check_sha256, known_sums, refuse_no_backup, restore
         from datastore.retention.tombstones import beside, read_beside, together
-        from datastore.retention.verify import present_mark
+        from datastore.upkeep.backups import check_sha256, known_sums, refuse_no_backup, restore
+        from datastore.upkeep.verify import present_mark
 
         path, source = database_path(database), real_path(backup)
         with typed(f"restoring {source}"):

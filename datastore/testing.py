@@ -16,7 +16,7 @@ from datastore.store import Datastore
 from datastore.worker import Handler, Worker
 
 if TYPE_CHECKING:
-    from datastore.engines.postgresql_scratch import Template
+    from datastore.engines.postgresql.scratch import Template
 
 __all__ = ["FileTemplate", "ServerTemplate", "SettableClock", "run_until_idle"]
 
@@ -94,7 +94,7 @@ class ServerTemplate:
         from datastore.opening import require_psycopg
 
         require_psycopg()
-        from datastore.engines import postgresql_scratch
+        from datastore.engines.postgresql import scratch as postgresql_scratch
 
         self._scratch = postgresql_scratch
         self._server = server

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from datastore import Datastore
-from datastore.engines.gate import Gate, fcntl
+from datastore.engines.sqlite.gate import Gate, fcntl
 from datastore.errors import BusyError
 
 TIMEOUT = 5.0

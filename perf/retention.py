@@ -27,7 +27,7 @@ from measuring import folder, origin, read
 from sample_database import START, fill
 
 from datastore import Datastore
-from datastore.engines.sqlite_files import copy_into
+from datastore.engines.sqlite.files import copy_into
 
 RESULTS = Path(__file__).resolve().parent / "results" / "retention.json"
 PARTS = ("erase", "purge")

@@ -61,7 +61,7 @@ class Engine(Protocol):
 
 
 class Sqlite:
-    """A connection with the store's pragmas (datastore/engines/sqlite.py)."""
+    """A connection with the store's pragmas (datastore/engines/sqlite/engine.py)."""
 
     refused: type[Exception] = sqlite3.IntegrityError
     error: type[Exception] = sqlite3.Error
@@ -92,7 +92,7 @@ class Postgresql:
     def __init__(self, url: str) -> None:
         import psycopg
 
-        from datastore.engines.postgresql_session import set_up
+        from datastore.engines.postgresql.settings import set_up
         from datastore.engines.tsquery import tsquery
         from datastore.resources import sql_folder
         from datastore.statements.loader import read_statements

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from datastore.engines import postgresql_scratch
+from datastore.engines.postgresql import scratch as postgresql_scratch
 from datastore.testing import ServerTemplate
 
 #: Where the server's files are that the processes of a test run share.

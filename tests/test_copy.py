@@ -21,7 +21,7 @@ import datastore.copy as module
 from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.copy import copy
-from datastore.engines.copying import SQLiteSide
+from datastore.copy.sides import SQLiteSide
 from datastore.engines.schema import DERIVED
 from datastore.errors import BusyError, CheckError, CopyError
 from datastore.resources import sample_folder

@@ -19,12 +19,12 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources", "files", "steps"),
+    ("records", "resources", "files"),
     ("address",),
     ("statements",),
     ("engines",),
     ("repositories",),
-    ("formats", "migrations"),
+    ("formats", "migrations", "upkeep"),
     ("retention",),
     ("job_handlers", "opening"),
     ("store",),
@@ -35,9 +35,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-
-#: Each stands in engines/, because it is one engine's alone, and belongs to the layer of the migrations, which it runs.
-MOVED = {f"engines.yoyo_{name}": "migrations" for name in ("steps", "sqlite", "postgresql")}
 
 #: A repository imports helpers of its folder (base, ...) and none of these.
 REPOSITORIES = {
@@ -59,21 +56,21 @@ REPOSITORIES = {
 #: The only files with PRAGMAs, BEGIN, COMMIT, ROLLBACK, savepoints and EXPLAIN: the engines, for the store, for yoyo
 #: and for the check of the statements.
 ENGINES = (
-    "datastore/engines/postgresql.py",
-    "datastore/engines/postgresql_explain.py",
-    "datastore/engines/postgresql_transactions.py",
-    "datastore/engines/sqlite.py",
-    "datastore/engines/sqlite_explain.py",
-    "datastore/engines/sqlite_files.py",
-    "datastore/engines/sqlite_transactions.py",
-    "datastore/engines/yoyo_sqlite.py",
+    "datastore/engines/postgresql/engine.py",
+    "datastore/engines/postgresql/explain.py",
+    "datastore/engines/postgresql/session.py",
+    "datastore/engines/sqlite/engine.py",
+    "datastore/engines/sqlite/explain.py",
+    "datastore/engines/sqlite/files.py",
+    "datastore/engines/sqlite/session.py",
+    "datastore/migrations/sqlite.py",
 )
 
 #: What copies whole tables, and looks rows up in them, whatever they are called and whatever their columns are.
-ANY_TABLE = ("datastore/engines/copying.py", "datastore/engines/own_rows.py")
+ANY_TABLE = ("datastore/copy/sides.py", "datastore/engines/own_rows.py")
 
 #: What makes a database for a check or a test and drops it: no statement has a parameter for a name.
-SCRATCH = "datastore/engines/postgresql_scratch.py"
+SCRATCH = "datastore/engines/postgresql/scratch.py"
 
 #: What checks SQL names its keywords and shows examples of it, and runs none but from files.
 CHECKS = "datastore/contract/"
@@ -164,7 +161,7 @@ def imports(tree: ast.AST, package: list[str]) -> Iterator[tuple[int, str]]:
 
 def layer(module: str) -> str:
     """The layer of a module, from its name without "datastore."."""
-    return MOVED.get(module, module.partition(".")[0])
+    return module.partition(".")[0]
 
 
 def against_the_order(source: str, file: str) -> list[str]:
@@ -259,13 +256,13 @@ def test_imports_go_one_way() -> None:
     [
         ("datastore/errors.py", "import datastore.values"),
         ("datastore/records/messages.py", "from datastore.statements.loader import bind"),
-        ("datastore/engines/sqlite.py", "from datastore.store import Datastore"),
-        ("datastore/engines/sqlite.py", "from datastore import Datastore"),
-        ("datastore/engines/sqlite.py", "def f():\n    from ..store import Datastore"),
+        ("datastore/engines/sqlite/engine.py", "from datastore.store import Datastore"),
+        ("datastore/engines/sqlite/engine.py", "from datastore import Datastore"),
+        ("datastore/engines/sqlite/engine.py", "def f():\n    from ...store import Datastore"),
         ("datastore/repositories/messages.py", "from datastore.repositories.learnings import LearningRepository"),
         ("datastore/repositories/messages.py", "from .learnings import LearningRepository"),
         ("datastore/repositories/messages.py", "from datastore.repositories import LearningRepository"),
-        ("datastore/engines/sqlite.py", "from datastore.engines.yoyo_sqlite import DatastoreBackend"),
+        ("datastore/engines/sqlite/engine.py", "from datastore.migrations.sqlite import DatastoreBackend"),
         ("datastore/repositories/messages.py", "import datastore.migrations"),
         ("datastore/repositories/base.py", "import datastore.repositories.messages"),
         ("datastore/formats/chat.py", "import datastore.store"),
@@ -285,12 +282,66 @@ def test_a_planted_import_against_the_order_is_caught(file: str, source: str) ->
         ("datastore/repositories/job_queue.py", "from datastore.repositories.backoff import retry_delay"),
         ("datastore/repositories/__init__.py", "from datastore.repositories.messages import MessageRepository"),
         ("datastore/records/messages.py", "from datastore.records.pages import Page"),
-        ("datastore/engines/yoyo_sqlite.py", "from datastore import migrations\nfrom datastore.engines import gate"),
+        (
+            "datastore/migrations/sqlite.py",
+            "from datastore import migrations\nfrom datastore.engines.sqlite import gate",
+        ),
         ("datastore/cli/main.py", "from datastore import Datastore\nfrom datastore.store import Datastore"),
     ],
 )
 def test_an_import_in_the_order_passes(file: str, source: str) -> None:
     assert not against_the_order(source, file)
+
+
+def graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Which modules each module imports, those under TYPE_CHECKING and inside functions too."""
+
+    def module(name: str) -> str:
+        while name and name not in sources:
+            name = name.rpartition(".")[0]
+        return name
+
+    found: dict[str, set[str]] = {name: set() for name in sources}
+    for name, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found[name] |= {module(f"{node.module}.{alias.name}") for alias in node.names}
+            elif isinstance(node, ast.Import):
+                found[name] |= {module(alias.name) for alias in node.names}
+        found[name] -= {"", name}
+    return found
+
+
+def circles(imported: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves through others."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            new = imported[left.pop()] - seen
+            seen |= new
+            left += new
+        return seen
+
+    return sorted(name for name in imported if name in reached(name))
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    sources = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
+        for path in modules()
+    }
+    assert not circles(graph(sources))
+
+
+@pytest.mark.parametrize("source", ["import datastore.a", "if TYPE_CHECKING:\n    from datastore.a import A"])
+def test_a_planted_circle_is_caught(source: str) -> None:
+    sources = {
+        "datastore.a": "from datastore import b",
+        "datastore.b": f"def f():\n    from datastore import c\n{source}",
+    }
+    assert circles(graph(sources | {"datastore.c": ""})) == ["datastore.a", "datastore.b"]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from datastore.errors import (
     StatementError,
     TransactionLostError,
 )
+from datastore.migrations.steps import transaction_control
 from datastore.resources import migrations_folder
-from datastore.steps import transaction_control
 from tests.conftest import until
 from tests.postgresql import database
 

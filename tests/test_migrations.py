@@ -23,6 +23,7 @@ from datastore.errors import (
     SchemaOutOfDateError,
     StatementError,
 )
+from datastore.migrations import checksums
 from datastore.resources import migrations_folder
 
 FOLDER = migrations_folder()
@@ -142,7 +143,7 @@ def test_a_new_file_is_set_up(path: Path) -> None:
 def test_nothing_but_applying_creates_a_file(path: Path, folder: Path) -> None:
     from yoyo import read_migrations
 
-    from datastore.engines.yoyo_sqlite import open_backend
+    from datastore.migrations.sqlite import open_backend
 
     with pytest.raises(DatabaseMissingError):
         migrations.rollback(path)
@@ -185,7 +186,7 @@ def test_an_edited_migration_is_an_error(path: Path, folder: Path) -> None:
         with pytest.raises(SchemaOutOfDateError, match=f"{edited.name} was changed"):
             call(path, folder)
     # A fresh lock file does not help where the old text was applied ...
-    migrations.write_lock(folder)
+    checksums.write_lock(folder)
     with pytest.raises(SchemaOutOfDateError, match=edited.name):
         migrations.apply(path, folder)
     # ... and line ends make no difference.
@@ -203,20 +204,20 @@ def test_an_edited_rollback_is_an_error(path: Path, folder: Path) -> None:
 
 
 def test_the_lock_file_is_fresh() -> None:
-    assert migrations.check_lock(FOLDER) == []
+    assert checksums.check_lock(FOLDER) == []
 
 
 def test_check_lock_names_what_is_wrong(folder: Path) -> None:
     (folder / f"{IDS[0]}.sql").write_text("SELECT 1;")
     (folder / f"{IDS[1]}.sql").unlink()
     (folder / "0900.new.sql").write_text("SELECT 1;")
-    assert migrations.check_lock(folder) == [
+    assert checksums.check_lock(folder) == [
         f"{IDS[0]}.sql was changed",
         "0900.new.sql is not listed in SHA256SUMS",
         f"{IDS[1]}.sql is missing",
     ]
-    migrations.write_lock(folder)
-    assert migrations.check_lock(folder) == []
+    checksums.write_lock(folder)
+    assert checksums.check_lock(folder) == []
 
 
 def test_pending() -> None:
@@ -279,10 +280,10 @@ CRASH = """
 import os, sqlite3, sys
 from pathlib import Path
 from datastore import migrations
-from datastore.engines import yoyo_sqlite
+from datastore.migrations import runner, sqlite as yoyo_sqlite
 from datastore.resources import migrations_folder
 action = sys.argv[1]
-migrations._read([migrations_folder()])
+runner._read([migrations_folder()])
 count = 0
 def trace(statement):
     global count

@@ -20,8 +20,8 @@ from datastore.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
-    from datastore.retention.maintenance import Condition
+    from datastore.engines.sqlite.engine import SQLiteEngine
+    from datastore.upkeep.maintenance import Condition
 
     pass
 
@@ -133,7 +133,7 @@ def _server_status(url: str) -> dict[str, Any]:
 def _status(database: str) -> dict[str, Any]:
     from datastore import migrations
     from datastore.address import database_path
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.opening import applied_in_file, apply_command, bind_statements, refuse_foreign
 
     path = database_path(database)
@@ -162,7 +162,7 @@ def _status(database: str) -> dict[str, Any]:
 def _condition(engine: SQLiteEngine) -> Condition:
     from datastore.opening import bind_statements
     from datastore.repositories import MaintenanceRepository
-    from datastore.retention.maintenance import Maintenance
+    from datastore.upkeep.maintenance import Maintenance
     from datastore.values import new_id
 
     repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)

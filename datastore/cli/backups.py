@@ -15,7 +15,7 @@ from datastore.cli.exit_codes import Exit
 from datastore.cli.output import database_option, json_option, one_line, open_store, print_json, print_table, size
 
 if TYPE_CHECKING:
-    from datastore.retention.verify import Mark
+    from datastore.upkeep.verify import Mark
 
 
 class Elapsed:
@@ -136,7 +136,7 @@ def verify_command(
 ) -> None:
     """Check the file, foreign keys, full-text index, audit chain, hashes, counts and tags; exits with 4 if one is wrong."""
     from datastore.errors import CorruptDatabaseError, DatabaseError
-    from datastore.retention.verify import present_mark
+    from datastore.upkeep.verify import present_mark
 
     mark = _read_mark(mark_file)
     results: dict[str, list[str]] = {}
@@ -163,7 +163,7 @@ def verify_command(
 
 
 def _read_mark(path: Path | None) -> Mark | None:
-    from datastore.retention.verify import Mark
+    from datastore.upkeep.verify import Mark
 
     if path is None or not path.exists():
         return None

@@ -13,7 +13,7 @@ from datastore.cli.backups import Elapsed
 from datastore.cli.output import database_option, json_option, open_store, print_json, size
 
 if TYPE_CHECKING:
-    from datastore.retention.maintenance import Upkeep
+    from datastore.upkeep.maintenance import Upkeep
 
 
 @click.command("maintain", short_help="Upkeep in small steps.")

@@ -22,7 +22,7 @@ from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.vet.result import Results, check_header
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.opening import require_psycopg
 
 

@@ -20,10 +20,10 @@ from datastore.contract.project import Project
 from datastore.contract.schema import Schema, rows, statements
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.text import normal
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.errors import ProjectError
+from datastore.migrations.steps import check_folders
 from datastore.statements.loader import Statement
-from datastore.steps import check_folders
 
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
@@ -87,7 +87,7 @@ def migrate_project(project: Project, path: Path) -> Migrated:
     """
     from yoyo import read_migrations
 
-    from datastore.engines.yoyo_sqlite import open_backend
+    from datastore.migrations.sqlite import open_backend
 
     check_folders(project.migration_folders)
     copies = {}

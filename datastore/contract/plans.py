@@ -20,7 +20,7 @@ from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
 from datastore.contract.text import Token, at, did_you_mean, find_phrase, leading, listed, tokens
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 _line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<what>.*)$")
 _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")

@@ -16,7 +16,7 @@ from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source
 from datastore.contract.text import KEYWORDS, Token, did_you_mean, find_name, tokens
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 _Located: TypeAlias = tuple[Token | None, str | None]
 

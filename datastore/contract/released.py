@@ -14,14 +14,14 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from datastore import migrations
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone, split, variants
 from datastore.contract.text import normal
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.errors import ProjectError
+from datastore.migrations import checksums
 
 
 def run(root: Path, *arguments: str) -> bytes:
@@ -149,14 +149,14 @@ def _first_difference(shown: str, path: Path, text: str) -> Place:
 def check_lock(project: Project) -> Iterator[Problem]:
     """The steps that are not what their folder's SHA256SUMS says; a folder without one is not checked."""
     for folder in project.own_migrations:
-        lock, sums = project.show(folder / migrations.LOCK_NAME), migrations.read_lock(folder)
+        lock, sums = project.show(folder / checksums.LOCK_NAME), checksums.read_lock(folder)
         steps = {path.name: path for path in folder.glob("*.sql")} if sums else {}
         for name in sorted({*steps, *sums}):
             if name not in sums:
                 message, hint = f"this step is not in {lock}", "`datastore check --update` adds it"
             elif name not in steps:
                 message, hint = f"this step is in {lock}, and its file is gone", "restore it"
-            elif migrations.checksum(steps[name]) != sums[name]:
+            elif checksums.checksum(steps[name]) != sums[name]:
                 message = f"this step has changed since its checksum was written to {lock}"
                 hint = "restore it and write a new step; if it was never released, take its line out of the lock file"
             else:
@@ -168,11 +168,11 @@ def update_locks(project: Project) -> list[Path]:
     """Write the checksums of new steps; those that are in a lock file already are left as they are."""
     written = []
     for folder in project.own_migrations:
-        sums = migrations.read_lock(folder)
-        new = {path.name: migrations.checksum(path) for path in folder.glob("*.sql") if path.name not in sums}
+        sums = checksums.read_lock(folder)
+        new = {path.name: checksums.checksum(path) for path in folder.glob("*.sql") if path.name not in sums}
         if new:
             lines = [f"{value}  {name}\n" for name, value in sorted({**sums, **new}.items())]
-            lock = folder / migrations.LOCK_NAME
+            lock = folder / checksums.LOCK_NAME
             lock.write_text("".join(lines), encoding="utf-8", newline="\n")
             written.append(lock)
     return written

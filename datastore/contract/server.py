@@ -20,7 +20,7 @@ from datastore.contract.project import Project
 from datastore.contract.sources import Source, read_sources, variants
 from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
-from datastore.engines.postgresql_explain import (
+from datastore.engines.postgresql.explain import (
     GENERIC_PLAN,
     Described,
     Refused,
@@ -28,7 +28,7 @@ from datastore.engines.postgresql_explain import (
     explaining,
     whole_tables,
 )
-from datastore.engines.postgresql_scratch import scratch
+from datastore.engines.postgresql.scratch import scratch
 from datastore.errors import DatastoreError, ProjectError
 from datastore.migrations import apply, rollback
 from datastore.statements.loader import Statement, read_texts

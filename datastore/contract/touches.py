@@ -13,7 +13,7 @@ import attrs
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.schema import ForeignKey, Schema
 from datastore.contract.text import at, identifier, listed, tokens
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 
 
 @attrs.frozen

@@ -121,7 +121,7 @@ class Block:
             block = block.outer
 
 
-class Engine(Protocol):
+class Host(Protocol):
     """What a session needs of its engine."""
 
     timeout: float
@@ -139,7 +139,7 @@ class Session(ABC):
     Other threads touch it only to end a block that nobody else can end, and to close it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         self.engine = engine
         #: The innermost block, or None.
         self.block: Block | None = None
@@ -330,7 +330,7 @@ class ThreadState(threading.local):
     The methods serve a thread's first statement. Then those of its session are in their place.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine = engine
         #: The calling thread's session, or None before its first call.
         self.session: Any = None

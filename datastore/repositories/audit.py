@@ -6,13 +6,13 @@ import builtins
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError
 from datastore.records.audit import AuditAction, AuditEntry, Redaction, SubjectType
 from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Engine, Pager, Repository, TimePager
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, Repository, TimePager
 from datastore.values import (
     TIME_MIN,
     check_number,
@@ -34,12 +34,6 @@ _lowest_id = -(2**63)
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
-class SnapshotEngine(Engine, Protocol):
-    """What the audit needs of an engine: consistent reads too."""
-
-    def snapshot(self) -> AbstractContextManager[None]: ...
-
-
 class AuditRepository(Repository):
     """The tables *audit_log* and *redactions*.
 
@@ -55,9 +49,7 @@ class AuditRepository(Repository):
 
     _statements: AuditStatements
 
-    def __init__(
-        self, *, statements: AuditStatements, engine: SnapshotEngine, new_id: Callable[[], str], actor: str
-    ) -> None:
+    def __init__(self, *, statements: AuditStatements, engine: Engine, new_id: Callable[[], str], actor: str) -> None:
         if not 1 <= len(check_text(actor, "actor")) <= 200:
             raise InvalidValueError("actor: 1 to 200 characters are needed")
         super().__init__(statements, engine, new_id=new_id)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BackupRepository(Repository):
-    """The table *backups*. `datastore.retention.backups` makes and deletes the files."""
+    """The table *backups*. `datastore.upkeep.backups` makes and deletes the files."""
 
     _statements: BackupsStatements
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.pages import Page, decode_cursor, encode_cursor
 
@@ -33,20 +33,6 @@ class Timed(Protocol):
 
 
 TimedRecord = TypeVar("TimedRecord", bound=Timed)
-
-
-class Engine(Protocol):
-    """What a repository needs of an engine."""
-
-    clock: Callable[[], datetime]
-    #: Whether full text is in tables of FTS5, which need upkeep of their own.
-    fts5: bool
-
-    def now(self) -> datetime: ...
-    def data_version(self) -> int: ...
-    def transaction(self) -> AbstractContextManager[None]: ...
-    def lock(self, name: str) -> None: ...
-    def keep_writers_out(self) -> None: ...
 
 
 class AuditWriter(Protocol):

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.records.job_queue import Job
 from datastore.repositories.backoff import error_text, retry_delay
-from datastore.repositories.base import AuditWriter, Engine, check_max_rows
+from datastore.repositories.base import AuditWriter, check_max_rows
 from datastore.repositories.job_waiting import YEAR, JobWaiting, wanted_types
 from datastore.values import TIME_MIN, check_number, check_text, encode_json
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from datastore.engines.base import Engine
 from datastore.errors import ConnectionLostError, InvalidValueError
-from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository
+from datastore.repositories.base import MAX_ROWS, AuditWriter, Repository
 from datastore.values import check_number, check_text, decode_timestamp
 
 if TYPE_CHECKING:

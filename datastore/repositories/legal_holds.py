@@ -6,9 +6,10 @@ import builtins
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from datastore.engines.base import Engine
 from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
-from datastore.repositories.base import MAX_ROWS, AuditWriter, Engine, Repository
+from datastore.repositories.base import MAX_ROWS, AuditWriter, Repository
 from datastore.values import TIME_MIN, check_text
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from datastore.repositories.base import AuditWriter, Engine, Repository
+from datastore.engines.base import Engine
+from datastore.repositories.base import AuditWriter, Repository
 
 if TYPE_CHECKING:
     from datastore.statements.typed.maintenance import MaintenanceStatements

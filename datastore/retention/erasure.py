@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from datastore.errors import LegalHoldError, NotFoundError
 from datastore.records.erasures import Erasure, SubjectKind
 from datastore.records.pages import every
-from datastore.retention.cleaning import Cleaner, Cleaning
-from datastore.retention.residue import Needles
 from datastore.retention.subjects import Belongings, Holder, Subject, belongings, find_belongings, names_of
 from datastore.retention.tombstones import Register, Tombstones, keyed_hash
+from datastore.upkeep.cleaning import Cleaner, Cleaning
+from datastore.upkeep.residue import Needles
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.records import Conversation
     from datastore.repositories import BackupRepository, JobQueueRepository
-    from datastore.retention.server import ServerCleaner
+    from datastore.upkeep.server import ServerCleaner
 
 #: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
 SLICE_MESSAGES = 200

@@ -15,7 +15,7 @@ from datastore.records import Conversation, RetentionPolicy
 from datastore.values import TIME_MIN
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import (
         AuditRepository,
         ConversationRepository,

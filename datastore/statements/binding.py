@@ -53,7 +53,7 @@ SQLITE = Dialect(text=lambda sql: sql, named=False)
 
 
 class Executor(Protocol):
-    """What an engine gives the statements to run on: see `datastore.engines.sqlite`."""
+    """What an engine gives the statements to run on: see `datastore.engines.sqlite.engine`."""
 
     def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
         """Every row that is found."""

@@ -26,7 +26,7 @@ SELECT set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
 -- name: take_lock(library, lock)^
 -- Waits until no other transaction has this lock, which ends with the transaction.
 --   library  integer  this library's number
---   lock  integer  what is locked: see datastore.engines.postgresql
+--   lock  integer  what is locked: see datastore.engines.postgresql.engine
 -- Index: none (no table)
 -- Rows: 1
 -- Differs: whoever writes to SQLite has its one lock already
@@ -35,7 +35,7 @@ SELECT CAST(pg_advisory_xact_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEG
 -- name: try_session_lock(library, lock)$
 -- Takes a lock that ends with the session, if nobody else has it; a session that has it already has it once more.
 --   library  integer  this library's number
---   lock  integer  what is locked: see datastore.engines.postgresql
+--   lock  integer  what is locked: see datastore.engines.postgresql.engine
 -- Index: none (no table)
 -- Rows: 1
 -- Differs: whoever migrates a SQLite file has its write gate
@@ -44,7 +44,7 @@ SELECT CASE WHEN pg_try_advisory_lock(CAST(:library AS INTEGER), CAST(:lock AS I
 -- name: release_session_lock(library, lock)$
 -- Lets a lock of this session go.
 --   library  integer  this library's number
---   lock  integer  what is locked: see datastore.engines.postgresql
+--   lock  integer  what is locked: see datastore.engines.postgresql.engine
 -- Index: none (no table)
 -- Rows: 1
 -- Differs: whoever migrates a SQLite file has its write gate

@@ -21,11 +21,11 @@ import attrs
 
 from tests.acid.child import ROOT
 
-ENGINE = "datastore/engines/sqlite.py"
-TRANSACTIONS = "datastore/engines/sqlite_transactions.py"
+ENGINE = "datastore/engines/sqlite/engine.py"
+TRANSACTIONS = "datastore/engines/sqlite/session.py"
 SESSIONS = "datastore/engines/sessions.py"
 BLOCKS = "datastore/engines/transactions.py"
-GATE = "datastore/engines/gate.py"
+GATE = "datastore/engines/sqlite/gate.py"
 BINDING = "datastore/statements/binding.py"
 SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
@@ -130,7 +130,7 @@ class NoGate:
 
 
 _open_gate = Edit(
-    ENGINE, "from datastore.engines.gate import Gate\n", "from tests.acid.mutants import NoGate as Gate\n"
+    ENGINE, "from datastore.engines.sqlite.gate import Gate\n", "from tests.acid.mutants import NoGate as Gate\n"
 )
 _begin = 'engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
 _begin_snapshot = 'connection.execute("BEGIN DEFERRED")'
@@ -237,7 +237,7 @@ _mutants = (
         Edit(TRANSACTIONS, "        elif self.block is not None:\n", "        elif False:\n"),
     )),
     Mutant("a connection that an interrupt dropped is lost", "engine", (
-        Edit("datastore/engines/postgresql.py", "            self.dropped.append(self)\n", "            pass\n"),
+        Edit("datastore/engines/postgresql/engine.py", "            self.dropped.append(self)\n", "            pass\n"),
     )),
     Mutant("a child may use what it inherited", "engine", (
         Edit("datastore/engines/fork.py", "    if path in _inherited_paths:", "    if False:"),
@@ -372,39 +372,39 @@ _mutants = (
     ),)),
     # --- migrations ---------------------------------------------------------------------------------------------
     Mutant("migrations with foreign keys on", "migration", (Edit(
-        "datastore/engines/yoyo_sqlite.py", 'connection.execute("PRAGMA foreign_keys = OFF")', 'connection.execute("PRAGMA foreign_keys = ON")',
+        "datastore/migrations/sqlite.py", 'connection.execute("PRAGMA foreign_keys = OFF")', 'connection.execute("PRAGMA foreign_keys = ON")',
     ),)),
     Mutant("a missing folder accepted", "migration", (
-        Edit("datastore/steps.py", "    check_folders(folders)\n    for folder", "    for folder"),
-        Edit("datastore/steps.py", "in folder.iterdir()\n        if path.suffix in", "in (folder.iterdir() if folder.is_dir() else ())\n        if path.suffix in"),
-        Edit("datastore/migrations.py", "    check_folders(places)\n", ""),
-        Edit("datastore/engines/yoyo_steps.py", "        if not self._found:\n", "        if False:\n"),
+        Edit("datastore/migrations/steps.py", "    check_folders(folders)\n    for folder", "    for folder"),
+        Edit("datastore/migrations/steps.py", "in folder.iterdir()\n        if path.suffix in", "in (folder.iterdir() if folder.is_dir() else ())\n        if path.suffix in"),
+        Edit("datastore/migrations/runner.py", "    check_folders(places)\n", ""),
+        Edit("datastore/migrations/backend.py", "        if not self._found:\n", "        if False:\n"),
     )),
-    Mutant("a rollback under newer steps", "migration", (Edit("datastore/engines/yoyo_steps.py", "        if newer:\n", "        if False:\n"),)),
+    Mutant("a rollback under newer steps", "migration", (Edit("datastore/migrations/backend.py", "        if newer:\n", "        if False:\n"),)),
     Mutant("appliers without the gate", "migration", (Edit(
-        "datastore/engines/yoyo_sqlite.py",
+        "datastore/migrations/sqlite.py",
         "    def _alone(self) -> AbstractContextManager[None]:\n        return self._gated()",
         "    def _alone(self) -> AbstractContextManager[None]:\n        return suppress()",
     ),)),
     Mutant("appliers without a lock", "migration", (Edit(
-        "datastore/engines/yoyo_postgresql.py", 'while not self._asked("try_session_lock"):', "while False:",
+        "datastore/migrations/postgresql.py", 'while not self._asked("try_session_lock"):', "while False:",
     ),)),
     Mutant("a copy that leaves own tables out", "migration", (
-        Edit("datastore/copy.py", "        own = here.schema.keys() - library_tables() - {*skipped}\n", "        own = set()\n"),
-        Edit("datastore/copy.py", "sorted(here.schema.keys() - left_out)", "sorted((here.schema.keys() & library_tables()) - left_out)"),
+        Edit("datastore/copy/tables.py", "        own = here.schema.keys() - library_tables() - {*skipped}\n", "        own = set()\n"),
+        Edit("datastore/copy/tables.py", "sorted(here.schema.keys() - left_out)", "sorted((here.schema.keys() & library_tables()) - left_out)"),
     )),
     Mutant("own rows that nobody counts", "engine", (Edit(
         "datastore/repositories/own_tables.py", "        if not followed:\n", "        if True:\n",
     ),)),
     # --- checks -------------------------------------------------------------------------------------------------
-    Mutant("verify without integrity check", "check", (Edit("datastore/retention/verify.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
-    Mutant("verify without foreign keys", "check", (Edit("datastore/retention/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
-    Mutant("verify without full-text index", "check", (Edit("datastore/retention/verify.py", "        store.transfer.check_full_text()\n", ""),)),
-    Mutant("verify without audit chain", "check", (Edit("datastore/retention/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
-    Mutant("verify without content hashes", "check", (Edit("datastore/retention/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
-    Mutant("verify without message counts", "check", (Edit("datastore/retention/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
-    Mutant("verify without job counts", "check", (Edit("datastore/retention/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
-    Mutant("verify without tags", "check", (Edit("datastore/retention/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
+    Mutant("verify without integrity check", "check", (Edit("datastore/upkeep/verify.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
+    Mutant("verify without foreign keys", "check", (Edit("datastore/upkeep/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
+    Mutant("verify without full-text index", "check", (Edit("datastore/upkeep/verify.py", "        store.transfer.check_full_text()\n", ""),)),
+    Mutant("verify without audit chain", "check", (Edit("datastore/upkeep/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
+    Mutant("verify without content hashes", "check", (Edit("datastore/upkeep/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
+    Mutant("verify without message counts", "check", (Edit("datastore/upkeep/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
+    Mutant("verify without job counts", "check", (Edit("datastore/upkeep/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),
+    Mutant("verify without tags", "check", (Edit("datastore/upkeep/verify.py", '("tags", tags)', '("tags", lambda: [])'),)),
     Mutant("a missing file is made", "check", (
         Edit(ENGINE, "?mode=rw", "?mode=rwc"),
         Edit("datastore/opening.py", "    if found is None:\n        raise DatabaseMissingError(", "    if found is None:\n        return\n        raise DatabaseMissingError("),
@@ -423,9 +423,9 @@ _mutants = (
     Mutant("links are not resolved", "check", (Edit("datastore/address.py", "real = Path(os.path.realpath(absolute))", "real = absolute"), Edit("datastore/address.py", "    if real.is_symlink():\n", "    if False:\n"))),
     Mutant("a lost database is made anew", "check", (Edit("datastore/opening.py", "    if (found is None or not found.st_size) and wal.exists()", "    if False and wal.exists()"),)),
     Mutant("unfinished files for everybody", "engine", (Edit("datastore/files.py", "os.O_RDWR | _NOFOLLOW, 0o600)", "os.O_RDWR | _NOFOLLOW, 0o666)"),)),
-    Mutant("nobody sweeps", "engine", (Edit("datastore/retention/cleaning.py", 'facts["removed_drafts"], drafts = self._sweep()', 'facts["removed_drafts"], drafts = 0, []'),)),
-    Mutant("restore without the registered SHA-256", "check", (Edit("datastore/retention/backups.py", "if sums is not None and sum not in sums:", "if False:"),)),
-    Mutant("a backup needs its register", "engine", (Edit("datastore/retention/backups.py", "        except DiskFullError:\n            return None", "        except DiskFullError:\n            raise"),)),
+    Mutant("nobody sweeps", "engine", (Edit("datastore/upkeep/cleaning.py", 'facts["removed_drafts"], drafts = self._sweep()', 'facts["removed_drafts"], drafts = 0, []'),)),
+    Mutant("restore without the registered SHA-256", "check", (Edit("datastore/upkeep/backups.py", "if sums is not None and sum not in sums:", "if False:"),)),
+    Mutant("a backup needs its register", "engine", (Edit("datastore/upkeep/backups.py", "        except DiskFullError:\n            return None", "        except DiskFullError:\n            raise"),)),
     Mutant("a cursor's parts are believed", "check", (Edit("datastore/records/pages.py", "except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):", "except UnicodeError:"),)),
     Mutant("padding is a part of a line", "check", (Edit("datastore/formats/sources.py", 'return _unpadded(data) if b"\\0" in data else data', "return data"),)),
     Mutant("stored text as it is", "check", (Edit("datastore/cli/output.py", 'return _unsafe.sub(_escape, text.replace("\\r\\n", "\\n"))', "return text"),)),

@@ -12,7 +12,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from datastore import Datastore
-from datastore.engines.postgresql import DIALECT
+from datastore.engines.postgresql.engine import DIALECT
 from datastore.errors import StatementError
 from datastore.records import rows
 from datastore.resources import sql_folder

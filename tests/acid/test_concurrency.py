@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from datastore import Datastore
-from datastore.engines.sqlite import CHECKPOINT_BYTES
+from datastore.engines.sqlite.engine import CHECKPOINT_BYTES
 from datastore.errors import BusyError, ForkedError, TransactionError, TransactionLostError
 from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.report import Report

@@ -39,7 +39,7 @@ TEXT = "a sentence that only this conversation has, and that is erased"
 KILLED = """
 import os, signal, sys
 from datastore import Datastore
-from datastore.retention import backups
+from datastore.upkeep import backups
 backups.verify = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 os.umask(0)
 Datastore.restore(sys.argv[1], sys.argv[2])

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from datastore import Datastore
-from datastore.engines import sqlite as engine_module
+from datastore.engines.sqlite import engine as engine_module
 from datastore.errors import TransactionError
 from tests.acid.matrix import Red, assert_healthy, assert_red, reds
 from tests.acid.report import Report

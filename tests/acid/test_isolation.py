@@ -20,7 +20,7 @@ import attrs
 import pytest
 
 from datastore import Datastore
-from datastore.engines import sqlite as engine_module
+from datastore.engines.sqlite import engine as engine_module
 from datastore.errors import BusyError, ConflictError, TransactionError
 from tests.acid.child import ROOT, run_body
 from tests.acid.matrix import Red, assert_healthy, assert_red, note, reds

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from datastore import Datastore, NewMessage, migrations
-from datastore.engines import yoyo_sqlite
+from datastore.migrations import sqlite as yoyo_sqlite
 from datastore.resources import migrations_folder
 from tests.acid.child import TEMPLATES
 from tests.acid.invariants import violations

@@ -21,7 +21,7 @@ from datastore.cli.commands import cli
 from datastore.contract.facts import read_facts
 from datastore.contract.generate import drift, protocol_name, row_class_name, write
 from datastore.contract.project import find_project
-from datastore.engines.sqlite import SQLiteEngine
+from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ProjectError
 from datastore.resources import sql_folder
 from datastore.statements import typed

@@ -9,7 +9,7 @@ import pytest
 
 from datastore.contract import plans
 from datastore.contract.schema import Schema
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from tests.contract.planted import STEP, Planted
 
 LIST = (Path(__file__).parent / "planted/star.good.sql").read_text()

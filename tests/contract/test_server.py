@@ -17,7 +17,7 @@ from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.contract.project import find_project
 from datastore.contract.server import ServerReport, check_server
-from datastore.engines.postgresql_explain import GENERIC_PLAN, whole
+from datastore.engines.postgresql.explain import GENERIC_PLAN, whole
 from datastore.errors import DatabaseError, ProjectError
 from tests.postgresql import server
 

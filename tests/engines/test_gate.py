@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from datastore.engines.gate import Gate
+from datastore.engines.sqlite.gate import Gate
 from datastore.errors import BusyError
 from tests.conftest import until
 
 #: Takes the gate, says so, and holds it until its standard input ends.
 HOLD = """
 import sys
-from datastore.engines.gate import Gate
+from datastore.engines.sqlite.gate import Gate
 gate = Gate(sys.argv[1])
 gate.acquire(10)
 print("held", flush=True)
@@ -33,7 +33,7 @@ gate.release()
 #: Adds one to a number in a file, again and again: read, wait, write.
 COUNT = """
 import sys, time
-from datastore.engines.gate import Gate
+from datastore.engines.sqlite.gate import Gate
 gate = Gate(sys.argv[1])
 for _ in range(50):
     gate.acquire(30)
@@ -46,7 +46,7 @@ for _ in range(50):
 #: Waits for the gate; says when it waits and when it is in, and holds it until its standard input ends.
 WAIT = """
 import sys
-from datastore.engines.gate import Gate
+from datastore.engines.sqlite.gate import Gate
 gate = Gate(sys.argv[1])
 print("waits", flush=True)
 gate.acquire(60)

@@ -556,7 +556,7 @@ def test_a_job_wakes_whoever_waits(store: Datastore) -> None:
 
 
 def test_time_is_the_servers(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datastore.engines import postgresql
+    from datastore.engines.postgresql import engine as postgresql
 
     slow = lambda: utc_now() - timedelta(hours=1)  # noqa: E731
     monkeypatch.setattr(postgresql, "utc_now", slow)

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from datastore import Conversation, Datastore
-from datastore.engines import sqlite as engine_module
-from datastore.engines.gate import Gate
+from datastore.engines.sqlite import engine as engine_module
+from datastore.engines.sqlite.gate import Gate
 from datastore.errors import (
     BusyError,
     ClosedError,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from datastore import Conversation, Datastore, files
-from datastore.engines import sqlite_files
+from datastore.engines.sqlite import files as sqlite_files
 from datastore.errors import (
     BackupError,
     BusyError,
@@ -29,8 +29,8 @@ from datastore.errors import (
     ReadOnlyDatabaseError,
 )
 from datastore.files import Draft
-from datastore.retention import backups
-from datastore.retention.verify import present_mark
+from datastore.upkeep import backups
+from datastore.upkeep.verify import present_mark
 from tests.conftest import Clock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -424,7 +424,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from datastore import Datastore
-from datastore.retention import backups
+from datastore.upkeep import backups
 command, path, backup = sys.argv[1:]
 real = backups.verify
 def verify(*arguments, **options):

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from datastore import Conversation, Datastore, Learning
-from datastore.engines.sqlite import SQLiteEngine
+from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
 from datastore.records import Erasure
 from datastore.repositories import MaintenanceRepository, TransferRepository
-from datastore.retention.cleaning import Cleaner
 from datastore.retention.tombstones import beside
 from datastore.transfer import export, import_file
+from datastore.upkeep.cleaning import Cleaner
 from tests.conftest import Clock
 from tests.retention.generated import generate, open_generated, traces
 

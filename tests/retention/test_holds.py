@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from datastore import Datastore
-from datastore.engines import postgresql_errors, sqlite_errors
+from datastore.engines.postgresql import errors as postgresql_errors
+from datastore.engines.sqlite import errors as sqlite_errors
 from datastore.errors import ConstraintError, LegalHoldError, UniqueError
 from tests.conftest import REDACTION, Clock
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from datastore import Conversation, Datastore
-from datastore.engines import sqlite as sqlite_engine
+from datastore.engines.sqlite import engine as sqlite_engine
 from datastore.errors import BusyError, DiskFullError, TransactionError
 from datastore.opening import bind_statements
 from datastore.repositories import MaintenanceRepository
-from datastore.retention import backups, maintenance
-from datastore.retention.maintenance import Thresholds
+from datastore.upkeep import backups, maintenance
+from datastore.upkeep.maintenance import Thresholds
 from tests.conftest import Clock
 from tests.retention.test_commands import run
 

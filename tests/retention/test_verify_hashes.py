@@ -14,7 +14,7 @@ import pytest
 
 from datastore import Conversation, Datastore, NewMessage
 from datastore.errors import BackupError
-from datastore.retention import verify
+from datastore.upkeep import verify
 from tests.databases import rows
 
 #: Each test of a store runs on SQLite and on PostgreSQL.

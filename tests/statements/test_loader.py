@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import attrs
 import pytest
 
-from datastore.engines.sqlite import SQLiteEngine
+from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import StatementError, UniqueError
 from datastore.resources import sql_folder
 from datastore.statements.binding import Statements

@@ -26,7 +26,7 @@ from datastore.contract.inference.queries import Queries
 from datastore.contract.project import FILE, Project
 from datastore.contract.schema import Table
 from datastore.contract.touches import Touches, read_touches
-from datastore.engines import sqlite_explain
+from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.statements.loader import Statement, read_statements
 
 _definition = re.compile(r"(?is)^CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?\S+\s+ON\s+[^\s(]+\s*")

@@ -13,7 +13,7 @@ from datastore.errors import DatabaseError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import (
         AuditRepository,
         BackupRepository,

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import AbstractContextManager, suppress
+from typing import Any, NoReturn, Protocol
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from datastore.engines.ownership import NOBODY, current, in_event_loop
-from datastore.engines.postgresql_errors import translate
-from datastore.engines.postgresql_session import Connection, session_sql
-from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Session
+from datastore.engines.ownership import NOBODY, Owner, current, in_event_loop
+from datastore.engines.postgresql.errors import translate
+from datastore.engines.postgresql.settings import Connection, session_sql
+from datastore.engines.sessions import ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Host, Parameters, Session
 from datastore.errors import TransactionError, TransactionLostError
-
-if TYPE_CHECKING:
-    from datastore.engines.postgresql import PostgreSQLEngine
-    from datastore.engines.sessions import Parameters
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
@@ -26,12 +22,32 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 _POOL_ENDS = 0.01
 
 
+class PostgreSQLHost(Host, Protocol):
+    """What a PostgreSQL session needs of its engine."""
+
+    #: Owners of open transactions.
+    writers: set[Owner]
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that opened the store."""
+
+    def borrow(self, *, for_reading: bool = False) -> Connection:
+        """A connection of the pool, for this thread alone until `give_back`."""
+
+    def give_back(self, connection: Connection) -> None:
+        """Return a borrowed connection to its pool."""
+
+    def borrowed(self) -> AbstractContextManager[Connection]:
+        """A connection for as long as the block lasts."""
+
+
 class PostgreSQLSession(Session):
     """What one thread does on a server: it has a connection of the pool while a block is open, or a statement runs."""
 
-    engine: PostgreSQLEngine
+    engine: PostgreSQLHost
 
-    def __init__(self, engine: PostgreSQLEngine) -> None:
+    def __init__(self, engine: PostgreSQLHost) -> None:
         super().__init__(engine)
         #: The open block's connection, else None.
         self.connection: Connection | None = None

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from datastore.engines.fork import keep
-from datastore.engines.ownership import NOBODY, current, in_event_loop
-from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Parameters, Session
-from datastore.engines.sqlite_errors import is_busy
+from datastore.engines.ownership import NOBODY, Owner, current, in_event_loop
+from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Host, Parameters, Session
+from datastore.engines.sqlite.errors import is_busy
+from datastore.engines.sqlite.gate import Gate
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
-
-if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
 
 Result = TypeVar("Result")
 
@@ -30,12 +29,30 @@ _LOOP = (
 _TAKING = -1
 
 
+class SQLiteHost(Host, Protocol):
+    """What a SQLite session needs of its engine."""
+
+    path: Path
+    gate: Gate
+    #: Who has the gate for a transaction, or None.
+    writer: Owner | None
+
+    def patiently(self, run: Callable[[], Result], action: str) -> Result:
+        """*run*, again and again while another connection has the lock, until the timeout."""
+
+    def translated(self, error: Exception, where: str, *, committing: bool = False) -> Exception:
+        """This library's error for the driver's."""
+
+    def wrote(self, connection: sqlite3.Connection, rows: int) -> None:
+        """After a commit, inside the gate: a checkpoint if one is due."""
+
+
 class SQLiteSession(Session):
     """One thread's connection to a database file."""
 
-    engine: SQLiteEngine
+    engine: SQLiteHost
 
-    def __init__(self, engine: SQLiteEngine, connection: sqlite3.Connection) -> None:
+    def __init__(self, engine: SQLiteHost, connection: sqlite3.Connection) -> None:
         super().__init__(engine)
         self.connection = connection
         self._execute = connection.execute

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from datastore.engines.sqlite_pages import Pages, read_whole
+from datastore.engines.sqlite.pages import Pages, read_whole
 from datastore.engines.words import parts, words
 
 #: A piece of text of so many bytes is found wherever 2 * WINDOW - 1 of its bytes are left.

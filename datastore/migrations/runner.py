@@ -1,30 +1,25 @@
-"""Migrations from Python: apply, roll back, and the lock file of checksums.
+"""Apply and roll back migrations, as ``yoyo apply`` and ``yoyo rollback`` do; which are pending, which are unknown.
 
-The same as ``yoyo apply`` and ``yoyo rollback`` do; yoyo is imported by the calls that need it only.
-A migration that was released never changes: SHA256SUMS beside the files holds their checksums
-(``sha256sum -c SHA256SUMS`` reads it too). ``python -m datastore.migrations lock`` writes it anew.
+yoyo is imported only by the calls that need it.
 """
 
 from __future__ import annotations
 
 import functools
 import glob
-import hashlib
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datastore.address import database_path, is_server
-from datastore.errors import DatabaseMissingError, SchemaOutOfDateError
+from datastore.errors import DatabaseMissingError
+from datastore.migrations.checksums import checksum
+from datastore.migrations.steps import check_folders, is_library_id, load, step_files
 from datastore.resources import migrations_folder
-from datastore.steps import check_folders, is_library_id, load, step_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
-
-LOCK_NAME = "SHA256SUMS"
 
 # yoyo keeps every migration that it ever read in one dictionary by id.
 _reading = threading.RLock()
@@ -99,12 +94,12 @@ def _named(database: Path | str) -> Path | str:
 
 def _open_backend(database: Path | str, timeout: float) -> AbstractContextManager[Any]:
     if isinstance(database, str):
-        from datastore.engines import yoyo_postgresql
+        from datastore.migrations import postgresql
 
-        return yoyo_postgresql.open_backend(database, timeout)
-    from datastore.engines import yoyo_sqlite
+        return postgresql.open_backend(database, timeout)
+    from datastore.migrations import sqlite
 
-    return yoyo_sqlite.open_backend(database, timeout)
+    return sqlite.open_backend(database, timeout)
 
 
 def rollback(
@@ -136,62 +131,6 @@ def rollback(
         return list(backend.done)
 
 
-def checksum(path: Path) -> str:
-    """The SHA-256 of a migration's text, however git wrote its line ends."""
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-
-
-def read_lock(folder: Path) -> dict[str, str]:
-    """File name to checksum, as SHA256SUMS in *folder* has it; empty where there is none."""
-    lock = folder / LOCK_NAME
-    if not lock.is_file():
-        return {}
-    sums = {}
-    for line in lock.read_text(encoding="utf-8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            value, _, name = line.partition(" ")
-            sums[name.lstrip(" *")] = value.lower()
-    return sums
-
-
-def check_files(folder: Path) -> None:
-    """Refuse a folder where a file that SHA256SUMS lists is not as it was released.
-
-    Raises:
-        SchemaOutOfDateError: The first such file, by name.
-    """
-    for name, expected in sorted(read_lock(folder).items()):
-        path = folder / name
-        if not path.is_file() or checksum(path) != expected:
-            raise changed(path)
-
-
-def changed(path: Path) -> SchemaOutOfDateError:
-    """The error for a migration that is not what it was."""
-    return SchemaOutOfDateError(
-        f"migration {path.name} was changed after its release; restore it and write a new migration"
-    )
-
-
-def check_lock(folder: Path) -> list[str]:
-    """What is wrong between the files of *folder* and its SHA256SUMS; empty if nothing is."""
-    sums = read_lock(folder)
-    problems = []
-    for path in sorted(folder.glob("*.sql")):
-        if path.name not in sums:
-            problems.append(f"{path.name} is not listed in {LOCK_NAME}")
-        elif checksum(path) != sums[path.name]:
-            problems.append(f"{path.name} was changed")
-    problems += [f"{name} is missing" for name in sorted(sums) if not (folder / name).is_file()]
-    return problems
-
-
-def write_lock(folder: Path) -> None:
-    """Write SHA256SUMS anew from the files as they are."""
-    lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.sql"))]
-    (folder / LOCK_NAME).write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
 def _find(folders: Sequence[Path]) -> Any:
     """The migrations of the folders, not loaded: yoyo's parser needs a third of a second for this library's own."""
     from yoyo import read_migrations
@@ -214,23 +153,3 @@ def _load(folders: tuple[Path, ...], texts: tuple[tuple[str, str], ...]) -> Any:
         for migration in migrations:
             load(migration)
     return migrations
-
-
-def main(arguments: Sequence[str]) -> int:
-    """``python -m datastore.migrations lock`` or ``check``, for every engine's folder."""
-    if list(arguments) not in (["lock"], ["check"]):
-        print("usage: python -m datastore.migrations lock|check", file=sys.stderr)
-        return 2
-    problems = []
-    for folder in sorted(path for path in migrations_folder().parent.iterdir() if path.is_dir()):
-        if arguments[0] == "lock":
-            write_lock(folder)
-            print(folder / LOCK_NAME)
-        problems += [f"{folder.name}: {problem}" for problem in check_lock(folder)]
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -19,11 +19,11 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
-from datastore.engines.postgresql import LOCK_CLASS, MIGRATIONS_LOCK
-from datastore.engines.postgresql_errors import translate
-from datastore.engines.postgresql_session import session_sql
-from datastore.engines.yoyo_steps import Steps
+from datastore.engines.postgresql.engine import LOCK_CLASS, MIGRATIONS_LOCK
+from datastore.engines.postgresql.errors import translate
+from datastore.engines.postgresql.settings import session_sql
 from datastore.errors import BusyError, TransactionLostError
+from datastore.migrations.backend import Steps
 
 #: Between two attempts to take the lock. A wait inside the server would keep a snapshot, for which the CREATE INDEX CONCURRENTLY
 #: of the process that has the lock would wait.

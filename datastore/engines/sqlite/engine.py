@@ -16,22 +16,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from datastore.engines.base import Durability
 from datastore.engines.fork import keep, refuse_after_fork, unwatch, watch
-from datastore.engines.gate import Gate
 from datastore.engines.ownership import Owner
 from datastore.engines.sessions import CLOSED, ThreadState
-from datastore.engines.sqlite_errors import code_of, is_busy, translate
-from datastore.engines.sqlite_transactions import SQLiteSession
+from datastore.engines.sqlite.errors import code_of, is_busy, translate
+from datastore.engines.sqlite.gate import Gate
+from datastore.engines.sqlite.session import SQLiteSession
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, DatabaseError, InvalidValueError, TransactionError
 from datastore.values import utc_now
 
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
+    from datastore.statements.loader import Statement
 
-Durability = Literal["full", "relaxed"]
+Result = TypeVar("Result")
 
 #: 'DatS': set by migration 0001, so that a foreign file is told apart.
 APPLICATION_ID = 1147237459
@@ -99,7 +101,9 @@ class SQLiteEngine:
         """What messages call it: its path."""
         return str(self.path)
 
-    def bind(self, statements: dict[str, Any], records: Mapping[str, type[Any]] | None = None) -> Statements:
+    def bind(
+        self, statements: Mapping[str, Statement], records: Mapping[str, type[object]] | None = None
+    ) -> Statements:
         """The statements as methods that run on the calling thread's connection, and give *records*."""
         from datastore.statements.binding import bind  # aiosql, only once a store is opened
 
@@ -124,7 +128,7 @@ class SQLiteEngine:
         """The same, begun by a caller: a statement that fails leaves it as it was in any case. Always serializable."""
         return self.transaction()
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: Literal["audit_log"]) -> None:
         """Nothing: whoever writes has the database's one lock already."""
 
     def keep_writers_out(self) -> None:
@@ -322,7 +326,7 @@ class SQLiteEngine:
             return ClosedError(CLOSED)
         return translate(error, where, committing=committing)
 
-    def patiently(self, run: Callable[[], Any], action: str) -> Any:
+    def patiently(self, run: Callable[[], Result], action: str) -> Result:
         """*run*, again and again while another connection holds the lock, until the timeout."""
         deadline = time.monotonic() + self.timeout
         while True:

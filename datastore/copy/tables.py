@@ -13,11 +13,11 @@ from itertools import zip_longest
 import attrs
 
 from datastore.address import database_path, is_server
-from datastore.engines.copying import Digest, Part, PostgreSQLSide, Row, Side, SQLiteSide, chained, encoded
+from datastore.copy.sides import Digest, Part, PostgreSQLSide, Row, Side, SQLiteSide, chained, encoded
 from datastore.engines.schema import DERIVED, Column, Schema, Table, in_order, library_tables
 from datastore.errors import CopyError, InvalidValueError
+from datastore.migrations.steps import own_folders
 from datastore.opening import server_engine
-from datastore.steps import own_folders
 from datastore.store import Datastore
 
 #: So many rows at most are one transaction of the target.

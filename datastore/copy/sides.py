@@ -26,7 +26,7 @@ from typing import Any
 import attrs
 
 from datastore.engines.schema import Column, Schema, quoted, read_schema, schema_sql
-from datastore.engines.sqlite_errors import translate as sqlite_error
+from datastore.engines.sqlite.errors import translate as sqlite_error
 from datastore.errors import BusyError
 
 Row = tuple[Any, ...]
@@ -293,7 +293,7 @@ class PostgreSQLSide(Side):
     """A database on a server.
 
     Args:
-        engine: A `datastore.engines.postgresql.PostgreSQLEngine`.
+        engine: A `datastore.engines.postgresql.engine.PostgreSQLEngine`.
         target: Whether it is written to, which nobody else may do meanwhile.
 
     Raises:
@@ -428,7 +428,7 @@ _SERVER_KINDS = {
     "bytea": "blob",
 }
 
-#: What the session gives as it is compared and written; see `datastore.engines.postgresql_session.set_up`.
+#: What the session gives as it is compared and written; see `datastore.engines.postgresql.settings.set_up`.
 _AS_THEY_ARE = frozenset({"integer", "real", "text", "instant", "json", "blob"})
 
 

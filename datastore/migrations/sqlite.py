@@ -19,16 +19,16 @@ from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
 from datastore.address import real_path
-from datastore.engines.gate import Gate
-from datastore.engines.sqlite import APPLICATION_ID, change_to_wal, try_write_back
-from datastore.engines.sqlite_errors import translate
-from datastore.engines.yoyo_steps import Steps, sql
+from datastore.engines.sqlite.engine import APPLICATION_ID, change_to_wal, try_write_back
+from datastore.engines.sqlite.errors import translate
+from datastore.engines.sqlite.gate import Gate
 from datastore.errors import (
     DatabaseMissingError,
     ForeignKeyError,
     NotADatastoreError,
     TransactionLostError,
 )
+from datastore.migrations.backend import Steps, sql
 
 _TIMEOUT = 30.0
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from datastore.engines.readers import reader_processes
-from datastore.engines.sqlite_files import give_back, rebuild
-from datastore.retention.backups import refuse_full
+from datastore.engines.sqlite.files import give_back, rebuild
+from datastore.engines.sqlite.readers import reader_processes
+from datastore.upkeep.backups import refuse_full
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import MaintenanceRepository
 
-#: See `datastore.retention.backups.Backups.sweep`.
+#: See `datastore.upkeep.backups.Backups.sweep`.
 Sweep = Callable[[], tuple[int, list[Path]]]
 
 #: One slice holds the write lock for about 20 ms at most.

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from datastore.engines.sqlite import SQLiteEngine, write_back
-from datastore.engines.sqlite_errors import is_busy, translate
+from datastore.engines.sqlite.engine import SQLiteEngine, write_back
+from datastore.engines.sqlite.errors import is_busy, translate
 from datastore.errors import BusyError, DatastoreError
 
 #: How many steps of SQLite's machine lie between two calls of a progress function (some milliseconds).

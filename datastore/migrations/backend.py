@@ -19,11 +19,11 @@ from yoyo.backends.base import DatabaseBackend
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table, get_migration_hash, topological_sort
 
-from datastore import migrations as files
 from datastore.errors import InvalidValueError, SchemaOutOfDateError
+from datastore.migrations.checksums import changed, check_files, checksum
+from datastore.migrations.steps import check_steps, known_ids
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
-from datastore.steps import check_steps, known_ids
 
 logger = logging.getLogger("yoyo.migrations")
 
@@ -213,7 +213,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         data = self.get_log_data(migration, operation)
         self.execute(self.format_sql(self.log_migration_sql), data)
         if operation in ("apply", "mark"):
-            comment = _PREFIX + files.checksum(Path(migration.path))
+            comment = _PREFIX + checksum(Path(migration.path))
             self.execute(sql(self.engine, "update_migration_log_comment"), {"id": data["id"], "comment": comment})
 
     def _change_marks(self, migrations: Any, *, applied: bool) -> None:
@@ -231,15 +231,15 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         # The whole folder each time: an older step that was edited makes every later one doubtful.
         folders = {Path(migration.path).parent for migration in migrations}
         for folder in folders:
-            files.check_files(folder)
+            check_files(folder)
         if internalmigrations.get_current_version(self) < internalmigrations.USE_VERSION_TABLE_FROM:
             return
         for name, recorded in self.execute(sql(self.engine, "list_applied_migrations")).fetchall():
             if not (recorded or "").startswith(_PREFIX):
                 continue  # stock yoyo applied it
             for path in (folder / f"{name}.sql" for folder in folders):
-                if path.is_file() and recorded != _PREFIX + files.checksum(path):
-                    raise files.changed(path)
+                if path.is_file() and recorded != _PREFIX + checksum(path):
+                    raise changed(path)
 
 
 @cache

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
 
-from datastore.engines.postgresql_errors import translate
+from datastore.engines.postgresql.errors import translate
 from datastore.statements.loader import read_texts
 
 #: What it asks the server's catalogue.

@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from datastore.engines.base import Durability
 from datastore.engines.fork import keep, unwatch, watch
 from datastore.engines.ownership import Owner
-from datastore.engines.postgresql_errors import translate
-from datastore.engines.postgresql_session import Connection, session_sql, set_up
-from datastore.engines.postgresql_transactions import PostgreSQLSession
+from datastore.engines.postgresql.errors import translate
+from datastore.engines.postgresql.session import PostgreSQLSession
+from datastore.engines.postgresql.settings import Connection, session_sql, set_up
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.engines.tsquery import tsquery
@@ -42,6 +43,7 @@ from datastore.values import utc_now
 
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
+    from datastore.statements.loader import Statement
 
 #: Wakes `data_version` when a job is put into the queue: migrations/postgresql/0004.job_queue.sql notifies it.
 CHANNEL = "datastore_jobs"
@@ -82,7 +84,7 @@ class PostgreSQLEngine:
         self,
         url: str,
         *,
-        durability: Literal["full", "relaxed"] = "full",
+        durability: Durability = "full",
         timeout: float = 30.0,
         pool_size: int = 10,
         replica: str | None = None,
@@ -142,7 +144,9 @@ class PostgreSQLEngine:
             open=False,
         )
 
-    def bind(self, statements: dict[str, Any], records: Mapping[str, type[Any]] | None = None) -> Statements:
+    def bind(
+        self, statements: Mapping[str, Statement], records: Mapping[str, type[object]] | None = None
+    ) -> Statements:
         """The statements as methods that run on the calling thread's connection, and give *records*."""
         from datastore.statements.binding import bind
 
@@ -170,7 +174,7 @@ class PostgreSQLEngine:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
         return Snapshot(self._thread)
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: Literal["audit_log"]) -> None:
         """Keep other transactions from what *name* stands for until this one ends."""
         self._thread.connected().control(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": _locks[name]})
 

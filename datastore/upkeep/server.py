@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from datastore.errors import UnsupportedError
-from datastore.retention.cleaning import Cleaning, Tell
-from datastore.retention.residue import Needles
+from datastore.upkeep.cleaning import Cleaning, Tell
+from datastore.upkeep.residue import Needles
 
 if TYPE_CHECKING:
-    from datastore.engines.postgresql import PostgreSQLEngine
+    from datastore.engines.postgresql.engine import PostgreSQLEngine
 
 #: Where texts stood; their dead rows are vacuumed behind an erasure.
 _TABLES = (

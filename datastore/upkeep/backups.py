@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from datastore.address import real_path
-from datastore.engines.sqlite_files import copy_into, held_alone
+from datastore.engines.sqlite.files import copy_into, held_alone
 from datastore.errors import (
     BackupError,
     BusyError,
@@ -26,10 +26,10 @@ from datastore.errors import (
 )
 from datastore.files import Draft, in_use, sweep, sync_folder, typed, unfinished
 from datastore.records.backups import Backup, BackupStatus
-from datastore.retention.verify import Mark, Verified, present_mark, verify
+from datastore.upkeep.verify import Mark, Verified, present_mark, verify
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import BackupRepository
 
 #: Opens the copy that is to be verified, as a store.
@@ -98,7 +98,7 @@ class Backups:
         return kept
 
     def verify(self, path: str | os.PathLike[str]) -> dict[str, builtins.list[str]]:
-        """Verify one copy: its bytes, and then whatever `datastore.retention.verify.verify` does.
+        """Verify one copy: its bytes, and then whatever `datastore.upkeep.verify.verify` does.
 
         Raises:
             BackupError: No registered copy is at that path.

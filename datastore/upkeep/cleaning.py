@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from datastore.engines.readers import reader_processes
+from datastore.engines.sqlite.readers import reader_processes
 from datastore.errors import BusyError, DiskFullError
-from datastore.retention.residue import TERMS, Needles, Residue, found_in, scan, tree_kinds
+from datastore.upkeep.residue import TERMS, Needles, Residue, found_in, scan, tree_kinds
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite import SQLiteEngine
+    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.repositories import ErasureRepository, MaintenanceRepository
-    from datastore.retention.maintenance import Maintenance, Sweep
+    from datastore.upkeep.maintenance import Maintenance, Sweep
 
 #: Pages of a full-text index that are merged at once: some tens of milliseconds of the write lock.
 MERGE_PAGES = 128

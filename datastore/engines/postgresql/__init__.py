@@ -1,0 +1,1 @@
+"""PostgreSQL: the pool, transactions, settings, errors, plans."""

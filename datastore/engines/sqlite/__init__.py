@@ -1,0 +1,1 @@
+"""SQLite: the connection of each thread, transactions, the write gate, errors, plans, files."""

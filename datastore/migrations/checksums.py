@@ -1,0 +1,69 @@
+"""The lock file of a folder of migrations: SHA256SUMS lists the checksum of each file.
+
+A migration that was released never changes. ``sha256sum -c SHA256SUMS`` reads the file too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from datastore.errors import SchemaOutOfDateError
+
+LOCK_NAME = "SHA256SUMS"
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a migration's text, however git wrote its line ends."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def read_lock(folder: Path) -> dict[str, str]:
+    """File name to checksum, as SHA256SUMS in *folder* has it; empty where there is none."""
+    lock = folder / LOCK_NAME
+    if not lock.is_file():
+        return {}
+    sums = {}
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            value, _, name = line.partition(" ")
+            sums[name.lstrip(" *")] = value.lower()
+    return sums
+
+
+def check_files(folder: Path) -> None:
+    """Refuse a folder where a file that SHA256SUMS lists is not as it was released.
+
+    Raises:
+        SchemaOutOfDateError: The first such file, by name.
+    """
+    for name, expected in sorted(read_lock(folder).items()):
+        path = folder / name
+        if not path.is_file() or checksum(path) != expected:
+            raise changed(path)
+
+
+def changed(path: Path) -> SchemaOutOfDateError:
+    """The error for a migration that is not what it was."""
+    return SchemaOutOfDateError(
+        f"migration {path.name} was changed after its release; restore it and write a new migration"
+    )
+
+
+def check_lock(folder: Path) -> list[str]:
+    """What is wrong between the files of *folder* and its SHA256SUMS; empty if nothing is."""
+    sums = read_lock(folder)
+    problems = []
+    for path in sorted(folder.glob("*.sql")):
+        if path.name not in sums:
+            problems.append(f"{path.name} is not listed in {LOCK_NAME}")
+        elif checksum(path) != sums[path.name]:
+            problems.append(f"{path.name} was changed")
+    problems += [f"{name} is missing" for name in sorted(sums) if not (folder / name).is_file()]
+    return problems
+
+
+def write_lock(folder: Path) -> None:
+    """Write SHA256SUMS from the files as they are."""
+    lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.sql"))]
+    (folder / LOCK_NAME).write_text("".join(lines), encoding="utf-8", newline="\n")
