@@ -6,7 +6,6 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -63,7 +62,7 @@ class Report:
         engine = f"SQLite {sqlite3.sqlite_version}{', ' * bool(self.server)}{self.server}"
         return f"{self.statements} statements, {self.steps} migration steps, {engine}: {found}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         return {
             "ok": not self.problems,
             "engine": f"{self.project.engine} {sqlite3.sqlite_version}",

@@ -232,9 +232,8 @@ def _together(places: tuple[Column, ...], promised: Mapping[str, str]) -> Column
     """One column over every variant: NULL where it can be in one of them, of a type where it is in all."""
     first = places[0]
     if kind := promised.get(first.name):
-        return attrs.evolve(
-            first, type=kind.removesuffix("?"), nullable=kind.endswith("?"), reason="the header promises it: Returns"
-        )
+        nullable, reason = kind.endswith("?"), "the header promises it: Returns"
+        return attrs.evolve(first, type=kind.removesuffix("?"), nullable=nullable, reason=reason)
     same = all(place.type == first.type for place in places)
     loosest = next((place for place in places if place.nullable), first)
     return attrs.evolve(loosest, type=first.type if same else None)

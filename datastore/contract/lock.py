@@ -145,8 +145,8 @@ def _parameter(was: str, now: str) -> tuple[bool, str]:
     """Whether a change of a parameter breaks callers, and how it is said; "" for none."""
     optional = now.endswith(", optional")
     if not was:
-        return (False, f"takes {{}} ({_shown(now)})") if optional else (
-            True, f"parameter {{}} ({_shown(now)}) is asked for, and was not")  # fmt: skip
+        shown = f"({_shown(now)})"
+        return not optional, f"takes {{}} {shown}" if optional else f"parameter {{}} {shown} is asked for, and was not"
     if not now:
         return True, "parameter {} is gone"
     accepts = _bare(now) == _bare(was) and (optional or (", optional" not in was and ("?" in now or "?" not in was)))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from datastore.contract.inference.parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
+from datastore.contract.inference.parse import Node, Unsure, bare, conjuncts, name_of, parse, text_of
 from datastore.contract.text import arguments, tokens
 
 #: Storage classes of a value that is not NULL.
@@ -81,7 +81,7 @@ def promises(create: str) -> Iterator[Promise]:
     """What the CHECK constraints of a CREATE TABLE statement say, term by term; one not understood says nothing."""
     for text in _checks(create):
         try:
-            tree = parse_expression(text)
+            tree = parse(text)
         except Unsure:
             continue
         for term in conjuncts(tree):

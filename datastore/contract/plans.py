@@ -7,7 +7,6 @@ The plans that were last accepted are in a file for each version of the engine, 
 
 from __future__ import annotations
 
-import itertools
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -159,11 +158,8 @@ def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> 
     if re.match(r"none\b", index):
         searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
         if searched:
-            message, hint = (
-                f"the header says none, and the plan uses {searched[0]}",
-                f"write: Index: {searched[0]} (...)",
-            )
-            yield Problem("index", source.label_place("Index", "none"), message, hint)
+            message = f"the header says none, and the plan uses {searched[0]}"
+            yield Problem("index", source.label_place("Index", "none"), message, f"write: Index: {searched[0]} (...)")
         return
     groups = _named(index, schema)
     if not groups:
@@ -177,9 +173,8 @@ def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> 
             yield Problem("index", source.label_place("Index", unknown), message, near)
         elif not any(_is_used(name, uses, sql, plan, schema) for name, uses in group.items()):
             names, hint = '" or "'.join(group), f"the plan uses {used or 'no index'}"
-            yield Problem(
-                "index", source.label_place("Index", next(iter(group))), f'the plan does not use "{names}"', hint
-            )
+            place = source.label_place("Index", next(iter(group)))
+            yield Problem("index", place, f'the plan does not use "{names}"', hint)
 
 
 def _named(text: str, schema: Schema) -> list[dict[str, _Uses]]:
@@ -255,10 +250,8 @@ def _sorts(source: Source, index: str, plan: Plan) -> Iterator[Problem]:
         place = source.at_token(token) if token else source.label_place("Index")
         message = f"the plan sorts for {what}, and the header does not say so"
         if denied:
-            place, message = (
-                source.label_place("Index", "no sort"),
-                f"the header says no sort, and the plan sorts for {what}",
-            )
+            place = source.label_place("Index", "no sort")
+            message = f"the header says no sort, and the plan sorts for {what}"
         hint = "an index that ends in the order sorts nothing; or say how much is sorted: Index: ...; sorts at most ..."
         yield Problem("sort", place, message, hint)
     elif said and not plan.sorts:
@@ -305,14 +298,8 @@ def check_snapshot(project: Project, plans: Mapping[str, Plan], sources: Mapping
     hint = f"if the new one is meant: datastore check --update   (it writes {shown})"
     for name, plan in plans.items():
         if before.get(name) != _lines(plan):
-            message = (
-                f"the plan is not the one in {shown}"
-                if name in before
-                else f"{shown} has no plan of this statement yet"
-            )
-            notes = (
-                (f"was: {line}" for line in before.get(name, ()) if line != "(none)"),
-                (f"now: {line}" for line in plan.lines),
-            )
-            lines = tuple(itertools.chain(*notes))
+            message = f"the plan is not the one in {shown}"
+            message = message if name in before else f"{shown} has no plan of this statement yet"
+            was = (f"was: {line}" for line in before.get(name, ()) if line != "(none)")
+            lines = (*was, *(f"now: {line}" for line in plan.lines))
             yield Problem("plan", sources[name].name_place, message, hint, lines, name)

@@ -79,11 +79,8 @@ def _column(name: str, table: str | None, sql: str, schema: Schema) -> _Located:
     if table in schema.columns:
         near = [schema.columns[table]]
     # Of the tables that the statement reads, or else of any.
-    hints = (
-        did_you_mean(column, (name for names in tables for name in names))
-        for tables in (near, list(schema.columns.values()))
-    )
-    return find_name(sql, name), next(filter(None, hints), None)
+    every = [[name for names in tables for name in names] for tables in (near, schema.columns.values())]
+    return find_name(sql, name), next(filter(None, (did_you_mean(column, names) for names in every)), None)
 
 
 def _tables(schema: Schema) -> Iterable[str]:

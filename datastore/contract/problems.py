@@ -5,8 +5,6 @@ A rule is known by one name everywhere: in messages, in ``Allow:`` lines, in the
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 
@@ -130,7 +128,7 @@ class Problem:
             out.append(f"{margin}= hint: {self.hint}")
         return "\n".join(out)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         every = {**attrs.asdict(self.place), **attrs.asdict(self, recurse=False), "notes": list(self.notes)}
         names = ("rule", "file", "line", "column", "length", "message", "hint", "notes", "statement", "subject")
         return {name: every[name] for name in names}

@@ -111,7 +111,7 @@ def find_project(start: Path) -> Project:
     )
 
 
-def _read(root: Path, table: Any) -> Project:
+def _read(root: Path, table: object) -> Project:
     where = f"{root / FILE}: [tool.datastore]"
     if not isinstance(table, dict):
         raise ProjectError(f"{where} is no table")

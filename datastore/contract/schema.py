@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from datastore.contract.inference.parse import Node, Unsure, parse_expression
+from datastore.contract.inference.parse import Node, Unsure, parse
 from datastore.contract.logical import affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
 from datastore.contract.text import Caseless, listed, tokens
@@ -303,7 +303,7 @@ def _predicate(sql: str) -> Node | None:
     """The WHERE of a CREATE INDEX; None where it is not understood."""
     found = re.split(r"\sWHERE\s", sql, flags=re.IGNORECASE)
     try:
-        return parse_expression(found[1]) if len(found) == 2 else None
+        return parse(found[1]) if len(found) == 2 else None
     except Unsure:
         return None
 

@@ -127,10 +127,9 @@ def compare(before: Snapshot, after: Snapshot) -> Iterator[str]:
     for kind, name in sorted({*before.objects, *after.objects}):
         old, new = before.objects.get((kind, name)), after.objects.get((kind, name))
         if old != new:
-            if old is not None:
-                yield f"- {kind} {name}{'' if new is None else f': {_around(old, new)}'}"
-            if new is not None:
-                yield f"+ {kind} {name}{'' if old is None else f': {_around(new, old)}'}"
+            for sign, one, other in (("-", old, new), ("+", new, old)):
+                if one is not None:
+                    yield f"{sign} {kind} {name}{'' if other is None else f': {_around(one, other)}'}"
     for what, old_mark, new_mark in zip(("application_id", "user_version"), before.marks, after.marks, strict=True):
         if old_mark != new_mark:
             yield f"- {what} {old_mark}"
@@ -148,9 +147,8 @@ def _failed(project: Project, migrated: Migrated, step: Step, action: str, error
     path = step.path.with_name(f"{step.id}.rollback.sql") if action == "roll back" else step.path
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
-    word = re.search(
-        r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)', str(cause)
-    )
+    pattern = r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)'
+    word = re.search(pattern, str(cause))
     token = hint = None
     if word:
         name = next(part for part in word.groups() if part).rpartition(".")[2]

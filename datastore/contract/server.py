@@ -20,14 +20,7 @@ from datastore.contract.project import Project
 from datastore.contract.sources import Source, read_sources, variants
 from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
-from datastore.engines.postgresql.explain import (
-    GENERIC_PLAN,
-    Described,
-    Refused,
-    describe,
-    explaining,
-    whole_tables,
-)
+from datastore.engines.postgresql import explain
 from datastore.engines.postgresql.scratch import scratch
 from datastore.errors import DatastoreError, ProjectError
 from datastore.migrations import apply, rollback
@@ -98,10 +91,10 @@ def check_server(project: Project, url: str) -> ServerReport:
         except (DatastoreError, psycopg.Error) as error:
             report.problems = [Problem("migration", Place(project.show(folders[-1])), str(error).strip())]
             return report
-        with explaining(place) as connection:
+        with explain.explaining(place) as connection:
             report.version = connection.info.parameter_status("server_version") or ""
             some_rows = None
-            if connection.info.server_version >= GENERIC_PLAN:
+            if connection.info.server_version >= explain.GENERIC_PLAN:
                 own = read_texts(_OWN, _OWN.name)
                 some_rows = {name for (name,) in connection.execute(own["list_partial_indexes"])}
             else:
@@ -124,8 +117,8 @@ def _statement(
     """The problems of one statement; *some_rows* are the partial indexes, None where plans are not checked."""
     for variant in variants(source):
         try:
-            described = describe(connection, variant.sql)
-        except Refused as refused:
+            described = explain.describe(connection, variant.sql)
+        except explain.Refused as refused:
             yield Problem("prepare", _place(source, variant.sql, refused.position), str(refused), refused.hint)
             return
         yield from _types(source, described)
@@ -133,7 +126,8 @@ def _statement(
             yield from _columns(source, described, {name: kind.removesuffix("?") for name, kind in locked.items()})
         # A statement without WHERE is meant to read everything; the rule no-where asks for its reason.
         is_planned = variant.sql.lstrip().upper().startswith(_PLANNED) and find_phrase(variant.sql, "WHERE")
-        for table in whole_tables(connection, variant.sql, some_rows) if is_planned and some_rows is not None else ():
+        checked = is_planned and some_rows is not None
+        for table in explain.whole_tables(connection, variant.sql, some_rows or set()) if checked else ():
             hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
             message = f"PostgreSQL's plan reads the whole of {table}"
             yield Problem("full-scan", source.label_place("Index"), message, hint, subject=table)
@@ -148,7 +142,7 @@ def _place(source: Source, sql: str, position: int | None) -> Place:
     return source.at(place + position - begun, 1) if place >= 0 else source.name_place
 
 
-def _types(source: Source, described: Described) -> Iterator[Problem]:
+def _types(source: Source, described: explain.Described) -> Iterator[Problem]:
     assert source.statement
     for parameter in source.statement.header.parameters:
         kind = described.parameters.get(parameter.name)
@@ -158,7 +152,7 @@ def _types(source: Source, described: Described) -> Iterator[Problem]:
             yield Problem("parameter-type", place, message, "CAST it to what is meant")
 
 
-def _columns(source: Source, described: Described, wanted: Mapping[str, str]) -> Iterator[Problem]:
+def _columns(source: Source, described: explain.Described, wanted: Mapping[str, str]) -> Iterator[Problem]:
     names = [name for name, _ in described.columns]
     if names != list(wanted):
         message = f"PostgreSQL gives {', '.join(names) or 'no columns'}; SQLite {', '.join(wanted) or 'none'}"

@@ -37,6 +37,10 @@ KEYWORDS = frozenset(_keywords.split())
 SCHEMA_KEYWORDS = frozenset(_schema_keywords.split())
 
 
+_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES"})
+_CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
+
+
 @attrs.frozen(eq=False)
 class Token:
     """One word, string, parameter or mark of a text; blanks and comments are none. Two are equal if they are one."""
@@ -51,20 +55,34 @@ class Token:
     upper: str = ""
     #: The identifier, without its quotes, in lower case; "" for what is no identifier.
     name: str = ""
+    #: The last clause keyword before it, in its own parentheses and its own CASE.
+    clause: str = ""
+    #: The clauses around the open parentheses (and CASEs), outermost first.
+    parents: tuple[str, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """How many parentheses (and CASEs) are open."""
+        return len(self.parents)
 
 
 @lru_cache(maxsize=4096)
 def tokens(sql: str) -> tuple[Token, ...]:
-    return tuple(_read(found) for found in _token.finditer(sql) if found.lastgroup not in ("space", "comment"))
-
-
-def _read(found: re.Match[str]) -> Token:
-    kind, text, upper, name = found.lastgroup or "", found[0], "", ""
-    if kind == "word":
-        upper, name = text.upper(), text.lower()
-    elif kind == "quoted":
-        name = text[1:-1].replace('""', '"').lower()
-    return Token(kind, text, found.start(), found.end(), upper, name)
+    tokens, parents, clause = [], tuple[str, ...](), ""
+    for found in _token.finditer(sql):
+        kind, text = found.lastgroup or "", found[0]
+        if kind in ("space", "comment"):
+            continue
+        upper = text.upper() if kind == "word" else ""
+        quoted = text[1:-1].replace('""', '"') if kind == "quoted" else ""
+        if (text == ")" or upper == "END") and parents:
+            clause, parents = parents[-1], parents[:-1]
+        tokens.append(Token(kind, text, found.start(), found.end(), upper, (upper or quoted).lower(), clause, parents))
+        if text == "(" or upper == "CASE":
+            parents += (clause,)
+        elif upper in _CLAUSES:
+            clause = upper
+    return tuple(tokens)
 
 
 def pieces(sql: str) -> Iterator[tuple[str, str]]:
@@ -126,49 +144,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f'did you mean "{names[near[0]]}"?' if near else None
 
 
-_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES"})
 _NOTHING = Token("", "", 0, 0)
 
 
-@attrs.frozen
-class Around:
-    """The context of one token."""
-
-    index: int
-    token: Token
-    #: The last clause keyword before it, in its own parentheses and its own CASE.
-    clause: str
-    #: The clauses around the open parentheses (and CASEs), outermost first.
-    parents: tuple[str, ...]
-
-    #: How many parentheses (and CASEs) are open.
-    depth: int
-
-
-_CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
-
-
-@lru_cache(maxsize=1024)
-def around(every: tuple[Token, ...]) -> tuple[Around, ...]:
-    """Each token of a statement (`datastore.contract.text.tokens`) with its clause and the clauses around it."""
-    return tuple(_around(every))
-
-
-def _around(every: tuple[Token, ...]) -> Iterator[Around]:
-    parents: tuple[str, ...] = ()
-    clause = ""
-    for index, token in enumerate(every):
-        if (token.text == ")" or token.upper == "END") and parents:
-            clause, parents = parents[-1], parents[:-1]
-        yield Around(index, token, clause, parents, len(parents))
-        if token.text == "(" or token.upper == "CASE":
-            parents += (clause,)
-        elif token.upper in _CLAUSES:
-            clause = token.upper
-
-
 def verb(every: tuple[Token, ...]) -> Token | None:
-    return next((one.token for one in around(every) if one.depth == 0 and one.token.upper in _VERBS), None)
+    """What the statement does: the first of SELECT, INSERT, ... that is in no parentheses."""
+    return next((token for token in every if token.depth == 0 and token.upper in _VERBS), None)
 
 
 def at(every: Sequence[Token], index: int) -> Token:

@@ -91,9 +91,8 @@ def _does(key: ForeignKey, touch: Touch, changed: set[str]) -> bool:
     if touch.action == "read":
         return own and bool({key.table, key.parent} & changed)
     cascades = touch.action == "delete" and key.on_delete == "CASCADE"
-    return (
-        is_child and key.parent in changed and (cascades or (touch.action == "update" and touch.column in key.columns))
-    )
+    sets = touch.action == "update" and touch.column in key.columns
+    return is_child and key.parent in changed and (cascades or sets)
 
 
 def _with_columns(schema: Schema, touch: Touch, sql: str) -> Iterator[Touch]:

@@ -47,10 +47,8 @@ def project_waivers(project: Project) -> tuple[list[Waiver], list[Problem]]:
     for key, reason in project.allow.items():
         rule, _, subject = key.partition(" ")
         place = _place_in_project(project, key)
-        wrong = _wrong(rule, bool(reason.strip()))
-        if not wrong and not subject:
-            wrong = (f'the waiver of "{rule}" names nothing', f'write: "{rule} NAME" = "why"')
-        if wrong:
+        nothing = (f'the waiver of "{rule}" names nothing', f'write: "{rule} NAME" = "why"')
+        if wrong := _wrong(rule, bool(reason.strip())) or (None if subject else nothing):
             problems.append(Problem("waiver", place, *wrong))
         else:
             waivers.append(Waiver(rule, place, subject=subject.strip()))

@@ -8,19 +8,9 @@ from itertools import pairwise
 
 from datastore.contract import lock
 from datastore.contract.callers import find_callers
+from datastore.contract.catalog import model
 from datastore.contract.catalog.comments import Item, object_comments, read_server_tables, table_items
-from datastore.contract.catalog.model import (
-    Catalog,
-    Choice,
-    ColumnPage,
-    IndexPage,
-    OnServer,
-    StatementPage,
-    TablePage,
-    TriggerPage,
-    User,
-)
-from datastore.contract.catalog.times import Measured, read_times
+from datastore.contract.catalog.model import Measured, read_times
 from datastore.contract.facts import OWN_PREFIXES, Migrated, ProjectFacts, StatementFacts
 from datastore.contract.inference.queries import Queries
 from datastore.contract.project import FILE, Project
@@ -36,7 +26,7 @@ _when = re.compile(
 )
 
 
-def read_catalog(facts: ProjectFacts) -> Catalog:
+def read_catalog(facts: ProjectFacts) -> model.Catalog:
     """Everything that the pages of a project show.
 
     Raises:
@@ -49,7 +39,7 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
     folder = project.statements_folder
     server = read_statements(folder, "postgresql") if (folder / "postgresql").is_dir() else None
     statements = tuple(
-        StatementPage(
+        model.StatementPage(
             facts=one,
             # Of the version that the lock file was written with: the pages do not change with the machine.
             choices=tuple(_choices(one, locked["statements"].get(name, {}).get("plan", {}), measured)),
@@ -61,7 +51,7 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
         for name, one in facts.statements.items()
     )
     server_steps = [path for folder in project.server_migration_folders for path in sorted(folder.glob("*.sql"))]
-    return Catalog(
+    return model.Catalog(
         project=project,
         title=_title(project),
         engine=str(locked.get("engine") or lock.engine_name(project)),
@@ -73,7 +63,7 @@ def read_catalog(facts: ProjectFacts) -> Catalog:
     )
 
 
-def _on_server(server: Mapping[str, Statement] | None, name: str, one: StatementFacts) -> OnServer:
+def _on_server(server: Mapping[str, Statement] | None, name: str, one: StatementFacts) -> model.OnServer:
     if server is None:
         return None
     if name not in server:
@@ -88,18 +78,18 @@ def _title(project: Project) -> str:
     return found[1] if found else project.root.name
 
 
-def _choices(one: StatementFacts, locked: Mapping[str, list[str]], measured: Measured | None) -> Iterator[Choice]:
+def _choices(one: StatementFacts, locked: Mapping[str, list[str]], measured: Measured | None) -> Iterator[model.Choice]:
     times = measured.times.get(one.source.name, {}) if measured else {}
     for variant, plan in zip(one.variants, one.plans, strict=True):
         which = variant.which or "always"
         lines = tuple(locked.get(which, plan.lines))
-        yield Choice(variant.which, one.statement.header.index_for(variant.given), lines, times.get(which, {}))
+        yield model.Choice(variant.which, one.statement.header.index_for(variant.given), lines, times.get(which, {}))
 
 
 class _Reader:
     """Reads the tables and views that the migrations made, and what belongs to them."""
 
-    def __init__(self, facts: ProjectFacts, touches: Touches, statements: Sequence[StatementPage]) -> None:
+    def __init__(self, facts: ProjectFacts, touches: Touches, statements: Sequence[model.StatementPage]) -> None:
         self.facts = facts
         self.schema = facts.schema
         self.touches = touches
@@ -109,7 +99,7 @@ class _Reader:
         self.made = _made(facts.migrated)
         self.opened = _opened(facts)
 
-    def tables(self) -> tuple[TablePage, ...]:
+    def tables(self) -> tuple[model.TablePage, ...]:
         """In the order of their making: by step, then as the files have them."""
         every = self.schema.tables.values()
         tables = [one for one in every if one.kind != "shadow" and not one.name.startswith(OWN_PREFIXES)]
@@ -124,14 +114,14 @@ class _Reader:
     def place(self, name: str) -> int:
         return self.order.get(name, len(self.order))
 
-    def table(self, table: Table) -> TablePage:
+    def table(self, table: Table) -> model.TablePage:
         items = table_items(table.sql) if table.kind == "table" else []
         keys = self.schema.foreign_keys
         triggers = [name for name, on in self.schema.triggers.items() if on == table.name]
         touching = (one for one in self.statements if any(touch.table == table.name for touch in one.touches))
         is_rowless = table.kind == "table" and not table.has_rowid
         options = {"virtual table": table.kind == "virtual", "view": table.kind == "view", "STRICT": table.strict}
-        return TablePage(
+        return model.TablePage(
             name=table.name,
             kind=table.kind,
             sql=table.sql,
@@ -148,7 +138,7 @@ class _Reader:
             statements=tuple(one.name for one in touching),
         )
 
-    def columns(self, table: Table, items: Mapping[str, Item]) -> Iterator[ColumnPage]:
+    def columns(self, table: Table, items: Mapping[str, Item]) -> Iterator[model.ColumnPage]:
         # What a view's expressions are declared as is another word from one SQLite to the next: they are worked out.
         view = dict(Queries(self.schema).view(table) or ()) if table.kind == "view" else {}
         for column in table.columns.values():
@@ -162,9 +152,10 @@ class _Reader:
             primary, users = bool(column.key_place), self.users(table.name, column.name)
             keys = (key for key in self.schema.foreign_keys if key.table == table.name)
             refers = tuple(key for key in keys if column.name in key.columns)
-            yield ColumnPage(name, column.name, kind, logical or "", nullable, default, primary, meaning, refers, users)
+            about = (kind, logical or "", nullable, default, primary, meaning)
+            yield model.ColumnPage(name, column.name, *about, refers, users)
 
-    def users(self, table: str, column: str) -> tuple[User, ...]:
+    def users(self, table: str, column: str) -> tuple[model.User, ...]:
         """Who touches a column; a row that is deleted takes it along."""
         found: dict[tuple[str, str, str], dict[str, None]] = {}
         for kind, every in (("statement", self.touches.statements), ("trigger", self.touches.triggers)):
@@ -172,9 +163,9 @@ class _Reader:
                 for touch in touches:
                     if touch.table == table and (touch.column == column or touch.action == "delete"):
                         found.setdefault((kind, name, touch.action), {})[touch.by] = None
-        return tuple(User(*key, tuple(by)) for key, by in found.items())
+        return tuple(model.User(*key, tuple(by)) for key, by in found.items())
 
-    def indexes(self, table: Table) -> Iterator[IndexPage]:
+    def indexes(self, table: Table) -> Iterator[model.IndexPage]:
         own = [index for index in self.schema.indexes.values() if index.table == table.name]
         for index in sorted(own, key=lambda one: (self.place(one.name), one.name)):
             name, sql = index.name, self.schema.sql.get(index.name, "")
@@ -184,15 +175,15 @@ class _Reader:
             columns = ", ".join(column or "(expression)" for column in index.columns)
             text = " ".join(_definition.sub("", sql).split()) or f"({columns})"
             comment, step = self.comments.get(name, ""), next(iter(self.steps("index", name)), "")
-            yield IndexPage(name, table.name, index.unique, text, comment, direct, indirect, keys, step)
+            yield model.IndexPage(name, table.name, index.unique, text, comment, direct, indirect, keys, step)
 
-    def trigger(self, table: Table, name: str) -> TriggerPage:
+    def trigger(self, table: Table, name: str) -> model.TriggerPage:
         sql, touches = self.schema.sql[name], self.touches.triggers.get(name, ())
         found = _when.match(sql)
         when = " ".join(found["when"].split()) if found else ""
         fired_by = tuple(one.name for one in self.statements if name in one.fires)
         comment, step = self.comments.get(name, ""), next(iter(self.steps("trigger", name)), "")
-        return TriggerPage(name, table.name, when, sql, comment, touches, fired_by, step)
+        return model.TriggerPage(name, table.name, when, sql, comment, touches, fired_by, step)
 
 
 def _made(migrated: Migrated) -> dict[tuple[str, str], list[str]]:
@@ -205,7 +196,7 @@ def _made(migrated: Migrated) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def _reads(one: StatementPage, index: str) -> bool:
+def _reads(one: model.StatementPage, index: str) -> bool:
     """Whether a plan reads an index, or the header says that it decides something (a conflict, a refusal)."""
     if any(access.index == index for plan in one.facts.plans for access in plan.accesses):
         return True

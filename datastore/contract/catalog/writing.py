@@ -11,10 +11,10 @@ import jinja2
 from markupsafe import Markup
 
 from datastore.contract.catalog import words
-from datastore.contract.catalog.diagram import HEAD, WIDTH, diagram
 from datastore.contract.catalog.links import Links
 from datastore.contract.catalog.model import Catalog
 from datastore.contract.catalog.reading import read_catalog
+from datastore.contract.catalog.words import HEAD, WIDTH, diagram
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.generate import changed_files
 

@@ -116,10 +116,10 @@ def window(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
     if found is not None and isinstance(call, exp.Count):
         return found
     if isinstance(call, (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)):
-        values = [
-            _inside(value, scope, evaluate) for value in (call.this, call.args.get("default")) if value is not None
-        ]
-        return either(values).but(nullable=True, reason="the window may have no such row")
+        values = filter(None, (call.this, call.args.get("default")))
+        return either(_inside(value, scope, evaluate) for value in values).but(
+            nullable=True, reason="the window may have no such row"
+        )
     return (found or unknown("")).but(nullable=True, reason="the window may be empty")
 
 
@@ -166,7 +166,5 @@ def is_json_safe(values: Iterable[Fact]) -> bool:
 
     A text is safe that is a column's, or JSON itself.
     """
-    return all(
-        value.storage <= INTEGER or (value.storage <= INTEGER | TEXT and (value.origin or value.logical))
-        for value in values
-    )
+    kept = INTEGER | TEXT
+    return all(one.storage <= INTEGER or (one.storage <= kept and (one.origin or one.logical)) for one in values)

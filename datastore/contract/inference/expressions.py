@@ -96,10 +96,6 @@ def _maybe(storage: frozenset[str]) -> _Rule:
     return lambda node, scope: Fact(storage, True, f"{called(node)} may be NULL")
 
 
-def _passed_on(node: Node, scope: Scope) -> Fact:
-    return fact_of(node.this, scope)
-
-
 def _in(node: Node, scope: Scope) -> Fact:
     left, query = bare(node.this), node.args.get("query")
     if isinstance(left, exp.Tuple) or node.args.get("field") is not None:
@@ -149,10 +145,8 @@ def _absolute(node: Node, scope: Scope) -> Fact:
 
 def _case(node: Node, scope: Scope) -> Fact:
     is_simple, default = node.args.get("this") is not None, node.args.get("default")
-    branches = [
-        _knowing(set() if is_simple else where_true(branch.this, scope), branch.args["true"], scope)
-        for branch in node.args["ifs"]
-    ]
+    whens = [(set() if is_simple else where_true(one.this, scope), one.args["true"]) for one in node.args["ifs"]]
+    branches = [_knowing(known, then, scope) for known, then in whens]
     if default is None:
         return either(branches).but(nullable=True, reason="a CASE without ELSE is NULL where no WHEN is true")
     return either([*branches, fact_of(default, scope)])
@@ -188,21 +182,17 @@ def _scalar_subquery(node: Node, scope: Scope) -> Fact:
     return Fact(fact.storage, fact.nullable, fact.reason, fact.logical)
 
 
+def _values(node: Node, scope: Scope) -> list[Fact]:
+    return [fact_of(value, scope) for value in [node.this, *node.expressions]]
+
+
 def _coalesce(node: Node, scope: Scope) -> Fact:
-    used = []
-    for argument in [node.this, *node.expressions]:
-        used.append(fact_of(argument, scope))
-        if not used[-1].nullable:
-            return either(used).but(nullable=False, reason="coalesce ends in a value that is never NULL")
-    return either(used).but(nullable=True, reason=f"no argument of coalesce is sure: {used[-1].reason}")
-
-
-def _nullif(node: Node, scope: Scope) -> Fact:
-    return fact_of(node.this, scope).but(nullable=True, reason="nullif() is NULL where both are equal")
-
-
-def _least(node: Node, scope: Scope) -> Fact:
-    return either([fact_of(value, scope) for value in [node.this, *node.expressions]])
+    every = _values(node, scope)
+    for number, fact in enumerate(every, 1):
+        if not fact.nullable:
+            reason = "coalesce ends in a value that is never NULL"
+            return either(every[:number]).but(nullable=False, reason=reason)
+    return either(every).but(nullable=True, reason=f"no argument of coalesce is sure: {every[-1].reason}")
 
 
 def _named(node: Node, scope: Scope) -> Fact:
@@ -232,6 +222,7 @@ def _json_text(values: list[Fact], name: str) -> Fact:
 
 
 _this = _arguments("this")
+_NULLIF = "nullif() is NULL where both are equal"
 _RULES: dict[type, _Rule] = {
     exp.Column: lambda node, scope: scope.column(table_of(node), name_of(node)),
     exp.Literal: _literal,
@@ -239,7 +230,7 @@ _RULES: dict[type, _Rule] = {
     exp.Boolean: _boolean_literal,
     exp.HexString: _always(never_null(BLOB, "a literal")),
     exp.Placeholder: _parameter,
-    **dict.fromkeys((exp.Alias, exp.Collate), _passed_on),
+    **dict.fromkeys((exp.Alias, exp.Collate), lambda node, scope: fact_of(node.this, scope)),
     exp.Subquery: _scalar_subquery,
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Like, exp.Glob), _truth()),
     **dict.fromkeys((exp.And, exp.Or), _truth()),
@@ -260,8 +251,8 @@ _RULES: dict[type, _Rule] = {
     exp.If: _if,
     exp.Window: lambda node, scope: window(node, scope, fact_of),
     exp.Coalesce: _coalesce,
-    exp.Nullif: _nullif,
-    **dict.fromkeys((exp.Least, exp.Greatest), _least),
+    exp.Nullif: lambda node, scope: fact_of(node.this, scope).but(nullable=True, reason=_NULLIF),
+    **dict.fromkeys((exp.Least, exp.Greatest), lambda node, scope: either(_values(node, scope))),
     exp.Typeof: _always(never_null(TEXT, "typeof() is never NULL")),
     exp.Hex: _always(never_null(TEXT, "hex() is never NULL")),
     exp.Rand: _always(never_null(INTEGER, "random() is never NULL")),

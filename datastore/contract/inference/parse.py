@@ -39,9 +39,9 @@ class Unsure(Exception):
     """Something that the inference does not understand well enough to promise anything. The text says what."""
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=4096)
 def parse(sql: str) -> Node:
-    """The tree of one statement.
+    """The tree of one statement, or of an expression as in a CHECK or a partial index's WHERE.
 
     Raises:
         Unsure: It is not understood whole.
@@ -49,20 +49,6 @@ def parse(sql: str) -> Node:
     text = _update_or.sub(r"\1", _replace.sub(r"\1INSERT OR REPLACE INTO", sql))
     if misread := {name.upper() for name in _casts.findall(text)} & MISREAD_TYPES:
         raise Unsure(f"the type name {misread.pop()} means one thing to SQLite and another to the parser")
-    return _parse(text)
-
-
-@functools.lru_cache(maxsize=2048)
-def parse_expression(sql: str) -> Node:
-    """The tree of one expression, as in a CHECK or a partial index's WHERE.
-
-    Raises:
-        Unsure: It is not understood whole.
-    """
-    return _parse(sql)
-
-
-def _parse(text: str) -> Node:
     try:
         tree = sqlglot.parse_one(text, read="sqlite")
     except (SqlglotError, RecursionError) as error:

@@ -124,7 +124,7 @@ def _table(node: Node, alias: str, scope: Scope) -> Relation:
 
 
 def _derived(
-    alias: str, columns: Columns, query: Node | None, visible: Mapping[str, Cte], view: Table | None = None
+    alias: str, columns: Columns, query: Node, visible: Mapping[str, Cte], view: Table | None = None
 ) -> Relation:
     facts: dict[str, Fact] = {}
     for name, fact in columns:

@@ -11,7 +11,7 @@ without SQLite's checks (``writable_schema``, ``ignore_check_constraints``, a da
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import attrs
 from sqlglot import exp
@@ -78,18 +78,17 @@ def _result_columns(schema: Schema, sql: str, not_null_parameters: frozenset[str
 
 def at_most_one_row(schema: Schema, sql: str) -> tuple[bool, str]:
     """Whether a statement provably gives (or changes) at most one row, and why, or why that is not proved."""
-    try:
-        return _at_most_one(schema, parse(sql))
-    except (Unsure, RecursionError) as doubt:
-        return False, f"not understood: {doubt}"
+    return _judged(_at_most_one, schema, sql)
 
 
 def total_order(schema: Schema, sql: str) -> tuple[bool, str]:
     """Whether the order of the rows is provably total, so that LIMIT cuts at the same place each time; and why."""
+    return _judged(_ordered, schema, sql)
+
+
+def _judged(judge: Callable[[Schema, Node], tuple[bool, str]], schema: Schema, sql: str) -> tuple[bool, str]:
     try:
-        tree = parse(sql)
-        single, why = _at_most_one(schema, tree)
-        return (True, why) if single else _ordered(schema, tree)
+        return judge(schema, parse(sql))
     except (Unsure, RecursionError) as doubt:
         return False, f"not understood: {doubt}"
 
@@ -115,7 +114,10 @@ def _at_most_one(schema: Schema, tree: Node) -> tuple[bool, str]:
 
 
 def _ordered(schema: Schema, tree: Node) -> tuple[bool, str]:
+    single, why = _at_most_one(schema, tree)
     order = part(tree, "order")
+    if single:
+        return True, why
     if isinstance(tree, (exp.Insert, exp.Update, exp.Delete)):
         return False, "RETURNING gives rows in any order"
     if order is None:

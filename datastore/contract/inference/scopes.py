@@ -187,9 +187,8 @@ class Scope:
         if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.relations) > 1):
             return self, found[0]
         # A subquery's or view's rowid, or a column of a table that is not known, could be meant.
-        hides = any(
-            relation.opaque or name in ROWID_NAMES for relation in self.relations if table in ("", relation.alias)
-        )
+        meant = (one for one in self.relations if table in ("", one.alias))
+        hides = any(one.opaque or name in ROWID_NAMES for one in meant)
         if found or hides or self.outer is None:
             return None
         return self.outer.find(table, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import sys
 import types
@@ -10,7 +11,6 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import attrs
 from sqlglot import exp
@@ -24,13 +24,13 @@ from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
-from datastore.contract.text import Token, around, did_you_mean, tokens, verb
+from datastore.contract.text import Token, did_you_mean, tokens, verb
 from datastore.errors import ProjectError
 from datastore.records.rows import fields
 from datastore.statements.loader import Statement
 
 #: What a field of a type can be made of.
-_MADE_OF: dict[Any, frozenset[str]] = {
+_MADE_OF: dict[object, frozenset[str]] = {
     str: frozenset({"text", "json", "timestamp"}),
     int: frozenset({"integer", "boolean"}),
     float: frozenset({"real", "integer"}),
@@ -43,52 +43,12 @@ _MADE_OF: dict[Any, frozenset[str]] = {
 }
 
 
-class Records:
-    """The record classes of a project."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-
-    @cached_property
-    def known(self) -> dict[str, Any]:
-        name, root = self.project.records, str(self.project.root)
-        sys.path.insert(0, root)
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise ProjectError(f"the records' module {name} cannot be imported: {error}") from error
-        finally:
-            sys.path.remove(root)
-        return {key: value for key, value in vars(module).items() if _is_record(value)}
-
-    def check(self, source: Source, name: str, columns: Sequence[Column]) -> Iterator[Problem]:
-        place = source.label_place("Record", name)
-        if name not in self.known:
-            message = f'{self.project.records} has no record "{name}"'
-            yield Problem("record", place, message, did_you_mean(name, self.known))
-            return
-        hints = dict(fields(self.known[name]))
-        selected = [column.name for column in columns]
-        if selected != list(hints):
-            at = next((i for i, pair in enumerate(zip(selected, hints, strict=False)) if pair[0] != pair[1]), None)
-            at = min(len(selected), len(hints)) if at is None else at
-            is_column = f'"{selected[at]}"' if at < len(selected) else "missing"
-            is_field = f'"{list(hints)[at]}"' if at < len(hints) else "missing"
-            message = f"{name} is not the select list: field {at + 1} is {is_field}, column {at + 1} is {is_column}"
-            notes = (f"fields:  {', '.join(hints)}", f"columns: {', '.join(selected)}")
-            yield Problem("record", place, message, "a row becomes a record by position", notes)
-            return
-        for column in columns:
-            if differs := _differs(hints[column.name], column):
-                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,))
-
-
-def _is_record(value: Any) -> bool:
+def _is_record(value: object) -> bool:
     return isinstance(value, type) and (attrs.has(value) or (issubclass(value, tuple) and hasattr(value, "_fields")))
 
 
-def _differs(hint: Any, column: Column) -> str | None:
-    if hint is Any or isinstance(hint, typing.TypeVar):
+def _differs(hint: object, column: Column) -> str | None:
+    if hint is typing.Any or isinstance(hint, typing.TypeVar):
         return None
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     shown = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
@@ -158,7 +118,7 @@ def check_max_rows(source: Source) -> Iterator[Problem]:
     # A SELECT is bounded by its own LIMIT or by that of what it reads FROM, an UPDATE or DELETE by that of the
     # subquery that chooses its rows.
     outer = "FROM" if does.upper in ("SELECT", "VALUES") else None
-    limits = (one.parents for one in around(every) if one.token.upper == "LIMIT")
+    limits = (token.parents for token in every if token.upper == "LIMIT")
     if not any(all(outer in (None, parent) for parent in parents) for parents in limits):
         message = "a list without LIMIT returns as many rows as there are"
         hint = "add max_rows: ... LIMIT :max_rows"
@@ -169,8 +129,21 @@ class Results:
     """The rules about results, on one schema."""
 
     def __init__(self, project: Project, schema: Schema) -> None:
+        self.project = project
         self.schema = schema
-        self.records = Records(project)
+
+    @cached_property
+    def records(self) -> dict[str, type]:
+        """The classes of the records module, by name."""
+        name, root = self.project.records, str(self.project.root)
+        sys.path.insert(0, root)
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise ProjectError(f"the records' module {name} cannot be imported: {error}") from error
+        finally:
+            sys.path.remove(root)
+        return {key: value for key, value in vars(module).items() if _is_record(value)}
 
     def check(self, variant: Variant) -> Iterator[Problem]:
         if (statement := variant.source.statement) is not None:
@@ -191,7 +164,28 @@ class Results:
             hint = "select one column, or take the operator ^"
             yield Problem("one-column", _column_place(variant.source, 1), message, hint)
         if header.record:
-            yield from self.records.check(variant.source, header.record, columns)
+            yield from self._record(variant.source, header.record, columns)
+
+    def _record(self, source: Source, name: str, columns: Sequence[Column]) -> Iterator[Problem]:
+        """Where a record differs from the select list that it is made of."""
+        place = source.label_place("Record", name)
+        if name not in self.records:
+            message = f'{self.project.records} has no record "{name}"'
+            yield Problem("record", place, message, did_you_mean(name, self.records))
+            return
+        hints = dict(fields(self.records[name]))
+        made, selected = list(hints), [column.name for column in columns]
+        if selected != made:
+            pairs = enumerate(itertools.zip_longest(made, selected))
+            at, (is_field, is_column) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
+            shown = [f'"{one}"' if one is not None else "missing" for one in (is_field, is_column)]
+            message = f"{name} is not the select list: field {at + 1} is {shown[0]}, column {at + 1} is {shown[1]}"
+            notes = (f"fields:  {', '.join(made)}", f"columns: {', '.join(selected)}")
+            yield Problem("record", place, message, "a row becomes a record by position", notes)
+            return
+        for column in columns:
+            if differs := _differs(hints[column.name], column):
+                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,))
 
     def _rows(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         source = variant.source
@@ -254,18 +248,20 @@ def _column_place(source: Source, number: int) -> Place:
 
 def _select_list(source: Source) -> list[list[Token]]:
     """The tokens of each column between SELECT and FROM, or after RETURNING."""
-    every = around(tokens(source.body))
-    begins = [one for one in every if one.depth == 0 and one.token.upper in ("SELECT", "RETURNING")]
+    every = tokens(source.body)
+    begins = [
+        number for number, token in enumerate(every) if token.depth == 0 and token.upper in ("SELECT", "RETURNING")
+    ]
     # The rows of an INSERT ... SELECT are those of RETURNING; the first SELECT of a UNION names the columns.
-    begin = next((one for one in begins if one.token.upper == "RETURNING"), begins[0] if begins else None)
+    returning = (number for number in begins if every[number].upper == "RETURNING")
+    begin = next(returning, begins[0] if begins else len(every))
     items: list[list[Token]] = [[]]
-    for one in every[begin.index + 1 :] if begin else ():
-        token = one.token
-        if one.depth == 0 and (token.upper in ("FROM", "UNION", "EXCEPT", "INTERSECT") or token.text == ";"):
+    for token in every[begin + 1 :]:
+        if token.depth == 0 and (token.upper in ("FROM", "UNION", "EXCEPT", "INTERSECT") or token.text == ";"):
             break
-        if one.depth == 0 and token.text == ",":
+        if token.depth == 0 and token.text == ",":
             items.append([])
-        elif not (one.depth == 0 and token.upper in ("DISTINCT", "ALL")):
+        elif not (token.depth == 0 and token.upper in ("DISTINCT", "ALL")):
             items[-1].append(token)
     return items
 
@@ -276,9 +272,9 @@ def _verb_place(source: Source) -> Place:
 
 def _limited(sql: str) -> Iterator[str]:
     """The queries in *sql* that have a LIMIT of their own, in the order of those; *sql* itself for the outermost."""
-    every = around(tokens(sql))
-    for one in every:
-        if one.token.upper == "LIMIT":
-            starts = [other.token.end for other in every[: one.index] if other.depth < one.depth]
-            ends = [other.token.start for other in every[one.index :] if other.depth < one.depth]
+    every = tokens(sql)
+    for number, token in enumerate(every):
+        if token.upper == "LIMIT":
+            starts = [other.end for other in every[:number] if other.depth < token.depth]
+            ends = [other.start for other in every[number:] if other.depth < token.depth]
             yield sql[starts[-1] : ends[0]] if starts and ends else sql

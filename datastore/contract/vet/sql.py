@@ -9,7 +9,7 @@ from typing import TypeAlias
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source
-from datastore.contract.text import KEYWORDS, Token, arguments, around, at, did_you_mean, tokens, verb
+from datastore.contract.text import KEYWORDS, Token, arguments, at, did_you_mean, tokens, verb
 
 _CLOCK_WORDS = frozenset({"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
 _CLOCK_FUNCTIONS = frozenset({"DATE", "TIME", "DATETIME", "JULIANDAY", "STRFTIME", "UNIXEPOCH", "TIMEDIFF"})
@@ -40,7 +40,7 @@ def _star(every: tuple[Token, ...], schema: Schema) -> _Findings:
 
 def _no_where(every: tuple[Token, ...], schema: Schema) -> _Findings:
     does = verb(every)
-    filtered = any(one.depth == 0 and one.token.upper == "WHERE" for one in around(every))
+    filtered = any(token.depth == 0 and token.upper == "WHERE" for token in every)
     if does is not None and does.upper in ("UPDATE", "DELETE") and not filtered:
         hint = "say which rows, in batches: WHERE id IN (SELECT ... LIMIT :max_rows)"
         yield does, does, f"{does.upper} without WHERE touches every row", hint
@@ -88,8 +88,7 @@ def _clock(every: tuple[Token, ...], schema: Schema) -> _Findings:
 
 def _optional_filter(every: tuple[Token, ...], schema: Schema) -> _Findings:
     hint = "write an optional line: AND x = :x -- if: x   (or one statement per access path)"
-    for one in around(every):
-        index, token = one.index, one.token
+    for index, token in enumerate(every):
         if token.kind == "parameter" and [at(every, index + on).upper for on in (1, 2)] == ["IS", "NULL"]:
             before, after = index - 1, index + 3
             while at(every, before).text == "(" and at(every, after).text == ")":
@@ -97,7 +96,7 @@ def _optional_filter(every: tuple[Token, ...], schema: Schema) -> _Findings:
             if "OR" in (at(every, after).upper, at(every, before).upper):
                 last = at(every, after if at(every, after).upper == "OR" else index + 2)
                 yield token, last, f'"{token.text} IS NULL OR" reads every row: no index can serve both', hint
-        elif token.upper in ("COALESCE", "IFNULL") and one.clause in ("WHERE", "ON"):
+        elif token.upper in ("COALESCE", "IFNULL") and token.clause in ("WHERE", "ON"):
             inside, last = arguments(every, index + 1)
             column, compared = at(every, index - 2).name, at(every, index - 1).text in _COMPARE
             if compared and inside and inside[0].kind == "parameter" and column == inside[-1].name:
@@ -106,11 +105,10 @@ def _optional_filter(every: tuple[Token, ...], schema: Schema) -> _Findings:
 
 
 def _null_comparison(every: tuple[Token, ...], schema: Schema) -> _Findings:
-    for one in around(every):
-        before = at(every, one.index - 1)
-        if one.token.upper == "NULL" and before.text in _COMPARE and one.clause != "SET":
+    for before, token in pairwise(every):
+        if token.upper == "NULL" and before.text in _COMPARE and token.clause != "SET":
             hint = f'did you mean "{"IS NULL" if before.text in ("=", "==") else "IS NOT NULL"}"?'
-            yield before, one.token, "a comparison with NULL is never true", hint
+            yield before, token, "a comparison with NULL is never true", hint
 
 
 #: Columns that no schema lists: of json_each and json_tree, of full-text tables, of every table.
@@ -158,15 +156,8 @@ def _offset(every: tuple[Token, ...], schema: Schema) -> _Findings:
             yield token, token, message, hint
 
 
+_rules = (_star, _no_where, _insert_columns, _replace, _or_ignore, _clock)
+_more_rules = (_optional_filter, _null_comparison, _quoted_string, _offset)
 _RULES: dict[str, Callable[[tuple[Token, ...], Schema], _Findings]] = {
-    "star": _star,
-    "no-where": _no_where,
-    "insert-columns": _insert_columns,
-    "replace": _replace,
-    "or-ignore": _or_ignore,
-    "clock": _clock,
-    "optional-filter": _optional_filter,
-    "null-comparison": _null_comparison,
-    "quoted-string": _quoted_string,
-    "offset": _offset,
+    rule.__name__[1:].replace("_", "-"): rule for rule in (*_rules, *_more_rules)
 }

@@ -54,11 +54,6 @@
   search.addEventListener('keydown', (event) => {
     if (event.key === 'Enter') results.querySelector('a')?.click();
   });
-  document.addEventListener('keydown', (event) => {
-    if (event.key !== '/' || event.metaKey || event.ctrlKey || event.altKey || document.activeElement === search) return;
-    event.preventDefault();
-    search.select();
-  });
 
   // The table of all statements, by any column: texts from A, times from the longest.
   for (const head of find('.sortable th')) {
