@@ -2,6 +2,9 @@
 
 >>> from datastore import Datastore
 >>> store = Datastore.open("app.db", migrate=True)      # doctest: +SKIP
+
+Everything public is here: the store and the worker, import and export, what they take and return, every error. Only
+`datastore.testing` (for tests), `datastore.migrations` and `datastore.copy` are modules of their own.
 """
 
 from __future__ import annotations
@@ -10,70 +13,239 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datastore.errors import DatastoreError
+    from datastore.errors import (
+        BackupError,
+        BusyError,
+        CheckError,
+        ClosedError,
+        CommitOutcomeUnknownError,
+        ConflictError,
+        ConnectionLostError,
+        ConstraintError,
+        CopyError,
+        CorruptDatabaseError,
+        CursorError,
+        DatabaseError,
+        DatabaseMissingError,
+        DatastoreError,
+        DiskFullError,
+        ForeignKeyError,
+        ForkedError,
+        ImportFileError,
+        InvalidValueError,
+        LeaseLostError,
+        LegalHoldError,
+        NotADatastoreError,
+        NotFoundError,
+        ProjectError,
+        ReadOnlyDatabaseError,
+        RollbackRefusedError,
+        SchemaOutOfDateError,
+        StatementError,
+        TransactionError,
+        TransactionLostError,
+        TransitionError,
+        UniqueError,
+        UnsupportedError,
+    )
+    from datastore.exporting import export
+    from datastore.formats import BadLine, TextSource, open_text
+    from datastore.importing import ImportReport, import_file
     from datastore.records import (
+        AuditAction,
         AuditEntry,
         Backup,
+        BackupStatus,
         Conversation,
         ConversationHits,
+        Erasure,
+        ErasureStatus,
         Facets,
         Job,
         JobAttempt,
         JobCount,
+        JobPause,
+        JobStatus,
         Learning,
         LearningHit,
+        LegalHold,
         Message,
         MessageHit,
+        NewConversation,
+        NewJob,
         NewLearning,
         NewMessage,
+        NewRedaction,
+        NewUpload,
+        Outcome,
+        OwnRows,
         Page,
+        PolicyScope,
+        PolicySince,
+        PolicyTarget,
         Redaction,
+        RetentionPolicy,
         Role,
         SearchPage,
+        SubjectKind,
+        SubjectType,
         Upload,
+        UploadStatus,
         by_conversation,
     )
+    from datastore.retention.policies import Due
+    from datastore.retention.subjects import SubjectData
+    from datastore.search.filters import LearningFilters, MessageFilters
     from datastore.store import Datastore
+    from datastore.upkeep.backups import Restored
+    from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
+    from datastore.upkeep.verify import Mark
+    from datastore.values import new_id, utc_now
+    from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "__version__",
+    # The store, the worker, files in and out, and what they return.
+    "Datastore",
+    "Worker",
+    "Task",
+    "Handler",
+    "PermanentError",
+    "Snooze",
+    "Stopped",
+    "import_file",
+    "export",
+    "open_text",
+    "ImportReport",
+    "BadLine",
+    "TextSource",
+    "SubjectData",
+    "Due",
+    "Restored",
+    "Mark",
+    "Upkeep",
+    "Condition",
+    "Thresholds",
+    "new_id",
+    "utc_now",
+    # The records, and what they are before they are stored.
+    "AuditAction",
     "AuditEntry",
     "Backup",
+    "BackupStatus",
     "Conversation",
     "ConversationHits",
-    "Datastore",
-    "DatastoreError",
+    "Erasure",
+    "ErasureStatus",
     "Facets",
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobPause",
+    "JobStatus",
     "Learning",
+    "LearningFilters",
     "LearningHit",
+    "LegalHold",
     "Message",
+    "MessageFilters",
     "MessageHit",
+    "NewConversation",
+    "NewJob",
     "NewLearning",
     "NewMessage",
+    "NewRedaction",
+    "NewUpload",
+    "Outcome",
+    "OwnRows",
     "Page",
+    "PolicyScope",
+    "PolicySince",
+    "PolicyTarget",
     "Redaction",
+    "RetentionPolicy",
     "Role",
     "SearchPage",
+    "SubjectKind",
+    "SubjectType",
     "Upload",
-    "__version__",
+    "UploadStatus",
     "by_conversation",
+    # The errors: docs/errors.md.
+    "BackupError",
+    "BusyError",
+    "CheckError",
+    "ClosedError",
+    "CommitOutcomeUnknownError",
+    "ConflictError",
+    "ConnectionLostError",
+    "ConstraintError",
+    "CopyError",
+    "CorruptDatabaseError",
+    "CursorError",
+    "DatabaseError",
+    "DatabaseMissingError",
+    "DatastoreError",
+    "DiskFullError",
+    "ForeignKeyError",
+    "ForkedError",
+    "ImportFileError",
+    "InvalidValueError",
+    "LeaseLostError",
+    "LegalHoldError",
+    "NotADatastoreError",
+    "NotFoundError",
+    "ProjectError",
+    "ReadOnlyDatabaseError",
+    "RollbackRefusedError",
+    "SchemaOutOfDateError",
+    "StatementError",
+    "TransactionError",
+    "TransactionLostError",
+    "TransitionError",
+    "UniqueError",
+    "UnsupportedError",
 ]
 
-#: Where the names are that are not loaded before somebody asks for them: a program that only wants `Datastore` does not
-#: wait for every record, and `datastore --version` for none.
-_homes = {"DatastoreError": "datastore.errors", "Datastore": "datastore.store"}
-_modules = ("engines", "errors", "migrations", "records", "resources", "store", "transfer", "values", "worker")
+#: The module of each name that is neither a record nor an error of datastore/errors.py. A name is loaded when it is first
+#: asked for: a program that only wants `Datastore` does not wait for every record, and `datastore --version` for none.
+_homes = {
+    "Datastore": "datastore.store",
+    "new_id": "datastore.values",
+    "utc_now": "datastore.values",
+    "Handler": "datastore.worker",
+    "PermanentError": "datastore.worker",
+    "Snooze": "datastore.worker",
+    "Stopped": "datastore.worker",
+    "Task": "datastore.worker",
+    "Worker": "datastore.worker",
+    "ImportReport": "datastore.importing",
+    "export": "datastore.exporting",
+    "import_file": "datastore.importing",
+    "BadLine": "datastore.formats",
+    "TextSource": "datastore.formats",
+    "open_text": "datastore.formats",
+    "Restored": "datastore.upkeep.backups",
+    "Condition": "datastore.upkeep.maintenance",
+    "Thresholds": "datastore.upkeep.maintenance",
+    "Upkeep": "datastore.upkeep.maintenance",
+    "Due": "datastore.retention.policies",
+    "SubjectData": "datastore.retention.subjects",
+    "Mark": "datastore.upkeep.verify",
+    "LearningFilters": "datastore.search.filters",
+    "MessageFilters": "datastore.search.filters",
+}
+_modules = ("engines", "errors", "migrations", "records", "resources", "store", "values", "worker")
 
 
 def __getattr__(name: str) -> Any:
     if name in _modules:
         return import_module(f"datastore.{name}")
     if name in __all__:
-        found = getattr(import_module(_homes.get(name, "datastore.records")), name)
+        home = _homes.get(name, "datastore.errors" if name.endswith("Error") else "datastore.records")
+        found = getattr(import_module(home), name)
         globals()[name] = found
         return found
     raise AttributeError(f"module 'datastore' has no attribute {name!r}")

@@ -5,8 +5,7 @@ A leaf stands for each thing that a caller would do differently::
     DatastoreError
     ├── NotFoundError               an id that names nothing (or something soft-deleted)
     ├── InvalidValueError           a value that no database could keep: change it   (also ValueError)
-    │   ├── CursorError             a page cursor that is damaged or of another list
-    │   └── QuerySyntaxError        a raw full-text query that is not understood: see .position
+    │   └── CursorError             a page cursor that is damaged or of another list
     ├── ConstraintError             the database refused the row: see .constraint
     │   ├── UniqueError             it is there already
     │   ├── ForeignKeyError         what it refers to is not there
@@ -66,19 +65,6 @@ class InvalidValueError(DatastoreError, ValueError):
 
 class CursorError(InvalidValueError):
     """A page cursor that is damaged, or that another list (or other filters) gave out."""
-
-
-class QuerySyntaxError(InvalidValueError):
-    """A raw full-text query that the engine does not understand."""
-
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(f"{message} (character {position})")
-        self.message = message
-        #: The first character that cannot stand where it does, from 0; the query's length where something lacks.
-        self.position = position
-
-    def __reduce__(self) -> tuple[type[QuerySyntaxError], tuple[str, int]]:
-        return type(self), (self.message, self.position)
 
 
 class ConstraintError(DatastoreError):

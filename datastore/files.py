@@ -54,6 +54,8 @@ class Draft:
         #: Its name until it is finished.
         self.path = unfinished(target)
         self.file = -1
+        #: Whether it has its name: then whatever is called as before is another's.
+        self.placed = False
 
     def __enter__(self) -> Draft:
         with typed(f"writing {self.path}"):
@@ -98,7 +100,9 @@ class Draft:
             os.fsync(self.file)
             if not locked or fcntl is None:
                 self._release()
+            _remove_beside(self.path)  # a kill after the next line would leave it
             self.path.replace(self.target)
+            self.placed = True
             sync_folder(self.target.parent)
 
     def _release(self) -> None:
@@ -110,7 +114,8 @@ class Draft:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            remove_database(self.path)
+            if not self.placed:
+                remove_database(self.path)
         finally:
             self._release()
             _in_use.discard(self.path)
@@ -127,10 +132,12 @@ def sweep(path: Path) -> bool:
     """
     if path in _in_use:
         return False
+    if not is_left(path):
+        return True
     try:
-        file = os.open(path, os.O_RDONLY | _NOFOLLOW)
-    except FileNotFoundError:
-        remove_database(path)
+        # Where only the files beside it are left, it is made again: they are removed under its lock as well.
+        file = os.open(path, os.O_RDONLY | _NOFOLLOW | (0 if os.path.lexists(path) else os.O_CREAT), 0o600)
+    except FileNotFoundError:  # another command has swept meanwhile
         return True
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EMLINK):
@@ -145,6 +152,11 @@ def sweep(path: Path) -> bool:
         return True
     finally:
         os.close(file)
+
+
+def is_left(path: Path) -> bool:
+    """Whether there is a file of the name *path*, or one that SQLite keeps beside it."""
+    return any(os.path.lexists(f"{path}{suffix}") for suffix in ("", *_BESIDE))
 
 
 def in_use(path: Path) -> bool:
@@ -179,8 +191,13 @@ def _names(path: Path, file: int) -> bool:
 
 
 def remove_database(path: Path) -> None:
-    """Delete a file that nobody has open, with what SQLite keeps beside it."""
-    for suffix in ("", *_BESIDE):
+    """Delete a file that nobody has open, with what SQLite keeps beside it; last itself, by which the others are found."""
+    _remove_beside(path)
+    path.unlink(missing_ok=True)
+
+
+def _remove_beside(path: Path) -> None:
+    for suffix in _BESIDE:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 

@@ -6,13 +6,15 @@ import functools
 import os
 import shlex
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from datastore.address import server_url
+from datastore.engines.base import Durability, Engine
 from datastore.engines.sqlite.engine import APPLICATION_ID, SQLiteEngine
 from datastore.errors import (
     CorruptDatabaseError,
@@ -29,16 +31,21 @@ from datastore.resources import migrations_folder, sql_folder
 
 if TYPE_CHECKING:
     from datastore.engines.postgresql.engine import PostgreSQLEngine
+    from datastore.repositories import Repositories
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
+    from datastore.upkeep.backups import Opener
+    from datastore.upkeep.base import Upkeep
+
+    #: An engine, the package's statements on it, and what makes its upkeep.
+    Opened = tuple[Engine, Statements, Callable[[Repositories], Upkeep]]
 
 
-def bind_statements(engine: Any) -> Statements:
+def bind_statements(engine: Engine) -> Statements:
     """The package's own statements, as methods that run on *engine*."""
     from datastore.statements.typed import RECORDS
 
-    bound: Statements = engine.bind(_own_statements(engine.name), RECORDS)
-    return bound
+    return engine.bind(_own_statements(engine.name), RECORDS)
 
 
 @functools.cache
@@ -156,9 +163,17 @@ def _yoyo_apply(url: str, folders: Sequence[Path]) -> str:
 
 
 def on_file(
-    path: Path, migrate: bool, migrations: list[Path], options: dict[str, Any]
-) -> tuple[SQLiteEngine, Statements]:
-    """The engine of a database in a file, whose schema is known to be right, and the statements on it."""
+    path: Path,
+    migrate: bool,
+    migrations: list[Path],
+    *,
+    opener: Opener,
+    durability: Durability,
+    timeout: float,
+    gate: bool,
+    clock: Callable[[], datetime],
+) -> Opened:
+    """A database in a file, whose schema is known to be right; *opener* opens copies of it."""
     folders = [migrations_folder(), *migrations]
     if migrate:
         found = find_file(path)
@@ -168,16 +183,22 @@ def on_file(
             make_beside(Path(f"{path}.gate"), path)
         apply(path, *folders)
     refuse_foreign(path)
-    engine = SQLiteEngine(path, **options)
+    engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
     try:
         statements = bind_statements(engine)
         refuse_schema(str(path), applied_in_file(engine, statements), folders, apply_command(path, *folders))
-        if options.get("gate", True):
+        if gate:
             make_beside(Path(f"{path}.gate"), path)
     except BaseException:
         engine.close()
         raise
-    return engine, statements
+
+    def upkeep(parts: Repositories) -> Upkeep:
+        from datastore.upkeep.sqlite import SQLiteUpkeep
+
+        return SQLiteUpkeep(engine, parts, opener)
+
+    return engine, statements, upkeep
 
 
 # A server.
@@ -227,10 +248,20 @@ def server_apply_command(*folders: Path) -> str:
 
 
 def on_server(
-    url: str, migrate: bool, migrations: list[Path], options: dict[str, Any]
-) -> tuple[PostgreSQLEngine, Statements]:
-    """The engine of a database on a server, whose schema is known to be right, and the statements on it."""
-    engine = server_engine(url, **options)
+    url: str,
+    migrate: bool,
+    migrations: list[Path],
+    *,
+    durability: Durability,
+    timeout: float,
+    pool_size: int,
+    replica: str | None,
+    clock: Callable[[], datetime] | None,
+) -> Opened:
+    """A database on a server, whose schema is known to be right."""
+    engine = server_engine(
+        url, durability=durability, timeout=timeout, pool_size=pool_size, replica=replica, clock=clock
+    )
     try:
         folders = [migrations_folder("postgresql"), *migrations]
         if migrate:
@@ -240,4 +271,10 @@ def on_server(
     except BaseException:
         engine.close()
         raise
-    return engine, statements
+
+    def upkeep(parts: Repositories) -> Upkeep:
+        from datastore.upkeep.postgresql import PostgreSQLUpkeep
+
+        return PostgreSQLUpkeep(engine)
+
+    return engine, statements, upkeep

@@ -11,42 +11,40 @@ from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from datastore.address import database_path, is_server, real_path
-from datastore.engines.base import Durability
+from datastore.engines.base import Durability, Engine
 from datastore.engines.ownership import refuse_green_threads
-from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
-from datastore.files import typed
+from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
+    from datastore.opening import Opened
     from datastore.records import Backup, Erasure
     from datastore.records.backups import BackupStatus
     from datastore.repositories import (
         AuditRepository,
-        BackupRepository,
         ConversationRepository,
-        ErasureRepository,
         JobQueueRepository,
         LearningRepository,
         LegalHoldRepository,
         MessageRepository,
-        RetentionPolicyRepository,
-        TransferRepository,
+        RedactionRepository,
+        Repositories,
         UploadRepository,
     )
-    from datastore.retention.erasure import Eraser
     from datastore.retention.policies import Retention
-    from datastore.retention.subjects import Belongings
+    from datastore.retention.subjects import SubjectData
     from datastore.retention.tombstones import Tombstones
     from datastore.statements.binding import Statements
     from datastore.upkeep.backups import Backups, Restored
+    from datastore.upkeep.base import Upkeep
     from datastore.upkeep.maintenance import Maintenance
-    from datastore.upkeep.verify import Mark
+    from datastore.upkeep.verify import Mark, Problems
 
 Result = TypeVar("Result")
 
@@ -62,82 +60,55 @@ class Datastore:
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
         uploads: `UploadRepository`.
+        redactions: `RedactionRepository`, what sanitization replaced.
         audit: `AuditRepository`.
-        transfer: `TransferRepository`, what import, export and verify need beside these.
-        backups: `Backups`, copies of the database: made, listed, verified, rotated.
-        backup_register: `BackupRepository`, where those are noted.
-        maintenance: `Maintenance`, upkeep in bounded slices.
         holds: `LegalHoldRepository`, conversations that nothing may delete or change.
-        erasures: `ErasureRepository`, the receipts of what was erased.
-        policies: `RetentionPolicyRepository`, how long what is kept.
-        retention: `Retention`, looks ahead at what policies would do, and applies them.
-        eraser: `Eraser`, what is behind `erase`: resumes one, applies tombstones again.
+        retention: `Retention`, how long what is kept, and the receipts of what was erased.
+        backups: `Backups`, copies of the database: made, listed, verified, rotated.
+        maintenance: `Maintenance`, upkeep in bounded slices.
     """
 
-    engine: SQLiteEngine
+    engine: Engine
     conversations: ConversationRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
     uploads: UploadRepository
+    redactions: RedactionRepository
     audit: AuditRepository
-    transfer: TransferRepository
-    backups: Backups
-    backup_register: BackupRepository
-    maintenance: Maintenance
     holds: LegalHoldRepository
-    erasures: ErasureRepository
-    eraser: Eraser
-    policies: RetentionPolicyRepository
     retention: Retention
 
     def __init__(
         self,
-        engine: Any,
+        engine: Engine,
         statements: Statements,
+        upkeep: Callable[[Repositories], Upkeep],
         *,
         actor: str = "application",
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
     ) -> None:
         """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
-        from datastore import repositories
+        from datastore.repositories import Repositories
         from datastore.retention.erasure import Eraser
         from datastore.retention.policies import Retention
-        from datastore.upkeep.backups import Backups
-        from datastore.upkeep.cleaning import Cleaner
-        from datastore.upkeep.maintenance import Maintenance
-        from datastore.upkeep.server import Elsewhere, ServerCleaner
 
         self.engine = engine
-        make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": ids}
-        self.audit = repositories.AuditRepository(**make, actor=actor)
-        make["audit"] = self.audit.record
-        self.conversations = repositories.ConversationRepository(**make)
-        self.messages = repositories.MessageRepository(**make)
-        self.learnings = repositories.LearningRepository(**make)
-        self.jobs = repositories.JobQueueRepository(**make, rng=rng)
-        self.uploads = repositories.UploadRepository(**make)
-        self.transfer = repositories.TransferRepository(**make)
-        self.backup_register = repositories.BackupRepository(**make)
-        upkeep = repositories.MaintenanceRepository(**make)
-        self.holds = repositories.LegalHoldRepository(**make, actor=actor)
-        self.erasures = repositories.ErasureRepository(**make)
-        self.policies = repositories.RetentionPolicyRepository(**make)
-        self.own_tables = repositories.OwnTableRepository(**make)
-        self.retention = Retention(self, upkeep)
-        cleaner: Any
-        if engine.name == "sqlite":
-            self.backups = Backups(engine, self.backup_register, _open_copy)
-            sweep = self.backups.sweep
-            self.maintenance = Maintenance(engine, upkeep, sweep)
-            cleaner = Cleaner(engine, upkeep, self.erasures, self.maintenance, self.transfer.fill_full_text, sweep)
-        else:
-            elsewhere: Any = Elsewhere
-            self.backups = elsewhere("backups", "pg_dump, pg_basebackup and WAL archiving make and restore them")
-            self.maintenance = elsewhere("maintenance", "autovacuum and the checkpointer do it")
-            cleaner = ServerCleaner(cast(Any, engine))
-        self.eraser = Eraser(self, cleaner, actor)
+        #: For this library alone: the repositories below, and those that only verification, import, export, erasure and
+        #: backups call.
+        self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
+        self.conversations = parts.conversations
+        self.messages = parts.messages
+        self.learnings = parts.learnings
+        self.jobs = parts.jobs
+        self.uploads = parts.uploads
+        self.redactions = parts.redactions
+        self.audit = parts.audit
+        self.holds = parts.holds
+        self._upkeep = upkeep(parts)
+        self._eraser = Eraser(parts, self._upkeep)
+        self.retention = Retention(parts, self._eraser)
 
     @classmethod
     def open(
@@ -152,6 +123,7 @@ class Datastore:
         pool_size: int = 10,
         replica: str | None = None,
         migrations: Iterable[str | os.PathLike[str]] = (),
+        language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -172,6 +144,8 @@ class Datastore:
             replica: PostgreSQL: the URL of a standby, where `snapshot` reads.
             migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), so that they are told apart.
+            language: Of which the words of the texts are, for search: "english", "german", ... (Snowball's names). A new
+                database keeps it, English where none is given; `reindex` changes it.
             clock: Where the time comes from; returns aware datetimes.
             ids: Makes the ids that callers do not give.
             rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
@@ -187,21 +161,41 @@ class Datastore:
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
             CorruptDatabaseError: The file is damaged; or it is empty or missing, and its WAL is there.
             UnsupportedError: gevent or eventlet has patched the process.
+            InvalidValueError: The full-text index is of another language than *language*, or there is no such language.
         """
         refuse_green_threads()
         folders = own_folders(migrations)
-        options: dict[str, Any] = {"durability": durability, "timeout": timeout}
-        engine: Any
+        opened: Opened
         if is_server(database):
-            options |= {"pool_size": pool_size, "replica": replica, "clock": None if clock is utc_now else clock}
-            engine, statements = on_server(str(database), migrate, folders, options)
+            opened = on_server(
+                str(database),
+                migrate,
+                folders,
+                durability=durability,
+                timeout=timeout,
+                pool_size=pool_size,
+                replica=replica,
+                clock=None if clock is utc_now else clock,
+            )
         elif replica is not None:
             raise InvalidValueError("replica: a file has none; only a PostgreSQL database has")
         else:
-            options |= {"gate": gate, "clock": clock}
-            engine, statements = on_file(database_path(database), migrate, folders, options)
+            opened = on_file(
+                database_path(database),
+                migrate,
+                folders,
+                opener=_open_copy,
+                durability=durability,
+                timeout=timeout,
+                gate=gate,
+                clock=clock,
+            )
+        engine, statements, upkeep = opened
         try:
-            return cls(engine, statements, actor=actor, ids=ids, rng=rng)
+            store = cls(engine, statements, upkeep, actor=actor, ids=ids, rng=rng)
+            if language is not None:
+                store._parts.index.open_language(language)
+            return store
         except BaseException:
             engine.close()
             raise
@@ -219,6 +213,24 @@ class Datastore:
         from datastore.statements.loader import read_statements
 
         return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
+
+    @property
+    def backups(self) -> Backups:
+        """Copies of the database: made, listed, verified, rotated.
+
+        Raises:
+            UnsupportedError: It is on a server, whose own tools make them.
+        """
+        return self._upkeep.backups
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Upkeep in bounded slices.
+
+        Raises:
+            UnsupportedError: It is on a server, which does it by itself.
+        """
+        return self._upkeep.maintenance
 
     def transaction(self, *, serializable: bool = False) -> AbstractContextManager[None]:
         """All or nothing, across repositories; ``with`` it.
@@ -271,10 +283,10 @@ class Datastore:
         """
         return self.engine.snapshot()
 
-    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> dict[str, list[str]]:
+    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> Problems:
         """Check the file, foreign keys, full-text index, audit chain, high-water marks, hashes, counts and the index by tag.
 
-        `TransferRepository.reindex` makes the full-text index, the counts and the index by tag again.
+        `reindex` rebuilds the full-text index, the counts and the index by tag.
 
         Args:
             marks: High-water marks of the audit log, that were kept elsewhere.
@@ -286,16 +298,33 @@ class Datastore:
         """
         from datastore.upkeep.verify import verify
 
-        return verify(self, marks, deep=deep)
+        return verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+
+    def reindex(
+        self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
+    ) -> None:
+        """Rebuild derived data: full-text indexes, the index by tag, the counts of messages and jobs.
+
+        In one transaction, with all writers kept out: until it ends, readers see the previous state. Rows that other programs
+        wrote are found afterwards.
+
+        Args:
+            on_progress: Called with a full-text index's name, how far it is and how far it goes.
+            language: The language of the full-text indexes from now on; None keeps it.
+
+        Raises:
+            InvalidValueError: There is no such language.
+        """
+        self._parts.derived.reindex(on_progress, language=language)
 
     def disclose(
         self,
         *,
-        conversation: str | None = None,
-        session: str | None = None,
-        correlation: str | None = None,
-        learning: str | None = None,
-    ) -> Belongings:
+        conversation_id: str | None = None,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        learning_id: str | None = None,
+    ) -> SubjectData:
         """Everything that is held of a subject, at one instant: what `erase` with the same argument would take away.
 
         Reads every job, to find those that name it.
@@ -304,38 +333,43 @@ class Datastore:
             NotFoundError: There is no such subject.
             InvalidValueError: None is given, or several.
         """
-        from datastore.retention.subjects import Subject, belongings
+        from datastore.retention.subjects import Subject, subject_data
 
-        subject = Subject.of(conversation, session, correlation, learning)
+        subject = Subject.of(
+            conversation_id=conversation_id,
+            session_id=session_id,
+            correlation_id=correlation_id,
+            learning_id=learning_id,
+        )
         with self.snapshot():
-            return belongings(self, subject)
+            return subject_data(self._parts, subject)
 
     def erase(
         self,
         *,
-        conversation: str | None = None,
-        session: str | None = None,
-        correlation: str | None = None,
-        learning: str | None = None,
+        conversation_id: str | None = None,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        learning_id: str | None = None,
         reason: str | None = None,
         vacuum: bool = True,
-        progress: Callable[[str], None] | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> Erasure:
         """Delete a subject with everything derived from it, so that its text is in no file of the database any more.
 
-        Give one of *conversation*, *session*, *correlation* and *learning*: their ids. Messages, learnings (those of
+        Give one of *conversation_id*, *session_id*, *correlation_id* and *learning_id*. Messages, learnings (those of
         other conversations too that one of its messages is a source of), uploads and redactions go; jobs that name it
         are emptied. Then the full-text indexes are merged, the WAL is cut, the files' bytes are scanned, and only where
         something is left the file is vacuumed. docs/retention.md says what no erasure reaches.
 
         Args:
-            conversation: A conversation's id.
-            session: Every conversation of this session.
-            correlation: The conversation with this correlation id.
-            learning: One learning.
+            conversation_id: One conversation.
+            session_id: Every conversation of this session.
+            correlation_id: The conversation with this correlation id.
+            learning_id: One learning.
             reason: Why, for the receipt; no content.
             vacuum: Whether the file may be vacuumed, which keeps writers waiting.
-            progress: Called with what is being done.
+            on_progress: Called with what is being done.
 
         Returns:
             The receipt, which is stored too: status "verified", "scrubbed", "deleted", or "blocked" and by what.
@@ -344,12 +378,17 @@ class Datastore:
             NotFoundError: There is no such subject.
             InvalidValueError: None is given, or several.
             TransactionError: Called inside a transaction.
-            LegalHoldError: A hold was placed meanwhile; `Eraser.resume` goes on once it is released.
+            LegalHoldError: A hold was placed meanwhile; `Retention.resume` goes on once it is released.
         """
         from datastore.retention.subjects import Subject
 
-        subject = Subject.of(conversation, session, correlation, learning)
-        return self.eraser.erase(subject, reason=reason, vacuum=vacuum, progress=progress)
+        subject = Subject.of(
+            conversation_id=conversation_id,
+            session_id=session_id,
+            correlation_id=correlation_id,
+            learning_id=learning_id,
+        )
+        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
 
     @staticmethod
     def restore(
@@ -391,25 +430,27 @@ class Datastore:
             noted = read_beside(beside(path))
             stones, register = _known_to(path)
             carried = together([noted, stones])
+            for row in register or []:  # the restored database does not know of each
+                sweep(unfinished(Path(row.path)))
             if sha256 is not None:
                 sums: list[str] | None = [check_sha256(sha256)]
             else:
                 sums = None if unregistered else known_sums(source, register)
 
         def amend(copy: Datastore, sum: str) -> tuple[int, int]:
-            mark = present_mark(copy)
+            mark, backups = present_mark(copy.audit), copy._parts.backups
             with copy.transaction():
-                copy.backup_register.take_in(register or [])
-                for row in copy.backup_register.list("writing"):
+                backups.take_in(register or [])
+                for row in backups.iterate("writing"):
                     if row.path == str(source):  # itself: a copy is registered once it is made
-                        copy.backup_register.finish(
+                        backups.finish(
                             row.id,
                             file_bytes=source.stat().st_size,
                             checksum=sum,
                             audit_id=mark.audit_id,
                             audit_hash=mark.audit_hash,
                         )
-            counts = copy.eraser.reapply(carried)
+            counts = copy._eraser.reapply(carried)
             return counts["erased"], counts["held"]
 
         done = restore(
@@ -424,7 +465,7 @@ class Datastore:
         )
         if carried.stones:
             with _open_copy(path) as restored:
-                restored.eraser.tombstones.save()
+                restored._eraser.tombstones.save()
         return done
 
     def close(self) -> None:
@@ -462,9 +503,9 @@ def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
 
     if path.exists():
         with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # else too old, or damaged
-            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing")
-            return old.eraser.tombstones.carried(), [
-                row for status in statuses for row in old.backup_register.list(status)
+            statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing", "failed")
+            return old._eraser.tombstones.carried(), [
+                row for status in statuses for row in old._parts.backups.iterate(status)
             ]
     return Tombstones(), None
 

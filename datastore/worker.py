@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -125,7 +125,7 @@ class Worker:
     Args:
         store: Its own for this worker, or shared with other threads.
         handlers: By type; what one returns (any JSON value) is the job's result, what it raises is a failed attempt.
-        name: Kept in each job's history; None is ``host:process``.
+        worker: Its name, kept in each job's history; None is ``host:process``.
         lease_seconds: A job is somebody else's when nothing was heard of it for so long. Heartbeats go at a third.
         batch: So many jobs are claimed at once; 1 to 1000. More is faster, but a batch waits for its slowest.
 
@@ -139,7 +139,7 @@ class Worker:
         store: Datastore,
         handlers: Mapping[str, Handler],
         *,
-        name: str | None = None,
+        worker: str | None = None,
         lease_seconds: float = 60.0,
         batch: int = 1,
     ) -> None:
@@ -155,7 +155,7 @@ class Worker:
             raise InvalidValueError("batch is 1 to 1000")
         self.store = store
         self.handlers = dict(handlers)
-        self.name = f"{socket.gethostname()}:{os.getpid()}" if name is None else check_text(name, "name")
+        self.worker = f"{socket.gethostname()}:{os.getpid()}" if worker is None else check_text(worker, "worker")
         self.lease_seconds = lease_seconds
         self.batch = batch
         self._stop = threading.Event()
@@ -208,7 +208,7 @@ class Worker:
             raise
         task.cancel_requested = job.cancel_requested
 
-    def _next(self, until_idle: bool) -> list[Job]:
+    def _next(self, until_idle: bool) -> Sequence[Job]:
         """The jobs to run; none where it is told to stop, or where nothing is due."""
         jobs, delay, failing = self.store.jobs, _RETRY, 0.0
         while not self._stop.is_set():
@@ -216,7 +216,7 @@ class Worker:
                 if failing:  # asks on a connection of its own, which says at once whether the server is there
                     jobs.wait(self.handlers, timeout=0)
                 claimed = jobs.claim_many(
-                    self.handlers, worker=self.name, lease_seconds=self.lease_seconds, max_rows=self.batch
+                    self.handlers, worker=self.worker, lease_seconds=self.lease_seconds, max_rows=self.batch
                 )
                 if failing:
                     log.info("jobs can be claimed again")

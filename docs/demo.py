@@ -6,10 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from datastore import Datastore
+from datastore import Datastore, Task, Worker, import_file
 from datastore.resources import migrations_folder, sample_folder
-from datastore.transfer import import_file
-from datastore.worker import Task, Worker
 
 DATABASE = Path("demo.db").absolute()
 
@@ -79,7 +77,9 @@ def run_jobs(store: Datastore) -> None:
         for kind in ("summarize", "extract", "index"):
             store.jobs.enqueue(kind, {"conversation_id": conversation.id}, backoff_seconds=0.5)
     print("Stored a conversation, two messages and three jobs in one transaction.")
-    worker = Worker(store, dict.fromkeys(("summarize", "extract", "index"), work), name="demo-worker", lease_seconds=30)
+    worker = Worker(
+        store, dict.fromkeys(("summarize", "extract", "index"), work), worker="demo-worker", lease_seconds=30
+    )
     while live(store):
         worker.run(until_idle=True)
         store.jobs.wait(worker.handlers, timeout=1)

@@ -85,7 +85,7 @@ def errors_page() -> str:
     lines += [
         "Every error that this library raises on purpose, below the error that catches it too. All can be imported"
     ]
-    lines += ["from `datastore.errors`.", ""]
+    lines += ["from `datastore`.", ""]
     lines += _error_lines(errors.DatastoreError, 0)
     return "\n".join(lines) + "\n"
 

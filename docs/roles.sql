@@ -37,6 +37,9 @@ FROM (VALUES
     ('learnings', 'SELECT, INSERT, UPDATE, DELETE'),
     ('learning_tags', 'SELECT, INSERT, DELETE'),
     ('learning_messages', 'SELECT, INSERT'),
+    ('learning_words', 'SELECT, INSERT, DELETE'),
+    ('message_words', 'SELECT, INSERT, DELETE'),
+    ('search_settings', 'SELECT, INSERT, UPDATE'),
     ('uploads', 'SELECT, INSERT, UPDATE, DELETE'),
     ('redactions', 'SELECT, INSERT, DELETE'),
     ('job_queue', 'SELECT, INSERT, UPDATE, DELETE'),
@@ -59,9 +62,7 @@ FROM (VALUES
     ('_yoyo_migration', 'SELECT'),
     ('_yoyo_version', 'SELECT'),
     -- Views.
-    ('job_history', 'SELECT'),
-    ('learnings_totals', 'SELECT'),
-    ('messages_totals', 'SELECT')
+    ('job_history', 'SELECT')
 ) AS wanted (name, rights)
 INNER JOIN pg_catalog.pg_class AS found ON wanted.name = found.relname
 WHERE found.relnamespace = CAST('public' AS regnamespace)

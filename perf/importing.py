@@ -17,7 +17,7 @@ from pathlib import Path
 from measuring import SHARED, finish, folder, origin
 
 from datastore import Datastore
-from datastore.transfer import import_file
+from datastore.importing import import_file
 
 BAR = 1 / 3
 TABLES = ("conversations", "messages")

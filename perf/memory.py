@@ -26,7 +26,8 @@ SIZE = 20
 WORK = """
 import resource, sys, time
 from datastore import Datastore
-from datastore.transfer import export, import_file
+from datastore.exporting import export
+from datastore.importing import import_file
 what, database, file = sys.argv[1:]
 with Datastore.open(database, migrate=True) as store:
     begun = time.perf_counter()

@@ -24,9 +24,9 @@ import attrs
 from measuring import finish, folder, origin, percentiles
 from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, seeded, uid
 
-from datastore import Datastore
-from datastore.engines.match import STOP_WORDS
+from datastore import Datastore, NewConversation, NewJob, NewUpload
 from datastore.records import Learning, NewLearning, NewMessage
+from datastore.search.analysis import STOP_WORDS
 
 #: Calls of what reads, and of what writes; fewer where they take longer than SECONDS together.
 READS, WRITES, LEAST, SECONDS = 100, 40, 10, 1.0
@@ -38,7 +38,7 @@ LATER = datetime.now(timezone.utc) + timedelta(days=1)
 #: An operation's name, and how to make its n-th call; the making is not timed.
 Operation = tuple[str, Callable[[int], Callable[[], object]]]
 
-_reads = re.compile(r"^search|\.(get|find|list|latest|count|categories|tags|messages|attempts|pauses|by_|redactions)")
+_reads = re.compile(r"^search|\.(get|find|list|latest|count|categories|tags|attempts|pauses)")
 
 
 def deep(read: Callable[..., Any], pages: int, **arguments: Any) -> str | None:
@@ -96,7 +96,10 @@ def conversation_operations(store: Datastore, rows: Rows) -> Iterator[Operation]
     size = len(small)
     middle = deep(c.list, size // 200)
     yield "conversations.add", lambda n: partial(c.add, sanitization_version="1", title="New")
-    yield "conversations.add_many (100)", lambda n: partial(c.add_many, [{"sanitization_version": "1"}] * 100)
+    yield (
+        "conversations.add_many (100)",
+        lambda n: partial(c.add_many, [NewConversation(sanitization_version="1")] * 100),
+    )
     yield "conversations.get", lambda n: partial(c.get, small[n * 7 % size])
     yield "conversations.find (correlation_id)", lambda n: partial(c.find, correlation_id=f"chat-{n * 3 % size + 1}")
     yield "conversations.list, first page (50)", lambda n: partial(c.list)
@@ -195,7 +198,7 @@ def learning_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
         "learnings.find (dedupe_key)",
         lambda n: partial(r.find, conversation_id=first.conversation_id, dedupe_key="no such key"),
     )
-    yield "learnings.messages", lambda n: partial(r.messages, known[n % len(known)])
+    yield "messages.list_by_learning", lambda n: partial(store.messages.list_by_learning, known[n % len(known)])
     yield "learnings.list, first page (50)", lambda n: partial(r.list)
     yield "learnings.list, page in the middle (50)", lambda n: partial(r.list, after=middle)
     yield "learnings.list, one category", lambda n: partial(r.list, category="sql")
@@ -270,13 +273,13 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "jobs.list, status and type", lambda n: partial(q.list, status="succeeded", type=JOB_TYPES[1])
     tomorrow = LATER
     for first in range(0, 10_000, 1000):  # enough for every claim below
-        q.enqueue_many([{"type": JOB_TYPES[n % 5], "payload": {"n": first + n}} for n in range(1000)])
+        q.enqueue_many([NewJob(type=JOB_TYPES[n % 5], payload={"n": first + n}) for n in range(1000)])
     while q.recover_expired(max_rows=1000):
         pass  # the leases of the past, which every claim below would take along
     keyed = q.enqueue("keyed", dedupe_key="the-key", run_at=tomorrow)
     yield "jobs.enqueue", lambda n: partial(q.enqueue, JOB_TYPES[1], {"n": n})
     yield "jobs.enqueue, dedupe_key taken", lambda n: partial(q.enqueue, "keyed", dedupe_key="the-key")
-    yield "jobs.enqueue_many (100)", lambda n: partial(q.enqueue_many, [{"type": JOB_TYPES[1]}] * 100)
+    yield "jobs.enqueue_many (100)", lambda n: partial(q.enqueue_many, [NewJob(type=JOB_TYPES[1])] * 100)
     yield "jobs.claim", lambda n: partial(q.claim, worker="perf")
     yield "jobs.claim, one type", lambda n: partial(q.claim, [JOB_TYPES[1]], worker="perf")
     yield "jobs.claim, nothing there", lambda n: partial(q.claim, ["no-such-type"], worker="perf")
@@ -310,16 +313,16 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "jobs.delete", lambda n: partial(q.delete, ended(n))
 
     def purge(n: int) -> Callable[[], object]:
-        return partial(q.purge, finished_before=tomorrow, max_rows=10)
+        return partial(q.prune, finished_before=tomorrow, max_rows=10)
 
-    yield "jobs.purge (10)", purge
+    yield "jobs.prune (10)", purge
 
 
 def upload_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     u, known = store.uploads, rows.uploads
     learnings = rows.learnings[50:450]
     some = [
-        one.id for one in u.add_many([{"learning_id": id, "destination": "perf"} for id in learnings[: WRITES * 7]])
+        one.id for one in u.add_many([NewUpload(learning_id=id, destination="perf") for id in learnings[: WRITES * 7]])
     ]
 
     def free(n: int, part: int) -> Any:
@@ -349,7 +352,7 @@ def upload_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "uploads.list, first page (50)", lambda n: partial(u.list)
     yield "uploads.list, page in the middle (50)", lambda n: partial(u.list, after=middle)
     yield "uploads.list, one status", lambda n: partial(u.list, status="pending")
-    yield "uploads.by_learning", lambda n: partial(u.by_learning, learnings[n])
+    yield "uploads.list_by_learning", lambda n: partial(u.list_by_learning, learnings[n])
     yield "uploads.counts", lambda n: partial(u.counts)
     yield "uploads.start", lambda n: partial(u.start, free(n, 0))
     yield "uploads.finish", started(1, lambda id: u.finish(id, remote_id="r", receipt={"ok": True}))
@@ -361,7 +364,7 @@ def upload_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
 
 
 def audit_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
-    a, conversation, message = store.audit, rows.long, rows.message(300)
+    a, d, conversation, message = store.audit, store.redactions, rows.long, rows.message(300)
     middle = deep(a.list, min(rows.life.audits // 200, 500))
     mark = {"category": "email", "rule": "r", "detector": "d", "original_hash": "0" * 16, "replacement": "[EMAIL]",
             "confidence": 1.0}  # fmt: skip
@@ -370,10 +373,10 @@ def audit_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "audit.list, page in the middle (50)", lambda n: partial(a.list, after=middle)
     yield "audit.list, one subject", lambda n: partial(a.list, subject_type="message", subject_id=message)
     yield "audit.count", lambda n: partial(a.count)
-    yield "audit.add_redaction", lambda n: partial(a.add_redaction, conversation, message_id=message, **mark)
-    yield "audit.redactions", lambda n: partial(a.redactions, conversation)
-    yield "audit.redactions_of_message", lambda n: partial(a.redactions_of_message, message)
-    yield "audit.count_redactions", lambda n: partial(a.count_redactions, conversation)
+    yield "redactions.add", lambda n: partial(d.add, conversation, message_id=message, **mark)
+    yield "redactions.list_by_conversation", lambda n: partial(d.list_by_conversation, conversation)
+    yield "redactions.list_by_message", lambda n: partial(d.list_by_message, message)
+    yield "redactions.count", lambda n: partial(d.count, conversation)
 
 
 def measure(name: str, makes: Mapping[int, Callable[[int], Callable[[], object]]]) -> dict[int, list[float]]:

@@ -436,7 +436,7 @@ def sizes(rows: int) -> None:
     from measuring import folder
     from sample_database import seeded
 
-    from datastore.transfer import import_file
+    from datastore.importing import import_file
 
     with folder() as place:
         chats = [SHARED / f"{name}.chat.jsonl.gz" for name in ("sgd", "taskmaster4")]

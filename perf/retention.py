@@ -99,7 +99,7 @@ def measure_erasure(path: Path) -> dict[str, Any]:
             time.sleep(2)
             begun = time.perf_counter()
             receipt = store.erase(
-                session="the subject", progress=lambda action: steps.append((action, time.perf_counter() - begun))
+                session_id="the subject", on_progress=lambda action: steps.append((action, time.perf_counter() - begun))
             )
             seconds = time.perf_counter() - begun
     return {
@@ -141,14 +141,14 @@ def measure_purge(path: Path, share: float) -> dict[str, Any]:
         with sqlite3.connect(path) as raw:
             raw.execute("UPDATE conversations SET updated_at = created_at")
         raw.close()
-        for policy in store.policies.list():  # the sample's own
-            store.policies.remove(policy.name)
-        store.policies.set("old", "conversations", age_days=age, since="activity", grace_days=1)
+        for policy in store.retention.policies.iterate():  # the sample's own
+            store.retention.policies.delete(policy.name)
+        store.retention.policies.set("old", "conversations", age_days=age, since="activity", grace_days=1)
         with Writer(path) as hiding:
             begun = time.perf_counter()
             hidden = store.retention.apply()
             hide_seconds = time.perf_counter() - begun
-        store.policies.set("old", "conversations", age_days=age, since="activity")
+        store.retention.policies.set("old", "conversations", age_days=age, since="activity")
         with Writer(path) as purging:
             begun = time.perf_counter()
             gone = store.retention.apply()["old"]

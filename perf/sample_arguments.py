@@ -18,6 +18,8 @@ import attrs
 
 from datastore.contract.facts import StatementFacts
 from datastore.contract.touches import Touch
+from datastore.search.analysis import Document
+from datastore.search.matching import Indexed, Leaf, Match, Matches, Rows
 from datastore.statements.headers import Parameter
 
 FIRST, LAST = "2026-01-01T00:00:00.000000Z", "2029-01-01T00:00:00.000000Z"
@@ -29,8 +31,13 @@ SPECIAL: dict[str, Any] = {
     "min_confidence": 0.5,
     "min_tags_any": 1,
     "min_tags_all": 1,
-    "prefix_from": "ind",
-    "prefix_to": "ine",
+    "prefix_from": "=ind",
+    "prefix_to": "=ine",
+    "language": "english",
+    "get_search_setting.name": "language",
+    "from_seq": 0,
+    "to_seq": 2**62,
+    "before_seq": 2**62,
     "patch": '{"reviewed": true}',
     "from_position": 1,
     "file_bytes": 1_000_000,
@@ -147,6 +154,12 @@ class Sampler:
         for key in (f"{facts.statement.name}.{name}", name):
             if key in SPECIAL:
                 return SPECIAL[key]
+        if parameter.type == "match":
+            query = Match(((Leaf((self._word(),)),),))
+            return query if name == "query" else Matches([query] * 3)
+        if parameter.type == "words":
+            document = Document([self._word() for _ in range(50)], [], [])
+            return Rows([Indexed(f"nowhere-{next(_numbers)}", document, ["in:index"]) for _ in range(10)])
         if parameter.type == "rows" and inserted == "learnings":
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])
@@ -157,8 +170,6 @@ class Sampler:
             return json.dumps([[row["id"], row["lease_token"], None] for row in running[:10]])
         if parameter.type == "rows":
             return json.dumps([_new_message() for _ in range(10)])
-        if name == "query":
-            return f'"{self._word()}"'
         if parameter.type == "json":
             return self._json(name, base, number)
         if name == "now" and number % 3 == 0:

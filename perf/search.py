@@ -3,6 +3,7 @@
     python perf/search.py relevance            nDCG@10 and MAP@100 beside the peers of the `bench` extra
     python perf/search.py scale --rows 1000000 latency, overlap, index size, bulk load, one insertion
     python perf/search.py share                what the indexes cost an append and an added learning
+    python perf/search.py alone                20 hits beside FTS5 by itself, on 1,400 and 14,000 real documents
 
 The exact ranking is FTS5's own BM25 over every match, computed for each query of the set. Queries are drawn before
 anything is measured, from a fixed seed; none was left out. Each writes perf/results/search-WHAT.json and exits 1 where a
@@ -30,8 +31,9 @@ from typing import Any
 from measuring import MISSED, SHARED, bar, finish, folder, origin
 
 from datastore import Datastore
-from datastore.engines.match import STOP_WORDS, parse
 from datastore.records import NewLearning
+from datastore.search.analysis import STOP_WORDS, analyzer
+from datastore.search.query import parse
 
 VOCABULARY = 200_000
 SYLLABLES = [a + b for a in "bcdfghjklmnprstvwz" for b in "aeiou"]
@@ -109,8 +111,8 @@ def compare(name: str, docs: list[dict[str, Any]], texts: list[str], judged: lis
             figures = {"ndcg_at_10": round(gain, 4), "map_at_100": round(precision, 4), "ms_a_query": round(each, 2)}
             LINES[f"{name}: {engine}"] = figures
             if engine == "datastore" and name == "Cranfield":
-                bar("nDCG@10", gain, at_least=0.39)
-                bar("MAP@100", precision, at_least=0.305)
+                bar("nDCG@10", gain, at_least=0.394)
+                bar("MAP@100", precision, at_least=0.31)
 
 
 def ours(docs: list[dict[str, Any]], place: Path | str) -> Callable[[str], list[str]]:
@@ -307,13 +309,13 @@ def exact(connection: sqlite3.Connection, text: str, filters: dict[str, Any]) ->
         if tests
         else ""
     )
-    query = parse(text)
+    query = parse(analyzer("english"), text)
     assert query is not None
     sql = (
         f"SELECT learnings_fts.rowid FROM learnings_fts{join} WHERE learnings_fts MATCH ?"
-        f"{''.join(f' AND {test}' for test in tests)} ORDER BY bm25(learnings_fts, 1.0, 5.0, 0.0), 1 LIMIT 10"
+        f"{''.join(f' AND {test}' for test in tests)} ORDER BY bm25(learnings_fts, 1.0, 5.0, 10.0, 0.0), 1 DESC LIMIT 10"
     )
-    return [f"id{row[0]:08}" for row in connection.execute(sql, [query.expression(), *values])]
+    return [f"id{row[0]:08}" for row in connection.execute(sql, [str(query.match()), *values])]
 
 
 def quantile(values: list[float], part: float) -> float:
@@ -391,10 +393,10 @@ def report(count: int, measured: dict[str, list[tuple[float, float, bool, float]
             f" {len(sure) / len(rows):.0%} | {statistics.median(floors):.0f} | {quantile(floors, 0.95):.0f} |"
         )
     whole = LINES[f"{count:,} learnings: all"]
-    bar(f"{count:,} learnings: p95, ms", whole["p95_ms"], at_most=40 if count > 100_000 else 20)
+    bar(f"{count:,} learnings: p95, ms", whole["p95_ms"], at_most=60 if count > 100_000 else 20)
     bar(f"{count:,} learnings: overlap", whole["overlap"], at_least=0.9)
     if count > 100_000:
-        bar(f"{count:,} learnings: p50, ms", whole["p50_ms"], at_most=10)
+        bar(f"{count:,} learnings: p50, ms", whole["p50_ms"], at_most=12)
 
 
 def insertion(store: Datastore) -> None:
@@ -411,8 +413,50 @@ def insertion(store: Datastore) -> None:
         "p50_ms": round(statistics.median(times), 3),
         "p95_ms": round(quantile(times, 0.95), 3),
     }
-    bar("one insertion, relaxed: p50, ms", statistics.median(times), at_most=0.15)
+    bar("one insertion, relaxed: p50, ms", statistics.median(times), at_most=0.2)
     print(f"one insertion, relaxed: p50 {statistics.median(times):.3f} ms, p95 {quantile(times, 0.95):.3f} ms")
+
+
+# Beside FTS5 by itself
+
+
+def alone() -> None:
+    """20 hits, and their records read, beside the same query and rows by hand; one after the other in one process."""
+    docs = lines("cranfield.docs.jsonl.gz")
+    texts = [query["text"] for query in lines("cranfield.queries.jsonl.gz")]
+    for times in (1, 10):
+        with folder() as place:
+            many = [{**doc, "id": f"{doc['id']}-{time}"} for time in range(times) for doc in docs]
+            ours(many, place)
+            connection = sqlite3.connect(place / "ours.db")
+            made = analyzer("english")
+            ratios, by_hand = [], []
+            with Datastore.open(place / "ours.db") as store:
+                for text in texts * 2:
+                    query = parse(made, text)
+                    assert query is not None
+                    floor = timed(_by_hand, connection, str(query.match()))
+                    by_hand.append(floor)
+                    ratios.append(
+                        timed(lambda text=text: [hit.learning for hit in store.learnings.search(text)]) / floor
+                    )
+            connection.close()
+        ratio = statistics.median(ratios[len(texts) :])
+        LINES[f"{len(many):,} documents: 20 hits, x FTS5"] = {
+            "ratio": round(ratio, 2),
+            "fts5_ms": round(statistics.median(by_hand) / 1000, 2),
+        }
+        print(f"{len(many):,} documents: {ratio:.2f} x FTS5 by itself ({statistics.median(by_hand) / 1000:.2f} ms)")
+        bar(f"{len(many):,} documents: 20 hits, x FTS5", ratio, at_most=1.5)
+
+
+def _by_hand(connection: sqlite3.Connection, query: str) -> list[Any]:
+    found = connection.execute(
+        "SELECT rowid FROM learnings_fts WHERE learnings_fts MATCH ?"
+        " ORDER BY bm25(learnings_fts, 1.0, 5.0, 10.0, 0.0) LIMIT 20",
+        (query,),
+    ).fetchall()
+    return [connection.execute("SELECT * FROM learnings WHERE seq = ?", row).fetchone() for row in found]
 
 
 # What a write pays
@@ -430,12 +474,10 @@ def share() -> None:
                 path = place / f"{durability}-{name}.db"
                 with Datastore.open(path, migrate=True):
                     pass
-                if name == "without":
-                    connection = sqlite3.connect(path)
-                    connection.execute("DROP TRIGGER messages_fts_insert")
-                    connection.execute("DROP TRIGGER learnings_fts_insert")
-                    connection.close()
                 stores[name] = Datastore.open(path, durability=durability)
+                if name == "without":
+                    index = stores[name].messages._index
+                    index._write = lambda *_: None
                 stores[name].conversations.add(id="c", sanitization_version="1")
             bare = bare_index(place / f"{durability}-bare.db", durability)
             for what, add in (("append", append_one), ("learnings.add", add_one)):
@@ -466,8 +508,7 @@ def bare_index(path: Path, durability: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
     connection.execute(
-        "CREATE VIRTUAL TABLE texts USING fts5 (content, title, facets, content = '',"
-        " tokenize = 'porter unicode61 remove_diacritics 2')"
+        "CREATE VIRTUAL TABLE texts USING fts5 (content, title, facets, tokenize = 'porter unicode61 remove_diacritics 2')"
     )
     return connection
 
@@ -492,7 +533,7 @@ def add_one(store: Datastore, row: tuple[Any, ...]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["relevance", "scale", "share"])
+    parser.add_argument("what", choices=["relevance", "scale", "share", "alone"])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=140)
     parser.add_argument("--database", type=Path, help="keep it here, and use it where it is there already")
@@ -504,6 +545,8 @@ def main() -> int:
         relevance()
     elif arguments.what == "share":
         share()
+    elif arguments.what == "alone":
+        alone()
     else:
         with folder() as place:
             scale(arguments.rows, arguments.queries, arguments.database or place / "scale.db")

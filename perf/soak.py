@@ -121,7 +121,7 @@ def upkeep(store: Datastore, number: int, end: float) -> list[tuple[float, float
         nonlocal count
         count += 1
         store.conversations.purge(deleted_before=utc_now(), max_rows=10)
-        store.jobs.purge(finished_before=utc_now() - timedelta(seconds=KEPT_SECONDS), max_rows=100)
+        store.jobs.prune(finished_before=utc_now() - timedelta(seconds=KEPT_SECONDS), max_rows=100)
         if count % 10 == 0:
             store.maintenance.run(budget=0.5)
 

@@ -32,6 +32,7 @@ from sample_database import seeded
 from datastore.contract.facts import ProjectFacts, StatementFacts, read_facts
 from datastore.contract.project import find_project
 from datastore.contract.touches import Touch, read_touches
+from datastore.search.matching import Match, Matches, Rows
 
 #: Calls of each choice: so many, or as many as there is time for, but never fewer than the second figure.
 CALLS, LEAST, SECONDS = 200, 5, 0.15
@@ -77,10 +78,18 @@ class Sqlite:
             yield variant.which or "always", variant.sql
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
-        return timed(self.connection, text, arguments)
+        return timed(self.connection, text, self.written(arguments))
 
     def plan(self, text: Any, arguments: Arguments) -> list[str]:
-        return [row[3] for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}", arguments)]
+        return [row[3] for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}", self.written(arguments))]
+
+    @staticmethod
+    def written(arguments: Arguments) -> Arguments:
+        """The arguments with queries and rows in FTS5's syntax."""
+        return {
+            name: str(value) if isinstance(value, Match | Matches | Rows) else value
+            for name, value in arguments.items()
+        }
 
     def close(self) -> None:
         self.connection.close()
@@ -93,8 +102,8 @@ class Postgresql:
         import psycopg
 
         from datastore.engines.postgresql.settings import set_up
-        from datastore.engines.tsquery import tsquery
         from datastore.resources import sql_folder
+        from datastore.search.matching import for_postgresql
         from datastore.statements.loader import read_statements
         from datastore.statements.optional import by_name
 
@@ -103,13 +112,13 @@ class Postgresql:
         self.refused: type[Exception] = psycopg.DatabaseError  # what a trigger raises is no IntegrityError
         self.error: type[Exception] = psycopg.Error
         self.statements = read_statements(sql_folder(), "postgresql")
-        self.by_name, self.tsquery = by_name, tsquery
+        self.by_name, self.for_postgresql = by_name, for_postgresql
 
     def texts(self, one: StatementFacts) -> Iterator[tuple[str, Any]]:
         other = self.statements.get(one.statement.name)
         for given, text in other.variants() if other else ():
             which = ", ".join(name for name in one.statement.optional if name in given)
-            matches = [parameter.name for parameter in other.header.parameters if parameter.type == "match"]  # type: ignore[union-attr]
+            matches = [parameter.name for parameter in other.header.parameters if parameter.type in ("match", "words")]  # type: ignore[union-attr]
             yield which or "always", (self.by_name(text), matches)
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
@@ -121,7 +130,7 @@ class Postgresql:
 
     def written(self, text: Any, arguments: Arguments) -> Arguments:
         """The arguments with queries in PostgreSQL's syntax."""
-        return {**arguments, **{name: self.tsquery(arguments[name]) for name in text[1]}}
+        return {**arguments, **{name: self.for_postgresql(arguments[name]) for name in text[1]}}
 
     def close(self) -> None:
         self.connection.close()

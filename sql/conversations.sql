@@ -279,7 +279,7 @@ RETURNING
     completed_at,
     deleted_at;
 
--- name: hide_conversation(id, now)^
+-- name: soft_delete_conversation(id, now)^
 -- Soft deletion: hides a conversation and (by a trigger) its learnings.
 --   id  text  which one
 --   now  timestamp  the instant of the transaction

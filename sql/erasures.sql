@@ -229,7 +229,7 @@ WHERE (kind, subject_hash) > (:after_kind, :after_subject_hash)
 ORDER BY kind, subject_hash
 LIMIT :max_rows;
 
--- name: erase_messages(conversation_id, max_rows)
+-- name: delete_last_messages(conversation_id, max_rows)
 -- Deletes the last messages of a conversation: a slice of what is erased.
 --   conversation_id  text  which conversation
 --   max_rows  integer  1 to 1000

@@ -651,7 +651,7 @@ WHERE
     id = :id
     AND status <> 'running';
 
--- name: purge_finished_jobs(finished_before, max_rows)
+-- name: prune_jobs(finished_before, max_rows)
 -- Deletes ended jobs and their history, longest ended first. finished_at is asked twice: PostgreSQL looks at the outer condition
 -- again where somebody queued the job meanwhile, not at the inner one.
 --   finished_before  timestamp  the latest finished_at, exclusive

@@ -310,38 +310,6 @@ WHERE
     AND created_at >= :created_from
     AND created_at < :created_before;
 
--- name: count_learnings_by_tag_up_to(tag, max_rows)$
--- How common a tag is, counted no further than needed: search drives by the rarest filter.
---   tag  text  which tag
---   max_rows  integer  stops counting here
--- Index: learning_tags primary key (range scan)
--- Rows: 1
-SELECT count(*) AS learning_count
-FROM (
-    SELECT learning_id
-    FROM learning_tags
-    WHERE tag = :tag
-    ORDER BY created_at, learning_id
-    LIMIT :max_rows
-) AS tagged;
-
--- name: count_learnings_by_category_up_to(category, max_rows)$
--- How common a category is, counted no further than needed: search drives by the rarest filter.
---   category  text  which category
---   max_rows  integer  stops counting here
--- Index: learnings_category_created_at_id_idx (range scan)
--- Rows: 1
-SELECT count(*) AS learning_count
-FROM (
-    SELECT id
-    FROM learnings
-    WHERE
-        category = :category
-        AND deleted_at IS NULL
-    ORDER BY created_at, id
-    LIMIT :max_rows
-) AS categorized;
-
 -- name: count_learning_uploads(learning_id)$
 -- How many uploads go when a learning is deleted.
 --   learning_id  text  which learning
@@ -378,46 +346,6 @@ SELECT
 FROM learning_tags
 GROUP BY tag
 ORDER BY count(*) DESC, tag
-LIMIT :max_rows;
-
--- name: search_learnings_recent(source, created_from, before_created_at, before_id, min_confidence, max_rows)
--- The learnings that are not deleted and certain enough, newest first: a search without text, category and tags.
---   source  text  only from conversations of this source
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
---   before_id  text  '' for the first page
---   min_confidence  real  0 to 1, inclusive
---   max_rows  integer  1 to 1001
--- Index: learnings_created_at_id_idx (range scan, no sort)
--- Rows: 0 to max_rows
--- Record: Learning
-SELECT
-    id,
-    conversation_id,
-    category,
-    title,
-    content,
-    confidence,
-    tags,
-    dedupe_key,
-    metadata,
-    created_at,
-    updated_at,
-    deleted_at
-FROM learnings
-WHERE
-    deleted_at IS NULL
-    AND created_at >= :created_from
-    AND (created_at, id) < (:before_created_at, :before_id)
-    AND EXISTS ( -- if: source
-        SELECT 1 -- if: source
-        FROM conversations -- if: source
-        WHERE -- if: source
-            conversations.id = learnings.conversation_id -- if: source
-            AND conversations.source = :source -- if: source
-    ) -- if: source
-    AND confidence >= :min_confidence
-ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
 -- name: update_learning(id, category, title, content, confidence, tags, metadata, now)^
@@ -464,21 +392,3 @@ RETURNING
 -- Rows: 0 or 1, and by cascade everything that belongs to it
 DELETE FROM learnings
 WHERE id = :id;
-
--- name: list_source_learnings(source, max_rows)
--- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
---   source  text  only from conversations of this source
---   max_rows  integer  1 to 5000
--- Index: conversations_source_created_at_id_idx (range scan, no sort), learnings_conversation_id_dedupe_key_key
--- Rows: 0 to max_rows
--- Allow: limit-order, of the last conversation any rows do
-SELECT learnings.seq
-FROM conversations
-CROSS JOIN learnings
-WHERE
-    conversations.source = :source
-    AND conversations.deleted_at IS NULL
-    AND learnings.conversation_id = conversations.id
-    AND learnings.deleted_at IS NULL
-ORDER BY conversations.created_at DESC, conversations.id DESC
-LIMIT :max_rows;

@@ -251,20 +251,3 @@ RETURNING
 DELETE FROM messages
 WHERE id = :id
 RETURNING conversation_id;
-
--- name: list_source_messages(source, max_rows)
--- Rows of a source, newest conversations first: where common words meet a rare source, these are looked at.
---   source  text  only from conversations of this source
---   max_rows  integer  1 to 5000
--- Index: conversations_source_created_at_id_idx (range scan, no sort), messages_conversation_id_position_key
--- Rows: 0 to max_rows
--- Allow: limit-order, of the last conversation any rows do
-SELECT messages.seq
-FROM conversations
-CROSS JOIN messages
-WHERE
-    conversations.source = :source
-    AND conversations.deleted_at IS NULL
-    AND messages.conversation_id = conversations.id
-ORDER BY conversations.created_at DESC, conversations.id DESC
-LIMIT :max_rows;

@@ -55,13 +55,13 @@ RETURNING
     created_at,
     updated_at;
 
--- name: list_retention_policies(max_rows)
--- The policies by name.
---   max_rows  integer  1 to 1000
--- Index: retention_policies primary key (read as a whole, in its order, no sort)
+-- name: list_retention_policies(after_name, max_rows)
+-- One page of the policies, by name.
+--   after_name  text  only with a greater name; empty for the first page
+--   max_rows  integer  1 to 1001
+-- Index: retention_policies primary key (range scan, no sort)
 -- Rows: 0 to max_rows
 -- Record: RetentionPolicy
--- Allow: full-scan, there are a handful of policies
 SELECT
     name,
     target,
@@ -73,11 +73,12 @@ SELECT
     created_at,
     updated_at
 FROM retention_policies
+WHERE name > :after_name
 ORDER BY name
 LIMIT :max_rows;
 
 -- name: delete_retention_policy(name)!
--- Forgets a policy; what it hid stays hidden.
+-- Deletes a policy; what it soft-deleted stays so.
 --   name  text  which one
 -- Index: retention_policies primary key
 -- Rows: 0 or 1 (0: there is none)
@@ -234,7 +235,7 @@ SELECT
 FROM job_attempts
 WHERE finished_at < :finished_before;
 
--- name: purge_attempts(finished_before, max_rows)
+-- name: prune_attempts(finished_before, max_rows)
 -- Deletes earlier attempts, those of the first jobs first.
 --   finished_before  timestamp  the latest finished_at, exclusive
 --   max_rows  integer  1 to 1000
@@ -277,7 +278,7 @@ WHERE
             AND legal_holds.released_at IS NULL
     );
 
--- name: purge_uploads(confirmed_before, max_rows)
+-- name: prune_uploads(confirmed_before, max_rows)
 -- Deletes uploads that were confirmed, oldest first; what is at the destination stays there, and so does what belongs
 -- to a conversation on legal hold.
 --   confirmed_before  timestamp  the latest confirmed_at, exclusive

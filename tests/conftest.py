@@ -43,7 +43,7 @@ settings.register_profile("datastore", deadline=None)
 settings.load_profile("datastore")
 
 
-#: What `AuditRepository.add_redaction` needs besides the conversation.
+#: What `RedactionRepository.add` needs besides the conversation.
 REDACTION: dict[str, Any] = {
     "category": "email",
     "rule": "r",

@@ -134,7 +134,7 @@ def test_the_longest_name_works(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 233)
     with Datastore.open(path, migrate=True) as store:
         one = store.conversations.add(sanitization_version="1")
-        store.erase(conversation=one.id)
+        store.erase(conversation_id=one.id)
         store.backups.create(tmp_path / "copy.db")
     Datastore.restore(tmp_path / "copy.db", path)
 
@@ -202,7 +202,7 @@ def test_a_link_and_the_real_path_are_one_database(path: Path, link: Path) -> No
     with Datastore.open(link) as by_link, Datastore.open(path) as by_path:
         assert by_link.engine.path == by_path.engine.path == path
         by_link.conversations.add(id="erased", sanitization_version="1", title="a title that is erased")
-        by_path.erase(conversation="erased")
+        by_path.erase(conversation_id="erased")
         by_link.conversations.add(sanitization_version="1")
     assert sorted(os.listdir(link.parent)) == [link.name]
     assert Path(f"{path}.tombstones").exists()
@@ -213,7 +213,7 @@ def test_restore_through_a_link_replaces_the_real_file(path: Path, link: Path, t
         store.conversations.add(id="erased", sanitization_version="1", title="a title that is erased")
         store.conversations.add(id="kept", sanitization_version="1")
         store.backups.create(tmp_path / "copy.db")
-        store.erase(conversation="erased")
+        store.erase(conversation_id="erased")
         store.conversations.add(id="later", sanitization_version="1")
     for name in (link, path):
         assert Datastore.restore(tmp_path / "copy.db", name).erased == 1

@@ -83,7 +83,7 @@ def test_import_maps_fields(tmp_path: Path) -> None:
         str(file),
         "--sanitization-version",
         "1",
-        "--field",
+        "--fields",
         "category=topic",
         "--database",
         f"sqlite:///{database}",
@@ -98,8 +98,8 @@ def test_import_maps_fields(tmp_path: Path) -> None:
     [
         ["import", "FILE"],
         ["import", "FILE", "--sanitization-version", ""],
-        ["import", "FILE", "--sanitization-version", "1", "--field", "nonsense"],
-        ["import", "FILE", "--sanitization-version", "1", "--field", "colour=x"],
+        ["import", "FILE", "--sanitization-version", "1", "--fields", "nonsense"],
+        ["import", "FILE", "--sanitization-version", "1", "--fields", "colour=x"],
         ["import", "missing.jsonl", "--sanitization-version", "1"],
         ["search", "--min-confidence", "2"],
         ["search", "--max-rows", "0"],
@@ -164,9 +164,9 @@ def test_search_filters(sample: Path) -> None:
     everything = found()
     assert len(everything) > 20
     tags = everything[0]["tags"][:2]
-    options = [word for tag in tags for word in ("--tag", tag)]
+    options = [word for tag in tags for word in ("--tags-any", tag)]
     assert all(set(tags) & set(hit["tags"]) for hit in found(*options))
-    both = found(*options, "--all-tags")
+    both = found(*(word for tag in tags for word in ("--tags-all", tag)))
     assert both
     assert all(set(tags) <= set(hit["tags"]) for hit in both)
     assert all(hit["confidence"] >= 0.9 for hit in found("--min-confidence", "0.9"))
@@ -289,12 +289,9 @@ def test_which_sqlite_has_the_bug(version: tuple[int, ...], affected: bool) -> N
         ("foreign keys", ["PRAGMA foreign_keys = OFF", "DELETE FROM conversations"]),
         (
             "full-text index",
-            [
-                "DROP TRIGGER learnings_fts_update_after",
-                "DROP TRIGGER learnings_fts_update_before",
-                "UPDATE learnings SET title = 'other'",
-            ],
+            ["UPDATE learnings_fts_content SET c1 = 'other'"],
         ),
+        ("searchable rows", ["UPDATE learnings SET title = 'other'"]),
         ("message counts", ["UPDATE conversations SET message_count = 7"]),
         ("job counts", ["INSERT INTO job_counts (type, status, job_count) VALUES ('t', 'stored', 1)"]),
         (

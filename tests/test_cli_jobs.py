@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.cli.commands import cli
 from tests.conftest import Clock
 
@@ -119,7 +119,7 @@ def test_of_several_all_or_none(path: Path, ids: dict[str, int]) -> None:
 
 def test_requeue_every_quarantined_job(path: Path) -> None:
     with Datastore.open(path) as store:
-        store.jobs.enqueue_many({"type": "ab"[n % 2]} for n in range(250))
+        store.jobs.enqueue_many(NewJob(type="ab"[n % 2]) for n in range(250))
         for job in store.jobs.claim_many(worker="w", max_rows=250):
             store.jobs.fail(job, "no", permanent=True)
         assert ok(path, "jobs", "requeue", "--quarantined", "--type", "a") == "125 jobs queued again\n"
@@ -131,12 +131,12 @@ def test_requeue_every_quarantined_job(path: Path) -> None:
 def test_prune(path: Path) -> None:
     clock = Clock()  # months ago
     with Datastore.open(path, clock=clock) as store:
-        store.jobs.enqueue_many({"type": "t"} for _ in range(205))
+        store.jobs.enqueue_many(NewJob(type="t") for _ in range(205))
         store.jobs.succeed_many(store.jobs.claim_many(worker="w", max_rows=203))
     with Datastore.open(path) as store:
         store.jobs.succeed(store.jobs.claim(worker="w"))  # type: ignore[arg-type]
-        assert ok(path, "jobs", "prune", "--older-than", "1h", "--reason", "old") == "203 jobs deleted\n"
-        assert ok(path, "jobs", "prune", "--older-than", "1h") == "0 jobs deleted\n"
+        assert ok(path, "jobs", "prune", "--finished-before", "1h", "--reason", "old") == "203 jobs deleted\n"
+        assert ok(path, "jobs", "prune", "--finished-before", "1h") == "0 jobs deleted\n"
         assert {(c.status, c.count) for c in store.jobs.counts()} == {("succeeded", 1), ("queued", 1)}
 
 
@@ -150,15 +150,15 @@ def test_prune(path: Path) -> None:
         ["jobs", "requeue", "1", "--quarantined"],
         ["jobs", "requeue", "1", "--type", "t"],
         ["jobs", "prune"],
-        ["jobs", "prune", "--older-than", "soon"],
+        ["jobs", "prune", "--finished-before", "soon"],
         ["worker"],
         ["worker", "nothing"],
         ["worker", "no_such_module:HANDLERS"],
         ["worker", "json:nothing"],
         ["worker", "json:dumps"],
-        ["worker", "json:__dict__", "--type", "no such type"],
+        ["worker", "json:__dict__", "--types", "no such type"],
         ["worker", "json:__dict__", "--batch", "0"],
-        ["worker", "json:__dict__", "--lease", "0"],
+        ["worker", "json:__dict__", "--lease-seconds", "0"],
     ],
 )
 def test_wrong_usage_is_2(path: Path, arguments: list[str]) -> None:
@@ -204,7 +204,7 @@ def test_worker_until_idle(tmp_path: Path, path: Path) -> None:
     with Datastore.open(path) as store:
         good, bad = store.jobs.enqueue("double", 21), store.jobs.enqueue("broken")
         other = store.jobs.enqueue("slow")
-        types = ["--type", "double", "--type", "broken", "--batch", "2", "--name", "me"]
+        types = ["--types", "double", "--types", "broken", "--batch", "2", "--worker", "me"]
         with worker(tmp_path, path, "--until-idle", *types) as process:
             out, errors = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, "2 jobs run\n"), errors
@@ -219,7 +219,7 @@ def test_worker_until_idle(tmp_path: Path, path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
 def test_worker_is_interrupted(tmp_path: Path, path: Path, number: int, code: int) -> None:
     with Datastore.open(path) as store:
-        jobs = store.jobs.enqueue_many([{"type": "slow"}, {"type": "slow"}])
+        jobs = store.jobs.enqueue_many([NewJob(type="slow"), NewJob(type="slow")])
         with worker(tmp_path, path, "--batch", "2") as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "at it\n"

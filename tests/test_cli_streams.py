@@ -56,7 +56,7 @@ def filled(store: Datastore, path: Path) -> Path:
         one = store.conversations.add(id=f"c{number}", sanitization_version="1", title="t" * 900)
         store.messages.append(one.id, role="user", content="said " * 2000)
     store.learnings.add(conversation_id=one.id, category="c", title="word " * 50, content="word " * 20_000, id="l")
-    store.policies.set("p", "conversations", age_days=1, since="activity", scope="all")
+    store.retention.policies.set("p", "conversations", age_days=1, since="activity", scope="all")
     store.close()
     return path
 
@@ -195,7 +195,7 @@ def test_stored_text_names_and_errors_reach_the_terminal_escaped(store: Datastor
         id="l", conversation_id="c", category=f"c{bad}", title=f"word {bad}", content=bad, tags=[f"t{bad}"]
     )
     store.jobs.enqueue(f"type{bad}")
-    store.policies.set(f"p{bad}"[:20], "conversations", age_days=1, since="activity", scope="all")
+    store.retention.policies.set(f"p{bad}"[:20], "conversations", age_days=1, since="activity", scope="all")
     store.close()
     name = f"in{bad}.jsonl"
     (tmp_path / name).write_text("nonsense\n")

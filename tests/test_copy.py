@@ -17,15 +17,15 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import datastore.copy as module
+import datastore.copy.tables as module
 from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.copy import copy
 from datastore.copy.sides import SQLiteSide
 from datastore.engines.schema import DERIVED
 from datastore.errors import BusyError, CheckError, CopyError
+from datastore.importing import import_file
 from datastore.resources import sample_folder
-from datastore.transfer import import_file
 from datastore.values import encode_timestamp
 from tests import databases
 from tests.conftest import REDACTION
@@ -48,7 +48,7 @@ def full(path: Path) -> Path:
             import_file(store, sample_folder() / f"{name}.jsonl", sanitization_version="1")
         first, second, third, *_ = store.conversations.list().items
         store.conversations.soft_delete(first.id, reason="why")
-        store.audit.add_redaction(second.id, **REDACTION)
+        store.redactions.add(second.id, **REDACTION)
         learning = next(iter(store.learnings.list().items))
         upload = store.uploads.add(learning_id=learning.id, destination="wiki")
         store.uploads.start(upload.id)
@@ -61,8 +61,9 @@ def full(path: Path) -> Path:
         store.jobs.fail(store.jobs.claim(worker="w"), "no")  # type: ignore[arg-type]
         store.jobs.fail(store.jobs.claim(worker="w"), "no", permanent=True)  # type: ignore[arg-type]
         store.jobs.pause("t1", reason="r")
-        store.policies.set("old", target="jobs", since="completion", age_days=30.0)
-        store.erase(conversation=third.id)
+        store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
+        store.erase(conversation_id=third.id)
+        store.reindex(language="german")
         store.maintenance.run(budget=1.0)
         store.backups.create(path.with_name("backup.db"))
     return path
@@ -186,7 +187,7 @@ def test_batches_side_by_side_are_committed_in_their_order(
 
 KILLED = """
 import os, signal, sys
-import datastore.copy as module
+import datastore.copy.tables as module
 module.BATCH_ROWS = 40
 seen = 0
 def on_progress(table, done, total):

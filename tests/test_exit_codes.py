@@ -65,14 +65,14 @@ def test_an_erasure_that_is_complete_exits_with_0_and_a_blocked_one_with_6(datab
             store.conversations.add(id=name, sanitization_version="1", session_id=name)
             store.messages.append(name, role="user", content=f"{name} said something")
         store.holds.place("held", reason="case 12")
-    done = run("erase", "--session", "other", database=database)
+    done = run("erase", "--session-id", "other", database=database)
     assert (done.exit_code, done.stderr) == (Exit.DONE, "")
     assert "blocked by" not in done.stdout
     assert ("not scanned" in done.stdout) == database.startswith("postgresql")
     receipt = done.stdout.split()[1]
     assert run("erase", "--resume", receipt, database=database).exit_code == Exit.DONE
-    blocked = run("erase", "--session", "held", database=database)
+    blocked = run("erase", "--session-id", "held", database=database)
     assert blocked.exit_code == Exit.ERASURE_INCOMPLETE
     assert "legal hold" in blocked.stdout
-    assert run("erase", "--session", "nobody", database=database).exit_code == Exit.ERROR
+    assert run("erase", "--session-id", "nobody", database=database).exit_code == Exit.ERROR
     assert run("erase", database=database).exit_code == Exit.WRONG_USE

@@ -16,7 +16,7 @@ import pytest
 
 from datastore import Datastore
 from datastore.errors import BackupError, BusyError
-from datastore.files import Draft, give_rights, in_use, sweep, unfinished
+from datastore.files import Draft, give_rights, in_use, is_left, sweep, unfinished
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -85,6 +85,53 @@ def test_a_draft_of_another_process_is_left_alone_and_one_of_a_dead_process_goes
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_left_beside_a_draft_goes_too(tmp_path: Path) -> None:
+    path = unfinished(tmp_path / "it")
+    for suffix in ("-wal", "-shm", "-journal", ".gate"):
+        Path(f"{path}{suffix}").touch()
+        assert is_left(path)
+        assert sweep(path)
+        assert os.listdir(tmp_path) == []
+    assert not is_left(path)
+
+
+def test_a_sweep_takes_no_draft_that_is_made_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saw only a file beside it; then the draft came."""
+    target = tmp_path / "it"
+    Path(f"{unfinished(target)}-wal").touch()
+    real = os.open
+    children = []
+
+    def late(path: Path, flags: int, mode: int = 0o777) -> int:
+        monkeypatch.setattr(os, "open", real)
+        child = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, str(target)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "has it\n"
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", late)
+    assert not sweep(unfinished(target))
+    assert unfinished(target).exists()
+    children[0].communicate("")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_draft_that_has_its_name_takes_no_other_away(tmp_path: Path) -> None:
+    with Draft(tmp_path / "it") as draft:
+        Path(f"{draft.path}-shm").touch()
+        draft.put_in_place()
+        assert os.listdir(tmp_path) == ["it"]
+        draft.path.write_text("another command's")
+    assert sorted(os.listdir(tmp_path)) == ["it", "it.unfinished"]
+
+
 def test_a_draft_of_another_thread_is_left_alone(tmp_path: Path) -> None:
     with Draft(tmp_path / "it") as draft:
         assert not sweep(draft.path)
@@ -135,7 +182,7 @@ with Datastore.open(path, migrate=True) as store:
     if command == "maintain":
         store.maintenance.run(everything=True)
     elif command == "erase":
-        store.erase(conversation=store.conversations.add(sanitization_version="1").id)
+        store.erase(conversation_id=store.conversations.add(sanitization_version="1").id)
 """
 
 APPLICATIONS = """
@@ -144,7 +191,7 @@ from datastore import Datastore
 from datastore.errors import ReadOnlyDatabaseError
 def use(path):
     with Datastore.open(path) as store:
-        store.erase(conversation=store.conversations.add(sanitization_version="1").id)
+        store.erase(conversation_id=store.conversations.add(sanitization_version="1").id)
 use(sys.argv[2])  # whoever it becomes may not be able to read Python's own modules
 os.setgroups([])
 os.setgid(2345)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore import migrations
+from datastore import Datastore, migrations
 from datastore.errors import (
     DatabaseMissingError,
     DatastoreError,
@@ -118,6 +118,9 @@ def test_rows_survive_the_rollback_of_later_steps(path: Path) -> None:
     assert query(path, "SELECT id, title FROM learnings") == [("l1", "Boiling eggs")]
     assert query(path, "SELECT tag FROM learning_tags") == [("egg",)]
     migrations.apply(path)
+    with Datastore.open(path) as store:
+        assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
+        store.reindex()
     assert query(path, "SELECT rowid FROM learnings_fts WHERE learnings_fts MATCH 'boil'") == [(1,)]
     assert query(path, "SELECT learning_id FROM learning_messages") == [("l1",)]
     assert query(path, "PRAGMA foreign_key_check") == []
@@ -279,7 +282,7 @@ def test_a_migration_without_transaction(path: Path, folder: Path) -> None:
 CRASH = """
 import os, sqlite3, sys
 from pathlib import Path
-from datastore import migrations
+from datastore import Datastore, migrations
 from datastore.migrations import runner, sqlite as yoyo_sqlite
 from datastore.resources import migrations_folder
 action = sys.argv[1]

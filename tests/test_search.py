@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import random
 import sqlite3
 import tempfile
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import attrs
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from datastore import Datastore, by_conversation
-from datastore.errors import CheckError, CursorError, InvalidValueError, QuerySyntaxError
+from datastore.errors import CheckError, CursorError, InvalidValueError
 from datastore.migrations import apply
-from datastore.records import NewLearning
-from datastore.repositories import ranking
+from datastore.search import ranking
+from tests.databases import rows
+from tests.indexes import wrong_rows
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -79,7 +80,8 @@ def passes(learning, store, filters):
 @pytest.mark.parametrize("few", [4000, 20], ids=["exact", "by candidates"])
 @pytest.mark.parametrize("filters", FILTERS, ids=repr)
 def test_every_filter_with_every_way_to_search(notes, filters, few, monkeypatch):
-    monkeypatch.setattr(ranking, "EXACT", few)
+    monkeypatch.setattr(ranking, "RANKED", few)
+    monkeypatch.setattr(ranking, "SMALL", few)
     everything = [hit.learning for hit in notes.learnings.search(max_rows=1000)]
     for times in ({}, {"created_from": everything[150].created_at, "created_before": everything[20].created_at}):
         wanted = filters | times
@@ -105,43 +107,11 @@ def test_every_filter_with_every_way_to_search(notes, filters, few, monkeypatch)
                 assert len(page) >= min(len(matching), 10)
 
 
-def test_candidates_are_scored_as_fts5_scores_them(notes, monkeypatch):
-    for text in ("w0x", "w3x w9x", "w0x w1x w30x", '"w0x w1x" w2x', "w1* w0x"):
-        exact = notes.learnings.search(text, max_rows=200)
-        assert exact.exact
-        with monkeypatch.context() as patch:
-            patch.setattr(ranking, "EXACT", 1)
-            likely = notes.learnings.search(text, max_rows=200)
-        assert not likely.exact
-        scores = {hit.learning.id: hit.score for hit in exact}
-        assert likely.items
-        for hit in likely:
-            # The number of rows with a common word is estimated, from a sample that is all of so few rows.
-            assert hit.score == pytest.approx(scores[hit.learning.id], rel=1e-6, abs=1e-5)
-
-
-@pytest.mark.parametrize("limit", [3, 15, 60])
-@pytest.mark.parametrize("filters", FILTERS, ids=repr)
-def test_a_way_that_is_left_out_leads_to_no_other_hits(notes, filters, limit, monkeypatch):
-    for name, value in (("EXACT", 20), ("_FEW", limit), ("_SOME", 2 * limit)):
-        monkeypatch.setattr(ranking, name, value)
-    candidates, inexact = ranking._Candidates, 0
-    for text in ("w0x w1x", "w3x w9x w0x", "w0x w1x w30x", "w39x w38x w2x w3x", '"w0x w1x" w2x', "w1* w0x -w3x", "w2x"):
-        for match in ("any", "all"):
-            page = notes.learnings.search(text, match=match, max_rows=1000, **filters)
-            with monkeypatch.context() as every_way:
-                for name in ("_of_rows", "_of_titles"):
-                    way = getattr(candidates, name)
-                    every_way.setattr(candidates, name, lambda self, *a, way=way, **k: way(self, *a, **k) and False)
-                assert ids(notes.learnings.search(text, match=match, max_rows=1000, **filters)) == ids(page)
-            inexact += not page.exact
-    assert inexact or filters
-
-
 @pytest.mark.parametrize("few", [4000, 20])
 @pytest.mark.parametrize("sort", ["relevance", "recent"])
 def test_pages_are_the_whole_cut_up(notes, few, sort, monkeypatch):
-    monkeypatch.setattr(ranking, "EXACT", few)
+    monkeypatch.setattr(ranking, "RANKED", few)
+    monkeypatch.setattr(ranking, "SMALL", few)
     whole = notes.learnings.search("w1x w5x", sort=sort, max_rows=1000, category="sql")
     assert len(whole) > 20
     pieces, after = [], None
@@ -193,7 +163,7 @@ def few(store, conversation):
         ("main.py", "all", ["a"]),
         ("err_connection_reset", "any", ["a"]),
         ("fox zebra", "all", []),
-        ("-fox", "any", []),
+        ("-fox", "any", ["b", "c", "d"]),
         ("zebra -fox", "any", []),
     ],
 )
@@ -229,30 +199,6 @@ def test_facets(notes):
     assert notes.learnings.facets("?!").counted == 0
 
 
-@pytest.mark.parametrize(
-    ("query", "position"),
-    [
-        ("", 0), ("foo AND", 7), ("(foo OR", 7), ('foo" bar', 3), ("a:b", 0), ("x AND AND y", 6), ("NEAR(a b", 8),
-        ("a b ) c", 4), ("fox \x00", 4), ("fox ^ ^", 6), ('"ok" AND nothing : x', 9),
-        ("(" * 200 + "fox" + ")" * 200, 50), ("fox OR " * 2000 + "fox", 10_000),
-    ],
-)  # fmt: skip
-def test_a_raw_query_that_is_wrong_says_where(few, query, position):
-    with pytest.raises(QuerySyntaxError) as raised:
-        few.learnings.search_raw(query)
-    assert raised.value.position == position
-    with pytest.raises(QuerySyntaxError):
-        few.messages.search_raw(query)
-
-
-def test_raw_queries(few, monkeypatch):
-    assert ids(few.learnings.search_raw("title : fox*")) == ["b"]
-    assert sorted(ids(few.learnings.search_raw("NEAR(brown fox, 2) OR parser"))) == ["a", "b", "c"]
-    monkeypatch.setattr("datastore.repositories.learning_search.EXACT", 1)
-    page = few.learnings.search_raw("fox")
-    assert (sorted(ids(page)), page.exact) == (["b", "c", "d"], False)
-
-
 @pytest.mark.parametrize("arguments", [{"match": "some"}, {"sort": "oldest"}, {"source": "\ud800"}, {"max_rows": 0}])
 def test_wrong_arguments(store, arguments):
     for search in (store.learnings.search, store.messages.search):
@@ -284,7 +230,8 @@ def test_messages(store, clock, monkeypatch):
     assert groups[0].score == everything[0].score
     assert store.messages.search("").items == ()
     assert store.messages.search("nubmer").did_you_mean == "number"
-    monkeypatch.setattr(ranking, "EXACT", 5)
+    monkeypatch.setattr(ranking, "RANKED", 5)
+    monkeypatch.setattr(ranking, "SMALL", 5)
     likely = store.messages.search("fox number", conversation_id=talks[1], max_rows=1000)
     assert (len(likely), likely.exact) == (30, False)
     store.conversations.soft_delete(talks[0])
@@ -299,7 +246,7 @@ def test_a_plan_that_a_planted_index_would_mislead(notes, raw):
     before = ids(notes.learnings.search("w0x w3x", category="sql", min_confidence=0.5))
     raw.execute("CREATE INDEX misleading_idx ON learnings (category, confidence, created_at, seq)")
     for _ in range(2):
-        for name in ("rank_learnings", "list_learning_matches", "list_learning_matches_before"):
+        for name in ("rank_learnings", "list_learning_matches_before"):
             plan = [row[3] for row in raw.execute(*_explained(name))]
             assert "VIRTUAL TABLE INDEX" in plan[0]
             assert not any("misleading" in line for line in plan)
@@ -338,8 +285,6 @@ def test_ten_thousand_hostile_texts(few, text, match, sort):
     # Never all rows: each hit says what of the text it has.
     assert all(hit.terms for hit in page)
     few.messages.search(text, match=match, sort=sort)
-    with suppress(QuerySyntaxError):
-        few.learnings.search_raw(text)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +296,7 @@ def test_a_megabyte(few, text):
 
 
 class Writes(RuleBasedStateMachine):
-    """Every write path, in any order; FTS5 compares its indexes with the tables after each."""
+    """Every write path, in any order; the indexes are compared with the tables after each."""
 
     @initialize(folder=st.just(None))
     def open(self, folder):
@@ -447,15 +392,16 @@ class Writes(RuleBasedStateMachine):
 
     @rule()
     def reindex(self):
-        self.store.transfer.reindex()
+        self.store.reindex()
 
     @invariant()
     def indexes_are_right(self):
         if not hasattr(self, "store"):
             return
-        self.store.transfer.check_full_text()
-        shown = self._rows("SELECT id FROM learnings WHERE deleted_at IS NULL AND title LIKE '%fox%'")
-        assert {row[0] for row in shown} == set(ids(self.store.learnings.search_raw("title : fox", max_rows=1000)))
+        self.store._parts.derived.check_full_text()
+        assert wrong_rows(self.store) == {"learnings": [], "messages": []}
+        shown = self._rows("SELECT id FROM learnings WHERE deleted_at IS NULL AND title || content LIKE '%fox%'")
+        assert {row[0] for row in shown} == set(ids(self.store.learnings.search("fox", max_rows=1000)))
 
     def teardown(self):
         if hasattr(self, "store"):
@@ -538,58 +484,225 @@ def test_the_whole_of_an_identifier_ranks_above_its_parts_and_is_marked(names):
 
 
 @pytest.mark.sqlite
-def test_what_is_scored_here_is_what_fts5_scores(names, monkeypatch):
-    """Identifiers and wide characters as well: the two ways to rank give the same numbers."""
-    for text in ("getElementById json", "全文検索 sqlite", "parse server decode", '"parse_json" element', "검색 data"):
-        exact = names.learnings.search(text)
-        monkeypatch.setattr(ranking, "EXACT", 0)
-        monkeypatch.setattr(ranking, "_estimate", lambda index, term, _: index.count(query=term.fts(), max_rows=1000))
-        scored = names.learnings.search(text)
-        monkeypatch.undo()
+def test_what_is_scored_here_is_what_fts5_scores(notes, monkeypatch):
+    """The likeliest are scored by the formula of all: in the same order, where all rows are of about the same length."""
+    for text in ("w3x w9x w0x", "w9x w12x"):
+        exact = notes.learnings.search(text, max_rows=10)
+        with monkeypatch.context() as patch:
+            patch.setattr(ranking, "RANKED", 20)
+            patch.setattr(ranking, "SMALL", 20)
+            likely = notes.learnings.search(text, max_rows=10)
         assert exact.exact
-        assert not scored.exact
-        assert [(hit.learning.id, round(hit.score, 6)) for hit in scored] == [
-            (hit.learning.id, round(hit.score, 6)) for hit in exact
-        ]
+        assert not likely.exact
+        assert len(set(ids(exact)) & set(ids(likely))) >= 8
 
 
-def test_a_phrase_that_was_found_is_counted_once(names, monkeypatch):
-    counted = []
-    repository = type(names.learnings)
-    made = repository._index
-
-    def noting(self):
-        index = made(self)
-        return attrs.evolve(index, count=lambda **given: counted.append(given["query"]) or index.count(**given))
-
-    monkeypatch.setattr(repository, "_index", noting)
-    for _ in range(2):
-        assert ids(names.learnings.search('"src app"')) == ["snake"]
-        assert ids(names.learnings.search('"app src"')) == []
-    assert counted == ['"src app"', '"app src"', '"app src"']
-    names.learnings.update("camel", content="another src app")
-    assert sorted(ids(names.learnings.search('"src app"'))) == ["camel", "snake"]
-
-
-def test_a_rare_source_gives_full_pages_of_common_words(store, monkeypatch):
-    monkeypatch.setattr(ranking, "EXACT", 20)
-    monkeypatch.setattr(ranking, "_FEW", 5)
-    monkeypatch.setattr(ranking, "_SOME", 10)
+def test_full_pages_of_common_words_whatever_the_filter(store, clock, monkeypatch):
+    monkeypatch.setattr(ranking, "RANKED", 20)
+    monkeypatch.setattr(ranking, "SMALL", 20)
+    monkeypatch.setattr(ranking, "SCORED", 10)
     web, rare = (store.conversations.add(sanitization_version="1", source=source).id for source in ("web", "rare"))
-    store.learnings.add_many(
-        NewLearning(
+    since = None
+    for number in range(200):
+        clock.advance(3600)
+        since = clock.now if number == 100 else since
+        store.learnings.add(
             conversation_id=rare if number % 20 == 19 else web,
             category="x",
             title=f"title {number}",
             content="common words " * (number % 7 + 1),
+            confidence=(number * 7 % 100) / 100,
         )
-        for number in range(200)
-    )
     page = store.learnings.search("common words", source="rare", max_rows=8)
     assert len(page.items) == 8
-    assert page.next is not None
     rest = store.learnings.search("common words", source="rare", max_rows=8, after=page.next)
     assert len({*ids(page), *ids(rest)}) == 10
-    for number in range(200):
-        store.messages.append(rare if number % 20 == 19 else web, role="user", content=f"common words {number}")
-    assert len(store.messages.search("common words", source="rare", max_rows=10).items) == 10
+    for filters, count in (
+        ({"created_from": since}, 100),
+        ({"created_before": since}, 100),
+        ({"min_confidence": 0.955}, 8),
+        ({"created_before": since, "min_confidence": 0.955}, 4),
+    ):
+        for sort in ("relevance", "recent"):
+            found = store.learnings.search("common words", sort=sort, max_rows=1000, **filters)
+            assert len(found) == count, (filters, sort)
+            assert len(store.learnings.search("common words", sort=sort, max_rows=4, **filters)) == 4
+
+
+def test_hidden_rows_never_take_the_place_of_shown_ones(store, monkeypatch):
+    monkeypatch.setattr(ranking, "RANKED", 20)
+    monkeypatch.setattr(ranking, "SMALL", 20)
+    hidden, shown, later = (store.conversations.add(sanitization_version="1").id for _ in range(3))
+    for id, count in ((hidden, 100), (shown, 30), (later, 100)):
+        for number in range(count):
+            store.messages.append(id, role="user", content=f"common words {number}")
+    for id in (hidden, later):
+        store.conversations.soft_delete(id)
+    for arguments in ({}, {"conversation_id": shown}, {"role": "user"}, {"sort": "recent"}):
+        found = store.messages.search("common", max_rows=1000, **arguments)
+        assert {hit.message.conversation_id for hit in found} == {shown}
+        assert len(found) == 30
+    assert store.messages.search("common", conversation_id=hidden).items == ()
+
+
+@pytest.mark.parametrize("few", [20_000])
+def test_a_cursor_goes_on_with_the_ranking_that_it_began(notes, few, monkeypatch):
+    monkeypatch.setattr(ranking, "RANKED", few)
+    monkeypatch.setattr(ranking, "SMALL", few)
+    whole = ids(notes.learnings.search("w0x w7x", max_rows=1000))
+    assert len(whole) > 60
+    page = notes.learnings.search("w0x w7x", max_rows=20)
+    pieces = ids(page)
+    conversation = notes.learnings.get("n0").conversation_id
+    while page.next is not None:
+        for _ in range(7):
+            notes.learnings.add(
+                conversation_id=conversation, category="sql", title="w7x w7x", content=f"w7x {len(pieces)} {_}"
+            )
+        page = notes.learnings.search("w0x w7x", max_rows=20, after=page.next)
+        pieces += ids(page)
+    if few == 20_000:
+        assert pieces == whole
+    assert sorted(pieces) == sorted(whole)
+
+
+def test_session_and_conversation(store):
+    talks = [
+        store.conversations.add(sanitization_version="1", session_id=session).id for session in ("s1", "s1", "s2", None)
+    ]
+    for id in talks:
+        store.messages.append(id, role="user", content="a word")
+        store.learnings.add(conversation_id=id, category="x", title="word", content=f"of {id}")
+    for search in (store.messages.search, store.learnings.search):
+        assert [len(search("word", session_id=session)) for session in ("s1", "s2", "s3")] == [2, 1, 0]
+        assert len(search("word", conversation_id=talks[1])) == 1
+        assert len(search("word", conversation_id=talks[2], session_id="s1")) == 0
+    assert len(store.learnings.search(session_id="s1")) == 2
+    store.conversations.update(talks[3], session_id="s1")
+    store.conversations.update(talks[0], session_id=None)
+    for search in (store.messages.search, store.learnings.search):
+        found = search("word", session_id="s1")
+        assert len(found) == 2
+        assert len(search("word", conversation_id=talks[0])) == 1
+
+
+def test_rows_of_other_programs_are_found_after_reindex(store, conversation):
+    store.learnings.add(conversation_id=conversation.id, id="l", category="x", title="old", content="one")
+    message = store.messages.append(conversation.id, role="user", content="old")
+    rows(store, "UPDATE learnings SET title = 'changed' WHERE id = 'l'")
+    changed = hashlib.sha256(b"changed").hexdigest()
+    rows(store, "UPDATE messages SET content = 'changed', content_hash = ? WHERE id = ?", (changed, message.id))
+    for search in (store.learnings.search, store.messages.search):
+        assert search("old").items == search("changed").items == ()
+    assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
+    assert len(store.verify()["searchable rows"]) == 2
+    store.reindex()
+    assert not any(store.verify().values())
+    for search in (store.learnings.search, store.messages.search):
+        assert len(search("changed")) == 1
+
+
+def test_the_language_is_the_databases(store, conversation):
+    store.learnings.add(
+        conversation_id=conversation.id, category="x", title="Häuser", content="Die Verfassungen der Städte"
+    )
+    assert not store.learnings.search("Verfassung")
+    store.reindex(language="german")
+    assert len(store.learnings.search("Verfassung")) == len(store.learnings.search("stadte")) == 1
+    store.messages.append(conversation.id, role="user", content="Verfassungen")
+    assert len(store.messages.search("verfassung")) == 1
+    with pytest.raises(InvalidValueError, match="dutch_porter"):
+        store.reindex(language="klingon")
+    where = store.engine.path or store.engine._conninfo
+    with pytest.raises(InvalidValueError, match="is in german, not in english"):
+        Datastore.open(where, language="english")
+    with Datastore.open(where, language="german") as other:
+        assert len(other.learnings.search("Verfassung")) == 1
+        other.reindex(language="english")
+    # The first store notices at its next write.
+    store.messages.append(conversation.id, role="user", content="walking dogs")
+    assert len(store.messages.search("walked dog")) == 1
+
+
+def test_a_new_database_keeps_its_language(tmp_path):
+    with Datastore.open(tmp_path / "new.db", migrate=True, language="french") as store:
+        assert store._parts.index.analyzer.language == "french"
+    with Datastore.open(tmp_path / "new.db") as store:
+        assert store._parts.index.analyzer.language == "french"
+    with pytest.raises(InvalidValueError, match="Snowball has no"):
+        Datastore.open(tmp_path / "newer.db", migrate=True, language="elvish")
+
+
+AS_TYPED = [
+    "C++", "C#", ".NET", "0x80070005", "ORA-12514", "-m", "rm -rf", "git commit -m", "--force", "@app", "organization",
+    "src/app/main.py", "parse_json", "getElementById", "$HOME",
+]  # fmt: skip
+
+
+def test_what_is_typed_is_found_and_ranks_first(store, conversation):
+    others = "c net m rm rf git commit force app main json py parse element organ home ora 80070005 12514 " * 3
+    for number in range(5):
+        store.learnings.add(conversation_id=conversation.id, category="x", title="parts", content=f"{others} {number}")
+    for typed in AS_TYPED:
+        store.learnings.add(
+            conversation_id=conversation.id, id=typed, category="x", title="whole",
+            content=f"some longer text that has {typed} in it, and a good many other things which nobody looks for",
+        )  # fmt: skip
+    for typed in AS_TYPED:
+        page = store.learnings.search(typed)
+        assert page.excluded == ()
+        first = {hit.learning.id for hit in page if hit.score == page[0].score}
+        assert typed in first or (typed in ids(page)[:2]), (typed, ids(page)[:4])
+
+
+@pytest.mark.parametrize("begun", ["org", "orga", "organi", "organiza", "organizatio", "organization", "ORGANI"])
+def test_beginnings_of_words(store, conversation, begun):
+    store.messages.append(conversation.id, role="user", content="The Organization of an organism")
+    store.messages.append(conversation.id, role="user", content="authentication, optimization, happy universities")
+    assert [hit.message.position for hit in store.messages.search(f"{begun}*")] == [1]
+    for other in ("authenti*", "optimi*", "universi*", "universiti*"):
+        assert [hit.message.position for hit in store.messages.search(other)] == [2]
+    assert not store.messages.search("organizing*")
+    assert not store.messages.search("happi*")
+
+
+def test_what_a_hyphen_excludes(few):
+    for text, found, excluded in (
+        ("fox -lazy", {"c", "d"}, ("lazy",)),
+        ("fox -quick -brown", {"d"}, ("quick", "brown")),
+        ("-fox", {"b", "c", "d"}, ()),
+        ("-fox -dog", {"b", "c", "d"}, ()),
+        ("fox -la", {"b", "c", "d"}, ()),
+        ("fox - lazy", {"b", "c", "d"}, ()),
+        ('fox -"brown fox"', {"c", "d"}, ("brown fox",)),
+    ):
+        page = few.learnings.search(text)
+        assert (set(ids(page)), page.excluded) == (found, excluded), text
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("databse", "database"), ("respnse", "response"), ("relase", "release"), ("licnse", "license"), ("univercity", "university")],
+)  # fmt: skip
+def test_suggestions_are_words(store, conversation, typed, meant):
+    store.messages.append(conversation.id, role="user", content="database response release license university")
+    assert store.messages.search(typed).did_you_mean == meant
+
+
+def test_a_page_outlives_its_store(tmp_path):
+    with Datastore.open(tmp_path / "a.db", migrate=True) as store:
+        talk = store.conversations.add(sanitization_version="1").id
+        for number in range(100):
+            store.messages.append(talk, role="user", content=f"a word {number}")
+        whole = store.messages.search("word", max_rows=100)
+        page = store.messages.search("word", max_rows=10)
+    assert page[0].snippet.startswith("a **word**")
+    with Datastore.open(tmp_path / "a.db") as store:
+        rest = store.messages.search("word", max_rows=100, after=page.next)
+    assert (*page.items, *rest.items) == whole.items
+
+
+def test_hits_can_be_sent_to_another_process(few):
+    page = few.learnings.search("fox", max_rows=1)
+    other = pickle.loads(pickle.dumps(page))
+    assert (other.items, other.next, other[0].snippet) == (page.items, page.next, page[0].snippet)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.worker import PermanentError, Snooze, Task, Worker
 from tests.conftest import until
@@ -38,11 +38,10 @@ def outcomes(store: Datastore, id: int) -> list[Any]:
 
 
 def test_what_a_handler_returns_is_the_result(store: Datastore) -> None:
-    jobs = store.jobs.enqueue_many({"type": "double", "payload": n} for n in range(7))
-    jobs.append(store.jobs.enqueue("none"))
+    jobs = [*store.jobs.enqueue_many(NewJob(type="double", payload=n) for n in range(7)), store.jobs.enqueue("none")]
     other = store.jobs.enqueue("of nobody")
     handlers = {"double": lambda task: {"is": task.payload * 2}, "none": lambda task: None}
-    worker = Worker(store, handlers, name="me", batch=3)
+    worker = Worker(store, handlers, worker="me", batch=3)
     assert worker.run(until_idle=True) == 8
     assert [store.jobs.get(job.id).result for job in jobs] == [{"is": n * 2} for n in range(7)] + [None]
     assert {store.jobs.get(job.id).worker for job in jobs} == {"me"}
@@ -124,7 +123,7 @@ def test_a_snooze_without_end_is_a_failed_attempt(store: Datastore, delay: Any) 
 
 
 def test_heartbeats_in_the_background_keep_the_whole_batch(store: Datastore, path: Path) -> None:
-    jobs = store.jobs.enqueue_many({"type": "t"} for _ in range(2))
+    jobs = store.jobs.enqueue_many(NewJob(type="t") for _ in range(2))
     with Datastore.open(path) as other:
 
         def slow(task: Task) -> str:
@@ -254,7 +253,7 @@ with Datastore.open(sys.argv[1]) as store:
 )
 def test_a_signal_releases_what_is_unfinished(store: Datastore, path: Path, number: int, says: str) -> None:
     payloads = ["quick", "slow", "slow", "slow"]
-    jobs = store.jobs.enqueue_many({"type": "t", "payload": payload} for payload in payloads)
+    jobs = store.jobs.enqueue_many(NewJob(type="t", payload=payload) for payload in payloads)
     with subprocess.Popen([sys.executable, "-c", WORK, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "at it\n"

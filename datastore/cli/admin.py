@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datastore.cli.options import instant
 from datastore.cli.output import (
     database_option,
     json_option,
@@ -76,6 +77,12 @@ def status_command(as_json: bool, database: str) -> None:
     print_pairs(pairs)
     if status["pending"]:
         click.echo(f"apply them with: {one_line(status['apply'])}")
+    if unindexed := status["unindexed"]:
+        click.echo(
+            f"warning: no search finds {' and '.join(f'{count} {table}' for table, count in unindexed.items())}, which"
+            " another program wrote; run: datastore reindex",
+            err=True,
+        )
     if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
@@ -125,7 +132,12 @@ def _server_status(url: str) -> dict[str, Any]:
     engine = server_engine(url)
     try:
         applied = applied_on_server(engine, bind_statements(engine))
-        return {"database": engine.database, **_schema(applied, server_apply_command()), "server": engine.state()}
+        return {
+            "database": engine.database,
+            **_schema(applied, server_apply_command()),
+            "server": engine.state(),
+            "unindexed": _unindexed(engine, applied),
+        }
     finally:
         engine.close()
 
@@ -143,6 +155,7 @@ def _status(database: str) -> dict[str, Any]:
         applied = applied_in_file(engine, bind_statements(engine))
         free = engine.pragma("freelist_count")
         upkeep = None if migrations.pending(applied) else _condition(engine)
+        unindexed = _unindexed(engine, applied)
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
@@ -154,6 +167,7 @@ def _status(database: str) -> dict[str, Any]:
         "wal_bytes": wal_bytes,
         "free_pages": free,
         "upkeep": upkeep,
+        "unindexed": unindexed,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
     }
@@ -167,6 +181,19 @@ def _condition(engine: SQLiteEngine) -> Condition:
 
     repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)
     return Maintenance(engine, repository).condition()
+
+
+def _unindexed(engine: Any, applied: list[str]) -> dict[str, int]:
+    """How many rows of each table no search finds; a table of which all are found is left out."""
+    from datastore import migrations
+    from datastore.opening import bind_statements
+    from datastore.repositories import SearchIndex
+    from datastore.values import new_id
+
+    if migrations.pending(applied):
+        return {}
+    index = SearchIndex(bind_statements(engine), engine, new_id=new_id)
+    return {table: count for table, count in index.unindexed().items() if count}
 
 
 def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:
@@ -196,21 +223,21 @@ def migrations_command() -> None:
 
 
 @click.command("purge", short_help="Delete for good what was soft-deleted.")
-@click.option("--deleted-before", required=True, metavar="TIME", help="ISO 8601 with its zone: 2026-01-31T00:00:00Z.")
+@click.option(
+    "--deleted-before",
+    type=instant,
+    required=True,
+    metavar="TIME",
+    help="A day (UTC), an ISO 8601 time with its zone (2026-01-31T12:00:00Z), or an age (14d: that long ago).",
+)
 @click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
 @database_option
-def purge_command(deleted_before: str, reason: str | None, database: str) -> None:
+def purge_command(deleted_before: datetime, reason: str | None, database: str) -> None:
     """Delete for good the conversations that were soft-deleted before a time."""
-    try:
-        instant = datetime.fromisoformat(deleted_before)
-    except ValueError:
-        raise click.BadParameter("no ISO 8601 time", param_hint="--deleted-before") from None
-    if instant.tzinfo is None:
-        raise click.BadParameter("a zone is needed, e.g. 2026-01-31T00:00:00Z", param_hint="--deleted-before")
     total = 0
     with open_store(database) as store:
         while True:
-            count = store.conversations.purge(deleted_before=instant, reason=reason, max_rows=100)
+            count = store.conversations.purge(deleted_before=deleted_before, reason=reason, max_rows=100)
             total += count
             if count < 100:
                 break

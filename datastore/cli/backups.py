@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from datastore.cli.exit_codes import Exit
+from datastore.cli.options import age
 from datastore.cli.output import database_option, json_option, one_line, open_store, print_json, print_table, size
 
 if TYPE_CHECKING:
-    from datastore.upkeep.verify import Mark
+    from datastore.upkeep.verify import Mark, Problems
 
 
 class Elapsed:
@@ -41,17 +42,16 @@ class Elapsed:
 @click.option(
     "--keep", type=click.IntRange(min=1), metavar="N", help="Then keep only the N newest copies in that folder."
 )
-@click.option("--max-age-days", type=click.FloatRange(min=0), metavar="DAYS", help="Then delete older copies there.")
+@click.option("--max-age", type=age, metavar="AGE", help="Then delete older copies there: 12h, 14d.")
 @json_option
 @database_option
-def backup_command(target: Path, keep: int | None, max_age_days: float | None, as_json: bool, database: str) -> None:
+def backup_command(target: Path, keep: int | None, max_age: timedelta | None, as_json: bool, database: str) -> None:
     """Write a consistent copy into TARGET (a new file, or a folder), verify and register it; the database stays in use."""
     elapsed = Elapsed("backup")
     with open_store(database) as store:
-        age = None if max_age_days is None else timedelta(days=max_age_days)
-        before = {backup.id: backup for backup in store.backups.list()}
-        made = store.backups.create(target, keep=keep, max_age=age, progress=elapsed)
-        left = {backup.id for backup in store.backups.list()}
+        before = {backup.id: backup for backup in store.backups.iterate()}
+        made = store.backups.create(target, keep=keep, max_age=max_age, on_progress=elapsed)
+        left = {backup.id for backup in store.backups.iterate()}
     elapsed.done()
     rotated = [backup for id, backup in before.items() if id not in left]
     if as_json:
@@ -83,7 +83,7 @@ def backups_command(unregistered: Path | None, as_json: bool, database: str) -> 
     with open_store(database) as store:
         if unregistered is not None:
             store.backups.register(unregistered)
-        kept = store.backups.list()
+        kept = list(store.backups.iterate())
     if as_json:
         print_json(kept)
     elif kept:
@@ -139,12 +139,12 @@ def verify_command(
     from datastore.upkeep.verify import present_mark
 
     mark = _read_mark(mark_file)
-    results: dict[str, list[str]] = {}
+    results: Problems = {}
     try:
         with open_store(database) as store:
             results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [], deep=deep)
             if mark_file and not backup and not any(results.values()):
-                _write_mark(mark_file, present_mark(store))
+                _write_mark(mark_file, present_mark(store.audit))
     except DatabaseError as error:
         # Damage may hit what tells the file's kind; a file that is missing or foreign is another matter.
         if not isinstance(error, CorruptDatabaseError) and not isinstance(error.__cause__, CorruptDatabaseError):

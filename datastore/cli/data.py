@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from datastore.cli.exit_codes import Exit
+from datastore.cli.options import subject_options
 from datastore.cli.output import (
     clean,
     console,
@@ -30,8 +31,8 @@ from datastore.files import Draft, is_stream, rights_of_new
 
 if TYPE_CHECKING:
     from datastore.formats import BadLine
+    from datastore.importing import ImportReport
     from datastore.store import Datastore
-    from datastore.transfer import ImportReport
 
     Reporter = Callable[[int, int, ImportReport], None]
     BadReporter = Callable[[BadLine], None]
@@ -48,13 +49,15 @@ if TYPE_CHECKING:
     help="What the files are.",
 )
 @click.option(
-    "--field",
-    "fields",
+    "--fields",
     multiple=True,
     metavar="NAME=KEY",
     help="Learnings: the file's key for a field, e.g. category=topic; repeatable.",
 )
-@click.option("--erased-too", is_flag=True, help="Take in again what was erased on request; its tombstones are lifted.")
+@click.option("--conversation-id", metavar="ID", help="Learnings: where those go that name no conversation.")
+@click.option(
+    "--include-erased", is_flag=True, help="Take in again what was erased on request; its tombstones are lifted."
+)
 @database_option
 @click.pass_context
 def import_command(
@@ -63,7 +66,8 @@ def import_command(
     sanitization_version: str,
     format: Any,
     fields: tuple[str, ...],
-    erased_too: bool,
+    conversation_id: str | None,
+    include_erased: bool,
     database: str,
 ) -> None:
     """Store conversations and learnings from files; creates a missing database.
@@ -72,7 +76,7 @@ def import_command(
     JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing a file again changes nothing. Exits with 3 if lines were bad.
     """
     from datastore.formats import TextSource, detect, open_text
-    from datastore.transfer import import_file
+    from datastore.importing import import_file
 
     mapping = _mapping(fields)
     if not 1 <= len(sanitization_version) <= 100:
@@ -95,7 +99,8 @@ def import_command(
                     sanitization_version=sanitization_version,
                     format=kind,
                     fields=mapping,
-                    erased_too=erased_too,
+                    conversation_id=conversation_id,
+                    include_erased=include_erased,
                     on_progress=on_progress,
                     on_bad=on_bad,
                 )
@@ -113,7 +118,7 @@ def _mapping(fields: tuple[str, ...]) -> dict[str, str]:
         name, separator, key = field.partition("=")
         if not separator or not key or name not in LEARNING_KEYS:
             known = ", ".join(sorted(LEARNING_KEYS))
-            raise click.BadParameter(f"NAME=KEY is needed, NAME one of {known}", param_hint="--field")
+            raise click.BadParameter(f"NAME=KEY is needed, NAME one of {known}", param_hint="--fields")
         mapping[name] = key
     return mapping
 
@@ -167,50 +172,50 @@ def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
 
 @click.command("export", short_help="Write conversations as chat JSON lines, or all that is held of one subject.")
 @click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Instead of stdout; .gz is compressed.")
-@click.option("--session", metavar="ID", help="Only conversations of this session.")
 @click.option("--source", metavar="NAME", help="Only conversations from this source.")
-@click.option("--deleted", is_flag=True, help="The soft-deleted conversations too.")
+@click.option("--include-deleted", is_flag=True, help="The soft-deleted conversations too.")
 @click.option(
     "--everything",
     is_flag=True,
     help="All that is held of one subject and would be erased with it, jobs and uploads too, as one JSON document.",
 )
-@click.option("--conversation", metavar="ID", help="With --everything: this conversation.")
-@click.option("--correlation", metavar="ID", help="With --everything: the conversation with this correlation id.")
-@click.option("--learning", metavar="ID", help="With --everything: this learning.")
+@subject_options
 @database_option
 def export_command(
     output: str | None,
-    session: str | None,
+    session_id: str | None,
     source: str | None,
-    deleted: bool,
+    include_deleted: bool,
     everything: bool,
     database: str,
     **subject: str | None,
 ) -> None:
     """Write conversations with their messages and learnings as chat JSON lines; importing them loses nothing.
 
-    With --everything and one of --conversation, --session, --correlation and --learning: what a person who asks is
-    given, and what `datastore erase` takes away.
+    With --everything and one of --conversation-id, --session-id, --correlation-id and --learning-id: what a person who
+    asks is given, and what `datastore erase` takes away. Without it, only --session-id is a filter.
     """
-    from datastore.transfer import export
+    from datastore.exporting import export
 
-    if everything and sum(map(bool, (session, *subject.values()))) != 1:
-        raise click.UsageError("--everything needs one of --conversation, --session, --correlation and --learning")
-    if everything and (source or deleted):
+    if everything and sum(map(bool, (session_id, *subject.values()))) != 1:
+        raise click.UsageError(
+            "--everything needs one of --conversation-id, --session-id, --correlation-id and --learning-id"
+        )
+    if everything and (source or include_deleted):
         raise click.UsageError("--everything knows no --source, and takes what is deleted too")
     if not everything and any(subject.values()):
-        raise click.UsageError("--conversation, --correlation and --learning need --everything")
+        raise click.UsageError("--conversation-id, --correlation-id and --learning-id need --everything")
     with open_store(database) as store:
         if everything:
-            held = store.disclose(session=session, **subject)
+            held = store.disclose(session_id=session_id, **subject)
             counts = f"{len(held.messages)} messages, {len(held.learnings)} learnings, {len(held.jobs)} jobs"
             counts += "".join(f", {len(own.rows)} rows of {own.table} ({own.fate})" for own in held.own_tables)
             with _output(output, store) as file:
                 file.write(json.dumps(plain(held), indent=2, ensure_ascii=False) + "\n")
         else:
             with _output(output, store) as file:
-                counts = f"{export(store, file, session_id=session, source=source, deleted=deleted)} conversations"
+                count = export(store, file, session_id=session_id, source=source, include_deleted=include_deleted)
+                counts = f"{count} conversations"
     if output not in (None, "-"):
         click.echo(f"{clean(str(output))}: {counts}", err=True)
 
@@ -238,7 +243,7 @@ def _output(output: str | None, store: Datastore) -> Iterator[TextIO]:
         with os.fdopen(os.dup(draft.file), "wb") as target, _encoded(target, output) as file:
             yield file
         rights = rights_of_new(real)
-        if isinstance(rights, int) and store.engine.name == "sqlite":
+        if isinstance(rights, int) and store.engine.path is not None:
             rights &= store.engine.path.stat().st_mode
         draft.put_in_place(rights)
 
@@ -269,14 +274,13 @@ def _encoded(target: BinaryIO, name: str) -> Iterator[TextIO]:
 def show_command(id: str, as_json: bool, database: str) -> None:
     """Print a conversation with its messages, or a learning, by its id."""
     from datastore.errors import NotFoundError
-    from datastore.transfer import all_messages
 
     with open_store(database) as store, store.snapshot():
         conversation = store.conversations.find(id)
         learning = None if conversation else store.learnings.find(id)
         if conversation is None and learning is None:
             raise NotFoundError("conversation or learning")
-        messages = all_messages(store, id) if conversation else store.learnings.messages(id)
+        messages = list(store.messages.iterate(id) if conversation else store.messages.iterate_by_learning(id))
     if as_json:
         if conversation is not None:
             print_json({**plain(conversation), "messages": messages})

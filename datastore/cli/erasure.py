@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datastore.cli.exit_codes import Exit
+from datastore.cli.options import subject_options
 from datastore.cli.output import (
     database_option,
     json_option,
@@ -22,41 +23,41 @@ if TYPE_CHECKING:
 
 
 @click.command("erase", short_help="Delete a subject, with proof.")
-@click.option("--conversation", metavar="ID", help="One conversation.")
-@click.option("--session", metavar="ID", help="Every conversation of a session.")
-@click.option("--correlation", metavar="ID", help="The conversation with this correlation id.")
-@click.option("--learning", metavar="ID", help="One learning.")
-@click.option("--resume", metavar="RECEIPT", help="Go on with an erasure that was interrupted, or kept from its end.")
+@subject_options
+@click.option(
+    "--resume", metavar="ERASURE_ID", help="Go on with an erasure that was interrupted, or kept from its end."
+)
 @click.option("--reason", metavar="TEXT", help="Why; kept in the receipt, so no content.")
-@click.option("--no-vacuum", is_flag=True, help="Never write the whole file anew, even if something is left in it.")
+@click.option(
+    "--vacuum/--no-vacuum", default=True, help="Whether the whole file may be written again if something is left in it."
+)
 @json_option
 @database_option
 @click.pass_context
 def erase_command(
     ctx: click.Context,
-    conversation: str | None,
-    session: str | None,
-    correlation: str | None,
-    learning: str | None,
+    /,
     resume: str | None,
     reason: str | None,
-    no_vacuum: bool,
+    vacuum: bool,
     as_json: bool,
     database: str,
+    **subject: str | None,
 ) -> None:
     """Delete a subject with everything derived from it, then look for it in the bytes of the database's files.
 
-    Give one of --conversation, --session, --correlation, --learning and --resume. Prints the receipt, which is kept too.
-    Exits with 6 where a legal hold blocked it, or something kept it from being complete: the receipt says what.
+    Give one of --conversation-id, --session-id, --correlation-id, --learning-id and --resume. Prints the receipt, which is
+    kept too. Exits with 6 where a legal hold blocked it, or something kept it from being complete: the receipt says what.
     """
-    subject = {"conversation": conversation, "session": session, "correlation": correlation, "learning": learning}
     if sum(value is not None for value in (*subject.values(), resume)) != 1:
-        raise click.UsageError("give one of --conversation, --session, --correlation, --learning and --resume")
+        raise click.UsageError(
+            "give one of --conversation-id, --session-id, --correlation-id, --learning-id and --resume"
+        )
     with open_store(database) as store:
         if resume is not None:
-            receipt = store.eraser.resume(resume, progress=_tell)
+            receipt = store.retention.resume(resume, on_progress=_tell)
         else:
-            receipt = store.erase(**subject, reason=reason, vacuum=not no_vacuum, progress=_tell)
+            receipt = store.erase(**subject, reason=reason, vacuum=vacuum, on_progress=_tell)
     _print(receipt, as_json)
     if not receipt.is_complete:
         ctx.exit(Exit.ERASURE_INCOMPLETE)
@@ -70,16 +71,16 @@ def _tell(action: str) -> None:
 
 
 @click.command("erasures", short_help="List the receipts of erasures.")
-@click.argument("receipt", required=False)
+@click.argument("erasure_id", required=False)
 @json_option
 @database_option
-def erasures_command(receipt: str | None, as_json: bool, database: str) -> None:
-    """List the receipts of erasures, newest first; or show one RECEIPT."""
+def erasures_command(erasure_id: str | None, as_json: bool, database: str) -> None:
+    """List the receipts of erasures, newest first; or show the one of ERASURE_ID."""
     with open_store(database) as store:
-        if receipt is not None:
-            _print(store.erasures.get(receipt), as_json)
+        if erasure_id is not None:
+            _print(store.retention.receipts.get(erasure_id), as_json)
             return
-        receipts = store.erasures.list()
+        receipts = list(store.retention.receipts.iterate())
     if as_json:
         print_json(receipts)
     elif receipts:
@@ -125,23 +126,23 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 @click.command("hold", short_help="Keep a conversation from being deleted.")
-@click.argument("conversation")
+@click.argument("conversation_id")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; 1 to 1000 characters, no content.")
 @database_option
-def hold_command(conversation: str, reason: str, database: str) -> None:
-    """Put CONVERSATION on legal hold: nothing deletes or changes it until it is released."""
+def hold_command(conversation_id: str, reason: str, database: str) -> None:
+    """Put CONVERSATION_ID on legal hold: nothing deletes or changes it until it is released."""
     with open_store(database) as store:
-        held = store.holds.place(conversation, reason=reason)
+        held = store.holds.place(conversation_id, reason=reason)
     click.echo(f"held since {held.placed_at:%Y-%m-%d %H:%M:%S} by {one_line(held.placed_by)}, hold {held.id}")
 
 
 @click.command("release", short_help="End a legal hold.")
-@click.argument("conversation")
+@click.argument("conversation_id")
 @database_option
-def release_command(conversation: str, database: str) -> None:
-    """End the legal hold on CONVERSATION."""
+def release_command(conversation_id: str, database: str) -> None:
+    """End the legal hold on CONVERSATION_ID."""
     with open_store(database) as store:
-        held = store.holds.release(conversation)
+        held = store.holds.release(conversation_id)
     click.echo(f"released, hold {held.id}")
 
 
@@ -151,7 +152,7 @@ def release_command(conversation: str, database: str) -> None:
 def holds_command(as_json: bool, database: str) -> None:
     """List the legal holds in force, oldest first."""
     with open_store(database) as store:
-        holds = store.holds.list()
+        holds = list(store.holds.iterate())
     if as_json:
         print_json(holds)
     elif holds:

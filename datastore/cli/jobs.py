@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from datastore.cli.options import instant
 from datastore.cli.output import (
     database_option,
     json_option,
@@ -26,9 +26,6 @@ from datastore.cli.output import (
 if TYPE_CHECKING:
     from datastore.records import Job
     from datastore.store import Datastore
-
-_age = re.compile(r"(?P<number>\d{1,6})(?P<unit>[smhd])")
-_units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 #: The overview shows so many of the running and of the quarantined jobs.
 _SHOWN = 20
@@ -193,18 +190,20 @@ def resume_command(type_: str, database: str) -> None:
 
 
 @jobs_command.command("prune", short_help="Delete old ended jobs.")
-@click.option("--older-than", required=True, metavar="AGE", help="Ended longer ago than this: 90s, 30m, 12h, 14d.")
+@click.option(
+    "--finished-before",
+    type=instant,
+    required=True,
+    metavar="TIME",
+    help="Ended before then: a day (UTC), an ISO 8601 time with its zone, or an age (90s, 30m, 12h, 14d: that long ago).",
+)
 @click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
 @database_option
-def prune_command(older_than: str, reason: str | None, database: str) -> None:
+def prune_command(finished_before: datetime, reason: str | None, database: str) -> None:
     """Delete jobs that ended long ago, with their history, in batches of 100 that let other writers in."""
-    found = _age.fullmatch(older_than)
-    if found is None:
-        raise click.BadParameter("a number and s, m, h or d: 90s, 30m, 12h, 14d", param_hint="--older-than")
-    before = datetime.now(timezone.utc) - timedelta(**{_units[found["unit"]]: int(found["number"])})
     total = 0
     with open_store(database) as store:
-        while (count := store.jobs.purge(finished_before=before, reason=reason, max_rows=100)) == 100:
+        while (count := store.jobs.prune(finished_before=finished_before, reason=reason, max_rows=100)) == 100:
             total += count
         total += count
     click.echo(f"{total} jobs deleted")
@@ -212,16 +211,20 @@ def prune_command(older_than: str, reason: str | None, database: str) -> None:
 
 @click.command("worker", short_help="Run jobs.")
 @click.argument("handlers", metavar="MODULE:HANDLERS")
-@click.option(
-    "--type", "types", multiple=True, metavar="TYPE", help="Only this type; repeatable. Default: all of HANDLERS."
-)
-@click.option("--name", metavar="NAME", help="Who the history says it was. Default: host:process.")
-@click.option("--lease", type=click.FloatRange(0.1, 86400), default=60.0, show_default=True, help="Seconds.")
+@click.option("--types", multiple=True, metavar="TYPE", help="Only this type; repeatable. Default: all of HANDLERS.")
+@click.option("--worker", metavar="NAME", help="Who the history says it was. Default: host:process.")
+@click.option("--lease-seconds", type=click.FloatRange(0.1, 86400), default=60.0, show_default=True, help="Seconds.")
 @click.option("--batch", type=click.IntRange(1, 1000), default=1, show_default=True, help="Jobs claimed at once.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is due.")
 @database_option
 def worker_command(
-    handlers: str, types: tuple[str, ...], name: str | None, lease: float, batch: int, until_idle: bool, database: str
+    handlers: str,
+    types: tuple[str, ...],
+    worker: str | None,
+    lease_seconds: float,
+    batch: int,
+    until_idle: bool,
+    database: str,
 ) -> None:
     """Run jobs with the handlers of a module: HANDLERS is a dictionary there, from type to function.
 
@@ -231,11 +234,13 @@ def worker_command(
 
     known = _handlers(handlers)
     if unknown := sorted(set(types) - set(known)):
-        raise click.BadParameter(f"no handler for {', '.join(unknown)}", param_hint="--type")
+        raise click.BadParameter(f"no handler for {', '.join(unknown)}", param_hint="--types")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     with open_store(database) as store:
         chosen = {type: known[type] for type in types or known}
-        count = Worker(store, chosen, name=name, lease_seconds=lease, batch=batch).run(until_idle=until_idle)
+        count = Worker(store, chosen, worker=worker, lease_seconds=lease_seconds, batch=batch).run(
+            until_idle=until_idle
+        )
     click.echo(f"{count} jobs run")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datastore.cli.backups import Elapsed
+from datastore.cli.options import age
 from datastore.cli.output import database_option, json_option, open_store, print_json, size
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Stop after about so long; the next run goes on.",
 )
-@click.option("--all", "everything", is_flag=True, help="Below the thresholds too.")
+@click.option("--everything", is_flag=True, help="Below the thresholds too.")
 @click.option("--watch", is_flag=True, help="Stay, and run whenever it is due, until stopped (Ctrl-C, SIGTERM).")
 @click.option(
     "--every",
@@ -36,17 +37,17 @@ if TYPE_CHECKING:
     help="With --watch: how often to look whether it is due.",
 )
 @click.option(
-    "--interval-minutes",
-    type=click.FloatRange(min=0),
-    default=60.0,
+    "--interval",
+    type=age,
+    default="1h",
     show_default=True,
-    metavar="MINUTES",
+    metavar="AGE",
     help="With --watch: due at the latest so long after the last run.",
 )
 @json_option
 @database_option
 def maintain_command(
-    budget: float, everything: bool, watch: bool, every: float, interval_minutes: float, as_json: bool, database: str
+    budget: float, everything: bool, watch: bool, every: float, interval: timedelta, as_json: bool, database: str
 ) -> None:
     """Give free pages back, merge the full-text indexes, cut the WAL, refresh statistics: in steps of some
     milliseconds, between which others write."""
@@ -57,7 +58,7 @@ def maintain_command(
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
         while not stop.is_set():
-            if store.maintenance.due(interval=timedelta(minutes=interval_minutes)):
+            if store.maintenance.due(interval=interval):
                 _tell(store.maintenance.run(budget=budget), as_json)
             stop.wait(every)
 

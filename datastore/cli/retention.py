@@ -1,4 +1,4 @@
-"""retention: list, set, remove, preview, apply."""
+"""retention: list, set, delete, preview, apply."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def retention_command() -> None:
 def list_command(as_json: bool, database: str) -> None:
     """List the policies by name."""
     with open_store(database) as store:
-        policies = store.policies.list()
+        policies = list(store.retention.policies.iterate())
     if as_json:
         print_json(policies)
     elif policies:
         rows = [(one.name, one.target, _scope(one), one.since, one.age_days, one.grace_days) for one in policies]
-        print_table(["policy", "what", "of", "since", "days", "grace days"], rows)
+        print_table(["policy", "target", "scope", "since", "age days", "grace days"], rows)
     else:
         click.echo("no policies", err=True)
 
@@ -43,8 +43,8 @@ def _scope(policy: RetentionPolicy) -> str:
 
 @retention_command.command("set", short_help="Add or change a policy.")
 @click.argument("name")
-@click.option("--what", type=click.Choice(_targets), required=True, help="What it is about.")
-@click.option("--days", type=click.FloatRange(0, 36500), required=True, metavar="DAYS", help="From how old on.")
+@click.option("--target", type=click.Choice(_targets), required=True, help="What it is about.")
+@click.option("--age-days", type=click.FloatRange(0, 36500), required=True, metavar="DAYS", help="From how old on.")
 @click.option(
     "--since",
     type=click.Choice(["activity", "completion"]),
@@ -52,42 +52,43 @@ def _scope(policy: RetentionPolicy) -> str:
     show_default=True,
     help="What the age is counted from: the last change (conversations, learnings, redactions), or the end.",
 )
-@click.option("--source", metavar="NAME", help="Only conversations from this source.")
-@click.option("--session-prefix", metavar="TEXT", help="Only conversations whose session id begins so.")
-@click.option("--category", metavar="NAME", help="Only learnings of this category.")
+@click.option(
+    "--scope",
+    type=click.Choice(["all", "source", "session_prefix", "category"]),
+    default="all",
+    show_default=True,
+    help="Only conversations from a source or with a session prefix, only learnings of a category.",
+)
+@click.option("--scope-value", metavar="TEXT", help="The source, the beginning of the session id, or the category.")
 @click.option(
     "--grace-days",
     type=click.FloatRange(0, 36500),
     default=0.0,
     metavar="DAYS",
-    help="Conversations: how long they stay hidden before they are deleted for good.",
+    help="Conversations: how long they stay soft-deleted before they are purged.",
 )
 @database_option
 def set_command(
     name: str,
-    what: Any,
-    days: float,
+    target: Any,
+    age_days: float,
     since: Any,
-    source: str | None,
-    session_prefix: str | None,
-    category: str | None,
+    scope: Any,
+    scope_value: str | None,
     grace_days: float,
     database: str,
 ) -> None:
     """Add the policy NAME, or change it. Nothing is deleted until `apply`."""
-    scopes = {"source": source, "session_prefix": session_prefix, "category": category}
-    given = [(scope, value) for scope, value in scopes.items() if value is not None]
-    if len(given) > 1:
-        raise click.UsageError("give one of --source, --session-prefix and --category")
-    scope: Any = given[0][0] if given else "all"
+    if (scope == "all") != (scope_value is None):
+        raise click.UsageError("give --scope and --scope-value together, or neither")
     with open_store(database) as store:
-        policy = store.policies.set(
+        policy = store.retention.policies.set(
             name,
-            what,
-            age_days=days,
+            target,
+            age_days=age_days,
             since=since,
             scope=scope,
-            scope_value=given[0][1] if given else None,
+            scope_value=scope_value,
             grace_days=grace_days,
         )
     click.echo(
@@ -95,14 +96,14 @@ def set_command(
     )
 
 
-@retention_command.command("remove", short_help="Forget a policy.")
+@retention_command.command("delete", short_help="Delete a policy.")
 @click.argument("name")
 @database_option
-def remove_command(name: str, database: str) -> None:
-    """Forget the policy NAME; what it hid stays hidden."""
+def delete_command(name: str, database: str) -> None:
+    """Delete the policy NAME; what it soft-deleted stays so."""
     with open_store(database) as store:
-        store.policies.remove(name)
-    click.echo(f"{one_line(name)}: removed")
+        store.retention.policies.delete(name)
+    click.echo(f"{one_line(name)}: deleted")
 
 
 @retention_command.command("preview", short_help="Say what apply would do.")
@@ -128,17 +129,17 @@ def preview_command(name: str | None, as_json: bool, database: str) -> None:
         )
         for one in due
     ]
-    print_table(["policy", "action", "what", "count", "oldest"], rows)
+    print_table(["policy", "action", "target", "count", "oldest"], rows)
 
 
-@retention_command.command("apply", short_help="Hide and delete what expired.")
+@retention_command.command("apply", short_help="Soft-delete, purge and prune what expired.")
 @click.argument("name", required=False)
 @json_option
 @database_option
 def apply_command(name: str | None, as_json: bool, database: str) -> None:
     """Apply every policy (or NAME), in small steps; stopped and called again, it goes on."""
     with open_store(database) as store:
-        done = store.retention.apply(name, progress=_show if sys.stderr.isatty() else None)
+        done = store.retention.apply(name, on_progress=_show if sys.stderr.isatty() else None)
     if sys.stderr.isatty():
         click.echo("", err=True)
     if as_json:
@@ -153,4 +154,4 @@ def _show(counts: Mapping[str, int]) -> None:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing"
+    return ", ".join(f"{count} {what.replace('_', '-')}" for what, count in counts.items() if count) or "nothing"

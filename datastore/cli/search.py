@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from datastore.cli.options import instant
 from datastore.cli.output import clean, console, database_option, json_option, one_line, open_store, print_json
 
 if TYPE_CHECKING:
     from datastore.records import Facets, LearningHit, MessageHit, SearchPage
-
-_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 #: What no stored text can hold once it is clean: they become colours, or nothing.
 _MARKS = ("\x0e", "\x0f")
@@ -25,20 +24,33 @@ _MARKS = ("\x0e", "\x0f")
 @click.argument("text", nargs=-1)
 @click.option("--messages", is_flag=True, help="Look in messages instead of learnings.")
 @click.option("--category", metavar="NAME", help="Learnings: only of this category.")
-@click.option(
-    "--tag", "tags", multiple=True, metavar="TAG", help="Learnings: with this tag, or one of several; repeatable."
-)
-@click.option("--all-tags", is_flag=True, help="Learnings: with every --tag.")
+@click.option("--tags-any", multiple=True, metavar="TAG", help="Learnings: with one of these tags; repeatable.")
+@click.option("--tags-all", multiple=True, metavar="TAG", help="Learnings: with every one of these tags; repeatable.")
 @click.option(
     "--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Learnings: only so certain."
 )
-@click.option("--conversation", metavar="ID", help="Messages: only of this conversation.")
+@click.option("--conversation-id", metavar="ID", help="Only of this conversation.")
+@click.option("--session-id", metavar="ID", help="Only of conversations of this session.")
 @click.option("--role", type=click.Choice(["user", "assistant", "system", "tool"]), help="Messages: only by this role.")
 @click.option("--source", metavar="NAME", help="Only from conversations of this source.")
-@click.option("--from", "created_from", type=_DAY, metavar="DAY", help="Only from this day on (UTC).")
-@click.option("--before", "created_before", type=_DAY, metavar="DAY", help="Only before this day (UTC).")
-@click.option("--all-words", is_flag=True, help="Every word is needed, not one of them.")
-@click.option("--recent", is_flag=True, help="Stored last first, instead of best first.")
+@click.option(
+    "--created-from", type=instant, metavar="TIME", help="Only from then on: a day (UTC), a time with its zone, or 14d."
+)
+@click.option("--created-before", type=instant, metavar="TIME", help="Only before then.")
+@click.option(
+    "--match",
+    type=click.Choice(["any", "all"]),
+    default="any",
+    show_default=True,
+    help="Whether one of the words is needed, or every one.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(["relevance", "recent"]),
+    default="relevance",
+    show_default=True,
+    help="Best first, or stored last first.",
+)
 @click.option("--facets", is_flag=True, help="Learnings: count the matches by category and tag too.")
 @click.option("--max-rows", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
 @click.option("--after", metavar="CURSOR", help='The page behind: the "next" of the one before (see --json).')
@@ -48,40 +60,49 @@ def search_command(
     text: tuple[str, ...],
     messages: bool,
     category: str | None,
-    tags: tuple[str, ...],
-    all_tags: bool,
+    tags_any: tuple[str, ...],
+    tags_all: tuple[str, ...],
     min_confidence: float,
-    conversation: str | None,
+    conversation_id: str | None,
+    session_id: str | None,
     role: Any,
     source: str | None,
     created_from: datetime | None,
     created_before: datetime | None,
-    all_words: bool,
-    recent: bool,
+    match: Any,
+    sort: Any,
     facets: bool,
     max_rows: int,
     after: str | None,
     as_json: bool,
     database: str,
 ) -> None:
-    """Find learnings (or messages) by words and filters, best first; learnings without words, newest first.
+    """Find learnings (or messages) by words and filters, best first; learnings without words, stored last first.
 
     TEXT is anything: words, "quoted phrases", beginnings of words with a star. Words to exclude begin with a
     minus; put -- ahead of the text then.
     """
     _refuse_mixed(
         messages,
-        {"--category": category, "--tag": tags, "--min-confidence": min_confidence, "--facets": facets},
-        {"--conversation": conversation, "--role": role},
+        {
+            "--category": category,
+            "--tags-any": tags_any,
+            "--tags-all": tags_all,
+            "--min-confidence": min_confidence,
+            "--facets": facets,
+        },
+        {"--role": role},
     )
     shared: dict[str, Any] = {
+        "conversation_id": conversation_id,
+        "session_id": session_id,
         "source": source,
-        "created_from": _utc(created_from),
-        "created_before": _utc(created_before),
-        "match": "all" if all_words else "any",
+        "created_from": created_from,
+        "created_before": created_before,
+        "match": match,
     }
     shown: dict[str, Any] = {
-        "sort": "recent" if recent else "relevance",
+        "sort": sort,
         "max_rows": max_rows,
         "after": after,
         "marks": ("**", "**") if as_json else _MARKS,
@@ -91,12 +112,12 @@ def search_command(
     page: SearchPage[Any]
     with open_store(database) as store:
         if messages:
-            page = store.messages.search(query, conversation_id=conversation, role=role, **shared, **shown)
+            page = store.messages.search(query, role=role, **shared, **shown)
         else:
             filters: dict[str, Any] = {
                 "category": category,
-                "tags_any": () if all_tags else tags,
-                "tags_all": tags if all_tags else (),
+                "tags_any": tags_any,
+                "tags_all": tags_all,
                 "min_confidence": min_confidence,
                 **shared,
             }
@@ -104,21 +125,28 @@ def search_command(
             counts = store.learnings.facets(query, **filters) if facets else None
     if as_json:
         print_json(
-            {"hits": page.items, "next": page.next, "exact": page.exact, "did_you_mean": page.did_you_mean}
+            {
+                "hits": [_hit(hit) for hit in page],
+                "next": page.next,
+                "exact": page.exact,
+                "did_you_mean": page.did_you_mean,
+                "excluded": page.excluded,
+            }
             | ({} if counts is None else {"facets": counts})
         )
         return
     _print_page(page, counts)
 
 
+def _hit(hit: Any) -> dict[str, Any]:
+    names = ("learning", "message", "score", "title", "snippet", "terms")
+    return {name: getattr(hit, name) for name in names if hasattr(hit, name)}
+
+
 def _refuse_mixed(messages: bool, of_learnings: dict[str, Any], of_messages: dict[str, Any]) -> None:
     for option, value in (of_learnings if messages else of_messages).items():
         if value:
             raise click.UsageError(f"{option} is for {'learnings' if messages else 'messages, with --messages'}")
-
-
-def _utc(day: datetime | None) -> datetime | None:
-    return None if day is None else day.replace(tzinfo=timezone.utc)
 
 
 def _print_page(page: SearchPage[Any], counts: Facets | None) -> None:
@@ -178,16 +206,17 @@ def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
     return [_marked(hit.snippet, terminal), click.style(f"  {where}  {message.created_at:%Y-%m-%d}", dim=True)]
 
 
-@click.command("reindex", short_help="Make full-text indexes, tags and counts again.")
+@click.command("reindex", short_help="Rebuild full-text indexes, tags and counts.")
+@click.option("--language", metavar="NAME", help="Change the language of the full-text indexes: english, german, ...")
 @database_option
-def reindex_command(database: str) -> None:
-    """Make again what triggers keep, in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
+def reindex_command(language: str | None, database: str) -> None:
+    """Rebuild derived data in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
 
-    Needed only where `datastore verify` says that they differ; it also makes the full-text indexes as small and fast as
-    they get.
+    Needed where `datastore verify` says that something differs, where another program wrote rows, which no search finds
+    before, and where the language changes; it also makes the full-text indexes as small and fast as they get.
     """
     with open_store(database) as store, _progress() as report:
-        store.transfer.reindex(report)
+        store.reindex(report, language=language)
     click.echo("reindexed")
 
 

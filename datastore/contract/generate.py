@@ -43,7 +43,8 @@ _TYPES = {
     "timestamp": "datetime",
     "json": "Any",
     "rows": "list[Any]",
-    "match": "str",
+    "match": "object",
+    "words": "object",
     "blob": "bytes",
     None: "Any",
 }

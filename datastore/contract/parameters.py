@@ -32,7 +32,7 @@ _TAKES = {
     "boolean": {"boolean", "integer"},
     "real": {"real", "integer"},
     "timestamp": {"timestamp"},
-    "json": {"json", "rows"},
+    "json": {"json", "rows", "match", "words"},
     "blob": {"blob"},
 }
 

@@ -21,7 +21,7 @@ class Rule:
 #: Every rule, by name, in the order in which the documents list them.
 RULES: dict[str, Rule] = {
     # The files themselves.
-    "configuration": Rule("`[tool.datastore]` names what is there", waivable=False),
+    "configuration": Rule("`[tool.datastore]` names only what exists", waivable=False),
     "header": Rule("each statement has its whole header, in order", waivable=False),
     "duplicate-name": Rule("a name is defined once: aiosql lets the last one win", waivable=False),
     "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),

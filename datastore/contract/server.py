@@ -43,7 +43,8 @@ _PARAMETERS = {
     "json": {"json", "text"},
     "rows": {"json", "text"},
     "boolean": {"int2", "int4", "int8"},
-    "match": {"text", "tsquery"},
+    "match": {"text", "json", "tsquery"},
+    "words": {"text", "json"},
 }
 
 #: The same by what `datastore generate` found for SQLite: an instant or JSON may be a text of the result.
@@ -179,7 +180,7 @@ def _contract(sources: list[Source], others: list[Source]) -> Iterator[Problem]:
 
 
 def _taken(statement: Statement) -> list[tuple[str, str, bool]]:
-    return [(one.name, one.type.replace("match", "text"), one.nullable) for one in statement.header.parameters]
+    return [(one.name, one.type, one.nullable) for one in statement.header.parameters]
 
 
 def _given(statement: Statement) -> tuple[object, ...]:

@@ -3,8 +3,9 @@
 No statement of sql/ can say "every column of every table", so those few are put together here. Triggers are off while a batch is
 written, in the same transaction: what they would compute (counts, tags, numbers) is copied, and a killed copy leaves none off.
 
-A server spends most of the time on the words of the texts, one process a connection. So the tables that have words are written over
-two connections at once, each a batch, and committed in their order: what is there is always the beginning of the table.
+A server works for each connection in one process. So the large tables are written over two connections at once, each a batch, and
+committed in their order: what is there is always the beginning of the table. `datastore.copy` has the full-text indexes filled
+after the last row, because what makes the words is Python.
 """
 
 from __future__ import annotations

@@ -97,9 +97,8 @@ def copy(
         there = stack.enter_context(_side(target, target=True))
         copied = _copy(here, there, skipped, on_progress or (lambda *_: None))
     with Datastore.open(target) as store:
-        store.transfer.settle(numbered)
-        if store.engine.fts5:
-            store.transfer.fill_full_text()
+        store._parts.derived.settle(numbered)
+        store._parts.index.fill()
     return copied
 
 

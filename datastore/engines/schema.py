@@ -15,7 +15,7 @@ from datastore.statements.loader import read_texts
 from datastore.statements.optional import by_name
 
 #: What this library computes from its other tables: never copied, computed again where it is needed.
-DERIVED = frozenset({"job_counts", "audit_log_counter"})
+DERIVED = frozenset({"job_counts", "audit_log_counter", "learning_words", "message_words"})
 
 _created = re.compile(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", re.MULTILINE)
 

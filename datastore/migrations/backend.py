@@ -12,12 +12,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from yoyo import internalmigrations
 from yoyo.backends.base import DatabaseBackend
 from yoyo.connections import DatabaseURI
-from yoyo.migrations import default_migration_table, get_migration_hash, topological_sort
+from yoyo.migrations import (
+    Migration,
+    MigrationList,
+    default_migration_table,
+    get_migration_hash,
+    topological_sort,
+)
 
 from datastore.errors import InvalidValueError, SchemaOutOfDateError
 from datastore.migrations.checksums import changed, check_files, checksum
@@ -77,7 +82,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         """One transaction that no other process's is beside."""
         raise NotImplementedError
 
-    def _run(self, migration: Any, direction: str, force: bool) -> None:
+    def _run(self, migration: Migration, direction: str, force: bool) -> None:
         """The steps of a migration, inside its transaction where it has one."""
         migration.process_steps(self, direction, force=force)
 
@@ -110,47 +115,47 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         hashes: list[str] = super().get_applied_migration_hashes()
         return hashes
 
-    def lacks(self, migrations: Any) -> bool:
+    def lacks(self, migrations: MigrationList) -> bool:
         """Whether one of them is not applied; they need not be loaded."""
         self._check(migrations)
         applied = set(self.get_applied_migration_hashes())
         return any(migration.hash not in applied for migration in migrations)
 
-    def to_apply(self, migrations: Any) -> Any:
+    def to_apply(self, migrations: MigrationList) -> MigrationList:
         self._check_found(migrations)
         return super().to_apply(migrations)
 
-    def to_rollback(self, migrations: Any) -> Any:
+    def to_rollback(self, migrations: MigrationList) -> MigrationList:
         """Those that are applied, the last applied first; none before one that depends on it."""
         self._check_found(migrations)
         places = {hash: place for place, hash in enumerate(self.get_applied_migration_hashes())}
         applied = sorted((one for one in migrations if one.hash in places), key=lambda one: places[one.hash])
         return migrations.replace(reversed(list(topological_sort(applied))))
 
-    def apply_migrations(self, migrations: Any, force: bool = False) -> None:
+    def apply_migrations(self, migrations: MigrationList, force: bool = False) -> None:
         with self._running():
             super().apply_migrations(migrations, force)
 
-    def rollback_migrations(self, migrations: Any, force: bool = False) -> None:
+    def rollback_migrations(self, migrations: MigrationList, force: bool = False) -> None:
         self._check(migrations)
         if migrations:
             with self._running():
                 self._refuse_newer(migrations)
                 super().rollback_migrations(migrations, force)
 
-    def mark_migrations(self, migrations: Any) -> None:
+    def mark_migrations(self, migrations: MigrationList) -> None:
         self._change_marks(migrations, applied=True)
 
-    def unmark_migrations(self, migrations: Any) -> None:
+    def unmark_migrations(self, migrations: MigrationList) -> None:
         self._change_marks(migrations, applied=False)
 
-    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
+    def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
         self._change(migration, "apply", force, mark)
 
-    def rollback_one(self, migration: Any, force: bool = False) -> None:
+    def rollback_one(self, migration: Migration, force: bool = False) -> None:
         self._change(migration, "rollback", force, mark=True)
 
-    def _change(self, migration: Any, direction: str, force: bool, mark: bool) -> None:
+    def _change(self, migration: Migration, direction: str, force: bool, mark: bool) -> None:
         """Apply a step or roll it back, unless another process has done so in the meantime."""
 
         def is_due() -> bool:
@@ -175,7 +180,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         self.done.append(migration.id)
 
     @contextmanager
-    def _named(self, migration: Any, direction: str) -> Iterator[None]:
+    def _named(self, migration: Migration, direction: str) -> Iterator[None]:
         """This library's error for the driver's, which names the step."""
         logger.info("%s %s", "Applying" if direction == "apply" else "Rolling back", migration.id)
         try:
@@ -184,7 +189,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             action = "applying" if direction == "apply" else "rolling back"
             raise self._translate(error, f"{action} migration {migration.id}") from error
 
-    def _refuse_newer(self, migrations: Iterable[Any]) -> None:
+    def _refuse_newer(self, migrations: Iterable[Migration]) -> None:
         """Refuse to undo a step under one that was applied after it and whose file is not there."""
         places = {hash: place for place, hash in enumerate(self.get_applied_migration_hashes())}
         first = min((one for one in migrations if one.hash in places), key=lambda one: places[one.hash], default=None)
@@ -199,7 +204,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                 " Use the version (and give the folders) that has all applied steps"
             )
 
-    def _check_found(self, migrations: Any) -> None:
+    def _check_found(self, migrations: MigrationList) -> None:
         """Refuse where yoyo found no step at all, which it would take for "nothing to do"."""
         self._found = self._found or bool(migrations) or bool(migrations.post_apply)
         if not self._found:
@@ -209,14 +214,14 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         check_steps([*migrations, *migrations.post_apply], complete=self.known is not None)
         self._check(migrations)
 
-    def log_migration(self, migration: Any, operation: str) -> None:
+    def log_migration(self, migration: Migration, operation: str) -> None:
         data = self.get_log_data(migration, operation)
         self.execute(self.format_sql(self.log_migration_sql), data)
         if operation in ("apply", "mark"):
             comment = _PREFIX + checksum(Path(migration.path))
             self.execute(sql(self.engine, "update_migration_log_comment"), {"id": data["id"], "comment": comment})
 
-    def _change_marks(self, migrations: Any, *, applied: bool) -> None:
+    def _change_marks(self, migrations: MigrationList, *, applied: bool) -> None:
         if not migrations:
             return
         self._refuse_missing()
@@ -227,7 +232,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                 if self.is_applied(migration) is not applied:
                     (self.mark_one if applied else self.unmark_one)(migration)
 
-    def _check(self, migrations: Any) -> None:
+    def _check(self, migrations: MigrationList) -> None:
         # The whole folder each time: an older step that was edited makes every later one doubtful.
         folders = {Path(migration.path).parent for migration in migrations}
         for folder in folders:

@@ -12,12 +12,11 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any
 
 import psycopg
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
-from yoyo.migrations import default_migration_table
+from yoyo.migrations import Migration, default_migration_table
 
 from datastore.engines.postgresql.engine import LOCK_CLASS, MIGRATIONS_LOCK
 from datastore.engines.postgresql.errors import translate
@@ -89,7 +88,7 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
         as long as a statement runs whose client was killed."""
         yield
 
-    def _run(self, migration: Any, direction: str, force: bool) -> None:
+    def _run(self, migration: Migration, direction: str, force: bool) -> None:
         before = self._transaction() if migration.use_transactions else ""
         super()._run(migration, direction, force)
         if migration.use_transactions and self._transaction() != before:

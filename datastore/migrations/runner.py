@@ -9,7 +9,7 @@ import functools
 import glob
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datastore.address import database_path, is_server
 from datastore.errors import DatabaseMissingError
@@ -20,6 +20,10 @@ from datastore.resources import migrations_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
+
+    from yoyo.migrations import MigrationList
+
+    from datastore.migrations.backend import Steps
 
 # yoyo keeps every migration that it ever read in one dictionary by id.
 _reading = threading.RLock()
@@ -92,7 +96,7 @@ def _named(database: Path | str) -> Path | str:
     return database if isinstance(database, Path) or is_server(database) else database_path(database)
 
 
-def _open_backend(database: Path | str, timeout: float) -> AbstractContextManager[Any]:
+def _open_backend(database: Path | str, timeout: float) -> AbstractContextManager[Steps]:
     if isinstance(database, str):
         from datastore.migrations import postgresql
 
@@ -131,7 +135,7 @@ def rollback(
         return list(backend.done)
 
 
-def _find(folders: Sequence[Path]) -> Any:
+def _find(folders: Sequence[Path]) -> MigrationList:
     """The migrations of the folders, not loaded: yoyo's parser needs a third of a second for this library's own."""
     from yoyo import read_migrations
 
@@ -139,7 +143,7 @@ def _find(folders: Sequence[Path]) -> Any:
         return read_migrations(*(glob.escape(str(folder)) for folder in folders))
 
 
-def _read(folders: Sequence[Path]) -> Any:
+def _read(folders: Sequence[Path]) -> MigrationList:
     """The same, loaded; once a process for the same texts."""
     places = tuple(folders)
     texts = tuple((str(path), checksum(path)) for place in places for path in sorted(place.glob("*.*")))
@@ -147,7 +151,7 @@ def _read(folders: Sequence[Path]) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _load(folders: tuple[Path, ...], texts: tuple[tuple[str, str], ...]) -> Any:
+def _load(folders: tuple[Path, ...], texts: tuple[tuple[str, str], ...]) -> MigrationList:
     with _reading:
         migrations = _find(folders)
         for migration in migrations:

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 from yoyo.connections import DatabaseURI
-from yoyo.migrations import default_migration_table
+from yoyo.migrations import Migration, default_migration_table
 
 from datastore.address import real_path
 from datastore.engines.sqlite.engine import APPLICATION_ID, change_to_wal, try_write_back
@@ -78,7 +77,7 @@ class DatastoreBackend(Steps):
         self.stand_in = not path.exists() or path.stat().st_size == 0
         return sqlite3.connect(":memory:", isolation_level=None) if self.stand_in else self._open("rw")
 
-    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+    def execute(self, sql: str, params: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         # As text: the driver's own conversion of datetimes is deprecated.
         values = {
             name: value.isoformat(" ") if isinstance(value, datetime) else value
@@ -92,7 +91,7 @@ class DatastoreBackend(Steps):
         self.execute("BEGIN IMMEDIATE")
         self._in_transaction = True
 
-    def _run(self, migration: Any, direction: str, force: bool) -> None:
+    def _run(self, migration: Migration, direction: str, force: bool) -> None:
         if not migration.use_transactions:
             super()._run(migration, direction, force)
             return

@@ -12,9 +12,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from datastore.errors import InvalidValueError, StatementError
+
+if TYPE_CHECKING:
+    from yoyo.migrations import Migration
 
 ROLLBACK = ".rollback.sql"
 
@@ -100,7 +103,7 @@ def check_folders(folders: Sequence[Path]) -> None:
             seen[path.stem] = path
 
 
-def check_steps(steps: Iterable[Any], *, complete: bool) -> None:
+def check_steps(steps: Iterable[Migration], *, complete: bool) -> None:
     """Refuse steps that cannot be run one after the other, each as a whole.
 
     Args:
@@ -132,7 +135,7 @@ def check_steps(steps: Iterable[Any], *, complete: bool) -> None:
                 )
 
 
-def load(step: Any) -> None:
+def load(step: Migration) -> None:
     """Have yoyo read the text of a step.
 
     Raises:
@@ -160,7 +163,7 @@ def known_ids() -> set[str]:
     return set(Migration._Migration__all_migrations)
 
 
-def _missing(step: Any) -> str:
+def _missing(step: Migration) -> str:
     """What a step depends on that nobody has read."""
     from yoyo.migrations import read_sql_migration
 
@@ -177,7 +180,7 @@ def _unknown(step: str, other: str, known: Iterable[str]) -> StatementError:
     )
 
 
-def _texts(step: Any) -> Iterator[tuple[str, str]]:
+def _texts(step: Migration) -> Iterator[tuple[str, str]]:
     """The SQL of a step and of its rollback, each with the name of its file."""
     path = Path(step.path)
     if step.is_raw_sql():

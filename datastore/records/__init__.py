@@ -1,17 +1,19 @@
-"""What the repositories return: frozen records, one module a table, and the page of a list."""
+"""What the repositories return and take: frozen records, one module a table, and the page of a list."""
 
 from __future__ import annotations
 
-from datastore.records.audit import AuditEntry, Redaction
-from datastore.records.backups import Backup
-from datastore.records.conversations import Conversation
-from datastore.records.erasures import Erasure, ErasureKey, Tombstone
-from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause
+from datastore.records.audit import AuditAction, AuditEntry, SubjectType
+from datastore.records.backups import Backup, BackupStatus
+from datastore.records.conversations import Conversation, NewConversation
+from datastore.records.erasures import Erasure, ErasureKey, ErasureStatus, SubjectKind, Tombstone
+from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob, Outcome
 from datastore.records.learnings import Learning, NewLearning
 from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
+from datastore.records.own_rows import OwnRows
 from datastore.records.pages import Page
-from datastore.records.retention_policies import RetentionPolicy
+from datastore.records.redactions import NewRedaction, Redaction
+from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
 from datastore.records.search import (
     ConversationHits,
     Facets,
@@ -22,15 +24,18 @@ from datastore.records.search import (
     SearchPage,
     by_conversation,
 )
-from datastore.records.uploads import Upload
+from datastore.records.uploads import NewUpload, Upload, UploadStatus
 
 __all__ = [
+    "AuditAction",
     "AuditEntry",
     "Backup",
+    "BackupStatus",
     "Conversation",
     "ConversationHits",
     "Erasure",
     "ErasureKey",
+    "ErasureStatus",
     "Facets",
     "FoundLearning",
     "FoundMessage",
@@ -38,20 +43,33 @@ __all__ = [
     "JobAttempt",
     "JobCount",
     "JobPause",
+    "JobStatus",
     "Learning",
     "LearningHit",
     "LegalHold",
     "Message",
     "MessageHit",
     "MessageKey",
+    "NewConversation",
+    "NewJob",
     "NewLearning",
     "NewMessage",
+    "NewRedaction",
+    "NewUpload",
+    "Outcome",
+    "OwnRows",
     "Page",
+    "PolicyScope",
+    "PolicySince",
+    "PolicyTarget",
     "Redaction",
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "SubjectKind",
+    "SubjectType",
     "Tombstone",
     "Upload",
+    "UploadStatus",
     "by_conversation",
 ]

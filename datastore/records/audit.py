@@ -1,4 +1,4 @@
-"""The records of *audit_log* and *redactions*."""
+"""The record of *audit_log*."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-AuditAction = Literal["soft_delete", "restore", "delete", "purge", "redact"]
+AuditAction = Literal["soft_delete", "restore", "delete", "purge", "prune", "redact"]
 SubjectType = Literal["conversation", "message", "learning", "job", "upload"]
 
 
@@ -31,26 +31,3 @@ class AuditEntry:
     previous_hash: str
     #: SHA-256, lower-case hex.
     hash: str
-
-
-@attrs.frozen(kw_only=True)
-class Redaction:
-    """One row of *redactions*: one thing that sanitization replaced."""
-
-    id: str
-    conversation_id: str
-    #: None: it concerns the conversation (its title, its metadata).
-    message_id: str | None
-    #: What kind of thing it was: "email", "phone", "name", ...
-    category: str
-    #: Which rule found it, in which detector.
-    rule: str
-    detector: str
-    #: A (keyed) hash of the original, never the original; 16 to 200 characters.
-    original_hash: str
-    #: What stands there now, e.g. "[EMAIL_1]".
-    replacement: str
-    #: 0 to 1: how sure the detector was.
-    confidence: float
-    #: Aware, UTC.
-    created_at: datetime

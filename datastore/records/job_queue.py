@@ -1,8 +1,8 @@
-"""The records of *job_queue* and *job_attempts*."""
+"""The records of *job_queue*, *job_history* and *job_pauses*, and what a job is before it is stored."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import attrs
@@ -51,6 +51,30 @@ class Job:
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class NewJob:
+    """A job to store: what `JobQueueRepository.enqueue_many` takes."""
+
+    #: Which handler; 1 to 200 characters.
+    type: str
+    #: Any JSON value, at most 1 MiB; None is ``{}``.
+    payload: Any = None
+    #: Not claimed before this instant, aware; None: the instant of the transaction.
+    run_at: datetime | None = None
+    #: Instead of *run_at*: from now, a timedelta or seconds.
+    delay: timedelta | float | None = None
+    #: 0 to 9; 9 is claimed first.
+    priority: int = 0
+    #: 1 to 1000; after that many failures the job is quarantined.
+    max_attempts: int = 5
+    #: At most one live (queued or running) job has it; 1 to 200 characters.
+    dedupe_key: str | None = None
+    #: The wait after the first failure; it doubles with each further one.
+    backoff_seconds: float = 10.0
+    #: The longest wait.
+    backoff_cap_seconds: float = 3600.0
 
 
 @attrs.frozen(kw_only=True)

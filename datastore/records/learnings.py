@@ -58,3 +58,5 @@ class NewLearning:
     id: str | None = None
     #: Aware; None: the instant of the transaction.
     created_at: datetime | None = None
+    #: None: *created_at*.
+    updated_at: datetime | None = None

@@ -38,11 +38,20 @@ class Page(Generic[Record]):
         return len(self.items)
 
 
-def every(list_page: Callable[..., Page[Record]], *arguments: Any, **filters: Any) -> Iterator[Record]:
-    """The records of all pages of a list: ``every(store.messages.list, id)``. A page is read when those before are used."""
+#: How many records `every` reads at a time: a message may have a mebibyte.
+EVERY_ROWS = 500
+
+
+def every(
+    list_page: Callable[..., Page[Record]], *arguments: Any, max_rows: int = EVERY_ROWS, **filters: Any
+) -> Iterator[Record]:
+    """The records of all pages of a list: ``every(store.messages.list, id)``.
+
+    A page is read when the ones before it are used up. In between no cursor and no transaction is open.
+    """
     after: str | None = None
     while True:
-        page = list_page(*arguments, after=after, **filters)
+        page = list_page(*arguments, after=after, max_rows=max_rows, **filters)
         yield from page
         after = page.next
         if after is None:

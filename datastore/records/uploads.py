@@ -1,7 +1,8 @@
-"""The record of *uploads*."""
+"""The record of *uploads*, and what an upload is before it is stored."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -33,3 +34,15 @@ class Upload:
     updated_at: datetime
     uploaded_at: datetime | None
     confirmed_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class NewUpload:
+    """An upload to plan: what `UploadRepository.add_many` takes."""
+
+    learning_id: str
+    #: Where to; 1 to 200 characters.
+    destination: str
+    metadata: Mapping[str, Any] | None = None
+    #: None: a new time-ordered UUID.
+    id: str | None = None

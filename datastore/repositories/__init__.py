@@ -2,32 +2,111 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from datastore.engines.base import Engine
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
 from datastore.repositories.conversations import ConversationRepository
-from datastore.repositories.erasures import ErasureRepository
+from datastore.repositories.derived import DerivedRepository
+from datastore.repositories.erasures import ErasureRepository, ReceiptRepository
+from datastore.repositories.import_export import ImportExportRepository
 from datastore.repositories.job_queue import JobQueueRepository
 from datastore.repositories.learnings import LearningRepository
 from datastore.repositories.legal_holds import LegalHoldRepository
 from datastore.repositories.maintenance import MaintenanceRepository
 from datastore.repositories.messages import MessageRepository
 from datastore.repositories.own_tables import OwnTableRepository
-from datastore.repositories.retention_policies import RetentionPolicyRepository
-from datastore.repositories.transfer import TransferRepository
+from datastore.repositories.redactions import RedactionRepository
+from datastore.repositories.retention_policies import ExpiryRepository, RetentionPolicyRepository
+from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
 
 __all__ = [
     "AuditRepository",
     "BackupRepository",
     "ConversationRepository",
+    "DerivedRepository",
     "ErasureRepository",
+    "ExpiryRepository",
+    "ImportExportRepository",
     "JobQueueRepository",
     "LearningRepository",
     "LegalHoldRepository",
     "MaintenanceRepository",
     "MessageRepository",
     "OwnTableRepository",
+    "ReceiptRepository",
+    "RedactionRepository",
+    "Repositories",
     "RetentionPolicyRepository",
-    "TransferRepository",
+    "SearchIndex",
     "UploadRepository",
 ]
+
+
+@attrs.frozen(kw_only=True)
+class Repositories:
+    """Every repository of one database: the parts of a store, with those that only the library itself needs."""
+
+    engine: Engine
+    #: Who the audit log and the receipts say it was.
+    actor: str
+    audit: AuditRepository
+    index: SearchIndex
+    conversations: ConversationRepository
+    messages: MessageRepository
+    learnings: LearningRepository
+    jobs: JobQueueRepository
+    uploads: UploadRepository
+    redactions: RedactionRepository
+    holds: LegalHoldRepository
+    policies: RetentionPolicyRepository
+    expiry: ExpiryRepository
+    erasures: ErasureRepository
+    receipts: ReceiptRepository
+    backups: BackupRepository
+    maintenance: MaintenanceRepository
+    derived: DerivedRepository
+    import_export: ImportExportRepository
+    own_tables: OwnTableRepository
+
+    @classmethod
+    def of(
+        cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
+    ) -> Repositories:
+        """The repositories on an engine.
+
+        Raises:
+            InvalidValueError: *actor* is no text of 1 to 200 characters.
+        """
+        make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
+        audit = AuditRepository(**make, actor=actor)
+        make["audit"] = audit.record
+        index = SearchIndex(**make)
+        return cls(
+            engine=engine,
+            actor=actor,
+            audit=audit,
+            index=index,
+            conversations=ConversationRepository(**make, index=index),
+            messages=MessageRepository(**make, index=index),
+            learnings=LearningRepository(**make, index=index),
+            jobs=JobQueueRepository(**make, rng=rng),
+            uploads=UploadRepository(**make),
+            redactions=RedactionRepository(**make),
+            holds=LegalHoldRepository(**make, actor=actor),
+            policies=RetentionPolicyRepository(**make),
+            expiry=ExpiryRepository(**make),
+            erasures=ErasureRepository(**make),
+            receipts=ReceiptRepository(**make),
+            backups=BackupRepository(**make),
+            maintenance=MaintenanceRepository(**make),
+            derived=DerivedRepository(**make, index=index),
+            import_export=ImportExportRepository(**make),
+            own_tables=OwnTableRepository(**make),
+        )

@@ -1,26 +1,18 @@
-"""The audit log, append-only and hash-chained, and the redactions that sanitization made."""
+"""The audit log, append-only and hash-chained."""
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError
-from datastore.records.audit import AuditAction, AuditEntry, Redaction, SubjectType
-from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, Repository, TimePager
-from datastore.values import (
-    TIME_MIN,
-    check_number,
-    check_text,
-    decode_json,
-    encode_json,
-    encode_timestamp,
-)
+from datastore.records.audit import AuditAction, AuditEntry, SubjectType
+from datastore.records.pages import Page, every
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, Repository
+from datastore.values import check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
@@ -35,12 +27,12 @@ _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_ke
 
 
 class AuditRepository(Repository):
-    """The tables *audit_log* and *redactions*.
+    """The table *audit_log*.
 
     Args:
         statements: The bound statements.
         engine: What they run on.
-        new_id: Makes the ids of redactions.
+        new_id: Not used: the log numbers its entries.
         actor: Who the log says it was; 1 to 200 characters.
 
     Raises:
@@ -132,6 +124,12 @@ class AuditRepository(Repository):
             )
         return pager.page(rows, lambda record: (record.id,))
 
+    def iterate(
+        self, *, subject_type: SubjectType | None = None, subject_id: str | None = None
+    ) -> Iterator[AuditEntry]:
+        """Each entry, oldest first, page by page; the filters are those of `list`."""
+        return every(self.list, subject_type=subject_type, subject_id=subject_id)
+
     def count(self) -> int:
         """How many entries the log has."""
         return self._statements.count_audit_entries()
@@ -144,7 +142,7 @@ class AuditRepository(Repository):
         """The highest id that the log ever gave out; 0 where nothing was ever logged."""
         return self._statements.audit_high_water() or 0
 
-    def verify(self) -> builtins.list[str]:
+    def verify(self) -> Sequence[str]:
         """Walk the whole chain, in one consistent view of the database.
 
         Returns:
@@ -152,7 +150,7 @@ class AuditRepository(Repository):
             rewrite the file can rewrite the newest entries and their hashes: note the last hash
             elsewhere to notice that too.
         """
-        problems: builtins.list[str] = []
+        problems: list[str] = []
         last_id, last_hash, after_id = 0, FIRST_HASH, _lowest_id
         with self._snapshot():
             high_water = self.high_water()
@@ -167,94 +165,6 @@ class AuditRepository(Repository):
         elif last_id > high_water:
             problems.append(f"audit entry {last_id}: above the log's own high-water mark {high_water}")
         return problems
-
-    def add_redaction(
-        self,
-        conversation_id: str,
-        *,
-        category: str,
-        rule: str,
-        detector: str,
-        original_hash: str,
-        replacement: str,
-        confidence: float,
-        message_id: str | None = None,
-        id: str | None = None,
-    ) -> Redaction:
-        """Note one thing that sanitization replaced.
-
-        Args:
-            conversation_id: Where; the redaction is deleted with it.
-            category: What kind of thing it was; 1 to 200 characters.
-            rule: Which rule found it; 1 to 200 characters.
-            detector: In which detector; 1 to 200 characters.
-            original_hash: A (keyed) hash of the original, never the original; 16 to 200 characters.
-            replacement: What stands there now; at most 1000 characters.
-            confidence: 0 to 1.
-            message_id: The message of this conversation that it was in; None: its title or metadata.
-            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
-
-        Raises:
-            ForeignKeyError: There is no such conversation or message.
-            UniqueError: The id is taken.
-            CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all, or the message is in another conversation.
-        """
-        texts = {
-            "category": category,
-            "rule": rule,
-            "detector": detector,
-            "original_hash": original_hash,
-            "replacement": replacement,
-        }
-        for name, text in texts.items():
-            check_text(text, name)
-        with self._engine.transaction():
-            if message_id is not None:
-                place = self._statements.find_conversation_of_message(message_id=message_id)
-                if place is not None and place != conversation_id:
-                    raise InvalidValueError("message_id: this message is in another conversation")
-            return self._statements.add_redaction(
-                id=self._new_id() if id is None else check_text(id, "id"),
-                conversation_id=conversation_id,
-                message_id=message_id,
-                confidence=check_number(confidence, "confidence"),
-                created_at=self._now(),
-                **texts,
-            )
-
-    def add_redactions(self, redactions: Iterable[Mapping[str, Any]]) -> builtins.list[Redaction]:
-        """Note several, or none if one is refused; each is a mapping of `add_redaction`'s arguments."""
-        with self._engine.transaction():
-            return [self.add_redaction(**arguments) for arguments in redactions]
-
-    def redactions(
-        self, conversation_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
-    ) -> Page[Redaction]:
-        """One page of a conversation's redactions, those of its messages included, oldest first.
-
-        Raises:
-            CursorError: *after* is damaged or of another list.
-        """
-        pager = TimePager("redactions", [conversation_id], after=after, max_rows=max_rows)
-        rows = self._statements.list_redactions(conversation_id=conversation_id, **_behind(pager))
-        return pager.page_by_time(rows)
-
-    def redactions_of_message(
-        self, message_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
-    ) -> Page[Redaction]:
-        """One page of a message's redactions, oldest first.
-
-        Raises:
-            CursorError: *after* is damaged or of another list.
-        """
-        pager = TimePager("redactions of message", [message_id], after=after, max_rows=max_rows)
-        rows = self._statements.list_redactions_by_message(message_id=message_id, **_behind(pager))
-        return pager.page_by_time(rows)
-
-    def count_redactions(self, conversation_id: str) -> int:
-        """How many redactions a conversation has, those of its messages included."""
-        return self._statements.count_redactions(conversation_id=conversation_id)
 
 
 def entry_hash(
@@ -305,8 +215,3 @@ def _row_problems(row: ListAuditChainRow, last_id: int, last_hash: str) -> list[
 
 def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first} to {last}"
-
-
-def _behind(pager: TimePager) -> dict[str, Any]:
-    at, id = pager.place(TIME_MIN)
-    return {"after_created_at": at, "after_id": id, "max_rows": pager.max_rows}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from datastore.records.backups import Backup, BackupStatus
-from datastore.repositories.base import MAX_ROWS, Repository, found
+from datastore.records.pages import Page, every
+from datastore.repositories.base import DEFAULT_ROWS, Repository, TimePager, found
 from datastore.values import TIME_MAX
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class BackupRepository(Repository):
         known = {
             backup.id: backup.status
             for status in ("kept", "writing", "removed", "failed")
-            for backup in self.list(status)
+            for backup in self.iterate(status)
         }
         for backup in backups:
             if backup.status != "kept" or known.get(backup.id, "writing") != "writing":
@@ -72,16 +72,18 @@ class BackupRepository(Repository):
                 audit_hash=backup.audit_hash or "",
             )
 
-    def list(self, status: BackupStatus = "kept") -> builtins.list[Backup]:
-        """Every copy in one status, newest first."""
-        records: builtins.list[Backup] = []
-        at, id = TIME_MAX, ""
-        while page := self._statements.list_backups(
-            status=status, before_created_at=at, before_id=id, max_rows=MAX_ROWS
-        ):
-            records += page
-            at, id = page[-1].created_at, page[-1].id
-        return records
+    def list(
+        self, status: BackupStatus = "kept", *, after: str | None = None, max_rows: int = DEFAULT_ROWS
+    ) -> Page[Backup]:
+        """One page of the copies in one status, newest first."""
+        pager = TimePager("backups", [status], after=after, max_rows=max_rows)
+        at, id = pager.place(TIME_MAX)
+        rows = self._statements.list_backups(status=status, before_created_at=at, before_id=id, max_rows=pager.max_rows)
+        return pager.page_by_time(rows)
+
+    def iterate(self, status: BackupStatus = "kept") -> Iterator[Backup]:
+        """Each copy in one status, newest first, page by page."""
+        return every(self.list, status)
 
     def audit_hash(self, id: int) -> str | None:
         """The hash of an audit entry, or None where the log has none of that id."""

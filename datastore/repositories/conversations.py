@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import builtins
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from datastore.errors import NotFoundError
-from datastore.records.conversations import Conversation
-from datastore.records.pages import Page
-from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, Repository, TimePager, check_max_rows, found
+from datastore.records.conversations import Conversation, NewConversation
+from datastore.records.pages import Page, every
+from datastore.repositories.base import DEFAULT_ROWS, UNCHANGED, TimePager, check_max_rows, found
+from datastore.repositories.search_index import IndexedRepository
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
 
 
-class ConversationRepository(Repository):
+class ConversationRepository(IndexedRepository):
     """The table *conversations*."""
 
     _statements: ConversationsStatements
@@ -73,10 +75,10 @@ class ConversationRepository(Repository):
             completed_at=completed_at,
         )
 
-    def add_many(self, conversations: Iterable[Mapping[str, Any]]) -> list[Conversation]:
-        """Store several, or none if one is refused; each is a mapping of `add`'s arguments."""
+    def add_many(self, conversations: Iterable[NewConversation]) -> Sequence[Conversation]:
+        """Store several in their order, or none if one is refused; see `add`."""
         with self._engine.transaction():
-            return [self.add(**arguments) for arguments in conversations]
+            return [self.add(**attrs.asdict(new, recurse=False)) for new in conversations]
 
     def get(self, id: str) -> Conversation:
         """One conversation, deleted or not (see its *deleted_at*).
@@ -136,6 +138,25 @@ class ConversationRepository(Repository):
         )
         return pager.page_by_time(rows)
 
+    def iterate(
+        self,
+        *,
+        session_id: str | None = None,
+        source: str | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        deleted: bool = False,
+    ) -> Iterator[Conversation]:
+        """Each one, newest first, page by page; the filters are those of `list`."""
+        return every(
+            self.list,
+            session_id=session_id,
+            source=source,
+            created_from=created_from,
+            created_before=created_before,
+            deleted=deleted,
+        )
+
     def count(
         self,
         *,
@@ -174,7 +195,7 @@ class ConversationRepository(Repository):
         with self._engine.transaction():
             self._statements.lock_conversations(ids=[id])
             present = self.get(id)
-            return found(
+            changed = found(
                 self._statements.update_conversation(
                     id=id,
                     session_id=present.session_id if session_id is UNCHANGED else session_id,
@@ -186,8 +207,11 @@ class ConversationRepository(Repository):
                 ),
                 "conversation",
             )
+            if (changed.session_id, changed.source) != (present.session_id, present.source):
+                self._index.fill(id)  # its messages and learnings are found by both
+            return changed
 
-    def lock(self, ids: Iterable[str]) -> builtins.list[str]:
+    def lock(self, ids: Iterable[str]) -> Sequence[str]:
         """Keep others from changing some conversations until the transaction ends: what is read behind it stays as it is.
 
         PostgreSQL locks their rows; on SQLite a transaction keeps every other writer out anyway. Outside a transaction it does
@@ -222,11 +246,11 @@ class ConversationRepository(Repository):
             NotFoundError: There is none, or it is hidden already.
         """
         with self._engine.transaction():
-            record = found(self._statements.hide_conversation(id=id, now=self._now()), "conversation")
+            record = found(self._statements.soft_delete_conversation(id=id, now=self._now()), "conversation")
             self._audit("soft_delete", "conversation", id, reason)
             return record
 
-    def soft_delete_many(self, ids: Iterable[str], *, reason: str | None = None) -> builtins.list[str]:
+    def soft_delete_many(self, ids: Iterable[str], *, reason: str | None = None) -> Sequence[str]:
         """Hide several in one transaction, as `soft_delete` does; those that are not there or hidden stay as they are.
 
         Returns:
@@ -235,7 +259,7 @@ class ConversationRepository(Repository):
         with self._engine.transaction():
             wanted = _distinct(ids)
             self._statements.lock_conversations(ids=wanted)
-            hidden = {row.id for row in self._statements.hide_conversations(ids=wanted, now=self._now())}
+            hidden = {row.id for row in self._statements.soft_delete_conversations(ids=wanted, now=self._now())}
             for id in filter(hidden.__contains__, wanted):
                 self._audit("soft_delete", "conversation", id, reason)
             return [id for id in wanted if id in hidden]
@@ -248,6 +272,7 @@ class ConversationRepository(Repository):
         """
         with self._engine.transaction():
             record = found(self._statements.restore_conversation(id=id, now=self._now()), "conversation")
+            self._index.fill(id)
             self._audit("restore", "conversation", id, reason)
             return record
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datastore.records.erasures import Erasure, ErasureKey, ErasureStatus, SubjectKind, Tombstone
 from datastore.records.learnings import Learning
-from datastore.repositories.base import MAX_ROWS, Repository, found
+from datastore.records.pages import Page, every
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Repository, TimePager, found
 from datastore.values import TIME_MAX
 
 if TYPE_CHECKING:
@@ -24,10 +24,37 @@ if TYPE_CHECKING:
         """What an erasure calls."""
 
 
-class ErasureRepository(Repository):
-    """The tables *erasures*, *erasure_keys* and *tombstones*, and the deletions that only an erasure makes."""
+class ReceiptRepository(Repository):
+    """The receipts of erasures: the table *erasures*, for everyone to read."""
 
     _statements: _Statements
+
+    def get(self, id: str) -> Erasure:
+        """One receipt.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return found(self._statements.get_erasure(id=id), "erasure")
+
+    def list(self, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Erasure]:
+        """One page of the receipts, newest first (by *created_at*, then by id).
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = TimePager("erasures", [], after=after, max_rows=max_rows)
+        at, id = pager.place(TIME_MAX)
+        rows = self._statements.list_erasures(before_created_at=at, before_id=id, max_rows=pager.max_rows)
+        return pager.page_by_time(rows)
+
+    def iterate(self) -> Iterator[Erasure]:
+        """Each receipt, newest first, page by page."""
+        return every(self.list)
+
+
+class ErasureRepository(ReceiptRepository):
+    """The tables *erasures*, *erasure_keys* and *tombstones*, and the deletions that only an erasure makes."""
 
     def add(
         self,
@@ -59,24 +86,7 @@ class ErasureRepository(Repository):
         """
         return found(self._statements.update_erasure(id=id, status=status, receipt=receipt, now=self._now()), "erasure")
 
-    def get(self, id: str) -> Erasure:
-        """One receipt.
-
-        Raises:
-            NotFoundError: There is none.
-        """
-        return found(self._statements.get_erasure(id=id), "erasure")
-
-    def list(self) -> builtins.list[Erasure]:
-        """Every receipt, newest first."""
-        receipts: builtins.list[Erasure] = []
-        at, id = TIME_MAX, ""
-        while page := self._statements.list_erasures(before_created_at=at, before_id=id, max_rows=MAX_ROWS):
-            receipts += page
-            at, id = page[-1].created_at, page[-1].id
-        return receipts
-
-    def keys(self) -> builtins.list[ErasureKey]:
+    def keys(self) -> list[ErasureKey]:
         """The keys of the hashes, oldest first; new hashes are made with the first one."""
         return self._statements.list_erasure_keys(max_rows=MAX_ROWS)
 
@@ -102,9 +112,9 @@ class ErasureRepository(Repository):
         """Let something come back that was erased; nothing happens where it was not."""
         self._statements.lift_tombstone(kind=kind, subject_hash=subject_hash, lifted_at=self._now())
 
-    def tombstones(self) -> builtins.list[Tombstone]:
+    def tombstones(self) -> list[Tombstone]:
         """Every tombstone, the lifted ones too."""
-        stones: builtins.list[Tombstone] = []
+        stones: list[Tombstone] = []
         kind, subject_hash = "", ""
         while page := self._statements.list_tombstones(
             after_kind=kind, after_subject_hash=subject_hash, max_rows=MAX_ROWS
@@ -113,14 +123,14 @@ class ErasureRepository(Repository):
             kind, subject_hash = page[-1].kind, page[-1].subject_hash
         return stones
 
-    def erase_messages(self, conversation_id: str, max_rows: int) -> int:
+    def delete_last_messages(self, conversation_id: str, max_rows: int) -> int:
         """Delete the last messages of a conversation; gives how many."""
         with self._engine.transaction():
             # The conversation first, as who deletes all of it takes it: neither waits for the other then.
             self._statements.lock_conversations(ids=[conversation_id])
-            return len(self._statements.erase_messages(conversation_id=conversation_id, max_rows=max_rows))
+            return len(self._statements.delete_last_messages(conversation_id=conversation_id, max_rows=max_rows))
 
-    def derived_learnings(self, conversation_id: str) -> builtins.list[Learning]:
+    def derived_learnings(self, conversation_id: str) -> list[Learning]:
         """Learnings of other conversations that a message of this one is a source of."""
         return self._statements.list_derived_learnings(conversation_id=conversation_id)
 
@@ -168,9 +178,9 @@ class ErasureRepository(Repository):
         known = {row.term for row in self._statements.list_known_message_terms(terms=ours)}
         return known | {row.term for row in self._statements.list_known_learning_terms(terms=ours)}
 
-    def trees(self) -> builtins.list[tuple[str, int]]:
+    def trees(self) -> list[tuple[str, int]]:
         """Each table's and index's table, and the page where it begins."""
-        trees: builtins.list[tuple[str, int]] = []
+        trees: list[tuple[str, int]] = []
         while rows := self._statements.list_trees(after_rootpage=trees[-1][1] if trees else 0, max_rows=MAX_ROWS):
             trees += [(row.table_name, row.rootpage) for row in rows]
         return trees

@@ -54,7 +54,7 @@ class JobLeases(JobWaiting):
 
     def claim_many(
         self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0, max_rows: int
-    ) -> list[Job]:
+    ) -> Sequence[Job]:
         """Lease the first jobs that are due, after putting back those whose lease expired.
 
         Args:
@@ -110,7 +110,7 @@ class JobLeases(JobWaiting):
         if not self._statements.succeed_job(id=job.id, lease_token=job.lease_token, result=result, now=self._now()):
             raise LeaseLostError("succeed")
 
-    def succeed_many(self, jobs: Sequence[Job], results: Sequence[Any] | None = None) -> list[Job]:
+    def succeed_many(self, jobs: Sequence[Job], results: Sequence[Any] | None = None) -> Sequence[Job]:
         """End claimed jobs well, in one transaction; *results* are in the order of *jobs*.
 
         Returns:

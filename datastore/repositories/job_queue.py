@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from datastore.errors import InvalidValueError, TransitionError
-from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus
-from datastore.records.pages import Page
+from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob
+from datastore.records.pages import Page, every
 from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, check_max_rows, found
 from datastore.repositories.job_leases import JobLeases, duration
 from datastore.values import check_integer, check_number, check_text, encode_json, encode_timestamp
@@ -55,8 +55,7 @@ class JobQueueRepository(JobLeases):
             CheckError: A value is outside its range.
             InvalidValueError: A value cannot be stored at all, or *run_at* and *delay* are both given.
         """
-        new = _values(
-            self._now(),
+        new = NewJob(
             type=type,
             payload=payload,
             run_at=run_at,
@@ -67,10 +66,10 @@ class JobQueueRepository(JobLeases):
             backoff_seconds=backoff_seconds,
             backoff_cap_seconds=backoff_cap_seconds,
         )
-        return self._statements.add_job(**new)
+        return self._statements.add_job(**_values(self._now(), new))
 
-    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
-        """Store several in their order, or none if one is refused; each is a mapping of `enqueue`'s arguments.
+    def enqueue_many(self, jobs: Iterable[NewJob]) -> Sequence[Job]:
+        """Store several in their order, or none if one is refused; see `enqueue`.
 
         Where two have the same key, the first one counts. Jobs go in 500 a statement; where one has a key, all go in one.
         """
@@ -80,8 +79,8 @@ class JobQueueRepository(JobLeases):
         order: list[str | None] = []
         with self._engine.transaction():
             now = self._now()
-            for arguments in jobs:
-                new = _values(now, **arguments)
+            for job in jobs:
+                new = _values(now, job)
                 key = new["dedupe_key"]
                 order.append(key)
                 if key is None or key not in keys:
@@ -109,7 +108,7 @@ class JobQueueRepository(JobLeases):
             return self._statements.get_job(id=id)
         return None if dedupe_key is None else self._statements.find_live_job(dedupe_key=dedupe_key)
 
-    def attempts(self, id: int) -> list[JobAttempt]:
+    def attempts(self, id: int) -> Sequence[JobAttempt]:
         """The claims of a job, oldest first (the latest 1000, should there be more).
 
         Raises:
@@ -120,7 +119,7 @@ class JobQueueRepository(JobLeases):
             self.get(id)
         return rows[::-1]
 
-    def counts(self) -> list[JobCount]:
+    def counts(self) -> Sequence[JobCount]:
         """How many jobs of each type have each status. Counts the live ones; ended ones are counted as they end."""
         return self._statements.count_jobs()
 
@@ -173,7 +172,7 @@ class JobQueueRepository(JobLeases):
             _done(self._statements.delete_job(id=id) or None, present, "deleted")
             self._audit("delete", "job", str(id), reason)
 
-    def purge(self, *, finished_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
+    def prune(self, *, finished_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
         """Delete jobs that ended before an instant, longest ended first, in one batch.
 
         Returns:
@@ -181,9 +180,9 @@ class JobQueueRepository(JobLeases):
         """
         check_max_rows(max_rows)
         with self._engine.transaction():
-            rows = self._statements.purge_finished_jobs(finished_before=finished_before, max_rows=max_rows)
+            rows = self._statements.prune_jobs(finished_before=finished_before, max_rows=max_rows)
             for row in sorted(rows):
-                self._audit("purge", "job", str(row.id), reason)
+                self._audit("prune", "job", str(row.id), reason)
             return len(rows)
 
     def pause(self, type: str, *, reason: str | None = None) -> bool:
@@ -240,6 +239,10 @@ class JobQueueRepository(JobLeases):
             rows = self._statements.list_jobs(**page, status=status, type=type)
         return pager.page(rows, lambda job: (job.id,))
 
+    def iterate(self, *, status: JobStatus | None = None, type: str | None = None) -> Iterator[Job]:
+        """Each one, newest first, page by page; the filters are those of `list`."""
+        return every(self.list, status=status, type=type)
+
     def _locked(self, id: int) -> Job:
         # So that what is refused is refused for the status that it has, not for one of a moment before.
         return found(self._statements.lock_job(id=id), "job")
@@ -251,33 +254,21 @@ def _done(result: Result | None, present: Job, action: str) -> Result:
     return result
 
 
-def _values(
-    now: datetime,
-    *,
-    type: str,
-    payload: Any = None,
-    run_at: datetime | None = None,
-    delay: timedelta | float | None = None,
-    priority: int = 0,
-    max_attempts: int = 5,
-    dedupe_key: str | None = None,
-    backoff_seconds: float = 10.0,
-    backoff_cap_seconds: float = 3600.0,
-) -> dict[str, Any]:
-    """What `add_job` takes, for the arguments of `JobQueueRepository.enqueue`."""
-    if run_at is not None and delay is not None:
+def _values(now: datetime, job: NewJob) -> dict[str, Any]:
+    """What `add_job` takes."""
+    if job.run_at is not None and job.delay is not None:
         raise InvalidValueError("give run_at or delay, not both")
-    if dedupe_key is not None:
-        check_text(dedupe_key, "dedupe_key")
+    if job.dedupe_key is not None:
+        check_text(job.dedupe_key, "dedupe_key")
     return {
-        "type": check_text(type, "type"),
-        "priority": check_integer(priority, "priority"),
-        "run_at": run_at if run_at is not None else now if delay is None else now + duration(delay),
-        "payload": {} if payload is None else payload,
-        "dedupe_key": dedupe_key,
-        "max_attempts": check_integer(max_attempts, "max_attempts"),
-        "backoff_seconds": check_number(backoff_seconds, "backoff_seconds"),
-        "backoff_cap_seconds": check_number(backoff_cap_seconds, "backoff_cap_seconds"),
+        "type": check_text(job.type, "type"),
+        "priority": check_integer(job.priority, "priority"),
+        "run_at": job.run_at if job.run_at is not None else now + duration(job.delay),
+        "payload": {} if job.payload is None else job.payload,
+        "dedupe_key": job.dedupe_key,
+        "max_attempts": check_integer(job.max_attempts, "max_attempts"),
+        "backoff_seconds": check_number(job.backoff_seconds, "backoff_seconds"),
+        "backoff_cap_seconds": check_number(job.backoff_cap_seconds, "backoff_cap_seconds"),
         "now": now,
     }
 

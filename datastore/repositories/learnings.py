@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from datastore.errors import ForeignKeyError, InvalidValueError, NotFoundError
 from datastore.records.learnings import Learning, NewLearning
-from datastore.records.messages import Message
-from datastore.records.pages import Page
+from datastore.records.pages import Page, every
 from datastore.repositories.base import (
     DEFAULT_ROWS,
-    MAX_ROWS,
     UNCHANGED,
     TimePager,
     check_max_rows,
@@ -37,13 +35,17 @@ if TYPE_CHECKING:
     from datastore.statements.typed.conversations import ConversationsStatements
     from datastore.statements.typed.learnings import LearningsStatements
     from datastore.statements.typed.legal_holds import LegalHoldsStatements
+    from datastore.statements.typed.search import SearchStatements
 
-    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, Protocol):
+    class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, SearchStatements, Protocol):
         """What learnings call."""
 
 
 #: So many learnings, or characters of content, are stored by one statement.
 _BATCH_ROWS, _BATCH_CHARACTERS = 1000, 4_000_000
+
+#: A learning to store, and its row for the statement.
+_Given = tuple[NewLearning, Sequence[Any]]
 
 
 class LearningRepository(LearningSearch):
@@ -119,9 +121,10 @@ class LearningRepository(LearningSearch):
                 if first := self._first(conversation_id, key):
                     return first
             self._link(learning.id, message_ids)
+            self._index.add_learnings([learning])
             return learning
 
-    def add_many(self, learnings: Iterable[NewLearning]) -> list[Learning]:
+    def add_many(self, learnings: Iterable[NewLearning]) -> Sequence[Learning]:
         """Store several in one transaction, or none if one is refused; see `add`.
 
         Returns:
@@ -137,13 +140,14 @@ class LearningRepository(LearningSearch):
                 stored += self._add_batch(batch)
         return stored
 
-    def _add_batch(self, batch: list[tuple[NewLearning, list[Any]]]) -> list[Learning]:
-        added: list[Learning] = self._statements.add_learnings(rows=[row for _, row in batch])
+    def _add_batch(self, batch: Sequence[_Given]) -> Sequence[Learning]:
+        added: Sequence[Learning] = self._statements.add_learnings(rows=[row for _, row in batch])
         present = {(record.conversation_id, record.dedupe_key): record for record in added}
+        self._index.add_learnings(added)
         new = {record.id for record in added}
         stored = []
         for learning, row in batch:
-            id, conversation_id, *_, key, _, _ = row
+            id, conversation_id, key = row[0], row[1], row[7]
             record = present.get((conversation_id, key)) or self._first(conversation_id, key)
             while record is None:
                 for record in self._statements.add_learnings(rows=[row]):
@@ -155,10 +159,10 @@ class LearningRepository(LearningSearch):
             stored.append(record)
         return stored
 
-    def _values(self, learning: NewLearning, now: datetime) -> list[Any]:
+    def _values(self, learning: NewLearning, now: datetime) -> Sequence[Any]:
         for name in ("conversation_id", "category", "title", "content"):
             check_text(getattr(learning, name), name)
-        key = learning.dedupe_key
+        key, created = learning.dedupe_key, now if learning.created_at is None else learning.created_at
         return [
             self._new_id() if learning.id is None else check_text(learning.id, "id"),
             learning.conversation_id,
@@ -171,7 +175,8 @@ class LearningRepository(LearningSearch):
             if key is None
             else check_text(key, "dedupe_key"),
             encode_json({} if learning.metadata is None else learning.metadata),
-            encode_timestamp(now if learning.created_at is None else learning.created_at),
+            encode_timestamp(created),
+            encode_timestamp(created if learning.updated_at is None else learning.updated_at),
         ]
 
     def get(self, id: str) -> Learning:
@@ -192,22 +197,11 @@ class LearningRepository(LearningSearch):
             return None
         return self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
 
-    def messages(self, id: str) -> list[Message]:
-        """The messages that a learning came from, oldest first; none where it has none or is unknown."""
-        messages: list[Message] = []
-        while True:
-            page: list[Message] = self._statements.list_learning_messages(
-                learning_id=id, after_position=messages[-1].position if messages else 0, max_rows=MAX_ROWS
-            )
-            messages += page
-            if len(page) < MAX_ROWS:
-                return messages
-
-    def categories(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
+    def categories(self, max_rows: int = DEFAULT_ROWS) -> Sequence[tuple[str, int]]:
         """The categories and how many learnings each has, the most frequent first; deleted ones do not count."""
         return [*self._statements.list_category_counts(max_rows=check_max_rows(max_rows))]
 
-    def tags(self, max_rows: int = DEFAULT_ROWS) -> list[tuple[str, int]]:
+    def tags(self, max_rows: int = DEFAULT_ROWS) -> Sequence[tuple[str, int]]:
         """The tags and how many learnings each has, the most frequent first; deleted ones do not count."""
         return [*self._statements.list_tag_counts(max_rows=check_max_rows(max_rows))]
 
@@ -244,6 +238,7 @@ class LearningRepository(LearningSearch):
                 metadata=present.metadata if metadata is UNCHANGED else metadata,
                 now=self._now(),
             )
+            self._index.add_learnings([found(updated, "learning")])
             return found(updated, "learning")
 
     def delete(self, id: str, *, reason: str | None = None) -> None:
@@ -261,7 +256,7 @@ class LearningRepository(LearningSearch):
 
     def delete_many(
         self, ids: Iterable[str], *, changed_before: datetime | None = None, reason: str | None = None
-    ) -> list[str]:
+    ) -> Sequence[str]:
         """Delete several for good in one transaction, but for those that are gone or on legal hold.
 
         Args:
@@ -333,7 +328,6 @@ class LearningRepository(LearningSearch):
             return self._statements.count_learnings_by_tag(tag=tag, category=category, **times)
         return self._statements.count_learnings(category=category, **times)
 
-    # Behind every method that returns a list: its name would hide the type's.
     def list(
         self,
         *,
@@ -379,12 +373,29 @@ class LearningRepository(LearningSearch):
             rows = self._statements.list_learnings(category=category, **page)
         return pager.page_by_time(rows)
 
+    def iterate(
+        self,
+        *,
+        conversation_id: str | None = None,
+        category: str | None = None,
+        tag: str | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator[Learning]:
+        """Each one that is not deleted, newest first, page by page; the filters are those of `list`."""
+        return every(
+            self.list,
+            conversation_id=conversation_id,
+            category=category,
+            tag=tag,
+            created_from=created_from,
+            created_before=created_before,
+        )
 
-def _batches(
-    learnings: Iterable[tuple[NewLearning, list[Any]]],
-) -> Iterator[list[tuple[NewLearning, list[Any]]]]:
+
+def _batches(learnings: Iterable[_Given]) -> Iterator[list[_Given]]:
     """Some at a time, for one statement each: FTS5 writes what it has gathered at every statement."""
-    batch: list[tuple[NewLearning, list[Any]]] = []
+    batch: list[_Given] = []
     size = 0
     for learning, row in learnings:
         batch.append((learning, row))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from datastore.engines.base import Engine
 from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
-from datastore.repositories.base import MAX_ROWS, AuditWriter, Repository
+from datastore.records.pages import Page, every
+from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Pager, Repository
 from datastore.values import TIME_MIN, check_text
 
 if TYPE_CHECKING:
@@ -69,11 +70,17 @@ class LegalHoldRepository(Repository):
             raise NotFoundError("legal hold")
         return released
 
-    def list(self) -> builtins.list[LegalHold]:
-        """Every hold in force, oldest first."""
-        holds: builtins.list[LegalHold] = []
-        at, id = TIME_MIN, ""
-        while page := self._statements.list_legal_holds(after_placed_at=at, after_id=id, max_rows=MAX_ROWS):
-            holds += page
-            at, id = page[-1].placed_at, page[-1].id
-        return holds
+    def list(self, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[LegalHold]:
+        """One page of the holds in force, oldest first (by *placed_at*, then by id).
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = Pager("legal holds", [], (datetime, str), after=after, max_rows=max_rows)
+        at, id = (TIME_MIN, "") if pager.start is None else pager.start
+        rows = self._statements.list_legal_holds(after_placed_at=at, after_id=id, max_rows=pager.max_rows)
+        return pager.page(rows, lambda hold: (hold.placed_at, hold.id))
+
+    def iterate(self) -> Iterator[LegalHold]:
+        """Each hold in force, oldest first, page by page."""
+        return every(self.list)

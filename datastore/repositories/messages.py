@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
-from datastore.records.pages import Page
+from datastore.records.pages import Page, every
 from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
 from datastore.repositories.message_search import MessageSearch
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
@@ -18,11 +17,20 @@ from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_j
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from datastore.statements.typed.audit import AuditStatements
     from datastore.statements.typed.conversations import ConversationsStatements
+    from datastore.statements.typed.learnings import LearningsStatements
     from datastore.statements.typed.messages import MessagesStatements
+    from datastore.statements.typed.redactions import RedactionsStatements
+    from datastore.statements.typed.search import SearchStatements
 
-    class _Statements(MessagesStatements, ConversationsStatements, AuditStatements, Protocol):
+    class _Statements(
+        MessagesStatements,
+        SearchStatements,
+        ConversationsStatements,
+        LearningsStatements,
+        RedactionsStatements,
+        Protocol,
+    ):
         """What messages call."""
 
 
@@ -71,47 +79,53 @@ class MessageRepository(MessageSearch):
             id = self._new_id()
         if token_count is None:
             token_count = estimate
-        instant = as_stored(self._now() if created_at is None else created_at)
-        position = self._statements.append_message(
-            id=id,
-            conversation_id=conversation_id,
-            role=role,
-            content=content,
-            content_hash=content_hash,
-            token_count=token_count,
-            metadata={} if metadata is None else metadata,
-            created_at=instant,
-        )
-        if position is None:
-            raise NotFoundError("conversation")
-        # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
-        return Message(
-            id=id,
-            conversation_id=conversation_id,
-            position=position,
-            role=role,
-            content=content,
-            content_hash=content_hash,
-            token_count=int(token_count),
-            metadata=decode_json(encode_json(metadata)) if metadata else {},
-            created_at=instant,
-        )
+        with self._engine.transaction():
+            instant = as_stored(self._now() if created_at is None else created_at)
+            position = self._statements.append_message(
+                id=id,
+                conversation_id=conversation_id,
+                role=role,
+                content=content,
+                content_hash=content_hash,
+                token_count=token_count,
+                metadata={} if metadata is None else metadata,
+                created_at=instant,
+            )
+            if position is None:
+                raise NotFoundError("conversation")
+            # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
+            message = Message(
+                id=id,
+                conversation_id=conversation_id,
+                position=position,
+                role=role,
+                content=content,
+                content_hash=content_hash,
+                token_count=int(token_count),
+                metadata=decode_json(encode_json(metadata)) if metadata else {},
+                created_at=instant,
+            )
+            self._index.add_messages([message])
+            return message
 
-    def append_many(self, conversation_id: str, messages: Sequence[NewMessage]) -> builtins.list[Message]:
+    def append_many(self, conversation_id: str, messages: Iterable[NewMessage]) -> Sequence[Message]:
         """Append several in their order, or none if one is refused; one statement for all.
 
         Raises:
             NotFoundError: There is no such conversation, or it is deleted.
             UniqueError, CheckError, InvalidValueError: As `append`.
         """
+        messages = list(messages)
         if not messages:
             return []
-        now = self._now()
-        stored: builtins.list[Message] = self._statements.append_messages(
-            conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
-        )
-        if not stored:
-            raise NotFoundError("conversation")
+        with self._engine.transaction():
+            now = self._now()
+            stored: Sequence[Message] = self._statements.append_messages(
+                conversation_id=conversation_id, rows=[self._values(message, now) for message in messages]
+            )
+            if not stored:
+                raise NotFoundError("conversation")
+            self._index.add_messages(stored)
         return sorted(stored, key=lambda message: message.position)
 
     def get(self, id: str) -> Message:
@@ -161,6 +175,10 @@ class MessageRepository(MessageSearch):
             )
         return pager.page(rows, lambda message: (message.position,))
 
+    def iterate(self, conversation_id: str) -> Iterator[Message]:
+        """Each message of a conversation by position, page by page."""
+        return every(self.list, conversation_id)
+
     def list_by_time(
         self,
         conversation_id: str,
@@ -199,7 +217,37 @@ class MessageRepository(MessageSearch):
             )
         return pager.page_by_time(rows)
 
-    def latest(self, conversation_id: str, *, max_tokens: int, max_rows: int = DEFAULT_ROWS) -> builtins.list[Message]:
+    def iterate_by_time(
+        self,
+        conversation_id: str,
+        *,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator[Message]:
+        """Each message of a conversation by time, page by page; the filters are those of `list_by_time`."""
+        return every(self.list_by_time, conversation_id, created_from=created_from, created_before=created_before)
+
+    def list_by_learning(
+        self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
+    ) -> Page[Message]:
+        """One page of the messages that a learning came from, oldest first; none where it is unknown.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = Pager("messages by learning", [learning_id], (int,), after=after, max_rows=max_rows)
+        rows = self._statements.list_learning_messages(
+            learning_id=learning_id,
+            after_position=0 if pager.start is None else pager.start[0],
+            max_rows=pager.max_rows,
+        )
+        return pager.page(rows, lambda message: (message.position,))
+
+    def iterate_by_learning(self, learning_id: str) -> Iterator[Message]:
+        """Each message that a learning came from, oldest first, page by page."""
+        return every(self.list_by_learning, learning_id)
+
+    def latest(self, conversation_id: str, *, max_tokens: int, max_rows: int = DEFAULT_ROWS) -> Sequence[Message]:
         """The latest messages whose tokens together fit *max_tokens*, oldest first; at most *max_rows*.
 
         It stops at the first message, going back, that does not fit; nothing is left out in between.
@@ -250,6 +298,7 @@ class MessageRepository(MessageSearch):
                 ),
                 "message",
             )
+            self._index.add_messages([message])
             if merge and self._engine.fts5:  # elsewhere there is nothing to merge
                 self._statements.merge_messages_fts()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
@@ -269,7 +318,7 @@ class MessageRepository(MessageSearch):
                 raise NotFoundError("message")
             self._audit("delete", "message", id, reason, conversation_id=conversation_id)
 
-    def _values(self, message: NewMessage, now: datetime) -> builtins.list[Any]:
+    def _values(self, message: NewMessage, now: datetime) -> Sequence[Any]:
         # Through JSON a NUL would cut the text off, so it is refused here and not by the table.
         content_hash, estimate = _measure(check_text(message.content, "content"))
         return [

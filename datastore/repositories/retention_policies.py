@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
+from datastore.records.pages import Page, every
 from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
-from datastore.repositories.base import MAX_ROWS, Repository
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository
 from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text
 
 if TYPE_CHECKING:
@@ -62,12 +63,24 @@ class RetentionPolicyRepository(Repository):
             now=self._now(),
         )
 
-    def list(self) -> builtins.list[RetentionPolicy]:
-        """Every policy, by name."""
-        return self._statements.list_retention_policies(max_rows=MAX_ROWS)
+    def list(self, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[RetentionPolicy]:
+        """One page of the policies, by name.
 
-    def remove(self, name: str) -> None:
-        """Forget a policy; what it hid stays hidden.
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        pager = Pager("retention policies", [], (str,), after=after, max_rows=max_rows)
+        rows = self._statements.list_retention_policies(
+            after_name="" if pager.start is None else pager.start[0], max_rows=pager.max_rows
+        )
+        return pager.page(rows, lambda policy: (policy.name,))
+
+    def iterate(self) -> Iterator[RetentionPolicy]:
+        """Each policy by name, page by page."""
+        return every(self.list)
+
+    def delete(self, name: str) -> None:
+        """Delete a policy; what it soft-deleted stays so.
 
         Raises:
             NotFoundError: There is none of this name.
@@ -75,10 +88,16 @@ class RetentionPolicyRepository(Repository):
         if not self._statements.delete_retention_policy(name=name):
             raise NotFoundError("retention policy")
 
+
+class ExpiryRepository(Repository):
+    """What policies let expire, in several tables."""
+
+    _statements: RetentionPoliciesStatements
+
     def expired_conversations(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
-    ) -> builtins.list[Conversation]:
-        """Some of the conversations that a policy hides, oldest first."""
+    ) -> list[Conversation]:
+        """Some of the conversations that a policy soft-deletes, oldest first."""
         return self._statements.list_expired_conversations(
             **_scope(policy),
             completed_before=before if policy.since == "completion" else None,
@@ -90,7 +109,7 @@ class RetentionPolicyRepository(Repository):
 
     def expired_hidden_conversations(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
-    ) -> builtins.list[Conversation]:
+    ) -> list[Conversation]:
         """Some of the conversations that a policy deletes for good, longest hidden first."""
         return self._statements.list_expired_hidden_conversations(
             **_scope(policy), deleted_before=before, after_deleted_at=after[0], after_id=after[1], max_rows=max_rows
@@ -98,7 +117,7 @@ class RetentionPolicyRepository(Repository):
 
     def expired_learnings(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
-    ) -> builtins.list[Any]:
+    ) -> list[Any]:
         """Some of the learnings that a policy deletes, oldest first: (id, created_at, updated_at)."""
         return self._statements.list_expired_learnings(
             category=policy.scope_value,
@@ -124,13 +143,13 @@ class RetentionPolicyRepository(Repository):
         """How many redactions were made before then."""
         return _expired(self._statements.count_expired_redactions(created_before=before))
 
-    def purge_attempts(self, before: datetime, max_rows: int) -> int:
+    def prune_attempts(self, before: datetime, max_rows: int) -> int:
         """Delete some earlier attempts that ended before then; gives how many."""
-        return len(self._statements.purge_attempts(finished_before=before, max_rows=max_rows))
+        return len(self._statements.prune_attempts(finished_before=before, max_rows=max_rows))
 
-    def purge_uploads(self, before: datetime, max_rows: int) -> int:
+    def prune_uploads(self, before: datetime, max_rows: int) -> int:
         """Delete some uploads that were confirmed before then; gives how many."""
-        return len(self._statements.purge_uploads(confirmed_before=before, max_rows=max_rows))
+        return len(self._statements.prune_uploads(confirmed_before=before, max_rows=max_rows))
 
     def purge_redactions(self, before: datetime, max_rows: int) -> int:
         """Delete some redactions that were made before then; gives how many."""

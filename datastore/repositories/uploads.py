@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
+import attrs
+
 from datastore.errors import InvalidValueError, TransitionError
-from datastore.records.pages import Page
-from datastore.records.uploads import Upload, UploadStatus
+from datastore.records.pages import Page, every
+from datastore.records.uploads import NewUpload, Upload, UploadStatus
 from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, found
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
@@ -58,10 +59,10 @@ class UploadRepository(Repository):
             now=self._now(),
         )
 
-    def add_many(self, uploads: Iterable[Mapping[str, Any]]) -> builtins.list[Upload]:
-        """Plan several, or none if one is refused; each is a mapping of `add`'s arguments."""
+    def add_many(self, uploads: Iterable[NewUpload]) -> Sequence[Upload]:
+        """Plan several in their order, or none if one is refused; see `add`."""
         with self._engine.transaction():
-            return [self.add(**arguments) for arguments in uploads]
+            return [self.add(**attrs.asdict(new, recurse=False)) for new in uploads]
 
     def get(self, id: str) -> Upload:
         """One upload.
@@ -108,7 +109,19 @@ class UploadRepository(Repository):
         )
         return pager.page_by_time(uploads)
 
-    def by_learning(self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Upload]:
+    def iterate(
+        self,
+        *,
+        status: UploadStatus | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator[Upload]:
+        """Each one, oldest first, page by page; the filters are those of `list`."""
+        return every(self.list, status=status, created_from=created_from, created_before=created_before)
+
+    def list_by_learning(
+        self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
+    ) -> Page[Upload]:
         """One page of a learning's uploads, by destination.
 
         Raises:
@@ -121,6 +134,10 @@ class UploadRepository(Repository):
             max_rows=pager.max_rows,
         )
         return pager.page(rows, lambda record: (record.destination,))
+
+    def iterate_by_learning(self, learning_id: str) -> Iterator[Upload]:
+        """Each upload of a learning, by destination, page by page."""
+        return every(self.list_by_learning, learning_id)
 
     def counts(self) -> dict[str, int]:
         """How many there are in each status; every status has its entry."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from datastore.errors import LegalHoldError, NotFoundError
 from datastore.records.erasures import Erasure, SubjectKind
-from datastore.records.pages import every
-from datastore.retention.subjects import Belongings, Holder, Subject, belongings, find_belongings, names_of
+from datastore.retention.subjects import Subject, SubjectData, find_subject_data, names_of, subject_data
 from datastore.retention.tombstones import Register, Tombstones, keyed_hash
-from datastore.upkeep.cleaning import Cleaner, Cleaning
+from datastore.upkeep.base import Upkeep
+from datastore.upkeep.cleaning import Cleaning
 from datastore.upkeep.residue import Needles
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.records import Conversation
-    from datastore.repositories import BackupRepository, JobQueueRepository
-    from datastore.upkeep.server import ServerCleaner
+    from datastore.repositories import Repositories
 
 #: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
 SLICE_MESSAGES = 200
@@ -33,50 +31,40 @@ Called = list[tuple[SubjectKind, str]]
 Progress = Callable[[str], None]
 
 
-class Store(Holder, Protocol):
-    """What is erased from."""
-
-    engine: SQLiteEngine
-    jobs: JobQueueRepository
-    backup_register: BackupRepository
-
-
 class Eraser:
-    """``store.erase``, and what resumes it, shows it and keeps it erased.
+    """``store.erase``, and what resumes it and keeps it erased.
 
     Args:
-        store: What is erased from.
-        cleaner: Merges, cuts, scans and vacuums.
-        actor: Who the receipts say it was.
+        parts: The repositories of the database.
+        upkeep: Cleans the storage afterwards.
     """
 
-    def __init__(self, store: Store, cleaner: Cleaner | ServerCleaner, actor: str) -> None:
-        self._store = store
-        self._cleaner = cleaner
-        self._actor = actor
-        self.tombstones = Register(store.erasures, store.engine)
+    def __init__(self, parts: Repositories, upkeep: Upkeep) -> None:
+        self._parts = parts
+        self._upkeep = upkeep
+        self.tombstones = Register(parts.erasures, parts.engine)
 
     def erase(
-        self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, progress: Progress | None = None
+        self, subject: Subject, *, reason: str | None = None, vacuum: bool = True, on_progress: Progress | None = None
     ) -> Erasure:
         """See `datastore.store.Datastore.erase`."""
-        store, tell = self._store, progress or (lambda _: None)
-        store.engine.reading("an erasure")
+        parts, tell = self._parts, on_progress or (lambda _: None)
+        parts.engine.reading("an erasure")
         tell("looking for what belongs to it")
-        with store.engine.snapshot():
-            mine = belongings(store, subject, jobs=False)
+        with parts.engine.snapshot():
+            mine = subject_data(parts, subject, jobs=False)
         receipt = self._begin(subject, mine, reason)
         if receipt.status == "blocked":
             return receipt
         self.tombstones.save()
-        with store.engine.snapshot():
-            mine = find_belongings(store, subject)
-        needles = Needles(mine.texts())
+        with parts.engine.snapshot():
+            mine = find_subject_data(parts, subject)
+        needles = Needles(mine.texts(), parts.index.analyzer)
         tell("deleting")
         receipt = self._delete(receipt, subject, mine)
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)
 
-    def resume(self, id: str, *, progress: Progress | None = None) -> Erasure:
+    def resume(self, erasure_id: str, *, on_progress: Progress | None = None) -> Erasure:
         """Go on with an erasure that was interrupted, or that a reader was in the way of.
 
         What its text was is known no more, so that nothing can be proved: the file is vacuumed, and the outcome is at
@@ -86,17 +74,17 @@ class Eraser:
             NotFoundError: There is none with this id.
             LegalHoldError: A hold was placed since: release it, then resume.
         """
-        receipt = self._store.erasures.get(id)
+        receipt = self._parts.erasures.get(erasure_id)
         if receipt.status == "blocked" or receipt.is_complete:
             return receipt
         self.tombstones.save()
         if receipt.status == "deleting":
             receipt = self._delete_rest(receipt)
-        return self._clean(receipt, None, vacuum=True, tell=progress or (lambda _: None))
+        return self._clean(receipt, None, vacuum=True, tell=on_progress or (lambda _: None))
 
     def unfinished(self) -> list[Erasure]:
         """The erasures that `resume` goes on with."""
-        return [one for one in self._store.erasures.list() if one.status != "blocked" and not one.is_complete]
+        return [one for one in self._parts.erasures.iterate() if one.status != "blocked" and not one.is_complete]
 
     def reapply(self, carried: Tombstones) -> dict[str, int]:
         """Erase again what a restored backup brought back, and go on with what was interrupted when it was made.
@@ -107,7 +95,7 @@ class Eraser:
         Returns:
             How many subjects went, and how many a legal hold of the backup kept.
         """
-        with self._store.engine.transaction():
+        with self._parts.engine.transaction():
             stones = self.tombstones.take_in(carried)
         counts = {"erased": 0, "held": 0}
         begun = []
@@ -130,30 +118,30 @@ class Eraser:
                     begun.append(self._delete_rest(receipt))
                     counts["erased"] += 1
         if begun:
-            cleaning = self._cleaner.clean(None, vacuum=True, tell=lambda _: None)
+            cleaning = self._upkeep.clean(None, vacuum=True, tell=lambda _: None)
             for receipt in begun:
                 self._finish(receipt, cleaning)
         return counts
 
-    def _all_of(self, subject: Subject) -> Belongings:
-        with self._store.engine.snapshot():
-            return find_belongings(self._store, subject)
+    def _all_of(self, subject: Subject) -> SubjectData:
+        with self._parts.engine.snapshot():
+            return find_subject_data(self._parts, subject)
 
-    def _begin(self, subject: Subject, mine: Belongings, reason: str | None) -> Erasure:
-        store = self._store
-        with store.engine.transaction():
+    def _begin(self, subject: Subject, mine: SubjectData, reason: str | None) -> Erasure:
+        parts = self._parts
+        with parts.engine.transaction():
             # Placed since the snapshot, a hold counts too.
             places = {record.id for record in mine.conversations} | {
                 record.conversation_id for record in mine.learnings
             }
-            store.conversations.lock(places)
-            holds = [hold for hold in map(store.holds.find, sorted(places)) if hold is not None]
+            parts.conversations.lock(places)
+            holds = [hold for hold in map(parts.holds.find, sorted(places)) if hold is not None]
             blocked = [f"legal hold {hold.id}" for hold in holds]
-            receipt = store.erasures.add(
+            receipt = parts.erasures.add(
                 subject.kind,
                 self.tombstones.hash(subject.id),
                 status="blocked" if blocked else "deleting",
-                actor=self._actor,
+                actor=parts.actor,
                 reason=reason,
                 receipt={"blocked_by": blocked} if blocked else self._out_of_reach(mine),
             )
@@ -161,10 +149,10 @@ class Eraser:
                 for kind, id in _names(subject, mine):
                     self.tombstones.bury(kind, id, receipt.id, receipt.created_at)
                 ids = [conversation.id for conversation in mine.conversations]
-                store.conversations.soft_delete_many(ids, reason=f"erasure {receipt.id}")
+                parts.conversations.soft_delete_many(ids, reason=f"erasure {receipt.id}")
             return receipt
 
-    def _out_of_reach(self, mine: Belongings) -> dict[str, Any]:
+    def _out_of_reach(self, mine: SubjectData) -> dict[str, Any]:
         uploads = [
             {"destination": upload.destination, "remote_id": upload.remote_id, "status": upload.status}
             for upload in mine.uploads
@@ -173,17 +161,17 @@ class Eraser:
         backups = [
             {"id": backup.id, "path": backup.path, "created_at": f"{backup.created_at:%Y-%m-%dT%H:%M:%SZ}"}
             for status in ("kept", "writing")
-            for backup in self._store.backup_register.list(status)
+            for backup in self._parts.backups.iterate(status)
         ]
         return {"out_of_reach": {"uploads": uploads, "backups": backups}}
 
-    def _delete(self, receipt: Erasure, subject: Subject, mine: Belongings, also: Sequence[str] = ()) -> Erasure:
+    def _delete(self, receipt: Erasure, subject: Subject, mine: SubjectData, also: Sequence[str] = ()) -> Erasure:
         # The conversation last: interrupted before, all that belongs to it is found by it again.
-        store, why = self._store, f"erasure {receipt.id}"
+        parts, why = self._parts, f"erasure {receipt.id}"
         names = names_of(subject, mine, also)
         for job in mine.jobs:
-            worker = [job.worker, *(attempt.worker for attempt in store.jobs.attempts(job.id))]
-            store.erasures.erase_job(
+            worker = [job.worker, *(attempt.worker for attempt in parts.jobs.attempts(job.id))]
+            parts.erasures.erase_job(
                 job,
                 type=names.named_in([job.type]) is True,
                 worker=names.named_in(filter(None, worker)) is True,
@@ -192,7 +180,7 @@ class Eraser:
         for learning in mine.learnings:
             if learning.conversation_id not in owned:
                 with suppress(NotFoundError):  # another erasure has it
-                    store.learnings.delete(learning.id, reason=why)
+                    parts.learnings.delete(learning.id, reason=why)
         for conversation in mine.conversations:
             with suppress(NotFoundError):
                 self._delete_conversation(conversation, why)
@@ -207,11 +195,11 @@ class Eraser:
             "looked_for": {kind: count + looked.get(kind, 0) for kind, count in names.looked_for().items()},
             "may_name_it": sorted(perhaps)[:MOST_JOBS],
         }
-        return store.erasures.update(receipt.id, status="deleted", receipt=done)
+        return parts.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_rest(self, receipt: Erasure) -> Erasure:
         """What an interrupted erasure has left: what it has buried, or a later one of the same subject has."""
-        stones = [stone for stone in self._store.erasures.tombstones() if stone.lifted_at is None]
+        stones = [stone for stone in self._parts.erasures.tombstones() if stone.lifted_at is None]
         buried = {(stone.kind, stone.subject_hash): stone.erasure_id for stone in stones}
         asked = (receipt.subject_kind, receipt.subject_hash)
         for subject, called, hashes in list(self._present({*buried, asked})):
@@ -219,50 +207,50 @@ class Eraser:
             by = {buried[one] for one in hashes[0] if one in buried}
             if receipt.id in by or (by and any(asked in one for one in hashes)):
                 also = [id for _, id in called]
-                with self._store.engine.snapshot():
-                    mine = find_belongings(self._store, subject, also=also)
+                with self._parts.engine.snapshot():
+                    mine = find_subject_data(self._parts, subject, also=also)
                 receipt = self._delete(receipt, subject, mine, also)
         # What the interrupted call had deleted already is not in the counts.
         done = {**receipt.receipt, "resumed": True}
-        return self._store.erasures.update(receipt.id, status="deleted", receipt=done)
+        return self._parts.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_conversation(self, conversation: Conversation, why: str) -> None:
-        store = self._store
+        parts = self._parts
         left = conversation.message_count
         while left > SLICE_MESSAGES:
-            with store.engine.transaction():
-                gone = store.erasures.erase_messages(conversation.id, SLICE_MESSAGES)
+            with parts.engine.transaction():
+                gone = parts.erasures.delete_last_messages(conversation.id, SLICE_MESSAGES)
                 details = {"messages": gone, "part": True}
-                store.audit.record(
+                parts.audit.record(
                     "delete", subject_type="conversation", subject_id=conversation.id, reason=why, details=details
                 )
             left -= gone or left
-        store.conversations.delete(conversation.id, reason=why)
+        parts.conversations.delete(conversation.id, reason=why)
 
     def _clean(self, receipt: Erasure, needles: Needles | None, *, vacuum: bool, tell: Progress) -> Erasure:
-        return self._finish(receipt, self._cleaner.clean(needles, vacuum=vacuum or needles is None, tell=tell))
+        return self._finish(receipt, self._upkeep.clean(needles, vacuum=vacuum or needles is None, tell=tell))
 
     def _finish(self, receipt: Erasure, cleaning: Cleaning) -> Erasure:
         done = {**receipt.receipt, **cleaning.facts, "blocked_by": cleaning.blocked_by}
-        return self._store.erasures.update(receipt.id, status=cleaning.status, receipt=done)
+        return self._parts.erasures.update(receipt.id, status=cleaning.status, receipt=done)
 
     def _present(
         self, wanted: Collection[tuple[SubjectKind, str]]
     ) -> Iterator[tuple[Subject, Called, list[set[tuple[SubjectKind, str]]]]]:
         """Every conversation with what it is called, and the hashes of each name; every learning too if one is wanted."""
-        keys = self._store.erasures.keys()
+        keys = self._parts.erasures.keys()
 
         def hashed(called: Called) -> list[set[tuple[SubjectKind, str]]]:
             return [{(kind, keyed_hash(key, id)) for key in keys} for kind, id in called]
 
         learnings = any(kind == "learning" for kind, _ in wanted)
         for deleted in (False, True):
-            for one in every(self._store.conversations.list, deleted=deleted, max_rows=1000):
+            for one in self._parts.conversations.iterate(deleted=deleted):
                 called: Called = [("conversation", one.id)]
                 called += [("session", one.session_id)] if one.session_id else []
                 called += [("correlation", one.correlation_id)] if one.correlation_id else []
                 yield Subject("conversation", one.id), called, hashed(called)
-                for learning, _ in self._store.transfer.learnings(one.id) if learnings else ():
+                for learning, _ in self._parts.import_export.learnings(one.id) if learnings else ():
                     name: Called = [("learning", learning.id)]
                     yield Subject("learning", learning.id), name, hashed(name)
 
@@ -278,7 +266,7 @@ def _added(before: dict[str, dict[str, int]], counts: dict[str, dict[str, int]])
     }
 
 
-def _names(subject: Subject, mine: Belongings) -> list[tuple[SubjectKind, str]]:
+def _names(subject: Subject, mine: SubjectData) -> list[tuple[SubjectKind, str]]:
     """What is not to come back: the subject, its conversations and their correlation ids, its learnings."""
     names: list[tuple[SubjectKind, str]] = [(subject.kind, subject.id)]
     for conversation in mine.conversations:

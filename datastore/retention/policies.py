@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -15,17 +14,10 @@ from datastore.records import Conversation, RetentionPolicy
 from datastore.values import TIME_MIN
 
 if TYPE_CHECKING:
-    from datastore.engines.sqlite.engine import SQLiteEngine
-    from datastore.repositories import (
-        AuditRepository,
-        ConversationRepository,
-        ErasureRepository,
-        JobQueueRepository,
-        LearningRepository,
-        MaintenanceRepository,
-        RetentionPolicyRepository,
-    )
+    from datastore.records import Erasure
+    from datastore.repositories import ReceiptRepository, Repositories, RetentionPolicyRepository
     from datastore.repositories.retention_policies import Expired
+    from datastore.retention.erasure import Eraser
 
 #: A transaction deletes about so many rows with text, so that it holds the write lock for some tens of milliseconds.
 BATCH_MESSAGES = 50
@@ -40,22 +32,11 @@ _FULL_TEXT = ("conversations", "learnings")
 _PAGE = 200
 _AT_ONCE = timedelta(microseconds=1)
 
-#: Called after each batch with what is gone so far, by action: "hidden", "conversations", "messages", "jobs", ...
+#: What a policy does: conversations are soft-deleted, then purged; learnings and redactions are purged, finished work is pruned.
+Action = Literal["soft_delete", "purge", "prune"]
+
+#: Called after each batch with what is gone so far, by action: "soft_deleted", "conversations", "messages", "jobs", ...
 Progress = Callable[[Mapping[str, int]], None]
-
-
-class Kept(Protocol):
-    """What policies are applied to: a store."""
-
-    engine: SQLiteEngine
-    audit: AuditRepository
-    conversations: ConversationRepository
-    learnings: LearningRepository
-    jobs: JobQueueRepository
-    erasures: ErasureRepository
-    policies: RetentionPolicyRepository
-
-    def transaction(self) -> AbstractContextManager[None]: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -63,19 +44,44 @@ class Due:
     """What one policy would do now."""
 
     policy: RetentionPolicy
-    #: "hide", or "delete".
-    action: str
+    action: Action
     count: int
     #: Since when the first of them waits; None where there is none.
     oldest: datetime | None
 
 
 class Retention:
-    """``store.retention``: policies listed and changed by ``store.policies``, looked ahead and applied here."""
+    """``store.retention``: how long what is kept, applied when `apply` is called; and the receipts of what was erased.
 
-    def __init__(self, store: Kept, upkeep: MaintenanceRepository) -> None:
-        self._store = store
-        self._upkeep = upkeep
+    Attributes:
+        policies: `RetentionPolicyRepository`: set, listed, deleted.
+        receipts: `ReceiptRepository`: what `Datastore.erase` did, listed and read.
+    """
+
+    policies: RetentionPolicyRepository
+    receipts: ReceiptRepository
+
+    def __init__(self, parts: Repositories, eraser: Eraser) -> None:
+        self.policies = parts.policies
+        self.receipts = parts.receipts
+        self._parts = parts
+        self._eraser = eraser
+
+    def resume(self, erasure_id: str, *, on_progress: Callable[[str], None] | None = None) -> Erasure:
+        """Go on with an erasure that was interrupted, or that a reader was in the way of; one that is complete stays.
+
+        The text that was erased is no longer known, so nothing can be proved: the file is vacuumed, and the outcome is at
+        most "scrubbed".
+
+        Args:
+            erasure_id: The id of its receipt.
+            on_progress: Called with what is being done.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            LegalHoldError: A hold was placed since: release it, then resume.
+        """
+        return self._eraser.resume(erasure_id, on_progress=on_progress)
 
     def preview(self, name: str | None = None) -> list[Due]:
         """What applying would do now: a dry run that changes nothing.
@@ -86,69 +92,68 @@ class Retention:
         Raises:
             NotFoundError: There is none of this name.
         """
-        with self._store.engine.snapshot():
+        with self._parts.engine.snapshot():
             return [due for policy in self._chosen(name) for due in self._due(policy)]
 
-    def apply(self, name: str | None = None, *, progress: Progress | None = None) -> dict[str, dict[str, int]]:
-        """Hide and delete what expired, in batches of one short transaction each; conversations on legal hold stay.
+    def apply(self, name: str | None = None, *, on_progress: Progress | None = None) -> dict[str, dict[str, int]]:
+        """Soft-delete, purge and prune what expired, in batches of one short transaction each; what is on legal hold stays.
 
         Each batch stands by itself: interrupted, what is done is done, and the next call goes on. Applied again, it
         finds nothing. The audit log says what went, without content.
 
         Args:
             name: Only this policy.
-            progress: Called after each batch.
+            on_progress: Called after each batch.
 
         Returns:
-            By policy what went: "hidden", "conversations", "messages", "learnings", "jobs", "attempts", ...
+            By policy what went: "soft_deleted", "conversations", "messages", "learnings", "jobs", "attempts", ...
 
         Raises:
             NotFoundError: There is none of this name.
             TransactionError: Called inside a transaction.
         """
-        self._store.engine.reading("applying retention policies")
+        self._parts.engine.reading("applying retention policies")
         done: dict[str, dict[str, int]] = {}
         for policy in self._chosen(name):
             counts: Counter[str] = Counter()
             for step in self._steps(policy):
                 counts.update(step)
                 if policy.target in _FULL_TEXT:
-                    self._upkeep.merge_slices(MERGE_PAGES)
-                if progress is not None:
-                    progress(counts)
+                    self._parts.maintenance.merge_slices(MERGE_PAGES)
+                if on_progress is not None:
+                    on_progress(counts)
             done[policy.name] = dict(counts)
         return done
 
     def _chosen(self, name: str | None) -> list[RetentionPolicy]:
-        every = self._store.policies.list()
-        chosen = [policy for policy in every if name in (None, policy.name)]
+        chosen = [policy for policy in self.policies.iterate() if name in (None, policy.name)]
         if name is not None and not chosen:
             raise NotFoundError("retention policy")
         return chosen
 
     def _before(self, days: float) -> datetime:
-        return self._store.engine.now() - timedelta(days=days) + _AT_ONCE
+        return self._parts.engine.now() - timedelta(days=days) + _AT_ONCE
 
     def _due(self, policy: RetentionPolicy) -> Iterator[Due]:
         before = self._before(policy.age_days)
         if policy.target == "conversations":
             shown = self._pages(policy, before, hidden=False)
-            yield _due(policy, "hide", [_waits(policy, conversation) for page in shown for conversation in page])
+            yield _due(policy, "soft_delete", [_waits(policy, conversation) for page in shown for conversation in page])
             gone = self._pages(policy, self._before(policy.grace_days), hidden=True)
-            yield _due(policy, "delete", [_hidden_at(conversation) for page in gone for conversation in page])
+            yield _due(policy, "purge", [_hidden_at(conversation) for page in gone for conversation in page])
         elif policy.target == "learnings":
-            yield _due(policy, "delete", [row.updated_at for page in self._learnings(policy, before) for row in page])
+            yield _due(policy, "purge", [row.updated_at for page in self._learnings(policy, before) for row in page])
         else:
             count, oldest = self._counters()[policy.target](before)
-            yield Due(policy=policy, action="delete", count=count, oldest=oldest)
+            yield Due(policy=policy, action=_action(policy), count=count, oldest=oldest)
 
     def _counters(self) -> dict[str, Callable[[datetime], Expired]]:
-        policies = self._store.policies
+        expiry = self._parts.expiry
         return {
-            "jobs": policies.count_expired_jobs,
-            "attempts": policies.count_expired_attempts,
-            "uploads": policies.count_expired_uploads,
-            "redactions": policies.count_expired_redactions,
+            "jobs": expiry.count_expired_jobs,
+            "attempts": expiry.count_expired_attempts,
+            "uploads": expiry.count_expired_uploads,
+            "redactions": expiry.count_expired_redactions,
         }
 
     def _steps(self, policy: RetentionPolicy) -> Iterator[Mapping[str, int]]:
@@ -161,23 +166,23 @@ class Retention:
         elif policy.target == "learnings":
             yield from self._delete_learnings(policy, before)
         elif policy.target == "jobs":
-            while count := self._store.jobs.purge(finished_before=before, reason=_why(policy), max_rows=BATCH_ROWS):
+            while count := self._parts.jobs.prune(finished_before=before, reason=_why(policy), max_rows=BATCH_ROWS):
                 yield {"jobs": count}
         else:
-            yield from self._purge_rows(policy, before)
+            yield from self._delete_rows(policy, before)
 
     def _hide(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
         for page in self._pages(policy, before, hidden=False):
             for batch in _batches(page):
-                with self._store.transaction():
+                with self._parts.engine.transaction():
                     # Looked at again: somebody may have written into it since.
-                    self._store.conversations.lock([one.id for one in batch])
+                    self._parts.conversations.lock([one.id for one in batch])
                     due = [one.id for one in batch if self._still(policy, one, before)]
-                    hidden = self._store.conversations.soft_delete_many(due, reason=_why(policy))
-                yield {"hidden": len(hidden)}
+                    hidden = self._parts.conversations.soft_delete_many(due, reason=_why(policy))
+                yield {"soft_deleted": len(hidden)}
 
     def _still(self, policy: RetentionPolicy, conversation: Conversation, before: datetime) -> bool:
-        now = self._store.conversations.find(conversation.id)
+        now = self._parts.conversations.find(conversation.id)
         return now is not None and now.deleted_at is None and _waits(policy, now) < before
 
     def _purge(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
@@ -186,7 +191,7 @@ class Retention:
                 yield from self._purge_batch(batch, policy)
 
     def _purge_batch(self, batch: list[Conversation], policy: RetentionPolicy) -> Iterator[Mapping[str, int]]:
-        store = self._store
+        parts = self._parts
         for conversation in batch:
             left = conversation.message_count
             while left > BATCH_MESSAGES:
@@ -196,18 +201,18 @@ class Retention:
                 yield {"messages": gone}
                 left -= gone
         # Those that were restored since, or held, stay.
-        yield store.conversations.purge_many((one.id for one in batch), reason=_why(policy))
+        yield parts.conversations.purge_many((one.id for one in batch), reason=_why(policy))
 
     def _purge_slice(self, id: str, policy: RetentionPolicy) -> int:
-        store = self._store
+        parts = self._parts
         try:
-            with store.transaction():
-                store.conversations.lock([id])
-                now = store.conversations.find(id)
+            with parts.engine.transaction():
+                parts.conversations.lock([id])
+                now = parts.conversations.find(id)
                 if now is None or now.deleted_at is None:
                     return 0
-                gone = store.erasures.erase_messages(id, BATCH_MESSAGES)
-                store.audit.record(
+                gone = parts.erasures.delete_last_messages(id, BATCH_MESSAGES)
+                parts.audit.record(
                     "purge",
                     subject_type="conversation",
                     subject_id=id,
@@ -223,23 +228,23 @@ class Retention:
             for first in range(0, len(page), BATCH_ROWS):
                 batch = [row.id for row in page[first : first + BATCH_ROWS]]
                 # Those that changed since, or are held, stay.
-                gone = self._store.learnings.delete_many(batch, changed_before=before, reason=_why(policy))
+                gone = self._parts.learnings.delete_many(batch, changed_before=before, reason=_why(policy))
                 yield {"learnings": len(gone)}
 
-    def _purge_rows(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
-        policies = self._store.policies
-        purge = {
-            "attempts": (policies.purge_attempts, "job"),
-            "uploads": (policies.purge_uploads, "upload"),
-            "redactions": (policies.purge_redactions, "conversation"),
+    def _delete_rows(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
+        expiry = self._parts.expiry
+        by_target = {
+            "attempts": (expiry.prune_attempts, "job"),
+            "uploads": (expiry.prune_uploads, "upload"),
+            "redactions": (expiry.purge_redactions, "conversation"),
         }
-        delete, noun = purge[policy.target]
+        delete, noun = by_target[policy.target]
         while True:
-            with self._store.transaction():
+            with self._parts.engine.transaction():
                 count = delete(before, BATCH_ROWS)
                 if count:
-                    self._store.audit.record(
-                        "purge",
+                    self._parts.audit.record(
+                        _action(policy),
                         subject_type=noun,
                         subject_id=f"policy {policy.name}",
                         reason=_why(policy),
@@ -250,8 +255,8 @@ class Retention:
             yield {policy.target: count}
 
     def _pages(self, policy: RetentionPolicy, before: datetime, *, hidden: bool) -> Iterator[list[Conversation]]:
-        policies, after = self._store.policies, (TIME_MIN, "")
-        find = policies.expired_hidden_conversations if hidden else policies.expired_conversations
+        expiry, after = self._parts.expiry, (TIME_MIN, "")
+        find = expiry.expired_hidden_conversations if hidden else expiry.expired_conversations
         while page := find(policy, before, after, max_rows=_PAGE):
             yield page
             last = page[-1]
@@ -259,13 +264,18 @@ class Retention:
 
     def _learnings(self, policy: RetentionPolicy, before: datetime) -> Iterator[list[Any]]:
         after = (TIME_MIN, "")
-        while page := self._store.policies.expired_learnings(policy, before, after, max_rows=_PAGE):
+        while page := self._parts.expiry.expired_learnings(policy, before, after, max_rows=_PAGE):
             yield page
             after = (page[-1].created_at, page[-1].id)
 
 
-def _due(policy: RetentionPolicy, action: str, waits: list[datetime]) -> Due:
+def _due(policy: RetentionPolicy, action: Action, waits: list[datetime]) -> Due:
     return Due(policy=policy, action=action, count=len(waits), oldest=min(waits, default=None))
+
+
+def _action(policy: RetentionPolicy) -> Action:
+    """What happens to small rows that expired: redactions go by age, the others are finished work."""
+    return "purge" if policy.target == "redactions" else "prune"
 
 
 def _waits(policy: RetentionPolicy, conversation: Conversation) -> datetime:

@@ -6,7 +6,7 @@ Export of a subject and erasure read this one map, so that what is erased is wha
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,37 +14,10 @@ from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records import Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
-from datastore.records.pages import every
 from datastore.retention.names import Names, texts_in
 
 if TYPE_CHECKING:
-    from datastore.repositories import (
-        AuditRepository,
-        ConversationRepository,
-        ErasureRepository,
-        JobQueueRepository,
-        LearningRepository,
-        LegalHoldRepository,
-        MessageRepository,
-        OwnTableRepository,
-        TransferRepository,
-        UploadRepository,
-    )
-
-
-class Holder(Protocol):
-    """What holds the subjects: a store."""
-
-    conversations: ConversationRepository
-    messages: MessageRepository
-    learnings: LearningRepository
-    jobs: JobQueueRepository
-    uploads: UploadRepository
-    audit: AuditRepository
-    transfer: TransferRepository
-    erasures: ErasureRepository
-    holds: LegalHoldRepository
-    own_tables: OwnTableRepository
+    from datastore.repositories import Repositories
 
 
 @attrs.frozen
@@ -56,23 +29,32 @@ class Subject:
 
     @classmethod
     def of(
-        cls, conversation: str | None, session: str | None, correlation: str | None, learning: str | None
+        cls,
+        *,
+        conversation_id: str | None = None,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        learning_id: str | None = None,
     ) -> Subject:
         """The one that is given.
 
         Raises:
             InvalidValueError: None is given, or several, or an empty one.
         """
-        given = {"conversation": conversation, "session": session, "correlation": correlation, "learning": learning}
-        named = [(kind, id) for kind, id in given.items() if id is not None]
-        if len(named) != 1 or not named[0][1]:
-            raise InvalidValueError("give one of conversation, session, correlation and learning")
-        kind: Any = named[0][0]
-        return cls(kind, named[0][1])
+        given: dict[SubjectKind, str | None] = {
+            "conversation": conversation_id,
+            "session": session_id,
+            "correlation": correlation_id,
+            "learning": learning_id,
+        }
+        named = [cls(kind, id) for kind, id in given.items() if id is not None]
+        if len(named) != 1 or not named[0].id:
+            raise InvalidValueError("give one of conversation_id, session_id, correlation_id and learning_id")
+        return named[0]
 
 
 @attrs.frozen(kw_only=True)
-class Belongings:
+class SubjectData:
     """Everything of a subject, each kind in the order of its list. Held in memory, and meant for nobody's log."""
 
     conversations: tuple[Conversation, ...] = attrs.field(repr=False)
@@ -140,89 +122,89 @@ def strings_in(value: Any) -> Iterator[str]:
             yield from strings_in(part)
 
 
-def belongings(holder: Holder, subject: Subject, *, jobs: bool = True) -> Belongings:
+def subject_data(parts: Repositories, subject: Subject, *, jobs: bool = True) -> SubjectData:
     """Everything of *subject*, as the caller's snapshot or transaction sees it.
 
     Args:
-        holder: The store.
+        parts: The repositories.
         subject: Whose.
         jobs: Whether the jobs that name it are looked for, which reads every job.
 
     Raises:
         NotFoundError: There is no such subject.
     """
-    mine = find_belongings(holder, subject, jobs=jobs)
+    mine = find_subject_data(parts, subject, jobs=jobs)
     if not mine.conversations and not mine.learnings:
         raise NotFoundError(subject.kind)
     return mine
 
 
-def find_belongings(holder: Holder, subject: Subject, *, jobs: bool = True, also: Sequence[str] = ()) -> Belongings:
-    """As `belongings`; empty where there is nothing. Jobs are looked for by the ids in *also* too."""
-    conversations = tuple(_conversations(holder, subject))
+def find_subject_data(
+    parts: Repositories, subject: Subject, *, jobs: bool = True, also: Sequence[str] = ()
+) -> SubjectData:
+    """As `subject_data`; empty where there is nothing. Jobs are looked for by the ids in *also* too."""
+    conversations = tuple(_conversations(parts, subject))
     learnings: dict[str, Learning] = {}
     #: The conversations that it is in, which a hold may be on.
     places: dict[str, None] = {}
     for conversation in conversations:
         places[conversation.id] = None
-        for learning in _learnings(holder, conversation.id):
+        for learning in _learnings(parts, conversation.id):
             # One may be derived from two conversations of one session.
             places[learnings.setdefault(learning.id, learning).conversation_id] = None
-    if subject.kind == "learning" and (one := holder.learnings.find(subject.id)) is not None:
+    if subject.kind == "learning" and (one := parts.learnings.find(subject.id)) is not None:
         learnings[one.id] = one
         places[one.conversation_id] = None
-    mine = Belongings(
+    mine = SubjectData(
         conversations=conversations,
-        messages=tuple(
-            message for one in conversations for message in every(holder.messages.list, one.id, max_rows=1000)
-        ),
+        messages=tuple(message for one in conversations for message in parts.messages.iterate(one.id)),
         learnings=tuple(learnings.values()),
-        uploads=tuple(upload for id in learnings for upload in every(holder.uploads.by_learning, id, max_rows=1000)),
+        uploads=tuple(upload for id in learnings for upload in parts.uploads.iterate_by_learning(id)),
         redactions=tuple(
-            redaction for one in conversations for redaction in every(holder.audit.redactions, one.id, max_rows=1000)
+            redaction for one in conversations for redaction in parts.redactions.iterate_by_conversation(one.id)
         ),
         jobs=(),
-        holds=tuple(hold for place in places if (hold := holder.holds.find(place)) is not None),
-        own_tables=holder.own_tables.dependents(
+        holds=tuple(hold for place in places if (hold := parts.holds.find(place)) is not None),
+        own_tables=parts.own_tables.dependents(
             {"conversations": [one.id for one in conversations], "learnings": list(learnings)}
         ),
     )
-    return _with_jobs(holder, mine, names_of(subject, mine, also)) if jobs else mine
+    return _with_jobs(parts, mine, names_of(subject, mine, also)) if jobs else mine
 
 
-def names_of(subject: Subject, mine: Belongings, also: Sequence[str] = ()) -> Names:
+def names_of(subject: Subject, mine: SubjectData, also: Sequence[str] = ()) -> Names:
     """What a subject is called in a job."""
     # A message's own id stands in texts less often than there are messages: it is looked for there if it is a UUID.
     inside = [subject.id, *also, *(learning.id for learning in mine.learnings), *(one.id for one in mine.conversations)]
     return Names([subject.id, *also, *mine.ids()], inside, mine.said())
 
 
-def _with_jobs(holder: Holder, mine: Belongings, names: Names) -> Belongings:
+def _with_jobs(parts: Repositories, mine: SubjectData, names: Names) -> SubjectData:
     named: dict[int, bool | None] = {}
-    for row in holder.erasures.job_texts():
+    for row in parts.erasures.job_texts():
         own = (row.type, row.worker, row.dedupe_key, row.last_error)
         named[row.id] = names.named_in([*filter(None, own), *texts_in([row.payload, row.progress, row.result])])
-    for attempt in holder.erasures.attempt_texts():
+    for attempt in parts.erasures.attempt_texts():
         if not named.get(attempt.job_id):
             found = names.named_in(filter(None, (attempt.worker, attempt.error)))
             named[attempt.job_id] = named.get(attempt.job_id) if found is False else found
-    jobs = (holder.jobs.find(id) for id, found in sorted(named.items()) if found)
+    jobs = (parts.jobs.find(id) for id, found in sorted(named.items()) if found)
     perhaps = tuple(id for id, found in sorted(named.items()) if found is None)
     return attrs.evolve(mine, jobs=tuple(job for job in jobs if job is not None), perhaps_jobs=perhaps)
 
 
-def _conversations(holder: Holder, subject: Subject) -> Iterator[Conversation]:
-    find, id = holder.conversations, subject.id
+def _conversations(parts: Repositories, subject: Subject) -> Iterator[Conversation]:
+    find, id = parts.conversations, subject.id
     if subject.kind == "session":
         for deleted in (False, True):
-            yield from every(find.list, session_id=id, deleted=deleted, max_rows=1000)
+            yield from find.iterate(session_id=id, deleted=deleted)
     elif subject.kind != "learning":
         one = find.find(id) if subject.kind == "conversation" else find.find(correlation_id=id)
         if one is not None:
             yield one
 
 
-def _learnings(holder: Holder, conversation_id: str) -> Iterator[Learning]:
-    for learning, _ in holder.transfer.learnings(conversation_id):
+def _learnings(parts: Repositories, conversation_id: str) -> Iterator[Learning]:
+    for learning, _ in parts.import_export.learnings(conversation_id):
         yield learning
-    yield from holder.erasures.derived_learnings(conversation_id)
+    yield from parts.erasures.derived_learnings(conversation_id)

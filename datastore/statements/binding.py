@@ -33,6 +33,7 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
     "json": encode_json,
     "rows": functools.partial(encode_json, max_bytes=math.inf),
     "match": str,
+    "words": str,
 }
 
 

@@ -18,12 +18,14 @@ import attrs
 from datastore.errors import StatementError
 
 #: The types that a parameter may be declared with; a "?" after one means that it may be NULL. "rows" is a batch: a list
-#: of lists, sent as one JSON text of any size. "match" is a full-text query as `datastore.engines.match` writes it, in
-#: FTS5's syntax; an engine with another syntax translates it.
-PARAMETER_TYPES = frozenset({"text", "integer", "real", "boolean", "timestamp", "json", "rows", "blob", "match"})
+#: of lists, sent as one JSON text of any size. "match" is a full-text query and "words" are rows of a full-text index, of
+#: datastore.search.matching: each engine is given them in its own syntax.
+PARAMETER_TYPES = frozenset(
+    {"text", "integer", "real", "boolean", "timestamp", "json", "rows", "blob", "match", "words"}
+)
 
 #: The types that ``Returns:`` may promise of a column.
-COLUMN_TYPES = PARAMETER_TYPES - {"rows", "match"}
+COLUMN_TYPES = PARAMETER_TYPES - {"rows", "match", "words"}
 
 LABELS = ("Index", "Rows", "Record", "Returns", "Differs", "Locks", "Retry", "Allow")
 

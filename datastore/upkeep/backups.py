@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import os
 import shutil
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
@@ -24,13 +23,24 @@ from datastore.errors import (
     DiskFullError,
     InvalidValueError,
 )
-from datastore.files import Draft, in_use, sweep, sync_folder, typed, unfinished
+from datastore.files import Draft, in_use, is_left, sweep, sync_folder, typed, unfinished
 from datastore.records.backups import Backup, BackupStatus
-from datastore.upkeep.verify import Mark, Verified, present_mark, verify
+from datastore.records.pages import Page, every
+from datastore.repositories.base import DEFAULT_ROWS
+from datastore.upkeep.verify import Mark, Problems, present_mark
 
 if TYPE_CHECKING:
     from datastore.engines.sqlite.engine import SQLiteEngine
-    from datastore.repositories import BackupRepository
+    from datastore.repositories import AuditRepository, BackupRepository
+
+
+class Verified(Protocol):
+    """What is verified: a store."""
+
+    audit: AuditRepository
+
+    def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> Problems: ...
+
 
 #: Opens the copy that is to be verified, as a store.
 Opener = Callable[[Path], AbstractContextManager[Verified]]
@@ -59,7 +69,7 @@ class Backups:
         *,
         keep: int | None = None,
         max_age: timedelta | None = None,
-        progress: Progress | None = None,
+        on_progress: Progress | None = None,
     ) -> Backup:
         """Write a consistent copy while others read and write, verify it, register it, and rotate.
 
@@ -70,7 +80,7 @@ class Backups:
             target: A file that is not there yet, or a folder, in which the file's name is made of the time.
             keep: Of the registered copies in that folder, only so many (the newest) stay; at least 1.
             max_age: Of those, the ones that are older go; the newest stays whatever its age.
-            progress: Called now and then with the seconds so far. It may use the store.
+            on_progress: Called now and then with the seconds so far. It may use the store.
 
         Raises:
             BackupError: Something is at *target*, the copy was damaged on arrival, or *keep* is no count.
@@ -82,22 +92,32 @@ class Backups:
             raise BackupError("keep is at least 1: the newest copy always stays")
         path = self._place(real_path(target))
         with typed(f"a backup to {path}"):
-            self.settle()
-            backup = self._make(path, progress)
+            self._settle()
+            backup = self._make(path, on_progress)
             self.rotate(path.parent, keep=keep, max_age=max_age)
         return backup
 
-    def list(self) -> builtins.list[Backup]:
-        """The copies that are kept, newest first. Those whose file has gone are noted as removed."""
-        kept = []
-        for backup in self._register.list():
-            if Path(backup.path).exists():
-                kept.append(backup)
-            elif Path(backup.path).parent.is_dir():  # otherwise a disk that is not mounted now
-                self._note(self._register.remove, backup.id)
-        return kept
+    def list(self, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Backup]:
+        """One page of the copies that are kept, newest first; one whose file has gone is left out, and noted as removed.
 
-    def verify(self, path: str | os.PathLike[str]) -> dict[str, builtins.list[str]]:
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        page = self._register.list(after=after, max_rows=max_rows)
+        return attrs.evolve(page, items=tuple(filter(self._is_there, page)))
+
+    def iterate(self) -> Iterator[Backup]:
+        """Each copy that is kept, newest first, page by page."""
+        return every(self.list)
+
+    def _is_there(self, backup: Backup) -> bool:
+        if Path(backup.path).exists():
+            return True
+        if Path(backup.path).parent.is_dir():  # otherwise a disk that is not mounted now
+            self._note(self._register.remove, backup.id)
+        return False
+
+    def verify(self, path: str | os.PathLike[str]) -> Problems:
         """Verify one copy: its bytes, and then whatever `datastore.upkeep.verify.verify` does.
 
         Raises:
@@ -105,7 +125,7 @@ class Backups:
             BusyError: Another command verifies it now.
         """
         place = real_path(path)
-        known = [backup for backup in self._register.list() if backup.path == str(place)]
+        known = [backup for backup in self._register.iterate() if backup.path == str(place)]
         if not known:
             raise BackupError(f"no registered backup is at {place}; datastore backups lists them")
         with typed(f"verifying {place}"):
@@ -122,10 +142,14 @@ class Backups:
             BackupError: There is no copy at that path, it is damaged, or it is registered.
         """
         place = real_path(path)
-        if any(backup.path == str(place) for backup in self._register.list()):
+        if any(backup.path == str(place) for backup in self._register.iterate()):
             raise BackupError(f"{place} is registered")
         refuse_no_backup(place)
         with typed(f"registering {place}"):
+            with self._engine.transaction():
+                self._register.fail(
+                    self._register.add(str(place))
+                )  # by which `sweep` finds the draft of a killed command
             with Draft(place) as draft:
                 shutil.copyfile(place, draft.path)
                 problems, mark = self._arrived(draft.path)
@@ -135,7 +159,7 @@ class Backups:
 
     def rotate(self, folder: Path, *, keep: int | None = None, max_age: timedelta | None = None) -> Sequence[Backup]:
         """Delete registered copies in *folder* beyond a count or an age; the newest always stays."""
-        held = [backup for backup in self.list() if Path(backup.path).parent == folder.absolute()]
+        held = [backup for backup in self.iterate() if Path(backup.path).parent == folder.absolute()]
         oldest = None if max_age is None else self._engine.now() - max_age
         gone = [
             backup
@@ -148,67 +172,71 @@ class Backups:
             self._note(self._register.remove, backup.id)
         return gone
 
-    def settle(self) -> None:
-        """Tidy up behind a backup whose process was killed: its file is finished or it is gone."""
-        for backup in self._register.list("writing"):
+    def _settle(self) -> None:
+        """Tidy up after commands that were killed: a backup's file is finished or it is gone, and so is every draft."""
+        self.sweep()
+        for backup in self._register.iterate("writing"):
             path = Path(backup.path)
             # In this order: between the two it may be given its name.
             if not sweep(unfinished(path)) or in_use(path):
                 continue  # it is being written
             if path.exists():  # it is given its name only once it is verified
                 with self._open(path) as copy:
-                    mark = present_mark(copy)
+                    mark = present_mark(copy.audit)
                 self._finish(backup.id, path, mark)
             else:
                 self._note(self._register.fail, backup.id)
 
-    def sweep(self) -> tuple[int, builtins.list[Path]]:
+    def sweep(self) -> tuple[int, Sequence[Path]]:
         """Remove what killed commands left: drafts of a restored database, of backups, and of copies of them.
 
         Returns:
             How many were removed, and those that a command is writing now.
         """
         places = [self._engine.path]
-        places += [Path(backup.path) for status in _every_status for backup in self._register.list(status)]
-        there = [draft for draft in dict.fromkeys(map(unfinished, places)) if os.path.lexists(draft)]
+        places += [Path(backup.path) for status in _every_status for backup in self._register.iterate(status)]
+        there = [draft for draft in dict.fromkeys(map(unfinished, places)) if is_left(draft)]
         busy = [draft for draft in there if not sweep(draft)]
         return len(there) - len(busy), busy
 
     def _make(self, path: Path, progress: Progress | None) -> Backup:
         self._refuse_full(path.parent)
-        with Draft(path) as draft:
-            id = self._note(self._register.add, str(path))
-            try:
+        # Before there is a file, so that whatever a kill leaves is known.
+        id, draft = self._note(self._register.add, str(path)), Draft(path)
+        try:
+            with draft:
+                if id is not None and id not in [row.id for row in self._register.iterate("writing")]:
+                    id = self._note(self._register.add, str(path))  # `settle` saw it before there was a file
                 copy_into(self._engine, draft.path, progress)
                 problems, mark = self._arrived(draft.path)
                 if problems:
                     raise BackupError(f"the copy was damaged on arrival: {problems[0]}")
                 draft.put_in_place()
-            except BaseException:
-                if id is not None:
-                    self._note(self._register.fail, id)
-                raise
-            return self._finish(id, path, mark)
+                return self._finish(id, path, mark)
+        except BaseException:
+            if id is not None and not draft.placed:
+                self._note(self._register.fail, id)
+            raise
 
     def _note(self, write: Callable[[str], Noted], value: str) -> Noted | None:
-        """Write the register; None where its disk is full: a copy needs no room there, and `settle` and `list` note it later."""
+        """Write the register; None where its disk is full: a copy needs no room there, and `_settle` and `list` note it later."""
         try:
             with typed("the register of backups"):
                 return write(value)
         except DiskFullError:
             return None
 
-    def _arrived(self, draft: Path) -> tuple[builtins.list[str], Mark]:
+    def _arrived(self, draft: Path) -> tuple[Sequence[str], Mark]:
         with self._open(draft) as copy:
-            return problems_in(verify(copy, deep=True)), present_mark(copy)
+            return problems_in(copy.verify(deep=True)), present_mark(copy.audit)
 
-    def _verify_copy(self, path: Path, marks: builtins.list[Mark]) -> dict[str, builtins.list[str]]:
+    def _verify_copy(self, path: Path, marks: Sequence[Mark]) -> Problems:
         # A copy of the copy: opening a database may change it (its journal mode, say).
         with Draft(path) as draft:
             try:
                 shutil.copyfile(path, draft.path)
                 with self._open(draft.path) as copy:
-                    return verify(copy, marks, deep=True)
+                    return copy.verify(marks, deep=True)
             except DatabaseError as error:
                 return {"file": [str(error)]}
 
@@ -331,7 +359,7 @@ def refuse_no_backup(path: Path) -> None:
         raise BackupError(f"{path} has a WAL: it is a database in use, not a backup; make one of it first")
 
 
-def known_sums(backup: Path, register: Sequence[Backup] | None) -> builtins.list[str] | None:
+def known_sums(backup: Path, register: Sequence[Backup] | None) -> list[str] | None:
     """The SHA-256 that a backup has by the register of the database that it is restored to.
 
     Args:
@@ -359,11 +387,11 @@ def _verified(draft: Path, opener: Opener, amend: Callable[[Verified], tuple[int
     counts = 0, 0
     try:
         with opener(draft) as copy:
-            problems = problems_in(verify(copy, deep=True))
+            problems = problems_in(copy.verify(deep=True))
             if not problems:
                 counts = amend(copy)
-                problems = problems_in(verify(copy)) if counts[0] else []
-            mark = present_mark(copy)
+                problems = problems_in(copy.verify()) if counts[0] else []
+            mark = present_mark(copy.audit)
     except DatabaseError as error:
         raise BackupError(f"the backup cannot be restored: {error}") from error
     if problems:
@@ -425,7 +453,7 @@ def refuse_full(folder: Path, needed: int, action: str) -> None:
         )
 
 
-def problems_in(results: dict[str, list[str]]) -> list[str]:
+def problems_in(results: Problems) -> list[str]:
     """What every check found, in one list."""
     return [problem for problems in results.values() for problem in problems]
 

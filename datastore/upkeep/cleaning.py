@@ -1,4 +1,4 @@
-"""Behind a deletion: full-text indexes merged, the WAL cut, the files' bytes scanned, vacuumed where something is left."""
+"""After a deletion: merge full-text indexes, cut the WAL, scan the files' bytes, vacuum where something is left."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ MERGE_PAGES = 128
 #: After so many such merges the WAL is written back, a little at a time, which keeps the writers waiting too.
 _WRITTEN_BACK = 8
 
+
 Tell = Callable[[str], None]
 
 
 @attrs.frozen(kw_only=True)
 class Cleaning:
-    """What was done, and how far it came."""
+    """What was done after a deletion, and how far it came."""
 
     status: Literal["deleted", "scrubbed", "verified"]
     #: What was in the way of more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datastore.repositories import MaintenanceRepository
 
 #: See `datastore.upkeep.backups.Backups.sweep`.
-Sweep = Callable[[], tuple[int, list[Path]]]
+Sweep = Callable[[], tuple[int, Sequence[Path]]]
 
 #: One slice holds the write lock for about 20 ms at most.
 SLICE_PAGES = 256
@@ -136,8 +136,11 @@ class Maintenance:
             _Run(self._engine, self._repository, self.condition(), limits, budget).go(), removed=removed
         )
 
-    def vacuum(self, progress: Callable[[float], None] | None = None) -> int:
+    def vacuum(self, on_progress: Callable[[float], None] | None = None) -> int:
         """Write the whole database anew: for an operator's window, since no other connection writes meanwhile.
+
+        Args:
+            on_progress: Called now and then with the seconds so far.
 
         Returns:
             How many bytes the file lost.
@@ -151,7 +154,7 @@ class Maintenance:
         same_disk = len({folder.stat().st_dev for folder in folders}) == 1
         for folder in folders:
             refuse_full(folder, before.file_bytes * (2 if same_disk else 1), "a full VACUUM")
-        rebuild(self._engine, progress)
+        rebuild(self._engine, on_progress)
         self._repository.ran("vacuum")
         return before.file_bytes - self.condition().file_bytes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from datastore.engines.sqlite.pages import Pages, read_whole
-from datastore.engines.words import parts, words
+from datastore.search.analysis import FORM, Analyzer
 
 #: A piece of text of so many bytes is found wherever 2 * WINDOW - 1 of its bytes are left.
 WINDOW = 12
@@ -49,7 +49,7 @@ class Residue:
 class Needles:
     """What is looked for: the erased texts and their words. Lives in memory only, and shows nothing of itself."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], analyzer: Analyzer) -> None:
         kept: list[bytes] = []
         stems: set[str] = set()
         total = 0
@@ -61,8 +61,8 @@ class Needles:
             self.sampled = self.sampled or len(data) > room
             kept.append(data[:room].lower())
             total += len(kept[-1])
-            shown = text[:TEXT_BYTES]
-            stems.update(stem for _, _, stem in words(f"{shown} {parts(shown)}") if len(stem) >= _SHORTEST_TERM)
+            made = analyzer.document(text[:TEXT_BYTES])
+            stems.update(token for token in (*made.content, *made.forms) if len(token.lstrip(FORM)) >= _SHORTEST_TERM)
         self.text = b"\x00".join(piece for piece in kept if piece)
         #: Words of the texts as the index has them; those that other rows have too are taken out by `only`.
         self.stems = sorted(stems, key=lambda stem: (-len(stem), stem))
@@ -81,7 +81,7 @@ class Needles:
 
     def fragments(self) -> list[bytes]:
         """What is looked for of each word, the longest words first."""
-        return list(dict.fromkeys(stem.encode("utf-8", "surrogatepass")[_FRAGMENT] for stem in self.stems))
+        return list(dict.fromkeys(stem.lstrip(FORM).encode("utf-8", "surrogatepass")[_FRAGMENT] for stem in self.stems))
 
     def pieces_in(self, data: bytes, stride: int = WINDOW) -> set[bytes]:
         """The longest pieces of the texts that stand in *data*; each of stride + WINDOW - 1 bytes or more is found."""

@@ -45,7 +45,7 @@ ON messages (conversation_id, created_at, id);
 CREATE INDEX IF NOT EXISTS learnings_created_at_id_idx ON learnings (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_learnings and count_learnings of a category, search_learnings_by_category.
+-- Serves list_learnings and count_learnings of a category.
 CREATE INDEX IF NOT EXISTS learnings_category_created_at_id_idx ON learnings (category, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -71,7 +71,7 @@ WHERE status = 'queued';
 CREATE INDEX IF NOT EXISTS job_queue_lease_expires_at_idx ON job_queue (lease_expires_at)
 WHERE status = 'running';
 
--- Serves purge_finished_jobs.
+-- Serves prune_jobs.
 CREATE INDEX IF NOT EXISTS job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
 

@@ -32,7 +32,7 @@ CREATE TABLE audit_log (
     -- SHA-256 over the entry and previous_hash (docs/schema.md says of which bytes).
     hash TEXT COLLATE "C" NOT NULL,
     CONSTRAINT audit_log_action_check
-    CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'redact')),
+    CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'prune', 'redact')),
     CONSTRAINT audit_log_subject_type_check
     CHECK (subject_type IN ('conversation', 'message', 'learning', 'job', 'upload')),
     CONSTRAINT audit_log_subject_id_check
@@ -119,7 +119,7 @@ CREATE TABLE redactions (
 -- Ids are unique. Serves no statement: it is the rule itself.
 CREATE UNIQUE INDEX redactions_id_key ON redactions (id);
 
--- Serves list_redactions; the foreign key.
+-- Serves list_redactions_by_conversation; the foreign key.
 CREATE INDEX redactions_conversation_id_created_at_id_idx
 ON redactions (conversation_id, created_at, id);
 

@@ -1,24 +1,18 @@
--- Loses no data: the columns are computed again by applying the step.
-DROP VIEW messages_totals;
+-- LOSES DATA: the language of the words, which is English again. `datastore reindex` fills the indexes after the step is applied.
+DROP TRIGGER conversations_words_update ON conversations;
 
-DROP VIEW learnings_totals;
+DROP FUNCTION datastore_forget_conversation();
 
-DROP INDEX messages_words_idx;
+DROP TRIGGER messages_words_update ON messages;
 
-DROP INDEX learnings_words_idx;
+DROP FUNCTION datastore_forget_message();
 
-ALTER TABLE messages DROP COLUMN words;
+DROP TRIGGER learnings_words_update ON learnings;
 
-ALTER TABLE learnings DROP COLUMN words;
+DROP FUNCTION datastore_forget_learning();
 
-DROP FUNCTION datastore_message_lexemes(TEXT, TEXT, TEXT, TIMESTAMPTZ);
+DROP TABLE message_words;
 
-DROP FUNCTION datastore_learning_lexemes(TEXT, TEXT, TEXT, JSON, DOUBLE PRECISION, TIMESTAMPTZ);
+DROP TABLE learning_words;
 
-DROP FUNCTION datastore_hex(TEXT);
-
-DROP FUNCTION datastore_words(TEXT);
-
-DROP TEXT SEARCH CONFIGURATION datastore_words;
-
-DROP TEXT SEARCH DICTIONARY datastore_porter;
+DROP TABLE search_settings;

@@ -1,14 +1,4 @@
--- Loses no data: indexes and the full-text index are made again by applying the step.
-DROP TRIGGER learnings_fts_update;
-
-DROP TRIGGER learnings_fts_delete;
-
-DROP TRIGGER learnings_fts_insert;
-
-DROP TABLE learnings_fts;
-
-DROP VIEW learnings_shown;
-
+-- Loses no data: the indexes are made again by applying the step.
 DROP INDEX uploads_created_at_id_idx;
 
 DROP INDEX uploads_status_created_at_id_idx;

@@ -1,4 +1,4 @@
--- Indexes: foreign keys, the lists' orders, the job queue's claim, full text.
+-- Indexes: foreign keys, the lists' orders, the job queue's claim.
 --
 -- Every list shape has its own index that ends in its total order, so that a page is a range and
 -- nothing is sorted. Indexes of hidden and shown rows are apart (partial), so that a bin full of
@@ -6,7 +6,7 @@
 -- statements that it serves.
 --
 -- Locks: building takes the write lock for about 1 s per million messages (SQLite has no other way).
--- Rollback: loses no data; the full-text index is rebuilt from the learnings when applied again.
+-- Rollback: loses no data.
 -- depends: 0001.initial
 
 -- Serves list_conversations, count_conversations.
@@ -45,7 +45,7 @@ ON messages (conversation_id, created_at, id);
 CREATE INDEX learnings_created_at_id_idx ON learnings (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_learnings and count_learnings of a category, search_learnings_by_category.
+-- Serves list_learnings and count_learnings of a category.
 CREATE INDEX learnings_category_created_at_id_idx ON learnings (category, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -71,7 +71,7 @@ WHERE status = 'queued';
 CREATE INDEX job_queue_lease_expires_at_idx ON job_queue (lease_expires_at)
 WHERE status = 'running';
 
--- Serves purge_finished_jobs.
+-- Serves prune_jobs.
 CREATE INDEX job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
 
@@ -91,57 +91,3 @@ CREATE INDEX uploads_status_created_at_id_idx ON uploads (status, created_at, id
 
 -- Serves list_uploads.
 CREATE INDEX uploads_created_at_id_idx ON uploads (created_at, id);
-
--- What the full-text index covers: hidden learnings are not in it, so that ranking reads no table.
-CREATE VIEW learnings_shown AS
-SELECT
-    seq,
-    title,
-    content
-FROM learnings
-WHERE deleted_at IS NULL;
-
--- Serves search_learnings and its kin. Holds terms only: title and content are read from learnings.
-CREATE VIRTUAL TABLE learnings_fts USING fts5 (
-    title,
-    content,
-    content = 'learnings_shown',
-    content_rowid = 'seq',
-    tokenize = 'porter unicode61 remove_diacritics 2'
-);
-
--- The full-text index follows learnings, whoever writes.
-CREATE TRIGGER learnings_fts_insert AFTER INSERT ON learnings
-WHEN new.deleted_at IS NULL
-BEGIN
-    INSERT INTO learnings_fts (rowid, title, content) VALUES (new.seq, new.title, new.content);
-END;
-
--- A deletion tells the index the old text, without which it could not find the terms.
-CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings
-WHEN old.deleted_at IS NULL
-BEGIN
-    INSERT INTO learnings_fts (learnings_fts, rowid, title, content)
-    VALUES ('delete', old.seq, old.title, old.content);
-END;
-
--- An update, or hiding and showing, is a deletion and an insertion to the index.
-CREATE TRIGGER learnings_fts_update AFTER UPDATE OF seq, title, content, deleted_at ON learnings
-BEGIN
-    INSERT INTO learnings_fts (learnings_fts, rowid, title, content)
-    SELECT
-        'delete',
-        old.seq,
-        old.title,
-        old.content
-    WHERE old.deleted_at IS NULL;
-    INSERT INTO learnings_fts (rowid, title, content)
-    SELECT
-        new.seq,
-        new.title,
-        new.content
-    WHERE new.deleted_at IS NULL;
-END;
-
--- Indexes what was stored before this step.
-INSERT INTO learnings_fts (learnings_fts) VALUES ('rebuild');

@@ -27,7 +27,7 @@ from typing import Any
 
 from queues import PAYLOAD, QUEUES, locked
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.values import encode_timestamp, utc_now
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -168,7 +168,7 @@ def drain_ours(how: str, place: Path, durability: Any, jobs: int) -> float:
         queue = store.jobs
         begun = time.perf_counter()
         for first in range(0, jobs, 50):
-            queue.enqueue_many([{"type": "t", "payload": PAYLOAD}] * min(50, jobs - first))
+            queue.enqueue_many([NewJob(type="t", payload=PAYLOAD)] * min(50, jobs - first))
         enqueued = time.perf_counter()
         if how == "batches of 50":
             while batch := queue.claim_many(["t"], worker="w", max_rows=50):
@@ -324,7 +324,7 @@ def scale(calls: int) -> None:
 def call_list(store: Datastore) -> dict[str, Callable[[int], Any]]:
     jobs = store.jobs
     held = jobs.claim_many(["t5"], worker="w", lease_seconds=3600, max_rows=1000)
-    late = [job.id for job in jobs.enqueue_many([{"type": "later", "delay": 3600}] * 300)]
+    late = [job.id for job in jobs.enqueue_many([NewJob(type="later", delay=3600)] * 300)]
     spare = iter(held)
 
     def on(act: Callable[[Any], Any]) -> Callable[[int], Any]:
@@ -334,7 +334,7 @@ def call_list(store: Datastore) -> dict[str, Callable[[int], Any]]:
     return {
         "enqueue": lambda n: jobs.enqueue("t1", PAYLOAD),
         "enqueue, dedupe_key": lambda n: jobs.enqueue("t1", PAYLOAD, dedupe_key=f"k{n % 50}"),
-        "enqueue_many (50)": lambda n: jobs.enqueue_many([{"type": "t1", "payload": PAYLOAD}] * 50),
+        "enqueue_many (50)": lambda n: jobs.enqueue_many([NewJob(type="t1", payload=PAYLOAD)] * 50),
         "claim, one type": lambda n: jobs.claim(["t1"], worker="w", lease_seconds=3600),
         "claim, every type": lambda n: jobs.claim(worker="w", lease_seconds=3600),
         "claim_many (50)": lambda n: jobs.claim_many(["t2"], worker="w", lease_seconds=3600, max_rows=50),
@@ -356,7 +356,7 @@ def call_list(store: Datastore) -> dict[str, Callable[[int], Any]]:
         "requeue": lambda n: jobs.requeue(bad[n]),
         "pause": lambda n: jobs.pause(f"p{n}"),
         "resume": lambda n: jobs.resume(f"p{n}"),
-        "purge (100)": lambda n: jobs.purge(finished_before=utc_now(), max_rows=100),
+        "prune (100)": lambda n: jobs.prune(finished_before=utc_now(), max_rows=100),
     }
 
 

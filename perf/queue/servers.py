@@ -51,7 +51,9 @@ class Ours:
         self.jobs.enqueue("type1", PAYLOAD)
 
     def put_many(self, count: int) -> None:
-        self.jobs.enqueue_many([{"type": "type1", "payload": PAYLOAD}] * count)
+        from datastore import NewJob
+
+        self.jobs.enqueue_many([NewJob(type="type1", payload=PAYLOAD)] * count)
 
     def take(self) -> Any:
         return self.jobs.claim(["type1"], worker="w")

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.repositories import job_waiting
 
 BAR = 0.01
@@ -45,7 +45,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=os.environ.get("DATASTORE_PERF_FOLDER")) as folder:
         path = str(Path(folder) / "jobs.db")
         with Datastore.open(path, migrate=True) as store:
-            store.jobs.enqueue_many([{"type": "t", "delay": 86400, "priority": n % 10} for n in range(10_000)])
+            store.jobs.enqueue_many([NewJob(type="t", delay=86400, priority=n % 10) for n in range(10_000)])
             store.jobs.wait(["t"], timeout=2)
             for _ in range(arguments.rounds):
                 for poll, some in shares.items():

@@ -29,7 +29,7 @@ RETURNING
     completed_at,
     deleted_at;
 
--- name: hide_conversations(ids, now)
+-- name: soft_delete_conversations(ids, now)
 -- Soft deletion of many: hides conversations and (by a trigger) their learnings.
 --   ids  json  a list of conversation ids
 --   now  timestamp  the instant of the transaction

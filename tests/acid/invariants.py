@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from datastore.search.analysis import analyzer
+
 #: Table and column that must refer to something, and to what.
 REFERENCES = (
     ("messages", "conversation_id", "conversations"),
@@ -64,6 +66,13 @@ FULL_TEXT = (
 )
 
 
+SHOWN = {
+    "learnings": "SELECT seq, content, title FROM learnings WHERE deleted_at IS NULL",
+    "messages": "SELECT seq, content, '' FROM messages"
+    " WHERE conversation_id IN (SELECT id FROM conversations WHERE deleted_at IS NULL)",
+}
+
+
 def examine(path: Path) -> list[tuple[str, str]]:
     """The anomalies of a database file, opened as an outsider would (SQLite recovers its WAL)."""
     try:
@@ -110,7 +119,19 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 
 def _full_text(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    # SQLite's integrity_check does not compare a full-text index with the rows that it was made from; rank = 1 does.
+    made = analyzer("english")
+    for table, shown in SHOWN.items():
+        kept = {
+            seq: (content, title)
+            for seq, content, title in connection.execute(f"SELECT rowid, content, title FROM {table}_fts")
+        }
+        for seq, content, title in connection.execute(shown):
+            document = made.document(content, title)
+            if kept.pop(seq, None) != (" ".join(document.content), " ".join(document.title)):
+                yield "full-text drift", f"{table}: row {seq} is not indexed as it is"
+        for seq in kept:
+            yield "full-text drift", f"{table}: row {seq} is indexed and not there, or hidden"
+    # SQLite's integrity_check does not compare a full-text index with the tokens that it was given; rank = 1 does.
     for check in FULL_TEXT:
         try:
             connection.execute(check)

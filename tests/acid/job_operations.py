@@ -178,7 +178,7 @@ def delete_job(m: Any, data: Any) -> None:
 def purge_jobs(m: Any, data: Any) -> None:
     before = m.now() - timedelta(seconds=pick(data, (0, 50)))
     wanted = m.model.purge_jobs(before)
-    expect(m.store.jobs.purge(finished_before=before) == wanted, f"purged other than {wanted} jobs")
+    expect(m.store.jobs.prune(finished_before=before) == wanted, f"purged other than {wanted} jobs")
 
 
 def pause(m: Any, data: Any) -> None:

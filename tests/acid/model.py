@@ -159,7 +159,7 @@ class Model:
         gone = sorted(id for id, job in self.jobs.items() if job.finished is not None and job.finished < before)
         for id in gone:
             del self.jobs[id]
-            self.audit.append(("purge", "job", str(id)))
+            self.audit.append(("prune", "job", str(id)))
         return len(gone)
 
     def next_jobs(self, now: datetime, types: Sequence[str]) -> list[int]:

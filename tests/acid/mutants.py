@@ -27,7 +27,6 @@ SESSIONS = "datastore/engines/sessions.py"
 BLOCKS = "datastore/engines/transactions.py"
 GATE = "datastore/engines/sqlite/gate.py"
 BINDING = "datastore/statements/binding.py"
-SEARCH = "migrations/sqlite/0005.search.sql"
 TABLES = "migrations/sqlite/0001.initial.sql"
 RETENTION = "migrations/sqlite/0008.retention.sql"
 
@@ -244,17 +243,17 @@ _mutants = (
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (
-        Sql("trigger learnings_fts_delete", r"old\.deleted_at IS NULL", "old.deleted_at = 'never'"),
+        Sql("trigger learnings_fts_delete", r"AFTER DELETE ON learnings", r"AFTER DELETE ON learnings WHEN old.deleted_at = 'never'"),
     )),
-    Mutant("the full-text index follows half of an update", "trigger", (
-        Sql("trigger messages_fts_update_before", r"UPDATE OF [\w, ]+ ON messages", "UPDATE OF seq ON messages"),
-    )),
-    Mutant("full-text index not rebuilt", "migration", (
-        Sql("step search", r"INSERT INTO learnings_fts \(learnings_fts\) VALUES \('rebuild'\);", ""),
-    )),
-    Mutant("full-text index not rebuilt on the way down", "migration", (
-        Sql("step search.rollback", r"INSERT INTO learnings_fts \(learnings_fts\) VALUES \('rebuild'\);", ""),
-    )),
+    Mutant("the full-text index follows half of an update", "repository", (Edit(
+        "datastore/repositories/messages.py", "            self._index.add_messages([message])\n            if merge", "            if merge",
+    ),)),
+    Mutant("a restored conversation is not indexed", "repository", (Edit(
+        "datastore/repositories/conversations.py", "            self._index.fill(id)\n", "",
+    ),)),
+    Mutant("full-text index not filled again", "repository", (Edit(
+        "datastore/repositories/search_index.py", "            self.fill(on_progress=on_progress)\n", "",
+    ),)),
     Mutant("messages not counted on deletion", "trigger", (
         Sql("trigger messages_count_delete", r"message_count = message_count - 1", "message_count = message_count"),
     )),
@@ -333,7 +332,7 @@ _mutants = (
     Mutant("a live job is looked for behind the addition", "SQL", (
         Edit("sql/job_queue.sql", "-- Rows: 1\n-- Record: Job\n-- Locks: DO UPDATE", "-- Rows: 0 or 1\n-- Record: Job\n-- Locks: DO UPDATE"),
         Edit("sql/job_queue.sql", "DO UPDATE\nSET dedupe_key = excluded.dedupe_key\n", "DO NOTHING\n"),
-        Edit("datastore/repositories/job_queue.py", "return self._statements.add_job(**new)", 'return self._statements.add_job(**new) or found(self.find(dedupe_key=dedupe_key), "job")'),
+        Edit("datastore/repositories/job_queue.py", "return self._statements.add_job(**_values(self._now(), new))", 'return self._statements.add_job(**_values(self._now(), new)) or found(self.find(dedupe_key=dedupe_key), "job")'),
     )),
     Mutant("keys are stored in the caller's order", "SQL", (Edit(
         "sql/postgresql/job_queue.sql", 'ORDER BY absent.dedupe_key COLLATE "C", absent.id', "ORDER BY absent.id",
@@ -397,10 +396,10 @@ _mutants = (
         "datastore/repositories/own_tables.py", "        if not followed:\n", "        if True:\n",
     ),)),
     # --- checks -------------------------------------------------------------------------------------------------
-    Mutant("verify without integrity check", "check", (Edit("datastore/upkeep/verify.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
-    Mutant("verify without foreign keys", "check", (Edit("datastore/upkeep/verify.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
-    Mutant("verify without full-text index", "check", (Edit("datastore/upkeep/verify.py", "        store.transfer.check_full_text()\n", ""),)),
-    Mutant("verify without audit chain", "check", (Edit("datastore/upkeep/verify.py", '("audit chain", store.audit.verify)', '("audit chain", lambda: [])'),)),
+    Mutant("verify without integrity check", "check", (Edit("datastore/upkeep/sqlite.py", 'if row[0] != "ok"]', 'if row[0] == "never"]'),)),
+    Mutant("verify without foreign keys", "check", (Edit("datastore/upkeep/sqlite.py", "for table, row, parent, _ in rows[:100]]", "for table, row, parent, _ in rows[:0]]"),)),
+    Mutant("verify without full-text index", "check", (Edit("datastore/upkeep/sqlite.py", "        self._parts.derived.check_full_text()\n", ""),)),
+    Mutant("verify without audit chain", "check", (Edit("datastore/upkeep/verify.py", '("audit chain", lambda: list(parts.audit.verify()))', '("audit chain", lambda: [])'),)),
     Mutant("verify without content hashes", "check", (Edit("datastore/upkeep/verify.py", '("content hashes", hashes)', '("content hashes", lambda: [])'),)),
     Mutant("verify without message counts", "check", (Edit("datastore/upkeep/verify.py", '("message counts", counts)', '("message counts", lambda: [])'),)),
     Mutant("verify without job counts", "check", (Edit("datastore/upkeep/verify.py", '("job counts", job_counts)', '("job counts", lambda: [])'),)),

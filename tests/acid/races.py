@@ -21,10 +21,10 @@ from typing import Any
 
 import attrs
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.errors import BusyError, DatastoreError, ForeignKeyError, NotFoundError, TransitionError
+from datastore.importing import import_file
 from datastore.records import NewLearning
-from datastore.transfer import import_file
 from tests.acid.report import Report
 
 
@@ -71,7 +71,7 @@ def _enqueue(store: Datastore, chance: Random, *_: Any) -> None:
 
 def _enqueue_many(store: Datastore, chance: Random, *_: Any) -> None:
     keys = [chance.choice([*KEYS, None]) for _ in range(12)]
-    jobs = store.jobs.enqueue_many({"type": "keyed", "dedupe_key": key} for key in keys)
+    jobs = store.jobs.enqueue_many(NewJob(type="keyed", dedupe_key=key) for key in keys)
     if [job.dedupe_key for job in jobs] != keys:
         raise Wrong("duplicate", "enqueue_many gave jobs with other keys")
 
@@ -142,7 +142,7 @@ def _queued_again(store: Datastore, chance: Random, *_: Any) -> None:
 
 
 def _purge_jobs(store: Datastore, *_: Any) -> None:
-    store.jobs.purge(finished_before=datetime.now(timezone.utc) + timedelta(days=1))
+    store.jobs.prune(finished_before=datetime.now(timezone.utc) + timedelta(days=1))
 
 
 # --- conversations, learnings, uploads, holds ------------------------------------------------------------------------

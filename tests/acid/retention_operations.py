@@ -39,7 +39,7 @@ def release(m: Any, data: Any) -> None:
 
 def apply_policy(m: Any, data: Any) -> None:
     """Twice: the second time there is nothing to do."""
-    m.store.policies.set(
+    m.store.retention.policies.set(
         "brief",
         "conversations",
         age_days=0,
@@ -57,7 +57,7 @@ def apply_policy(m: Any, data: Any) -> None:
     due = [id for id in m.model.shown() if m.model.conversations[id]["source"] == BRIEF and id not in m.model.held]
     expect(m.store.retention.preview()[0].count == len(due), "a policy means to hide another number")
     done = m.store.retention.apply()["brief"]
-    expect(done.get("hidden", 0) == len(due), f"a policy hid {done.get('hidden', 0)}, not {len(due)}")
+    expect(done.get("soft_deleted", 0) == len(due), f"a policy hid {done.get('soft_deleted', 0)}, not {len(due)}")
     for id in due:
         m.model.hide(id, now)
     gone = m.model.purge(now - timedelta(seconds=GRACE) + timedelta(microseconds=1), BRIEF)
@@ -69,9 +69,9 @@ def erase(m: Any, data: Any) -> None:
     if (id := pick(data, sorted(m.model.conversations))) is None:
         return
     if m.depth:
-        refused(TransactionError, lambda: m.store.erase(conversation=id))
+        refused(TransactionError, lambda: m.store.erase(conversation_id=id))
         return
-    receipt = m.store.erase(conversation=id)
+    receipt = m.store.erase(conversation_id=id)
     if id in m.model.held:
         expect(receipt.status == "blocked", f"erased in spite of a hold: {receipt.status}")
         return

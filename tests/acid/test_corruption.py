@@ -195,9 +195,9 @@ PROMISES: dict[str, Callable[[Path], None]] = {
     "integrity": _break_index,
     "foreign keys": _sql("INSERT INTO learning_messages (learning_id, message_id) VALUES ('none', 'none')"),
     "full-text index": _sql(
-        "INSERT INTO learnings_fts (learnings_fts, rowid, title, content)"
-        " SELECT 'delete', seq, title, content FROM learnings LIMIT 1"
+        "UPDATE learnings_fts_content SET c0 = 'other tokens' WHERE id = (SELECT min(id) FROM learnings_fts_content)"
     ),
+    "searchable rows": _sql("DELETE FROM learnings_fts WHERE rowid = (SELECT min(seq) FROM learnings)"),
     "audit chain": _sql(
         "DROP TRIGGER audit_log_append_only_update", "UPDATE audit_log SET actor = 'nobody' WHERE id = 2"
     ),

@@ -39,8 +39,7 @@ TEXT = "a sentence that only this conversation has, and that is erased"
 KILLED = """
 import os, signal, sys
 from datastore import Datastore
-from datastore.upkeep import backups
-backups.verify = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+Datastore.verify = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 os.umask(0)
 Datastore.restore(sys.argv[1], sys.argv[2])
 """
@@ -81,7 +80,7 @@ def _links(folder: Path, report: Report) -> None:
     link.symlink_to(path)
     with Datastore.open(link) as store:
         one = store.conversations.add(sanitization_version="1")
-        store.erase(conversation=one.id)
+        store.erase(conversation_id=one.id)
     if list(folder.glob("link.db?*")):
         report.found("model mismatch", "a database has files under two names")
 
@@ -121,7 +120,7 @@ def _killed(folder: Path, report: Report) -> None:
     if any(file.stat().st_mode & 0o077 for file in left if not file.name.endswith(".gate")):
         report.found("leak", "an unfinished file is readable by others")
     with Datastore.open(path) as store:
-        receipt = store.erase(conversation=id)
+        receipt = store.erase(conversation_id=id)
     left = list(folder.glob("*.unfinished*"))
     if receipt.status == "verified" and any(TEXT.encode() in file.read_bytes() for file in left):
         report.found("leak", "erased text is in an unfinished file, and the receipt says verified")
@@ -146,7 +145,7 @@ def _full(folder: Path, report: Report) -> None:
         def full(path: str) -> str:
             raise DiskFullError("no room left")
 
-        store.backup_register.add = full  # type: ignore[method-assign]
+        store._parts.backups.add = full  # type: ignore[method-assign]
         if store.backups.create(folder / "copy.db").status != "unregistered":
             report.found("model mismatch", "a copy was registered where there is no room")
 

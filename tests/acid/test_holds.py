@@ -41,7 +41,7 @@ def _held(folder: Path, report: Report) -> None:
     with Datastore.open(path) as store:
         said(store)
         store.holds.place(ID, reason="case 12")
-        before = store.conversations.get(ID), store.messages.list(ID), store.holds.list()
+        before = store.conversations.get(ID), store.messages.list(ID), list(store.holds.iterate())
     for sql in (
         "UPDATE conversations SET title = 'another'",
         "UPDATE legal_holds SET reason = 'another'",
@@ -51,7 +51,7 @@ def _held(folder: Path, report: Report) -> None:
         with closing(sqlite3.connect(path)) as connection, connection, suppress(sqlite3.IntegrityError):
             connection.execute(sql)
         with Datastore.open(path) as store:
-            if (store.conversations.get(ID), store.messages.list(ID), store.holds.list()) != before:
+            if (store.conversations.get(ID), store.messages.list(ID), list(store.holds.iterate())) != before:
                 report.found("model mismatch", f"changed under a hold by {sql}")
 
 
@@ -65,7 +65,7 @@ def _rolled_back(folder: Path, report: Report) -> None:
         migrations.rollback(path)
     migrations.apply(path)
     with Datastore.open(path) as store:
-        if not store.holds.list():
+        if not list(store.holds.iterate()):
             report.found("lost rows", "a rollback destroyed a legal hold")
     os.environ["DATASTORE_ROLLBACK"] = "destroy"
     try:
@@ -85,7 +85,7 @@ def _named(folder: Path, report: Report) -> None:
         store.jobs.enqueue("u", {"id": ID})
         running = store.jobs.claim(["u"], worker="w")
         assert running is not None
-        receipt = store.erase(conversation=ID)
+        receipt = store.erase(conversation_id=ID)
         if store.jobs.get(spelled.id).payload != {"erased": True}:
             report.found("model mismatch", f"{receipt.status}, and a job has the id in upper case")
         with suppress(LeaseLostError):
@@ -105,11 +105,11 @@ def _interrupted(folder: Path, report: Report) -> None:
             Eraser._delete = stop  # type: ignore[method-assign, assignment]
             try:
                 with suppress(Interrupted):
-                    store.erase(session="s")
+                    store.erase(session_id="s")
             finally:
                 Eraser._delete = delete  # type: ignore[method-assign]
-        first = store.eraser.unfinished()[-1]
-        done = store.eraser.resume(first.id)
+        first = store._eraser.unfinished()[-1]
+        done = store.retention.resume(first.id)
         if store.conversations.find(ID) is not None:
             report.found("model mismatch", f"a resumed erasure says {done.status}, and the text is stored")
 
@@ -121,12 +121,16 @@ def _restored(folder: Path, report: Report) -> None:
         store.holds.place(ID, reason="case 12")
         copy = store.backups.create(folder / "copy.db").path
         store.holds.release(ID)
-        store.erase(conversation=ID)
+        store.erase(conversation_id=ID)
     with suppress(DatabaseError):
         Datastore.restore(copy, path)
     with Datastore.open(path) as store:
-        if store.conversations.find(ID) is None or [one.status for one in store.erasures.list()] != ["blocked"]:
-            report.found("model mismatch", f"restored: {[one.status for one in store.erasures.list()]}")
+        if store.conversations.find(ID) is None or [one.status for one in list(store.retention.receipts.iterate())] != [
+            "blocked"
+        ]:
+            report.found(
+                "model mismatch", f"restored: {[one.status for one in list(store.retention.receipts.iterate())]}"
+            )
 
 
 def _at_once(folder: Path, report: Report) -> None:
@@ -145,7 +149,7 @@ def _at_once(folder: Path, report: Report) -> None:
         tombstones.write_beside = slowly
         try:
             threads = [
-                threading.Thread(target=lambda n=n: store.erase(conversation=n), name=n) for n in ("first", "second")
+                threading.Thread(target=lambda n=n: store.erase(conversation_id=n), name=n) for n in ("first", "second")
             ]  # type: ignore[misc]
             threads[0].start()
             read.wait(30)
@@ -156,7 +160,7 @@ def _at_once(folder: Path, report: Report) -> None:
                 thread.join(60)
         finally:
             tombstones.write_beside = write
-        kept = {stone.subject_hash for stone in store.erasures.tombstones()}
+        kept = {stone.subject_hash for stone in store._parts.erasures.tombstones()}
         if {stone.subject_hash for stone in tombstones.read_beside(tombstones.beside(path)).stones} != kept:
             report.found("lost update", "a tombstone is not in the file beside the database")
 

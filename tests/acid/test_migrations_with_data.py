@@ -47,7 +47,7 @@ def fill(path: Path, what: list[Any]) -> None:
         for number, (title, messages, learnings, hidden) in enumerate(what):
             id = store.conversations.add(title=title, sanitization_version="1", metadata={"t": title}).id
             store.messages.append_many(id, [NewMessage(role="user", content=text) for text in messages])
-            store.audit.add_redaction(
+            store.redactions.add(
                 id, category="c", rule="r", detector="d", original_hash="0" * 16, replacement="x", confidence=0.5
             )
             for text, uploaded in learnings:
@@ -105,6 +105,8 @@ def check(path: Path, report: Report) -> None:
         _same(before, tables(path), f"{id} applied again", report)
         _indexes(path, f"{id} applied again", report)
         report.counts["steps"] += 2
+    with Datastore.open(path) as store:  # the rows are indexed by the application, not by the step
+        store.reindex()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         report.extend(violations(connection), "after all steps: ")
 
@@ -177,8 +179,7 @@ def test_filled_tables_go_down_and_up() -> None:
 
 
 @reds(
-    Red("full-text index not rebuilt", "full-text drift"),
-    Red("full-text index not rebuilt on the way down", "full-text drift"),
+    Red("full-text index not filled again", "full-text drift"),
     Red("migrations with foreign keys on", "lost rows"),
     slow=True,
 )

@@ -75,9 +75,9 @@ def omissions(*, seed: int, folder: Path) -> Report:
         )
     refused("applying a missing folder", lambda: migrations.apply(path, nowhere), InvalidValueError)
     with Datastore.open(path) as store:
-        if store.disclose(conversation="c").own_counts() != {"notes": {"deleted": 1}}:
+        if store.disclose(conversation_id="c").own_counts() != {"notes": {"deleted": 1}}:
             report.found("silent omission", "own rows that are not shown")
-        if store.erase(conversation="c").receipt.get("own_tables") != {"notes": {"deleted": 1}}:
+        if store.erase(conversation_id="c").receipt.get("own_tables") != {"notes": {"deleted": 1}}:
             report.found("silent omission", "own rows that a receipt does not count")
     new = new_database(folder, "new.db")  # without a receipt, which a rollback would have to keep
     migrations.apply(new, schema)

@@ -244,6 +244,7 @@ def test_the_model_holds_for_long() -> None:
     Red("foreign keys off", "orphan", seeds=10),
     Red("no full-text delete trigger", "full-text drift", seeds=10),
     Red("the full-text index follows half of an update", "full-text drift", seeds=10),
+    Red("a restored conversation is not indexed", "full-text drift", seeds=10),
     Red("inner commit", "aborted read", seeds=10),
     Red("inner rollback forgotten", "aborted read", seeds=10),
     Red("except Exception", "aborted read", seeds=10),

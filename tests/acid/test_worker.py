@@ -83,7 +83,7 @@ def late_result(*, seed: int, folder: Path) -> Report:
         conversation = store.conversations.add(sanitization_version="1")
 
         def summarize(task: Task) -> dict[str, str]:
-            if store.erase(conversation=task.payload["conversation"]).status != "verified":
+            if store.erase(conversation_id=task.payload["conversation"]).status != "verified":
                 report.found("partial transaction", "the erasure did not complete")
             try:
                 task.report("what was said")

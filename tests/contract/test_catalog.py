@@ -173,12 +173,12 @@ def test_what_touches_the_content_of_a_message(catalog: Catalog) -> None:
     assert "count_messages" not in reads
 
 
-def test_a_column_of_the_full_text_index_is_written_by_triggers(catalog: Catalog) -> None:
+def test_a_column_of_the_full_text_index_is_written_by_its_statement(catalog: Catalog) -> None:
     table = next(table for table in catalog.tables if table.name == "learnings_fts")
     title = next(column for column in table.columns if column.name == "title")
     writers = {(user.kind, user.name) for user in title.used("insert")}
-    assert ("trigger", "learnings_fts_insert") in writers
-    assert ("statement", "add_learning") in writers
+    assert ("statement", "index_learnings") in writers
+    assert ("statement", "add_learning") not in writers
 
 
 def test_an_index_names_what_it_serves(catalog: Catalog) -> None:

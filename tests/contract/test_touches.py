@@ -65,7 +65,7 @@ def test_deleting_a_conversation_takes_along_what_belongs_to_it(project: Touches
         ("delete", "learning_messages", "learning_messages_message_id_fkey"),
         ("delete", "learning_tags", "learning_tags_learning_id_fkey"),
         ("delete", "uploads", "uploads_learning_id_fkey"),
-        ("insert", "learnings_fts", "learnings_fts_delete"),
+        ("delete", "learnings_fts", "learnings_fts_delete"),
         ("update", "conversations", "messages_count_delete"),
     }
     assert not {table for _, table, _ in written} & {"job_queue", "job_attempts", "audit_log"}
@@ -81,7 +81,7 @@ def test_appending_a_message_counts_it_through_a_trigger(project: Touches) -> No
 
 
 def test_hiding_a_conversation_reaches_the_tags_and_the_full_text_through_three_triggers(project: Touches) -> None:
-    every = project.statements["hide_conversation"]
+    every = project.statements["soft_delete_conversation"]
     assert Touch("update", "learnings", "deleted_at", "conversations_deleted_at_update") in every
     assert Touch("delete", "learning_tags", "", "learnings_tags_update") in every
     assert any(

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.cli.commands import cli
 from datastore.errors import (
     BusyError,
@@ -30,7 +30,6 @@ from datastore.errors import (
     InvalidValueError,
     LeaseLostError,
     NotADatastoreError,
-    QuerySyntaxError,
     SchemaOutOfDateError,
     TransactionError,
     TransactionLostError,
@@ -51,11 +50,10 @@ ROOT = Path(__file__).resolve().parents[2]
 #: FTS5's upkeep, the pages of a file, SQLite's catalogue: PostgreSQL's own tools do it, or nobody has to.
 ONLY_SQLITE = {
     "add_rollback_mark",
-    "check_learnings_fts", "check_messages_fts", "clear_learnings_fts", "clear_messages_fts", "count_changes",
-    "count_learnings_fts_segments", "count_messages_fts_segments", "fill_learnings_fts", "fill_messages_fts",
-    "get_last_learning_seq", "get_last_message_seq", "list_foreign_tables", "list_full_text_tables",
-    "list_known_learning_terms", "list_known_message_terms", "list_table_names", "list_trees", "merge_learnings_fts",
-    "merge_learnings_fts_slice", "merge_messages_fts", "merge_messages_fts_slice",
+    "check_learnings_fts", "check_messages_fts", "count_changes", "count_learnings_fts_segments",
+    "count_messages_fts_segments", "list_foreign_tables", "list_full_text_tables", "list_known_learning_terms",
+    "list_known_message_terms", "list_learning_tokens", "list_message_tokens", "list_table_names", "list_trees",
+    "merge_learnings_fts", "merge_learnings_fts_slice", "merge_messages_fts", "merge_messages_fts_slice",
 }  # fmt: skip
 
 #: A session's settings, advisory locks, transactions, the server's clock, its sequences and triggers.
@@ -139,9 +137,19 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
         rollback(url, steps=3)  # retention, backups, search: none of them holds what was said
         apply(url)
         with Datastore.open(url) as store:
+            assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
+            store.reindex()
             assert [hit.learning for hit in store.learnings.search("readers")] == before
             checked = store.verify()
-            names = ["audit chain", "high-water mark", "content hashes", "message counts", "job counts", "tags"]
+            names = [
+                "audit chain",
+                "high-water mark",
+                "content hashes",
+                "message counts",
+                "job counts",
+                "tags",
+                "searchable rows",
+            ]
             assert list(checked) == names
             assert not any(checked.values())
 
@@ -493,7 +501,7 @@ def test_a_forked_child_is_refused(store: Datastore) -> None:
 
 def test_eight_workers_claim_each_job_once(url: str) -> None:
     with Datastore.open(url, durability="relaxed", pool_size=9) as store:
-        ids = {job.id for job in store.jobs.enqueue_many({"type": f"t{n % 3}", "priority": n % 4} for n in range(400))}
+        ids = {job.id for job in store.jobs.enqueue_many(NewJob(type=f"t{n % 3}", priority=n % 4) for n in range(400))}
         done: list[int] = []
 
         def work(name: str) -> None:
@@ -566,26 +574,6 @@ def test_time_is_the_servers(store: Datastore, monkeypatch: pytest.MonkeyPatch) 
 # Search, and what a server does by itself.
 
 
-@pytest.mark.parametrize(("query", "position"), [("a ^ b", 2), ("title : (", 9), ('"open', 0), ("NEAR(a, x)", 8)])
-def test_a_raw_query_that_is_wrong_says_where(store: Datastore, query: str, position: int) -> None:
-    with pytest.raises(QuerySyntaxError) as raised:
-        store.learnings.search_raw(query)
-    assert raised.value.position == position
-
-
-def test_short_words_are_not_stemmed(store: Datastore) -> None:
-    store.conversations.add(sanitization_version="1", id="c")
-    for id, content in (("is", "this is it, as ever"), ("i", "I said a word"), ("ay", "ay, the os of us")):
-        store.learnings.add(conversation_id="c", category="x", id=id, title=content, content=content)
-
-    def found(text: str) -> list[str]:
-        return sorted(hit.learning.id for hit in store.learnings.search(text))
-
-    assert [found(text) for text in ("I", "is", "as", "a", "ay", "os", '"as ever"', '"is it"')] == [
-        ["i"], ["is"], ["is"], ["i"], ["ay"], ["ay"], ["is"], ["is"],
-    ]  # fmt: skip
-
-
 def test_what_the_server_does_itself_says_so(store: Datastore) -> None:
     for call in (
         lambda: store.backups.make("/tmp/x"),
@@ -598,13 +586,13 @@ def test_what_the_server_does_itself_says_so(store: Datastore) -> None:
 def test_an_erasure_claims_no_more_than_it_did(store: Datastore) -> None:
     fill(store)
     conversation = store.conversations.list().items[0]
-    receipt = store.erase(conversation=conversation.id)
+    receipt = store.erase(conversation_id=conversation.id)
     assert receipt.status == "deleted"
     assert receipt.receipt["blocked_by"] == []
     assert receipt.is_complete
     assert "its WAL" in receipt.receipt["not_scanned"]
-    assert store.eraser.unfinished() == []
-    assert store.eraser.resume(receipt.id) == receipt
+    assert store._eraser.unfinished() == []
+    assert store.retention.resume(receipt.id) == receipt
     assert store.conversations.count() == 0
     assert not store.learnings.search("readers").items
 

@@ -17,11 +17,12 @@ import pytest
 from datastore import Datastore
 from datastore.copy import copy
 from datastore.errors import LegalHoldError, ReadOnlyDatabaseError
+from datastore.exporting import export
+from datastore.importing import import_file
 from datastore.migrations import apply
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_statements
 from datastore.statements.optional import by_number
-from datastore.transfer import export, import_file
 from tests.conftest import REDACTION
 from tests.postgresql import database
 
@@ -103,7 +104,7 @@ def test_the_application_does_all_that_the_library_does(application: Datastore, 
     )
     store.learnings.update(learning.id, tags=["b"], confidence=0.5)
     store.messages.redact(messages[1].id, content="redacted")
-    store.audit.add_redaction(id, **REDACTION)
+    store.redactions.add(id, **REDACTION)
     store.messages.delete(messages[2].id)
     store.conversations.update(id, title="title")
     store.conversations.merge_metadata(id, {"a": 1})
@@ -127,20 +128,20 @@ def test_the_application_does_all_that_the_library_does(application: Datastore, 
     store.jobs.pause("t")
     store.jobs.resume("t")
     for target in ("conversations", "learnings", "jobs", "attempts", "uploads", "redactions"):
-        store.policies.set(target, target, since="completion", age_days=0.0)  # type: ignore[arg-type]
+        store.retention.policies.set(target, target, since="completion", age_days=0.0)  # type: ignore[arg-type]
     store.retention.preview()
-    store.policies.remove("conversations")
+    store.retention.policies.delete("conversations")
     store.retention.apply()
     file = tmp_path / "export.jsonl"
     with file.open("w") as stream:
         export(store, stream)
-    receipt = store.erase(session="s")
+    receipt = store.erase(session_id="s")
     assert receipt.receipt["vacuumed"] is False
-    assert import_file(store, file, sanitization_version="1", erased_too=True).conversations == 1
+    assert import_file(store, file, sanitization_version="1", include_erased=True).conversations == 1
     store.conversations.delete(other)
-    store.transfer.reindex()
+    store.reindex()
     assert not any(store.verify().values())
-    store.erase(conversation=id)
+    store.erase(conversation_id=id)
 
 
 def test_the_application_may_run_every_statement(roles: str, plain: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -12,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from datastore.errors import (
     UniqueError,
 )
 from datastore.statements.loader import read_statements
+from tests.conftest import until
 
 
 def titles(store: Datastore) -> set[str | None]:
@@ -619,3 +623,120 @@ def test_a_schema_that_is_no_text_is_damage(path: Path) -> None:
     with pytest.raises(DatastoreError) as caught:
         Datastore.open(path)
     assert CorruptDatabaseError in (type(caught.value), type(caught.value.__cause__))
+
+
+def _use_everything(store: Datastore, acknowledged: list[str]) -> None:
+    """A call of each kind; notes what is stored once it returns."""
+
+    def note(key: str) -> None:
+        add(store, key)
+        done.append(key)
+
+    done: list[str] = []
+    with store.transaction():
+        note("outer")
+        with store.transaction():
+            note("inner")
+        with suppress(KeyError), store.transaction():
+            add(store, "undone")
+            raise KeyError
+        titles(store)
+    acknowledged += done
+    with suppress(KeyError), store.transaction():
+        add(store, "undone")
+        raise KeyError
+    add(store, "alone")
+    acknowledged.append("alone")
+    with store.snapshot():
+        titles(store)
+    store.engine.pragma("page_count")
+    store.engine.data_version()
+    store.engine.checkpoint()
+    titles(store)
+
+
+def _close_at(store: Datastore, number: int) -> Callable[[], bool]:
+    """Another thread closes the store at this thread's statement of that number, and interrupts it; whether it came to that."""
+    session = store.engine._thread.connected()
+    closer = threading.Thread(target=store.close)
+    seen = itertools.count()
+
+    def trace(statement: str) -> None:
+        if next(seen) == number:
+            closer.start()
+            until(lambda: session.closing)
+            session.connection.interrupt()
+
+    session.connection.set_trace_callback(trace)
+
+    def came() -> bool:
+        if closer.ident is None:
+            session.connection.set_trace_callback(None)
+            return False
+        closer.join(60)
+        return True
+
+    return came
+
+
+def test_a_close_that_interrupts_any_statement_is_told_as_one(path: Path) -> None:
+    for number in itertools.count():
+        acknowledged: list[str] = []
+        store = Datastore.open(path, durability="relaxed")
+        came = _close_at(store, number)
+        try:
+            _use_everything(store, acknowledged)
+        except Exception as error:
+            kind: type[Exception] | None = type(error)
+        else:
+            kind = None
+        if not came():
+            break
+        with pytest.raises(ClosedError):
+            titles(store)
+        with Datastore.open(path, durability="relaxed") as again:
+            assert (number, kind, titles(again)) == (number, ClosedError, {*acknowledged})
+            with again.transaction():
+                for record in again.conversations.list():
+                    again.conversations.soft_delete(record.id)
+    assert kind is None
+    assert number > 25
+    store.close()
+
+
+def test_a_wait_for_another_process_ends_when_the_store_is_closed(path: Path) -> None:
+    """And whoever waits for the gate never has its file closed under it."""
+    holder = Gate(f"{path}.gate")
+    for waits in (lambda store: add(store, "a"), lambda store: store.engine.checkpoint()):
+        store = Datastore.open(path, timeout=30)
+        holder.acquire(10)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(waits, store)
+            until(lambda store=store: any(session.at_work for session in store.engine._sessions))
+            store.close()
+            assert type(waiting.exception(20)) is ClosedError
+        holder.release()
+    holder.close()
+
+
+def test_the_gate_is_not_closed_under_whoever_is_in_it(path: Path) -> None:
+    store, other = Datastore.open(path), Gate(f"{path}.gate")
+    entered, closed = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with store.transaction():
+            entered.set()
+            assert closed.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        assert entered.wait(60)
+        store.close()
+        with pytest.raises(BusyError):
+            other.acquire(0.05)
+        closed.set()
+        assert type(working.exception(20)) is ClosedError
+    other.acquire(10)
+    other.release()
+    other.close()
+    assert store.engine.gate._file is None

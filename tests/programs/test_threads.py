@@ -45,6 +45,7 @@ def test_threads_that_end_inside_a_transaction(database: Database, rounds: int) 
 def test_closing_while_threads_work(database: Database, rounds: int) -> None:
     """Each thread's next call, or its COMMIT, raises ClosedError; what was acknowledged before is stored."""
     outcome = run("closing", database, str(rounds), patience=60 if rounds < 100 else 300)
+    assert outcome.untyped == []
     assert outcome.errors == {"ClosedError"}
     assert len(outcome.refused) == rounds * 9
     outcome.assert_kept(database)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+import attrs
 import pytest
 
+from datastore import NewRedaction
 from datastore.errors import CheckError, CursorError, ForeignKeyError, InvalidValueError, UniqueError
 from datastore.repositories.audit import FIRST_HASH, AuditRepository, entry_hash
 
@@ -43,7 +45,7 @@ def redact(store, conversation, **arguments):
         "replacement": "[EMAIL_1]",
         "confidence": 0.9,
     }
-    return store.audit.add_redaction(conversation.id, **(given | arguments))
+    return store.redactions.add(conversation.id, **(given | arguments))
 
 
 def test_entries_are_chained(store, log):
@@ -233,14 +235,14 @@ def test_redactions(store, conversation):
         also = redact(store, conversation, id="r0", message_id=message.id, confidence=1)
     assert of_message.message_id == message.id
     assert of_conversation.message_id is None
-    first = store.audit.redactions(conversation.id, max_rows=2)
-    rest = store.audit.redactions(conversation.id, after=first.next)
+    first = store.redactions.list_by_conversation(conversation.id, max_rows=2)
+    rest = store.redactions.list_by_conversation(conversation.id, after=first.next)
     assert (*first, *rest) == (also, of_conversation, of_message)
-    first = store.audit.redactions_of_message(message.id, max_rows=1)
-    rest = store.audit.redactions_of_message(message.id, after=first.next)
+    first = store.redactions.list_by_message(message.id, max_rows=1)
+    rest = store.redactions.list_by_message(message.id, after=first.next)
     assert (*first, *rest) == (also, of_message)
-    assert store.audit.count_redactions(conversation.id) == 3
-    assert store.audit.count_redactions("nothing") == 0
+    assert store.redactions.count(conversation.id) == 3
+    assert store.redactions.count("nothing") == 0
 
 
 def test_refused_redactions(store, conversation):
@@ -257,19 +259,19 @@ def test_refused_redactions(store, conversation):
     for arguments in ({"confidence": float("nan")}, {"rule": "\x00"}, {"message_id": message.id}):
         with pytest.raises(InvalidValueError):
             redact(store, conversation, **arguments)
-    given = {
-        "conversation_id": conversation.id,
-        "category": "email",
-        "rule": "r",
-        "detector": "d",
-        "original_hash": "0" * 64,
-        "replacement": "",
-        "confidence": 0,
-    }
+    given = NewRedaction(
+        conversation_id=conversation.id,
+        category="email",
+        rule="r",
+        detector="d",
+        original_hash="0" * 64,
+        replacement="",
+        confidence=0,
+    )
     with pytest.raises(CheckError):
-        store.audit.add_redactions([given, given | {"rule": ""}])
-    assert store.audit.count_redactions(conversation.id) == 1
-    assert len(store.audit.add_redactions([given, given])) == 2
+        store.redactions.add_many([given, attrs.evolve(given, rule="")])
+    assert store.redactions.count(conversation.id) == 1
+    assert len(store.redactions.add_many([given, given])) == 2
 
 
 def test_redactions_go_with_their_conversation_and_the_log_stays(store, conversation):
@@ -278,7 +280,7 @@ def test_redactions_go_with_their_conversation_and_the_log_stays(store, conversa
     redact(store, conversation, message_id=message.id)
     store.audit.record("redact", subject_type="message", subject_id=message.id)
     store.conversations.delete(conversation.id, reason="asked for")
-    assert store.audit.count_redactions(conversation.id) == 0
+    assert store.redactions.count(conversation.id) == 0
     assert [entry.action for entry in store.audit.list()] == ["redact", "delete"]
     (entry,) = store.audit.list(subject_type="conversation", subject_id=conversation.id)
     assert entry.details["redactions"] == 2

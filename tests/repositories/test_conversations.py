@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datastore import Conversation, Datastore
+from datastore import Conversation, Datastore, NewConversation
 from datastore.errors import CheckError, CursorError, InvalidValueError, NotFoundError, UniqueError
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
@@ -86,7 +86,7 @@ def test_ids_and_correlation_ids_are_unique(store: Datastore) -> None:
 
 
 def test_add_many_is_all_or_nothing(store: Datastore) -> None:
-    rows = [{"id": id, "sanitization_version": "1"} for id in "ab"]
+    rows = [NewConversation(id=id, sanitization_version="1") for id in "ab"]
     with pytest.raises(UniqueError):
         store.conversations.add_many([*rows, rows[0]])
     assert store.conversations.count() == 0

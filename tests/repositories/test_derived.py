@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from tests.databases import rows
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
@@ -25,7 +25,7 @@ def filled(store: Datastore) -> Datastore:
             )
     store.conversations.soft_delete("hidden")
     for type in ("t", "u"):
-        store.jobs.enqueue_many([{"type": type}] * 4)
+        store.jobs.enqueue_many([NewJob(type=type)] * 4)
         for _ in range(2):
             job = store.jobs.claim([type], worker="w")
             assert job is not None
@@ -42,7 +42,7 @@ def test_nothing_is_wrong_and_reindex_changes_nothing(filled: Datastore) -> None
     before = rows(filled, "SELECT tag, created_at, learning_id FROM learning_tags ORDER BY learning_id, tag")
     counts = filled.jobs.counts()
     assert wrong(filled) == {}
-    filled.transfer.reindex()
+    filled.reindex()
     assert wrong(filled) == {}
     assert rows(filled, "SELECT tag, created_at, learning_id FROM learning_tags ORDER BY learning_id, tag") == before
     assert filled.jobs.counts() == counts
@@ -89,13 +89,13 @@ def test_damage_is_seen_and_mended(filled: Datastore, check: str, damage: str, l
     if check == "tags":
         lines = [f"learning {id}: the index by tag has it under other tags" for id in lines or []]
     assert lines is None or found[check] == lines
-    filled.transfer.reindex()
+    filled.reindex()
     assert wrong(filled) == {}
 
 
 def test_writers_wait_while_it_is_made_again(filled: Datastore) -> None:
     with filled.transaction():
-        filled.transfer.reindex()
+        filled.reindex()
         writer = threading.Thread(target=filled.jobs.enqueue, args=("t",))
         writer.start()
         writer.join(0.3)
@@ -110,5 +110,5 @@ def test_an_index_that_another_connection_merged_is_sound(filled: Datastore) -> 
         filled.learnings.add(conversation_id="shown", category="c", title="more", content=f"words {number}")
     assert filled.learnings.search("words").items
     with Datastore.open(filled.engine.path) as other:
-        other.transfer.reindex()
+        other.reindex()
     assert wrong(filled) == {}

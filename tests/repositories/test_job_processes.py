@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.errors import LeaseLostError
 from tests.acid.invariants import COUNTS, KEPT
 from tests.conftest import until
@@ -146,7 +146,7 @@ def test_each_job_is_done_exactly_once(path: Path, start: Start, workers: int, j
     """Mixed types and priorities, workers for some types and for all."""
     with Datastore.open(path) as store:
         many = store.jobs.enqueue_many(
-            {"type": "abc"[n % 3], "priority": n * 7 % 10, "payload": {"n": n * 7 % 10}} for n in range(jobs)
+            NewJob(type="abc"[n % 3], priority=n * 7 % 10, payload={"n": n * 7 % 10}) for n in range(jobs)
         )
         said = run_together([start(DRAIN, n, batch, "types") for n in range(workers)])
         done = Counter(int(id) for lines in said for id in lines)
@@ -202,9 +202,7 @@ def test_whoever_is_killed_loses_nothing_and_leaves_nobody_stuck(
     path: Path, start: Start, place: str, rounds: int
 ) -> None:
     with Datastore.open(path, timeout=20) as store:
-        jobs = store.jobs.enqueue_many(
-            {"type": "t", "backoff_seconds": 0.0, "max_attempts": rounds + 1} for _ in range(5)
-        )
+        jobs = store.jobs.enqueue_many(NewJob(type="t", backoff_seconds=0.0, max_attempts=rounds + 1) for _ in range(5))
         for _ in range(rounds):
             process = start(DIE, "dead", 3, place)
             process.communicate("go\n", timeout=60)

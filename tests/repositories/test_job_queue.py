@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, NewJob
 from datastore.errors import (
     CheckError,
     CursorError,
@@ -123,7 +123,7 @@ def test_a_batch_refuses_what_a_single_one_does_and_stores_none(store: Any, bad:
     with pytest.raises(DatastoreError) as single:
         store.jobs.enqueue(**{"type": "t", **bad})
     with pytest.raises(type(single.value)):
-        store.jobs.enqueue_many([{"type": "t"}, {"type": "t", **bad}])
+        store.jobs.enqueue_many([NewJob(type="t"), NewJob(**{"type": "t", **bad})])
     assert store.jobs.counts() == []
 
 
@@ -137,7 +137,7 @@ def test_a_batch_is_what_single_ones_are(store: Any) -> None:
         {"type": "c", "priority": True, "delay": timedelta(seconds=5)},
         {"type": "c", "payload": []},
     ]
-    batch = store.jobs.enqueue_many(iter(many))
+    batch = store.jobs.enqueue_many(NewJob(**one) for one in many)
     assert batch[1] == batch[3]
     assert [job.id for job in batch[:3]] == sorted(job.id for job in batch[:3])
     assert batch[2].id < batch[4].id < batch[5].id
@@ -154,7 +154,7 @@ def test_a_batch_is_what_single_ones_are(store: Any) -> None:
 
 
 def test_a_long_batch_keeps_its_order(store: Any) -> None:
-    jobs = store.jobs.enqueue_many({"type": "t", "payload": n} for n in range(1203))
+    jobs = store.jobs.enqueue_many(NewJob(type="t", payload=n) for n in range(1203))
     assert [job.payload for job in jobs] == [*range(1203)]
     assert [job.id for job in jobs] == sorted({job.id for job in jobs})
     assert store.jobs.enqueue_many([]) == []
@@ -166,7 +166,7 @@ def test_enqueue_is_rolled_back_with_the_caller(store: Any) -> None:
         raise KeyboardInterrupt
     assert store.jobs.claim(worker="w") is None
     with pytest.raises(CheckError):
-        store.jobs.enqueue_many([{"type": "t"}, {"type": "t", "priority": 99}])
+        store.jobs.enqueue_many([NewJob(type="t"), NewJob(type="t", priority=99)])
     assert store.jobs.counts() == []
 
 
@@ -278,7 +278,7 @@ def test_an_expired_lease_goes_back_and_then_to_quarantine(store: Any, clock: An
 
 
 def test_recovery_is_bounded(store: Any, clock: Any) -> None:
-    store.jobs.enqueue_many({"type": "t"} for _ in range(150))
+    store.jobs.enqueue_many(NewJob(type="t") for _ in range(150))
     assert len(store.jobs.claim_many(worker="w", max_rows=150)) == 150
     clock.advance(60)
     assert store.jobs.claim(worker="v") is None
@@ -403,10 +403,10 @@ def test_purge_takes_the_longest_ended_first(store: Any, clock: Any) -> None:
     for _ in ids[1:]:
         store.jobs.succeed(store.jobs.claim(["t"], worker="w"))
         clock.advance(1)
-    assert store.jobs.purge(finished_before=clock.now, max_rows=3) == 3
+    assert store.jobs.prune(finished_before=clock.now, max_rows=3) == 3
     assert [job.id for job in store.jobs.list()] == [live, ids[4], ids[3]]
-    assert store.jobs.purge(finished_before=clock.now) == 1
-    assert store.jobs.purge(finished_before=clock.now) == 0
+    assert store.jobs.prune(finished_before=clock.now) == 1
+    assert store.jobs.prune(finished_before=clock.now) == 0
 
 
 def test_list_pages_by_status_and_type(store: Any) -> None:
@@ -480,7 +480,7 @@ def test_the_plans_keep_to_their_indexes(store: Any, clock: Any) -> None:
         "claim_jobs": "job_queue_claim_idx",
         "list_queued_job_types": "job_queue_claim_idx",
         "list_expired_jobs": "job_queue_lease_expires_at_idx",
-        "purge_finished_jobs": "job_queue_finished_at_idx",
+        "prune_jobs": "job_queue_finished_at_idx",
         "find_live_job": "job_queue_dedupe_key_key",
     }
     for name, index in plans.items():
@@ -505,7 +505,7 @@ def _sql(name: str) -> str:
 
 def test_every_job_is_claimed_exactly_once(store: Any) -> None:
     workers, jobs = 6, 120
-    ids = {job.id for job in store.jobs.enqueue_many({"type": f"t{n % 3}", "priority": n % 10} for n in range(jobs))}
+    ids = {job.id for job in store.jobs.enqueue_many(NewJob(type=f"t{n % 3}", priority=n % 10) for n in range(jobs))}
     done: list[int] = []
     start = threading.Barrier(workers)
 

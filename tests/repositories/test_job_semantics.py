@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from datastore import Datastore, migrations
+from datastore import Datastore, NewJob, migrations
 from datastore.errors import CheckError, InvalidValueError, LeaseLostError, TransactionError
 from datastore.resources import migrations_folder
 from tests.conftest import Clock, until
@@ -103,7 +103,7 @@ def test_a_snooze_spends_no_attempt(store: Datastore, clock: Clock, delay: Any) 
 
 
 def test_a_batch_is_acknowledged_but_for_what_was_lost(store: Datastore, clock: Clock) -> None:
-    store.jobs.enqueue_many({"type": "t", "payload": n, "backoff_seconds": 0.0} for n in range(5))
+    store.jobs.enqueue_many(NewJob(type="t", payload=n, backoff_seconds=0.0) for n in range(5))
     jobs = store.jobs.claim_many(worker="w", max_rows=5, lease_seconds=10)
     held = store.jobs.heartbeat(jobs[3], lease_seconds=60)
     store.jobs.succeed(jobs[0], "early")
@@ -254,7 +254,7 @@ def test_a_job_that_keeps_killing_its_worker_is_quarantined_with_the_reason(stor
 
 
 def test_a_claim_recovers_at_most_a_hundred(store: Datastore, clock: Clock) -> None:
-    store.jobs.enqueue_many({"type": "t", "backoff_seconds": 0.0} for _ in range(120))
+    store.jobs.enqueue_many(NewJob(type="t", backoff_seconds=0.0) for _ in range(120))
     store.jobs.claim_many(worker="w", max_rows=120)
     clock.advance(60)
     assert store.jobs.claim(worker="v") is not None
@@ -262,17 +262,17 @@ def test_a_claim_recovers_at_most_a_hundred(store: Datastore, clock: Clock) -> N
 
 
 def test_prune_is_bounded_and_leaves_the_live(store: Datastore, clock: Clock) -> None:
-    store.jobs.enqueue_many({"type": "t"} for _ in range(30))
+    store.jobs.enqueue_many(NewJob(type="t") for _ in range(30))
     store.jobs.succeed_many(store.jobs.claim_many(worker="w", max_rows=25))
     clock.advance(1)
     running = store.jobs.claim(worker="w")
     for wanted in (10, 10, 5, 0):
-        assert store.jobs.purge(finished_before=clock.now, max_rows=10) == wanted
+        assert store.jobs.prune(finished_before=clock.now, max_rows=10) == wanted
     assert counted(store) == {("t", "queued"): 4, ("t", "running"): 1} == recounted(store)
     assert running is not None
     assert rows(store, "SELECT count(*) FROM job_attempts") == [(0,)]
     with pytest.raises(InvalidValueError):
-        store.jobs.purge(finished_before=clock.now, max_rows=1001)
+        store.jobs.prune(finished_before=clock.now, max_rows=1001)
 
 
 # Fences.
@@ -312,7 +312,7 @@ def test_nothing_late_changes_anything(store: Datastore, clock: Clock, call: str
         store.jobs.fail(old, "no", permanent=True)
         store.jobs.requeue(old.id)
     if happened == "erased":
-        store.erasures.erase_job(store.jobs.get(old.id))
+        store._parts.erasures.erase_job(store.jobs.get(old.id))
     before = everything(store)
     with pytest.raises(LeaseLostError):
         CALLS[call](store, old)

@@ -115,7 +115,7 @@ def test_add_many_gives_what_add_gives_in_batches_of_any_size(store, conversatio
             assert [record.dedupe_key for record in stored[5:7]] == ["same", "same"]
             assert stored[5] == stored[6] == store.learnings.get(stored[5].id)
             assert stored[5].title == "other words"
-            assert store.learnings.messages(stored[5].id) == [said[0]]
+            assert list(store.messages.iterate_by_learning(stored[5].id)) == [said[0]]
             assert stored[3] == known
             assert stored[4] == store.learnings.get(stored[4].id)
             assert (stored[4].tags, stored[4].confidence, stored[4].metadata) == (("a", "b"), 4 / 7, {"n": [4, "é"]})
@@ -153,14 +153,14 @@ def test_messages(store, conversation):
     said = [store.messages.append(conversation.id, role="user", content=f"m{n}") for n in range(3)]
     elsewhere = store.messages.append(other.id, role="user", content="x")
     record = add(store, conversation, message_ids=[said[2].id, said[0].id, said[2].id])
-    assert store.learnings.messages(record.id) == [said[0], said[2]]
+    assert list(store.messages.iterate_by_learning(record.id)) == [said[0], said[2]]
     for ids in (["none"], [said[0].id, elsewhere.id]):
         with pytest.raises(ForeignKeyError):
             add(store, conversation, 1, message_ids=ids)
     with pytest.raises(InvalidValueError):
         add(store, conversation, 1, message_ids="abc")
     assert store.learnings.count() == 1
-    assert store.learnings.messages("none") == []
+    assert list(store.messages.iterate_by_learning("none")) == []
 
 
 @pytest.mark.parametrize(

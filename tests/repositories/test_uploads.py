@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from datastore import NewUpload
 from datastore.errors import (
     CheckError,
     CursorError,
@@ -151,14 +152,16 @@ def test_refused_uploads(store, learning):
 
 def test_add_many_is_all_or_nothing(store, learning):
     with pytest.raises(CheckError):
-        store.uploads.add_many([{"learning_id": learning.id, "destination": name} for name in ("a", "b", "")])
+        store.uploads.add_many([NewUpload(learning_id=learning.id, destination=name) for name in ("a", "b", "")])
     assert sum(store.uploads.counts().values()) == 0
-    assert len(store.uploads.add_many([{"learning_id": learning.id, "destination": name} for name in "ab"])) == 2
+    assert len(store.uploads.add_many([NewUpload(learning_id=learning.id, destination=name) for name in "ab"])) == 2
 
 
 def test_pages(store, learning):
     with store.transaction():  # one instant: equal timestamps
-        added = store.uploads.add_many({"learning_id": learning.id, "destination": f"d{number}"} for number in range(7))
+        added = store.uploads.add_many(
+            NewUpload(learning_id=learning.id, destination=f"d{number}") for number in range(7)
+        )
     for upload in added[:3]:
         store.uploads.start(upload.id)
     for status, expected in ((None, added), ("uploading", added[:3]), ("pending", added[3:]), ("failed", [])):
@@ -183,9 +186,9 @@ def test_pages(store, learning):
 
 def test_by_learning_and_counts(store, learning):
     assert store.uploads.counts() == dict.fromkeys(STATUSES, 0)
-    store.uploads.add_many([{"learning_id": learning.id, "destination": name} for name in ("c", "a", "b")])
-    first = store.uploads.by_learning(learning.id, max_rows=2)
-    rest = store.uploads.by_learning(learning.id, after=first.next)
+    store.uploads.add_many([NewUpload(learning_id=learning.id, destination=name) for name in ("c", "a", "b")])
+    first = store.uploads.list_by_learning(learning.id, max_rows=2)
+    rest = store.uploads.list_by_learning(learning.id, after=first.next)
     assert [upload.destination for upload in (*first, *rest)] == ["a", "b", "c"]
     store.uploads.start(first.items[0].id)
     assert store.uploads.counts() == {**dict.fromkeys(STATUSES, 0), "pending": 2, "uploading": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from datastore import Datastore, NewMessage
-from datastore.engines.words import stem
+from datastore.search.analysis import analyzer
 from tests.conftest import Clock
 
 PROFILES = ("append", "random", "long", "churn")
@@ -87,7 +87,7 @@ def open_generated(path: Path, name: str, numbers: itertools.count[int]) -> Data
 def traces(folder: Path, marker: str) -> list[str]:
     """In which files of a folder a marker is: as it was written, in lower case, stemmed, or a part of it."""
     lower = marker.lower()
-    forms = {marker, marker.title(), lower, marker.upper(), stem(lower), lower[2:9]}
+    forms = {marker, marker.title(), lower, marker.upper(), analyzer("english").document(lower).content[0], lower[2:9]}
     needles = [form.encode() for form in forms]
     return [
         f"{file.name}: {needle.decode()}"

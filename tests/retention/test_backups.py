@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import shutil
@@ -12,8 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,8 +83,8 @@ def test_a_backup_is_registered_with_its_bytes_and_its_mark(
     assert Path(made.path).parent == folder
     assert made.file_bytes == Path(made.path).stat().st_size
     assert made.checksum == backups.checksum(Path(made.path))
-    assert (made.audit_id, made.audit_hash) == (1, present_mark(store).audit_hash)
-    assert store.backups.list() == [made]
+    assert (made.audit_id, made.audit_hash) == (1, present_mark(store.audit).audit_hash)
+    assert list(store.backups.iterate()) == [made]
     assert Path(made.path).stat().st_mode & 0o077 == 0
     assert sorted(os.listdir(folder)) == [Path(made.path).name]
     assert not any(store.backups.verify(made.path).values())
@@ -96,7 +99,7 @@ def test_a_backup_overwrites_nothing(store: Datastore, folder: Path) -> None:
     with pytest.raises(BackupError):
         store.backups.create(store.engine.path)
     assert (folder / "there").read_text() == "mine"
-    assert store.backups.list() == []
+    assert list(store.backups.iterate()) == []
 
 
 def test_rotation_by_count_and_age_keeps_the_newest_and_what_is_not_its_own(
@@ -110,25 +113,25 @@ def test_rotation_by_count_and_age_keeps_the_newest_and_what_is_not_its_own(
         made.append(store.backups.create(folder))
     clock.advance(86400)
     made.append(store.backups.create(folder, keep=3))
-    assert store.backups.list() == [*reversed(made[2:]), elsewhere]
+    assert list(store.backups.iterate()) == [*reversed(made[2:]), elsewhere]
     store.backups.rotate(folder, max_age=timedelta(hours=30))
-    assert store.backups.list() == [made[4], made[3], elsewhere]
+    assert list(store.backups.iterate()) == [made[4], made[3], elsewhere]
     clock.advance(86400 * 100)
     store.backups.rotate(folder, max_age=timedelta(0))
-    assert store.backups.list() == [made[4], elsewhere]
+    assert list(store.backups.iterate()) == [made[4], elsewhere]
     assert sorted(os.listdir(folder)) == sorted([Path(made[4].path).name, "strange.db"])
-    assert {backup.id for backup in store.backup_register.list("removed")} == {backup.id for backup in made[:4]}
+    assert {backup.id for backup in store._parts.backups.iterate("removed")} == {backup.id for backup in made[:4]}
 
 
 def test_a_copy_that_somebody_deleted_is_noted_but_an_unmounted_disk_is_not(store: Datastore, folder: Path) -> None:
     made = store.backups.create(folder)
     kept = folder.rename(folder.with_name("unmounted"))
-    assert store.backups.list() == []
-    assert [backup.id for backup in store.backup_register.list()] == [made.id]
+    assert list(store.backups.iterate()) == []
+    assert [backup.id for backup in store._parts.backups.iterate()] == [made.id]
     kept.rename(folder)
     Path(made.path).unlink()
-    assert store.backups.list() == []
-    assert [backup.id for backup in store.backup_register.list("removed")] == [made.id]
+    assert list(store.backups.iterate()) == []
+    assert [backup.id for backup in store._parts.backups.iterate("removed")] == [made.id]
 
 
 def test_verify_finds_a_changed_copy(store: Datastore, folder: Path) -> None:
@@ -149,7 +152,6 @@ def test_damage_on_arrival_is_noticed_and_nothing_is_left(
     def copy(engine: object, target: Path, progress: object = None) -> None:
         real(store.engine, target)
         connection = sqlite3.connect(target)
-        connection.execute("DROP TRIGGER learnings_fts_insert")
         connection.execute(
             "INSERT INTO conversations (id, source, sanitization_version, created_at, updated_at, message_count)"
             " VALUES ('x', 's', '1', '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z', 5)"
@@ -162,7 +164,7 @@ def test_damage_on_arrival_is_noticed_and_nothing_is_left(
     with pytest.raises(BackupError, match="damaged on arrival"):
         store.backups.create(folder)
     assert os.listdir(folder) == []
-    assert len(store.backup_register.list("failed")) == 1
+    assert len(list(store._parts.backups.iterate("failed"))) == 1
 
 
 def test_a_full_disk_is_said_before_a_byte_is_written(
@@ -179,13 +181,30 @@ def test_a_file_that_another_command_writes(store: Datastore, folder: Path) -> N
         with pytest.raises(BusyError, match="another command"):
             store.backups.create(draft.target)
         store.backups.create(folder)
-        store.backup_register.add(str(draft.target))
-        store.backups.settle()  # it is being written, not left
-        assert len(store.backup_register.list("writing")) == 1
+        store._parts.backups.add(str(draft.target))
+        store.backups._settle()  # it is being written, not left
+        assert len(list(store._parts.backups.iterate("writing"))) == 1
         assert store.maintenance.run().removed == 0
-    store.backups.settle()
-    assert store.backup_register.list("writing") == []
+    store.backups._settle()
+    assert list(store._parts.backups.iterate("writing")) == []
     store.backups.create(draft.target)
+
+
+def test_a_backup_that_another_command_settles_before_its_file_is_there(
+    store: Datastore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Draft):
+        def __enter__(self) -> Draft:
+            with monkeypatch.context() as patch:
+                patch.setattr(backups, "Draft", Draft)
+                store.backups._settle()
+            assert len([*store._parts.backups.iterate("failed")]) == 1
+            return super().__enter__()
+
+    monkeypatch.setattr(backups, "Draft", Late)
+    made = store.backups.create(folder)
+    assert [backup.id for backup in store.backups.list()] == [made.id]
+    assert [*store._parts.backups.iterate("writing")] == []
 
 
 def test_a_progress_function_may_use_the_store(
@@ -199,7 +218,7 @@ def test_a_progress_function_may_use_the_store(
             store.messages.append(conversation.id, role="user", content=f"while it is copied {len(calls)}")
             calls.append(seconds)
 
-    made = store.backups.create(folder, progress=progress)
+    made = store.backups.create(folder, on_progress=progress)
     assert len(calls) == 20
     assert store.messages.count() == 20
     assert contents(Path(made.path)) == [conversation.id]
@@ -218,7 +237,7 @@ def test_what_a_progress_function_raises_ends_the_backup(
         raise Stop
 
     with pytest.raises(Stop):
-        store.backups.create(folder, progress=progress)
+        store.backups.create(folder, on_progress=progress)
     assert os.listdir(folder) == []
     with pytest.raises(Stop):
         store.maintenance.vacuum(progress)
@@ -256,6 +275,7 @@ def test_what_the_system_refuses_is_typed(
 FULL = """
 import os, shutil, sys
 from pathlib import Path
+from typing import Any
 from datastore import Datastore
 from datastore.errors import DiskFullError
 full, other = map(Path, sys.argv[1:])
@@ -277,7 +297,7 @@ except DiskFullError:
 made = store.backups.create(other)
 print(made.status, made.id == "")
 (full / "filler").unlink()
-print(store.backups.register(made.path).status, [backup.path == made.path for backup in store.backups.list()])
+print(store.backups.register(made.path).status, [backup.path == made.path for backup in store.backups.iterate()])
 store.close()
 Datastore.restore(made.path, other / "app.db")
 with Datastore.open(other / "app.db") as store:
@@ -362,8 +382,8 @@ def test_a_restored_database_knows_the_registered_backups(store: Datastore, fold
     for _ in range(2):  # and again, from what was restored
         assert Datastore.restore(first.path, path).compared
         with Datastore.open(path) as restored:
-            assert {backup.id for backup in restored.backups.list()} == {first.id, second.id}
-            assert restored.backup_register.list("writing") == []
+            assert {backup.id for backup in restored.backups.iterate()} == {first.id, second.id}
+            assert list(restored._parts.backups.iterate("writing")) == []
             assert not any(restored.backups.verify(first.path).values())
     path.unlink()
     assert not Datastore.restore(first.path, path).compared  # nothing there to compare with
@@ -404,15 +424,15 @@ def test_an_erasure_while_a_backup_is_being_restored_is_not_lost(
 ) -> None:
     made, path = store.backups.create(folder), store.engine.path
     store.close()
-    real = backups.verify
+    real = Datastore.verify
 
-    def meanwhile(copy: Datastore, *, deep: bool) -> object:
-        monkeypatch.setattr(backups, "verify", real)
+    def meanwhile(copy: Datastore, **options: Any) -> object:
+        monkeypatch.setattr(Datastore, "verify", real)
         with Datastore.open(path) as other:
-            assert other.erase(conversation=conversation.id).status == "verified"
-        return real(copy, deep=deep)
+            assert other.erase(conversation_id=conversation.id).status == "verified"
+        return real(copy, **options)
 
-    monkeypatch.setattr(backups, "verify", meanwhile)
+    monkeypatch.setattr(Datastore, "verify", meanwhile)
     with pytest.raises(BusyError, match="erased from .* meanwhile"):
         Datastore.restore(made.path, path)
     assert contents(path) == []
@@ -423,14 +443,14 @@ def test_an_erasure_while_a_backup_is_being_restored_is_not_lost(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from datastore import Datastore
-from datastore.upkeep import backups
 command, path, backup = sys.argv[1:]
-real = backups.verify
+real = Datastore.verify
 def verify(*arguments, **options):
     real(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
-backups.verify = verify
+Datastore.verify = verify
 os.umask(0)
 if command == "restore":
     Datastore.restore(backup, path)
@@ -440,7 +460,7 @@ with Datastore.open(path) as store:
 
 
 @pytest.mark.parametrize("command", ["restore", "verify", "backup"])
-@pytest.mark.parametrize("by", ["the same command", "maintain", "erase"])
+@pytest.mark.parametrize("by", ["the same command", "maintain", "erase", "restore"])
 def test_what_a_killed_command_leaves_is_private_and_goes(
     store: Datastore, conversation: Conversation, folder: Path, command: str, by: str
 ) -> None:
@@ -458,16 +478,16 @@ def test_what_a_killed_command_leaves_is_private_and_goes(
     # SQLite gives the files beside a database the mode of the database.
     assert all(file.stat().st_mode & 0o077 == 0 for file in left() if not file.name.endswith(".gate")), left()
     assert text.encode() in b"".join(file.read_bytes() for file in left())
-    if by == "the same command" and command == "restore":
+    if by == "restore" or (by == "the same command" and command == "restore"):
         Datastore.restore(made.path, path)
     with Datastore.open(path) as again:
         if by == "maintain":
             assert again.maintenance.run().removed == 1
         elif by == "erase":
-            assert again.erase(conversation=conversation.id).status == "verified"
-        elif command == "verify":
+            assert again.erase(conversation_id=conversation.id).status == "verified"
+        elif by != "restore" and command == "verify":
             assert not any(again.backups.verify(made.path).values())
-        elif command == "backup":
+        elif by != "restore" and command == "backup":
             again.backups.create(folder)
     assert left() == []
 
@@ -480,7 +500,7 @@ def test_an_erasure_looks_into_a_file_that_another_command_writes(
     made = store.backups.create(folder / "copy.db")
     with Draft(store.engine.path) as draft:
         draft.path.write_bytes(Path(made.path).read_bytes())
-        receipt = store.erase(conversation=conversation.id)
+        receipt = store.erase(conversation_id=conversation.id)
         assert receipt.status != "verified"
         assert any(draft.path.name in reason for reason in receipt.receipt["blocked_by"])
 
@@ -537,7 +557,7 @@ def test_the_mark_shows_an_audit_log_that_was_cut(
 ) -> None:
     store.conversations.soft_delete(conversation.id)
     store.conversations.restore(conversation.id)
-    mark = present_mark(store)
+    mark = present_mark(store.audit)
     assert not any(store.verify([mark]).values())
     raw.execute("DROP TRIGGER audit_log_append_only_delete")
     raw.execute("DELETE FROM audit_log WHERE id = 2")
@@ -552,6 +572,7 @@ def test_the_mark_shows_an_audit_log_that_was_cut(
 CHILD = """
 import sys
 from pathlib import Path
+from typing import Any
 from datastore import Datastore
 path, folder = map(Path, sys.argv[1:])
 print("go", flush=True)
@@ -583,11 +604,67 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
         with Datastore.open(path, durability="relaxed") as store:
             assert not any(store.verify().values())
             assert store.messages.count("kept") == 200
-            store.backups.settle()
-            assert store.backup_register.list("writing") == []
-            kept = [backup for backup in store.backups.list() if Path(backup.path).exists()]
+            store.backups._settle()
+            assert list(store._parts.backups.iterate("writing")) == []
+            kept = [backup for backup in store.backups.iterate() if Path(backup.path).exists()]
             kept_seen += bool(kept)
             for backup in kept[:1]:
                 assert not any(store.backups.verify(backup.path).values())
             assert not list(folder.glob("*.unfinished*"))
     assert kept_seen > 5
+
+
+def _killed_at(number: int, at: Path, run: Callable[[], object]) -> bool:
+    """Run it in a child that kills itself before its step of that number: one that names a file below *at*. False: it ended."""
+    child = os.fork()
+    if not child:
+        steps = itertools.count()
+
+        def before(event: str, arguments: tuple[object, ...]) -> None:
+            if any(str(at) in str(argument) for argument in arguments) and next(steps) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        code = 1
+        try:
+            sys.addaudithook(before)
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("command", ["create", "register", "verify", "restore"])
+def test_killed_at_each_step_no_file_is_left(path: Path, folder: Path, command: str) -> None:
+    with Datastore.open(path) as store:
+        store.conversations.add(sanitization_version="1", id="kept")
+        first = store.backups.create(folder).path
+
+    def run() -> None:
+        if command == "restore":
+            Datastore.restore(first, path)
+            return
+        with Datastore.open(path) as store:
+            if command == "create":
+                store.backups.create(folder)
+            elif command == "verify":
+                assert not any(store.backups.verify(first).values())
+            else:
+                moved = folder / f"moved-{time.monotonic_ns()}.db"
+                shutil.copyfile(first, moved)
+                store.backups.register(moved)
+
+    for number in itertools.count():
+        killed = _killed_at(number, path.parent, run)
+        with Datastore.open(path) as store:
+            store.backups._settle()
+            assert [*store._parts.backups.iterate("writing")] == []
+        assert (number, sorted(path.parent.rglob("*.unfinished*"))) == (number, [])
+        if not killed:
+            break
+    assert number > 10
+    assert contents(path) == ["kept"]

@@ -31,11 +31,7 @@ def two(store: Datastore) -> Datastore:
                 conversation_id=id, category="c", title="t", content=f"of {id}", id=f"{id}-learning"
             )
             store.uploads.add(learning.id, "wiki", id=f"{id}-upload")
-            store.audit.add_redaction(
-                id,
-                message_id=message.id,
-                **REDACTION,
-            )
+            store.redactions.add(id, message_id=message.id, **REDACTION)
             store.jobs.enqueue("learn", payload={"conversation": id})
     store.conversations.soft_delete("mine-conversation-2")
     return store
@@ -44,10 +40,10 @@ def two(store: Datastore) -> Datastore:
 @pytest.mark.parametrize(
     "subject",
     [
-        {"session": "mine"},
-        {"conversation": "mine-conversation-1"},
-        {"correlation": "mine-2"},
-        {"learning": "mine-conversation-1-learning"},
+        {"session_id": "mine"},
+        {"conversation_id": "mine-conversation-1"},
+        {"correlation_id": "mine-2"},
+        {"learning_id": "mine-conversation-1-learning"},
     ],
     ids=lambda subject: next(iter(subject)),
 )
@@ -65,7 +61,7 @@ def test_what_is_shown_is_what_is_erased(two: Datastore, subject: dict[str, str]
 
 def test_all_of_a_session_and_nothing_of_another(two: Datastore) -> None:
     hold = two.holds.place("mine-conversation-1", reason="case 12")
-    held = two.disclose(session="mine")
+    held = two.disclose(session_id="mine")
     own = {"mine-conversation-1", "mine-conversation-2"}
     assert {one.id for one in held.conversations} == own
     assert {one.conversation_id for one in held.messages} == own
@@ -78,15 +74,15 @@ def test_all_of_a_session_and_nothing_of_another(two: Datastore) -> None:
 
 
 def test_who_is_meant_has_to_be_said(two: Datastore) -> None:
-    for wrong in ({}, {"session": ""}, {"session": "mine", "learning": "theirs-conversation-1-learning"}):
+    for wrong in ({}, {"session_id": ""}, {"session_id": "mine", "learning_id": "theirs-conversation-1-learning"}):
         with pytest.raises(InvalidValueError, match="give one of"):
             two.disclose(**wrong)
     with pytest.raises(NotFoundError):
-        two.disclose(session="nobody")
+        two.disclose(session_id="nobody")
 
 
 def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
-    shown = run("export", "--everything", "--session", "mine", database=path)
+    shown = run("export", "--everything", "--session-id", "mine", database=path)
     assert shown.exit_code == 0
     document = json.loads(shown.stdout)
     assert list(document) == [
@@ -102,11 +98,11 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
     ]
     assert {one["content"] for one in document["messages"]} == {"said by mine, 1", "said by mine, 2"}
     packed = tmp_path / "mine.json.gz"
-    written = run("export", "--everything", "--session", "mine", "--output", str(packed), database=path)
+    written = run("export", "--everything", "--session-id", "mine", "--output", str(packed), database=path)
     assert written.stderr.endswith("mine.json.gz: 2 messages, 2 learnings, 2 jobs\n")
     assert json.loads(gzip.decompress(packed.read_bytes())) == document
     gone = tmp_path / "gone.json"
-    assert run("export", "--everything", "--session", "nobody", "--output", str(gone), database=path).exit_code == 1
+    assert run("export", "--everything", "--session-id", "nobody", "--output", str(gone), database=path).exit_code == 1
     assert not gone.exists()
 
 
@@ -114,10 +110,10 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
     "arguments",
     [
         ["--everything"],
-        ["--everything", "--session", "mine", "--learning", "theirs-conversation-1-learning"],
-        ["--everything", "--session", "mine", "--deleted"],
-        ["--everything", "--session", "mine", "--source", "a"],
-        ["--conversation", "mine-conversation-1"],
+        ["--everything", "--session-id", "mine", "--learning-id", "theirs-conversation-1-learning"],
+        ["--everything", "--session-id", "mine", "--include-deleted"],
+        ["--everything", "--session-id", "mine", "--source", "a"],
+        ["--conversation-id", "mine-conversation-1"],
     ],
     ids=" ".join,
 )

@@ -13,10 +13,11 @@ import pytest
 from datastore import Conversation, Datastore, Learning
 from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import InvalidValueError, LeaseLostError, LegalHoldError, NotFoundError, TransactionError
+from datastore.exporting import export
+from datastore.importing import import_file
 from datastore.records import Erasure
-from datastore.repositories import MaintenanceRepository, TransferRepository
+from datastore.repositories import MaintenanceRepository, SearchIndex
 from datastore.retention.tombstones import beside
-from datastore.transfer import export, import_file
 from datastore.upkeep.cleaning import Cleaner
 from tests.conftest import Clock
 from tests.retention.generated import generate, open_generated, traces
@@ -33,7 +34,7 @@ def erased_bytes(folder: Path, seed: int) -> list[str]:
     wrong: list[str] = []
     with open_generated(made.path, f"t{seed}", itertools.count(1)) as store:
         for id in chosen:
-            receipt = store.erase(conversation=id)
+            receipt = store.erase(conversation_id=id)
             if receipt.status != "verified":
                 wrong.append(f"seed {seed}: {receipt.status}, {receipt.receipt['blocked_by']}")
             if any(scan["files"]["wal"] for scan in receipt.receipt["scans"]):
@@ -68,7 +69,7 @@ def erase_each(folder: Path, seed: int, *, vacuum: bool) -> list[tuple[Erasure, 
     outcomes = []
     with open_generated(made.path, "t", itertools.count(1)) as store:
         for id, marker in list(made.markers.items())[:-1]:
-            receipt = store.erase(conversation=id, vacuum=vacuum)
+            receipt = store.erase(conversation_id=id, vacuum=vacuum)
             outcomes.append((receipt, traces(folder, marker)))
             if receipt.receipt["scans"][0]["hits"] and (outcomes[-1][1] or vacuum):
                 break
@@ -111,7 +112,7 @@ def test_the_scan_sees_what_balancing_left_in_page_gaps(tmp_path: Path) -> None:
 
 def _no_merge(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Cleaner, "_merge", lambda self: {})
-    patch.setattr(TransferRepository, "fill_full_text", lambda self: None)
+    patch.setattr(SearchIndex, "rebuild", lambda self: None)
 
 
 def _passive(patch: pytest.MonkeyPatch) -> None:
@@ -155,10 +156,10 @@ def test_a_session_a_correlation_and_a_learning(store: Datastore) -> None:
             id=f"l{number}", conversation_id=id, category="c", title=f"t {number}", content=f"c {number}"
         )
     store.conversations.soft_delete(store.conversations.list(session_id="session-0").items[0].id)
-    assert store.erase(session="session-0").receipt["deleted"]["conversations"] == 2
+    assert store.erase(session_id="session-0").receipt["deleted"]["conversations"] == 2
     assert store.conversations.count() == 1
     assert store.conversations.count(deleted=True) == 0
-    assert store.erase(learning="l2").receipt["deleted"] == {
+    assert store.erase(learning_id="l2").receipt["deleted"] == {
         "conversations": 0,
         "messages": 0,
         "learnings": 1,
@@ -166,11 +167,11 @@ def test_a_session_a_correlation_and_a_learning(store: Datastore) -> None:
         "redactions": 0,
         "jobs": 0,
     }
-    assert store.erase(correlation="order 2").status == "verified"
+    assert store.erase(correlation_id="order 2").status == "verified"
     assert store.conversations.count() == 0
     with pytest.raises(NotFoundError):
-        store.erase(session="session-0")
-    for wrong in ({}, {"session": "a", "learning": "b"}, {"session": ""}):
+        store.erase(session_id="session-0")
+    for wrong in ({}, {"session_id": "a", "learning_id": "b"}, {"session_id": ""}):
         with pytest.raises(InvalidValueError):
             store.erase(**wrong)
 
@@ -186,7 +187,7 @@ def test_what_was_derived_elsewhere_goes_and_uploads_are_named(
     upload = store.uploads.add(derived.id, "wiki")
     store.uploads.start(upload.id)
     store.uploads.finish(upload.id, remote_id="page 7")
-    receipt = store.erase(conversation=conversation.id)
+    receipt = store.erase(conversation_id=conversation.id)
     assert store.learnings.find(derived.id) is None
     assert store.conversations.get(other)
     assert receipt.receipt["out_of_reach"]["uploads"] == [
@@ -215,7 +216,7 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
     claimed = store.jobs.claim(["c"], worker="w")
     assert claimed is not None
     store.jobs.fail(claimed, f"still cannot read {conversation.id}", permanent=True)
-    receipt = store.erase(conversation=conversation.id)
+    receipt = store.erase(conversation_id=conversation.id)
     assert receipt.receipt["deleted"]["jobs"] == 5
     for job in named:
         now = store.jobs.get(job.id)
@@ -230,14 +231,14 @@ def test_jobs_that_name_it_are_emptied_and_others_are_not(
 def test_what_somebody_else_hides_meanwhile_is_erased_all_the_same(
     store: Datastore, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = store.eraser._begin
+    begin = store._eraser._begin
 
     def then(*arguments: Any) -> Any:
         store.conversations.soft_delete(conversation.id)
         return begin(*arguments)
 
-    monkeypatch.setattr(store.eraser, "_begin", then)
-    assert store.erase(conversation=conversation.id).status == "verified"
+    monkeypatch.setattr(store._eraser, "_begin", then)
+    assert store.erase(conversation_id=conversation.id).status == "verified"
 
 
 def test_a_running_job_that_names_it_ends_and_stores_nothing_more(store: Datastore, conversation: Conversation) -> None:
@@ -245,7 +246,7 @@ def test_a_running_job_that_names_it_ends_and_stores_nothing_more(store: Datasto
     job = store.jobs.claim(["a"], worker="w")
     assert job is not None
     store.jobs.heartbeat(job, progress={"read": "the subject's text"})
-    receipt = store.erase(conversation=conversation.id)
+    receipt = store.erase(conversation_id=conversation.id)
     assert receipt.is_complete
     for late in (
         lambda: store.jobs.succeed(job, {"said": "the subject's text"}),
@@ -265,15 +266,15 @@ def test_a_reader_is_in_the_way_and_resuming_finishes(path: Path, clock: Clock, 
         store.messages.append(id, role="user", content="nothing but this")
         raw.execute("BEGIN")
         raw.execute("SELECT count(*) FROM messages").fetchall()
-        receipt = store.erase(conversation=id)
+        receipt = store.erase(conversation_id=id)
         assert receipt.status == "deleted"
         assert any("keeps the WAL" in one for one in receipt.receipt["blocked_by"])
-        assert store.erasures.get(receipt.id) == receipt
+        assert store.retention.receipts.get(receipt.id) == receipt
         raw.execute("ROLLBACK")
-        assert store.eraser.unfinished() == [receipt]
-        done = store.eraser.resume(receipt.id)
+        assert store._eraser.unfinished() == [receipt]
+        done = store.retention.resume(receipt.id)
         assert done.status == "scrubbed"
-        assert store.eraser.resume(receipt.id) == done
+        assert store.retention.resume(receipt.id) == done
 
 
 def test_a_hold_overrides_everything(store: Datastore, conversation: Conversation, learning: Learning) -> None:
@@ -281,7 +282,7 @@ def test_a_hold_overrides_everything(store: Datastore, conversation: Conversatio
     upload = store.uploads.add(learning.id, "wiki")
     hold = store.holds.place(conversation.id, reason="case 12")
     assert store.holds.place(conversation.id, reason="again") == hold
-    assert store.holds.list() == [hold]
+    assert list(store.holds.iterate()) == [hold]
     for attempt in (
         lambda: store.conversations.delete(conversation.id),
         lambda: store.messages.delete(message.id),
@@ -292,11 +293,11 @@ def test_a_hold_overrides_everything(store: Datastore, conversation: Conversatio
     ):
         with pytest.raises(LegalHoldError):
             attempt()
-    for subject in ({"conversation": conversation.id}, {"session": "session-1"}, {"learning": learning.id}):
+    for subject in ({"conversation_id": conversation.id}, {"session_id": "session-1"}, {"learning_id": learning.id}):
         receipt = store.erase(**subject)
         assert receipt.status == "blocked"
         assert receipt.receipt == {"blocked_by": [f"legal hold {hold.id}"]}
-        assert store.eraser.resume(receipt.id) == receipt
+        assert store.retention.resume(receipt.id) == receipt
     store.conversations.soft_delete(conversation.id)
     later = store.engine.now().replace(year=2030)
     assert store.conversations.purge(deleted_before=later) == 0
@@ -310,7 +311,7 @@ def test_a_hold_overrides_everything(store: Datastore, conversation: Conversatio
 def test_long_conversations_go_in_slices(store: Datastore, conversation: Conversation) -> None:
     for number in range(450):
         store.messages.append(conversation.id, role="user", content=f"said {number}")
-    receipt = store.erase(conversation=conversation.id)
+    receipt = store.erase(conversation_id=conversation.id)
     assert receipt.receipt["deleted"]["messages"] == 450
     entries = [entry for entry in store.audit.list(max_rows=100).items if entry.action == "delete"]
     assert [entry.details["messages"] for entry in entries] == [200, 200, 50]
@@ -320,7 +321,7 @@ def test_long_conversations_go_in_slices(store: Datastore, conversation: Convers
 def test_the_receipt_and_what_is_kept_have_no_content(store: Datastore, tmp_path: Path, path: Path) -> None:
     id = store.conversations.add(sanitization_version="1", session_id="alice@example.org", id="her-conversation").id
     store.messages.append(id, role="user", content="a secret word: hippopotamus")
-    receipt = store.erase(session="alice@example.org", reason="asked by letter")
+    receipt = store.erase(session_id="alice@example.org", reason="asked by letter")
     text = json.dumps(receipt.receipt) + receipt.subject_hash + beside(path).read_text()
     assert not [word for word in ("alice", "her-conversation", "hippopotamus") if word in text]
     assert beside(path).stat().st_mode & 0o077 == 0
@@ -334,13 +335,13 @@ def test_who_writes_the_database_reads_its_tombstones(
     store: Datastore, conversation: Conversation, path: Path, database: int, tombstones: int
 ) -> None:
     path.chmod(database)
-    store.erase(conversation=conversation.id)
+    store.erase(conversation_id=conversation.id)
     assert beside(path).stat().st_mode & 0o777 == tombstones
 
 
 def test_not_inside_a_transaction(store: Datastore, conversation: Conversation) -> None:
     with store.transaction(), pytest.raises(TransactionError):
-        store.erase(conversation=conversation.id)
+        store.erase(conversation_id=conversation.id)
 
 
 def test_a_restored_backup_does_not_bring_it_back(
@@ -349,7 +350,7 @@ def test_a_restored_backup_does_not_bring_it_back(
     store.messages.append(conversation.id, role="user", content="zanzibarically forgotten")
     kept = store.conversations.add(sanitization_version="1", session_id="another").id
     backup = store.backups.create(tmp_path / "copy.db")
-    receipt = store.erase(session="session-1")
+    receipt = store.erase(session_id="session-1")
     assert [one["path"] for one in receipt.receipt["out_of_reach"]["backups"]] == [backup.path]
     store.close()
     done = Datastore.restore(backup.path, path)
@@ -357,7 +358,7 @@ def test_a_restored_backup_does_not_bring_it_back(
     with Datastore.open(path) as again:
         assert [one.id for one in again.conversations.list().items] == [kept]
         assert again.learnings.find(learning.id) is None
-        assert again.erasures.list()[0].status == "scrubbed"
+        assert next(again.retention.receipts.iterate()).status == "scrubbed"
         assert not any(again.verify().values())
         assert not [trace for trace in traces(tmp_path, "zanzibarically") if not trace.startswith("copy.db")]
     # And from the file beside it, where the database itself is gone.
@@ -374,10 +375,10 @@ def test_import_refuses_what_was_erased_unless_forced(
     file = tmp_path / "export.jsonl"
     with file.open("w") as stream:
         export(store, stream)
-    store.erase(conversation=conversation.id)
+    store.erase(conversation_id=conversation.id)
     refused = import_file(store, file, sanitization_version="1")
     assert (refused.conversations, dict(refused.skipped)) == (0, {"conversation that was erased": 1})
-    forced = import_file(store, file, sanitization_version="1", erased_too=True)
+    forced = import_file(store, file, sanitization_version="1", include_erased=True)
     assert (forced.conversations, forced.messages, forced.learnings) == (1, 1, 1)
     # It is there on purpose now: a restored backup keeps it.
     backup = store.backups.create(tmp_path / "copy.db")
@@ -400,4 +401,4 @@ def test_import_refuses_what_was_erased_unless_forced(
 def test_a_receipt_says_where_only_a_part_was_looked_for(store: Datastore, content: str, sampled: bool) -> None:
     id = store.conversations.add(sanitization_version="1").id
     store.messages.append(id, role="user", content=content)
-    assert [scan["sampled"] for scan in store.erase(conversation=id).receipt["scans"]] == [sampled]
+    assert [scan["sampled"] for scan in store.erase(conversation_id=id).receipt["scans"]] == [sampled]

@@ -92,7 +92,7 @@ def test_a_job_that_names_it_is_found(store: Datastore, named: str, clock: Clock
     for text in SPELLINGS.values():
         a_job(store, clock, where, text)
     other = store.jobs.enqueue("t", {"id": str(uuid.uuid4()), "session": "user-0002"})
-    receipt = store.erase(session="user-0001")
+    receipt = store.erase(session_id="user-0001")
     # The audit log keeps ids of conversations: docs/retention.md says so.
     left = [line for line in everything(store) if not line.startswith(("audit_log ", 'INSERT INTO "audit_log"'))]
     assert [how for how, text in SPELLINGS.items() if any(text.lower() in line.lower() for line in left)] == []
@@ -104,7 +104,7 @@ def test_a_job_that_names_it_is_found(store: Datastore, named: str, clock: Clock
 
 def test_a_long_text_as_a_value_is_found(store: Datastore, named: str) -> None:
     job = store.jobs.enqueue("t", {"quoted": "z" * 100_000})
-    assert store.erase(conversation=named).receipt["deleted"]["jobs"] == 1
+    assert store.erase(conversation_id=named).receipt["deleted"]["jobs"] == 1
     assert store.jobs.get(job.id).payload == {"erased": True}
 
 
@@ -112,7 +112,7 @@ def test_what_perhaps_names_it_is_listed_and_not_emptied(store: Datastore, named
     short = store.jobs.enqueue("t", {"answer": "yes"})
     longer = store.jobs.enqueue("t", {"session": "user-00010"})
     unrelated = store.jobs.enqueue("t", {"answer": "yes, of course", "session": "user-1"})
-    receipt = store.erase(session="user-0001")
+    receipt = store.erase(session_id="user-0001")
     assert receipt.receipt["deleted"]["jobs"] == 0
     assert receipt.receipt["jobs"] == {
         "looked_for": {"ids": 5, "ids_inside_texts": 5, "texts": 2, "short_texts": 1},
@@ -139,15 +139,17 @@ def test_an_interrupted_erasure_finds_what_has_a_later_time(
 ) -> None:
     later = clock.now + timedelta(days=365)
     store.conversations.add(id=ID, sanitization_version="1", created_at=later)
-    interrupt(monkeypatch, lambda: store.erase(conversation=ID))
-    (receipt,) = store.eraser.unfinished()
-    done = store.eraser.resume(receipt.id)
+    interrupt(monkeypatch, lambda: store.erase(conversation_id=ID))
+    (receipt,) = store._eraser.unfinished()
+    done = store.retention.resume(receipt.id)
     assert done.is_complete
     assert done.receipt["deleted"]["conversations"] == 1
     assert store.conversations.find(ID) is None
 
 
-@pytest.mark.parametrize("subject", [{"conversation": ID}, {"session": "s"}, {"correlation": "k"}, {"learning": "l"}])
+@pytest.mark.parametrize(
+    "subject", [{"conversation_id": ID}, {"session_id": "s"}, {"correlation_id": "k"}, {"learning_id": "l"}]
+)
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_interrupted_erasures_each_deletes_what_is_there(
     store: Datastore, monkeypatch: pytest.MonkeyPatch, subject: dict[str, str], first: int
@@ -157,27 +159,27 @@ def test_of_two_interrupted_erasures_each_deletes_what_is_there(
     job = store.jobs.enqueue("t", {"of": next(iter(subject.values()))})
     for _ in range(2):
         interrupt(monkeypatch, lambda: store.erase(**subject))
-    receipts = store.eraser.unfinished()[::-1]
+    receipts = store._eraser.unfinished()[::-1]
     assert len(receipts) == 2
-    done = store.eraser.resume(receipts[first].id)
+    done = store.retention.resume(receipts[first].id)
     assert done.is_complete
     assert store.learnings.find("l") is None
-    assert (store.conversations.find(ID) is None) == ("learning" not in subject)
+    assert (store.conversations.find(ID) is None) == ("learning_id" not in subject)
     if len(next(iter(subject.values()))) > 8:
         assert store.jobs.get(job.id).payload == {"erased": True}
-    assert store.eraser.resume(receipts[1 - first].id).is_complete
-    assert store.eraser.unfinished() == []
+    assert store.retention.resume(receipts[1 - first].id).is_complete
+    assert store._eraser.unfinished() == []
 
 
 def test_resuming_takes_nothing_that_came_since(
     store: Datastore, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     store.conversations.add(id="old", sanitization_version="1", session_id="s")
-    interrupt(monkeypatch, lambda: store.erase(session="s"))
+    interrupt(monkeypatch, lambda: store.erase(session_id="s"))
     clock.advance(60)
     store.conversations.add(id="new", sanitization_version="1", session_id="s")
-    (receipt,) = store.eraser.unfinished()
-    assert store.eraser.resume(receipt.id).receipt["deleted"]["conversations"] == 1
+    (receipt,) = store._eraser.unfinished()
+    assert store.retention.resume(receipt.id).receipt["deleted"]["conversations"] == 1
     assert store.conversations.find("old") is None
     assert store.conversations.get("new")
 
@@ -190,7 +192,7 @@ def test_a_restored_backup_brings_back_nothing_whatever_its_time(
     store.conversations.add(id=ID, sanitization_version="1", created_at=clock.now + timedelta(days=days))
     backup = store.backups.create(tmp_path / "copy.db")
     clock.advance(-3600)  # a clock that stepped back
-    store.erase(conversation=ID)
+    store.erase(conversation_id=ID)
     store.close()
     assert Datastore.restore(backup.path, path).erased == 1
     with Datastore.open(path) as again:
@@ -202,7 +204,7 @@ def test_a_restored_backup_keeps_what_came_back_on_purpose(
     store: Datastore, clock: Clock, path: Path, tmp_path: Path
 ) -> None:
     store.conversations.add(id="old", sanitization_version="1", session_id="s")
-    store.erase(session="s")
+    store.erase(session_id="s")
     clock.advance(60)
     store.conversations.add(id="new", sanitization_version="1", session_id="s")
     backup = store.backups.create(tmp_path / "copy.db")
@@ -218,42 +220,46 @@ def test_a_receipt_that_a_hold_blocked_stays_blocked_when_a_backup_is_restored(
 ) -> None:
     other = store.conversations.add(sanitization_version="1").id
     store.holds.place(conversation.id, reason="case 12")
-    blocked = store.erase(conversation=conversation.id)
+    blocked = store.erase(conversation_id=conversation.id)
     assert blocked.status == "blocked"
     backup = store.backups.create(tmp_path / "copy.db")
     store.holds.release(conversation.id)
-    store.erase(conversation=conversation.id)
-    store.erase(conversation=other)
+    store.erase(conversation_id=conversation.id)
+    store.erase(conversation_id=other)
     store.close()
     done = Datastore.restore(backup.path, path)
     assert (done.erased, done.held) == (1, 1)
     with Datastore.open(path) as again:
         assert again.conversations.get(conversation.id)
-        assert sorted(one.status for one in again.erasures.list()) == ["blocked", "blocked", "scrubbed"]
+        assert sorted(one.status for one in again.retention.receipts.iterate()) == [
+            "blocked",
+            "blocked",
+            "scrubbed",
+        ]
 
 
 @pytest.mark.sqlite
 def test_an_erasure_that_a_backup_interrupted_is_finished_by_restoring(
     store: Datastore, conversation: Conversation, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt(monkeypatch, lambda: store.erase(conversation=conversation.id))
+    interrupt(monkeypatch, lambda: store.erase(conversation_id=conversation.id))
     backup = store.backups.create(tmp_path / "copy.db")
     store.close()
     Datastore.restore(backup.path, path)
     with Datastore.open(path) as again:
-        (receipt,) = again.erasures.list()
+        (receipt,) = again.retention.receipts.iterate()
         assert (receipt.status, receipt.receipt["deleted"]["conversations"]) == ("scrubbed", 1)
         assert again.conversations.find(conversation.id) is None
 
 
 def test_erased_again_after_it_came_back_though_the_clock_stepped_back(store: Datastore, clock: Clock) -> None:
     store.conversations.add(id=ID, sanitization_version="1")
-    store.erase(conversation=ID)
-    store.eraser.tombstones.lift("conversation", ID)
+    store.erase(conversation_id=ID)
+    store._eraser.tombstones.lift("conversation", ID)
     store.conversations.add(id=ID, sanitization_version="1")
     clock.advance(-3600)
-    store.erase(conversation=ID)
-    assert store.eraser.tombstones.find("conversation", ID) is not None
+    store.erase(conversation_id=ID)
+    assert store._eraser.tombstones.find("conversation", ID) is not None
 
 
 # --- two at once ----------------------------------------------------------------------------------------------------
@@ -279,7 +285,7 @@ def test_two_that_write_the_tombstones_at_once_lose_none(path: Path, monkeypatch
 
         def erase() -> None:
             try:
-                store.erase(conversation=threading.current_thread().name)
+                store.erase(conversation_id=threading.current_thread().name)
             except BaseException as error:
                 errors.append(error)
 
@@ -293,7 +299,7 @@ def test_two_that_write_the_tombstones_at_once_lose_none(path: Path, monkeypatch
             thread.join(60)
         assert errors == []
         assert {stone.subject_hash for stone in read_beside(beside(path)).stones} == {
-            stone.subject_hash for stone in store.erasures.tombstones()
+            stone.subject_hash for stone in store._parts.erasures.tombstones()
         }
 
 
@@ -307,8 +313,8 @@ def test_many_at_once_lose_none(path: Path) -> None:
 
         def erase(name: str) -> None:
             try:
-                store.erase(conversation=name)
-                store.erase(session="all")
+                store.erase(conversation_id=name)
+                store.erase(session_id="all")
             except Exception as error:
                 errors.append(error)
 
@@ -320,8 +326,8 @@ def test_many_at_once_lose_none(path: Path) -> None:
         # Another may have taken the rest of the session.
         assert {type(error).__name__ for error in errors} <= {"NotFoundError"}
         assert store.conversations.count() == store.conversations.count(deleted=True) == 0
-        assert [one.status for one in store.erasures.list() if one.status == "deleting"] == []
-        kept = {(stone.kind, stone.subject_hash) for stone in store.erasures.tombstones()}
+        assert [one.status for one in list(store.retention.receipts.iterate()) if one.status == "deleting"] == []
+        kept = {(stone.kind, stone.subject_hash) for stone in store._parts.erasures.tombstones()}
         assert {(stone.kind, stone.subject_hash) for stone in read_beside(beside(path)).stones} == kept
         assert len(kept) >= len(names)
 
@@ -332,7 +338,7 @@ def test_a_draft_that_a_killed_process_left_is_no_obstacle(
 ) -> None:
     draft = beside(path).with_name(f"{beside(path).name}.unfinished")
     draft.write_text("half of a")
-    store.erase(conversation=conversation.id)
+    store.erase(conversation_id=conversation.id)
     assert not draft.exists()
     assert len(read_beside(beside(path)).stones) == 1
 
@@ -347,7 +353,7 @@ def test_what_another_erasure_took_is_no_error(
         return delete(self, id, **given)
 
     monkeypatch.setattr(ConversationRepository, "delete", after_another)
-    assert store.erase(conversation=conversation.id).is_complete
+    assert store.erase(conversation_id=conversation.id).is_complete
 
 
 # --- times ----------------------------------------------------------------------------------------------------------
@@ -377,13 +383,13 @@ def test_the_instant_before_it_is_seen_by_all(store: Datastore) -> None:
     assert [one.id for one in store.conversations.list().items] == [id]
     assert store.conversations.count() == store.learnings.count() == 1
     assert len(store.messages.list_by_time(id).items) == len(store.learnings.list().items) == 1
-    assert len(store.disclose(session="s").messages) == 1
-    assert store.erase(session="s").receipt["deleted"]["messages"] == 1
+    assert len(store.disclose(session_id="s").messages) == 1
+    assert store.erase(session_id="s").receipt["deleted"]["messages"] == 1
     assert store.conversations.count() == 0
 
 
 def test_no_id_is_in_a_receipt(store: Datastore, named: str) -> None:
     store.jobs.enqueue("t", {"id": named})
-    receipt = json.dumps(store.erase(session="user-0001").receipt)
+    receipt = json.dumps(store.erase(session_id="user-0001").receipt)
     assert named not in receipt
     assert "user-0001" not in receipt

@@ -28,7 +28,7 @@ with Datastore.open(sys.argv[1], durability="relaxed") as store:
     print("ready", flush=True)
     for id in sys.argv[2].split(","):
         if store.conversations.find(id) is not None:
-            store.erase(conversation=id)
+            store.erase(conversation_id=id)
 """
 APPLY = """
 import sys
@@ -87,13 +87,13 @@ def killed_erasures(folder: Path, kills: int, seed: int) -> Counter[str]:
         seen["killed"] += killed(ERASE, str(place / "app.db"), ",".join(chosen), after=chance.uniform(0.0, whole))
         with Datastore.open(place / "app.db", durability="relaxed") as store:
             assert not any(store.verify().values())
-            receipts = store.erasures.list()
+            receipts = list(store.retention.receipts.iterate())
             seen.update(receipt.status for receipt in receipts)
             verified = sum(receipt.status == "verified" for receipt in receipts)
             # They are erased in turn, so the first so many are the verified ones.
             assert [traces(place, made.markers[id]) for id in chosen[:verified]] == [[]] * verified
-            for receipt in store.eraser.unfinished():
-                assert store.eraser.resume(receipt.id).status == "scrubbed"
+            for receipt in store._eraser.unfinished():
+                assert store.retention.resume(receipt.id).status == "scrubbed"
             for id in chosen[: len(receipts)]:
                 assert store.conversations.find(id) is None
                 assert traces(place, made.markers[id]) == []
@@ -126,7 +126,9 @@ def killed_policies(folder: Path, kills: int) -> Counter[str]:
             )
             for place in range(12):
                 store.messages.append(one.id, role="user", content=f"said {place} in {number}", created_at=begun)
-        store.policies.set("old", "conversations", age_days=30, since="activity", scope="source", scope_value="old")
+        store.retention.policies.set(
+            "old", "conversations", age_days=30, since="activity", scope="source", scope_value="old"
+        )
     chance, seen = random.Random(5), Counter[str]()
     path = folder / "app.db"
     shutil.copyfile(made, path)
@@ -169,7 +171,7 @@ def killed_restores(folder: Path, kills: int) -> Counter[str]:
     chance, seen = random.Random(7), Counter[str]()
     with Datastore.open(made.path, durability="relaxed") as store:
         backup = store.backups.create(folder / "copy.backup").path
-        assert store.erase(conversation=erased).status == "verified"
+        assert store.erase(conversation_id=erased).status == "verified"
         store.conversations.delete(kept[0])
     whole = duration(RESTORE, str(made.path), backup)
     while seen["killed"] < kills:
@@ -182,7 +184,7 @@ def killed_restores(folder: Path, kills: int) -> Counter[str]:
             seen["restored"] += there == set(kept)
             if there == set(kept):
                 store.conversations.delete(kept[0])
-            assert store.eraser.unfinished() == []
+            assert store._eraser.unfinished() == []
     assert Datastore.restore(backup, made.path).erased == 1
     assert not [trace for trace in traces(folder, made.markers[erased]) if not trace.startswith("copy.backup")]
     return seen

@@ -203,7 +203,7 @@ def test_the_commands(store: Datastore, path: Path) -> None:
     fill(store, 10)
     for conversation in store.conversations.list().items:
         store.conversations.delete(conversation.id)
-    done = json.loads(run("maintain", "--all", "--json", database=path).stdout)
+    done = json.loads(run("maintain", "--everything", "--json", database=path).stdout)
     assert done["pages_freed"] > 100
     assert "0 pages given back" in run("maintain", database=path).stdout
     assert run("vacuum", "--full", database=path).stdout.startswith("written anew")
@@ -216,7 +216,7 @@ def test_the_commands(store: Datastore, path: Path) -> None:
 def test_watch_runs_until_it_is_told_to_stop(store: Datastore, path: Path) -> None:
     fill(store, 2)
     watching = subprocess.Popen(
-        [sys.executable, "-m", "datastore.cli", "maintain", "--watch", "--every", "0.1", "--interval-minutes", "0"],
+        [sys.executable, "-m", "datastore.cli", "maintain", "--watch", "--every", "0.1", "--interval", "0s"],
         cwd=ROOT,
         env={**os.environ, "DATASTORE_DATABASE": str(path), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

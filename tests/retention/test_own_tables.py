@@ -109,7 +109,7 @@ OWN = {
 
 @BOTH
 def test_what_goes_of_own_tables_is_shown_and_counted(app: Datastore) -> None:
-    held = app.disclose(conversation="mine")
+    held = app.disclose(conversation_id="mine")
     assert held.own_counts() == OWN
     rows = {own.table: own.rows for own in held.own_tables}
     assert rows["notes"][0] == {
@@ -121,10 +121,10 @@ def test_what_goes_of_own_tables_is_shown_and_counted(app: Datastore) -> None:
     assert sorted(row["number"] for row in rows["comments"]) == [1, 4]
     assert rows["reasons"] == ({"id": "00ff", "learning_id": "mine-learning", "place": 1},)
     before = {table: counted(app, table) for table in OWN}
-    receipt = app.erase(conversation="mine")
+    receipt = app.erase(conversation_id="mine")
     assert receipt.status == ("verified" if app.engine.name == "sqlite" else "deleted")
     assert receipt.receipt["own_tables"] == OWN
-    assert app.erasures.get(receipt.id).receipt["own_tables"] == OWN
+    assert app.retention.receipts.get(receipt.id).receipt["own_tables"] == OWN
     # What the receipt says is what the database did.
     for table, fates in OWN.items():
         assert before[table] - counted(app, table) == fates.get("deleted", 0), table
@@ -138,24 +138,24 @@ def counted(store: Datastore, table: str) -> int:
 
 @BOTH
 def test_a_learning_takes_its_own_rows_only(app: Datastore) -> None:
-    assert app.disclose(learning="mine-learning").own_counts() == {
+    assert app.disclose(learning_id="mine-learning").own_counts() == {
         name: OWN[name] for name in ("proofs", "ratings", "reasons")
     }
-    assert app.disclose(session="theirs").own_counts() == {
+    assert app.disclose(session_id="theirs").own_counts() == {
         "bookmarks": {"unlinked": 1},
         "comments": {"deleted": 3},
         "notes": {"deleted": 1},
         "ratings": {"deleted": 1},
     }
-    receipt = app.erase(learning="mine-learning")
+    receipt = app.erase(learning_id="mine-learning")
     assert receipt.receipt["own_tables"] == {name: OWN[name] for name in ("proofs", "ratings", "reasons")}
 
 
 @BOTH
 def test_a_receipt_without_own_rows_has_no_word_of_them(store: Datastore) -> None:
     store.conversations.add(id="c", sanitization_version="1")
-    assert store.disclose(conversation="c").own_tables == ()
-    assert "own_tables" not in store.erase(conversation="c").receipt
+    assert store.disclose(conversation_id="c").own_tables == ()
+    assert "own_tables" not in store.erase(conversation_id="c").receipt
 
 
 def test_the_commands_show_them(tmp_path: Path) -> None:
@@ -165,10 +165,10 @@ def test_the_commands_show_them(tmp_path: Path) -> None:
     with Datastore.open(tmp_path / "own.db", migrate=True, migrations=[steps]) as store:
         fill(store)
     path = tmp_path / "own.db"
-    shown = json.loads(run("export", "--everything", "--session", "mine", database=path).stdout)
+    shown = json.loads(run("export", "--everything", "--session-id", "mine", database=path).stdout)
     tables: dict[str, Any] = {own["table"]: own for own in shown["own_tables"]}
     assert (tables["notes"]["fate"], len(tables["notes"]["rows"])) == ("deleted", 2)
     assert tables["proofs"]["rows"] == [{"reason": "00ff"}]
-    told = run("erase", "--session", "mine", database=path).stdout
+    told = run("erase", "--session-id", "mine", database=path).stdout
     lines = {" ".join(line.split()) for line in told.splitlines()}
     assert {"own table comments 2 deleted", "own table bookmarks 2 unlinked"} <= lines, told

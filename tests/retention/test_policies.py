@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -39,14 +40,14 @@ def test_hidden_first_deleted_after_the_grace(store: Datastore, clock: Clock) ->
     other = fill(store, clock, 2, source="human")
     clock.advance(40 * DAY)
     young = fill(store, clock, 3, source="bot")
-    store.policies.set(
+    store.retention.policies.set(
         "bots", "conversations", age_days=30, since="activity", scope="source", scope_value="bot", grace_days=7
     )
-    hide, delete = store.retention.preview()
-    assert (hide.action, hide.count, hide.oldest) == ("hide", 30, old[0].created_at)
-    assert (delete.action, delete.count, delete.oldest) == ("delete", 0, None)
+    hide, purge = store.retention.preview()
+    assert (hide.action, hide.count, hide.oldest) == ("soft_delete", 30, old[0].created_at)
+    assert (purge.action, purge.count, purge.oldest) == ("purge", 0, None)
     assert store.conversations.count() == 35
-    assert store.retention.apply() == {"bots": {"hidden": 30}}
+    assert store.retention.apply() == {"bots": {"soft_deleted": 30}}
     assert store.retention.apply() == {"bots": {}}
     assert store.conversations.count(deleted=True) == 30
     clock.advance(8 * DAY)
@@ -66,7 +67,7 @@ def test_a_hold_and_new_activity_keep_a_conversation(store: Datastore, clock: Cl
     store.holds.place(held.id, reason="case 12")
     clock.advance(40 * DAY)
     store.messages.append(active.id, role="user", content="still here")
-    store.policies.set("all", "conversations", age_days=30, since="activity")
+    store.retention.policies.set("all", "conversations", age_days=30, since="activity")
     assert [due.count for due in store.retention.preview()] == [1, 0]
     store.retention.apply()
     store.retention.apply()
@@ -83,7 +84,7 @@ def test_what_was_hidden_and_is_restored_is_exactly_what_it_was(
     store.messages.append(conversation.id, role="user", content="hello")
     before = store.messages.list(conversation.id).items, store.learnings.get(learning.id)
     clock.advance(40 * DAY)
-    store.policies.set("all", "conversations", age_days=30, since="activity", grace_days=30)
+    store.retention.policies.set("all", "conversations", age_days=30, since="activity", grace_days=30)
     store.retention.apply()
     assert store.learnings.list().items == ()
     store.conversations.restore(conversation.id)
@@ -97,22 +98,24 @@ def test_completion_and_session_prefix(store: Datastore, clock: Clock) -> None:
     for one in done + other:
         store.conversations.complete(one.id)
     clock.advance(5 * DAY)
-    store.policies.set("a", "conversations", age_days=3, scope="session_prefix", scope_value="team-a/", grace_days=1)
-    assert store.retention.apply() == {"a": {"hidden": 2}}
+    store.retention.policies.set(
+        "a", "conversations", age_days=3, scope="session_prefix", scope_value="team-a/", grace_days=1
+    )
+    assert store.retention.apply() == {"a": {"soft_deleted": 2}}
     assert {one.id for one in store.conversations.list().items} == {one.id for one in still + other}
 
 
 def test_long_conversations_are_deleted_in_slices(store: Datastore, conversation: Conversation, clock: Clock) -> None:
     for number in range(120):
         store.messages.append(conversation.id, role="user", content=f"said {number}")
-    store.policies.set("all", "conversations", age_days=0, since="activity")
+    store.retention.policies.set("all", "conversations", age_days=0, since="activity")
     steps: list[int] = []
 
     def progress(counts: Mapping[str, int]) -> None:
         steps.append(counts.get("messages", 0))
 
     clock.advance(1)
-    store.retention.apply(progress=progress)
+    store.retention.apply(on_progress=progress)
     assert steps == [0, 50, 100, 120]
     assert store.conversations.find(conversation.id) is None
 
@@ -123,7 +126,7 @@ def test_a_conversation_that_is_kept_meanwhile_keeps_what_it_still_has(
 ) -> None:
     for number in range(120):
         store.messages.append(conversation.id, role="user", content=f"said {number}")
-    store.policies.set("all", "conversations", age_days=0, since="activity")
+    store.retention.policies.set("all", "conversations", age_days=0, since="activity")
 
     steps: list[int] = []
 
@@ -136,7 +139,7 @@ def test_a_conversation_that_is_kept_meanwhile_keeps_what_it_still_has(
                 store.holds.place(conversation.id, reason="case 12")
 
     clock.advance(1)
-    assert store.retention.apply(progress=keep) == {"all": {"hidden": 1, "messages": 50}}
+    assert store.retention.apply(on_progress=keep) == {"all": {"soft_deleted": 1, "messages": 50}}
     assert store.messages.count(conversation.id) == 70
     assert (store.conversations.get(conversation.id).deleted_at is None) == (kept == "restored")
 
@@ -144,7 +147,7 @@ def test_a_conversation_that_is_kept_meanwhile_keeps_what_it_still_has(
 def test_interrupted_it_goes_on(store: Datastore, clock: Clock) -> None:
     fill(store, clock, 60)
     clock.advance(40 * DAY)
-    store.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
+    store.retention.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
 
     class Stopped(Exception):
         pass
@@ -153,10 +156,10 @@ def test_interrupted_it_goes_on(store: Datastore, clock: Clock) -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        store.retention.apply(progress=stop)
+        store.retention.apply(on_progress=stop)
     first = store.conversations.count(deleted=True)
     assert 0 < first < 60
-    assert store.retention.apply() == {"all": {"hidden": 60 - first}}
+    assert store.retention.apply() == {"all": {"soft_deleted": 60 - first}}
 
 
 def test_a_slice_of_the_full_text_indexes_is_merged_behind_each_batch(
@@ -164,13 +167,13 @@ def test_a_slice_of_the_full_text_indexes_is_merged_behind_each_batch(
 ) -> None:
     fill(store, clock, 60)
     clock.advance(40 * DAY)
-    store.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
+    store.retention.policies.set("all", "conversations", age_days=30, since="activity", grace_days=1)
     merged: list[str] = []
     store.engine._thread.connected().connection.set_trace_callback(
         lambda sql: merged.append(sql) if "'merge', " in sql else None
     )
     batches: list[Mapping[str, int]] = []
-    store.retention.apply(progress=lambda counts: batches.append(dict(counts)))
+    store.retention.apply(on_progress=lambda counts: batches.append(dict(counts)))
     store.engine._thread.connected().connection.set_trace_callback(None)
     assert len(batches) == 3
     of = [sql.split("(")[0].split()[-1] for sql in merged if sql.startswith("INSERT")]
@@ -194,14 +197,13 @@ def test_learnings_jobs_attempts_uploads_and_redactions(
     store.uploads.start(sent.id)
     store.uploads.finish(sent.id, remote_id="r")
     store.uploads.confirm(sent.id)
-    store.audit.add_redaction(
-        conversation.id,
-        **REDACTION,
-    )
+    store.redactions.add(conversation.id, **REDACTION)
     clock.advance(40 * DAY)
-    store.policies.set("l", "learnings", age_days=30, since="activity", scope="category", scope_value="databases")
+    store.retention.policies.set(
+        "l", "learnings", age_days=30, since="activity", scope="category", scope_value="databases"
+    )
     for target in ("jobs", "attempts", "uploads", "redactions"):
-        store.policies.set(target, target, age_days=30)
+        store.retention.policies.set(target, target, age_days=30)
     held = ("l", "uploads", "redactions")
     store.holds.place(conversation.id, reason="case 12")
     assert {one.policy.name for one in store.retention.preview() if one.count} == {"attempts", "jobs"}
@@ -226,7 +228,9 @@ def test_learnings_jobs_attempts_uploads_and_redactions(
     assert store.jobs.find(job.id) is None
     assert store.jobs.find(waiting.id) is not None
     assert store.uploads.get(planned.id) == planned
-    assert [entry.action for entry in store.audit.list().items].count("purge") == 4
+    actions = Counter(entry.action for entry in store.audit.iterate())
+    # The redaction; attempts, the job and the upload, which are finished work.
+    assert (actions["purge"], actions["prune"]) == (1, 3)
     assert store.retention.apply() == {key: {} for key in done}
 
 
@@ -239,8 +243,8 @@ def test_a_learning_that_changed_or_is_held_since_it_was_looked_for_stays(
 
     changed, held, old = learn(), learn(), learn()
     clock.advance(40 * DAY)
-    store.policies.set("old", "learnings", age_days=30, since="activity")
-    looked_for = store.policies.expired_learnings
+    store.retention.policies.set("old", "learnings", age_days=30, since="activity")
+    looked_for = store._parts.expiry.expired_learnings
 
     def then(*arguments: Any, **named: Any) -> Any:
         rows = looked_for(*arguments, **named)
@@ -249,7 +253,7 @@ def test_a_learning_that_changed_or_is_held_since_it_was_looked_for_stays(
             store.holds.place(held.conversation_id, reason="r")
         return rows
 
-    monkeypatch.setattr(store.policies, "expired_learnings", then)
+    monkeypatch.setattr(store._parts.expiry, "expired_learnings", then)
     assert store.retention.apply() == {"old": {"learnings": 1}}
     assert [store.learnings.find(one.id) is None for one in (changed, held, old)] == [False, False, True]
 
@@ -264,8 +268,8 @@ def test_a_policy_that_makes_no_sense_is_refused(store: Datastore) -> None:
         {"target": "messages", "age_days": 1},
     ):
         with pytest.raises(CheckError):
-            store.policies.set("p", **wrong)
-    for call in (store.policies.remove, store.retention.preview, store.retention.apply):
+            store.retention.policies.set("p", **wrong)
+    for call in (store.retention.policies.delete, store.retention.preview, store.retention.apply):
         with pytest.raises(NotFoundError):
             call("p")
     with store.transaction(), pytest.raises(TransactionError):
@@ -276,20 +280,20 @@ def test_the_commands(store: Datastore, clock: Clock, path: Path) -> None:
     store.conversations.add(sanitization_version="1", source="bot", created_at=clock() - timedelta(days=400))
     assert run("retention", "list", database=path).stderr == "no policies\n"
     made = run(
-        "retention", "set", "bots", "--what", "conversations", "--days", "30", "--since", "activity",
-        "--source", "bot", "--grace-days", "7", database=path,
+        "retention", "set", "bots", "--target", "conversations", "--age-days", "30", "--since", "activity",
+        "--scope", "source", "--scope-value", "bot", "--grace-days", "7", database=path,
     )  # fmt: skip
     assert made.stdout == "bots: conversations, source bot, 30 days after activity\n"
     assert json.loads(run("retention", "list", "--json", database=path).stdout)[0]["grace_days"] == 7.0
     due = json.loads(run("retention", "preview", "--json", database=path).stdout)
-    assert [(one["action"], one["count"]) for one in due] == [("hide", 1), ("delete", 0)]
-    assert run("retention", "apply", database=path).stdout == "bots: 1 hidden\n"
+    assert [(one["action"], one["count"]) for one in due] == [("soft_delete", 1), ("purge", 0)]
+    assert run("retention", "apply", database=path).stdout == "bots: 1 soft-deleted\n"
     assert run("retention", "apply", "bots", "--json", database=path).stdout == '{\n  "bots": {}\n}\n'
-    assert run("retention", "remove", "bots", database=path).exit_code == 0
-    assert run("retention", "remove", "bots", database=path).exit_code == 1
+    assert run("retention", "delete", "bots", database=path).exit_code == 0
+    assert run("retention", "delete", "bots", database=path).exit_code == 1
     assert (
         run(
-            "retention", "set", "x", "--what", "jobs", "--days", "1", "--source", "a", "--category", "b", database=path
+            "retention", "set", "x", "--target", "jobs", "--age-days", "1", "--scope-value", "a", database=path
         ).exit_code
         == 2
     )
@@ -299,17 +303,17 @@ def test_erase_hold_and_release_commands(store: Datastore, conversation: Convers
     store.messages.append(conversation.id, role="user", content="hello")
     assert run("hold", conversation.id, "--reason", "case 12", database=path).exit_code == 0
     assert json.loads(run("holds", "--json", database=path).stdout)[0]["reason"] == "case 12"
-    blocked = run("erase", "--session", "session-1", database=path)
+    blocked = run("erase", "--session-id", "session-1", database=path)
     assert blocked.exit_code == 6
     assert "blocked by  legal hold" in blocked.stdout
     assert run("release", conversation.id, database=path).exit_code == 0
-    done = run("erase", "--session", "session-1", "--reason", "asked", "--json", database=path)
+    done = run("erase", "--session-id", "session-1", "--reason", "asked", "--json", database=path)
     assert done.exit_code == 0
     receipt = json.loads(done.stdout)
     assert (receipt["status"], receipt["reason"], receipt["actor"]) == ("verified", "asked", "datastore command")
     assert json.loads(run("erasures", "--json", database=path).stdout)[0] == receipt
     assert json.loads(run("erasures", receipt["id"], "--json", database=path).stdout) == receipt
-    assert run("erase", "--session", "session-1", database=path).exit_code == 1
+    assert run("erase", "--session-id", "session-1", database=path).exit_code == 1
     assert run("erase", database=path).exit_code == 2
     assert run("erase", "--resume", receipt["id"], database=path).exit_code == 0
 
@@ -324,7 +328,7 @@ def test_stopped_at_any_entry_of_the_log_it_goes_on_and_says_each_thing_once(
     made = fill(store, clock, 30)
     for number in range(120):  # more than a transaction deletes
         store.messages.append(made[0].id, role="user", content=f"said {number}")
-    store.policies.set("old", "conversations", age_days=30, since="activity")
+    store.retention.policies.set("old", "conversations", age_days=30, since="activity")
     clock.advance(40 * DAY)
     statements, left = store.audit._statements, [0]
     add = statements.add_audit_entry

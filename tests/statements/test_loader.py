@@ -358,6 +358,8 @@ SAMPLES = {
     "timestamp": "2026-01-01T00:00:00.000000Z",
     "json": "[]",
     "rows": "[]",
+    "match": "[]",
+    "words": "[]",
     "blob": b"",
 }
 

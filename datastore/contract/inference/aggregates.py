@@ -143,7 +143,7 @@ def _inside(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
 def _why_empty(scope: Scope, filtered: bool) -> str:
     if filtered:
         return "a FILTER may leave no rows to it"
-    return "it has no rows to look at" if scope.may_be_empty else ""
+    return "it has no rows to read" if scope.may_be_empty else ""
 
 
 def _of_rows(name: str, inner: Fact, empty: str) -> Fact:

@@ -213,6 +213,6 @@ def recast(fact: Fact) -> Fact:
 
 
 def require(condition: bool, why: str) -> None:
-    """Gives up, with a reason, unless the condition holds."""
+    """Give up, with a reason, unless the condition is true."""
     if not condition:
         raise Unsure(why)

@@ -35,8 +35,8 @@ from datastore.engines.postgresql.session import PostgreSQLSession
 from datastore.engines.postgresql.settings import Connection, session_sql, set_up
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
-from datastore.engines.tsquery import tsquery
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError
+from datastore.search.matching import for_postgresql
 from datastore.statements.binding import Dialect
 from datastore.statements.optional import by_name
 from datastore.values import utc_now
@@ -75,7 +75,7 @@ class PostgreSQLEngine:
     """
 
     name = "postgresql"
-    #: Full text is a generated column of each row.
+    #: Full text is in tables of its own, which rank by what they are given.
     fts5 = False
     #: No file, so that nothing can stand beside it.
     path = None
@@ -433,4 +433,4 @@ def shown(url: str) -> str:
 
 
 #: How statements are written for psycopg.
-DIALECT = Dialect(text=by_name, named=True, encoders={"match": tsquery})
+DIALECT = Dialect(text=by_name, named=True, encoders={"match": for_postgresql, "words": for_postgresql})

@@ -63,7 +63,7 @@ class SQLiteEngine:
     """One database file. Safe to share between threads; every thread has a connection of its own."""
 
     name = "sqlite"
-    #: Full text is in tables of FTS5, which rank by BM25, are merged, and can be compared with what they index.
+    #: Full text is in tables of FTS5, which rank by BM25 and are merged.
     fts5 = True
 
     def __init__(
@@ -149,7 +149,7 @@ class SQLiteEngine:
         try:
             return session.read(f"PRAGMA {pragma}", ())
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise translate(error, f"PRAGMA {pragma.partition('(')[0]}") from error
+            raise self.translated(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
     def integrity(self) -> list[tuple[Any, ...]]:
         """What PRAGMA integrity_check says, a hundred lines at most; one "ok" where nothing is wrong.
@@ -220,7 +220,7 @@ class SQLiteEngine:
         """
         with self.using(action) as connection:
             try:
-                self.gate.acquire(self.timeout)
+                self.gate.acquire(self.timeout, self._thread.session.refuse_to_wait)
                 yield connection
                 self.gate.release()
             except BaseException:
@@ -280,7 +280,8 @@ class SQLiteEngine:
             self._set_up(connection)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
-            raise translate(error, f"opening {self.path}") from error
+            # Whoever closes a store's last connection locks the file for a moment.
+            raise (ClosedError(CLOSED) if self.closed else translate(error, f"opening {self.path}")) from error
         except BaseException:
             connection.close()
             raise

@@ -96,19 +96,8 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
     if not isinstance(error, sqlite3.Error):
         return error
     code = code_of(error)
-    if found := _constraints.get(code):
-        kind, meaning = found
-        # SQLite names the constraint (CHECK), the columns (unique, NOT NULL) or the trigger's word; never a value.
-        constraint = str(error).rpartition("failed: ")[2].strip() if ":" in str(error) else ""
-        if constraint.endswith("_rollback_guard"):
-            return RollbackRefusedError(f"{where}: {ROLLBACK_REFUSED.format(constraint)}")
-        if code == "SQLITE_CONSTRAINT_TRIGGER":
-            constraint = str(error)
-            if constraint.endswith("_key"):  # REPLACE is refused as a plain insertion is, by another means
-                kind, meaning = _constraints["SQLITE_CONSTRAINT_UNIQUE"]
-            if constraint.endswith("_legal_hold"):
-                return LegalHoldError(f"{where}: a legal hold keeps it; release it first ({constraint})", constraint)
-        return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)
+    if code in _constraints:
+        return _of_constraint(error, code, where)
     primary = "_".join(code.split("_")[:2])
     if committing and primary == "SQLITE_IOERR":
         return CommitOutcomeUnknownError(
@@ -120,6 +109,21 @@ def translate(error: Exception, where: str, *, committing: bool = False) -> Exce
     if not code:
         return _without_code(error, where)
     return DatabaseError(f"{where}: {code}; the driver's words are this error's cause")
+
+
+def _of_constraint(error: sqlite3.Error, code: str, where: str) -> DatastoreError:
+    kind, meaning = _constraints[code]
+    # SQLite names the constraint (CHECK), the columns (unique, NOT NULL) or the trigger's word; never a value.
+    constraint = str(error).rpartition("failed: ")[2].strip() if ":" in str(error) else ""
+    if constraint.endswith("_rollback_guard"):
+        return RollbackRefusedError(f"{where}: {ROLLBACK_REFUSED.format(constraint)}")
+    if code == "SQLITE_CONSTRAINT_TRIGGER":
+        constraint = str(error)
+        if constraint.endswith("_key"):  # REPLACE is refused as a plain insertion is, by another means
+            kind, meaning = _constraints["SQLITE_CONSTRAINT_UNIQUE"]
+        if constraint.endswith("_legal_hold"):
+            return LegalHoldError(f"{where}: a legal hold keeps it; release it first ({constraint})", constraint)
+    return kind(f"{where}: {meaning}" + (f" ({constraint})" if constraint else ""), constraint)
 
 
 def _without_code(error: sqlite3.Error, where: str) -> DatastoreError:

@@ -82,7 +82,7 @@ class Gate:
 
         Args:
             timeout: In seconds.
-            refuse: Called with the seconds waited while another thread has the gate: raises where waiting is useless.
+            refuse: Called again and again with the seconds waited, by whoever has to wait: raises where waiting is useless.
 
         Raises:
             BusyError: Another thread or process had the gate for all that time.
@@ -100,7 +100,7 @@ class Gate:
             turns = self._turns
             waiting = turns[_DRAWN] != turns[_SERVED]
             if (waiting and time.monotonic() >= self._slice_end) or not self._try():
-                self._wait(max(0.0, timeout - waited), timeout)
+                self._wait(max(0.0, timeout - waited), timeout, refuse)
         except BaseException:
             self.reset()
             raise
@@ -126,11 +126,17 @@ class Gate:
         self._threads = threading.RLock()  # those who wait for the old lock look at this one soon
 
     def close(self) -> None:
-        """Close the side file; a later `acquire` opens it again."""
-        if self._file is not None:
-            self._turns = memoryview(bytearray(_BYTES)).cast("Q")  # unmaps the file
-            file, self._file = self._file, None
-            os.close(file)
+        """Close the side file; a later `acquire` opens it again. Nothing happens while another thread is in the gate."""
+        threads = self._threads
+        if not threads.acquire(blocking=False):
+            return
+        try:
+            if self._file is not None:
+                self._turns = memoryview(bytearray(_BYTES)).cast("Q")  # unmaps the file
+                file, self._file = self._file, None
+                os.close(file)
+        finally:
+            threads.release()
 
     __del__ = close
 
@@ -173,7 +179,7 @@ class Gate:
             return False
         return True
 
-    def _wait(self, seconds: float, timeout: float) -> None:
+    def _wait(self, seconds: float, timeout: float, refuse: Callable[[float], None]) -> None:
         # Two that draw at the same instant may draw the same number: then both are next at the same time, no harm.
         turns = self._turns
         ticket = (turns[_DRAWN] + 1) & _MASK
@@ -182,6 +188,7 @@ class Gate:
         served, stood_open = turns[_SERVED], False
         while True:
             now = time.monotonic()
+            refuse(now - begun)
             if turns[_SERVED] != served:
                 served, moved, stood_open = turns[_SERVED], now, False
             ahead = ticket - served - 1

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from datastore.engines.fork import keep
 from datastore.engines.ownership import NOBODY, Owner, current, in_event_loop
 from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Host, Parameters, Session
-from datastore.engines.sqlite.errors import is_busy
+from datastore.engines.sqlite.errors import code_of, is_busy
 from datastore.engines.sqlite.gate import Gate
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
@@ -128,7 +128,7 @@ class SQLiteSession(Session):
                 raise ClosedError(CLOSED)
             if self.connection.in_transaction:
                 self.give_back()  # an interrupt came between the end of a block and its tidying up
-            engine.gate.acquire(engine.timeout, self._refuse_to_wait)
+            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
             try:
                 result = run()
             except sqlite3.OperationalError as error:
@@ -161,12 +161,12 @@ class SQLiteSession(Session):
         if connection.in_transaction:
             self.give_back()
         if block.in_snapshot:
-            connection.execute("BEGIN DEFERRED")
+            self._do("BEGIN DEFERRED")
             # The first read fixes what is seen; until then another commit could still come in.
             engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
         self._turn = _TAKING
-        engine.gate.acquire(engine.timeout, self._refuse_to_wait)
+        engine.gate.acquire(engine.timeout, self.refuse_to_wait)
         self._turn = engine.gate.number
         engine.writer = block.owner
         engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
@@ -176,17 +176,13 @@ class SQLiteSession(Session):
         connection = self.connection
         if self._turn is None:
             return  # a snapshot: `give_back` rolls back, there is nothing to keep
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self.engine.translated(error, "COMMIT", committing=True) from error
+        self._do("COMMIT", committing=True)
         self.engine.wrote(connection, connection.total_changes - self._changes)
 
     def give_back(self) -> None:
         gate = self.engine.gate
         try:
-            if self.connection.in_transaction:
-                self.connection.rollback()
+            self._roll_back()
         finally:
             if self._turn is not None:
                 if gate.mine:
@@ -197,26 +193,41 @@ class SQLiteSession(Session):
                     gate.take_away()
                 self._turn = None
 
+    def _roll_back(self) -> None:
+        while self.connection.in_transaction:
+            try:
+                self.connection.rollback()
+            except sqlite3.Error as error:
+                if code_of(error) != "SQLITE_INTERRUPT":  # a ROLLBACK that `close` interrupted has done nothing
+                    raise self.engine.translated(error, "ROLLBACK") from error
+
     def savepoint(self, number: int) -> None:
-        self.connection.execute(f"SAVEPOINT s{number}")
+        self._do(f"SAVEPOINT s{number}")
 
     def release(self, number: int, *, back: bool) -> None:
-        connection = self.connection
-        if not connection.in_transaction:
+        if not self.connection.in_transaction:
             assert self.block is not None
             self.block.lose(LOST)
             if not back:
                 raise TransactionLostError(LOST)
             return
         if back:
-            connection.execute(f"ROLLBACK TO s{number}")
-        connection.execute(f"RELEASE s{number}")
+            self._do(f"ROLLBACK TO s{number}")
+        self._do(f"RELEASE s{number}")
+
+    def _do(self, sql: str, *, committing: bool = False) -> None:
+        # `close` may interrupt each of these too, in a block as well: it comes a moment after a call that it was meant for.
+        try:
+            self.connection.execute(sql)
+        except sqlite3.Error as error:
+            raise self.engine.translated(error, sql, committing=committing) from error
 
     def is_lost(self) -> bool:
         # A snapshot has nothing to lose.
         return self._turn is not None and not self.connection.in_transaction
 
-    def _refuse_to_wait(self, waited: float) -> None:
+    def refuse_to_wait(self, waited: float) -> None:
+        """Asked while the gate is waited for: refuse where that is useless, or the store is closed."""
         self.refuse_orphans()
         writer = self.engine.writer
         if waited > _LOOP_WAITS and writer is not None and in_event_loop() and not writer.may_go_on():
@@ -227,6 +238,8 @@ class SQLiteSession(Session):
 
     def close(self) -> None:
         self.connection.close()
+        if self.engine.closed:
+            self.engine.gate.close()  # the store left it open if this thread was in it
 
     def __del__(self) -> None:
         # The thread has ended, or the store was dropped without being closed.

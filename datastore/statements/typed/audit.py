@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from datastore.records import AuditEntry, Redaction
+from datastore.records import AuditEntry
 
 
 class ListAuditChainRow(NamedTuple):
@@ -114,94 +114,4 @@ class AuditStatements(Protocol):
 
     def audit_high_water(self) -> int | None:
         """How many entries the log was ever given; above the newest entry's id, the log lost its tail."""
-        ...
-
-    def add_redaction(
-        self,
-        *,
-        id: str,
-        conversation_id: str,
-        message_id: str | None,
-        category: str,
-        rule: str,
-        detector: str,
-        original_hash: str,
-        replacement: str,
-        confidence: float,
-        created_at: datetime,
-    ) -> Redaction:
-        """Notes one thing that sanitization replaced.
-
-        Args:
-            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
-            conversation_id: which conversation.
-            message_id: which message of it; NULL: its title or metadata.
-            category: what kind of thing it was; 1 to 200 characters.
-            rule: which rule found it; 1 to 200 characters.
-            detector: in which detector; 1 to 200 characters.
-            original_hash: a (keyed) hash of the original, never the original; 16 to 200 characters.
-            replacement: what stands there now; at most 1000 characters.
-            confidence: 0 to 1.
-            created_at: the instant of the transaction.
-        """
-        ...
-
-    def find_conversation_of_message(
-        self,
-        *,
-        message_id: str,
-    ) -> str | None:
-        """Which conversation a message is in.
-
-        Args:
-            message_id: which message.
-        """
-        ...
-
-    def list_redactions(
-        self,
-        *,
-        conversation_id: str,
-        after_created_at: datetime,
-        after_id: str,
-        max_rows: int,
-    ) -> list[Redaction]:
-        """One page of a conversation's redactions, those of its messages included, oldest first.
-
-        Args:
-            conversation_id: which conversation.
-            after_created_at: the earliest instant for the first page.
-            after_id: '' for the first page.
-            max_rows: 1 to 1001.
-        """
-        ...
-
-    def list_redactions_by_message(
-        self,
-        *,
-        message_id: str,
-        after_created_at: datetime,
-        after_id: str,
-        max_rows: int,
-    ) -> list[Redaction]:
-        """One page of a message's redactions, oldest first.
-
-        Args:
-            message_id: which message.
-            after_created_at: the earliest instant for the first page.
-            after_id: '' for the first page.
-            max_rows: 1 to 1001.
-        """
-        ...
-
-    def count_redactions(
-        self,
-        *,
-        conversation_id: str,
-    ) -> int:
-        """How many redactions a conversation has, those of its messages included.
-
-        Args:
-            conversation_id: which conversation.
-        """
         ...

@@ -26,8 +26,8 @@ class ListPurgeableConversationsRow(NamedTuple):
     id: str
 
 
-class HideConversationsRow(NamedTuple):
-    """A row of hide_conversations."""
+class SoftDeleteConversationsRow(NamedTuple):
+    """A row of soft_delete_conversations."""
 
     id: str
 
@@ -231,7 +231,7 @@ class ConversationsStatements(Protocol):
         """
         ...
 
-    def hide_conversation(
+    def soft_delete_conversation(
         self,
         *,
         id: str,
@@ -314,12 +314,12 @@ class ConversationsStatements(Protocol):
         """
         ...
 
-    def hide_conversations(
+    def soft_delete_conversations(
         self,
         *,
         ids: Any,
         now: datetime,
-    ) -> list[HideConversationsRow]:
+    ) -> list[SoftDeleteConversationsRow]:
         """Soft deletion of many: hides conversations and (by a trigger) their learnings.
 
         Args:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from datastore.records import Erasure, ErasureKey, Learning, Tombstone
 
 
-class EraseMessagesRow(NamedTuple):
-    """A row of erase_messages."""
+class DeleteLastMessagesRow(NamedTuple):
+    """A row of delete_last_messages."""
 
     id: str
 
@@ -228,12 +228,12 @@ class ErasuresStatements(Protocol):
         """
         ...
 
-    def erase_messages(
+    def delete_last_messages(
         self,
         *,
         conversation_id: str,
         max_rows: int,
-    ) -> list[EraseMessagesRow]:
+    ) -> list[DeleteLastMessagesRow]:
         """Deletes the last messages of a conversation: a slice of what is erased.
 
         Args:

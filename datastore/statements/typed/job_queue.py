@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from datastore.records import Job, JobAttempt, JobCount, JobPause
 
 
-class PurgeFinishedJobsRow(NamedTuple):
-    """A row of purge_finished_jobs."""
+class PruneJobsRow(NamedTuple):
+    """A row of prune_jobs."""
 
     id: int
 
@@ -319,12 +319,12 @@ class JobQueueStatements(Protocol):
         """
         ...
 
-    def purge_finished_jobs(
+    def prune_jobs(
         self,
         *,
         finished_before: datetime,
         max_rows: int,
-    ) -> list[PurgeFinishedJobsRow]:
+    ) -> list[PruneJobsRow]:
         """Deletes ended jobs and their history, longest ended first. finished_at is asked twice: PostgreSQL looks
         at the outer condition again where somebody queued the job meanwhile, not at the inner one.
 

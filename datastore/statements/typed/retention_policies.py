@@ -33,8 +33,8 @@ class CountExpiredAttemptsRow(NamedTuple):
     expired: int
 
 
-class PurgeAttemptsRow(NamedTuple):
-    """A row of purge_attempts."""
+class PruneAttemptsRow(NamedTuple):
+    """A row of prune_attempts."""
 
     job_id: int
 
@@ -46,8 +46,8 @@ class CountExpiredUploadsRow(NamedTuple):
     expired: int
 
 
-class PurgeUploadsRow(NamedTuple):
-    """A row of purge_uploads."""
+class PruneUploadsRow(NamedTuple):
+    """A row of prune_uploads."""
 
     id: str
 
@@ -97,12 +97,14 @@ class RetentionPoliciesStatements(Protocol):
     def list_retention_policies(
         self,
         *,
+        after_name: str,
         max_rows: int,
     ) -> list[RetentionPolicy]:
-        """The policies by name.
+        """One page of the policies, by name.
 
         Args:
-            max_rows: 1 to 1000.
+            after_name: only with a greater name; empty for the first page.
+            max_rows: 1 to 1001.
         """
         ...
 
@@ -111,7 +113,7 @@ class RetentionPoliciesStatements(Protocol):
         *,
         name: str,
     ) -> int:
-        """Forgets a policy; what it hid stays hidden.
+        """Deletes a policy; what it soft-deleted stays so.
 
         Args:
             name: which one.
@@ -214,12 +216,12 @@ class RetentionPoliciesStatements(Protocol):
         """
         ...
 
-    def purge_attempts(
+    def prune_attempts(
         self,
         *,
         finished_before: datetime,
         max_rows: int,
-    ) -> list[PurgeAttemptsRow]:
+    ) -> list[PruneAttemptsRow]:
         """Deletes earlier attempts, those of the first jobs first.
 
         Args:
@@ -241,12 +243,12 @@ class RetentionPoliciesStatements(Protocol):
         """
         ...
 
-    def purge_uploads(
+    def prune_uploads(
         self,
         *,
         confirmed_before: datetime,
         max_rows: int,
-    ) -> list[PurgeUploadsRow]:
+    ) -> list[PruneUploadsRow]:
         """Deletes uploads that were confirmed, oldest first; what is at the destination stays there, and so does
         what belongs to a conversation on legal hold.
 

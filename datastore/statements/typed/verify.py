@@ -12,57 +12,17 @@ class VerifyStatements(Protocol):
     """sql/sqlite/verify.sql."""
 
     def check_learnings_fts(self) -> int:
-        """Compares the full-text index with the learnings; a difference is an error (the file is damaged)."""
+        """Compares the full-text index of learnings with the tokens that it was given; a difference is an error
+        (the file is damaged).
+        """
         ...
 
     def check_messages_fts(self) -> int:
-        """Compares the full-text index with the messages; a difference is an error (the file is damaged)."""
-        ...
-
-    def clear_learnings_fts(self) -> int:
-        """Empties the full-text index, to fill it again in the same transaction."""
-        ...
-
-    def fill_learnings_fts(
-        self,
-        *,
-        after_seq: int,
-        to_seq: int,
-    ) -> int:
-        """Indexes the rows between two places.
-
-        Args:
-            after_seq: the place before the first row.
-            to_seq: the last row's place, inclusive.
+        """Compares the full-text index of messages with the tokens that it was given; a difference is an error (the
+        file is damaged).
         """
         ...
 
     def merge_learnings_fts(self) -> int:
         """Merges the parts of the full-text index into one, which is smaller and faster."""
-        ...
-
-    def clear_messages_fts(self) -> int:
-        """Empties the full-text index, to fill it again in the same transaction."""
-        ...
-
-    def fill_messages_fts(
-        self,
-        *,
-        after_seq: int,
-        to_seq: int,
-    ) -> int:
-        """Indexes the rows between two places.
-
-        Args:
-            after_seq: the place before the first row.
-            to_seq: the last row's place, inclusive.
-        """
-        ...
-
-    def get_last_learning_seq(self) -> int:
-        """The last place on disk that is taken."""
-        ...
-
-    def get_last_message_seq(self) -> int:
-        """The last place on disk that is taken."""
         ...

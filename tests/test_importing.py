@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from datastore import Conversation, Datastore, NewMessage
 from datastore.errors import ImportFileError, InvalidValueError
+from datastore.exporting import export
 from datastore.formats import BadLine
+from datastore.importing import MAX_KEPT, ImportReport, import_file
 from datastore.resources import sample_folder
-from datastore.transfer import MAX_KEPT, ImportReport, all_messages, export, import_file
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -36,7 +37,7 @@ def chat(id: str, *contents: str, **more: Any) -> dict[str, Any]:
 
 def dump(store: Datastore) -> list[str]:
     stream = io.StringIO()
-    export(store, stream, deleted=True)
+    export(store, stream, include_deleted=True)
     return stream.getvalue().split("\n")[:-1]
 
 
@@ -86,7 +87,7 @@ def test_later_messages_are_appended(store: Datastore, tmp_path: Path) -> None:
     import_file(store, write(tmp_path / "1.jsonl", chat("a", "one")), sanitization_version="1")
     report = import_file(store, write(tmp_path / "2.jsonl", chat("a", "one", "two", "three")), sanitization_version="1")
     assert (numbers(report), report.unchanged) == ((0, 2, 0), 2)
-    assert [(message.id, message.position) for message in all_messages(store, "a")] == [
+    assert [(message.id, message.position) for message in list(store.messages.iterate("a"))] == [
         ("a:1", 1),
         ("a:2", 2),
         ("a:3", 3),
@@ -119,7 +120,7 @@ def test_what_was_deleted_stays_deleted(store: Datastore, tmp_path: Path) -> Non
     report = import_file(store, longer, sanitization_version="1")
     assert numbers(report) == (0, 0, 0)
     assert sum(report.skipped.values()) == 2
-    assert [message.position for message in all_messages(store, "a")] == [1, 3]
+    assert [message.position for message in list(store.messages.iterate("a"))] == [1, 3]
 
 
 def test_learnings_with_mapped_fields(store: Datastore, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_learnings_of_a_named_conversation(store: Datastore, conversation: Conve
     report = import_file(store, file, sanitization_version="1", conversation_id=conversation.id)
     assert numbers(report) == (0, 0, 1)
     assert [bad.line for bad in report.bad] == [2, 3]
-    ((_, sources),) = store.transfer.learnings(conversation.id)
+    ((_, sources),) = store._parts.import_export.learnings(conversation.id)
     assert sources == ["m"]
 
 
@@ -197,7 +198,7 @@ def test_export_filters(store: Datastore) -> None:
     store.conversations.soft_delete(deleted.id)
     assert export(store, io.StringIO()) == 3
     assert export(store, io.StringIO(), session_id="s", source="web") == 1
-    assert export(store, io.StringIO(), session_id="s", source="web", deleted=True) == 2
+    assert export(store, io.StringIO(), session_id="s", source="web", include_deleted=True) == 2
 
 
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -275,15 +276,15 @@ def test_an_export_imported_into_another_store_is_the_same(path: Path, cases: li
                     one.conversations.soft_delete(id)
             file = Path(folder) / "export.jsonl"
             with file.open("w", encoding="utf-8", newline="\n") as stream:
-                export(one, stream, deleted=True)
+                export(one, stream, include_deleted=True)
             report = import_file(two, file, sanitization_version="other", format="chat")
             assert (report.bad, report.differing) == ([], 0)
             assert dump(two) == dump(one)
             for line in dump(one):
                 id = json.loads(line)["id"]
                 assert two.conversations.get(id) == one.conversations.get(id)
-                assert all_messages(two, id) == all_messages(one, id)
-                assert two.transfer.learnings(id) == one.transfer.learnings(id)
+                assert list(two.messages.iterate(id)) == list(one.messages.iterate(id))
+                assert two._parts.import_export.learnings(id) == one._parts.import_export.learnings(id)
             again = import_file(two, file, sanitization_version="other", format="chat")
             assert (numbers(again), again.differing, dict(again.skipped)) == ((0, 0, 0), 0, {})
 

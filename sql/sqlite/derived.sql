@@ -1,34 +1,40 @@
--- Transfer: what PostgreSQL needs its own words for.
+-- Derived data: what SQLite needs its own words for.
 
 -- name: add_job_counts()!
--- Counts the ended jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
--- Index: none (reads every job)
--- Rows: 0 to three a type
--- Differs: each count stands in 16 rows; all of it goes into the first
--- Allow: full-scan, once, behind a copy of everything
-INSERT INTO job_counts (type, status, shard, job_count)
+-- Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
+-- Index: none (reads every job twice); sorts a row a type and status
+-- Rows: 0 to five a type
+-- Differs: PostgreSQL keeps the ended ones only, and each count in 16 rows
+-- Allow: full-scan, once, when a database is copied
+INSERT INTO job_counts (type, status, job_count)
+SELECT
+    type,
+    'stored' AS status,
+    count(*) AS job_count
+FROM job_queue
+GROUP BY type
+UNION ALL
 SELECT
     type,
     status,
-    0,
-    count(*)
+    count(*) AS job_count
 FROM job_queue
 WHERE finished_at IS NOT NULL
 GROUP BY type, status
-ON CONFLICT (type, status, shard) DO UPDATE SET job_count = excluded.job_count;
+ON CONFLICT (type, status) DO UPDATE SET job_count = excluded.job_count;
 
 -- name: list_miscounted_jobs(max_rows)
--- Types whose ended jobs are not as many as their counts say.
+-- Types whose jobs are not as many as their counts say: all that are stored, or those that ended in some way.
 --   max_rows  integer  1 to 1000
--- Index: none (reads every job); sorts a row a type and status
+-- Index: none (reads every job twice); sorts a row a type and status
 -- Rows: 0 to max_rows, by type and status
--- Differs: each count stands in 16 rows, and only ended jobs have one
+-- Differs: PostgreSQL keeps the counts of ended jobs only
 -- Allow: full-scan, a check that a person starts
 SELECT
     counts.type,
     counts.status,
-    CAST(sum(counts.kept) AS BIGINT) AS job_count,
-    CAST(sum(counts.counted) AS BIGINT) AS counted
+    sum(counts.kept) AS job_count,
+    sum(counts.counted) AS counted
 FROM (
     SELECT
         type,
@@ -36,6 +42,14 @@ FROM (
         job_count AS kept,
         0 AS counted
     FROM job_counts
+    UNION ALL
+    SELECT
+        type,
+        'stored' AS status,
+        0 AS kept,
+        count(*) AS counted
+    FROM job_queue
+    GROUP BY type
     UNION ALL
     SELECT
         type,
@@ -55,9 +69,9 @@ LIMIT :max_rows;
 -- Learnings that the index by tag has under other tags than their own, or at another time; hidden ones are not in it.
 --   max_rows  integer  1 to 1000
 -- Index: learnings_id_key (in its order), learning_tags_learning_id_idx (one range a learning), learning_tags primary key
---   (one look-up a tag)
+--   (one look-up a tag); sorts the tags of one learning at a time
 -- Rows: 0 to max_rows, by id
--- Differs: json_array_elements_text is PostgreSQL's way to read a list
+-- Differs: json_each is SQLite's way to read a list
 -- Allow: full-scan, a check that a person starts
 SELECT learnings.id
 FROM learnings
@@ -68,14 +82,14 @@ WHERE
         WHERE learning_tags.learning_id = learnings.id
     ) <> (
         SELECT count(DISTINCT own.value)
-        FROM json_array_elements_text(learnings.tags) AS own (value)
+        FROM json_each(learnings.tags) AS own
         WHERE learnings.deleted_at IS NULL
     )
     OR (
         learnings.deleted_at IS NULL
         AND EXISTS (
             SELECT 1
-            FROM json_array_elements_text(learnings.tags) AS own (value)
+            FROM json_each(learnings.tags) AS own
             WHERE NOT EXISTS (
                 SELECT 1
                 FROM learning_tags
@@ -93,7 +107,8 @@ LIMIT :max_rows;
 -- Fills the index of the learnings by tag: those that are shown, under each of their tags (once, where a tag stands twice).
 -- Index: none (reads every learning)
 -- Rows: one per learning and tag
--- Differs: json_array_elements_text is PostgreSQL's way to read a list
+-- Differs: json_each is SQLite's way to read a list
+-- Locks: the write lock until the transaction ends, about 10 s per million rows
 -- Allow: full-scan, once, where a person has what is derived made again
 INSERT INTO learning_tags (tag, created_at, learning_id)
 SELECT
@@ -101,6 +116,6 @@ SELECT
     learnings.created_at,
     learnings.id
 FROM learnings
-CROSS JOIN json_array_elements_text(learnings.tags) AS own (value)
+CROSS JOIN json_each(learnings.tags) AS own
 WHERE learnings.deleted_at IS NULL
 ON CONFLICT (tag, created_at, learning_id) DO NOTHING;

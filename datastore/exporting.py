@@ -1,0 +1,41 @@
+"""Export: conversations as chat JSON lines, which an import stores as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from datastore.formats import write_chat
+
+if TYPE_CHECKING:
+    from datastore.store import Datastore
+
+
+def export(
+    store: Datastore,
+    stream: TextIO,
+    *,
+    session_id: str | None = None,
+    source: str | None = None,
+    include_deleted: bool = False,
+) -> int:
+    """Write conversations as chat JSON lines, newest first, as they were at one instant.
+
+    Args:
+        store: Where from.
+        stream: Where to, as UTF-8 text.
+        session_id: Only of this session.
+        source: Only of this source.
+        include_deleted: The soft-deleted ones too, with their *deleted_at*.
+
+    Returns:
+        How many conversations were written.
+    """
+    sources = store._parts.import_export
+    count = 0
+    with store.snapshot():
+        for deleted in (False, True) if include_deleted else (False,):
+            for conversation in store.conversations.iterate(session_id=session_id, source=source, deleted=deleted):
+                messages = list(store.messages.iterate(conversation.id))
+                stream.write(write_chat(conversation, messages, sources.learnings(conversation.id)) + "\n")
+                count += 1
+    return count

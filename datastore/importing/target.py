@@ -1,0 +1,63 @@
+"""Where one file is imported to: the store, the report of the present batch, and what may not come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from datastore.formats import BadLine
+from datastore.formats.reading import Format
+from datastore.importing.report import ImportReport
+
+if TYPE_CHECKING:
+    from datastore.records.erasures import SubjectKind
+    from datastore.repositories import ImportExportRepository
+    from datastore.store import Datastore
+
+
+@attrs.define(kw_only=True)
+class Target:
+    """One file on its way into a store."""
+
+    store: Datastore
+    #: The file's name, for the report.
+    file: str
+    kind: Format
+    #: Which sanitization the text went through, where a line does not say.
+    sanitization_version: str
+    #: Whether what was erased on request is imported again.
+    include_erased: bool
+    #: Whether something came back that was erased.
+    lifted: bool = False
+    #: What the present batch has done so far.
+    batch: ImportReport = attrs.field(factory=ImportReport)
+
+    @property
+    def more(self) -> ImportExportRepository:
+        """Exact times, gaps and message keys."""
+        return self.store._parts.import_export
+
+    def bad(self, bad: BadLine) -> None:
+        """Report a line that cannot be stored."""
+        self.batch.bad_lines += 1
+        self.batch.bad.append(bad)
+
+    def differs(self, line: int, what: str) -> None:
+        """Report something that is stored with other content."""
+        self.batch.differing += 1
+        self.batch.differences.append(f"{self.file}:{line}: {what}; left as it is stored")
+
+    def is_erased(self, names: dict[SubjectKind, str | None]) -> bool:
+        """Whether one of these was erased on request and stays erased; with *include_erased*, lift its tombstone."""
+        tombstones = self.store._eraser.tombstones
+        if not (keys := tombstones.keys()):
+            return False
+        given = [(kind, id) for kind, id in names.items() if id is not None]
+        found = [(kind, id) for kind, id in given if tombstones.find(kind, id, keys)]
+        if not self.include_erased:
+            return bool(found)
+        for kind, id in found:
+            tombstones.lift(kind, id)
+            self.lifted = True
+        return False

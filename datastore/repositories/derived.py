@@ -1,0 +1,99 @@
+"""Derived data, which triggers keep: counts, the index by tag, full-text indexes. Checked, and rebuilt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from datastore.repositories.search_index import IndexedRepository
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from datastore.statements.typed.derived import DerivedStatements
+    from datastore.statements.typed.messages import MessagesStatements
+    from datastore.statements.typed.verify import VerifyStatements
+
+    class _Statements(DerivedStatements, VerifyStatements, MessagesStatements, Protocol):
+        """What checks and rebuilds derived data."""
+
+
+class DerivedRepository(IndexedRepository):
+    """Derived data of conversations, messages, learnings and jobs."""
+
+    _statements: _Statements
+
+    def miscounted(self, max_rows: int = 100) -> list[tuple[str, int, int]]:
+        """Conversations whose message_count is wrong: id, what it says, what was counted."""
+        return [
+            (row.id, row.message_count, row.counted)
+            for row in self._statements.list_miscounted_conversations(max_rows=max_rows)
+        ]
+
+    def miscounted_jobs(self, max_rows: int = 100) -> list[tuple[str, str, int, int]]:
+        """Counts of jobs that are wrong: type, status ("stored" is all of them), what it says, what was counted."""
+        return [
+            (row.type, row.status, row.job_count, row.counted)
+            for row in self._statements.list_miscounted_jobs(max_rows=max_rows)
+        ]
+
+    def mistagged(self, max_rows: int = 100) -> list[str]:
+        """Learnings that the index by tag has under other tags than their own: their ids."""
+        return [row.id for row in self._statements.list_mistagged_learnings(max_rows=max_rows)]
+
+    def mishashed(self, sample: int | None = None) -> list[str]:
+        """The ids of messages whose content is not what its hash was made of.
+
+        Args:
+            sample: So many messages are read, from everywhere in the table; None reads all of them.
+        """
+        first, last = self._statements.get_message_places()
+        if sample is None or last - first < sample:
+            pages: Iterable[Sequence[Any]] = self._message_hashes(first - 1)
+        else:
+            places = (first - 1 + (last - first) * number // (sample - 1) for number in range(sample))
+            pages = (self._statements.list_message_hashes(after_seq=place, max_rows=1) for place in places)
+        wrong = (row.id for page in pages for row in page if _hash(row.content) != row.content_hash)
+        return [*dict.fromkeys(wrong)]
+
+    def _message_hashes(self, after: int) -> Iterator[Sequence[Any]]:
+        # Contents may be of a mebibyte each.
+        while page := self._statements.list_message_hashes(after_seq=after, max_rows=64):
+            yield page
+            after = page[-1].seq
+
+    def check_full_text(self) -> None:
+        """Compare the full-text indexes with the learnings and messages.
+
+        Raises:
+            CorruptDatabaseError: They differ.
+        """
+        self._statements.check_learnings_fts()
+        self._statements.check_messages_fts()
+
+    def settle(self, audit_high_water: int) -> None:
+        """After a copy of rows that no trigger saw: count the jobs, and have the audit log go on after this number."""
+        with self._engine.transaction():
+            self._count_jobs()
+            self._statements.raise_audit_high_water(id=audit_high_water)
+
+    def reindex(
+        self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
+    ) -> None:
+        """See `datastore.store.Datastore.reindex`."""
+        with self._engine.transaction():
+            self._engine.keep_writers_out()
+            self._index.rebuild(language, on_progress)
+            self._statements.clear_learning_tags()
+            self._statements.fill_learning_tags()
+            self._statements.recount_conversations()
+            self._count_jobs()
+
+    def _count_jobs(self) -> None:
+        self._statements.clear_job_counts()
+        self._statements.add_job_counts()
+
+
+def _hash(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

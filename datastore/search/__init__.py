@@ -1,0 +1,1 @@
+"""Search without a database: analysis of texts, query syntax, ranking, marking. No driver, no SQL."""

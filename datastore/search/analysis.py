@@ -1,0 +1,287 @@
+"""The analyzer: what a text is found by. The index of both engines, queries, marks and scores all use it.
+
+A text becomes tokens, one after the other:
+
+- A word is letters, digits and the marks that belong to them. Its token is its stem, in lower case, without diacritics.
+- A word of a script without blanks (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese) becomes its overlapping pairs of
+  characters and its last character.
+- The parts of a camelCase word follow behind the text.
+
+Beside the tokens are *forms*: whole words as they are written ("=organization"), which beginnings of words are compared
+with, and words with the signs that belong to them ("=c++", "=.net", "=-m").
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable
+
+import attrs
+
+from datastore.errors import InvalidValueError
+
+#: Where nothing else was chosen.
+DEFAULT_LANGUAGE = "english"
+
+#: Begins a form; no token begins so.
+FORM = "="
+
+#: The shortest word that has a form.
+SHORTEST_FORM = 3
+
+#: A longer token is cut, and a hash of the whole is put behind: PostgreSQL indexes none of more than 2 KB.
+_LONGEST = 60
+
+#: A longer word is data (base64, say), and no camelCase name.
+_LONGEST_NAME = 256
+
+#: So many words are remembered.
+_REMEMBERED = 100_000
+
+_english = """
+    a about an and are as at be been but by can could did do does for from had has have he her his how i if in
+    into is it its me my no not of on or our she should so some such than that the their them then there these
+    they this to was we were what when where which who why will with would you your
+"""
+
+#: English words that say nothing about what is looked for. They are looked for all the same where
+#: nothing else was typed ("to be or not to be").
+STOP_WORDS = frozenset(_english.split())
+
+_ascii_word = re.compile("[A-Za-z0-9]+")
+_run = re.compile("[^ ]+")
+
+# Scripts that write no blanks between words, and Korean, which joins particles to them.
+_WIDE = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u1aaf\u3005-\u3007\u3040-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua960-\ua97f\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdf\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_piece = re.compile(f"[{_WIDE}]+|[^{_WIDE}]+")
+_wide = re.compile(f"[{_WIDE}]")
+
+# The places in front of the parts of a camelCase word.
+_camel = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
+
+# A sign that belongs to the word behind it (.NET, -m, --force, @app, #tag, $HOME), and one that belongs to the word before
+# it (C++, C#). Each begins with the sign, which few characters are: the search for it is fast.
+_before = re.compile(r"""[-.@#$](?<![^\s(\[{<"'`,;:=/|][-.@#$])-?[^\W_]+""")
+_behind = re.compile(r"[+#](?<=[^\W_][+#])\+?(?![\w+#])")
+_last_word = re.compile(r"[^\W_]+\Z")
+
+# Letters that Unicode does not decompose, as they are written without their mark.
+_plain = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}
+)
+
+
+class _Characters(dict[int, str]):
+    """Every character as itself where it is of a word, else as a blank; filled as characters come."""
+
+    def __missing__(self, code: int) -> str:
+        category = unicodedata.category(chr(code))
+        self[code] = kept = chr(code) if category[0] in "LNM" or category == "Cf" else " "
+        return kept
+
+
+_characters = _Characters()
+
+
+@functools.cache
+def _is_diacritic(character: str) -> bool:
+    """Whether a word is the same without this mark: Latin, Greek and Cyrillic accents, Hebrew points, Arabic vowels.
+
+    The vowel signs of Indic scripts, the tones of Thai and the like are of other combining classes, and are kept.
+    """
+    kind = unicodedata.combining(character)
+    return kind >= 200 or 10 <= kind <= 36 or kind == 1 or unicodedata.category(character) == "Cf"
+
+
+def fold(word: str) -> str:
+    """A word in lower case (by Unicode's case folding), in one normal form, with its diacritics."""
+    if word.isascii():
+        return word.lower()
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", word).casefold())
+    return unicodedata.normalize("NFC", apart.casefold())
+
+
+def composed(text: str) -> str:
+    """A text with its letters composed, so that a Korean syllable is one; places in a text are places in this."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def strip(word: str) -> str:
+    """A folded word without diacritics."""
+    if word.isascii():
+        return word
+    bare = "".join(one for one in unicodedata.normalize("NFD", word) if not _is_diacritic(one))
+    return unicodedata.normalize("NFC", bare).translate(_plain)
+
+
+def _cut(token: str) -> str:
+    if len(token) <= _LONGEST:
+        return token
+    return token[: _LONGEST // 2] + hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+@attrs.frozen(eq=False)
+class Entry:
+    """What one run of letters becomes."""
+
+    #: Its tokens, in their order.
+    tokens: tuple[str, ...]
+    #: Where each begins and ends in the run.
+    spans: tuple[tuple[int, int], ...]
+    #: The tokens of the parts of a camelCase word.
+    parts: tuple[str, ...]
+    #: The forms of all of these.
+    forms: tuple[str, ...]
+    #: Whether it is of a script without blanks.
+    wide: bool
+
+
+@attrs.frozen
+class Document:
+    """What a text is found by."""
+
+    content: list[str]
+    title: list[str]
+    forms: list[str]
+
+
+class Analyzer:
+    """Takes texts apart; one for each language."""
+
+    def __init__(self, language: str) -> None:
+        import snowballstemmer  # only where a text is taken apart: `import datastore` stays fast
+
+        if language not in snowballstemmer.algorithms():
+            raise InvalidValueError(
+                f"language: Snowball has no {language!r}; it has {', '.join(sorted(snowballstemmer.algorithms()))}"
+            )
+        self.language = language
+        self._stem: Callable[[str], str] = snowballstemmer.stemmer(language).stemWord
+        self._stop_words = STOP_WORDS if language == DEFAULT_LANGUAGE else frozenset[str]()
+        self._entries = _Entries(self._entry)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return analyzer, (self.language,)
+
+    def runs(self, text: str) -> list[tuple[int, Entry]]:
+        """Every run of letters of *text*: where it begins, and what it becomes."""
+        entries = self._entries
+        if text.isascii():
+            return [(found.start(), entries[found[0]]) for found in _ascii_word.finditer(text)]
+        kept = composed(text).translate(_characters)
+        found_runs = [(found.start(), entries[found[0]]) for found in _run.finditer(kept)]
+        return [(start, entry) for start, entry in found_runs if entry.tokens]
+
+    def entries(self, text: str) -> list[Entry]:
+        """What every run of letters of *text* becomes."""
+        words = _ascii_word.findall(text) if text.isascii() else composed(text).translate(_characters).split()
+        return list(map(self._entries.__getitem__, words))
+
+    def document(self, content: str, title: str = "") -> Document:
+        """What a text is found by."""
+        said, named = self.entries(content), self.entries(title) if title else []
+        tokens = [token for entry in said for token in entry.tokens]
+        distinct = {*said, *named}
+        if any(entry.parts for entry in distinct):
+            tokens += [token for entry in (*said, *named) for token in entry.parts]
+        forms = {form for entry in distinct for form in entry.forms}
+        forms.update(form for text in (content, title) if text for _, _, form in signed(text))
+        return Document(tokens, [token for entry in named for token in entry.tokens], sorted(forms))
+
+    def is_stop_word(self, word: str) -> bool:
+        """Whether a word says nothing about what is looked for."""
+        return fold(word) in self._stop_words
+
+    def _entry(self, run: str) -> Entry:
+        tokens: list[str] = []
+        spans: list[tuple[int, int]] = []
+        forms: list[str] = []
+        wide = False
+        for found in _piece.finditer(run):
+            if _wide.match(found[0]):
+                wide = True
+                for start, end, token in filter(lambda pair: pair[2], _pairs(found[0])):
+                    tokens.append(_cut(token))
+                    spans.append((found.start() + start, found.start() + end))
+            else:
+                # A sign that is only seen in a word (a soft hyphen) may be all that is there.
+                for word in filter(strip, fold(found[0]).translate(_characters).split()):
+                    tokens.append(self._token(word))
+                    spans.append(found.span())
+                    forms += self._forms(word)
+        parts = []
+        if run.isascii() and len(run) <= _LONGEST_NAME and len(inner := _camel.split(run)) > 1:
+            for word in map(str.lower, inner):
+                parts.append(self._token(word))
+                forms += self._forms(word)
+        return Entry(tuple(tokens), tuple(spans), tuple(parts), tuple(forms), wide)
+
+    def _token(self, word: str) -> str:
+        """The stem of a folded word."""
+        if not word.isalpha() or len(word) > _LONGEST:
+            return _cut(strip(word))
+        if self.language == DEFAULT_LANGUAGE:
+            return _cut(self._stem(strip(word)))
+        return _cut(strip(self._stem(word)))  # its algorithm knows the letters with their diacritics
+
+    def _forms(self, word: str) -> list[str]:
+        bare = strip(word)
+        return [form(bare)] if len(bare) >= SHORTEST_FORM and bare not in self._stop_words else []
+
+
+def form(word: str) -> str:
+    """A folded word, or the beginning of one, as a form."""
+    return FORM + _cut(strip(fold(word)))
+
+
+def signed(text: str) -> list[tuple[int, int, str]]:
+    """The words of *text* that have a sign: where each begins and ends, and its form."""
+    found = []
+    for match in _before.finditer(text):
+        sign = "--" if match[0].startswith("--") else match[0][0]
+        found.append((*match.span(), f"{FORM}{sign}{form(match[0].lstrip('-.@#$'))[1:]}"))
+    for match in _behind.finditer(text):
+        word = _last_word.search(text, max(0, match.start() - _LONGEST), match.start())
+        if word:
+            found.append((word.start(), match.end(), form(word[0]) + match[0]))
+    return found
+
+
+def is_wide(text: str) -> bool:
+    """Whether *text* begins with a character of a script without blanks."""
+    return _wide.match(text) is not None
+
+
+def _pairs(run: str) -> list[tuple[int, int, str]]:
+    """The overlapping pairs of characters, each with its marks, and the last one alone."""
+    starts = [place for place, one in enumerate(run) if place == 0 or not unicodedata.category(one).startswith("M")]
+    ends = [*starts[1:], len(run)]
+    units = [strip(fold(run[start:end])) for start, end in zip(starts, ends, strict=True)]
+    found = [(starts[place], ends[place + 1], units[place] + units[place + 1]) for place in range(len(units) - 1)]
+    return [*found, (starts[-1], ends[-1], units[-1])]
+
+
+class _Entries(dict[str, Entry]):
+    """What is known of words; all of it is forgotten where it is too much."""
+
+    def __init__(self, make: Callable[[str], Entry]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, run: str) -> Entry:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[run] = entry = self._make(run)
+        return entry
+
+
+@functools.cache
+def analyzer(language: str) -> Analyzer:
+    """The analyzer of a language; one a process."""
+    return Analyzer(language)

@@ -1,0 +1,164 @@
+"""What a search filters by, as tokens of the index: of a row, and of a search.
+
+Categories, tags, conversations, sessions, sources and roles are known to the index exactly. Of confidence it knows the tenth, of
+time the month and the year: where a filter does not end with one, the rows are tested besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+
+import attrs
+
+from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet
+from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags, encode_timestamp
+
+#: Earlier years, and later ones, are one to the index.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2100
+
+
+def learning_facets(learning: Any, of: Any) -> list[str]:
+    """The tokens of a learning, with the *session_id* and *source* of its conversation."""
+    tags = [facet("t", tag) for tag in learning.tags]
+    return [*_facets(learning, of), facet("c", learning.category), f"p:{int(learning.confidence * 10)}", *tags]
+
+
+def message_facets(message: Any, of: Any) -> list[str]:
+    """The tokens of a message, with the *session_id* and *source* of its conversation."""
+    return [*_facets(message, of), f"r:{message.role}"]
+
+
+def _facets(row: Any, of: Any) -> list[str]:
+    at = encode_timestamp(row.created_at)
+    found = [EVERY, facet("v", row.conversation_id), facet("o", of.source), _month(at[:4], at[5:7]), _year(int(at[:4]))]
+    return found if of.session_id is None else [*found, facet("s", of.session_id)]
+
+
+def _month(year: str, month: str) -> str:
+    return f"m:{year}{month}"
+
+
+def _year(year: int) -> str:
+    return f"y:{min(max(year, _FIRST_YEAR), _LAST_YEAR)}"
+
+
+class MessageFilters(TypedDict, total=False):
+    """What a search for messages may ask for besides its text."""
+
+    #: Only of this conversation.
+    conversation_id: str | None
+    #: Only of conversations of this session.
+    session_id: str | None
+    #: Only of conversations of this source.
+    source: str | None
+    #: Only said by this role.
+    role: str | None
+    #: The earliest *created_at*, inclusive.
+    created_from: datetime | None
+    #: The latest *created_at*, exclusive.
+    created_before: datetime | None
+
+
+class LearningFilters(TypedDict, total=False):
+    """What a search for learnings may ask for besides its text."""
+
+    #: Only of this category.
+    category: str | None
+    #: Only with one of these tags at least.
+    tags_any: Sequence[str]
+    #: Only with every one of these tags.
+    tags_all: Sequence[str]
+    #: Only so certain or more; 0 to 1.
+    min_confidence: float
+    #: Only from this conversation.
+    conversation_id: str | None
+    #: Only from conversations of this session.
+    session_id: str | None
+    #: Only from conversations of this source.
+    source: str | None
+    #: The earliest *created_at*, inclusive.
+    created_from: datetime | None
+    #: The latest *created_at*, exclusive.
+    created_before: datetime | None
+
+
+def _is_text(filters: Filters, field: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is not None:
+        check_text(value, field.name)
+
+
+_optional_text: Any = attrs.field(default=None, validator=_is_text)
+
+
+def _distinct(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(distinct_tags(tags))
+
+
+def _confidence(value: float) -> float:
+    return check_number(value, "min_confidence")
+
+
+_tags: Any = attrs.field(default=(), converter=_distinct)
+
+
+@attrs.frozen(kw_only=True)
+class Filters:
+    """What a search asks for besides its text: `LearningFilters` and `MessageFilters`, checked.
+
+    Raises:
+        InvalidValueError: A filter cannot be right (*tags_any* is one string, NaN, a lone surrogate, ...).
+    """
+
+    category: str | None = _optional_text
+    tags_any: tuple[str, ...] = _tags
+    tags_all: tuple[str, ...] = _tags
+    min_confidence: float = attrs.field(default=0.0, converter=_confidence)
+    conversation_id: str | None = _optional_text
+    session_id: str | None = _optional_text
+    source: str | None = _optional_text
+    role: str | None = _optional_text
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+    def groups(self) -> tuple[tuple[Leaf, ...], ...]:
+        """What passes the filters has a token of each group."""
+        exact = {"c": self.category, "v": self.conversation_id, "s": self.session_id, "o": self.source}
+        tokens = [facet(kind, value) for kind, value in exact.items() if value is not None]
+        tokens += [facet("t", tag) for tag in self.tags_all]
+        if self.role is not None:
+            tokens.append(f"r:{self.role}")
+        steps = range(int(self.min_confidence * 10), 11) if self.min_confidence > 0 else ()
+        return (
+            *all_of(tokens),
+            *any_of(facet("t", tag) for tag in self.tags_any),
+            *any_of(f"p:{step}" for step in steps),
+            *any_of(self._times()),
+        )
+
+    def _times(self) -> list[str]:
+        """The months and years of the time range; none where it has no bound."""
+        if self.created_from is None and self.created_before is None:
+            return []
+        low = encode_timestamp(self.created_from or TIME_MIN)
+        high = encode_timestamp(self.created_before or TIME_MAX)
+        first, begin, last, end = int(low[:4]), int(low[5:7]), int(high[:4]), int(high[5:7])
+        if first == last:
+            return [_month(low[:4], f"{month:02}") for month in range(begin, end + 1)]
+        months = [_month(low[:4], f"{month:02}") for month in range(begin, 13)]
+        months += [_month(high[:4], f"{month:02}") for month in range(1, end + 1)]
+        between = range(max(first + 1, _FIRST_YEAR), min(last - 1, _LAST_YEAR) + 1)
+        years = dict.fromkeys(_year(year) for year in (first + 1, *between, last - 1) if first < year < last)
+        return [*months, *years]
+
+    def tests(self) -> dict[str, Any] | None:
+        """What the rows are to be tested by besides; None where the index knows all."""
+        tenths = self.min_confidence * 10
+        if self.created_from is None and self.created_before is None and tenths == int(tenths):
+            return None
+        return {
+            "min_confidence": self.min_confidence,
+            "created_from": self.created_from or TIME_MIN,
+            "created_before": self.created_before or TIME_MAX,
+        }

@@ -1,0 +1,177 @@
+"""Queries and documents as each engine takes them: FTS5's syntax, or PostgreSQL's tsquery and tsvector.
+
+Statements have them as parameters of the types ``match`` and ``words``: ``str()`` writes them for SQLite,
+`for_postgresql` for PostgreSQL. Tokens are letters, digits, marks and the signs ``= : + # . @ $ -``, so that none needs an
+escape in either syntax.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from datastore.search.analysis import FORM, Document
+
+#: How often a token counts that is in a title, and a form.
+TITLE_WEIGHT, FORM_WEIGHT = 5.0, 10.0
+
+#: PostgreSQL keeps no greater place of a lexeme, and no larger tsvector than 1 MiB: what is behind is not indexed there.
+_LAST_PLACE, _LARGEST = 16_383, 1_000_000
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+#: In the facets of every row.
+EVERY = "in:index"
+
+
+@attrs.frozen
+class Leaf:
+    """Tokens that follow each other."""
+
+    tokens: tuple[str, ...]
+    #: Whether the last one is the beginning of one.
+    prefix: bool = False
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is one token of a text, which may be there more than once."""
+        return len(self.tokens) == 1 and not self.prefix and not self.tokens[0].startswith(FORM)
+
+    def fts5(self) -> str:
+        """In FTS5's syntax."""
+        return f'"{" ".join(self.tokens)}"' + (" *" if self.prefix else "")
+
+    def tsquery(self) -> str:
+        """In PostgreSQL's syntax."""
+        found = [f"'{token}'" for token in self.tokens]
+        found[-1] += ":*" if self.prefix else ""
+        return found[0] if len(found) == 1 else f"({' <-> '.join(found)})"
+
+
+@attrs.frozen
+class Match:
+    """What a row must have: one leaf at least of each group, and none that is excluded."""
+
+    groups: tuple[tuple[Leaf, ...], ...]
+    excluded: tuple[Leaf, ...] = ()
+    #: For PostgreSQL, which has no BM25: how much each leaf counts.
+    weights: tuple[tuple[Leaf, float], ...] = ()
+
+    def __str__(self) -> str:
+        query = " AND ".join(f"({' OR '.join(leaf.fts5() for leaf in group)})" for group in self.groups)
+        return f"({query}) NOT ({' OR '.join(leaf.fts5() for leaf in self.excluded)})" if self.excluded else query
+
+    def tsquery(self) -> str:
+        """In PostgreSQL's syntax."""
+        query = " & ".join(f"({' | '.join(leaf.tsquery() for leaf in group)})" for group in self.groups)
+        return query + "".join(f" & !{leaf.tsquery()}" for leaf in self.excluded)
+
+    def for_postgresql(self) -> str:
+        """The query, and what its matches are ranked by, as JSON."""
+        words = [[leaf.tokens[0], weight] for leaf, weight in self.weights if leaf.is_word]
+        phrases = [
+            [leaf.tsquery(), weight, FORM_WEIGHT if leaf.tokens[0].startswith(FORM) else 1.0]
+            for leaf, weight in self.weights
+            if not leaf.is_word
+        ]
+        return json.dumps({"query": self.tsquery(), "words": words, "phrases": phrases})
+
+
+@attrs.frozen
+class Matches:
+    """Several queries, for one statement."""
+
+    queries: Sequence[Match]
+
+    def __str__(self) -> str:
+        return json.dumps([str(query) for query in self.queries])
+
+    def for_postgresql(self) -> str:
+        """As a JSON list."""
+        return json.dumps([query.tsquery() for query in self.queries])
+
+
+@attrs.frozen
+class Indexed:
+    """What the index has of a row."""
+
+    id: str
+    document: Document
+    facets: list[str]
+
+
+@attrs.frozen
+class Rows:
+    """Rows to be indexed, for one statement."""
+
+    rows: Sequence[Indexed]
+
+    def __str__(self) -> str:
+        return _dumps(
+            [
+                [
+                    row.id,
+                    " ".join(row.document.content),
+                    " ".join(row.document.title),
+                    " ".join(row.document.forms),
+                    " ".join(row.facets),
+                ]
+                for row in self.rows
+            ]
+        )
+
+    def for_postgresql(self) -> str:
+        """As a JSON list of ids, tsvectors and numbers of tokens."""
+        return _dumps([[row.id, *tsvector(row)] for row in self.rows])
+
+
+def tsvector(row: Indexed) -> tuple[str, int]:
+    """A row's tsvector, and how many tokens it has."""
+    document = row.document
+    places: dict[str, list[str]] = {}
+    # No phrase reaches from the title into the content.
+    first = len(document.title) + 2
+    size = 0
+    for start, tokens, weight in ((1, document.title, "A"), (first, document.content, "")):
+        for place, token in enumerate(tokens, start):
+            if (found := places.get(token)) is None:
+                size += 4 * len(token) + 4
+                if size > _LARGEST:
+                    break
+                found = places[token] = []
+            if len(found) < 255:
+                size += 2
+                found.append(f"{min(place, _LAST_PLACE)}{weight}")
+    words = [f"'{token}':{','.join(at)}" for token, at in places.items()]
+    for token in (*row.facets, *document.forms):
+        size += 4 * len(token) + 4
+        if size <= _LARGEST:
+            words.append(f"'{token}'")
+    count = len(document.title) + len(document.content) + len(document.forms) + len(row.facets)
+    return " ".join(words), count
+
+
+@functools.lru_cache(maxsize=10_000)
+def facet(kind: str, value: str) -> str:
+    """A category, tag, session, ... as a token, whatever it is made of."""
+    return f"{kind}:{hashlib.blake2b(value.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+
+def all_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
+    """Groups that ask for every one of *tokens*."""
+    return [(Leaf((token,)),) for token in tokens]
+
+
+def any_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
+    """A group that asks for one of *tokens*; none where there are none."""
+    leaves = tuple(Leaf((token,)) for token in tokens)
+    return [leaves] if leaves else []
+
+
+def for_postgresql(value: Match | Matches | Rows) -> str:
+    """A parameter of type match or words as PostgreSQL's statements take it."""
+    return value.for_postgresql()
