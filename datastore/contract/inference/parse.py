@@ -9,14 +9,14 @@ import functools
 import logging
 import re
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-#: A node of sqlglot's tree. (Any: the class that sqlglot's own annotations name is another from release to release.)
-Node: TypeAlias = Any
+#: A node of sqlglot's tree: as text, because the class has another name in older releases.
+Node: TypeAlias = "exp.Expr"
 
 # sqlglot says "falling back" by itself; here it is an Unsure, and no line on stderr.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -81,9 +81,8 @@ def part(node: Node, name: str) -> Node | None:
 
     sqlglot calls some ``from_`` and ``with_``, older releases ``from`` and ``with``.
     """
-    found = node.args.get(f"{name}_") or node.args.get(name)
-    if isinstance(found, exp.Where):
-        return found.this
+    found: Node | None = node.args.get(f"{name}_") or node.args.get(name)
+    found = found.this if isinstance(found, exp.Where) else found
     return found if isinstance(found, exp.Expression) else None
 
 

@@ -180,7 +180,7 @@ class Queries:
 
 def changed_table(tree: Node) -> Node:
     """The table that an INSERT, UPDATE or DELETE names."""
-    found = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    found: Node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     require(isinstance(found, exp.Table), "the changed table is not understood")
     return found
 

@@ -124,7 +124,7 @@ def _table(node: Node, alias: str, scope: Scope) -> Relation:
 
 
 def _derived(
-    alias: str, columns: Columns, query: Node, visible: Mapping[str, Cte], view: Table | None = None
+    alias: str, columns: Columns, query: Node | None, visible: Mapping[str, Cte], view: Table | None = None
 ) -> Relation:
     facts: dict[str, Fact] = {}
     for name, fact in columns:
@@ -135,12 +135,12 @@ def _derived(
 
 def _join(join: Node, scope: Scope) -> None:
     right = _joined_relations(join.this, scope)
-    side, left = join.side.upper(), list(scope.relations)
+    side, left = join.text("side").upper(), list(scope.relations)
     null_extended(side, left, right)
     scope.either_side = scope.either_side or side in {"RIGHT", "FULL"}
     scope.relations.extend(right)
     using = [name_of(name) for name in parts(join, "using")]
-    if join.method.upper() == "NATURAL":
+    if join.text("method").upper() == "NATURAL":
         using = [name for relation in right for name in relation.facts if any(one.has(name) for one in left)]
     for name in using:
         _share(name, left, right, scope, inner=not side)

@@ -133,7 +133,7 @@ class Rows:
         pairs: list[tuple[Node, Node, list[Relation] | None]] = []
         for join in parts(select, "joins"):
             right = [relation for relation in scope.relations if relation.alias in _aliases(join.this)]
-            allowed = right if join.side else None
+            allowed = right if join.text("side") else None
             clauses.append((join.args.get("on"), allowed))
             for name, shared in scope.shared.items():
                 if len(shared) == 2 and shared[1] in right:
@@ -146,6 +146,7 @@ class Rows:
             yield other, one, allowed
 
     def _pairs(self, term: Node, scope: Scope) -> Iterator[tuple[Node, Node]]:
+        query: Node | None = term.args.get("query") if isinstance(term, exp.In) else None
         if isinstance(term, exp.EQ):
             left, right = bare(term.this), bare(term.expression)
             if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
@@ -154,8 +155,8 @@ class Rows:
                 yield left, right
         elif isinstance(term, exp.In) and len(term.expressions) == 1:
             yield bare(term.this), bare(term.expressions[0])
-        elif isinstance(term, exp.In) and is_query(query := term.args.get("query")):
-            yield from [(bare(term.this), query)] * self.pinned(query, scope, scope.visible, {})
+        elif query is not None and is_query(query) and self.pinned(query, scope, scope.visible, {}):
+            yield bare(term.this), query
 
     def _is_constant(self, node: Node, pins: Pins) -> bool:
         """Whether an expression has one value, whichever row of the unfixed relations is read."""
