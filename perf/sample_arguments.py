@@ -158,8 +158,8 @@ class Sampler:
             query = Match(((Leaf((self._word(),)),),))
             return query if name == "query" else Matches([query] * 3)
         if parameter.type == "words":
-            document = Document([self._word() for _ in range(50)], [], [])
-            return Rows([Indexed(f"nowhere-{next(_numbers)}", document, ["in:index"]) for _ in range(10)])
+            document = Document(" ".join(self._word() for _ in range(50)), "", "")
+            return Rows([Indexed(f"nowhere-{next(_numbers)}", document, "in:index") for _ in range(10)])
         if parameter.type == "rows" and inserted == "learnings":
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])

@@ -21,17 +21,18 @@ VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: get_conversation_facets(conversation_id)^
--- What the rows of a conversation are found by besides their own columns.
+-- What the rows of a conversation are found by besides their own columns, and of which language the words are.
 --   conversation_id  text  which conversation
--- Index: conversations_id_key (unique)
+-- Index: conversations_id_key (unique), search_settings primary key
 -- Rows: 0 or 1 (0: there is no such conversation, or it is deleted: its rows are not in the index)
 SELECT
-    session_id,
-    source
+    conversations.session_id,
+    conversations.source,
+    (SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language') AS language
 FROM conversations
 WHERE
-    id = :conversation_id
-    AND deleted_at IS NULL;
+    conversations.id = :conversation_id
+    AND conversations.deleted_at IS NULL;
 
 -- name: get_last_learning_seq()$
 -- The greatest number of a learning; 0 where there is none.

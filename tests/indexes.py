@@ -29,12 +29,10 @@ def wrong_rows(store: Datastore) -> dict[str, list[int]]:
         row = Namespace(
             conversation_id=talk, category=category, tags=of, confidence=confidence, created_at=_instant(at)
         )
-        facets = learning_facets(row, Namespace(session_id=session, source=source))
-        wanted["learning"][seq] = Indexed("", made.document(content, title), facets)
+        wanted["learning"][seq] = Indexed(made.document(content, title), learning_facets(row)).of(source, session)
     for seq, talk, session, source, role, at, content in rows(store, SHOWN[1]):
-        row = Namespace(conversation_id=talk, role=role, created_at=_instant(at))
-        facets = message_facets(row, Namespace(session_id=session, source=source))
-        wanted["message"][seq] = Indexed("", made.document(content), facets)
+        facets = message_facets(talk, role, _instant(at))
+        wanted["message"][seq] = Indexed(made.document(content), facets).of(source, session)
     return {f"{noun}s": _differing(store, noun, found) for noun, found in wanted.items()}
 
 
@@ -43,12 +41,7 @@ def _differing(store: Datastore, noun: str, wanted: dict[int, Indexed]) -> list[
     if store.engine.name == "sqlite":
         there = rows(store, f"SELECT rowid, content, title, forms, facets FROM {noun}s_fts")
         kept = {seq: tuple(texts) for seq, *texts in there}
-        should: dict[int, Any] = {
-            seq: tuple(
-                " ".join(part) for part in (one.document.content, one.document.title, one.document.forms, one.facets)
-            )
-            for seq, one in wanted.items()
-        }
+        should: dict[int, Any] = {seq: one.columns() for seq, one in wanted.items()}
     else:
         kept = dict(rows(store, f"SELECT seq, CAST(words AS TEXT) || word_count FROM {noun}_words"))
         should = {

@@ -79,8 +79,9 @@ class MessageRepository(MessageSearch):
             id = self._new_id()
         if token_count is None:
             token_count = estimate
-        with self._engine.transaction():
-            instant = as_stored(self._now() if created_at is None else created_at)
+        instant = as_stored(self._now() if created_at is None else created_at)
+        check_text(conversation_id, "conversation_id")
+        while True:
             position = self._statements.append_message(
                 id=id,
                 conversation_id=conversation_id,
@@ -90,23 +91,25 @@ class MessageRepository(MessageSearch):
                 token_count=token_count,
                 metadata={} if metadata is None else metadata,
                 created_at=instant,
+                words=self._index.message(content, conversation_id, role, instant),
+                language=self._index.analyzer.language,
             )
-            if position is None:
+            if position is not None:
+                break
+            if not self._index.has_changed():
                 raise NotFoundError("conversation")
-            # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
-            message = Message(
-                id=id,
-                conversation_id=conversation_id,
-                position=position,
-                role=role,
-                content=content,
-                content_hash=content_hash,
-                token_count=int(token_count),
-                metadata=decode_json(encode_json(metadata)) if metadata else {},
-                created_at=instant,
-            )
-            self._index.add_messages([message])
-            return message
+        # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
+        return Message(
+            id=id,
+            conversation_id=conversation_id,
+            position=position,
+            role=role,
+            content=content,
+            content_hash=content_hash,
+            token_count=int(token_count),
+            metadata=decode_json(encode_json(metadata)) if metadata else {},
+            created_at=instant,
+        )
 
     def append_many(self, conversation_id: str, messages: Iterable[NewMessage]) -> Sequence[Message]:
         """Append several in their order, or none if one is refused; one statement for all.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datastore.engines.base import Engine
-from datastore.errors import ConflictError, InvalidValueError
+from datastore.errors import InvalidValueError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message
 from datastore.repositories.base import AuditWriter, Repository
@@ -53,6 +54,21 @@ class SearchIndex(Repository):
             self._analyzer = analyzer(self.language)
         return self._analyzer
 
+    def message(self, content: str, conversation_id: str, role: str, created_at: datetime) -> Indexed:
+        """What a message is found by, but for what its conversation says."""
+        return Indexed(self.analyzer.document(content), message_facets(conversation_id, role, created_at))
+
+    def learning(self, learning: Any) -> Indexed:
+        """What a learning is found by, but for what its conversation says."""
+        return Indexed(self.analyzer.document(learning.content, learning.title), learning_facets(learning))
+
+    def has_changed(self) -> bool:
+        """Whether another process gave the index another language: what was analysed has to be so again."""
+        if self.analyzer.language == (language := self.language):
+            return False
+        self._analyzer = analyzer(language)
+        return True
+
     def add_messages(self, messages: Sequence[Message]) -> None:
         """Write what some messages are found by; nothing of those that are hidden."""
         self._add("messages", messages)
@@ -72,9 +88,11 @@ class SearchIndex(Repository):
         for table, last_seq in (("learnings", do.get_last_learning_seq), ("messages", do.get_last_message_seq)):
             last = last_seq() if on_progress is not None else 0
             after = 0
-            while rows := self._unindexed(table, conversation_id, after):
+            while True:
                 with self._engine.transaction():
-                    self._write(table, [(row, row) for row in rows])
+                    if not (rows := self._unindexed(table, conversation_id, after)):
+                        break
+                    self._write(table, [(row, row) for row in rows], self.language)
                 after = rows[-1].seq
                 if on_progress is not None:
                     on_progress(table, min(after, last), last)
@@ -142,26 +160,31 @@ class SearchIndex(Repository):
         }
         rows = [(record, of) for record in records if (of := known[record.conversation_id]) is not None]
         for first in range(0, len(rows), BATCH):
-            self._write(table, rows[first : first + BATCH])
+            part = rows[first : first + BATCH]
+            self._write(table, part, part[0][1].language or DEFAULT_LANGUAGE)
 
-    def _write(self, table: str, rows: Sequence[tuple[Any, Any]]) -> None:
+    def _write(self, table: str, rows: Sequence[tuple[Any, Any]], language: str) -> None:
         """Index some rows, each with the session and source of its conversation."""
+        if self.analyzer.language != language:  # another process changed it
+            self._analyzer = analyzer(language)
         is_learning = table == "learnings"
-        index = self._statements.index_learnings if is_learning else self._statements.index_messages
-        for _ in range(2):
-            made = self.analyzer
-            documents = [
-                Indexed(
-                    row.id,
-                    made.document(row.content, row.title if is_learning else ""),
-                    learning_facets(row, of) if is_learning else message_facets(row, of),
-                )
-                for row, of in rows
-            ]
-            if index(rows=Rows(documents), language=made.language):
-                return
-            self._analyzer = None  # another process gave the index another language
-        raise ConflictError("the language of the full-text index was changed meanwhile; try again")
+        made = {
+            row.id: (
+                self.learning(row)
+                if is_learning
+                else self.message(row.content, row.conversation_id, row.role, row.created_at)
+            ).of(of.source, of.session_id)
+            for row, of in rows
+        }
+        do = self._statements
+        if not is_learning:
+            do.index_messages(rows=Rows(made))
+        elif len(made) > 1 or not self._engine.fts5:
+            do.index_learnings(rows=Rows(made))
+        else:
+            (id, words), *_ = made.items()
+            content, title, forms, facets = words.columns()
+            do.index_learning(id=id, content=content, title=title, forms=forms, facets=facets)
 
 
 class IndexedRepository(Repository):

@@ -127,6 +127,7 @@ class Search(Generic[Found, Hit]):
             return bool(self.index.count(queries=asked, to_seq=LAST, max_rows=1)[0].match_count)
 
         return did_you_mean(
+            self.analyzer,
             self.text,
             query.terms,
             is_known,

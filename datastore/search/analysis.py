@@ -7,8 +7,8 @@ A text becomes tokens, one after the other:
   characters and its last character.
 - The parts of a camelCase word follow behind the text.
 
-Beside the tokens are *forms*: whole words as they are written ("=organization"), which beginnings of words are compared
-with, and words with the signs that belong to them ("=c++", "=.net", "=-m").
+Beside the tokens are *forms*: whole words that are not their own tokens ("=organization"), because beginnings of words are
+compared with words, and words with the signs that belong to them ("=c++", "=.net", "=-m").
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ _english = """
 #: nothing else was typed ("to be or not to be").
 STOP_WORDS = frozenset(_english.split())
 
-_ascii_word = re.compile("[A-Za-z0-9]+")
 _run = re.compile("[^ ]+")
 
 # Scripts that write no blanks between words, and Korean, which joins particles to them.
@@ -65,10 +64,9 @@ _wide = re.compile(f"[{_WIDE}]")
 # The places in front of the parts of a camelCase word.
 _camel = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
 
-# A sign that belongs to the word behind it (.NET, -m, --force, @app, #tag, $HOME), and one that belongs to the word before
-# it (C++, C#). Each begins with the sign, which few characters are: the search for it is fast.
-_before = re.compile(r"""[-.@#$](?<![^\s(\[{<"'`,;:=/|][-.@#$])-?[^\W_]+""")
-_behind = re.compile(r"[+#](?<=[^\W_][+#])\+?(?![\w+#])")
+# A sign that belongs to the word after it (.NET, -m, --force, @app, #tag, $HOME), or to the word before it (C++, C#). It
+# begins with the sign, which few characters are: the search for it is fast.
+_sign = re.compile(r"""[-.@#$+](?:(?<![^\s(\[{<"'`,;:=/|].)(?<!\+)-?(?P<after>[^\W_]+)|(?<=[^\W_][+#])\+?(?![\w+#]))""")
 _last_word = re.compile(r"[^\W_]+\Z")
 
 # Letters that Unicode does not decompose, as they are written without their mark.
@@ -136,7 +134,7 @@ class Entry:
     spans: tuple[tuple[int, int], ...]
     #: The tokens of the parts of a camelCase word.
     parts: tuple[str, ...]
-    #: The forms of all of these.
+    #: Its forms, and those of its parts.
     forms: tuple[str, ...]
     #: Whether it is of a script without blanks.
     wide: bool
@@ -144,11 +142,11 @@ class Entry:
 
 @attrs.frozen
 class Document:
-    """What a text is found by."""
+    """What a text is found by: tokens, and different forms, between blanks."""
 
-    content: list[str]
-    title: list[str]
-    forms: list[str]
+    content: str
+    title: str
+    forms: str
 
 
 class Analyzer:
@@ -164,39 +162,53 @@ class Analyzer:
         self.language = language
         self._stem: Callable[[str], str] = snowballstemmer.stemmer(language).stemWord
         self._stop_words = STOP_WORDS if language == DEFAULT_LANGUAGE else frozenset[str]()
-        self._entries = _Entries(self._entry)
+        self._words = _Words(self._brief)
+        self._remembered = functools.lru_cache(maxsize=10_000)(self._entry)
 
     def __reduce__(self) -> tuple[object, ...]:
         return analyzer, (self.language,)
 
     def runs(self, text: str) -> list[tuple[int, Entry]]:
         """Every run of letters of *text*: where it begins, and what it becomes."""
-        entries = self._entries
-        if text.isascii():
-            return [(found.start(), entries[found[0]]) for found in _ascii_word.finditer(text)]
         kept = composed(text).translate(_characters)
-        found_runs = [(found.start(), entries[found[0]]) for found in _run.finditer(kept)]
+        found_runs = [(found.start(), self._remembered(found[0])) for found in _run.finditer(kept)]
         return [(start, entry) for start, entry in found_runs if entry.tokens]
 
     def entries(self, text: str) -> list[Entry]:
         """What every run of letters of *text* becomes."""
-        words = _ascii_word.findall(text) if text.isascii() else composed(text).translate(_characters).split()
-        return list(map(self._entries.__getitem__, words))
+        return list(map(self._remembered, _runs(text)))
 
     def document(self, content: str, title: str = "") -> Document:
-        """What a text is found by."""
-        said, named = self.entries(content), self.entries(title) if title else []
-        tokens = [token for entry in said for token in entry.tokens]
-        distinct = {*said, *named}
-        if any(entry.parts for entry in distinct):
-            tokens += [token for entry in (*said, *named) for token in entry.parts]
-        forms = {form for entry in distinct for form in entry.forms}
-        forms.update(form for text in (content, title) if text for _, _, form in signed(text))
-        return Document(tokens, [token for entry in named for token in entry.tokens], sorted(forms))
+        """What a text is found by. Every append waits for it: most words are looked up, by loops in C."""
+        words = self._words
+        if len(words) >= _REMEMBERED:
+            words.forget()
+        said, named = _runs(content), _runs(title)
+        tokens = " ".join(map(words.__getitem__, said))
+        named_tokens = " ".join(map(words.__getitem__, named))
+        every = said + named
+        if not words.parts.keys().isdisjoint(every):
+            inner = dict.fromkeys(run for run in every if run in words.parts)
+            tokens = " ".join([tokens, *map(words.parts.__getitem__, inner)])
+        forms = dict.fromkeys(map(words.forms.__getitem__, sorted(words.forms.keys() & every)))
+        for text in filter(None, (content, title)):
+            for _, _, name in signed(text):
+                forms[name] = None
+        return Document(tokens, named_tokens, " ".join(forms))
 
     def is_stop_word(self, word: str) -> bool:
         """Whether a word says nothing about what is looked for."""
         return fold(word) in self._stop_words
+
+    def _brief(self, run: str) -> tuple[str, str, str]:
+        """The tokens of a run of letters, of its parts, and its forms, between blanks."""
+        low = run.lower()
+        if run.isascii() and low[1:] == run[1:] and len(run) <= _LONGEST and run.isalpha():  # nearly every new word
+            token = self._stem(low)
+            own = token == low or len(low) < SHORTEST_FORM or low in self._stop_words
+            return token, "", "" if own else FORM + low
+        entry = self._entry(run)
+        return " ".join(entry.tokens), " ".join(entry.parts), " ".join(entry.forms)
 
     def _entry(self, run: str) -> Entry:
         tokens: list[str] = []
@@ -214,12 +226,12 @@ class Analyzer:
                 for word in filter(strip, fold(found[0]).translate(_characters).split()):
                     tokens.append(self._token(word))
                     spans.append(found.span())
-                    forms += self._forms(word)
+                    forms += self._forms(word, tokens[-1])
         parts = []
         if run.isascii() and len(run) <= _LONGEST_NAME and len(inner := _camel.split(run)) > 1:
             for word in map(str.lower, inner):
                 parts.append(self._token(word))
-                forms += self._forms(word)
+                forms += self._forms(word, parts[-1])
         return Entry(tuple(tokens), tuple(spans), tuple(parts), tuple(forms), wide)
 
     def _token(self, word: str) -> str:
@@ -230,9 +242,11 @@ class Analyzer:
             return _cut(self._stem(strip(word)))
         return _cut(strip(self._stem(word)))  # its algorithm knows the letters with their diacritics
 
-    def _forms(self, word: str) -> list[str]:
+    def _forms(self, word: str, token: str) -> list[str]:
+        """The form of a folded word, where it is not its own token."""
         bare = strip(word)
-        return [form(bare)] if len(bare) >= SHORTEST_FORM and bare not in self._stop_words else []
+        own = len(bare) < SHORTEST_FORM or bare in self._stop_words or form(bare) == FORM + token
+        return [] if own else [form(bare)]
 
 
 def form(word: str) -> str:
@@ -243,14 +257,18 @@ def form(word: str) -> str:
 def signed(text: str) -> list[tuple[int, int, str]]:
     """The words of *text* that have a sign: where each begins and ends, and its form."""
     found = []
-    for match in _before.finditer(text):
-        sign = "--" if match[0].startswith("--") else match[0][0]
-        found.append((*match.span(), f"{FORM}{sign}{form(match[0].lstrip('-.@#$'))[1:]}"))
-    for match in _behind.finditer(text):
-        word = _last_word.search(text, max(0, match.start() - _LONGEST), match.start())
-        if word:
+    for match in _sign.finditer(text):
+        if match["after"]:
+            sign = "--" if match[0].startswith("--") else match[0][0]
+            found.append((*match.span(), f"{FORM}{sign}{form(match['after'])[1:]}"))
+        elif word := _last_word.search(text, max(0, match.start() - _LONGEST), match.start()):
             found.append((word.start(), match.end(), form(word[0]) + match[0]))
     return found
+
+
+def _runs(text: str) -> list[str]:
+    """Every run of letters of *text*."""
+    return composed(text).translate(_characters).split()
 
 
 def is_wide(text: str) -> bool:
@@ -267,18 +285,29 @@ def _pairs(run: str) -> list[tuple[int, int, str]]:
     return [*found, (starts[-1], ends[-1], units[-1])]
 
 
-class _Entries(dict[str, Entry]):
-    """What is known of words; all of it is forgotten where it is too much."""
+class _Words(dict[str, str]):
+    """The tokens of runs of letters, between blanks."""
 
-    def __init__(self, make: Callable[[str], Entry]) -> None:
+    def __init__(self, make: Callable[[str], tuple[str, str, str]]) -> None:
         super().__init__()
         self._make = make
+        #: The parts of those that have some, and the forms.
+        self.parts: dict[str, str] = {}
+        self.forms: dict[str, str] = {}
 
-    def __missing__(self, run: str) -> Entry:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        self[run] = entry = self._make(run)
-        return entry
+    def forget(self) -> None:
+        """Forget everything: never within a text, whose words are looked up more than once."""
+        for known in (self, self.parts, self.forms):
+            known.clear()
+
+    def __missing__(self, run: str) -> str:
+        tokens, parts, forms = self._make(run)
+        if parts:
+            self.parts[run] = parts
+        if forms:
+            self.forms[run] = forms
+        self[run] = tokens
+        return tokens
 
 
 @functools.cache

@@ -6,34 +6,42 @@ time the month and the year: where a filter does not end with one, the rows are 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 import attrs
 
-from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet
+from datastore.records.messages import Role
+from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet, plain_facet
 from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags, encode_timestamp
 
 #: Earlier years, and later ones, are one to the index.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
-
-def learning_facets(learning: Any, of: Any) -> list[str]:
-    """The tokens of a learning, with the *session_id* and *source* of its conversation."""
-    tags = [facet("t", tag) for tag in learning.tags]
-    return [*_facets(learning, of), facet("c", learning.category), f"p:{int(learning.confidence * 10)}", *tags]
+_ROLES = get_args(Role)
 
 
-def message_facets(message: Any, of: Any) -> list[str]:
-    """The tokens of a message, with the *session_id* and *source* of its conversation."""
-    return [*_facets(message, of), f"r:{message.role}"]
+def learning_facets(learning: Any) -> str:
+    """The tokens of a learning itself, without its conversation's."""
+    tags = "".join(f" {facet('t', tag)}" for tag in learning.tags)
+    return f"{_facets(learning.conversation_id, learning.created_at)} {facet('c', learning.category)} p:{int(learning.confidence * 10)}{tags}"
 
 
-def _facets(row: Any, of: Any) -> list[str]:
-    at = encode_timestamp(row.created_at)
-    found = [EVERY, facet("v", row.conversation_id), facet("o", of.source), _month(at[:4], at[5:7]), _year(int(at[:4]))]
-    return found if of.session_id is None else [*found, facet("s", of.session_id)]
+def message_facets(conversation_id: str, role: str, created_at: datetime) -> str:
+    """The tokens of a message itself, without its conversation's."""
+    # What is no role is refused by the table.
+    return _facets(conversation_id, created_at) + (f" r:{role}" if role in _ROLES else "")
+
+
+def _facets(conversation_id: str, created_at: datetime) -> str:
+    return _of_month(conversation_id, *encode_timestamp(created_at)[:7].split("-"))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _of_month(conversation_id: str, year: str, month: str) -> str:
+    return f"{EVERY} {facet('v', conversation_id)} {_month(year, month)} {_year(int(year))}"
 
 
 def _month(year: str, month: str) -> str:
@@ -124,8 +132,9 @@ class Filters:
 
     def groups(self) -> tuple[tuple[Leaf, ...], ...]:
         """What passes the filters has a token of each group."""
-        exact = {"c": self.category, "v": self.conversation_id, "s": self.session_id, "o": self.source}
-        tokens = [facet(kind, value) for kind, value in exact.items() if value is not None]
+        exact = [("c", self.category, facet), ("v", self.conversation_id, facet)]
+        exact += [("s", self.session_id, plain_facet), ("o", self.source, plain_facet)]
+        tokens = [token(kind, value) for kind, value, token in exact if value is not None]
         tokens += [facet("t", tag) for tag in self.tags_all]
         if self.role is not None:
             tokens.append(f"r:{self.role}")

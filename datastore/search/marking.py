@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from datastore.search.analysis import FORM, Analyzer, composed, signed
+from datastore.search.analysis import FORM, Analyzer, Entry, composed, signed
 from datastore.search.query import Term
 
 #: A snippet has so many words.
@@ -90,9 +90,7 @@ class Marked:
             ]
             found += [(start, end, number) for part in entry.parts for number in named.get(part, ())]
             found += [
-                (start, end, number)
-                for begun, number in beginnings
-                if begun.startswith(FORM) and any(form.startswith(begun) for form in entry.forms)
+                (start, end, number) for begun, number in beginnings if begun.startswith(FORM) and _begins(entry, begun)
             ]
         found += [(start, end, number) for start, end, form in signed(text) for number in named.get(form, ())]
         for place, (start, _, token) in enumerate(tokens):
@@ -108,6 +106,11 @@ class Marked:
                 if not begun.startswith(FORM) and token != begun and token.startswith(begun)
             ]
         return sorted(found)
+
+
+def _begins(entry: Entry, begun: str) -> bool:
+    """Whether a word of *entry* begins as a form does."""
+    return any(form.startswith(begun) for form in (*entry.forms, *(FORM + token for token in entry.tokens)))
 
 
 def _merged(spans: Sequence[Span]) -> list[tuple[int, int]]:

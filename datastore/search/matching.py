@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -33,7 +33,7 @@ class Leaf:
     """Tokens that follow each other."""
 
     tokens: tuple[str, ...]
-    #: Whether the last one is the beginning of one.
+    #: Whether the last one is the beginning of one; a beginning of a form is one of a token too, which may be the word itself.
     prefix: bool = False
 
     @property
@@ -41,15 +41,26 @@ class Leaf:
         """Whether it is one token of a text, which may be there more than once."""
         return len(self.tokens) == 1 and not self.prefix and not self.tokens[0].startswith(FORM)
 
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """What a token begins with, where it is a beginning."""
+        first = self.tokens[0]
+        return (first, first.removeprefix(FORM)) if first.startswith(FORM) else (first,)
+
     def fts5(self) -> str:
         """In FTS5's syntax."""
-        return f'"{" ".join(self.tokens)}"' + (" *" if self.prefix else "")
+        if not self.prefix:
+            return f'"{" ".join(self.tokens)}"'
+        beginnings = [f'"{token}" *' for token in self.beginnings]
+        return beginnings[0] if len(beginnings) == 1 else f"({' OR '.join(beginnings)})"
 
     def tsquery(self) -> str:
         """In PostgreSQL's syntax."""
         found = [f"'{token}'" for token in self.tokens]
-        found[-1] += ":*" if self.prefix else ""
-        return found[0] if len(found) == 1 else f"({' <-> '.join(found)})"
+        joined = " <-> "
+        if self.prefix:
+            found, joined = [f"'{token}':*" for token in self.beginnings], " | "
+        return found[0] if len(found) == 1 else f"({joined.join(found)})"
 
 
 @attrs.frozen
@@ -97,36 +108,42 @@ class Matches:
 
 @attrs.frozen
 class Indexed:
-    """What the index has of a row."""
+    """What the index has of a row; a parameter of a statement that stores one."""
 
-    id: str
     document: Document
-    facets: list[str]
+    #: Between blanks.
+    facets: str
+
+    def of(self, source: str, session_id: str | None) -> Indexed:
+        """With what its conversation says; append_message adds the same."""
+        session = "" if session_id is None else f" {plain_facet('s', session_id)}"
+        return Indexed(self.document, f"{self.facets} {plain_facet('o', source)}{session}")
+
+    def columns(self) -> tuple[str, str, str, str]:
+        """As FTS5 takes them: content, title, forms, facets."""
+        return self.document.content, self.document.title, self.document.forms, self.facets
+
+    def __str__(self) -> str:
+        # JSON: no token needs an escape.
+        return f'["{self.document.content}","{self.document.title}","{self.document.forms}","{self.facets}"]'
+
+    def for_postgresql(self) -> str:
+        """As a JSON list of a tsvector and the number of tokens."""
+        return _dumps(tsvector(self))
 
 
 @attrs.frozen
 class Rows:
-    """Rows to be indexed, for one statement."""
+    """Rows to be indexed, by id, for one statement."""
 
-    rows: Sequence[Indexed]
+    rows: Mapping[str, Indexed]
 
     def __str__(self) -> str:
-        return _dumps(
-            [
-                [
-                    row.id,
-                    " ".join(row.document.content),
-                    " ".join(row.document.title),
-                    " ".join(row.document.forms),
-                    " ".join(row.facets),
-                ]
-                for row in self.rows
-            ]
-        )
+        return _dumps([[id, *row.columns()] for id, row in self.rows.items()])
 
     def for_postgresql(self) -> str:
         """As a JSON list of ids, tsvectors and numbers of tokens."""
-        return _dumps([[row.id, *tsvector(row)] for row in self.rows])
+        return _dumps([[id, *tsvector(row)] for id, row in self.rows.items()])
 
 
 def tsvector(row: Indexed) -> tuple[str, int]:
@@ -134,9 +151,10 @@ def tsvector(row: Indexed) -> tuple[str, int]:
     document = row.document
     places: dict[str, list[str]] = {}
     # No phrase reaches from the title into the content.
-    first = len(document.title) + 2
+    title, content = document.title.split(), document.content.split()
+    others = f"{row.facets} {document.forms}".split()
     size = 0
-    for start, tokens, weight in ((1, document.title, "A"), (first, document.content, "")):
+    for start, tokens, weight in ((1, title, "A"), (len(title) + 2, content, "")):
         for place, token in enumerate(tokens, start):
             if (found := places.get(token)) is None:
                 size += 4 * len(token) + 4
@@ -147,18 +165,23 @@ def tsvector(row: Indexed) -> tuple[str, int]:
                 size += 2
                 found.append(f"{min(place, _LAST_PLACE)}{weight}")
     words = [f"'{token}':{','.join(at)}" for token, at in places.items()]
-    for token in (*row.facets, *document.forms):
+    for token in others:
         size += 4 * len(token) + 4
         if size <= _LARGEST:
             words.append(f"'{token}'")
-    count = len(document.title) + len(document.content) + len(document.forms) + len(row.facets)
-    return " ".join(words), count
+    return " ".join(words), len(title) + len(content) + len(others)
 
 
 @functools.lru_cache(maxsize=10_000)
 def facet(kind: str, value: str) -> str:
-    """A category, tag, session, ... as a token, whatever it is made of."""
+    """A category, tag, conversation, ... as a token, whatever it is made of."""
     return f"{kind}:{hashlib.blake2b(value.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+
+@functools.lru_cache(maxsize=10_000)
+def plain_facet(kind: str, value: str) -> str:
+    """A session or source as a token that SQL can make too: its bytes in hexadecimal digits."""
+    return f"{kind}:{value.encode('utf-8', 'replace').hex()}"
 
 
 def all_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
@@ -172,6 +195,6 @@ def any_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
     return [leaves] if leaves else []
 
 
-def for_postgresql(value: Match | Matches | Rows) -> str:
+def for_postgresql(value: Match | Matches | Indexed | Rows) -> str:
     """A parameter of type match or words as PostgreSQL's statements take it."""
     return value.for_postgresql()

@@ -217,10 +217,12 @@ def _frequency(leaf: Leaf, content: list[str], title: list[str], forms: list[str
     """How often a row has a leaf; in a title and as a form it counts more."""
     first = leaf.tokens[0]
     if leaf.prefix:
-        if first.startswith(FORM):
-            return FORM_WEIGHT * sum(form.startswith(first) for form in forms)
-        return sum(token.startswith(first) for token in content) + TITLE_WEIGHT * sum(
-            token.startswith(first) for token in title
+        found = FORM_WEIGHT * sum(form.startswith(first) for form in forms)
+        first = first.removeprefix(FORM)
+        return (
+            found
+            + sum(TITLE_WEIGHT * token.startswith(first) for token in title)
+            + sum(token.startswith(first) for token in content)
         )
     if first.startswith(FORM):
         return FORM_WEIGHT * forms.count(first)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from datastore.search.analysis import FORM, form
+from datastore.search.analysis import FORM, Analyzer, form
 from datastore.search.query import Term
 
 #: Words between two bounds of the index that are compared with a misspelt one.
 _COMPARED = 5000
 
+#: After every character of a token.
+_LAST = "\U0010ffff"
+
 
 def did_you_mean(
+    analyzer: Analyzer,
     text: str,
     terms: Iterable[Term],
     is_known: Callable[[Term], bool],
@@ -22,29 +26,38 @@ def did_you_mean(
     """*text* with each word that is stored nowhere replaced by the likest one that is; None if there is none.
 
     Args:
+        analyzer: The index's own.
         text: What was typed.
         terms: Its terms; phrases and beginnings of words are left as they are.
         is_known: Whether a term is stored.
-        like: The index's forms between two bounds, and in how many rows each is.
+        like: The index's tokens between two bounds, and in how many rows each is.
     """
     better = text
     for term in dict.fromkeys(terms):
         if term.word is None or len(term.word) < 3 or is_known(term):
             continue
-        if word := _likest(form(term.word)[len(FORM) :], like):
+        if word := _likest(analyzer, form(term.word)[len(FORM) :], like):
             better = re.sub(re.escape(term.text), lambda _, word=word: word, better, count=1)  # type: ignore[misc]
     return None if better == text else better
 
 
-def _likest(word: str, like: Callable[[str, str, int], Sequence[Any]]) -> str | None:
+def _likest(analyzer: Analyzer, word: str, like: Callable[[str, str, int], Sequence[Any]]) -> str | None:
     limit = 1 if len(word) < 5 else 2
-    low = FORM + (word[:2] if len(word) > 3 else word[:1])
+    low = word[:2] if len(word) > 3 else word[:1]
+    forms = {row.term[len(FORM) :]: row.row_count for row in like(FORM + low, FORM + low + _LAST, _COMPARED)}
     best = (limit + 1, 0, "")
-    for row in like(low, low + "\U0010ffff", _COMPARED):
-        known = row.term[len(FORM) :]
+    for known, count in [*forms.items(), *((row.term, row.row_count) for row in like(low, low + _LAST, _COMPARED))]:
         if abs(len(known) - len(word)) <= limit and known.isalnum():
-            best = min(best, (distance(word, known, limit), -row.row_count, known))
+            found = (distance(word, known, limit), -count, known)
+            if found < best and (known in forms or count > _rows_with_forms(analyzer, known, forms)):
+                best = found
     return best[2] if best[0] <= limit else None
+
+
+def _rows_with_forms(analyzer: Analyzer, token: str, forms: Mapping[str, int]) -> int:
+    """In how many rows *token* is the stem of other words at most: in more of them it is a word itself."""
+    others = [word for word in forms if word.startswith(token[:-1])]
+    return sum(forms[word] for word in others if token in analyzer.entries(word)[0].tokens)
 
 
 def distance(one: str, other: str, limit: int) -> int:

@@ -62,7 +62,9 @@ class Needles:
             kept.append(data[:room].lower())
             total += len(kept[-1])
             made = analyzer.document(text[:TEXT_BYTES])
-            stems.update(token for token in (*made.content, *made.forms) if len(token.lstrip(FORM)) >= _SHORTEST_TERM)
+            stems.update(
+                token for token in f"{made.content} {made.forms}".split() if len(token.lstrip(FORM)) >= _SHORTEST_TERM
+            )
         self.text = b"\x00".join(piece for piece in kept if piece)
         #: Words of the texts as the index has them; those that other rows have too are taken out by `only`.
         self.stems = sorted(stems, key=lambda stem: (-len(stem), stem))

@@ -1,8 +1,8 @@
 -- Messages: what PostgreSQL needs its own words for.
 
--- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at)$
--- Appends one message at the end of a conversation, which gives it its position: only that is given back, because the
--- caller has the rest, and its text need not be copied.
+-- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at, words, language)$
+-- Appends one message at the end of a conversation, which gives it its position, and what it is found by: only the position
+-- is given back, because the caller has the rest, and its text need not be copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
 --   role  text  user, assistant, system or tool
@@ -11,42 +11,67 @@
 --   token_count  integer  0 or more
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was said
--- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: there is no such conversation, or it is deleted)
--- Differs: the conversation's row is locked before its last position is read
+--   words  words  tsvector and number of tokens, without what the conversation says
+--   language  text  of which the words are
+-- Index: conversations_id_key (unique), search_settings primary key
+-- Rows: 0 or 1 (0: there is no such conversation, or it is deleted, or the index is of another language)
+-- Differs: the conversation's row is locked before its last position is read; the words are in a table of their own
 -- Locks: two appenders to one conversation wait for each other, so that positions are never shared
-INSERT INTO messages (
-    id,
-    conversation_id,
-    position,
-    role,
-    content,
-    content_hash,
-    token_count,
-    metadata,
-    created_at
-)
-SELECT
-    :id,
-    conversation.id,
-    conversation.last_position + 1,
-    :role,
-    :content,
-    :content_hash,
-    :token_count,
-    :metadata,
-    :created_at
-FROM (
+WITH conversation AS MATERIALIZED (
     SELECT
         conversations.id,
-        conversations.last_position
+        conversations.last_position,
+        conversations.source,
+        conversations.session_id
     FROM conversations
     WHERE
         conversations.id = :conversation_id
         AND conversations.deleted_at IS NULL
-    FOR UPDATE
-) AS conversation
-RETURNING position;
+        AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language
+    FOR UPDATE OF conversations
+),
+
+stored AS (
+    INSERT INTO messages (
+        id,
+        conversation_id,
+        position,
+        role,
+        content,
+        content_hash,
+        token_count,
+        metadata,
+        created_at
+    )
+    SELECT
+        :id,
+        conversation.id,
+        conversation.last_position + 1,
+        :role,
+        :content,
+        :content_hash,
+        :token_count,
+        :metadata,
+        :created_at
+    FROM conversation
+    RETURNING seq, position
+),
+
+indexed AS (
+    INSERT INTO message_words (seq, words, word_count)
+    SELECT
+        stored.seq,
+        CAST(CAST(:words AS JSON) ->> 0 AS TSVECTOR) || array_to_tsvector(array_remove(ARRAY[
+            'o:' || encode(convert_to(conversation.source, 'UTF8'), 'hex'),
+            's:' || encode(convert_to(conversation.session_id, 'UTF8'), 'hex')
+        ], NULL)),
+        CAST(CAST(:words AS JSON) ->> 1 AS INTEGER) + 1 + num_nonnulls(conversation.session_id)
+    FROM stored
+    CROSS JOIN conversation
+)
+
+SELECT stored.position
+FROM stored;
 
 -- name: append_messages(conversation_id, rows)
 -- Appends many messages at the end of a conversation, in their order.

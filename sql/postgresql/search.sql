@@ -1,12 +1,11 @@
 -- Search: what PostgreSQL needs its own words for. Every statement here reads or writes learning_words or message_words,
 -- whose rows are what datastore/search/analysis.py made of the texts.
 
--- name: index_learnings(rows, language)!
+-- name: index_learnings(rows)!
 -- Writes what some learnings are found by. Each must not be in the index; triggers take out what is changed or deleted.
 --   rows  words  each one's id, tsvector and number of tokens
---   language  text  of which the words are
--- Index: learnings_id_key (one look-up a row), search_settings primary key
--- Rows: as many as rows has (none: the index is of another language)
+-- Index: learnings_id_key (one look-up a row)
+-- Rows: as many as rows has
 -- Differs: tsvector is PostgreSQL's
 INSERT INTO learning_words (seq, words, word_count)
 SELECT
@@ -14,8 +13,7 @@ SELECT
     CAST(new_row.value ->> 1 AS TSVECTOR),
     CAST(new_row.value ->> 2 AS INTEGER)
 FROM json_array_elements(CAST(:rows AS JSON)) AS new_row (value)
-INNER JOIN learnings ON learnings.id = new_row.value ->> 0
-WHERE coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
+INNER JOIN learnings ON learnings.id = new_row.value ->> 0;
 
 -- name: clear_learnings_index()!
 -- Empties the full-text index of learnings, to fill it again in the same transaction.
@@ -239,12 +237,11 @@ WHERE
 ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
--- name: index_messages(rows, language)!
+-- name: index_messages(rows)!
 -- Writes what some messages are found by. Each must not be in the index; triggers take out what is changed or deleted.
 --   rows  words  each one's id, tsvector and number of tokens
---   language  text  of which the words are
--- Index: messages_id_key (one look-up a row), search_settings primary key
--- Rows: as many as rows has (none: the index is of another language)
+-- Index: messages_id_key (one look-up a row)
+-- Rows: as many as rows has
 -- Differs: tsvector is PostgreSQL's
 INSERT INTO message_words (seq, words, word_count)
 SELECT
@@ -252,8 +249,7 @@ SELECT
     CAST(new_row.value ->> 1 AS TSVECTOR),
     CAST(new_row.value ->> 2 AS INTEGER)
 FROM json_array_elements(CAST(:rows AS JSON)) AS new_row (value)
-INNER JOIN messages ON messages.id = new_row.value ->> 0
-WHERE coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
+INNER JOIN messages ON messages.id = new_row.value ->> 0;
 
 -- name: clear_messages_index()!
 -- Empties the full-text index of messages, to fill it again in the same transaction.

@@ -1,8 +1,8 @@
 -- Messages: what SQLite needs its own words for.
 
--- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at)$
--- Appends one message at the end of a conversation, which gives it its position: only that is given back, because the
--- caller has the rest, and its text need not be copied.
+-- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at, words, language)$
+-- Appends one message at the end of a conversation, which gives it its position, and what it is found by: only the position
+-- is given back, because the caller has the rest, and its text need not be copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
 --   role  text  user, assistant, system or tool
@@ -11,11 +11,14 @@
 --   token_count  integer  0 or more
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was said
--- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: there is no such conversation, or it is deleted)
--- Differs: SQLite's writers come one by one, PostgreSQL's lock the conversation
+--   words  words  tokens of content and title, forms and facets, without those of the conversation
+--   language  text  of which the words are
+-- Index: conversations_id_key (unique), search_settings primary key
+-- Rows: 0 or 1 (0: there is no such conversation, or it is deleted, or the index is of another language)
+-- Returns: position integer
+-- Differs: SQLite's writers come one by one, PostgreSQL's lock the conversation; the view's trigger writes message and words
 -- Locks: two appenders to one conversation wait for each other, so that positions are never shared
-INSERT INTO messages (
+INSERT INTO new_messages (
     id,
     conversation_id,
     position,
@@ -24,7 +27,9 @@ INSERT INTO messages (
     content_hash,
     token_count,
     metadata,
-    created_at
+    created_at,
+    words,
+    facets
 )
 SELECT
     :id,
@@ -35,11 +40,14 @@ SELECT
     :content_hash,
     :token_count,
     :metadata,
-    :created_at
+    :created_at,
+    :words,
+    ' o:' || lower(hex(conversations.source)) || coalesce(' s:' || lower(hex(conversations.session_id)), '')
 FROM conversations
 WHERE
     conversations.id = :conversation_id
     AND conversations.deleted_at IS NULL
+    AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language
 RETURNING position;
 
 -- name: append_messages(conversation_id, rows)

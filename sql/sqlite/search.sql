@@ -1,12 +1,24 @@
 -- Search: what SQLite needs its own words for. Every statement here reads or writes the full-text indexes, whose rows are
 -- what datastore/search/analysis.py made of the texts.
 
--- name: index_learnings(rows, language)!
--- Writes what some learnings are found by. Each must not be in the index; triggers take out what is changed or deleted.
+-- name: index_learning(id, content, title, forms, facets)!
+-- Writes what a learning is found by. It must not be in the index; triggers take out what is changed or deleted.
+--   id  text  which learning
+--   content  text  its tokens, between blanks
+--   title  text  those of its title
+--   forms  text  its forms
+--   facets  text  what a search filters by
+-- Index: learnings_id_key (one look-up)
+-- Rows: 1
+-- Differs: FTS5 is SQLite's, and gathers rows until the transaction ends where they come by VALUES
+INSERT INTO learnings_fts (rowid, content, title, forms, facets)
+VALUES ((SELECT learnings.seq FROM learnings WHERE learnings.id = :id), :content, :title, :forms, :facets);
+
+-- name: index_learnings(rows)!
+-- Writes what some learnings are found by. Each must not be in the index.
 --   rows  words  each one's id, tokens of content and title, forms and facets
---   language  text  of which the words are
--- Index: learnings_id_key (one look-up a row), search_settings primary key
--- Rows: as many as rows has (none: the index is of another language)
+-- Index: learnings_id_key (one look-up a row)
+-- Rows: as many as rows has
 -- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
 INSERT INTO learnings_fts (rowid, content, title, forms, facets)
 SELECT
@@ -17,9 +29,7 @@ SELECT
     json_extract(new_row.value, '$[4]')
 FROM json_each(:rows) AS new_row
 CROSS JOIN learnings
-WHERE
-    learnings.id = json_extract(new_row.value, '$[0]')
-    AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
+WHERE learnings.id = json_extract(new_row.value, '$[0]');
 
 -- name: clear_learnings_index()!
 -- Empties the full-text index of learnings, to fill it again in the same transaction.
@@ -229,12 +239,11 @@ WHERE
 ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
--- name: index_messages(rows, language)!
--- Writes what some messages are found by. Each must not be in the index; triggers take out what is changed or deleted.
+-- name: index_messages(rows)!
+-- Writes what some messages are found by. Each must not be in the index.
 --   rows  words  each one's id, tokens of content and title, forms and facets
---   language  text  of which the words are
--- Index: messages_id_key (one look-up a row), search_settings primary key
--- Rows: as many as rows has (none: the index is of another language)
+-- Index: messages_id_key (one look-up a row)
+-- Rows: as many as rows has
 -- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
 INSERT INTO messages_fts (rowid, content, title, forms, facets)
 SELECT
@@ -245,9 +254,7 @@ SELECT
     json_extract(new_row.value, '$[4]')
 FROM json_each(:rows) AS new_row
 CROSS JOIN messages
-WHERE
-    messages.id = json_extract(new_row.value, '$[0]')
-    AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language;
+WHERE messages.id = json_extract(new_row.value, '$[0]');
 
 -- name: clear_messages_index()!
 -- Empties the full-text index of messages, to fill it again in the same transaction.

@@ -127,7 +127,7 @@ def _full_text(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         }
         for seq, content, title in connection.execute(shown):
             document = made.document(content, title)
-            if kept.pop(seq, None) != (" ".join(document.content), " ".join(document.title)):
+            if kept.pop(seq, None) != (document.content, document.title):
                 yield "full-text drift", f"{table}: row {seq} is not indexed as it is"
         for seq in kept:
             yield "full-text drift", f"{table}: row {seq} is indexed and not there, or hidden"

@@ -87,7 +87,14 @@ def open_generated(path: Path, name: str, numbers: itertools.count[int]) -> Data
 def traces(folder: Path, marker: str) -> list[str]:
     """In which files of a folder a marker is: as it was written, in lower case, stemmed, or a part of it."""
     lower = marker.lower()
-    forms = {marker, marker.title(), lower, marker.upper(), analyzer("english").document(lower).content[0], lower[2:9]}
+    forms = {
+        marker,
+        marker.title(),
+        lower,
+        marker.upper(),
+        analyzer("english").document(lower).content.split()[0],
+        lower[2:9],
+    }
     needles = [form.encode() for form in forms]
     return [
         f"{file.name}: {needle.decode()}"

@@ -189,9 +189,11 @@ class MessagesStatements(Protocol):
         token_count: int,
         metadata: Any,
         created_at: datetime,
+        words: object,
+        language: str,
     ) -> int | None:
-        """Appends one message at the end of a conversation, which gives it its position: only that is given back,
-        because the caller has the rest, and its text need not be copied.
+        """Appends one message at the end of a conversation, which gives it its position, and what it is found by:
+        only the position is given back, because the caller has the rest, and its text need not be copied.
 
         Args:
             id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
@@ -202,6 +204,8 @@ class MessagesStatements(Protocol):
             token_count: 0 or more.
             metadata: an object, at most 1 MiB.
             created_at: when it was said.
+            words: tokens of content and title, forms and facets, without those of the conversation.
+            language: of which the words are.
         """
         ...
 

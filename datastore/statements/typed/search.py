@@ -16,6 +16,7 @@ class GetConversationFacetsRow(NamedTuple):
 
     session_id: str | None
     source: str
+    language: str | None
 
 
 class ListUnindexedLearningsRow(NamedTuple):
@@ -165,7 +166,8 @@ class SearchStatements(Protocol):
         *,
         conversation_id: str,
     ) -> GetConversationFacetsRow | None:
-        """What the rows of a conversation are found by besides their own columns.
+        """What the rows of a conversation are found by besides their own columns, and of which language the words
+        are.
 
         Args:
             conversation_id: which conversation.
@@ -180,18 +182,36 @@ class SearchStatements(Protocol):
         """The greatest number of a message; 0 where there is none."""
         ...
 
+    def index_learning(
+        self,
+        *,
+        id: str,
+        content: str,
+        title: str,
+        forms: str,
+        facets: str,
+    ) -> int:
+        """Writes what a learning is found by. It must not be in the index; triggers take out what is changed or
+        deleted.
+
+        Args:
+            id: which learning.
+            content: its tokens, between blanks.
+            title: those of its title.
+            forms: its forms.
+            facets: what a search filters by.
+        """
+        ...
+
     def index_learnings(
         self,
         *,
         rows: object,
-        language: str,
     ) -> int:
-        """Writes what some learnings are found by. Each must not be in the index; triggers take out what is changed
-        or deleted.
+        """Writes what some learnings are found by. Each must not be in the index.
 
         Args:
             rows: each one's id, tokens of content and title, forms and facets.
-            language: of which the words are.
         """
         ...
 
@@ -332,14 +352,11 @@ class SearchStatements(Protocol):
         self,
         *,
         rows: object,
-        language: str,
     ) -> int:
-        """Writes what some messages are found by. Each must not be in the index; triggers take out what is changed
-        or deleted.
+        """Writes what some messages are found by. Each must not be in the index.
 
         Args:
             rows: each one's id, tokens of content and title, forms and facets.
-            language: of which the words are.
         """
         ...
 

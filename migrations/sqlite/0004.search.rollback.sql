@@ -1,6 +1,8 @@
 -- LOSES DATA: the language of the words, which is English again. `datastore reindex` fills the indexes after the step is applied.
 DROP TRIGGER conversations_fts_update;
 
+DROP VIEW new_messages;
+
 DROP TRIGGER messages_fts_update;
 
 DROP TRIGGER messages_fts_delete;

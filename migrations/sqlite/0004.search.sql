@@ -11,9 +11,9 @@
 --
 -- content is the first column, because FTS5 writes the number of every other one into each posting.
 --
--- Locks: none to speak of, the tables are new and empty. Rows that were stored before are indexed by `datastore reindex`.
+-- Locks: the write lock, for milliseconds: the tables are new and empty. `datastore reindex` indexes rows that were stored before.
 -- Rollback: LOSES DATA (the language of the words); the indexes are filled again by `datastore reindex`.
--- depends: 0004.job_queue
+-- depends: 0003.audit
 
 -- Settings of the indexes: "language", of which the words are; English where there is no row.
 CREATE TABLE search_settings (
@@ -61,6 +61,40 @@ CREATE VIRTUAL TABLE messages_fts USING fts5 (
     facets,
     tokenize = 'ascii tokenchars ''=:+#.@$-'''
 );
+
+-- Messages with what each is found by: who inserts here has the message in the index too, in one statement. append_message does.
+CREATE VIEW new_messages AS
+SELECT
+    id,
+    conversation_id,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    metadata,
+    created_at,
+    -- A JSON list: tokens of content and title, forms, facets.
+    '' AS words,
+    -- The facets of the conversation.
+    '' AS facets
+FROM messages;
+
+CREATE TRIGGER new_messages_insert INSTEAD OF INSERT ON new_messages
+BEGIN
+    INSERT INTO messages (id, conversation_id, position, role, content, content_hash, token_count, metadata, created_at)
+    VALUES (
+        new.id, new.conversation_id, new.position, new.role, new.content, new.content_hash, new.token_count, new.metadata, new.created_at
+    );
+    INSERT INTO messages_fts (rowid, content, title, forms, facets)
+    VALUES (
+        (SELECT messages.seq FROM messages WHERE messages.id = new.id),
+        json_extract(new.words, '$[0]'),
+        '',
+        json_extract(new.words, '$[2]'),
+        json_extract(new.words, '$[3]') || new.facets
+    );
+END;
 
 -- Segments are merged eight at a time, not four as FTS5 does by itself: a quarter more is deleted a second, and appends wait
 -- less at worst. (A larger hashsize would change nothing: an append writes its segment when its statement ends.)
