@@ -9,7 +9,7 @@ import pytest
 
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.schema import Schema
-from datastore.contract.touches import Touch, Touches, read_touches, touches
+from datastore.contract.touches import Touch, Touches, _of_triggers, read_touches, touches
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -165,3 +165,9 @@ def test_the_connection_is_as_it_was_before(schema: Schema) -> None:
     found(schema, "DELETE FROM authors WHERE id = 1")
     assert schema.connection.execute("PRAGMA foreign_keys").fetchone() == (0,)
     assert schema.connection.execute("SELECT count(*) FROM authors").fetchone() == (0,)
+
+
+def test_a_view_is_asked_only_for_the_events_that_it_has_triggers_for(schema: Schema) -> None:
+    found = dict(_of_triggers(schema))
+    assert Touch("update", "notes", "body") in found["shown_write"]
+    assert Touch("insert", "odd name", "a column") in found["notes_added"]

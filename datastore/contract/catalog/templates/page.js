@@ -54,6 +54,11 @@
   search.addEventListener('keydown', (event) => {
     if (event.key === 'Enter') results.querySelector('a')?.click();
   });
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== '/' || event.ctrlKey || event.metaKey || document.activeElement === search) return;
+    event.preventDefault();
+    search.select();
+  });
 
   // The table of all statements, by any column: texts from A, times from the longest.
   for (const head of find('.sortable th')) {
