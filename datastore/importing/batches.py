@@ -165,7 +165,8 @@ class _Import:
         elif isinstance(item, ImportedLearning):
             self._learnings.store(line, item)
         else:
-            self._conversations.store(line, item, careful=careful)
+            if not self._conversations.store(line, item, careful=careful):
+                return
             for learning in item.learnings:
                 self._learnings.store(line, learning, item.id)
             self._conversations.finish(item)

@@ -27,13 +27,16 @@ class ConversationImport:
         self.last_positions: dict[str, int] = {}
         self._added = False
 
-    def store(self, line: int, item: ImportedConversation, *, careful: bool) -> None:
+    def store(self, line: int, item: ImportedConversation, *, careful: bool) -> bool:
         """Add a conversation, or append the messages that a stored one lacks.
 
         Args:
             line: Its line in the file.
             item: The conversation.
             careful: Leave out messages whose ids other conversations have, instead of failing.
+
+        Returns:
+            Whether it is stored; False: it was erased on request, and stays erased.
         """
         self._added = False
         messages = _placed(item, self.last_positions.get(item.id, 0) if item.continued else 0)
@@ -49,7 +52,7 @@ class ConversationImport:
             }
             if self._target.is_erased(names):
                 self._target.batch.skipped["conversation that was erased"] += 1
-                return
+                return False
             stored = self._add_conversation(item)
         if stored is None:
             self._added = True
@@ -60,6 +63,7 @@ class ConversationImport:
                 self._target.more.skip_positions(item.id, item.last_position)
         else:
             self._store_more(line, item, stored, messages, careful=careful)
+        return True
 
     def finish(self, item: ImportedConversation) -> None:
         """Give a conversation that was added its old times, once everything of it is stored."""
