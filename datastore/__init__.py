@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     )
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
+    from datastore.search.filters import LearningFilters, MessageFilters
     from datastore.store import Datastore
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
@@ -145,9 +146,11 @@ __all__ = [
     "JobPause",
     "JobStatus",
     "Learning",
+    "LearningFilters",
     "LearningHit",
     "LegalHold",
     "Message",
+    "MessageFilters",
     "MessageHit",
     "NewConversation",
     "NewJob",
@@ -231,6 +234,8 @@ _homes = {
     "Due": "datastore.retention.policies",
     "SubjectData": "datastore.retention.subjects",
     "Mark": "datastore.upkeep.verify",
+    "LearningFilters": "datastore.search.filters",
+    "MessageFilters": "datastore.search.filters",
 }
 _modules = ("engines", "errors", "migrations", "records", "resources", "store", "values", "worker")
 

@@ -6,7 +6,7 @@ import functools
 import os
 import shlex
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,8 @@ from datastore.errors import (
     SchemaOutOfDateError,
 )
 from datastore.files import make_beside
-from datastore.migrations import apply, migration_ids, pending, unknown
+from datastore.migrations import apply, migration_ids, other_steps, pending, unknown
+from datastore.migrations.checksums import other_history
 from datastore.resources import migrations_folder, sql_folder
 
 if TYPE_CHECKING:
@@ -56,8 +57,17 @@ def _own_statements(engine: str) -> dict[str, Statement]:
     return read_statements(sql_folder(), engine)
 
 
-def refuse_schema(name: str, applied: list[str], folders: Sequence[Path], command: str) -> None:
-    """Raise SchemaOutOfDateError where steps are pending or unknown; *command* is what to type."""
+def refuse_schema(name: str, applied: Mapping[str, str | None], folders: Sequence[Path], command: str) -> None:
+    """Raise SchemaOutOfDateError where steps are pending, unknown or others; *command* is what to type.
+
+    Args:
+        name: The database.
+        applied: What it has, as `applied_in_file` gives it.
+        folders: This library's steps, and the application's.
+        command: What applies the pending ones.
+    """
+    if others := other_steps(applied, folders[0]):
+        raise other_history(name, others)
     if newer := unknown(applied):
         raise SchemaOutOfDateError(
             f"{name} has migrations that this version does not know ({', '.join(newer)}); use a newer datastore"
@@ -125,8 +135,8 @@ def refuse_lost(path: Path, found: os.stat_result | None) -> None:
         )
 
 
-def applied_in_file(engine: SQLiteEngine, statements: Statements) -> list[str]:
-    """The ids of the migrations that a database has, in their order.
+def applied_in_file(engine: SQLiteEngine, statements: Statements) -> dict[str, str | None]:
+    """The ids of the migrations that a database has, in their order, each with what yoyo's log says of its text.
 
     Raises:
         NotADatastoreError: It is not one of this library; nothing was changed.
@@ -143,7 +153,7 @@ def applied_in_file(engine: SQLiteEngine, statements: Statements) -> list[str]:
         raise NotADatastoreError(f"{path} is another program's database (application_id {number})")
     foreign = NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
     try:
-        applied = [row[0] for row in statements.list_applied_migrations()]
+        applied = dict(statements.list_applied_migrations())
     except DatastoreError as error:
         if number:
             raise  # ours, and damaged
@@ -226,14 +236,14 @@ def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
     return PostgreSQLEngine(server_url(url), **options)
 
 
-def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> list[str]:
-    """The ids of the migrations that a database on a server has, in their order.
+def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> dict[str, str | None]:
+    """The ids of the migrations that a database on a server has, as `applied_in_file` gives them.
 
     Raises:
         NotADatastoreError: It has none, not even yoyo's tables.
     """
     try:
-        return [row[0] for row in statements.list_applied_migrations()]
+        return dict(statements.list_applied_migrations())
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlstate", "") != "42P01":
             raise

@@ -62,7 +62,9 @@ FROM (VALUES
     ('_yoyo_migration', 'SELECT'),
     ('_yoyo_version', 'SELECT'),
     -- Views.
-    ('job_history', 'SELECT')
+    ('job_history', 'SELECT'),
+    ('held_conversations', 'SELECT'),
+    ('held_learnings', 'SELECT')
 ) AS wanted (name, rights)
 INNER JOIN pg_catalog.pg_class AS found ON wanted.name = found.relname
 WHERE found.relnamespace = CAST('public' AS regnamespace)

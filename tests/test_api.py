@@ -52,7 +52,17 @@ def methods(part: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    return {name: one for name, one in inspect.signature(function).parameters.items() if name != "self"}
+    """The parameters of a function; keyword arguments that a TypedDict names are parameters of their own."""
+    found: dict[str, inspect.Parameter] = {}
+    for name, one in inspect.signature(function).parameters.items():
+        if one.kind is inspect.Parameter.VAR_KEYWORD:
+            typed = re.fullmatch(r"Unpack\[(\w+)\]", str(one.annotation))
+            assert typed, f"{function.__qualname__}: the keyword arguments have no names"
+            keys = typing.get_type_hints(getattr(datastore, typed[1])).keys()
+            found |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None) for key in keys}
+        elif name != "self":
+            found[name] = one
+    return found
 
 
 @functools.cache
@@ -118,7 +128,9 @@ def test_every_error_and_record_is_exported() -> None:
 
 
 def test_the_parts_of_a_store_are_these(store: datastore.Datastore) -> None:
-    parts = {name for name in vars(store) if not name.startswith("_")} - {"engine"}
+    of = type(store)
+    properties = {name for name, one in vars(of).items() if isinstance(one, property)}
+    parts = {name for name in {*vars(store), *properties} if not name.startswith("_")} - {"engine"}
     assert parts == {name for name in PARTS if "." not in name}
     (sentence,) = re.findall(r"A store has eight repositories (.*?)\. One grammar", README, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", sentence)) == parts

@@ -21,7 +21,7 @@ import datastore.copy.tables as module
 from datastore import Datastore
 from datastore.cli.commands import cli
 from datastore.copy import copy
-from datastore.copy.sides import SQLiteSide
+from datastore.copy.sqlite import SQLiteSide
 from datastore.engines.schema import DERIVED
 from datastore.errors import BusyError, CheckError, CopyError
 from datastore.importing import import_file

@@ -19,7 +19,8 @@ PACKAGE = ROOT / "datastore"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("records", "resources", "files", "search"),
+    ("records", "resources", "files"),
+    ("search",),
     ("address",),
     ("statements",),
     ("engines",),
@@ -69,7 +70,12 @@ ENGINES = (
 )
 
 #: What copies whole tables, and looks rows up in them, whatever they are called and whatever their columns are.
-ANY_TABLE = ("datastore/copy/sides.py", "datastore/engines/own_rows.py")
+ANY_TABLE = (
+    "datastore/copy/postgresql.py",
+    "datastore/copy/sides.py",
+    "datastore/copy/sqlite.py",
+    "datastore/engines/own_rows.py",
+)
 
 #: What makes a database for a check or a test and drops it: no statement has a parameter for a name.
 SCRATCH = "datastore/engines/postgresql/scratch.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -24,7 +25,9 @@ from datastore.errors import (
     StatementError,
 )
 from datastore.migrations import checksums
-from datastore.resources import migrations_folder
+from datastore.migrations.steps import step_files
+from datastore.resources import migrations_folder, sql_folder
+from datastore.statements.loader import read_statements
 
 FOLDER = migrations_folder()
 IDS = migrations.migration_ids(FOLDER)
@@ -190,7 +193,7 @@ def test_an_edited_migration_is_an_error(path: Path, folder: Path) -> None:
             call(path, folder)
     # A fresh lock file does not help where the old text was applied ...
     checksums.write_lock(folder)
-    with pytest.raises(SchemaOutOfDateError, match=edited.name):
+    with pytest.raises(SchemaOutOfDateError, match=f"{IDS[0]}.*datastore export"):
         migrations.apply(path, folder)
     # ... and line ends make no difference.
     edited.write_bytes((FOLDER / edited.name).read_bytes().replace(b"\n", b"\r\n"))
@@ -208,6 +211,19 @@ def test_an_edited_rollback_is_an_error(path: Path, folder: Path) -> None:
 
 def test_the_lock_file_is_fresh() -> None:
     assert checksums.check_lock(FOLDER) == []
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_what_an_index_serves_is_there(engine: str) -> None:
+    """A comment "Serves ..." names statements, or a trigger or view of the steps."""
+    known, named = set(read_statements(sql_folder(), engine)), set()
+    for step in step_files(migrations_folder(engine)):
+        text = step.read_text(encoding="utf-8")
+        known |= set(re.findall(r"^CREATE (?:TRIGGER|VIEW|FUNCTION) (\w+)", text, re.MULTILINE))
+        for served in re.findall(r"Serves (.*(?:\n-- .*)*)", text):
+            named |= set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", served))
+    assert len(named) > 30
+    assert named <= known
 
 
 def test_check_lock_names_what_is_wrong(folder: Path) -> None:
@@ -284,7 +300,9 @@ import os, sqlite3, sys
 from pathlib import Path
 from datastore import Datastore, migrations
 from datastore.migrations import runner, sqlite as yoyo_sqlite
-from datastore.resources import migrations_folder
+from datastore.migrations.steps import step_files
+from datastore.resources import migrations_folder, sql_folder
+from datastore.statements.loader import read_statements
 action = sys.argv[1]
 runner._read([migrations_folder()])
 count = 0

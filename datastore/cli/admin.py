@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.upkeep.maintenance import Condition
 
-    pass
-
 
 @click.command("stats", short_help="Count what is stored.")
 @json_option
@@ -58,6 +56,7 @@ def stats_command(as_json: bool, database: str) -> None:
 def status_command(as_json: bool, database: str) -> None:
     """Tell the schema version, pending migrations, sizes and the SQLite version; works on an old schema too."""
     from datastore.address import is_server
+    from datastore.migrations.checksums import other_history
 
     status = _server_status(database) if is_server(database) else _status(database)
     if as_json:
@@ -75,7 +74,9 @@ def status_command(as_json: bool, database: str) -> None:
     if status["unknown"]:
         pairs.insert(3, ("unknown migrations", ", ".join(status["unknown"])))
     print_pairs(pairs)
-    if status["pending"]:
+    if others := status["other_history"]:
+        click.echo(f"warning: {one_line(str(other_history(status['database'], others)))}", err=True)
+    elif status["pending"]:
         click.echo(f"apply them with: {one_line(status['apply'])}")
     if unindexed := status["unindexed"]:
         click.echo(
@@ -111,19 +112,26 @@ def _server_pairs(status: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _schema(applied: list[str], apply: str) -> dict[str, Any]:
+def _schema(applied: dict[str, str | None], engine: str, apply: str) -> dict[str, Any]:
     from datastore import migrations
     from datastore.resources import migrations_folder
 
-    known = set(migrations.migration_ids(migrations_folder()))
+    folder = migrations_folder(engine)
+    known = set(migrations.migration_ids(folder))
     own = [name for name in applied if name in known]
     return {
         "schema_version": own[-1] if own else None,
         "application": [name for name in applied if name not in known and name not in migrations.unknown(applied)],
         "pending": migrations.pending(applied),
         "unknown": migrations.unknown(applied),
+        "other_history": migrations.other_steps(applied, folder),
         "apply": apply,
     }
+
+
+def _is_current(schema: dict[str, Any]) -> bool:
+    """Whether the library's own statements run on a schema that `_schema` describes."""
+    return not (schema["pending"] or schema["other_history"])
 
 
 def _server_status(url: str) -> dict[str, Any]:
@@ -131,19 +139,18 @@ def _server_status(url: str) -> dict[str, Any]:
 
     engine = server_engine(url)
     try:
-        applied = applied_on_server(engine, bind_statements(engine))
+        schema = _schema(applied_on_server(engine, bind_statements(engine)), "postgresql", server_apply_command())
         return {
             "database": engine.database,
-            **_schema(applied, server_apply_command()),
+            **schema,
             "server": engine.state(),
-            "unindexed": _unindexed(engine, applied),
+            "unindexed": _unindexed(engine) if _is_current(schema) else {},
         }
     finally:
         engine.close()
 
 
 def _status(database: str) -> dict[str, Any]:
-    from datastore import migrations
     from datastore.address import database_path
     from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.opening import applied_in_file, apply_command, bind_statements, refuse_foreign
@@ -152,17 +159,17 @@ def _status(database: str) -> dict[str, Any]:
     refuse_foreign(path)
     engine = SQLiteEngine(path)
     try:
-        applied = applied_in_file(engine, bind_statements(engine))
+        schema = _schema(applied_in_file(engine, bind_statements(engine)), "sqlite", apply_command(path))
         free = engine.pragma("freelist_count")
-        upkeep = None if migrations.pending(applied) else _condition(engine)
-        unindexed = _unindexed(engine, applied)
+        upkeep = _condition(engine) if _is_current(schema) else None
+        unindexed = _unindexed(engine) if _is_current(schema) else {}
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
         engine.close()
     return {
         "database": str(path),
-        **_schema(applied, apply_command(path)),
+        **schema,
         "file_bytes": path.stat().st_size,
         "wal_bytes": wal_bytes,
         "free_pages": free,
@@ -183,15 +190,12 @@ def _condition(engine: SQLiteEngine) -> Condition:
     return Maintenance(engine, repository).condition()
 
 
-def _unindexed(engine: Any, applied: list[str]) -> dict[str, int]:
+def _unindexed(engine: Any) -> dict[str, int]:
     """How many rows of each table no search finds; a table of which all are found is left out."""
-    from datastore import migrations
     from datastore.opening import bind_statements
     from datastore.repositories import SearchIndex
     from datastore.values import new_id
 
-    if migrations.pending(applied):
-        return {}
     index = SearchIndex(bind_statements(engine), engine, new_id=new_id)
     return {table: count for table, count in index.unindexed().items() if count}
 

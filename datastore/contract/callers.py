@@ -1,19 +1,35 @@
-"""Which code calls which statement, from the code as it is written."""
+"""Which code calls which statement, from the code as it is written; and the statements that none calls."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+
+from datastore.contract.problems import Problem
+from datastore.contract.project import Project
+from datastore.contract.sources import Source
+
+#: A name, string or attribute as a pattern, with the class and function around it.
+_Mention = tuple[tuple[str, ...], str]
 
 
-def find_callers(names: set[str], package: Path, generated: Path) -> dict[str, list[str]]:
-    """For each statement, which functions of *package* (a folder) mention it: as an attribute, or as a string.
+def check_callers(project: Project, sources: Sequence[Source]) -> Iterator[Problem]:
+    """A statement that nothing calls is not tested, and is there for somebody to change by mistake."""
+    callers = find_callers({source.name for source in sources}, project)
+    for source in sources if (project.root / project.repositories).is_dir() else ():
+        if not callers[source.name]:
+            message = f"nothing in {project.repositories} calls this statement"
+            yield Problem("no-caller", source.name_place, message, "delete it, or call it")
 
-    The modules in the folder *generated* name every statement, and call none.
+
+def find_callers(names: set[str], project: Project) -> dict[str, list[str]]:
+    """For each statement, which functions of the project's package mention it: as an attribute, or as a string.
+
+    The generated modules name every statement, and call none.
     A name that is put together (``f"{verb}_messages"``) counts where no function has the whole one.
     """
+    package, generated = project.root / project.repositories, project.root / project.output
     whole: dict[str, set[str]] = {name: set() for name in names}
     partly: dict[str, set[str]] = {name: set() for name in names}
     # Most files mention none: they need not be parsed.
@@ -23,7 +39,7 @@ def find_callers(names: set[str], package: Path, generated: Path) -> dict[str, l
         if generated in path.parents or not hint.search(text):
             continue
         module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-        mentions = _mentions(ast.parse(text))
+        mentions = list(_mentions(ast.parse(text), ()))
         for scope, pattern in mentions:
             plain = pattern.replace("\\", "")
             if plain in names:
@@ -35,38 +51,29 @@ def find_callers(names: set[str], package: Path, generated: Path) -> dict[str, l
     return {name: sorted(whole[name] or partly[name]) for name in sorted(names)}
 
 
-def _mentions(tree: ast.AST) -> list[tuple[tuple[str, ...], str]]:
-    """Each attribute, name and string in *tree*, as a pattern, with the class and function around it."""
-    found: list[tuple[tuple[str, ...], str]] = []
-    waiting: list[tuple[ast.AST, tuple[str, ...]]] = [(tree, ())]
-    while waiting:
-        node, scope = waiting.pop()
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+def _mentions(node: ast.AST, scope: tuple[str, ...]) -> Iterator[_Mention]:
+    match node:
+        case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
             scope = (*scope, node.name)
-        elif isinstance(node, ast.Attribute):
-            found.append((scope, node.attr))
-        elif isinstance(node, ast.Name):
-            found.append((scope, node.id))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append((scope, re.escape(node.value)))
-        elif isinstance(node, ast.JoinedStr):
-            parts = (re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z]+" for part in node.values)
-            found.append((scope, "".join(parts)))
-            continue
-        waiting += [(child, scope) for child in ast.iter_child_nodes(node)]
-    return found
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            yield scope, name
+        case ast.Constant(value=str(text)):
+            yield scope, re.escape(text)
+        case ast.JoinedStr(values=parts):
+            texts = (re.escape(str(part.value)) if isinstance(part, ast.Constant) else "[a-z]+" for part in parts)
+            yield scope, "".join(texts)
+            return
+    for child in ast.iter_child_nodes(node):
+        yield from _mentions(child, scope)
 
 
-def _shown(
-    module: str, scope: tuple[str, ...], mentions: list[tuple[tuple[str, ...], str]], name: str
-) -> Iterator[str]:
+def _shown(module: str, scope: tuple[str, ...], mentions: Sequence[_Mention], name: str) -> Iterator[str]:
     if scope and scope[0][0].isupper():
         yield ".".join(scope)  # a class says enough without its module
         return
     # A function of the module works for the methods that use it; of those, for the one named like the statement's verb.
     users = {user for user, used in mentions if scope and used == scope[-1] and user and user[0][0].isupper()}
     named = {user for user in users if user[-1] == name.partition("_")[0]}
-    for user in sorted(named or users):
-        yield ".".join(user)
+    yield from (".".join(user) for user in sorted(named or users))
     if not users:
         yield ".".join((module, *scope))

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from datastore.contract import generate, git, indexes, migration_checks, plan_snapshots, released
-from datastore.contract.database import STATISTIC_ROWS, Migrated, migrate, with_statistics
-from datastore.contract.facts import gather
+from datastore.contract import generate, plans, released, schema_checks
+from datastore.contract.callers import check_callers
+from datastore.contract.facts import STATISTIC_ROWS, Migrated, gather, migrate_project, with_statistics
 from datastore.contract.plans import Plan, check_plan, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, sort_key
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
-from datastore.contract.vet.callers import check_callers
-from datastore.contract.vet.header import check_header
-from datastore.contract.vet.result import Results
+from datastore.contract.vet.result import Results, check_header
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines.sqlite import explain as sqlite_explain
@@ -61,14 +57,12 @@ class Report:
         self.server = f"PostgreSQL {found.version} ({found.statements} statements)"
 
     def summary(self) -> str:
-        """One line: what was checked, and how many problems there are."""
         count = len(self.problems)
         found = "no problems" if not count else f"{count} problem{'s' if count > 1 else ''}"
         engine = f"SQLite {sqlite3.sqlite_version}{', ' * bool(self.server)}{self.server}"
         return f"{self.statements} statements, {self.steps} migration steps, {engine}: {found}"
 
-    def as_json(self) -> dict[str, Any]:
-        """The report for programs."""
+    def as_json(self) -> dict[str, object]:
         return {
             "ok": not self.problems,
             "engine": f"{self.project.engine} {sqlite3.sqlite_version}",
@@ -92,19 +86,14 @@ def check(project: Project, *, release: str | None = None, update: bool = False)
         ProjectError: The release names no ref, or a module of records cannot be imported.
     """
     report = Report(project)
-    run = _Run(project, report, _resolve(project, release, report), update)
-    with tempfile.TemporaryDirectory(prefix="datastore-check-") as scratch:
-        run.everything(Path(scratch))
-    report.problems.sort(key=sort_key)
-    return report
-
-
-def _resolve(project: Project, release: str | None, report: Report) -> str:
     wanted = project.release if release is None else release
-    ref = git.resolve(project.root, wanted) if wanted else ""
+    ref = released.resolve(project.root, wanted) if wanted else ""
     if wanted and not ref:
         report.notes.append(f"no tag matches {wanted}, so there is no last release to compare with")
-    return ref
+    with tempfile.TemporaryDirectory(prefix="datastore-check-") as scratch:
+        _Run(project, report, ref, update).everything(Path(scratch))
+    report.problems.sort(key=sort_key)
+    return report
 
 
 class _Run:
@@ -116,54 +105,48 @@ class _Run:
         self.ref = ref
         self.update = update
         self.sources, self.found = read_sources(project)
-        self.read = [source for source in self.sources if source.statement]
         report.statements = len(self.sources)
         #: Each text that prepares, by name.
         self.variants: dict[str, Variant] = {}
         self.plans: dict[str, Plan] = {}
 
     def everything(self, scratch: Path) -> None:
-        library = [folder for folder in self.project.migration_folders if folder not in self.project.own_migrations]
-        folders = [(folder, folder not in library) for folder in self.project.migration_folders]
         if self.update:
             self.report.written += released.update_locks(self.project)
-        migrated = migrate(scratch / "schema.db", folders)
+        migrated = migrate_project(self.project, scratch / "schema.db")
         self.report.steps = len(migrated.steps)
-        self.found += migration_checks.check_steps(self.project, migrated)
+        self.found += schema_checks.check_steps(self.project, migrated)
         self.found += released.check_lock(self.project)
         if self.ref:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
             self.report.notes.append("a step fails, so the statements were not checked against the schema")
-            self._waive(whole=False)
-        else:
-            with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
-                self._against(Schema(connection), migrated)
+            # Nothing says which waivers are needed.
+            self.report.problems = [problem for problem in self._left() if problem.rule != "waiver"]
+            return
+        with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
+            schema = Schema(connection)
+            self._statements(schema, migrated)
+            self.report.problems = self._left()
+            if not self.report.problems:
+                # What is generated from statements that are wrong would be wrong too.
+                facts = gather(self.project, self.sources, migrated, schema, self.plans)
+                self.report.problems += generate.check_generated(facts)
 
-    def _against(self, schema: Schema, migrated: Migrated) -> None:
-        results = Results(self.project, schema)
-        self._statements(schema, migrated, results)
-        self._waive(whole=True)
-        if not self.report.problems:
-            # What is generated from statements that are wrong would be wrong too.
-            facts = gather(self.project, self.sources, migrated, schema, self.plans)
-            self.report.problems += generate.check_generated(facts)
-
-    def _statements(self, schema: Schema, migrated: Migrated, results: Results) -> None:
+    def _statements(self, schema: Schema, migrated: Migrated) -> None:
         sources = [source for source in self.sources if source.refused != "many-statements"]  # sqlite3 says no more
         for source in sources:
             self._prepare(source, schema)
         for source in sources:
             self.found += check_sql(source, schema)
-        for source in self.read:
-            self.found += check_header(source)
-        for name, variant in self.variants.items():
-            self.plans[name] = read_plan(variant.sql, schema)
-        self.found += self._plans(schema)
-        self._indexes(schema, migrated)
+            self.found += check_header(source, schema) if source.statement else ()
+        self.plans = {name: read_plan(variant.sql, schema) for name, variant in self.variants.items()}
+        self._plan_rules(schema)
+        self.found += schema_checks.check_indexes(self.project, schema, migrated, self._used_indexes(schema))
         if self.ref:
             self.found += released.check_released(self.project, self.ref, schema, self.sources)
         self._snapshots()
+        results = Results(self.project, schema)
         for variant in self.variants.values():
             self.found += results.check(variant)
         self.found += check_callers(self.project, self.sources)
@@ -175,60 +158,45 @@ class _Run:
                 return
             self.variants[variant.name] = variant
 
-    def _plans(self, schema: Schema) -> Iterator[Problem]:
-        seen = set()
-        for problem in (*self._plan_rules(schema, ""), *self._plan_rules_with_statistics(schema)):
-            key = (problem.statement, problem.rule, problem.message, problem.place)
-            if key not in seen:
-                seen.add(key)
-                yield problem
-
-    def _plan_rules(self, schema: Schema, under: str) -> Iterator[Problem]:
-        for name, variant in self.variants.items():
-            if variant.source.statement:
-                plan = read_plan(variant.sql, schema) if under else self.plans[name]
-                yield from check_plan(variant, plan, schema, under)
-
-    def _plan_rules_with_statistics(self, schema: Schema) -> list[Problem]:
+    def _plan_rules(self, schema: Schema) -> None:
+        read = [variant for variant in self.variants.values() if variant.source.statement]
+        found = [problem for one in read for problem in check_plan(one, self.plans[one.name], schema)]
         with with_statistics(schema):
-            return list(self._plan_rules(schema, f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"))
+            under = f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"
+            for variant in read:
+                found += check_plan(variant, read_plan(variant.sql, schema), schema, under)
+        first: dict[tuple[object, ...], Problem] = {}
+        for one in found:  # with statistics, and with other optional lines, most plans are wrong in the same way
+            first.setdefault((one.statement, one.rule, one.message, one.place), one)
+        self.found += first.values()
 
-    def _indexes(self, schema: Schema, migrated: Migrated) -> None:
-        own = indexes.own_objects(migrated)
-        self.found += indexes.check_primary_keys(self.project, schema, migrated, own)
-        self.found += indexes.check_foreign_keys(self.project, schema, migrated, own)
+    def _used_indexes(self, schema: Schema) -> set[str] | None:
         if any(problem.rule == "prepare" for problem in self.found):
             self.report.notes.append("some statement does not prepare, so unused indexes were not looked for")
-            return
+            return None
         used = {access.index for plan in self.plans.values() for access in plan.accesses}
         with sqlite_explain.foreign_keys(schema.connection):
             for variant in self.variants.values():
                 pages = sqlite_explain.pages_read(schema.connection, variant.sql)
                 used |= {schema.roots[page] for page in pages if page in schema.roots}
-        self.found += indexes.check_unused(self.project, schema, migrated, own, used)
+        return used
 
     def _snapshots(self) -> None:
-        path = plan_snapshots.snapshot_file(self.project)
+        path = plans.snapshot_file(self.project)
         if self.update:
-            written = plan_snapshots.write_snapshot(self.project, self.plans)
-            self.report.written += [written] if written else []
+            self.report.written += plans.write_snapshot(self.project, self.plans)
         elif path.is_file():
             sources = {name: variant.source for name, variant in self.variants.items()}
-            self.found += plan_snapshots.check_snapshot(self.project, self.plans, sources)
+            self.found += plans.check_snapshot(self.project, self.plans, sources)
         else:
-            self.report.notes.append(
-                f"no plans of SQLite {sqlite3.sqlite_version} are kept; `datastore check --update` writes"
-                f" {self.project.show(path)}"
-            )
+            missing = f"no plans of SQLite {sqlite3.sqlite_version} are kept"
+            self.report.notes.append(f"{missing}; `datastore check --update` writes {self.project.show(path)}")
 
-    def _waive(self, *, whole: bool) -> None:
+    def _left(self) -> list[Problem]:
+        """What nothing waives, and the waivers that nothing needs."""
         waivers, problems = project_waivers(self.project)
-        for source in self.read:
+        for source in self.sources:
             lines, wrong = read_waivers(source)
             waivers += lines
             problems += wrong
-        left = apply_waivers(self.found, waivers)
-        if not whole:
-            # Nothing was checked against a schema, so nothing says which waivers are needed.
-            left = [problem for problem in left if problem.rule != "waiver"]
-        self.report.problems = left + problems
+        return apply_waivers(self.found, waivers) + problems

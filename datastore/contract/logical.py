@@ -11,16 +11,20 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-import attrs
 from sqlglot import exp
 
-from datastore.contract.clauses import arguments
-from datastore.contract.inference.parse import Node, Unsure, bare, conjuncts, name_of, parse_expression, text_of
-from datastore.contract.text import tokens
+from datastore.contract.inference.parse import Node, Unsure, bare, conjuncts, name_of, parse, text_of
+from datastore.contract.text import arguments, tokens
 
 #: Storage classes of a value that is not NULL.
 STORAGE = frozenset({"integer", "real", "text", "blob"})
+INTEGER = frozenset({"integer"})
+REAL = frozenset({"real"})
+NUMBER = frozenset({"integer", "real"})
+TEXT = frozenset({"text"})
+BLOB = frozenset({"blob"})
 
 _timestamp = re.compile(r"(?:\?|\[0-9\]){4}-(?:(?:\?|\[0-[39]\]){2})-(?:(?:\?|\[0-[39]\]){2})T\S*Z")
 
@@ -33,12 +37,10 @@ _DEFAULTS = {
 }
 
 
-@attrs.frozen
-class Promise:
-    """What a CHECK says of one column's values that are not NULL."""
+class Promise(NamedTuple):
+    """What a CHECK says of one column's values that are not NULL: json, timestamp, boolean, or a storage class."""
 
     column: str
-    #: "json", "timestamp", "boolean", or a storage class.
     type: str
 
 
@@ -70,17 +72,16 @@ def column_storage(declared: str, strict: bool, default: str | None = None) -> f
 
 
 def _is_default_of(kind: str, default: str | None) -> bool:
-    literal = _DEFAULTS.get(kind)
-    return (
-        default is None or default.upper() == "NULL" or (literal is not None and literal.fullmatch(default) is not None)
-    )
+    if default is None or default.upper() == "NULL":
+        return True
+    return kind in _DEFAULTS and _DEFAULTS[kind].fullmatch(default) is not None
 
 
 def promises(create: str) -> Iterator[Promise]:
     """What the CHECK constraints of a CREATE TABLE statement say, term by term; one not understood says nothing."""
     for text in _checks(create):
         try:
-            tree = parse_expression(text)
+            tree = parse(text)
         except Unsure:
             continue
         for term in conjuncts(tree):
@@ -107,9 +108,8 @@ def _checks(create: str) -> Iterator[str]:
 def _promise(term: Node) -> Promise | None:
     term = bare(term)
     if isinstance(term, exp.Or):
-        return _unless_null(bare(term.this), bare(term.expression)) or _unless_null(
-            bare(term.expression), bare(term.this)
-        )
+        left, right = bare(term.this), bare(term.expression)
+        return _unless_null(left, right) or _unless_null(right, left)
     if isinstance(term, exp.Anonymous) and term.name.lower() == "json_valid" and len(term.expressions) == 1:
         return _of_column(term.expressions[0], "json")
     if isinstance(term, exp.Glob) and isinstance(term.expression, exp.Literal):

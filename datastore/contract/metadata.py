@@ -14,29 +14,26 @@ import ctypes
 import functools
 import sqlite3
 import sys
-from collections.abc import Iterator
-from types import TracebackType
+from collections.abc import Callable
+from ctypes import c_char_p, c_int, c_int64, c_uint, c_void_p
 
 import attrs
 
 _OK = 0
 _DESERIALIZE_READONLY = 4
 _FUNCTIONS = {
-    "libversion": (ctypes.c_char_p, []),
-    "open": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_void_p]),
-    "close_v2": (ctypes.c_int, [ctypes.c_void_p]),
-    "errmsg": (ctypes.c_char_p, [ctypes.c_void_p]),
-    "deserialize": (
-        ctypes.c_int,
-        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint],
-    ),
-    "prepare_v2": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]),
-    "finalize": (ctypes.c_int, [ctypes.c_void_p]),
-    "column_count": (ctypes.c_int, [ctypes.c_void_p]),
-    "column_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
-    "column_table_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
-    "column_origin_name": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
-    "table_column_metadata": (ctypes.c_int, [ctypes.c_void_p, *[ctypes.c_char_p] * 3, *[ctypes.c_void_p] * 5]),
+    "libversion": (c_char_p, []),
+    "open": (c_int, [c_char_p, c_void_p]),
+    "close_v2": (c_int, [c_void_p]),
+    "errmsg": (c_char_p, [c_void_p]),
+    "deserialize": (c_int, [c_void_p, c_char_p, c_void_p, c_int64, c_int64, c_uint]),
+    "prepare_v2": (c_int, [c_void_p, c_char_p, c_int, c_void_p, c_void_p]),
+    "finalize": (c_int, [c_void_p]),
+    "column_count": (c_int, [c_void_p]),
+    "column_name": (c_char_p, [c_void_p, c_int]),
+    "column_table_name": (c_char_p, [c_void_p, c_int]),
+    "column_origin_name": (c_char_p, [c_void_p, c_int]),
+    "table_column_metadata": (c_int, [c_void_p, *[c_char_p] * 3, *[c_void_p] * 5]),
 }
 
 
@@ -49,7 +46,7 @@ class EngineColumn:
     origin: tuple[str, str] | None
 
 
-class Engine:
+class Engine(contextlib.AbstractContextManager["Engine"]):
     """A copy of a database's schema and rows in the C library, to prepare statements on."""
 
     def __init__(self, library: ctypes.CDLL, image: bytes) -> None:
@@ -57,24 +54,18 @@ class Engine:
         image = image[:18] + b"\x01\x01" + image[20:]
         self._library = library
         self._image = ctypes.create_string_buffer(image, len(image))
-        self._handle = ctypes.c_void_p()
+        self._handle = c_void_p()
         self._check(library.sqlite3_open(b":memory:", ctypes.byref(self._handle)))
         size = len(image)
         self._check(library.sqlite3_deserialize(self._handle, b"main", self._image, size, size, _DESERIALIZE_READONLY))
 
-    def close(self) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._library.sqlite3_close_v2(self._handle)
-        self._handle = ctypes.c_void_p()
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        self._handle = c_void_p()
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, TypeError):
-            self.close()
+            self.__exit__()
 
     def columns(self, sql: str) -> tuple[EngineColumn, ...]:
         """The result columns of *sql*, which is prepared and not run.
@@ -82,39 +73,33 @@ class Engine:
         Raises:
             sqlite3.OperationalError: It does not prepare; the message is the engine's.
         """
-        with self._prepared(sql) as statement:
-            return tuple(self._column(statement, i) for i in range(self._library.sqlite3_column_count(statement)))
+        library, statement, text = self._library, c_void_p(), sql.encode()
+        self._check(library.sqlite3_prepare_v2(self._handle, text, len(text), ctypes.byref(statement), None))
+        try:
+            return tuple(self._column(statement, i) for i in range(library.sqlite3_column_count(statement)))
+        finally:
+            library.sqlite3_finalize(statement)
 
     def collation(self, table: str, column: str) -> str | None:
         """The collation that a column is declared with ("BINARY" without one); None for an unknown column."""
-        name = ctypes.c_char_p()
+        name = c_char_p()
         status = self._library.sqlite3_table_column_metadata(
             self._handle, None, table.encode(), column.encode(), None, ctypes.byref(name), None, None, None
         )
         return name.value.decode() if status == _OK and name.value else None
 
-    def _column(self, statement: ctypes.c_void_p, index: int) -> EngineColumn:
-        library = self._library
-        table = _text(library.sqlite3_column_table_name(statement, index))
-        column = _text(library.sqlite3_column_origin_name(statement, index))
-        return EngineColumn(
-            name=_text(library.sqlite3_column_name(statement, index)) or "",
-            origin=(table, column) if table is not None and column is not None else None,
-        )
+    def _column(self, statement: c_void_p, index: int) -> EngineColumn:
+        def said(function: Callable[[c_void_p, int], bytes | None]) -> str:
+            return (function(statement, index) or b"").decode()
 
-    @contextlib.contextmanager
-    def _prepared(self, sql: str) -> Iterator[ctypes.c_void_p]:
-        statement = ctypes.c_void_p()
-        text = sql.encode()
-        self._check(self._library.sqlite3_prepare_v2(self._handle, text, len(text), ctypes.byref(statement), None))
-        try:
-            yield statement
-        finally:
-            self._library.sqlite3_finalize(statement)
+        library = self._library
+        table, column = said(library.sqlite3_column_table_name), said(library.sqlite3_column_origin_name)
+        return EngineColumn(said(library.sqlite3_column_name), (table, column) if table and column else None)
 
     def _check(self, status: int) -> None:
         if status != _OK:
-            raise sqlite3.OperationalError(_text(self._library.sqlite3_errmsg(self._handle)) or f"error {status}")
+            message = self._library.sqlite3_errmsg(self._handle) or b""
+            raise sqlite3.OperationalError(message.decode() or f"error {status}")
 
 
 @functools.cache
@@ -142,11 +127,6 @@ def open_engine(connection: sqlite3.Connection) -> Engine | None:
     if library is None or not hasattr(connection, "serialize"):
         return None
     try:
-        image = connection.serialize()
+        return Engine(library, connection.serialize())
     except sqlite3.OperationalError:
         return None  # a database in memory without a table has no page to serialize
-    return Engine(library, image)
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()

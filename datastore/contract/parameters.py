@@ -8,19 +8,33 @@ checked against this. Where two places disagree, or none says anything, nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import attrs
 from sqlglot import exp
 
 from datastore.contract.inference.expressions import cast_storage, fact_of
-from datastore.contract.inference.facts import Fact
-from datastore.contract.inference.filters import COMPARISONS
-from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, part, parts, text_of
+from datastore.contract.inference.filters import COMPARISONS, elements
+from datastore.contract.inference.parse import Node, Unsure, bare, is_query, name_of, parse, sees_outside, text_of
 from datastore.contract.inference.queries import Queries, arms, changed_table
-from datastore.contract.inference.relations import read_from, table_facts, target
-from datastore.contract.inference.scopes import Cte, Scope
+from datastore.contract.inference.relations import read_from, table_facts
+from datastore.contract.inference.scopes import Fact, Scope
+from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
+from datastore.contract.sources import Variant
+from datastore.statements.headers import Parameter
+
+#: What a column of a type takes from a parameter of a type: the loader makes text of a timestamp and of JSON.
+_TAKES = {
+    "text": {"text", "timestamp", "json", "rows", "match"},
+    "integer": {"integer", "boolean"},
+    "boolean": {"boolean", "integer"},
+    "real": {"real", "integer"},
+    "timestamp": {"timestamp"},
+    "json": {"json", "rows", "match", "words"},
+    "blob": {"blob"},
+}
 
 
 @attrs.frozen
@@ -37,6 +51,38 @@ class Expectation:
     firm: bool = False
 
 
+#: A parameter's name, and what one of its places says.
+_Found: TypeAlias = Iterator[tuple[str, Expectation]]
+
+
+def check_parameter_types(schema: Schema, variant: Variant) -> Iterator[Problem]:
+    """Parameters that are of another type than what they meet, or may be NULL where NULL finds or stores nothing."""
+    source = variant.source
+    assert source.statement
+    try:
+        expected = parameter_expectations(schema, variant.sql)
+    except Unsure:
+        return
+    for parameter in source.statement.header.parameters:
+        name = parameter.name
+        if name in expected and (wrong := _wrong(parameter, expected[name])):
+            line = next(number for number, text in enumerate(source.header) if text.startswith(f"--   {name} "))
+            kind = f"{parameter.type}{'?' if parameter.nullable else ''}"
+            place = source.place(line, source.lines[line].index(kind, len(f"--   {name}")) + 1, len(kind))
+            yield Problem("parameter-type", place, *wrong, (expected[name].why,))
+
+
+def _wrong(parameter: Parameter, expected: Expectation) -> tuple[str, str] | None:
+    name = parameter.name
+    if expected.type is not None and parameter.type not in _TAKES[expected.type]:
+        message = f'parameter "{name}" is {parameter.type}, and its place in the SQL is {expected.type}'
+        return message, f"write: --   {name}  {expected.type}  {parameter.meaning}"
+    if parameter.nullable and expected.nullable is False:
+        message = f'parameter "{name}" may be NULL, which {"is an error" if expected.firm else "finds nothing"} there'
+        return message, "take the ? away" + ("" if expected.firm else f", or make it an optional line: -- if: {name}")
+    return None
+
+
 def parameter_expectations(schema: Schema, sql: str) -> dict[str, Expectation]:
     """What the SQL expects of each named parameter, in the order of their first use."""
     try:
@@ -45,7 +91,8 @@ def parameter_expectations(schema: Schema, sql: str) -> dict[str, Expectation]:
         raise Unsure(f"the parameters are not understood: {doubt}") from doubt
     names = {node.name for node in tree.find_all(exp.Placeholder)}
     found: dict[str, list[Expectation]] = {name: [] for name in re.findall(r":(\w+)", sql) if name in names}
-    for name, expectation in _Walk(Queries(schema)).statement(tree):
+    queries = Queries(schema)
+    for name, expectation in _walk(tree, Scope(queries, None, {}), queries):
         found[name].append(expectation)
     return {name: _together(expectations) for name, expectations in found.items()}
 
@@ -60,171 +107,85 @@ def _together(expectations: list[Expectation]) -> Expectation:
     return Expectation(types.pop() if len(types) == 1 else None, nullable, why or "no place says anything of it", firm)
 
 
-class _Walk:
-    """Goes through a statement with the names that each part of it sees."""
-
-    def __init__(self, queries: Queries) -> None:
-        self.queries = queries
-
-    def statement(self, tree: Node) -> Iterator[tuple[str, Expectation]]:
-        visible = self.queries.with_ctes(tree, None, {})
-        yield from self._ctes(tree, visible)
-        if isinstance(tree, exp.Insert):
-            yield from self._insert(tree, visible)
-        elif isinstance(tree, (exp.Update, exp.Delete)):
-            scope = self._changed_scope(tree, visible)
-            yield from self._assignments(tree.expressions if isinstance(tree, exp.Update) else [], scope)
-            yield from self._expressions([part(tree, "where"), tree.args.get("returning")], scope)
-            yield from self._relations_of(tree, scope)
+def _walk(node: Node, scope: Scope, queries: Queries) -> _Found:
+    """What *node* and everything in it says; *scope* is what it sees."""
+    assigned: list[Node] = []
+    if is_query(node) and not isinstance(node, exp.Subquery):
+        outer = scope if sees_outside(node) else Scope(queries, None, scope.visible)
+        visible = queries.with_ctes(node, outer, scope.visible)
+        is_select = isinstance(node, exp.Select)
+        scope = queries.scope(node, outer, visible) if is_select else Scope(queries, outer, visible)
+    elif isinstance(node, (exp.Insert, exp.Update, exp.Delete)):
+        scope = queries.changed_scope(node)
+        if isinstance(node, exp.Insert):
+            yield from _inserted(node, scope)
         else:
-            yield from self.query(tree, None, {})
-
-    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Iterator[tuple[str, Expectation]]:
-        while isinstance(node, (exp.Subquery, exp.Paren)):
-            node = node.this
-        visible = self.queries.with_ctes(node, outer, visible)
-        yield from self._ctes(node, visible)
-        for name in ("limit", "offset"):
-            yield from self._limit(part(node, name))
-        if isinstance(node, exp.SetOperation):
-            for arm in (node.this, node.expression):
-                yield from self.query(arm, outer, visible)
-        elif isinstance(node, exp.Values):
-            yield from self._expressions(node.expressions, Scope(self.queries, outer, visible))
-        elif isinstance(node, exp.Select):
-            scope = self.queries.scope(node, outer, visible)
-            clauses = [part(node, name) for name in ("where", "group", "having", "order")]
-            yield from self._expressions([*node.expressions, *clauses, *parts(node, "windows")], scope)
-            yield from self._relations_of(node, scope)
-
-    def _ctes(self, node: Node, visible: Mapping[str, Cte]) -> Iterator[tuple[str, Expectation]]:
-        clause = part(node, "with")
-        for cte in clause.expressions if clause is not None else []:
-            yield from self.query(cte.this, None, visible)
-
-    def _relations_of(self, node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
-        clause = part(node, "from")
-        relations = [clause.this] if clause is not None else []
-        for join in parts(node, "joins"):
-            relations.append(join.this)
-            yield from self._expressions([join.args.get("on")], scope)
-        for relation in relations:
-            yield from self._relation(relation, scope)
-
-    def _relation(self, node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
-        if is_query(node) and not isinstance(node.this, exp.Table):
-            yield from self.query(node, None, scope.visible)
-        elif isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
-            name, arguments = node.this.name.lower(), node.this.expressions
-            if name in {"json_each", "json_tree"} and arguments and isinstance(arguments[0], exp.Placeholder):
-                yield arguments[0].name, Expectation("json", False, f"{name}() reads JSON, and nothing from NULL")
-                arguments = arguments[1:]
-            yield from self._expressions(arguments, scope)
-        for join in parts(node, "joins"):
-            yield from self._expressions([join.args.get("on")], scope)
-            yield from self._relation(join.this, scope)
-        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table):
-            yield from self._relation(node.this, scope)
-
-    def _limit(self, clause: Node | None) -> Iterator[tuple[str, Expectation]]:
-        for node in clause.find_all(exp.Placeholder) if clause is not None else []:
-            yield node.name, Expectation("integer", False, "LIMIT takes an integer, never NULL", firm=True)
-
-    def _insert(self, tree: Node, visible: Mapping[str, Cte]) -> Iterator[tuple[str, Expectation]]:
-        named = changed_table(tree)
-        table = self.queries.schema.table(name_of(named))
-        facts = table_facts(table) if table is not None else {}
-        if table is not None and table.rowid_alias:  # NULL asks for the next number
-            facts[table.rowid_alias] = facts[table.rowid_alias].but(nullable=True, reason="")
-        columns = [name_of(column) for column in tree.this.expressions] if isinstance(tree.this, exp.Schema) else None
-        columns = columns if columns is not None else list(facts)
-        source = tree.args.get("expression")
-        if isinstance(source, exp.Values):
-            rows = [row.expressions for row in source.expressions]
-        else:
-            rows = (
-                [arm.expressions for arm in arms(source) if isinstance(arm, exp.Select)] if source is not None else []
-            )
-            yield from self.query(source, None, visible) if source is not None else ()
-        scope = self._changed_scope(tree, visible) if table is not None else Scope(self.queries, None, visible)
-        for row in rows:
-            for column, value in zip(columns, row, strict=False):
-                yield from self._stored(value, facts.get(column), f"{named.name}.{column}", scope)
-                if isinstance(source, exp.Values):
-                    yield from self._expressions([value], scope)
-        conflict = tree.args.get("conflict")
-        if conflict is not None:
-            yield from self._assignments(conflict.expressions, scope)
-            yield from self._expressions([part(conflict, "where")], scope)
-        yield from self._expressions([tree.args.get("returning")], scope)
-
-    def _changed_scope(self, tree: Node, visible: Mapping[str, Cte]) -> Scope:
-        named = changed_table(tree)
-        table = self.queries.schema.table(name_of(named))
-        if table is None:
-            raise Unsure(f"there is no table {named.name}")
-        scope = Scope(self.queries, None, visible)
-        scope.relations.append(target(table, named.alias.lower()))
-        if not isinstance(tree, exp.Insert):
-            read_from(tree, scope, self.queries)
-        return scope
-
-    def _assignments(self, terms: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:
-        for term in terms:
-            left, right = bare(term.this), bare(term.expression)
-            names = left.expressions if isinstance(left, exp.Tuple) else [left]
-            values = right.expressions if isinstance(right, exp.Tuple) else [right]
-            for name, value in zip(names, values, strict=False):
-                fact = scope.relations[0].facts.get(name_of(name))
-                yield from self._stored(value, fact, f"{scope.relations[0].alias}.{name_of(name)}", scope)
-                yield from self._expressions([value], scope)
-
-    def _stored(self, value: Node, fact: Fact | None, column: str, scope: Scope) -> Iterator[tuple[str, Expectation]]:
-        """A parameter that goes into a column, as it is or as the first choice of a coalesce."""
-        value = bare(value.unalias())
-        if fact is None:
-            return
-        if isinstance(value, exp.Placeholder):
-            why = f"it is stored in {column}" + ("" if fact.nullable else ", which is NOT NULL")
-            yield value.name, Expectation(fact.type, fact.nullable, why, firm=not fact.nullable)
-        elif isinstance(value, exp.Coalesce) and isinstance(value.this, exp.Placeholder):
-            yield value.this.name, Expectation(fact.type, True, f"it is stored in {column}, NULL by coalesce")
-
-    def _expressions(self, nodes: list[Node | None], scope: Scope) -> Iterator[tuple[str, Expectation]]:
-        for node in nodes:
-            if node is None:
-                continue
-            if is_query(node):
-                yield from self.query(node, scope, scope.visible)
-                continue
-            yield from _place(node, scope)
-            yield from self._expressions(list(node.iter_expressions()), scope)
+            read_from(node, scope)
+            assigned = node.expressions
+    elif isinstance(node, exp.OnConflict):
+        assigned = node.expressions
+    for term in assigned:
+        for name, value in zip(elements(term.this), elements(term.expression), strict=False):
+            relation = scope.relations[0]
+            column = f"{relation.alias}.{name_of(name)}"
+            yield from _stored(value, relation.facts.get(name_of(name)), column)
+    yield from _place(node, scope)
+    for child in node.iter_expressions():
+        is_assigned = any(child is term for term in assigned)
+        yield from _walk(child.expression if is_assigned else child, scope, queries)
 
 
-def _place(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
-    """What one operator says of the parameters that are its operands."""
+def _inserted(tree: Node, scope: Scope) -> _Found:
+    named, table = changed_table(tree), scope.relations[0].table
+    assert table
+    facts = table_facts(table)
+    if table.rowid_alias:  # NULL asks for the next number
+        facts[table.rowid_alias] = facts[table.rowid_alias].but(nullable=True, reason="")
+    columns = list(map(name_of, tree.this.expressions)) if isinstance(tree.this, exp.Schema) else list(facts)
+    source = tree.args.get("expression")
+    rows = source.expressions if isinstance(source, exp.Values) else arms(source) if source is not None else []
+    for row in rows:
+        for column, value in zip(columns, row.expressions, strict=False):
+            yield from _stored(value, facts.get(column), f"{named.name}.{column}")
+
+
+def _stored(value: Node, fact: Fact | None, column: str) -> _Found:
+    """A parameter that goes into a column, as it is or as the first choice of a coalesce."""
+    value = bare(value.unalias())
+    if fact is not None and isinstance(value, exp.Placeholder):
+        why = f"it is stored in {column}" + ("" if fact.nullable else ", which is NOT NULL")
+        yield value.name, Expectation(fact.type, fact.nullable, why, firm=not fact.nullable)
+    elif fact is not None and isinstance(value, exp.Coalesce) and isinstance(value.this, exp.Placeholder):
+        yield value.this.name, Expectation(fact.type, True, f"it is stored in {column}, NULL by coalesce")
+
+
+def _place(node: Node, scope: Scope) -> _Found:
+    """What one operator or clause says of the parameters that are its operands."""
     if isinstance(node, (*COMPARISONS, exp.Like, exp.Glob)):
-        yield from _compared(_elements(node.this), _elements(node.expression), scope)
+        yield from _compared(elements(node.this), elements(node.expression), scope)
     elif isinstance(node, exp.Between):
         for name in ("low", "high"):
             yield from _compared([bare(node.this)], [bare(node.args[name])], scope)
     elif isinstance(node, exp.In):
         yield from _in(node, scope)
+    elif isinstance(node, (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)):
+        yield from _compared([bare(node.this)], [bare(node.expression)], scope, " by IS, which takes NULL")
     elif isinstance(node, exp.Match) and isinstance(node.expression, exp.Placeholder):
         yield node.expression.name, Expectation("text", False, "MATCH takes a full-text query")
-    elif isinstance(node, (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ)):
-        yield from _null_safe(bare(node.this), bare(node.expression), scope)
     elif isinstance(node, exp.Cast) and isinstance(bare(node.this), exp.Placeholder):
         storage = cast_storage(node)
         kind = next(iter(storage)) if len(storage) == 1 else None
         yield bare(node.this).name, Expectation(kind, None, "it is CAST")
-    elif isinstance(node, exp.Coalesce):
-        yield from _coalesce([bare(value) for value in (node.this, *node.expressions)], scope)
+    elif isinstance(node, (exp.Limit, exp.Offset)):
+        for parameter in node.find_all(exp.Placeholder):
+            yield parameter.name, Expectation("integer", False, "LIMIT takes an integer, never NULL", firm=True)
+    elif isinstance(node, (exp.Coalesce, exp.Anonymous)):
+        yield from _arguments(node, scope)
 
 
-def _in(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
+def _in(node: Node, scope: Scope) -> _Found:
     for value in node.expressions:
-        yield from _compared(_elements(node.this), _elements(value), scope)
+        yield from _compared(elements(node.this), elements(value), scope)
     query = node.args.get("query")
     if query is not None and isinstance(bare(node.this), exp.Placeholder):
         columns = scope.analyzer.query(query, scope, scope.visible)
@@ -232,31 +193,25 @@ def _in(node: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
         yield bare(node.this).name, Expectation(kind, False, "it is looked up by IN; NULL finds nothing")
 
 
-def _coalesce(values: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:
-    others = [fact_of(value, scope) for value in values if not isinstance(value, exp.Placeholder)]
-    kind = others[0].type if others else None
-    for value in values:
-        if isinstance(value, exp.Placeholder):
-            yield value.name, Expectation(kind, True, "coalesce takes NULL")
+def _arguments(node: Node, scope: Scope) -> _Found:
+    name = node.name.lower()
+    if isinstance(node, exp.Coalesce):
+        values = [bare(value) for value in (node.this, *node.expressions)]
+        others = [fact_of(value, scope) for value in values if not isinstance(value, exp.Placeholder)]
+        for value in values:
+            if isinstance(value, exp.Placeholder):
+                yield value.name, Expectation(others[0].type if others else None, True, "coalesce takes NULL")
+    elif name in ("json_each", "json_tree") and isinstance(node.parent, exp.Table):
+        for value in node.expressions[:1]:
+            if isinstance(value, exp.Placeholder):
+                yield value.name, Expectation("json", False, f"{name}() reads JSON, and nothing from NULL")
 
 
-def _compared(left: list[Node], right: list[Node], scope: Scope) -> Iterator[tuple[str, Expectation]]:
+def _compared(left: Sequence[Node], right: Sequence[Node], scope: Scope, null_safe: str = "") -> _Found:
     for one, other in [*zip(left, right, strict=False), *zip(right, left, strict=False)]:
-        if isinstance(one, exp.Placeholder) and not isinstance(other, exp.Placeholder):
-            why = f"it is compared with {_short(other)}; NULL finds nothing"
-            yield one.name, Expectation(fact_of(other, scope).type, False, why)
-
-
-def _null_safe(left: Node, right: Node, scope: Scope) -> Iterator[tuple[str, Expectation]]:
-    for one, other in ((left, right), (right, left)):
-        if isinstance(one, exp.Placeholder):
-            why = f"it is compared with {_short(other)} by IS, which takes NULL"
-            yield one.name, Expectation(fact_of(other, scope).type, True, why)
-
-
-def _elements(node: Node) -> list[Node]:
-    node = bare(node)
-    return [bare(element) for element in node.expressions] if isinstance(node, exp.Tuple) else [node]
+        if isinstance(one, exp.Placeholder) and (null_safe or not isinstance(other, exp.Placeholder)):
+            why = f"it is compared with {_short(other)}{null_safe or '; NULL finds nothing'}"
+            yield one.name, Expectation(fact_of(other, scope).type, bool(null_safe), why)
 
 
 def _short(node: Node) -> str:

@@ -1,21 +1,24 @@
-"""Plans: EXPLAIN QUERY PLAN reduced to what counts, compared with the header's ``Index:`` line.
+"""Plans: EXPLAIN QUERY PLAN reduced to what counts, compared with the header's ``Index:`` line and the accepted plans.
 
 Reduced means SEARCH, SCAN and TEMP B-TREE lines only, spelled alike for every version of SQLite: those say which
 table is read how and what is sorted. Which subquery a line belongs to changes its wording from release to release.
+The plans that were last accepted are in a file for each version of the engine, so that a change is a diff in review.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import attrs
 
-from datastore.contract.caseless import leading
 from datastore.contract.problems import Place, Problem
+from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
-from datastore.contract.text import Token, did_you_mean, find_phrase, tokens
+from datastore.contract.text import Token, at, did_you_mean, find_phrase, leading, listed, tokens
 from datastore.engines.sqlite import explain as sqlite_explain
 
 _line = re.compile(r"^(?P<how>SEARCH|SCAN) (?:TABLE )?(?P<what>.*)$")
@@ -23,8 +26,8 @@ _sort = re.compile(r"^USE TEMP B-TREE FOR (?P<what>.*)$")
 _constant = re.compile(r"^SCAN (?:\d+ )?CONSTANT ROW|^SCAN \d+-ROW VALUES CLAUSE")
 _part = re.compile(r"^(?:RIGHT PART OF|LAST(?: \d+)? TERMS? OF) ")
 _uses = re.compile(r"USING (?:COVERING )?INDEX (.*)")  # not AUTOMATIC ones
-_word = re.compile(r"[A-Za-z_]\w*")
-_key = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key")
+_promised = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key|[A-Za-z_]\w*")
+_AUTOMATIC = "sqlite_autoindex_"
 
 
 @attrs.frozen
@@ -45,7 +48,7 @@ class Access:
     @property
     def by(self) -> str:
         """What a header would call the way: the index, or "TABLE primary key"; "" for none that the schema has."""
-        if self.index and not self.index.startswith("sqlite_autoindex_"):
+        if self.index and not self.index.startswith(_AUTOMATIC):
             return self.index
         return f"{self.table} primary key" if "PRIMARY KEY" in self.line or self.index else ""
 
@@ -60,7 +63,8 @@ class Plan:
     sorts: tuple[str, ...]
 
 
-Uses = Callable[[Plan], bool]
+#: A test of the line of a plan: whether it reads what a header names. None: the schema has no such index.
+_Uses = Callable[[Access], bool] | None
 
 
 def read_plan(sql: str, schema: Schema) -> Plan:
@@ -79,9 +83,8 @@ def read_plan(sql: str, schema: Schema) -> Plan:
             tables = aliases.get(shown.lower(), {shown})
             if index in schema.indexes:  # an alias may stand for two tables, in two subqueries
                 tables = {schema.indexes[index].table}
-            for table in sorted(tables):
-                if schema.is_table(table):
-                    accesses.append(Access(found["how"], table, shown, index, lines[-1]))
+            for table in sorted(filter(schema.is_table, tables)):
+                accesses.append(Access(found["how"], table, shown, index, lines[-1]))
     return Plan(tuple(lines), tuple(accesses), tuple(sorts))
 
 
@@ -107,15 +110,14 @@ def _table_names(sql: str, schema: Schema) -> dict[str, set[str]]:
     texts, seen = [sql], set()
     while texts:
         every = tokens(texts.pop())
-        common = {every[i].name for i in range(len(every) - 2) if _is_common(every, i)}
+        common = {token.name for index, token in enumerate(every) if _is_common(every, index)}
         found.update({name: set() for name in common})  # read from memory, whatever its name
         for index, token in enumerate(every):
             if token.name not in schema.kinds or token.name in common:
                 continue
             table = schema.kinds.spelled(token.name)
-            found.setdefault(token.name, set()).add(table)
-            if alias := _alias(every, index):
-                found.setdefault(alias, set()).add(table)
+            for name in filter(None, (token.name, _alias(every, index))):
+                found.setdefault(name, set()).add(table)
             if schema.kinds[token.name] == "view" and token.name not in seen:
                 seen.add(token.name)
                 texts.append(schema.sql[token.name])
@@ -124,21 +126,19 @@ def _table_names(sql: str, schema: Schema) -> dict[str, set[str]]:
 
 def _is_common(every: Sequence[Token], index: int) -> bool:
     """Whether a name begins a common table expression: ``name AS (`` or ``name (columns) AS (``."""
-    before = every[index - 1] if index else None
-    if before is None or not (before.upper in ("WITH", "RECURSIVE") or before.text == ","):
+    before = at(every, index - 1)
+    if before.upper not in ("WITH", "RECURSIVE") and before.text != ",":
         return False
-    rest = every[index + 1 :]
-    if rest and rest[0].text == "(":
-        end = next((number for number, token in enumerate(rest) if token.text == ")"), len(rest))
-        rest = rest[end + 1 :]
-    return len(rest) > 1 and rest[0].upper == "AS" and rest[1].text in ("(", "MATERIALIZED", "NOT")
+    index += 1
+    if at(every, index).text == "(":
+        index = next((end for end in range(index, len(every)) if every[end].text == ")"), len(every)) + 1
+    after = at(every, index + 1)
+    return at(every, index).upper == "AS" and (after.text == "(" or after.upper in ("MATERIALIZED", "NOT"))
 
 
 def _alias(every: Sequence[Token], index: int) -> str:
-    rest = every[index + 1 : index + 3]
-    if rest and rest[0].upper == "AS":
-        return rest[1].name if len(rest) > 1 else ""
-    return rest[0].name if rest and rest[0].kind in ("word", "quoted") else ""
+    after = at(every, index + 1)
+    return at(every, index + 2).name if after.upper == "AS" else after.name
 
 
 def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") -> Iterator[Problem]:
@@ -146,81 +146,53 @@ def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") ->
     source = variant.source
     assert source.statement
     index = source.statement.header.index_for(variant.given)
-    when = [f"where {variant.which} is given"] if variant.given else []
-    notes = [f"plan: {line}" for line in plan.lines]
-    notes += [f"({', '.join([*when, *([under] if under else [])])})"] if when or under else []
-    for problem in (
-        *_index(source, index, variant.sql, plan, schema),
-        *_scans(source, plan),
-        *_sorts(source, index, plan),
-    ):
-        yield attrs.evolve(problem, notes=tuple(notes), statement=source.name)
-
-
-# --- Index: ----------------------------------------------------------------------------------------------------------
+    when = [f"where {variant.which} is given"] * bool(variant.given) + [under] * bool(under)
+    notes = [f"plan: {line}" for line in plan.lines] + [f"({', '.join(when)})"] * bool(when)
+    problems = (*_index(source, index, variant.sql, plan, schema), *_scans(source, plan), *_sorts(source, index, plan))
+    for problem in problems:
+        yield attrs.evolve(problem, notes=tuple(notes))
 
 
 def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
-    used = {access.by for access in plan.accesses if access.by}
+    used = ", ".join(sorted({access.by for access in plan.accesses if access.by}))
     if re.match(r"none\b", index):
         searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
         if searched:
-            place, message = (
-                source.label_place("Index", "none"),
-                f"the header says none, and the plan uses {searched[0]}",
-            )
-            yield Problem("index", place, message, f"write: Index: {searched[0]} (...)")
+            message = f"the header says none, and the plan uses {searched[0]}"
+            yield Problem("index", source.label_place("Index", "none"), message, f"write: Index: {searched[0]} (...)")
         return
     groups = _named(index, schema)
     if not groups:
-        place = source.label_place("Index")
-        hint = did_you_mean(next(iter(_word.findall(index)), ""), [*schema.indexes, "none"])
-        hint = hint or f"name the index, TABLE primary key, or: none (why); the plan uses {_list(used) or 'none'}"
-        yield Problem("index", place, "the header names no index that the schema has", hint)
+        near = did_you_mean(next(iter(re.findall(r"[A-Za-z_]\w*", index)), ""), [*schema.indexes, "none"])
+        hint = near or f"name the index, TABLE primary key, or: none (why); the plan uses {used or 'none'}"
+        yield Problem("index", source.label_place("Index"), "the header names no index that the schema has", hint)
     for group in groups:
-        yield from _group(source, group, used, sql, plan, schema)
+        unknown = next((name for name, uses in group.items() if uses is None), None)
+        if unknown is not None:
+            message, near = f'there is no index "{unknown}"', did_you_mean(unknown, schema.indexes)
+            yield Problem("index", source.label_place("Index", unknown), message, near)
+        elif not any(_is_used(name, uses, sql, plan, schema) for name, uses in group.items()):
+            names, hint = '" or "'.join(group), f"the plan uses {used or 'no index'}"
+            place = source.label_place("Index", next(iter(group)))
+            yield Problem("index", place, f'the plan does not use "{names}"', hint)
 
 
-def _group(
-    source: Source, group: dict[str, Uses | None], used: set[str], sql: str, plan: Plan, schema: Schema
-) -> Iterator[Problem]:
-    """What is wrong with one promise: an index, or several of which the planner takes one ("a or b")."""
-    for name, uses in group.items():
-        if uses is None:
-            place, message = source.label_place("Index", name), f'there is no index "{name}"'
-            yield Problem("index", place, message, did_you_mean(name, schema.indexes))
-            return
-    if not any((uses and uses(plan)) or _decides_conflict(name, sql, schema) for name, uses in group.items()):
-        first = next(iter(group))
-        names = '" or "'.join(group)
-        hint = f"the plan uses {_list(used)}" if used else "the plan uses no index"
-        yield Problem("index", source.label_place("Index", first), f'the plan does not use "{names}"', hint)
-
-
-def _list(names: set[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def _named(text: str, schema: Schema) -> list[dict[str, Uses | None]]:
-    """What an ``Index:`` line names, with a test of a plan; ``None`` for what is no index of the schema.
-
-    Of names with "or" between them, one is enough.
-    """
+def _named(text: str, schema: Schema) -> list[dict[str, _Uses]]:
+    """The promises of an ``Index:`` line: an index, or several of which the planner takes one ("a or b")."""
     outside = re.sub(r"\([^)]*\)", "", text)
-    groups: list[dict[str, Uses | None]] = []
+    groups: list[dict[str, _Uses]] = []
     end = 0
-    for found in re.finditer(f"{_key.pattern}|{_word.pattern}", outside):
+    for found in _promised.finditer(outside):
         table = found["of"] or found["table"]
         name = table or found[0]
-        if table:
-            uses = _uses_key(schema.kinds.spelled(table)) if schema.is_table(table) else None
-        elif name in schema.indexes:
-            uses = _uses_index(schema.indexes.spelled(name))
-        elif schema.is_virtual(name):
-            uses = _uses_virtual(schema.kinds.spelled(name))
-        elif re.search(r"_(idx|key|pkey|index)$|^sqlite_autoindex", name):
-            uses = None
-        else:
+        uses: _Uses = None
+        if table and schema.is_table(table):
+            uses = _uses_key(schema.kinds.spelled(table))
+        elif name in schema.indexes and not table:
+            uses = _uses_name(schema.indexes.spelled(name))
+        elif schema.is_virtual(name) and not table:
+            uses = _uses_name(schema.kinds.spelled(name))
+        elif not table and not re.search(rf"_(idx|key|pkey|index)$|^{_AUTOMATIC[:-1]}", name):
             continue
         if not (groups and outside[end : found.start()].strip() == "or"):
             groups.append({})
@@ -229,40 +201,23 @@ def _named(text: str, schema: Schema) -> list[dict[str, Uses | None]]:
     return groups
 
 
-def _uses_index(name: str) -> Uses:
-    return lambda plan: any(access.index == name for access in plan.accesses)
+def _uses_name(name: str) -> _Uses:
+    return lambda access: name in (access.index, access.table)
 
 
-def _uses_virtual(name: str) -> Uses:
-    return lambda plan: any(access.table == name for access in plan.accesses)
+def _uses_key(table: str) -> _Uses:
+    # A table that is read as a whole, in its own order, is read by its primary key too.
+    return lambda access: access.table == table and (not access.index or access.index.startswith(_AUTOMATIC))
 
 
-def _uses_key(table: str) -> Uses:
-    def uses(plan: Plan) -> bool:
-        # A table that is read as a whole, in its own order, is read by its primary key too.
-        return any(
-            access.table == table and (not access.index or access.index.startswith("sqlite_autoindex_"))
-            for access in plan.accesses
-        )
-
-    return uses
-
-
-def _decides_conflict(name: str, sql: str, schema: Schema) -> bool:
-    """Whether an upsert's ON CONFLICT (columns) is decided by this index, which is in no plan."""
-    conflict = find_phrase(sql, "ON", "CONFLICT", "(")
-    if conflict is None:
+def _is_used(name: str, uses: _Uses, sql: str, plan: Plan, schema: Schema) -> bool:
+    """Whether a plan uses an index, or an upsert's ON CONFLICT (columns) is decided by it, which is in no plan."""
+    if uses is not None and any(map(uses, plan.accesses)):
+        return True
+    conflict, index = find_phrase(sql, "ON", "CONFLICT", "("), schema.indexes.get(name)
+    if conflict is None or index is None or not index.unique:
         return False
-    columns = []
-    for token in tokens(sql[conflict.end :]):
-        if token.text == ")":
-            break
-        columns.append(token.name)
-    index = schema.indexes.get(name)
-    return index is not None and index.unique and {*filter(None, columns)} == {*index.columns}
-
-
-# --- scans and sorts -------------------------------------------------------------------------------------------------
+    return {*listed(tokens(sql[conflict.end :]), 0)} == {*index.columns}
 
 
 def _scans(source: Source, plan: Plan) -> Iterator[Problem]:
@@ -270,44 +225,81 @@ def _scans(source: Source, plan: Plan) -> Iterator[Problem]:
         if "AUTOMATIC" in access.line:
             message = f"the plan builds an index of {access.table} for itself, on each call"
             yield Problem("automatic-index", _table_place(source, access), message, "create it in a migration")
-        if access.how != "SCAN" or "VIRTUAL TABLE" in access.line:
-            continue
-        by = f' (by the index "{access.index}")' if access.index else ""
-        message = f"the plan reads the whole of {access.table}{by}"
-        hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
-        yield Problem("full-scan", _table_place(source, access), message, hint, subject=access.table)
+        if access.how == "SCAN" and "VIRTUAL TABLE" not in access.line:
+            by = f' (by the index "{access.index}")' if access.index else ""
+            message = f"the plan reads the whole of {access.table}{by}"
+            hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
+            yield Problem("full-scan", _table_place(source, access), message, hint, subject=access.table)
 
 
 def _table_place(source: Source, access: Access) -> Place:
     every = tokens(source.body)
     for number, token in enumerate(every):
-        names = {token.name, _alias(every, number)}
-        before = every[number - 1].upper if number else ""
-        if (
-            token.name == access.table.lower()
-            and access.shown.lower() in names
-            and before in ("FROM", "JOIN", "UPDATE", "INTO", "")
-        ):
-            return source.at(token.start, token.end - token.start)
+        is_named = token.name == access.table.lower() and access.shown.lower() in (token.name, _alias(every, number))
+        if is_named and at(every, number - 1).upper in ("FROM", "JOIN", "UPDATE", "INTO", ""):
+            return source.at_token(token)
     return source.label_place("Index")
 
 
 def _sorts(source: Source, index: str, plan: Plan) -> Iterator[Problem]:
-    said = re.search(r"(?<!no )\bsorts?\b", re.sub(r"\bno sort\b", "", index))
     denied = "no sort" in index
+    said = re.search(r"(?<!no )\bsorts?\b", re.sub(r"\bno sort\b", "", index))
     if plan.sorts and (denied or not said):
         what = plan.sorts[0]
         token = find_phrase(source.body, *what.split()) or find_phrase(source.body, what.split()[0])
+        place = source.at_token(token) if token else source.label_place("Index")
+        message = f"the plan sorts for {what}, and the header does not say so"
         if denied:
-            place, message = (
-                source.label_place("Index", "no sort"),
-                f"the header says no sort, and the plan sorts for {what}",
-            )
-        else:
-            place = source.at(token.start, token.end - token.start) if token else source.label_place("Index")
-            message = f"the plan sorts for {what}, and the header does not say so"
+            place = source.label_place("Index", "no sort")
+            message = f"the header says no sort, and the plan sorts for {what}"
         hint = "an index that ends in the order sorts nothing; or say how much is sorted: Index: ...; sorts at most ..."
         yield Problem("sort", place, message, hint)
     elif said and not plan.sorts:
         place = source.label_place("Index", said[0])
         yield Problem("sort", place, "the header says that it sorts, and the plan does not", "take it out")
+
+
+_NOTE = "# The plan of each statement, reduced. Written by `datastore check --update`; a change belongs into review.\n"
+
+
+def snapshot_file(project: Project) -> Path:
+    """The file for this version of the engine."""
+    return project.root / project.plans / f"{project.engine}-{sqlite3.sqlite_version}.txt"
+
+
+def write_snapshot(project: Project, plans: Mapping[str, Plan]) -> list[Path]:
+    """Write the plans; the path if that changed anything."""
+    path = snapshot_file(project)
+    blocks = ("".join([f"\n{name}\n", *(f"    {line}\n" for line in _lines(plans[name]))]) for name in sorted(plans))
+    text = _NOTE + "".join(blocks)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return [path]
+
+
+def _lines(plan: Plan) -> tuple[str, ...]:
+    return plan.lines or ("(none)",)
+
+
+def check_snapshot(project: Project, plans: Mapping[str, Plan], sources: Mapping[str, Source]) -> Iterator[Problem]:
+    """The plans that are not those of the file.
+
+    Args:
+        project: Whose file.
+        plans: Of each statement (and each variant of one, ``name [if: x]``).
+        sources: The statement that each of them is of.
+    """
+    path = snapshot_file(project)
+    shown = project.show(path)
+    blocks = re.findall(r"^([^\s#].*)\n((?:    .*\n)*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    before = {name: tuple(map(str.strip, lines.splitlines())) for name, lines in blocks}
+    hint = f"if the new one is meant: datastore check --update   (it writes {shown})"
+    for name, plan in plans.items():
+        if before.get(name) != _lines(plan):
+            message = f"the plan is not the one in {shown}"
+            message = message if name in before else f"{shown} has no plan of this statement yet"
+            was = (f"was: {line}" for line in before.get(name, ()) if line != "(none)")
+            lines = (*was, *(f"now: {line}" for line in plan.lines))
+            yield Problem("plan", sources[name].name_place, message, hint, lines, name)

@@ -5,8 +5,6 @@ A rule is known by one name everywhere: in messages, in ``Allow:`` lines, in the
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 
@@ -23,7 +21,7 @@ class Rule:
 #: Every rule, by name, in the order in which the documents list them.
 RULES: dict[str, Rule] = {
     # The files themselves.
-    "configuration": Rule("`[tool.datastore]` names what is there", waivable=False),
+    "configuration": Rule("`[tool.datastore]` names only what exists", waivable=False),
     "header": Rule("each statement has its whole header, in order", waivable=False),
     "duplicate-name": Rule("a name is defined once: aiosql lets the last one win", waivable=False),
     "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),
@@ -88,6 +86,8 @@ class Place:
     length: int = 1
     #: The line's text.
     text: str = ""
+    #: The statement that it is in; "" where it is about the schema or the project.
+    statement: str = ""
 
 
 @attrs.frozen
@@ -101,10 +101,12 @@ class Problem:
     hint: str | None = None
     #: More lines, shown as they are: a plan, a difference.
     notes: tuple[str, ...] = ()
-    #: The statement, or "" where it is about the schema or the project.
-    statement: str = ""
     #: The table, index, foreign key or step that it is about, for ``[tool.datastore.allow]``.
     subject: str = ""
+
+    @property
+    def statement(self) -> str:
+        return self.place.statement
 
     def __attrs_post_init__(self) -> None:
         assert self.rule in RULES, self.rule
@@ -126,22 +128,11 @@ class Problem:
             out.append(f"{margin}= hint: {self.hint}")
         return "\n".join(out)
 
-    def as_json(self) -> dict[str, Any]:
-        """The problem for programs."""
-        return {
-            "rule": self.rule,
-            "file": self.place.file,
-            "line": self.place.line,
-            "column": self.place.column,
-            "length": self.place.length,
-            "message": self.message,
-            "hint": self.hint,
-            "notes": list(self.notes),
-            "statement": self.statement,
-            "subject": self.subject,
-        }
+    def as_json(self) -> dict[str, object]:
+        every = {**attrs.asdict(self.place), **attrs.asdict(self, recurse=False), "notes": list(self.notes)}
+        names = ("rule", "file", "line", "column", "length", "message", "hint", "notes", "statement", "subject")
+        return {name: every[name] for name in names}
 
 
 def sort_key(problem: Problem) -> tuple[str, int, int, str]:
-    """The order in which problems are shown: by place."""
     return problem.place.file, problem.place.line, problem.place.column, problem.rule

@@ -60,7 +60,6 @@ class Project:
 
     @property
     def own_migrations(self) -> list[Path]:
-        """The project's own folders of migrations."""
         return [self.root / name for name in self.migrations if not self._is_library(name)]
 
     @property
@@ -70,11 +69,8 @@ class Project:
 
     @property
     def server_migration_folders(self) -> list[Path]:
-        """The folders of migrations for PostgreSQL, in their order."""
-        return [
-            migrations_folder("postgresql") if self._is_library(name) else self.root / name
-            for name in self.server_migrations
-        ]
+        library = migrations_folder("postgresql")
+        return [library if self._is_library(name) else self.root / name for name in self.server_migrations]
 
     def _is_library(self, name: str) -> bool:
         return name == LIBRARY and not list((self.root / name).glob("*.sql"))
@@ -87,6 +83,7 @@ class Project:
             return str(path)
 
 
+_TABLES = {"allow": '"rule subject" = "reason"', "notes": 'table = "what to say of it"'}
 _SETTINGS = {field.name for field in attrs.fields(Project)} - {"root"}
 
 
@@ -114,7 +111,7 @@ def find_project(start: Path) -> Project:
     )
 
 
-def _read(root: Path, table: Any) -> Project:
+def _read(root: Path, table: object) -> Project:
     where = f"{root / FILE}: [tool.datastore]"
     if not isinstance(table, dict):
         raise ProjectError(f"{where} is no table")
@@ -122,27 +119,18 @@ def _read(root: Path, table: Any) -> Project:
         if name not in _SETTINGS:
             hint = did_you_mean(name, _SETTINGS) or f"known are {', '.join(sorted(_SETTINGS))}"
             raise ProjectError(f'{where}: unknown setting "{name}"; {hint}')
-    values = dict(table)
-    folders = {
-        name: tuple(given) if isinstance(given := values.pop(name, default), list) else (given,)
-        for name, default in (("migrations", "migrations/sqlite"), ("server_migrations", "migrations/postgresql"))
-    }
-    allow, notes = values.pop("allow", {}), values.pop("notes", {})
-    texts = [*values.items(), *((name, folder) for name, some in folders.items() for folder in some)]
-    if not isinstance(allow, dict) or not all(isinstance(reason, str) for reason in allow.values()):
-        raise ProjectError(f'{where}: allow is a table of "rule subject" = "reason"')
-    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
-        raise ProjectError(f'{where}: notes is a table of table = "what to say of it"')
-    for name, value in texts:
-        if not isinstance(value, str):
-            raise ProjectError(f"{where}: {name} is a text{', or a list of them' if name in folders else ''}")
-    given_folders: dict[str, Any] = dict(folders)
-    project = Project(root=root, allow=allow, notes=notes, **given_folders, **values)
-    _check_folders(project, where)
-    return project
-
-
-def _check_folders(project: Project, where: str) -> None:
+    values: dict[str, Any] = dict(table)
+    for name, shape in _TABLES.items():
+        texts = values.get(name, {})
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            raise ProjectError(f"{where}: {name} is a table of {shape}")
+    for name in {*values} - {*_TABLES}:
+        is_list = name in ("migrations", "server_migrations")
+        texts = values[name] if is_list and isinstance(values[name], list) else [values[name]]
+        if not all(isinstance(text, str) for text in texts):
+            raise ProjectError(f"{where}: {name} is a text{', or a list of them' * is_list}")
+        values[name] = tuple(texts) if is_list else values[name]
+    project = Project(root=root, **values)
     if project.engine not in ENGINES:
         raise ProjectError(f'{where}: engine "{project.engine}" is not known; known are {", ".join(ENGINES)}')
     if not project.migrations:
@@ -151,3 +139,4 @@ def _check_folders(project: Project, where: str) -> None:
     for name, folder in folders:
         if not folder.is_dir():
             raise ProjectError(f"{where}: {name}: there is no folder {folder}")
+    return project

@@ -7,15 +7,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
-from datastore.contract.caseless import Caseless
-from datastore.contract.inference.parse import Node, Unsure, parse_expression
+from datastore.contract.inference.parse import Node, Unsure, parse
 from datastore.contract.logical import affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
-from datastore.contract.text import listed, tokens
+from datastore.contract.text import Caseless, listed, tokens
 from datastore.statements.loader import read_texts
 
 _HIDDEN = 1
@@ -92,6 +91,13 @@ class Index:
     columns: tuple[str | None, ...]
     collations: tuple[str, ...]
 
+    def leads_with(self, columns: Sequence[str]) -> bool:
+        """Whether rows with some values of *columns* are found by it, in whatever order they are in it."""
+        return not self.partial and {*columns} == {*self.columns[: len(columns)]}
+
+    def serves(self, key: ForeignKey) -> bool:
+        return key.table == self.table and self.leads_with(key.columns)
+
 
 @attrs.frozen
 class Table:
@@ -112,6 +118,17 @@ class Table:
     @property
     def is_fts(self) -> bool:
         return self.kind == "virtual" and "fts5" in self.sql.lower()
+
+
+class _Declared(NamedTuple):
+    """A column as SQLite lists it."""
+
+    name: str
+    type: str
+    not_null: int
+    key_place: int
+    hidden: int
+    default: str | None
 
 
 class Schema:
@@ -146,12 +163,12 @@ class Schema:
                 self.triggers[name] = table
         for name in ("sqlite_master", _SCHEMA_TABLE):
             self.kinds[name] = "table"
-        self._declared: dict[str, list[tuple[Any, ...]]] = {}
+        self._declared: dict[str, list[_Declared]] = {}
         for table, *column in rows(connection, "list_columns"):
-            self._declared.setdefault(table, []).append(tuple(column))
+            self._declared.setdefault(table, []).append(_Declared(*column))
         self.columns: Caseless[list[str]] = Caseless()
         for table, columns in self._declared.items():
-            self.columns[table] = [column[0] for column in columns]
+            self.columns[table] = [column.name for column in columns]
 
     def table(self, name: str) -> Table | None:
         """A table or view by name, in any case; SQLite's own schema table by both of its names."""
@@ -162,9 +179,7 @@ class Schema:
         return self.kinds.get(name) == "table"
 
     def is_virtual(self, name: str) -> bool:
-        """Whether it is a virtual table."""
-        words = [token.upper for token in tokens(self.sql.get(name, "")[:40])]
-        return words[1:2] == ["VIRTUAL"]
+        return re.match(r"CREATE\s+VIRTUAL\s", self.sql.get(name, ""), re.IGNORECASE) is not None
 
     @cached_property
     def engine(self) -> Engine | None:
@@ -172,14 +187,16 @@ class Schema:
         return open_engine(self.connection)
 
     @cached_property
-    def functions(self) -> list[str]:
-        """The functions' names."""
-        return list(dict.fromkeys(name for name, _ in rows(self.connection, "list_functions")))
+    def functions(self) -> dict[str, set[str]]:
+        """The kinds of each function: "a" and "w" for aggregate and window functions."""
+        found: dict[str, set[str]] = {}
+        for name, kind in rows(self.connection, "list_functions"):
+            found.setdefault(name, set()).add(kind)
+        return found
 
     @cached_property
     def aggregates(self) -> frozenset[str]:
-        """The names of aggregate and window functions, in lower case."""
-        return frozenset(name.lower() for name, kind in rows(self.connection, "list_functions") if kind in ("a", "w"))
+        return frozenset(name.lower() for name, kinds in self.functions.items() if kinds & {"a", "w"})
 
     @cached_property
     def indexes(self) -> Caseless[Index]:
@@ -187,34 +204,29 @@ class Schema:
         found: Caseless[Index] = Caseless()
         for table, name, unique, origin, partial, column, collation in rows(self.connection, "list_index_columns"):
             before = found.get(name) or Index(table, name, bool(unique), origin, bool(partial), (), ())
-            found[name] = attrs.evolve(
-                before, columns=(*before.columns, column), collations=(*before.collations, collation.upper())
-            )
+            columns, collations = (*before.columns, column), (*before.collations, collation.upper())
+            found[name] = attrs.evolve(before, columns=columns, collations=collations)
         return found
 
     @cached_property
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
-        """Every foreign key, by table and columns."""
         pairs: dict[tuple[str, int], list[tuple[str, ...]]] = {}
         for table, number, *pair in rows(self.connection, "list_foreign_key_columns"):
             pairs.setdefault((table, number), []).append(tuple(pair))
-        keys = (self._foreign_key(table, found) for (table, _), found in pairs.items())
+        keys = []
+        for (table, _), found in pairs.items():
+            parents, columns, parent_columns, on_update, on_delete = zip(*found, strict=True)
+            parent = self.kinds.spelled(parents[0])
+            given = parent_columns if None not in parent_columns else self.primary_keys.get(parent, ())
+            name = _constraint_name(self.sql.get(table, ""), columns) or f"{table} ({', '.join(columns)})"
+            keys.append(ForeignKey(name, table, columns, parent, given, on_delete[0], on_update[0]))
         return tuple(sorted(keys, key=lambda key: (key.table, key.columns)))
-
-    def _foreign_key(self, table: str, pairs: Sequence[tuple[str, ...]]) -> ForeignKey:
-        columns = tuple(pair[1] for pair in pairs)
-        parent = self.kinds.spelled(pairs[0][0])
-        parent_columns = tuple(pair[2] for pair in pairs if pair[2]) or self.primary_keys.get(parent, ())
-        name = _constraint_name(self.sql.get(table, ""), columns) or f"{table} ({', '.join(columns)})"
-        return ForeignKey(name, table, columns, parent, parent_columns, on_update=pairs[0][3], on_delete=pairs[0][4])
 
     @cached_property
     def primary_keys(self) -> Caseless[tuple[str, ...]]:
-        """Table to the columns of its primary key."""
         keys: Caseless[tuple[str, ...]] = Caseless()
         for table, columns in self._declared.items():
-            key = sorted((place, name) for name, _, _, place, _, _ in columns if place)
-            if key:
+            if key := sorted((column.key_place, column.name) for column in columns if column.key_place):
                 keys[table] = tuple(name for _, name in key)
         return keys
 
@@ -231,8 +243,6 @@ class Schema:
         create = self.sql.get(name, "") if kind == "table" else ""
         columns = self._columns(name, create, declared, bool(strict) or name == _SCHEMA_TABLE, alias)
         keys = [key for index in indexes if (key := self._key(index)) is not None]
-        if has_rowid:
-            keys.insert(0, Key(("rowid",), (None,), ""))
         return Table(
             name="sqlite_master" if name == _SCHEMA_TABLE else name,  # as the engine calls it
             kind=kind,
@@ -240,32 +250,31 @@ class Schema:
             has_rowid=has_rowid,
             rowid_alias=alias,
             columns={column.name.lower(): column for column in columns},
-            keys=tuple(keys),
+            keys=(*([Key(("rowid",), (None,), "")] if has_rowid else []), *keys),
             sql=self.sql.get(name, ""),
         )
 
     def _columns(
-        self, table: str, create: str, declared: list[tuple[Any, ...]], strict: bool, alias: str
+        self, table: str, create: str, declared: list[_Declared], strict: bool, alias: str
     ) -> Iterator[TableColumn]:
         said = list(promises(create))
-        for name, kind, not_null, key_place, hidden, default in declared:
-            is_generated = hidden in _GENERATED
-            promised = frozenset(promise.type for promise in said if promise.column == name.lower())
-            is_alias = name.lower() == alias
-            storage = column_storage(kind, strict and not is_generated, default)
+        for column in declared:
+            is_generated, is_alias = column.hidden in _GENERATED, column.name.lower() == alias
+            promised = frozenset(promise.type for promise in said if promise.column == column.name.lower())
+            storage = column_storage(column.type, strict and not is_generated, column.default)
             for one in {"integer"} if is_alias else promised & storage:
                 storage = frozenset({one})
             yield TableColumn(
-                name=name,
-                declared=kind,
-                not_null=bool(not_null) or is_alias or (table == _SCHEMA_TABLE and name != "sql"),
-                default=default,
-                key_place=key_place,
-                hidden=hidden == _HIDDEN,
+                name=column.name,
+                declared=column.type,
+                not_null=bool(column.not_null) or is_alias or (table == _SCHEMA_TABLE and column.name != "sql"),
+                default=column.default,
+                key_place=column.key_place,
+                hidden=column.hidden == _HIDDEN,
                 generated=is_generated,
                 storage=storage,
-                logical=None if is_generated else column_type(promised, storage, kind),
-                collation=self._collation(table, name, create),
+                logical=None if is_generated else column_type(promised, storage, column.type),
+                collation=self._collation(table, column.name, create),
             )
 
     def _collation(self, table: str, column: str, create: str) -> str | None:
@@ -284,9 +293,9 @@ class Schema:
         return Key(columns, index.collations, index.name, where)
 
 
-def _rowid_alias(declared: list[tuple[Any, ...]], kind: str, without_rowid: bool, origins: list[str]) -> str:
+def _rowid_alias(declared: list[_Declared], kind: str, without_rowid: bool, origins: list[str]) -> str:
     """The INTEGER PRIMARY KEY: the one primary key that needs no index of its own."""
-    primary = [name.lower() for name, _, _, place, *_ in declared if place]
+    primary = [column.name.lower() for column in declared if column.key_place]
     return primary[0] if kind == "table" and len(primary) == 1 and not without_rowid and "pk" not in origins else ""
 
 
@@ -294,7 +303,7 @@ def _predicate(sql: str) -> Node | None:
     """The WHERE of a CREATE INDEX; None where it is not understood."""
     found = re.split(r"\sWHERE\s", sql, flags=re.IGNORECASE)
     try:
-        return parse_expression(found[1]) if len(found) == 2 else None
+        return parse(found[1]) if len(found) == 2 else None
     except Unsure:
         return None
 
@@ -302,22 +311,19 @@ def _predicate(sql: str) -> Node | None:
 def _constraint_name(sql: str, columns: Sequence[str]) -> str:
     """The name of CONSTRAINT name FOREIGN KEY (columns), "" for none."""
     every = tokens(sql)
-    wanted = [name.lower() for name in columns]
-    for number in range(len(every) - 4):
-        one, name, foreign, key, mark = every[number : number + 5]
-        begins = (one.upper, foreign.upper, key.upper, mark.text) == ("CONSTRAINT", "FOREIGN", "KEY", "(")
-        if begins and listed(every, number + 5) == wanted:
-            return sql[name.start : name.end].strip('"`[]')
+    for number, token in enumerate(every[:-4]):
+        if [one.upper or one.text for one in every[number + 2 : number + 5]] == ["FOREIGN", "KEY", "("]:
+            name = every[number + 1]
+            if token.upper == "CONSTRAINT" and listed(every, number + 5) == [column.lower() for column in columns]:
+                return sql[name.start : name.end].strip('"`[]')
     return ""
 
 
 @cache
 def statements() -> Mapping[str, str]:
-    """The SQL of schema.sql, by name."""
     path = Path(__file__).with_suffix(".sql")
     return read_texts(path, path.name)
 
 
 def rows(connection: sqlite3.Connection, name: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement of schema.sql."""
     return connection.cursor().execute(statements()[name]).fetchall()

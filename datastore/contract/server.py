@@ -20,18 +20,11 @@ from datastore.contract.project import Project
 from datastore.contract.sources import Source, read_sources, variants
 from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
-from datastore.engines.postgresql.explain import (
-    GENERIC_PLAN,
-    Described,
-    Refused,
-    describe,
-    explaining,
-    whole_tables,
-)
+from datastore.engines.postgresql import explain
 from datastore.engines.postgresql.scratch import scratch
 from datastore.errors import DatastoreError, ProjectError
 from datastore.migrations import apply, rollback
-from datastore.statements.loader import read_texts
+from datastore.statements.loader import Statement, read_texts
 
 ENGINE = "postgresql"
 
@@ -84,7 +77,8 @@ def check_server(project: Project, url: str) -> ServerReport:
         ProjectError: A folder of `server_migrations` is not there.
         DatabaseError: The server cannot be reached, or no database can be made on it.
     """
-    for folder in project.server_migration_folders:
+    folders = project.server_migration_folders
+    for folder in folders:
         if not folder.is_dir():
             raise ProjectError(f"[tool.datastore] server_migrations: there is no folder {folder}")
     report = ServerReport()
@@ -92,24 +86,25 @@ def check_server(project: Project, url: str) -> ServerReport:
     report.statements = len(sources)
     with scratch(url) as place:
         try:
-            apply(place, *project.server_migration_folders)
-            rollback(place, *project.server_migration_folders, all=True)
-            apply(place, *project.server_migration_folders)
+            apply(place, *folders)
+            rollback(place, *folders, all=True)
+            apply(place, *folders)
         except (DatastoreError, psycopg.Error) as error:
-            steps = Place(project.show(project.server_migration_folders[-1]))
-            report.problems = [Problem("migration", steps, str(error).strip())]
+            report.problems = [Problem("migration", Place(project.show(folders[-1])), str(error).strip())]
             return report
-        with explaining(place) as connection:
+        with explain.explaining(place) as connection:
             report.version = connection.info.parameter_status("server_version") or ""
             some_rows = None
-            if connection.info.server_version >= GENERIC_PLAN:
+            if connection.info.server_version >= explain.GENERIC_PLAN:
                 own = read_texts(_OWN, _OWN.name)
                 some_rows = {name for (name,) in connection.execute(own["list_partial_indexes"])}
             else:
                 report.notes.append("plans need PostgreSQL 16 or newer: not checked")
             locked = lock.read(project.root / project.lock)["statements"]
             for source in sources:
-                found += _statement(source, connection, locked.get(source.name), some_rows)
+                problems = _statement(source, connection, locked.get(source.name, {}).get("columns"), some_rows)
+                first = {(problem.rule, problem.message): problem for problem in reversed(list(problems))}
+                found += (attrs.evolve(one) for one in reversed(first.values()))
     found += _contract(sources, read_sources(project)[0])
     lines = [*project_waivers(project)[0], *(waiver for source in sources for waiver in read_waivers(source)[0])]
     # A waiver that is needed on SQLite only is none too many.
@@ -118,34 +113,25 @@ def check_server(project: Project, url: str) -> ServerReport:
 
 
 def _statement(
-    source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, Any] | None, some_rows: Set[str] | None
+    source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, str] | None, some_rows: Set[str] | None
 ) -> Iterator[Problem]:
     """The problems of one statement; *some_rows* are the partial indexes, None where plans are not checked."""
-    seen: set[tuple[str, str]] = set()
     for variant in variants(source):
         try:
-            described = describe(connection, variant.sql)
-        except Refused as refused:
-            yield Problem(
-                "prepare",
-                _place(source, variant.sql, refused.position),
-                str(refused),
-                refused.hint,
-                statement=source.name,
-            )
+            described = explain.describe(connection, variant.sql)
+        except explain.Refused as refused:
+            yield Problem("prepare", _place(source, variant.sql, refused.position), str(refused), refused.hint)
             return
-        problems = [*_types(source, described), *_columns(source, described, locked)]
+        yield from _types(source, described)
+        if locked is not None:
+            yield from _columns(source, described, {name: kind.removesuffix("?") for name, kind in locked.items()})
         # A statement without WHERE is meant to read everything; the rule no-where asks for its reason.
-        if (
-            some_rows is not None
-            and variant.sql.lstrip().upper().startswith(_PLANNED)
-            and find_phrase(variant.sql, "WHERE")
-        ):
-            problems += _scans(source, whole_tables(connection, variant.sql, some_rows))
-        for problem in problems:
-            if (problem.rule, problem.message) not in seen:
-                seen.add((problem.rule, problem.message))
-                yield problem
+        is_planned = variant.sql.lstrip().upper().startswith(_PLANNED) and find_phrase(variant.sql, "WHERE")
+        checked = is_planned and some_rows is not None
+        for table in explain.whole_tables(connection, variant.sql, some_rows or set()) if checked else ():
+            hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
+            message = f"PostgreSQL's plan reads the whole of {table}"
+            yield Problem("full-scan", source.label_place("Index"), message, hint, subject=table)
 
 
 def _place(source: Source, sql: str, position: int | None) -> Place:
@@ -153,41 +139,30 @@ def _place(source: Source, sql: str, position: int | None) -> Place:
     if position is None:
         return source.name_place
     begun = sql.rfind("\n", 0, position) + 1
-    line = sql[begun:].split("\n", 1)[0]
-    place = source.body.find(line)
+    place = source.body.find(sql[begun:].split("\n", 1)[0])
     return source.at(place + position - begun, 1) if place >= 0 else source.name_place
 
 
-def _types(source: Source, described: Described) -> Iterator[Problem]:
+def _types(source: Source, described: explain.Described) -> Iterator[Problem]:
     assert source.statement
     for parameter in source.statement.header.parameters:
         kind = described.parameters.get(parameter.name)
         if kind is not None and kind not in _PARAMETERS.get(parameter.type, {kind}):
             place = source.header_place(parameter.name, 1) or source.name_place
             message = f"the header says {parameter.type}, and PostgreSQL takes :{parameter.name} for {kind}"
-            yield Problem("parameter-type", place, message, "CAST it to what is meant", statement=source.name)
+            yield Problem("parameter-type", place, message, "CAST it to what is meant")
 
 
-def _columns(source: Source, described: Described, locked: Mapping[str, Any] | None) -> Iterator[Problem]:
-    if locked is None or "columns" not in locked:
-        return
-    wanted = {name: str(kind).removesuffix("?") for name, kind in locked["columns"].items()}
+def _columns(source: Source, described: explain.Described, wanted: Mapping[str, str]) -> Iterator[Problem]:
     names = [name for name, _ in described.columns]
     if names != list(wanted):
         message = f"PostgreSQL gives {', '.join(names) or 'no columns'}; SQLite {', '.join(wanted) or 'none'}"
-        yield Problem("record", source.name_place, message, "the same columns in the same order", statement=source.name)
+        yield Problem("record", source.name_place, message, "the same columns in the same order")
         return
     for name, kind in described.columns:
         if kind not in _COLUMNS.get(wanted[name], {kind}):
             message = f"PostgreSQL gives {name} as {kind}; SQLite as {wanted[name]}"
-            yield Problem("record", source.name_place, message, "CAST it", statement=source.name)
-
-
-def _scans(source: Source, tables: list[str]) -> Iterator[Problem]:
-    for table in tables:
-        message = f"PostgreSQL's plan reads the whole of {table}"
-        hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
-        yield Problem("full-scan", source.label_place("Index"), message, hint, statement=source.name, subject=table)
+            yield Problem("record", source.name_place, message, "CAST it")
 
 
 def _contract(sources: list[Source], others: list[Source]) -> Iterator[Problem]:
@@ -197,12 +172,16 @@ def _contract(sources: list[Source], others: list[Source]) -> Iterator[Problem]:
         ours, other = source.statement, known.get(source.name)
         if ours is None or other is None:
             continue
-        mine = [(one.name, one.type, one.nullable) for one in ours.header.parameters]
-        theirs = [(one.name, one.type, one.nullable) for one in other.header.parameters]
-        if mine != theirs:
-            yield Problem("parameters", source.name_place, f"{other.file} has other parameters", statement=source.name)
-        if (ours.result, ours.writes, ours.optional, ours.header.record) != (
-            other.result, other.writes, other.optional, other.header.record,
-        ):  # fmt: skip
+        if _taken(ours) != _taken(other):
+            yield Problem("parameters", source.name_place, f"{other.file} has other parameters")
+        if _given(ours) != _given(other):
             message = f"{other.file} gives something else: another operator, record or optional parameter"
-            yield Problem("operator", source.name_place, message, statement=source.name)
+            yield Problem("operator", source.name_place, message)
+
+
+def _taken(statement: Statement) -> list[tuple[str, str, bool]]:
+    return [(one.name, one.type, one.nullable) for one in statement.header.parameters]
+
+
+def _given(statement: Statement) -> tuple[object, ...]:
+    return statement.result, statement.writes, statement.optional, statement.header.record

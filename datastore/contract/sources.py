@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import attrs
 
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
-from datastore.contract.text import did_you_mean, parameters
+from datastore.contract.text import Token, did_you_mean, parameters
 from datastore.errors import StatementError
 from datastore.statements.headers import LABELS, PARAMETER_TYPES
 from datastore.statements.loader import Statement, read_file
@@ -41,11 +42,10 @@ class Source:
         """A place in it; *line* counts from its ``name:`` comment, 0."""
         text = self.lines[line]
         length = max(1, min(length, len(text) - column + 1))
-        return Place(file=self.file, line=self.line + line, column=column, length=length, text=text)
+        return Place(self.file, self.line + line, column, length, text, self.name)
 
     @property
     def name_place(self) -> Place:
-        """Its name."""
         found = _name_line.match(self.lines[0])
         assert found
         return self.place(0, found.start("name") + 1, len(self.name))
@@ -59,49 +59,30 @@ class Source:
 
     def label_place(self, label: str, word: str = "") -> Place:
         """The text of a label, or a word in it; its name where it has no such label."""
+        start = len(f"-- {label}: ")
         for number, text in enumerate(self.header):
-            if not text.startswith(f"-- {label}: "):
-                continue
-            if word and (place := self.header_place(word, number)):
-                return place
-            start = len(f"-- {label}: ")
-            return self.place(number, start + 1, len(text.rstrip()) - start)
+            if text.startswith(f"-- {label}: "):
+                place = self.header_place(word, number) if word else None
+                return place or self.place(number, start + 1, len(text.rstrip()) - start)
         return self.name_place
 
-    @property
+    @cached_property
     def header(self) -> list[str]:
         """The comment lines at its top."""
-        for number, text in enumerate(self.lines):
-            if not text.startswith("--"):
-                return self.lines[:number]
-        return self.lines
-
-    @property
-    def declared(self) -> list[str]:
-        """The parameters of its ``name:`` line."""
-        found = _name_line.match(self.lines[0])
-        return [part.strip() for part in (found["parameters"] or "").split(",") if part.strip()] if found else []
+        return list(itertools.takewhile(lambda text: text.startswith("--"), self.lines))
 
     @cached_property
-    def _body(self) -> tuple[str, list[int]]:
-        """Its SQL as the file has it, from the first line on that is no comment, and where each line begins."""
-        first = len(self.header)
-        starts, offset = [], 0
-        for text in self.lines[first:]:
-            starts.append(offset)
-            offset += len(text) + 1
-        return "\n".join(self.lines[first:]), starts
-
-    @property
     def body(self) -> str:
         """Its SQL as the file has it."""
-        return self._body[0]
+        return "\n".join(self.lines[len(self.header) :])
 
     def at(self, start: int, length: int) -> Place:
         """A place in `body`, by offset."""
-        starts = self._body[1]
-        row = max((number for number, offset in enumerate(starts) if offset <= start), default=0)
-        return self.place(len(self.header) + row, start - starts[row] + 1 if starts else 1, length)
+        row, begun = self.body.count("\n", 0, start), self.body.rfind("\n", 0, start) + 1
+        return self.place(len(self.header) + row, start - begun + 1, length)
+
+    def at_token(self, token: Token) -> Place:
+        return self.at(token.start, token.end - token.start)
 
 
 @attrs.frozen
@@ -115,12 +96,10 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """The statement's name, with the optional parameters that are given."""
         return f"{self.source.name}{f' [{self.which}]' if self.given else ''}"
 
     @property
     def which(self) -> str:
-        """The optional parameters that are given, by name."""
         return ", ".join(sorted(self.given))
 
 
@@ -142,7 +121,7 @@ def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
             if first := before.get(source.name):
                 message = f'"{source.name}" is already defined in {first.file}:{first.line}'
                 hint = "define a name once, in the folder or in each engine's; aiosql would let the last one win"
-                problems.append(Problem("duplicate-name", source.name_place, message, hint, statement=source.name))
+                problems.append(Problem("duplicate-name", source.name_place, message, hint))
             before.setdefault(source.name, source)
             sources.append(source)
     if not sources:
@@ -168,16 +147,11 @@ def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[So
 
 
 def split(text: str, file: str) -> Iterator[Source]:
-    """The statements of a file's text."""
     # Not splitlines(): that ends a line at U+2028 too, which is a character of a text like any other.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
-    starts = [number for number, line in enumerate(lines) if _name_line.match(line)]
-    if not starts:
-        return
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        found = _name_line.match(lines[start])
-        assert found
-        yield Source(found["name"].replace("-", "_"), file, start + 1, lines[start:end])
+    starts = [(number, found["name"]) for number, line in enumerate(lines) if (found := _name_line.match(line))]
+    for (start, name), (end, _) in itertools.pairwise([*starts, (len(lines), "")]):
+        yield Source(name.replace("-", "_"), file, start + 1, lines[start:end])
 
 
 def read_alone(source: Source, file: str, problems: list[Problem]) -> None:
@@ -197,58 +171,52 @@ def _why(source: Source, message: str) -> list[Problem]:
     if place := _comment_place(source):
         hint = "put it above the SQL, on a line of its own: aiosql looks for parameters in it"
         message = "a comment is after or inside the SQL"
-        return [Problem("comment", place, message, hint, statement=source.name)]
+        return [Problem("comment", place, message, hint)]
     # Parameters that disagree are told by name, each at its place.
-    return check_parameters(source) or [_refused(source, message)]
+    return _parameters(source) or [_refused(source, message)]
 
 
-def check_parameters(source: Source) -> list[Problem]:
+def _parameters(source: Source) -> list[Problem]:
     """Where the ``name:`` line, the header's lines and the SQL have different parameters."""
-    described = {
-        found[1]: number
-        for number, line in enumerate(source.header)
-        if (found := re.match(r"--   (\w+) +\w+\?? {2,}\S", line))
-    }
+    lines = (re.match(r"--   (\w+) +\w+\?? {2,}\S", line) for line in source.header)
+    described = {found[1]: number for number, found in enumerate(lines) if found}
     used = parameters(source.body)
-    declared = source.declared
-    out = []
-    for name, token in used.items():
-        if name not in declared:
-            hint = did_you_mean(name, set(declared) - set(used)) or "name it in the parentheses of the name line"
-            message = f'the SQL uses ":{name}", which the name line does not declare'
-            out.append(Problem("parameters", source.at(token.start, len(token.text)), message, hint))
+    found = _name_line.match(source.lines[0])
+    declared = [part.strip() for part in (found["parameters"] or "").split(",") if part.strip()] if found else []
+    out: list[tuple[Place, str, str | None]] = []
+    for name in (name for name in used if name not in declared):
+        hint = did_you_mean(name, set(declared) - set(used)) or "name it in the parentheses of the name line"
+        message = f'the SQL uses ":{name}", which the name line does not declare'
+        out.append((source.at_token(used[name]), message, hint))
     for name in declared:
         place = source.header_place(name) or source.name_place
         if name not in used:
-            out.append(Problem("parameters", place, f'parameter "{name}" is declared, and the SQL does not use it'))
+            out.append((place, f'parameter "{name}" is declared, and the SQL does not use it', None))
         elif name not in described:
             added = f'add the line "--   {name}  text  what it is"'
             hint = did_you_mean(name, set(described) - set(declared)) or added
-            out.append(Problem("parameters", place, f'parameter "{name}" has no line in the header', hint))
-    for name, number in described.items():
-        if name not in declared:
-            place = source.place(number, source.lines[number].index(name) + 1, len(name))
-            message = f'the header describes "{name}", which the name line does not declare'
-            out.append(Problem("parameters", place, message, did_you_mean(name, set(declared) - set(described))))
-    return [attrs.evolve(problem, statement=source.name) for problem in out]
+            out.append((place, f'parameter "{name}" has no line in the header', hint))
+    for name in (name for name in described if name not in declared):
+        place = source.place(described[name], source.lines[described[name]].index(name) + 1, len(name))
+        message = f'the header describes "{name}", which the name line does not declare'
+        out.append((place, message, did_you_mean(name, set(declared) - set(described))))
+    return [Problem("parameters", place, message, hint) for place, message, hint in out]
 
 
-#: What the loader's messages are about, by a part of them.
-_ABOUT = (
-    ("operators <!", "operator"),
-    ("gives no rows", "operator"),
-    ("gives rows, so !", "operator"),
-    ("more than one statement", "many-statements"),
-)
+#: What the loader's messages are about, by a part of them; all others are about the header.
+_ABOUT = {
+    "operators <!": "operator",
+    "gives no rows": "operator",
+    "gives rows, so !": "operator",
+    "more than one statement": "many-statements",
+}
 
 
 def _refused(source: Source, message: str) -> Problem:
-    rule = next((rule for part, rule in _ABOUT if part in message), "header")
-    place, hint = source.name_place, None
-    for word in reversed(re.findall(r"'([^']+)'", message.partition("; known")[0])):
-        if found := source.header_place(word.strip()):
-            place = found
-            break
+    rule = next((rule for part, rule in _ABOUT.items() if part in message), "header")
+    words = reversed(re.findall(r"'([^']+)'", message.partition("; known")[0]))
+    places = (source.header_place(word.strip()) for word in words)
+    hint = None
     if missing := re.search(r"no '(\w+)' line", message):
         example = {"Index": "the index that the plan uses, or: none (why)", "Rows": "0 to max_rows"}
         hint = f'add the line "-- {missing[1]}: {example.get(missing[1], "...")}"'
@@ -256,13 +224,13 @@ def _refused(source: Source, message: str) -> Problem:
         hint = did_you_mean(unknown[1], LABELS)
     elif kind := re.search(r"has type '(\w+)'", message):
         hint = did_you_mean(kind[1], PARAMETER_TYPES)
-    return Problem(rule, place, message, hint, statement=source.name)
+    return Problem(rule, next(filter(None, places), source.name_place), message, hint)
 
 
 def _comment_place(source: Source) -> Place | None:
     for number, text in enumerate(source.lines[len(source.header) :], len(source.header)):
-        if not text.lstrip().startswith("--") and (
-            found := re.search(r"--(?! if: ).*|/\*.*", re.sub(r"'(?:''|[^'])*'", lambda m: "x" * len(m[0]), text))
-        ):
+        bare = re.sub(r"'(?:''|[^'])*'", lambda found: "x" * len(found[0]), text)
+        found = re.search(r"--(?! if: ).*|/\*.*", bare)
+        if found and not text.lstrip().startswith("--"):
             return source.place(number, found.start() + 1, len(found[0]))
     return None

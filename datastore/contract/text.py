@@ -1,11 +1,13 @@
-"""SQL as tokens with their places: enough to point at a word, whatever dialect's parser would refuse."""
+"""SQL as tokens with their places and clauses: enough to point at a word, whatever dialect's parser would refuse."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections import UserDict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import attrs
 
@@ -19,79 +21,24 @@ _token = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_keywords = """
+ALL AND AS ASC BETWEEN BY CASE CAST COLLATE CONFLICT CROSS DEFAULT DELETE DESC DISTINCT DO ELSE END ESCAPE EXCEPT EXISTS
+FROM FULL GLOB GROUP HAVING IN INDEXED INNER INSERT INTERSECT INTO IS ISNULL JOIN LEFT LIKE LIMIT MATCH MATERIALIZED
+NATURAL NOT NOTHING NOTNULL NULL OFFSET ON OR ORDER OUTER OVER PARTITION RECURSIVE REPLACE RETURNING RIGHT SELECT SET
+THEN UNION UPDATE USING VALUES WHEN WHERE WINDOW WITH WITHOUT
+"""
+_schema_keywords = """
+ABORT ADD AFTER ALTER AUTOINCREMENT BEFORE BEGIN CASCADE CHECK COLUMN CONSTRAINT CREATE FOREIGN GENERATED IF IMMEDIATE
+INDEX INSTEAD KEY OF PRIMARY RAISE REFERENCES RESTRICT STORED STRICT TABLE TRIGGER UNIQUE VIEW VIRTUAL ROWID
+"""
 #: SQLite's words that a person could have meant to write and that an alias is never called.
-KEYWORDS = frozenset(
-    [
-        "ALL",
-        "AND",
-        "AS",
-        "ASC",
-        "BETWEEN",
-        "BY",
-        "CASE",
-        "CAST",
-        "COLLATE",
-        "CONFLICT",
-        "CROSS",
-        "DEFAULT",
-        "DELETE",
-        "DESC",
-        "DISTINCT",
-        "DO",
-        "ELSE",
-        "END",
-        "ESCAPE",
-        "EXCEPT",
-        "EXISTS",
-        "FROM",
-        "FULL",
-        "GLOB",
-        "GROUP",
-        "HAVING",
-        "IN",
-        "INDEXED",
-        "INNER",
-        "INSERT",
-        "INTERSECT",
-        "INTO",
-        "IS",
-        "ISNULL",
-        "JOIN",
-        "LEFT",
-        "LIKE",
-        "LIMIT",
-        "MATCH",
-        "MATERIALIZED",
-        "NATURAL",
-        "NOT",
-        "NOTHING",
-        "NOTNULL",
-        "NULL",
-        "OFFSET",
-        "ON",
-        "OR",
-        "ORDER",
-        "OUTER",
-        "OVER",
-        "PARTITION",
-        "RECURSIVE",
-        "REPLACE",
-        "RETURNING",
-        "RIGHT",
-        "SELECT",
-        "SET",
-        "THEN",
-        "UNION",
-        "UPDATE",
-        "USING",
-        "VALUES",
-        "WHEN",
-        "WHERE",
-        "WINDOW",
-        "WITH",
-        "WITHOUT",
-    ]
-)
+KEYWORDS = frozenset(_keywords.split())
+#: Those of a schema; not the ones that are likelier names (first, row, ...).
+SCHEMA_KEYWORDS = frozenset(_schema_keywords.split())
+
+
+_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES"})
+_CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", "VALUES", "RETURNING", "LIMIT"})
 
 
 @attrs.frozen(eq=False)
@@ -105,29 +52,37 @@ class Token:
     start: int
     end: int
     #: The word as a keyword is spelled; "" for what is no word.
-    upper: str = attrs.field(init=False)
+    upper: str = ""
     #: The identifier, without its quotes, in lower case; "" for what is no identifier.
-    name: str = attrs.field(init=False)
+    name: str = ""
+    #: The last clause keyword before it, in its own parentheses and its own CASE.
+    clause: str = ""
+    #: The clauses around the open parentheses (and CASEs), outermost first.
+    parents: tuple[str, ...] = ()
 
-    @upper.default
-    def _upper(self) -> str:
-        return self.text.upper() if self.kind == "word" else ""
-
-    @name.default
-    def _name(self) -> str:
-        if self.kind == "quoted":
-            return self.text[1:-1].replace('""', '"').lower()
-        return self.text.lower() if self.kind == "word" else ""
+    @property
+    def depth(self) -> int:
+        """How many parentheses (and CASEs) are open."""
+        return len(self.parents)
 
 
 @lru_cache(maxsize=4096)
 def tokens(sql: str) -> tuple[Token, ...]:
-    """The tokens of *sql*, in their order."""
-    return tuple(
-        Token(found.lastgroup or "", found[0], found.start(), found.end())
-        for found in _token.finditer(sql)
-        if found.lastgroup not in ("space", "comment")
-    )
+    tokens, parents, clause = [], tuple[str, ...](), ""
+    for found in _token.finditer(sql):
+        kind, text = found.lastgroup or "", found[0]
+        if kind in ("space", "comment"):
+            continue
+        upper = text.upper() if kind == "word" else ""
+        quoted = text[1:-1].replace('""', '"') if kind == "quoted" else ""
+        if (text == ")" or upper == "END") and parents:
+            clause, parents = parents[-1], parents[:-1]
+        tokens.append(Token(kind, text, found.start(), found.end(), upper, (upper or quoted).lower(), clause, parents))
+        if text == "(" or upper == "CASE":
+            parents += (clause,)
+        elif upper in _CLAUSES:
+            clause = upper
+    return tuple(tokens)
 
 
 def pieces(sql: str) -> Iterator[tuple[str, str]]:
@@ -187,3 +142,62 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     names = {name.lower(): name for name in sorted(set(known))}
     near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.6)
     return f'did you mean "{names[near[0]]}"?' if near else None
+
+
+_NOTHING = Token("", "", 0, 0)
+
+
+def verb(every: tuple[Token, ...]) -> Token | None:
+    """What the statement does: the first of SELECT, INSERT, ... that is in no parentheses."""
+    return next((token for token in every if token.depth == 0 and token.upper in _VERBS), None)
+
+
+def at(every: Sequence[Token], index: int) -> Token:
+    """The token of a number; an empty one where there is none."""
+    return every[index] if 0 <= index < len(every) else _NOTHING
+
+
+def arguments(every: Sequence[Token], opening: int) -> tuple[list[Token], Token]:
+    """The tokens between a parenthesis and its twin, and the twin."""
+    depth = 0
+    for index in range(opening, len(every)):
+        depth += (every[index].text == "(") - (every[index].text == ")")
+        if not depth:
+            return list(every[opening + 1 : index]), every[index]
+    return list(every[opening + 1 :]), every[-1]
+
+
+Value = TypeVar("Value")
+
+
+class Caseless(UserDict[str, Value]):
+    """Values by SQL name. Looking up ignores case; going through gives the names as they were first set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spelled: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        return self.data[self.spelled(name)]
+
+    def __setitem__(self, name: str, value: Value) -> None:
+        self.data[self._spelled.setdefault(name.lower(), name)] = value
+
+    def __contains__(self, name: object) -> bool:
+        return self.spelled(str(name)) in self.data
+
+    def spelled(self, name: str) -> str:
+        """The name as it was first set, or as it is given here if it never was."""
+        return self._spelled.get(name.lower(), name)
+
+
+def leading(text: str, names: Iterable[str]) -> str:
+    """The name that *text* begins with: the longest of *names*, which may have blanks in them, or its first word."""
+    lower = text.lower()
+    fitting = [name for name in names if lower == name.lower() or lower.startswith(f"{name.lower()} ")]
+    return max(fitting, key=len) if fitting else text.partition(" ")[0]
+
+
+def identifier(name: str) -> str:
+    """A name as SQL takes it: in double quotes unless it is a plain word."""
+    return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'

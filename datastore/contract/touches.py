@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from datastore.contract.caseless import identifier
 from datastore.contract.facts import ProjectFacts
 from datastore.contract.schema import ForeignKey, Schema
-from datastore.contract.text import Token, listed, tokens
+from datastore.contract.text import at, identifier, listed, tokens
 from datastore.engines.sqlite import explain as sqlite_explain
 
 
@@ -52,17 +51,12 @@ def read_touches(facts: ProjectFacts) -> Touches:
     triggers = dict(_of_triggers(schema))
     statements, fires = {}, {}
     for name, one in facts.statements.items():
-        every = (touch for variant in one.variants for touch in touches(schema, variant.sql))
-        statements[name] = tuple(dict.fromkeys(every))
-        entered = {by for variant in one.variants for by in _entered(schema, variant.sql)}
-        fires[name] = tuple(sorted(entered & {*triggers}))
+        texts = [variant.sql for variant in one.variants]
+        statements[name] = tuple(dict.fromkeys(touch for sql in texts for touch in touches(schema, sql)))
+        with sqlite_explain.foreign_keys(schema.connection):
+            seen = [found for sql in texts for found in sqlite_explain.touched(schema.connection, sql)]
+        fires[name] = tuple(sorted({by for action, _, _, by in seen if action == "enter"} & {*triggers}))
     return Touches(statements, triggers, fires)
-
-
-def _entered(schema: Schema, sql: str) -> Iterator[str]:
-    with sqlite_explain.foreign_keys(schema.connection):
-        seen = sqlite_explain.touched(schema.connection, sql)
-    return (by for action, _, _, by in seen if action == "enter")
 
 
 def touches(schema: Schema, sql: str) -> tuple[Touch, ...]:
@@ -92,42 +86,29 @@ def _known(schema: Schema, seen: Sequence[tuple[str, str, str, str]]) -> list[To
 
 def _does(key: ForeignKey, touch: Touch, changed: set[str]) -> bool:
     """Whether a foreign key may be what makes a program do this."""
-    if touch.action == "delete":
-        return touch.table == key.table and key.on_delete == "CASCADE" and key.parent in changed
-    if touch.action == "update":
-        return touch.table == key.table and touch.column in key.columns and key.parent in changed
-    child, parent = (touch.table == key.table, touch.table == key.parent)
-    if not {key.table, key.parent} & changed:
-        return False
-    return (child and touch.column in key.columns) or (parent and touch.column in key.parent_columns)
-
-
-# --- the columns of an INSERT, which the authorizer is not told ------------------------------------------------------
+    is_child, is_parent = touch.table == key.table, touch.table == key.parent
+    own = (is_child and touch.column in key.columns) or (is_parent and touch.column in key.parent_columns)
+    if touch.action == "read":
+        return own and bool({key.table, key.parent} & changed)
+    cascades = touch.action == "delete" and key.on_delete == "CASCADE"
+    sets = touch.action == "update" and touch.column in key.columns
+    return is_child and key.parent in changed and (cascades or sets)
 
 
 def _with_columns(schema: Schema, touch: Touch, sql: str) -> Iterator[Touch]:
+    """The columns of an INSERT, which the authorizer is not told: those that it names, or all."""
     if touch.action != "insert" or touch.column:
         yield touch
         return
-    text = schema.sql.get(touch.by, "") if touch.by else sql
-    named = set(_inserted(tokens(text), touch.table.lower()))
+    every = tokens(schema.sql.get(touch.by, "") if touch.by else sql)
+    named: set[str] = set()
+    for number, token in enumerate(every):
+        if token.upper == "INTO" and at(every, number + 1).name == touch.table.lower():
+            start = number + (4 if at(every, number + 2).upper == "AS" else 2)
+            named |= {*listed(every, start + 1)} if at(every, start).text == "(" else set()
     columns = schema.columns.get(touch.table, [])
     chosen = [column for column in columns if column.lower() in named] or columns
     yield from (attrs.evolve(touch, column=column) for column in chosen or [""])
-
-
-def _inserted(every: Sequence[Token], table: str) -> Iterator[str]:
-    """The columns that the INSERTs into a table name."""
-    for number, token in enumerate(every):
-        if token.upper == "INTO" and number + 2 < len(every) and every[number + 1].name == table:
-            start = number + 2
-            if every[start].upper == "AS":
-                start += 2
-            if every[start].text == "(":
-                yield from listed(every, start + 1)
-
-
-# --- triggers --------------------------------------------------------------------------------------------------------
 
 
 def _of_triggers(schema: Schema) -> Iterator[tuple[str, tuple[Touch, ...]]]:
@@ -144,11 +125,20 @@ def _of_triggers(schema: Schema) -> Iterator[tuple[str, tuple[Touch, ...]]]:
 
 
 def _firing(schema: Schema, table: str) -> Iterator[str]:
-    """Statements that fire every trigger of a table."""
+    """Statements that fire every trigger of a table or a view; on a view nothing else can be prepared."""
     found = schema.table(table)
     columns = [column for column in found.columns.values() if not (column.hidden or column.generated)] if found else []
     name = identifier(table)
     changes = ", ".join(f"{identifier(column.name)} = {identifier(column.name)}" for column in columns)
-    yield f"INSERT INTO {name} DEFAULT VALUES"
-    yield f"UPDATE {name} SET {changes}"
-    yield f"DELETE FROM {name}"
+    fired = {_event(schema.sql[trigger]) for trigger, of in schema.triggers.items() if of == table}
+    if "INSERT" in fired:
+        yield f"INSERT INTO {name} DEFAULT VALUES"
+    if "UPDATE" in fired:
+        yield f"UPDATE {name} SET {changes}"
+    if "DELETE" in fired:
+        yield f"DELETE FROM {name}"
+
+
+def _event(trigger: str) -> str:
+    """The keyword of what fires a trigger."""
+    return next(token.upper for token in tokens(trigger) if token.upper in {"INSERT", "UPDATE", "DELETE"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import attrs
 
@@ -13,8 +12,6 @@ from datastore.contract.project import FILE, Project
 from datastore.contract.sources import Source
 from datastore.contract.text import did_you_mean
 
-_line = re.compile(r"^(?P<rule>[\w-]+)(?:, *(?P<reason>\S.*))?$")
-
 
 @attrs.define
 class Waiver:
@@ -22,35 +19,43 @@ class Waiver:
 
     rule: str
     place: Place
-    #: The statement that it is in, or "" for one of the project.
-    statement: str = ""
     #: The table, index, ... that one of the project is about.
     subject: str = ""
     needed: bool = False
 
     def covers(self, problem: Problem) -> bool:
-        """Whether it waives *problem*."""
-        if self.rule != problem.rule:
-            return False
-        return self.statement == problem.statement if self.statement else self.subject == problem.subject
+        mine = self.place.statement
+        same = mine == problem.statement if mine else self.subject == problem.subject
+        return self.rule == problem.rule and same
 
 
 def read_waivers(source: Source) -> tuple[list[Waiver], list[Problem]]:
     """The waivers of one statement, and what is wrong with their lines."""
     waivers, problems = [], []
-    for part in source.statement.header.waivers if source.statement else ():
-        found = _line.match(part)
+    for line in source.statement.header.waivers if source.statement else ():
+        found = re.fullmatch(r"(?P<rule>[\w-]+)(?:, *(?P<reason>\S.*))?", line)
         place = source.label_place("Allow", found["rule"] if found else "")
-        wrong = _wrong(found["rule"] if found else part, bool(found and found["reason"]))
-        if wrong:
-            problems.append(Problem("waiver", place, *wrong, statement=source.name))
-        else:
-            assert found
-            waivers.append(Waiver(found["rule"], place, statement=source.name))
+        if wrong := _wrong(found["rule"] if found else line, bool(found and found["reason"])):
+            problems.append(Problem("waiver", place, *wrong))
+        elif found:
+            waivers.append(Waiver(found["rule"], place))
     return waivers, problems
 
 
-def _wrong(rule: str, has_reason: bool) -> tuple[str, str | None] | None:
+def project_waivers(project: Project) -> tuple[list[Waiver], list[Problem]]:
+    waivers, problems = [], []
+    for key, reason in project.allow.items():
+        rule, _, subject = key.partition(" ")
+        place = _place_in_project(project, key)
+        nothing = (f'the waiver of "{rule}" names nothing', f'write: "{rule} NAME" = "why"')
+        if wrong := _wrong(rule, bool(reason.strip())) or (None if subject else nothing):
+            problems.append(Problem("waiver", place, *wrong))
+        else:
+            waivers.append(Waiver(rule, place, subject=subject.strip()))
+    return waivers, problems
+
+
+def _wrong(rule: str, has_reason: bool) -> tuple[str, str] | None:
     if rule not in RULES:
         hint = did_you_mean(rule, [name for name, about in RULES.items() if about.waivable])
         return f'there is no rule "{rule}"', hint or "write: Allow: rule-name, reason"
@@ -61,28 +66,10 @@ def _wrong(rule: str, has_reason: bool) -> tuple[str, str | None] | None:
     return None
 
 
-def project_waivers(project: Project) -> tuple[list[Waiver], list[Problem]]:
-    """The waivers of ``[tool.datastore.allow]``, and what is wrong with them."""
-    waivers, problems = [], []
-    for key, reason in project.allow.items():
-        rule, _, subject = key.partition(" ")
-        place = place_in_project(project, key)
-        wrong = _wrong(rule, bool(reason.strip()))
-        if not wrong and not subject:
-            wrong = (f'the waiver of "{rule}" names nothing', f'write: "{rule} NAME" = "why"')
-        if wrong:
-            problems.append(Problem("waiver", place, *wrong))
-        else:
-            waivers.append(Waiver(rule, place, subject=subject.strip()))
-    return waivers, problems
-
-
-def place_in_project(project: Project, word: str) -> Place:
-    """The first place of a word in pyproject.toml."""
-    path = Path(project.root) / FILE
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+def _place_in_project(project: Project, word: str) -> Place:
+    for number, line in enumerate((project.root / FILE).read_text(encoding="utf-8").splitlines(), 1):
         if f'"{word}"' in line:
-            return Place(file=FILE, line=number, column=line.index(word) + 1, length=len(word), text=line)
+            return Place(FILE, number, line.index(word) + 1, len(word), line)
     return Place(file=FILE)
 
 
@@ -93,11 +80,9 @@ def apply_waivers(problems: Iterable[Problem], waivers: list[Waiver]) -> list[Pr
         covering = [waiver for waiver in waivers if waiver.covers(problem)]
         for waiver in covering:
             waiver.needed = True
-        if not covering:
-            left.append(problem)
+        left += [] if covering else [problem]
     for waiver in waivers:
         if not waiver.needed:
-            about = f'"{waiver.rule}{f" {waiver.subject}" if waiver.subject else ""}"'
-            message = f"nothing needs the waiver of {about}"
-            left.append(Problem("waiver", waiver.place, message, "take it out", statement=waiver.statement))
+            message = f'nothing needs the waiver of "{f"{waiver.rule} {waiver.subject}".strip()}"'
+            left.append(Problem("waiver", waiver.place, message, "take it out"))
     return left

@@ -13,7 +13,8 @@ from itertools import zip_longest
 import attrs
 
 from datastore.address import database_path, is_server
-from datastore.copy.sides import Digest, Part, PostgreSQLSide, Row, Side, SQLiteSide, chained, encoded
+from datastore.copy.sides import Digest, Part, Row, Side, chained, encoded
+from datastore.copy.sqlite import SQLiteSide
 from datastore.engines.schema import DERIVED, Column, Schema, Table, in_order, library_tables
 from datastore.errors import CopyError, InvalidValueError
 from datastore.migrations.steps import own_folders
@@ -108,6 +109,8 @@ def _side(place: str, *, target: bool) -> Iterator[Side]:
         side: Side
         if is_server(place):
             engine = server_engine(place)
+            from datastore.copy.postgresql import PostgreSQLSide  # psycopg, only where it is needed
+
             stack.callback(engine.close)
             side = PostgreSQLSide(engine, target=target)
         else:
@@ -213,10 +216,10 @@ def _problems(here: Side, there: Side, mine: Table, other: Table | None) -> Iter
 def _mismatch(here: Side, there: Side, mine: Column, other: Column) -> str | None:
     """Why the values of a column would not come back as they were; None: they do."""
     kinds = here.kind(mine.type), there.kind(other.type)
-    if here.engine_name == there.engine_name:
+    if here.is_server == there.is_server:
         return None if kinds[0] == kinds[1] else ": give both the same type"
-    on_server, on_sqlite = kinds if here.engine_name == "postgresql" else kinds[::-1]
-    if on_server == "real" and there.engine_name == "postgresql" and other.type == "real":
+    on_server, on_sqlite = kinds if here.is_server else kinds[::-1]
+    if on_server == "real" and there.is_server and other.type == "real":
         return ", which keeps six digits: make it double precision"
     wanted = _ON_SQLITE.get(on_server, "text")
     return None if on_sqlite == wanted else f": in SQLite it has to be {wanted.upper()}"

@@ -3,6 +3,6 @@
 The same as ``yoyo apply`` and ``yoyo rollback`` do. ``python -m datastore.migrations lock`` writes SHA256SUMS.
 """
 
-from datastore.migrations.runner import apply, migration_ids, pending, rollback, unknown
+from datastore.migrations.runner import apply, migration_ids, other_steps, pending, rollback, unknown
 
-__all__ = ["apply", "migration_ids", "pending", "rollback", "unknown"]
+__all__ = ["apply", "migration_ids", "other_steps", "pending", "rollback", "unknown"]

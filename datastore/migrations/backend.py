@@ -25,14 +25,12 @@ from yoyo.migrations import (
 )
 
 from datastore.errors import InvalidValueError, SchemaOutOfDateError
-from datastore.migrations.checksums import changed, check_files, checksum
-from datastore.migrations.steps import check_steps, known_ids
+from datastore.migrations.checksums import changed, check_files, checksum, other_history, record, recorded
+from datastore.migrations.steps import check_steps, is_library_id, known_ids
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
 
 logger = logging.getLogger("yoyo.migrations")
-
-_PREFIX = "sha256:"
 
 #: "destroy" lets a rollback destroy legal holds, receipts, tombstones and the audit log: the rollback files look for it.
 ROLLBACK = "DATASTORE_ROLLBACK"
@@ -218,7 +216,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         data = self.get_log_data(migration, operation)
         self.execute(self.format_sql(self.log_migration_sql), data)
         if operation in ("apply", "mark"):
-            comment = _PREFIX + checksum(Path(migration.path))
+            comment = record(checksum(Path(migration.path)))
             self.execute(sql(self.engine, "update_migration_log_comment"), {"id": data["id"], "comment": comment})
 
     def _change_marks(self, migrations: MigrationList, *, applied: bool) -> None:
@@ -239,12 +237,11 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             check_files(folder)
         if internalmigrations.get_current_version(self) < internalmigrations.USE_VERSION_TABLE_FROM:
             return
-        for name, recorded in self.execute(sql(self.engine, "list_applied_migrations")).fetchall():
-            if not (recorded or "").startswith(_PREFIX):
-                continue  # stock yoyo applied it
-            for path in (folder / f"{name}.sql" for folder in folders):
-                if path.is_file() and recorded != _PREFIX + checksum(path):
-                    raise changed(path)
+        for name, comment in self.execute(sql(self.engine, "list_applied_migrations")).fetchall():
+            applied = recorded(comment)
+            for path in (folder / f"{name}.sql" for folder in folders if applied):
+                if path.is_file() and applied != checksum(path):
+                    raise other_history("the database", [name]) if is_library_id(name) else changed(path)
 
 
 @cache

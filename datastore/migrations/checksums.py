@@ -6,16 +6,29 @@ A migration that was released never changes. ``sha256sum -c SHA256SUMS`` reads t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from datastore.errors import SchemaOutOfDateError
 
 LOCK_NAME = "SHA256SUMS"
 
+_PREFIX = "sha256:"
+
 
 def checksum(path: Path) -> str:
     """The SHA-256 of a migration's text, however git wrote its line ends."""
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def record(value: str) -> str:
+    """A checksum as it is written next to a step in yoyo's log."""
+    return _PREFIX + value
+
+
+def recorded(comment: str | None) -> str | None:
+    """The checksum in a comment of yoyo's log; None where stock yoyo applied the step."""
+    return comment.removeprefix(_PREFIX) if comment and comment.startswith(_PREFIX) else None
 
 
 def read_lock(folder: Path) -> dict[str, str]:
@@ -47,6 +60,15 @@ def changed(path: Path) -> SchemaOutOfDateError:
     """The error for a migration that is not what it was."""
     return SchemaOutOfDateError(
         f"migration {path.name} was changed after its release; restore it and write a new migration"
+    )
+
+
+def other_history(name: str, steps: Iterable[str]) -> SchemaOutOfDateError:
+    """The error for a database whose steps are not this version's, nor those of a version that goes on from it."""
+    return SchemaOutOfDateError(
+        f"{name} was made by a version with other migrations ({', '.join(steps)}), which this one cannot continue. With that"
+        " version run: datastore export --deleted --output all.jsonl; with this one, for a new database: datastore import"
+        " --sanitization-version V all.jsonl. Conversations, messages and learnings are kept, nothing else is"
     )
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from datastore.address import database_path, is_server
 from datastore.errors import DatabaseMissingError
-from datastore.migrations.checksums import checksum
+from datastore.migrations.checksums import checksum, read_lock, recorded
 from datastore.migrations.steps import check_folders, is_library_id, load, step_files
 from datastore.resources import migrations_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from yoyo.migrations import MigrationList
@@ -34,19 +34,35 @@ def migration_ids(folder: Path) -> list[str]:
     return [path.stem for path in step_files(folder)]
 
 
-def pending(applied: Sequence[str], *folders: Path) -> list[str]:
+def pending(applied: Iterable[str], *folders: Path) -> list[str]:
     """The ids that stand in the folders (this library's, where none is given) but not in *applied*."""
     done = set(applied)
     return [name for folder in folders or [migrations_folder()] for name in migration_ids(folder) if name not in done]
 
 
-def unknown(applied: Sequence[str]) -> list[str]:
+def unknown(applied: Iterable[str]) -> list[str]:
     """The ids in *applied* that look like this library's own (``0007.name``) and that it does not have.
 
     Every other id is an application's, which keeps tables of its own in the same database.
     """
     known = set(migration_ids(migrations_folder()))
     return sorted(name for name in applied if is_library_id(name) and name not in known)
+
+
+def other_steps(applied: Mapping[str, str | None], folder: Path) -> list[str]:
+    """The ids in *applied* that show that a version with other steps than *folder*'s made the database; else none.
+
+    Until version 0.1.0 a step may be changed in place: its text is then another one. Unknown steps are a newer version's only
+    where no step of *folder* is missing.
+
+    Args:
+        applied: Id to what yoyo's log says of its text.
+        folder: This library's own steps.
+    """
+    ids, texts = migration_ids(folder), read_lock(folder)
+    sums = {name: recorded(comment) for name, comment in applied.items()}
+    others = [name for name in ids if sums.get(name) not in (None, texts.get(f"{name}.sql"))]
+    return others + unknown(applied) if others or pending(applied, folder) else []
 
 
 def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[str]:
@@ -66,7 +82,7 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
         InvalidValueError: A folder is missing, is a file, or has no steps; nothing was created.
         StatementError: A step cannot be run: it is there twice, depends on one that is not there, or begins a transaction of
             its own. Nothing was created.
-        SchemaOutOfDateError: A migration was changed after its release.
+        SchemaOutOfDateError: A migration was changed after its release, or a version with other migrations made the database.
         NotADatastoreError: Something else is at that path.
         BusyError: Another writer held the database for longer than *timeout* seconds.
         DatabaseMissingError: There is no such folder to create the file in.

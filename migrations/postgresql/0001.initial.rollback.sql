@@ -3,6 +3,12 @@ DROP TABLE audit_log_counter;
 
 DROP TABLE uploads;
 
+DROP TABLE job_counts;
+
+DROP TABLE job_pauses;
+
+DROP VIEW job_history;
+
 DROP TABLE job_attempts;
 
 DROP TABLE job_queue;
@@ -18,6 +24,14 @@ DROP TABLE messages;
 DROP TABLE conversations;
 
 DROP FUNCTION datastore_json_patch(JSON, JSON);
+
+DROP FUNCTION datastore_notify_jobs();
+
+DROP FUNCTION datastore_discount_ended_job();
+
+DROP FUNCTION datastore_count_ended_job();
+
+DROP FUNCTION datastore_keep_attempt();
 
 DROP FUNCTION datastore_index_tags();
 

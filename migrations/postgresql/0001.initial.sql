@@ -1,4 +1,4 @@
--- Initial tables: conversations, messages, learnings, the job queue, uploads.
+-- Initial tables: conversations, messages, learnings, the job queue, uploads; and the counter of the audit log.
 --
 -- The same tables, columns and rules as SQLite's step of this name, in PostgreSQL's own types: TIMESTAMPTZ for time, JSON
 -- (the text as it was given, not JSONB's reading of it), and text that is compared byte by byte (COLLATE "C"), as SQLite
@@ -6,7 +6,7 @@
 -- Keys: seq is the order in which rows were stored (it never leaves the database); id is the name that applications use, a
 -- time-ordered UUID or the caller's own. Needs PostgreSQL 14 and a database in UTF8.
 --
--- Locks: none to speak of, the tables are new.
+-- Locks: none, the tables are new.
 -- Rollback: LOSES DATA (drops every table of this step).
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
@@ -184,7 +184,7 @@ CREATE TABLE job_queue (
     progress JSON,
     cancel_requested BIGINT NOT NULL DEFAULT 0,
     result JSON,
-    -- How the last attempt ended, and why; copied to job_attempts by a trigger.
+    -- How the last attempt ended, and why.
     last_outcome TEXT COLLATE "C",
     last_error TEXT COLLATE "C",
     created_at TIMESTAMPTZ NOT NULL,
@@ -212,11 +212,11 @@ CREATE TABLE job_queue (
     -- A terminal job has its end, a live one has none.
     CONSTRAINT job_queue_finished_at_check CHECK (
         (finished_at IS NOT NULL) = (status NOT IN ('queued', 'running'))
-
     )
 );
 
--- One row a claim, kept by triggers on job_queue, whoever writes.
+-- The attempts that a job went on from: it was tried again, released, snoozed or requeued. Triggers on job_queue write them,
+-- whoever writes. The latest attempt is on the job itself, running or ended, for as long as worker is not NULL.
 CREATE TABLE job_attempts (
     job_id BIGINT NOT NULL,
     lease_token BIGINT NOT NULL,
@@ -225,12 +225,58 @@ CREATE TABLE job_attempts (
     worker TEXT COLLATE "C",
     started_at TIMESTAMPTZ NOT NULL,
     finished_at TIMESTAMPTZ,
-    -- NULL while the attempt runs.
     outcome TEXT COLLATE "C",
     error TEXT COLLATE "C",
     CONSTRAINT job_attempts_pkey PRIMARY KEY (job_id, lease_token),
     CONSTRAINT job_attempts_job_id_fkey
     FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
+);
+
+-- Every attempt of every job: those in job_attempts, and the latest one, which is on the job. outcome is NULL while it runs.
+CREATE VIEW job_history AS
+SELECT
+    job_id,
+    lease_token,
+    attempt,
+    worker,
+    started_at,
+    finished_at,
+    outcome,
+    error
+FROM job_attempts
+UNION ALL
+SELECT
+    id AS job_id,
+    lease_token,
+    attempts AS attempt,
+    worker,
+    -- A claim sets it; coalesce says so to whoever infers whether it can be NULL.
+    coalesce(started_at, updated_at) AS started_at,
+    finished_at,
+    CASE WHEN status = 'running' THEN NULL ELSE last_outcome END AS outcome,
+    CASE WHEN status = 'running' THEN NULL ELSE last_error END AS error
+FROM job_queue
+WHERE worker IS NOT NULL;
+
+-- Types that are not claimed until they are resumed.
+CREATE TABLE job_pauses (
+    type TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C",
+    created_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT job_pauses_pkey PRIMARY KEY (type),
+    CONSTRAINT job_pauses_type_check CHECK (length(type) BETWEEN 1 AND 200),
+    CONSTRAINT job_pauses_reason_check CHECK (length(reason) <= 1000)
+);
+
+-- How many jobs of a type ended in which way. Triggers on job_queue count them, whoever writes: live jobs are few and are counted
+-- when they are asked for, ended ones may be millions.
+CREATE TABLE job_counts (
+    type TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    -- One of 16 rows for each type and status: two workers that end jobs of one type seldom wait for each other.
+    shard BIGINT NOT NULL,
+    job_count BIGINT NOT NULL,
+    CONSTRAINT job_counts_pkey PRIMARY KEY (type, status, shard)
 );
 
 -- A learning on its way to a destination.
@@ -385,6 +431,92 @@ WHEN (
 )
 EXECUTE FUNCTION datastore_index_tags();
 
+-- The history of a job: an attempt is written when the job goes back to the queue, or is put there again after it had
+-- ended.
+CREATE FUNCTION datastore_keep_attempt() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at, finished_at, outcome, error)
+    VALUES (
+        old.id,
+        old.lease_token,
+        old.attempts,
+        old.worker,
+        old.started_at,
+        CASE WHEN old.status = 'running' THEN new.updated_at ELSE old.finished_at END,
+        CASE WHEN old.status = 'running' THEN new.last_outcome ELSE old.last_outcome END,
+        CASE WHEN old.status = 'running' THEN new.last_error ELSE old.last_error END
+    );
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER job_queue_attempt_end AFTER UPDATE OF status ON job_queue
+FOR EACH ROW WHEN (new.status = 'queued' AND old.status = 'running')
+EXECUTE FUNCTION datastore_keep_attempt();
+
+CREATE TRIGGER job_queue_attempt_requeue AFTER UPDATE OF status ON job_queue
+FOR EACH ROW WHEN (new.status = 'queued' AND old.finished_at IS NOT NULL AND old.worker IS NOT NULL)
+EXECUTE FUNCTION datastore_keep_attempt();
+
+-- The count of ended jobs: one more, ...
+CREATE FUNCTION datastore_count_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO job_counts (type, status, shard, job_count)
+    VALUES (new.type, new.status, pg_backend_pid() % 16, 1)
+    ON CONFLICT (type, status, shard) DO UPDATE SET job_count = job_counts.job_count + 1;
+    RETURN NULL;
+END;
+$$;
+
+-- ... or one less: a row of the 16 may go below zero, their sum never does.
+CREATE FUNCTION datastore_discount_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO job_counts (type, status, shard, job_count)
+    VALUES (old.type, old.status, pg_backend_pid() % 16, -1)
+    ON CONFLICT (type, status, shard) DO UPDATE SET job_count = job_counts.job_count - 1;
+    RETURN NULL;
+END;
+$$;
+
+-- One ends, ...
+CREATE TRIGGER job_queue_count_end AFTER UPDATE OF type, status ON job_queue
+FOR EACH ROW WHEN (new.finished_at IS NOT NULL)
+EXECUTE FUNCTION datastore_count_ended_job();
+
+-- ... one is queued again, ...
+CREATE TRIGGER job_queue_count_requeue AFTER UPDATE OF type, status ON job_queue
+FOR EACH ROW WHEN (old.finished_at IS NOT NULL)
+EXECUTE FUNCTION datastore_discount_ended_job();
+
+-- ... one is stored as ended, ...
+CREATE TRIGGER job_queue_count_insert AFTER INSERT ON job_queue
+FOR EACH ROW WHEN (new.finished_at IS NOT NULL)
+EXECUTE FUNCTION datastore_count_ended_job();
+
+-- ... one is purged.
+CREATE TRIGGER job_queue_count_delete AFTER DELETE ON job_queue
+FOR EACH ROW WHEN (old.finished_at IS NOT NULL)
+EXECUTE FUNCTION datastore_discount_ended_job();
+
+-- Wakes the workers that wait, when the transaction commits; the same word twice in one is sent once.
+CREATE FUNCTION datastore_notify_jobs() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM pg_notify('datastore_jobs', '');
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER job_queue_notify_insert AFTER INSERT ON job_queue
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_notify_jobs();
+
+CREATE TRIGGER job_queue_notify_update AFTER UPDATE OF status ON job_queue
+FOR EACH ROW WHEN (new.status = 'queued')
+EXECUTE FUNCTION datastore_notify_jobs();
+
+-- A type that is resumed may have jobs that are due.
+CREATE TRIGGER job_pauses_notify AFTER DELETE ON job_pauses
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_notify_jobs();
+
 -- Legal transitions only:
 --   pending -> uploading -> uploaded -> confirmed
 --   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (given up)
@@ -431,8 +563,8 @@ BEGIN
 END;
 $$;
 
--- How many entries the audit log (0003.audit) was ever given, which is also its newest entry's id. It is made here, so that a
--- log that was destroyed and made again is noticed: the number goes on where it was.
+-- How many entries the audit log (0003.audit) was ever given, which is also its newest entry's id. No rollback of the log's step
+-- resets it, so a log that was destroyed and made again is noticed.
 CREATE TABLE audit_log_counter (
     name TEXT COLLATE "C" PRIMARY KEY,
     last_id BIGINT NOT NULL,

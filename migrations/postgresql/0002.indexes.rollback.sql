@@ -7,6 +7,8 @@ DROP INDEX uploads_learning_id_destination_key;
 
 DROP INDEX job_queue_dedupe_key_key;
 
+DROP INDEX job_queue_unsuccessful_idx;
+
 DROP INDEX job_queue_finished_at_idx;
 
 DROP INDEX job_queue_lease_expires_at_idx;

@@ -1,11 +1,12 @@
--- Indexes: foreign keys, the lists' orders, the job queue's claim.
+-- Indexes: of the foreign keys, of the orders of the lists, of the job queue.
 --
--- Every list shape has its own index that ends in its total order, so that a page is a range and nothing is sorted. The
--- same indexes as SQLite's, but for what its step 0004 takes away again, and full text, which comes with step 0005.
+-- The same indexes as SQLite's. Every list has an index that ends in its total order: a page is a range of the index, and nothing
+-- is sorted. "Serves" names the statements that an index is made for; the catalogue (docs/catalog/index.html) lists all that use
+-- it.
 --
--- Locks: each table is locked against writes while its indexes are built. On a table that is large already build them
--- beforehand, one by one and outside a transaction, with CREATE INDEX IF NOT EXISTS CONCURRENTLY IF NOT EXISTS and the same names: this
--- step then has nothing to do.
+-- Locks: writes to a table wait until all of its indexes are built. Where the tables have rows (this step was rolled back),
+-- build the indexes first, one by one and outside a transaction, with CREATE INDEX CONCURRENTLY and the same names: this step
+-- then finds them and has nothing to do.
 -- Rollback: loses no data.
 -- depends: 0001.initial
 
@@ -74,6 +75,10 @@ WHERE status = 'running';
 -- Serves prune_jobs.
 CREATE INDEX IF NOT EXISTS job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
+
+-- Serves list_unsuccessful_jobs. Jobs that succeed never come into it.
+CREATE INDEX IF NOT EXISTS job_queue_unsuccessful_idx ON job_queue (status, id)
+WHERE status IN ('failed', 'quarantined', 'cancelled');
 
 -- Serves add_job, find_live_job: at most one live job per key.
 CREATE UNIQUE INDEX IF NOT EXISTS job_queue_dedupe_key_key ON job_queue (dedupe_key)

@@ -1,9 +1,8 @@
 -- Audit: an append-only, hash-chained log of what left or changed, and what sanitization did.
 --
--- audit_log holds no content and no foreign keys: it outlives its subjects. redactions are a
--- conversation's own and go with it.
+-- audit_log has no content and no foreign keys: it outlives what it tells of. A conversation's redactions are deleted with it.
 --
--- Locks: none to speak of, the tables are new.
+-- Locks: writes to conversations and messages wait until the step ends, for milliseconds: foreign keys refer to them.
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
@@ -16,7 +15,7 @@ $$;
 
 -- What was deleted, purged, restored or redacted, by whom and why; append-only.
 CREATE TABLE audit_log (
-    -- 1, 2, 3, ... without a gap, given by audit_log_number: an identity would leave one behind every rollback.
+    -- 1, 2, 3, ... without a gap, given by audit_log_number: an identity column leaves a gap where a transaction is rolled back.
     id BIGINT PRIMARY KEY,
     action TEXT COLLATE "C" NOT NULL,
     subject_type TEXT COLLATE "C" NOT NULL,

@@ -3,6 +3,12 @@ DROP TABLE audit_log_counter;
 
 DROP TABLE uploads;
 
+DROP TABLE job_counts;
+
+DROP TABLE job_pauses;
+
+DROP VIEW job_history;
+
 DROP TABLE job_attempts;
 
 DROP TABLE job_queue;

@@ -1,14 +1,14 @@
--- Initial tables: conversations, messages, learnings, the job queue, uploads.
+-- Initial tables: conversations, messages, learnings, the job queue, uploads; and the counter of the audit log.
 --
--- Style: STRICT tables; every constraint named; uniqueness as a named index, so that plans name it.
--- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'), so that text order is time order.
+-- Style: STRICT tables; every constraint has a name; uniqueness is an index with a name, which plans show.
+-- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'): its order as text is its order in time.
 -- Keys: seq is the row's place on disk (the full-text index refers to it; it never leaves the
 -- database); id is the name that applications use, a time-ordered UUID or the caller's own.
 --
--- Locks: none to speak of, the tables are new.
+-- Locks: the write lock, for milliseconds: the tables are new.
 -- Rollback: LOSES DATA (drops every table of this step).
 
--- Marks the file as this project's own ('DatS'), so that opening a foreign file is refused.
+-- Marks the file as this project's own ('DatS'): a file without the mark is not opened.
 PRAGMA application_id = 1147237459;
 
 -- A chat: who it belongs to, where it came from, which sanitization it went through.
@@ -188,7 +188,7 @@ CREATE TABLE job_queue (
     progress TEXT,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     result TEXT,
-    -- How the last attempt ended, and why; copied to job_attempts by a trigger.
+    -- How the last attempt ended, and why.
     last_outcome TEXT,
     last_error TEXT,
     created_at TEXT NOT NULL,
@@ -229,7 +229,8 @@ CREATE TABLE job_queue (
     )
 ) STRICT;
 
--- One row a claim, kept by triggers on job_queue, whoever writes.
+-- The attempts that a job went on from: it was tried again, released, snoozed or requeued. Triggers on job_queue write them,
+-- whoever writes. The latest attempt is on the job itself, running or ended, for as long as worker is not NULL.
 CREATE TABLE job_attempts (
     job_id INTEGER NOT NULL,
     lease_token INTEGER NOT NULL,
@@ -238,12 +239,58 @@ CREATE TABLE job_attempts (
     worker TEXT,
     started_at TEXT NOT NULL,
     finished_at TEXT,
-    -- NULL while the attempt runs.
     outcome TEXT,
     error TEXT,
     CONSTRAINT job_attempts_pkey PRIMARY KEY (job_id, lease_token),
     CONSTRAINT job_attempts_job_id_fkey
     FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- Every attempt of every job: those in job_attempts, and the latest one, which is on the job. outcome is NULL while it runs.
+CREATE VIEW job_history AS
+SELECT
+    job_id,
+    lease_token,
+    attempt,
+    worker,
+    started_at,
+    finished_at,
+    outcome,
+    error
+FROM job_attempts
+UNION ALL
+SELECT
+    id AS job_id,
+    lease_token,
+    attempts AS attempt,
+    worker,
+    -- A claim sets it; coalesce says so to whoever infers whether it can be NULL.
+    coalesce(started_at, updated_at) AS started_at,
+    finished_at,
+    CASE WHEN status = 'running' THEN NULL ELSE last_outcome END AS outcome,
+    CASE WHEN status = 'running' THEN NULL ELSE last_error END AS error
+FROM job_queue
+WHERE worker IS NOT NULL;
+
+-- Types that are not claimed until they are resumed.
+CREATE TABLE job_pauses (
+    type TEXT NOT NULL,
+    reason TEXT,
+    created_at TEXT NOT NULL,
+    CONSTRAINT job_pauses_pkey PRIMARY KEY (type),
+    CONSTRAINT job_pauses_type_check CHECK (length(type) BETWEEN 1 AND 200 AND instr(type, char(0)) = 0),
+    CONSTRAINT job_pauses_reason_check CHECK (length(reason) <= 1000 AND instr(reason, char(0)) = 0),
+    CONSTRAINT job_pauses_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;
+
+-- How many jobs of a type are stored (status 'stored'), and how many of them ended in which way. Triggers on job_queue count
+-- them, whoever writes. Running jobs are few, and are counted when they are asked for; the rest wait. A report reads a few
+-- rows, however many jobs ended or wait, and a claim changes none of them.
+CREATE TABLE job_counts (
+    type TEXT NOT NULL,
+    status TEXT NOT NULL,
+    job_count INTEGER NOT NULL,
+    CONSTRAINT job_counts_pkey PRIMARY KEY (type, status)
 ) STRICT, WITHOUT ROWID;
 
 -- A learning on its way to a destination.
@@ -351,24 +398,93 @@ BEGIN
     WHERE new.deleted_at IS NULL;
 END;
 
--- The history of a job: a claim opens an attempt ...
-CREATE TRIGGER job_queue_attempt_start AFTER UPDATE OF lease_token ON job_queue
-WHEN new.lease_token > old.lease_token
+-- The history of a job: an attempt is written when the job goes back to the queue, ...
+CREATE TRIGGER job_queue_attempt_end AFTER UPDATE OF status ON job_queue
+WHEN new.status = 'queued' AND old.status = 'running'
 BEGIN
-    INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at)
-    VALUES (new.id, new.lease_token, new.attempts, new.worker, new.started_at);
+    INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at, finished_at, outcome, error)
+    VALUES (
+        old.id,
+        old.lease_token,
+        old.attempts,
+        old.worker,
+        old.started_at,
+        new.updated_at,
+        new.last_outcome,
+        new.last_error
+    );
 END;
 
--- ... and leaving running closes it.
-CREATE TRIGGER job_queue_attempt_finish AFTER UPDATE OF status ON job_queue
-WHEN old.status = 'running' AND new.status <> 'running'
+-- ... or is put there again after it had ended.
+CREATE TRIGGER job_queue_attempt_requeue AFTER UPDATE OF status ON job_queue
+WHEN new.status = 'queued' AND old.finished_at IS NOT NULL AND old.worker IS NOT NULL
 BEGIN
-    UPDATE job_attempts
-    SET
-        finished_at = new.updated_at,
-        outcome = new.last_outcome,
-        error = new.last_error
-    WHERE job_id = new.id AND lease_token = old.lease_token;
+    INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at, finished_at, outcome, error)
+    VALUES (
+        old.id,
+        old.lease_token,
+        old.attempts,
+        old.worker,
+        old.started_at,
+        old.finished_at,
+        old.last_outcome,
+        old.last_error
+    );
+END;
+
+-- The count of jobs: one is stored, ...
+CREATE TRIGGER job_queue_count_store AFTER INSERT ON job_queue
+BEGIN
+    INSERT INTO job_counts (type, status, job_count)
+    VALUES (new.type, 'stored', 1)
+    ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
+END;
+
+-- ... one gets another type (no statement does it), ...
+CREATE TRIGGER job_queue_count_retype AFTER UPDATE OF type ON job_queue
+WHEN new.type <> old.type
+BEGIN
+    UPDATE job_counts
+    SET job_count = job_count - 1
+    WHERE type = old.type AND status = 'stored';
+    INSERT INTO job_counts (type, status, job_count)
+    VALUES (new.type, 'stored', 1)
+    ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
+END;
+
+-- ... one ends, ...
+CREATE TRIGGER job_queue_count_end AFTER UPDATE OF type, status ON job_queue
+WHEN new.finished_at IS NOT NULL
+BEGIN
+    INSERT INTO job_counts (type, status, job_count)
+    VALUES (new.type, new.status, 1)
+    ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
+END;
+
+-- ... one is queued again, ...
+CREATE TRIGGER job_queue_count_requeue AFTER UPDATE OF type, status ON job_queue
+WHEN old.finished_at IS NOT NULL
+BEGIN
+    UPDATE job_counts
+    SET job_count = job_count - 1
+    WHERE type = old.type AND status = old.status;
+END;
+
+-- ... one is stored as ended, ...
+CREATE TRIGGER job_queue_count_insert AFTER INSERT ON job_queue
+WHEN new.finished_at IS NOT NULL
+BEGIN
+    INSERT INTO job_counts (type, status, job_count)
+    VALUES (new.type, new.status, 1)
+    ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
+END;
+
+-- ... one is deleted. (A live one's status has no count.)
+CREATE TRIGGER job_queue_count_delete AFTER DELETE ON job_queue
+BEGIN
+    UPDATE job_counts
+    SET job_count = job_count - 1
+    WHERE type = old.type AND status IN ('stored', old.status);
 END;
 
 -- Legal transitions only:
@@ -390,8 +506,8 @@ BEGIN
     SELECT RAISE(ABORT, 'uploads_status_transition');
 END;
 
--- How many entries the audit log (0003.audit) was ever given. It is made here, so that a log that was destroyed and made again
--- is noticed: the number goes on where it was.
+-- How many entries the audit log (0003.audit) was ever given. No rollback of the log's step resets it, so a log that was
+-- destroyed and made again is noticed.
 CREATE TABLE audit_log_counter (
     name TEXT NOT NULL,
     last_id INTEGER NOT NULL,

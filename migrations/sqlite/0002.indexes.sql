@@ -1,11 +1,11 @@
--- Indexes: foreign keys, the lists' orders, the job queue's claim.
+-- Indexes: of the foreign keys, of the orders of the lists, of the job queue.
 --
--- Every list shape has its own index that ends in its total order, so that a page is a range and
--- nothing is sorted. Indexes of hidden and shown rows are apart (partial), so that a bin full of
--- deleted rows does not slow the lists. A partial index's predicate stands word for word in the
--- statements that it serves.
+-- Every list has an index that ends in its total order: a page is a range of the index, and nothing is sorted. Shown and hidden
+-- rows have separate (partial) indexes, so a bin full of deleted rows does not slow the lists. A statement repeats the
+-- predicate of its partial index word for word. "Serves" names the statements that an index is made for; the catalogue
+-- (docs/catalog/index.html) lists all that use it.
 --
--- Locks: building takes the write lock for about 1 s per million messages (SQLite has no other way).
+-- Locks: the write lock; where the tables have rows (this step was rolled back), for about 1 s per million messages.
 -- Rollback: loses no data.
 -- depends: 0001.initial
 
@@ -75,13 +75,13 @@ WHERE status = 'running';
 CREATE INDEX job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
 
--- Serves count_jobs: the report reads this index only, in its order. It leads with type, not with
--- status, so that no planner takes it for the claim.
-CREATE INDEX job_queue_type_status_run_at_idx ON job_queue (type, status, run_at);
+-- Serves list_unsuccessful_jobs. Jobs that succeed never come into it.
+CREATE INDEX job_queue_unsuccessful_idx ON job_queue (status, id)
+WHERE status IN ('failed', 'quarantined', 'cancelled');
 
 -- Serves add_job, find_live_job: at most one live job per key.
 CREATE UNIQUE INDEX job_queue_dedupe_key_key ON job_queue (dedupe_key)
-WHERE status IN ('queued', 'running');
+WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running');
 
 -- Serves find_upload_by_destination, add_upload; the foreign key.
 CREATE UNIQUE INDEX uploads_learning_id_destination_key ON uploads (learning_id, destination);

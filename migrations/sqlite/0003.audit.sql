@@ -1,9 +1,8 @@
 -- Audit: an append-only, hash-chained log of what left or changed, and what sanitization did.
 --
--- audit_log holds no content and no foreign keys: it outlives its subjects. redactions are a
--- conversation's own and go with it.
+-- audit_log has no content and no foreign keys: it outlives what it tells of. A conversation's redactions are deleted with it.
 --
--- Locks: none to speak of, the tables are new.
+-- Locks: the write lock, for milliseconds: the tables are new.
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
@@ -66,7 +65,7 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
 END;
 
--- Each entry is counted where no rollback of this step reaches (0001).
+-- Each entry is counted in a table of step 0001, which no rollback of this step resets.
 CREATE TRIGGER audit_log_count AFTER INSERT ON audit_log
 BEGIN
     UPDATE audit_log_counter

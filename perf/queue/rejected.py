@@ -27,7 +27,7 @@ FRAME = 4096 + 24
 
 NO_HISTORY = "DROP TRIGGER job_queue_attempt_end; DROP TRIGGER job_queue_attempt_requeue;"
 
-#: The triggers of 0001.initial: a row is written at the claim and written again at the end.
+#: An attempt's row is written at the claim and written again at the end.
 AT_CLAIM = f"""
 {NO_HISTORY}
 CREATE TRIGGER attempt_start AFTER UPDATE OF lease_token ON job_queue WHEN new.lease_token > old.lease_token

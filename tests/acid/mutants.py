@@ -27,8 +27,6 @@ SESSIONS = "datastore/engines/sessions.py"
 BLOCKS = "datastore/engines/transactions.py"
 GATE = "datastore/engines/sqlite/gate.py"
 BINDING = "datastore/statements/binding.py"
-TABLES = "migrations/sqlite/0001.initial.sql"
-RETENTION = "migrations/sqlite/0008.retention.sql"
 
 
 class StaleMutant(AssertionError):
@@ -132,8 +130,8 @@ _open_gate = Edit(
     ENGINE, "from datastore.engines.sqlite.gate import Gate\n", "from tests.acid.mutants import NoGate as Gate\n"
 )
 _begin = 'engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")'
-_begin_snapshot = 'connection.execute("BEGIN DEFERRED")'
-_commit = '        try:\n            connection.execute("COMMIT")\n'
+_begin_snapshot = 'self._do("BEGIN DEFERRED")'
+_commit = '        self._do("COMMIT", committing=True)\n'
 _in_a_block = "            return self._execute(sql, parameters).fetchall()\n        finally:\n            self.at_work = False\n\n    def change"
 _no_begin = (
     _open_gate,
@@ -145,7 +143,7 @@ _no_begin = (
         "        return False",
     ),
 )
-_release = 'connection.execute(f"RELEASE s{number}")'
+_release = 'self._do(f"RELEASE s{number}")'
 
 
 _mutants = (
@@ -156,7 +154,7 @@ _mutants = (
         '            self.connection.in_transaction or self.connection.execute("BEGIN IMMEDIATE")\n' + _in_a_block,
     ))),
     Mutant("BEGIN DEFERRED", "engine", (_open_gate, Edit(TRANSACTIONS, _begin, _begin.replace("IMMEDIATE", "DEFERRED")))),
-    Mutant("snapshots without BEGIN", "engine", (Edit(TRANSACTIONS, 'connection.execute("BEGIN DEFERRED")', "pass"),)),
+    Mutant("snapshots without BEGIN", "engine", (Edit(TRANSACTIONS, _begin_snapshot, "pass"),)),
     Mutant("commit between statements", "engine", (
         Edit(TRANSACTIONS, _in_a_block, _in_a_block.replace(
             "return self._execute(sql, parameters).fetchall()",
@@ -167,22 +165,21 @@ _mutants = (
     )),
     Mutant("inner commit", "engine", (Edit(TRANSACTIONS,
         _release,
-        'connection.execute("COMMIT"); connection.execute("BEGIN IMMEDIATE");'
-        ' [connection.execute(f"SAVEPOINT s{outer}") for outer in range(1, number)]',
+        'self._do("COMMIT"); self._do("BEGIN IMMEDIATE"); [self._do(f"SAVEPOINT s{outer}") for outer in range(1, number)]',
     ),)),
-    Mutant("inner rollback forgotten", "engine", (Edit(TRANSACTIONS, 'connection.execute(f"ROLLBACK TO s{number}")', "pass"),)),
+    Mutant("inner rollback forgotten", "engine", (Edit(TRANSACTIONS, 'self._do(f"ROLLBACK TO s{number}")', "pass"),)),
     Mutant("except Exception", "engine", (Edit(
         SESSIONS,
         "        elif error is None:\n            self._commit()",
         "        elif error is None or not isinstance(error, Exception):\n            self._commit()",
     ),)),
     Mutant("an exception commits", "engine", (Edit(
-        TRANSACTIONS,
-        "            if self.connection.in_transaction:\n                self.connection.rollback()",
-        '            if self.connection.in_transaction:\n                self.connection.execute("COMMIT")',
+        TRANSACTIONS, "                self.connection.rollback()", '                self.connection.execute("COMMIT")',
     ),)),
     Mutant("COMMIT's error swallowed", "engine", (Edit(
-        TRANSACTIONS, '            raise self.engine.translated(error, "COMMIT", committing=True) from error', "            return",
+        TRANSACTIONS,
+        "            raise self.engine.translated(error, sql, committing=committing) from error",
+        '            if sql != "COMMIT":\n                raise self.engine.translated(error, sql, committing=committing) from error',
     ),)),
     Mutant("the driver's errors let through", "engine", (Edit(
         TRANSACTIONS, "        if translated is error:\n            raise error\n        raise translated from error", "        raise error",
@@ -302,7 +299,7 @@ _mutants = (
         "trigger messages_replace_insert", "WHEN EXISTS", "WHEN NOT EXISTS",
     ),)),
     Mutant("a rollback that destroys holds", "migration", (Edit(
-        "migrations/sqlite/0008.retention.rollback.sql", "CHECK (found = 0)", "CHECK (found >= 0)",
+        "migrations/sqlite/0005.retention.rollback.sql", "CHECK (found = 0)", "CHECK (found >= 0)",
     ),)),
     Mutant("a log that is made again unseen", "migration", (Sql(
         "trigger audit_log_count", "WHERE name = 'audit_log'", "WHERE name = 'nothing'",

@@ -72,14 +72,9 @@ def tables(path: Path) -> dict[str, dict[str, list[Any]]]:
     """
     with closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute(query).fetchall()]
-        # A step moved the latest attempt of a job onto the job itself: what survives is the history, not the table.
-        views = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()
-        ]
         found = {}
         for table in names:
-            source = "job_history" if table == "job_attempts" and "job_history" in views else table
-            cursor = connection.execute(f"SELECT * FROM {source}")
+            cursor = connection.execute(f"SELECT * FROM {table}")
             columns = [column[0] for column in cursor.description]
             rows = sorted(cursor.fetchall(), key=repr)
             found[table] = {name: [row[n] for row in rows] for n, name in enumerate(columns)}

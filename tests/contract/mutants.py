@@ -19,12 +19,11 @@ from datastore.contract.inference import (
     aggregates,
     expressions,
     filters,
-    functions,
     queries,
     relations,
 )
-from datastore.contract.inference.facts import INTEGER, TEXT, Fact, never_null
-from datastore.contract.inference.functions import FUNCTIONS
+from datastore.contract.inference.scopes import Fact, never_null
+from datastore.contract.logical import INTEGER, TEXT
 
 _patched = list[tuple[Any, str, Any]]
 
@@ -39,9 +38,8 @@ def _sure(kinds: tuple[type, ...]) -> _patched:
     before = expressions._RULES
 
     def sure(node: Any, scope: Any) -> Fact:
-        rule = before.get(type(node))
-        fact = rule(node, scope) if rule else FUNCTIONS[type(node)](node, scope, expressions.fact_of)
-        return fact.but(nullable=False, reason="planted")
+        rule = before[type(node)]
+        return rule(node, scope).but(nullable=False, reason="planted")
 
     return _rule(kinds, sure)
 
@@ -56,7 +54,7 @@ _storage = logical.column_storage
 
 
 def _any_primary_key(rows: Any, kind: str, without_rowid: bool, origins: Any) -> str:
-    primary = [row[0].lower() for row in rows if row[3]]
+    primary = [row.name.lower() for row in rows if row.key_place]
     return primary[0] if kind == "table" and len(primary) == 1 and not without_rowid else ""
 
 
@@ -71,7 +69,7 @@ _where_true = filters.where_true
 
 
 def _every_element(node: Any, scope: Any) -> Any:
-    elements = [*filters._elements(node.this), *filters._elements(node.expression)]
+    elements = [*filters.elements(node.this), *filters.elements(node.expression)]
     return set().union(*(filters.strict(element, scope) for element in elements))
 
 
@@ -186,7 +184,7 @@ MUTANTS = [
     Mutant("an OR in a CHECK is a promise", _function(logical, name="_promise", value=_either_promise)),
     Mutant(
         "JSON has infinity",
-        _function(aggregates, functions, name="is_json_safe", value=lambda values: True),
+        _function(aggregates, expressions, name="is_json_safe", value=lambda values: True),
     ),
     Mutant("substr is never NULL", lambda: _rule((exp.Substring,), _of_argument)),
     Mutant("-x of an integer is an integer", lambda: _rule((exp.Neg,), _negative)),

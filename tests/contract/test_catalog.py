@@ -367,7 +367,7 @@ def test_a_column_that_a_later_step_adds_has_its_comment(tmp_path: Path) -> None
     step.write_text(
         "-- How long it is, in bytes.\nALTER TABLE notes ADD COLUMN size INTEGER;\n\nCREATE INDEX i ON notes (id);\n"
     )
-    assert object_comments({"0002": step}) == {"notes.size": "How long it is, in bytes.", "i": ""}
+    assert object_comments([step]) == {"notes.size": "How long it is, in bytes.", "i": ""}
 
 
 def links_of(names: dict[tuple[str, str], str]) -> Links:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from datastore.contract.inference.parse import parse, parse_expression
+from datastore.contract.inference.parse import parse
 from tests.contract.falsifier import Falsified, Tally, try_to_falsify
 from tests.contract.mutants import MUTANTS, Mutant
 
@@ -67,7 +67,6 @@ def examples_until_found(mutant: Mutant, patch: pytest.MonkeyPatch) -> int | Non
         return seed + 1
     finally:
         parse.cache_clear()  # a tree that was read with the rule off
-        parse_expression.cache_clear()
     return None
 
 

@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 
 from datastore.cli.commands import cli
 from datastore.contract.facts import read_facts
-from datastore.contract.generate import drift, write
+from datastore.contract.generate import drift, protocol_name, row_class_name, write
 from datastore.contract.project import find_project
-from datastore.contract.typed_modules import protocol_name, row_class_name
 from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ProjectError
 from datastore.resources import sql_folder

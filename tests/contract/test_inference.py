@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import exp
 
 from datastore.contract import metadata
-from datastore.contract.inference.parse import MISREAD_TYPES, Node, parse_expression, text_of
+from datastore.contract.inference.parse import MISREAD_TYPES, Node, parse, text_of
 from datastore.contract.inference.results import Column, Schema, Unsure, at_most_one_row, result_columns, total_order
 from datastore.contract.logical import affinity
 from datastore.resources import sql_folder
@@ -358,7 +358,7 @@ def test_operators_bind_as_they_do_in_sqlite(connection: sqlite3.Connection) -> 
             for _ in range(chooser.randint(1, 3))
         ) + str(chooser.randint(0, 3))
         try:
-            full = _parenthesized(parse_expression(flat))
+            full = _parenthesized(parse(flat))
         except Unsure:
             continue
         read += 1

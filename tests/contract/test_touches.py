@@ -74,8 +74,8 @@ def test_deleting_a_conversation_takes_along_what_belongs_to_it(project: Touches
 
 def test_appending_a_message_counts_it_through_a_trigger(project: Touches) -> None:
     every = project.statements["append_message"]
-    assert Touch("insert", "messages", "content") in every
-    assert Touch("insert", "messages", "seq") not in every  # not named, so given by SQLite
+    assert Touch("insert", "messages", "content", "new_messages_insert") in every  # on SQLite it goes through a view
+    assert Touch("insert", "messages", "seq", "new_messages_insert") not in every  # not named, so given by SQLite
     counted = {one.column for one in every if one.by == "messages_count_insert" and one.writes}
     assert counted == {"message_count", "last_position", "updated_at"}
 

@@ -253,6 +253,17 @@ def test_a_held_learning_is_hidden_only_with_its_conversation(store: Datastore, 
     assert store.learnings.get("held-learning").deleted_at is None
 
 
+def test_the_views_list_what_is_held(store: Datastore, held: str) -> None:
+    with shell(store) as plain:
+        assert plain("SELECT conversation_id FROM held_conversations") == [(held,)]
+        learned = plain("SELECT id FROM learnings WHERE conversation_id = ?", held)
+        assert learned
+        assert plain("SELECT learning_id FROM held_learnings") == learned
+        store.holds.release(held)
+        assert plain("SELECT conversation_id FROM held_conversations") == []
+        assert plain("SELECT learning_id FROM held_learnings") == []
+
+
 def test_a_hold_ends_once(store: Datastore, held: str) -> None:
     with shell(store) as plain:
         back = "UPDATE legal_holds SET released_at = NULL, released_by = NULL WHERE conversation_id = 'other'"
@@ -438,6 +449,13 @@ def test_a_write_that_changes_nothing_is_no_change(store: Datastore, held: str) 
     with shell(store) as plain:
         assert plain.refused("UPDATE uploads SET destination = destination") is None
         assert plain.refused("UPDATE legal_holds SET released_at = released_at") is None
+        for table, column in (
+            ("conversations", "title"),
+            ("messages", "content"),
+            ("redactions", "rule"),
+            ("learnings", "title"),
+        ):
+            assert isinstance(plain.refused(f"UPDATE {table} SET {column} = {column}"), LegalHoldError), table
 
 
 def test_a_hold_is_said_as_such(store: Datastore, held: str) -> None:

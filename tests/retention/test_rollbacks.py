@@ -74,10 +74,10 @@ def logged(store: Datastore, id: str) -> None:
 
 #: What is kept, and the step whose rollback would destroy it.
 KEPT = [
-    (hold, "0008.retention", "legal_holds_rollback_guard"),
-    (released, "0008.retention", "legal_holds_rollback_guard"),
-    (blocked, "0008.retention", "legal_holds_rollback_guard"),
-    (erased, "0008.retention", "legal_holds_rollback_guard"),
+    (hold, "0005.retention", "legal_holds_rollback_guard"),
+    (released, "0005.retention", "legal_holds_rollback_guard"),
+    (blocked, "0005.retention", "legal_holds_rollback_guard"),
+    (erased, "0005.retention", "legal_holds_rollback_guard"),
     (logged, "0003.audit", "audit_log_rollback_guard"),
 ]
 
@@ -123,7 +123,7 @@ def test_the_yoyo_command_line_refuses_and_is_allowed(
         return  # it knows of no environment variable
     monkeypatch.setenv("DATASTORE_ROLLBACK", "destroy")
     assert subprocess.run(command, capture_output=True, text=True).returncode == 0
-    assert migrations.apply(database) == ["0008.retention"]
+    assert migrations.apply(database) == ["0005.retention"]
     with Datastore.open(database) as store:
         assert list(store.holds.iterate()) == []
 

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from os.path import relpath
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
 from datastore.contract.catalog.model import Catalog
-from datastore.contract.text import KEYWORDS, pieces
-
-#: Keywords in addition to those of `text`; not the ones that are likelier names (first, row, key alone, ...).
-_MORE = """
-ABORT ADD AFTER ALTER AUTOINCREMENT BEFORE BEGIN CASCADE CHECK COLUMN CONSTRAINT CREATE FOREIGN GENERATED IF IMMEDIATE
-INDEX INSTEAD KEY OF PRIMARY RAISE REFERENCES RESTRICT STORED STRICT TABLE TRIGGER UNIQUE VIEW VIRTUAL JOIN ROWID
-"""
-_WORDS = KEYWORDS | {*_MORE.split()}
+from datastore.contract.text import KEYWORDS, SCHEMA_KEYWORDS, pieces
 
 _classes = {"string": "s", "quoted": "q", "parameter": "p", "number": "n", "comment": "c"}
 _name = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?")
-_code = re.compile(r"`([^`]+)`")
 
 
 class Links:
@@ -39,23 +30,17 @@ class Links:
         self._ids: dict[tuple[str, str], str] = {}
         #: Every name to the id of the first thing that has it.
         self.names: dict[str, str] = {}
-        taken = {"overview", "search", "main"}
+        taken = {"overview", "menu", "search", "results", "lists"}
         for kind, name in _named(catalog):
             id = name if name not in taken and " " not in name else f"{kind}:{name}".replace(" ", "_")
             taken.add(id)
             self._ids[kind, name] = id
             self.names.setdefault(name, id)
 
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """What the templates call."""
-        every = (self.id, self.link, self.links, self.by, self.file, self.step, self.prose, self.sql)
-        return {function.__name__: function for function in every}
-
     def id(self, kind: str, name: str) -> str:
         return self._ids[kind, name]
 
     def link(self, kind: str, name: str, text: str = "") -> Markup:
-        """A link to a thing of the page; its name alone where the page does not have it."""
         id = self._ids.get((kind, name))
         return _anchor(id, text or name) if id else Markup("<span>{}</span>").format(text or name)
 
@@ -64,34 +49,28 @@ class Links:
 
     def by(self, name: str) -> Markup:
         """A trigger, foreign key or view, by whichever it is."""
-        kind = next((kind for kind in ("trigger", "key", "table") if (kind, name) in self._ids), "")
-        return self.link(kind, name)
+        return self.link(next((one for one in ("trigger", "key", "table") if (one, name) in self._ids), ""), name)
 
     def file(self, name: str, line: int = 0) -> Markup:
         """A link to a file of the project, from the page's own folder."""
         target = quote(Path(relpath(self.catalog.project.root / name, self.folder)).as_posix())
         end, shown = (f"#L{line}", f"{name}:{line}") if line else ("", name)
-        return Markup('<a class="file" href="{}">{}</a>').format(target + end, shown)
+        return Markup('<a href="{}">{}</a>').format(target + end, shown)
 
     def step(self, id: str) -> Markup:
-        """A link to the file of a migration."""
-        name = self.catalog.steps.get(id, "")
-        if not id or (name and not name.startswith("/")):
-            return self.file(name) if id else Markup()
-        return Markup("<code>{}</code>").format(id)
+        """A link to the file of a migration; its id alone where that is not the project's own."""
+        name = self.catalog.steps.get(id, "/")
+        return Markup("<code>{}</code>").format(id) if name.startswith("/") else self.file(name)
 
     def prose(self, text: str) -> Markup:
         """A sentence: what is in backticks as code, names with an underscore or a dot as links."""
-        parts = (
-            Markup("<code>{}</code>").format(self._linked(part, everything=True)) if number % 2 else self._linked(part)
-            for number, part in enumerate(_code.split(text))
-        )
+        parts = []
+        for number, part in enumerate(re.split(r"`([^`]+)`", text)):
+            linked = Markup().join(self._linked(part, everything=number % 2 > 0))
+            parts.append(Markup("<code>{}</code>").format(linked) if number % 2 else linked)
         return Markup().join(parts)
 
-    def _linked(self, text: str, everything: bool = False) -> Markup:
-        return Markup().join(self._pieces(text, everything))
-
-    def _pieces(self, text: str, everything: bool) -> Iterator[Markup]:
+    def _linked(self, text: str, everything: bool) -> Iterator[Markup]:
         end = 0
         for found in _name.finditer(text):
             name = found[0]
@@ -110,7 +89,7 @@ class Links:
     def _token(self, kind: str, word: str) -> Markup:
         if kind in _classes:
             return Markup('<i class="{}">{}</i>').format(_classes[kind], word)
-        if kind == "word" and word.upper() in _WORDS:
+        if kind == "word" and word.upper() in KEYWORDS | SCHEMA_KEYWORDS:
             return Markup("<b>{}</b>").format(word)
         return _anchor(self._ids["table", word], word) if ("table", word) in self._ids else escape(word)
 
@@ -125,6 +104,5 @@ def _named(catalog: Catalog) -> Iterator[tuple[str, str]]:
         yield from (("column", column.id) for column in table.columns)
     yield from (("statement", one.name) for one in catalog.statements)
     for table in catalog.tables:
-        yield from (("index", index.name) for index in table.indexes)
-        yield from (("trigger", trigger.name) for trigger in table.triggers)
-        yield from (("key", key.name) for key in table.refers)
+        for kind, every in (("index", table.indexes), ("trigger", table.triggers), ("key", table.refers)):
+            yield from ((kind, one.name) for one in every)

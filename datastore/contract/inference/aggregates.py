@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, either, never_null, unknown
-from datastore.contract.inference.parse import Node, bare, is_query, name_of, part
-from datastore.contract.inference.scopes import AGGREGATES, Scope, recast
+from datastore.contract.inference.parse import Node, bare, is_query, name_of, part, parts, sees_outside, table_of
+from datastore.contract.inference.scopes import AGGREGATES, Fact, Scope, either, never_null, recast, unknown
+from datastore.contract.logical import INTEGER, NUMBER, REAL, TEXT
 
 Evaluate: TypeAlias = Callable[[Node, Scope], Fact]
 
@@ -28,25 +28,24 @@ def is_aggregate_call(node: Node, aggregates: frozenset[str]) -> bool:
     return isinstance(node, exp.AggFunc)
 
 
-def own_calls(node: Node, aggregates: frozenset[str]) -> Iterator[Node]:
-    """The aggregate calls of an expression itself: not those of subqueries, not window functions."""
-    windowed = node.this if isinstance(node, exp.Window) else None
-    if isinstance(windowed, exp.Filter):
-        windowed = windowed.this
-    if is_aggregate_call(node, aggregates):
-        yield node
-    for child in node.iter_expressions():
-        if is_query(child) or isinstance(child, exp.Exists):
+def _calls(clauses: Iterable[Node | None], aggregates: frozenset[str]) -> Iterator[Node]:
+    """The aggregate calls of expressions themselves: not those of subqueries, not window functions."""
+    for node in clauses:
+        if node is None or is_query(node) or isinstance(node, exp.Exists):
             continue
-        for call in own_calls(child, aggregates):
-            if call is not windowed:
-                yield call
+        windowed = _unfiltered(node.this) if isinstance(node, exp.Window) else None
+        if is_aggregate_call(node, aggregates):
+            yield node
+        yield from (call for call in _calls(node.iter_expressions(), aggregates) if call is not windowed)
+
+
+def _unfiltered(call: Node) -> Node:
+    return call.this if isinstance(call, exp.Filter) else call
 
 
 def is_aggregate(select: Node, aggregates: frozenset[str]) -> bool:
     """Whether a SELECT is made an aggregate by a call in its list, its HAVING or its ORDER BY."""
-    clauses = [*select.expressions, part(select, "having"), part(select, "order")]
-    return any(next(own_calls(clause, aggregates), None) is not None for clause in clauses if clause is not None)
+    return any(_calls([*select.expressions, part(select, "having"), part(select, "order")], aggregates))
 
 
 def looked_up(clauses: Iterable[Node | None], aggregates: frozenset[str]) -> frozenset[str]:
@@ -56,12 +55,10 @@ def looked_up(clauses: Iterable[Node | None], aggregates: frozenset[str]) -> fro
     ``SELECT sum(a) IN (SELECT name FROM t), sum(a)`` shows the sum as text (SQLite 3.40).
     """
     found: set[str] = set()
-    for clause in clauses:
-        for node in clause.find_all(exp.In) if clause is not None else []:
-            if node.args.get("query") is not None or node.args.get("field") is not None:
-                found |= {name_of(column) for column in node.this.find_all(exp.Column)}
-                if next(own_calls(node.this, aggregates), None) is not None:
-                    found.add(AGGREGATES)
+    for node in (node for clause in clauses if clause is not None for node in clause.find_all(exp.In)):
+        if node.args.get("query") is not None or node.args.get("field") is not None:
+            found |= {name_of(column) for column in node.this.find_all(exp.Column)}
+            found |= {AGGREGATES} if any(_calls([node.this], aggregates)) else set()
     return frozenset(found)
 
 
@@ -71,83 +68,59 @@ def calls_of_outer(select: Node, scope: Scope, aggregates: frozenset[str]) -> bo
     ``SELECT (SELECT count(t.a)) FROM t`` counts the rows of t, and gives one row.
     """
     for inner in select.find_all(exp.Select):
-        if inner is select or _in_from(inner, select):
+        if inner is select or not sees_outside(inner, select):
             continue
-        here = {name_of(relation) for relation in _own_relations(inner)}
+        clauses = filter(None, [part(inner, "from"), *parts(inner, "joins")])
+        tables = [table for clause in clauses for table in clause.find_all(exp.Table, exp.Subquery)]
+        here = {name_of(table.args.get("alias") or table) for table in tables}
         for call in inner.find_all(exp.AggFunc, exp.Anonymous):
             if not is_aggregate_call(call, aggregates) or call.find_ancestor(exp.Select) is not inner:
                 continue
             filtered = call.parent if isinstance(call.parent, exp.Filter) else call  # its condition counts too
-            columns = list(filtered.find_all(exp.Column))
-            tables = {name_of(column.args.get("table")) for column in columns}
-            if columns and not tables & here and _from_scope(columns, scope):
+            names = {(table_of(column), name_of(column)) for column in filtered.find_all(exp.Column)}
+            own = any(table in here for table, _ in names)
+            if names and not own and all(scope.find(*name) is not None for name in names):
                 return True
     return False
 
 
-def _from_scope(columns: list[Node], scope: Scope) -> bool:
-    return all(scope.find(name_of(column.args.get("table")), name_of(column)) is not None for column in columns)
-
-
-def _own_relations(select: Node) -> Iterator[Node]:
-    for clause in [part(select, "from"), *(select.args.get("joins") or [])]:
-        if clause is not None:
-            for table in clause.find_all(exp.Table, exp.Subquery):
-                yield table.args.get("alias") or table
-
-
-def _in_from(inner: Node, select: Node) -> bool:
-    """Whether a SELECT is in the other's FROM or WITH, where it cannot see the other's columns."""
-    node = inner
-    while node.parent is not None and node is not select:
-        if isinstance(node, (exp.From, exp.With)) or (isinstance(node.parent, exp.Join) and node.arg_key == "this"):
-            return True
-        node = node.parent
-    return False
-
-
 def aggregate(node: Node, scope: Scope, evaluate: Evaluate) -> Fact | None:
-    """What is known of an aggregate's value; None where *node* is none."""
-    filtered = isinstance(node, exp.Filter)
-    call = node.this if filtered else node
+    call = _unfiltered(node)
     if not is_aggregate_call(call, scope.analyzer.schema.aggregates):
         return None
-    fact = _aggregate(call, scope, evaluate, filtered)
+    fact = _aggregate(call, scope, evaluate, filtered=call is not node)
     return recast(fact) if AGGREGATES in scope.recast else fact
 
 
-def _aggregate(call: Node, scope: Scope, evaluate: Evaluate, filtered: bool) -> Fact:
+def _aggregate(call: Node, scope: Scope, evaluate: Evaluate, *, filtered: bool) -> Fact:
     name = call.name.lower() if isinstance(call, exp.Anonymous) else type(call).__name__.lower()
     if name == "count":
         return never_null(INTEGER, "count() is 0 for no rows")
     argument = _argument(call)
     if argument is None:
         return unknown(f"{name}() may be NULL")
+    if name in {"jsonarrayagg", "jsonobjectagg", "json_group_array", "json_group_object"}:
+        values = [_inside(bare(value), scope, evaluate) for value in call.expressions or [call.this]]
+        return never_null(TEXT, "an empty group is [] or {}", "json" if is_json_safe(values) else None)
     inner = _inside(argument, scope, evaluate)
     if name == "total" and inner.storage == INTEGER:
         return never_null(REAL, "total() is 0.0 for no rows")
-    if name in {"jsonarrayagg", "jsonobjectagg"} or name in {"json_group_array", "json_group_object"}:
-        return _json_group(call, scope, evaluate)
     return _of_rows(name, inner, _why_empty(scope, filtered))
 
 
 def window(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
-    """What is known of a window function's value."""
-    call = node.this.this if isinstance(node.this, exp.Filter) else node.this
+    call = _unfiltered(node.this)
     if storage := _RANKS.get(type(call)):
         return never_null(storage, "a rank has a value for every row")
     found = aggregate(call, scope, evaluate)
     if found is not None and isinstance(call, exp.Count):
         return found
     if isinstance(call, (exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)):
-        default = call.args.get("default")
-        values = [_inside(value, scope, evaluate) for value in (call.this, default) if value is not None]
-        return either(values).but(nullable=True, reason="the window may have no such row")
-    return (
-        unknown("the window may be empty")
-        if found is None
-        else found.but(nullable=True, reason="the window may be empty")
-    )
+        values = filter(None, (call.this, call.args.get("default")))
+        return either(_inside(value, scope, evaluate) for value in values).but(
+            nullable=True, reason="the window may have no such row"
+        )
+    return (found or unknown("")).but(nullable=True, reason="the window may be empty")
 
 
 def _argument(call: Node) -> Node | None:
@@ -170,19 +143,14 @@ def _inside(node: Node, scope: Scope, evaluate: Evaluate) -> Fact:
 def _why_empty(scope: Scope, filtered: bool) -> str:
     if filtered:
         return "a FILTER may leave no rows to it"
-    return "it has no rows to look at" if scope.may_be_empty else ""
+    return "it has no rows to read" if scope.may_be_empty else ""
 
 
 def _of_rows(name: str, inner: Fact, empty: str) -> Fact:
     """sum, avg, min, max and group_concat of rows that *inner* is known of."""
-    storage = {
-        "min": inner.storage,
-        "max": inner.storage,
-        "sum": inner.storage if inner.storage in (INTEGER, REAL) else NUMBER,
-        "avg": REAL,
-        "total": REAL,
-        "groupconcat": TEXT,
-    }.get(name)
+    of_integers = inner.storage if inner.storage in (INTEGER, REAL) else NUMBER
+    storage = {"min": inner.storage, "max": inner.storage, "sum": of_integers, "avg": REAL, "total": REAL}.get(name)
+    storage = TEXT if name == "groupconcat" else storage
     if storage is None:
         return unknown(f"{name}() may be NULL")
     logical = inner.logical if name in {"min", "max"} else None
@@ -193,19 +161,10 @@ def _of_rows(name: str, inner: Fact, empty: str) -> Fact:
     return Fact(storage, True, f"{name}() may be NULL: infinity minus infinity is", logical)
 
 
-def _json_group(call: Node, scope: Scope, evaluate: Evaluate) -> Fact:
-    values = call.expressions if call.expressions else [call.this]
-    facts = [_inside(bare(value), scope, evaluate) for value in values]
-    return never_null(TEXT, "an empty group is [] or {}", "json" if is_json_safe(facts) else None)
-
-
-def is_json_safe(values: list[Fact]) -> bool:
+def is_json_safe(values: Iterable[Fact]) -> bool:
     """Whether SQLite makes JSON of values: 3.40 writes infinity as Inf, and takes a text with it in for JSON.
 
     A text is safe that is a column's, or JSON itself.
     """
-    kept = (
-        value.storage <= INTEGER or (value.storage <= INTEGER | TEXT and (value.origin or value.logical))
-        for value in values
-    )
-    return all(kept)
+    kept = INTEGER | TEXT
+    return all(one.storage <= INTEGER or (one.storage <= kept and (one.origin or one.logical)) for one in values)

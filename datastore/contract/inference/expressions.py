@@ -1,34 +1,25 @@
 """What is known of an expression's value: a rule per operator and function; what has no rule promises nothing.
 
-``+ - *`` of reals may be NULL (infinity minus infinity), ``/`` and ``%`` (by zero) too; `inference.functions` has the
-functions.
+``+ - *`` of reals may be NULL (infinity minus infinity), ``/`` and ``%`` (by zero) too. The functions believed never to
+give NULL are few, and tests/contract/test_inference.py runs each over edge values. Left out, because they do give NULL:
+substr (of an empty blob), strftime and its kin (no date), json_extract.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import TypeAlias
 
 from sqlglot import exp
 
-from datastore.contract.inference.aggregates import aggregate, window
-from datastore.contract.inference.facts import (
-    BLOB,
-    INTEGER,
-    NUMBER,
-    REAL,
-    TEXT,
-    Fact,
-    either,
-    from_operands,
-    never_null,
-    truth,
-    unknown,
-)
+from datastore.contract.inference.aggregates import aggregate, is_json_safe, window
 from datastore.contract.inference.filters import Place, where_true
-from datastore.contract.inference.functions import FUNCTIONS
-from datastore.contract.inference.parse import Node, bare, called, is_query, name_of, whole_number
-from datastore.contract.inference.scopes import Scope
-from datastore.contract.logical import STORAGE
+from datastore.contract.inference.parse import Node, bare, called, is_query, name_of, table_of, text_of, whole_number
+from datastore.contract.inference.scopes import Fact, Scope, either, from_operands, never_null, truth, unknown
+from datastore.contract.logical import BLOB, INTEGER, NUMBER, REAL, STORAGE, TEXT
+
+_Rule: TypeAlias = Callable[[Node, Scope], Fact]
 
 _CAST = {
     **dict.fromkeys(("TEXT", "VARCHAR", "CHAR", "NCHAR", "NVARCHAR"), TEXT),
@@ -40,34 +31,21 @@ _CAST = {
 
 
 def fact_of(node: Node, scope: Scope) -> Fact:
-    """What is known of the value of *node* in *scope*."""
     node = bare(node)
     if found := aggregate(node, scope, fact_of):
         return found
-    rule = _RULES.get(type(node))
-    if rule is not None:
+    if rule := _RULES.get(type(node)):
         return rule(node, scope)
-    if function := FUNCTIONS.get(type(node)):
-        return function(node, scope, fact_of)
-    if is_query(node):
-        return _scalar_subquery(node, scope)
-    return unknown(f"{called(node)} may be NULL")
+    return _scalar_subquery(node, scope) if is_query(node) else unknown(f"{called(node)} may be NULL")
 
 
 def cast_storage(node: Node) -> frozenset[str]:
-    """The storage classes that a CAST gives."""
     kind = node.args["to"].this
     return _CAST.get(getattr(kind, "name", str(kind)), STORAGE)
 
 
-def _column(node: Node, scope: Scope) -> Fact:
-    return scope.column(name_of(node.args.get("table")), name_of(node))
-
-
 def _literal(node: Node, scope: Scope) -> Fact:
-    if node.is_string:
-        return never_null(TEXT, "a literal")
-    return never_null(_number(whole_number(node)), "a literal")
+    return never_null(TEXT if node.is_string else _number(whole_number(node)), "a literal")
 
 
 def _number(value: int | None) -> frozenset[str]:
@@ -75,10 +53,6 @@ def _number(value: int | None) -> frozenset[str]:
         return REAL
     # Past 2^63 a literal is a real, and a hexadecimal one a negative integer: the tree does not tell them apart.
     return INTEGER if -(2**63) < value < 2**63 else NUMBER
-
-
-def _null(node: Node, scope: Scope) -> Fact:
-    return Fact(frozenset(), True, "it is NULL")
 
 
 def _boolean_literal(node: Node, scope: Scope) -> Fact:
@@ -93,10 +67,6 @@ def _parameter(node: Node, scope: Scope) -> Fact:
     return unknown(f":{node.name} may be NULL")
 
 
-def _passed_on(node: Node, scope: Scope) -> Fact:
-    return fact_of(node.this, scope)
-
-
 def _operands(node: Node, scope: Scope) -> list[Fact]:
     sides = [bare(node.this), bare(node.expression)]
     elements = [element for side in sides for element in (side.expressions if isinstance(side, exp.Tuple) else [side])]
@@ -105,41 +75,39 @@ def _operands(node: Node, scope: Scope) -> list[Fact]:
     return [fact_of(element, scope) for element in elements]
 
 
-def _comparison(node: Node, scope: Scope) -> Fact:
-    return truth(*_operands(node, scope))
+def _arguments(*names: str) -> Callable[[Node, Scope], list[Fact]]:
+    return lambda node, scope: [fact_of(node.args[name], scope) for name in names]
 
 
-def _between(node: Node, scope: Scope) -> Fact:
-    return truth(*(fact_of(node.args[name], scope) for name in ("this", "low", "high")))
+def _strict(storage: frozenset[str], operands: Callable[[Node, Scope], list[Fact]] = _operands) -> _Rule:
+    """NULL exactly where an operand is."""
+    return lambda node, scope: from_operands(storage, None, *operands(node, scope))
 
 
-def _null_safe(node: Node, scope: Scope) -> Fact:
-    return truth(reason="IS is never NULL")
+def _truth(operands: Callable[[Node, Scope], list[Fact]] = _operands) -> _Rule:
+    return lambda node, scope: truth(*operands(node, scope))
 
 
-def _exists(node: Node, scope: Scope) -> Fact:
-    return truth(reason="EXISTS is never NULL")
+def _always(fact: Fact) -> _Rule:
+    return lambda node, scope: fact
 
 
-def _not(node: Node, scope: Scope) -> Fact:
-    return truth(fact_of(node.this, scope))
+def _maybe(storage: frozenset[str]) -> _Rule:
+    return lambda node, scope: Fact(storage, True, f"{called(node)} may be NULL")
 
 
 def _in(node: Node, scope: Scope) -> Fact:
-    left = bare(node.this)
+    left, query = bare(node.this), node.args.get("query")
     if isinstance(left, exp.Tuple) or node.args.get("field") is not None:
         return truth(unknown("a row or a table in IN may hold NULL"))
-    query = node.args.get("query")
     if query is not None:
-        columns = scope.analyzer.query(query, scope, scope.visible)
-        return truth(fact_of(left, scope), *(fact for _, fact in columns))
+        return truth(fact_of(left, scope), *(fact for _, fact in scope.analyzer.query(query, scope, scope.visible)))
     return truth(fact_of(left, scope), *(fact_of(value, scope) for value in node.expressions))
 
 
 def _cast(node: Node, scope: Scope) -> Fact:
     inner = fact_of(node.this, scope)
-    kind = node.args["to"].this
-    if inner.logical == "boolean" and getattr(kind, "name", "") == "BOOLEAN":
+    if inner.logical == "boolean" and getattr(node.args["to"].this, "name", "") == "BOOLEAN":
         return inner
     return Fact(cast_storage(node), inner.nullable, inner.reason)
 
@@ -163,10 +131,6 @@ def _division(node: Node, scope: Scope) -> Fact:
     return Fact(storage, True, "a division by zero is NULL")
 
 
-def _bits(node: Node, scope: Scope) -> Fact:
-    return from_operands(INTEGER, None, *_operands(node, scope))
-
-
 def _negative(node: Node, scope: Scope) -> Fact:
     inner = fact_of(node.this, scope)
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
@@ -174,33 +138,18 @@ def _negative(node: Node, scope: Scope) -> Fact:
     return from_operands(REAL if inner.storage == REAL else NUMBER, None, inner)  # -(-2^63) is a real
 
 
-def _joined_text(node: Node, scope: Scope) -> Fact:
-    return from_operands(TEXT, None, *_operands(node, scope))
+def _absolute(node: Node, scope: Scope) -> Fact:
+    inner = fact_of(node.this, scope)
+    return from_operands(inner.storage if inner.storage in (INTEGER, REAL) else NUMBER, None, inner)
 
 
 def _case(node: Node, scope: Scope) -> Fact:
-    branches = [_where(branch, scope, is_simple=node.args.get("this") is not None) for branch in node.args["ifs"]]
-    default = node.args.get("default")
+    is_simple, default = node.args.get("this") is not None, node.args.get("default")
+    whens = [(set() if is_simple else where_true(one.this, scope), one.args["true"]) for one in node.args["ifs"]]
+    branches = [_knowing(known, then, scope) for known, then in whens]
     if default is None:
         return either(branches).but(nullable=True, reason="a CASE without ELSE is NULL where no WHEN is true")
     return either([*branches, fact_of(default, scope)])
-
-
-def _where(branch: Node, scope: Scope, *, is_simple: bool) -> Fact:
-    """The value of a WHEN's THEN, for the rows where the WHEN is true."""
-    known = set() if is_simple else where_true(branch.this, scope)
-    return _knowing(known, branch.args["true"], scope)
-
-
-def _knowing(places: set[Place], node: Node, scope: Scope) -> Fact:
-    added = [(relation, name) for relation, name in places if name not in relation.known]
-    for relation, name in added:
-        relation.known.add(name)
-    try:
-        return fact_of(node, scope)
-    finally:
-        for relation, name in added:
-            relation.known.discard(name)
 
 
 def _if(node: Node, scope: Scope) -> Fact:
@@ -209,6 +158,18 @@ def _if(node: Node, scope: Scope) -> Fact:
     if otherwise is None:
         return then.but(nullable=True, reason="an if without else is NULL where it is not true")
     return either([then, fact_of(otherwise, scope)])
+
+
+def _knowing(places: set[Place], node: Node, scope: Scope) -> Fact:
+    """The value of *node* for the rows where some columns are not NULL."""
+    added = [(relation, name) for relation, name in places if name not in relation.known]
+    for relation, name in added:
+        relation.known.add(name)
+    try:
+        return fact_of(node, scope)
+    finally:
+        for relation, name in added:
+            relation.known.discard(name)
 
 
 def _scalar_subquery(node: Node, scope: Scope) -> Fact:
@@ -221,34 +182,86 @@ def _scalar_subquery(node: Node, scope: Scope) -> Fact:
     return Fact(fact.storage, fact.nullable, fact.reason, fact.logical)
 
 
-_RULES: dict[type, Callable[[Node, Scope], Fact]] = {
-    exp.Column: _column,
+def _values(node: Node, scope: Scope) -> list[Fact]:
+    return [fact_of(value, scope) for value in [node.this, *node.expressions]]
+
+
+def _coalesce(node: Node, scope: Scope) -> Fact:
+    every = _values(node, scope)
+    for number, fact in enumerate(every, 1):
+        if not fact.nullable:
+            reason = "coalesce ends in a value that is never NULL"
+            return either(every[:number]).but(nullable=False, reason=reason)
+    return either(every).but(nullable=True, reason=f"no argument of coalesce is sure: {every[-1].reason}")
+
+
+def _named(node: Node, scope: Scope) -> Fact:
+    """A function that the parser has no class for."""
+    name, arguments = node.name.lower(), node.expressions
+    if name == "quote":
+        return never_null(TEXT, "quote() is never NULL")
+    if name == "json_array":
+        return _json_text([fact_of(value, scope) for value in arguments], "json_array()")
+    if name == "json" and len(arguments) == 1:
+        return from_operands(TEXT, "json", fact_of(arguments[0], scope))
+    if name == "json_valid" and len(arguments) == 1:
+        return truth(fact_of(arguments[0], scope))
+    if name == "bm25" and all(re.fullmatch(r"\d+(\.\d+)?", text_of(weight)) for weight in arguments[1:]):
+        return never_null(REAL, "bm25() ranks every row that is found")
+    return unknown(f"{name}() may be NULL")
+
+
+def _json_object(node: Node, scope: Scope) -> Fact:
+    if not all(isinstance(pair, exp.JSONKeyValue) for pair in node.expressions):
+        return unknown("json_object() may be NULL")
+    return _json_text([fact_of(pair.expression, scope) for pair in node.expressions], "json_object()")
+
+
+def _json_text(values: list[Fact], name: str) -> Fact:
+    return never_null(TEXT, f"{name} is never NULL", "json" if is_json_safe(values) else None)
+
+
+_this = _arguments("this")
+_NULLIF = "nullif() is NULL where both are equal"
+_RULES: dict[type, _Rule] = {
+    exp.Column: lambda node, scope: scope.column(table_of(node), name_of(node)),
     exp.Literal: _literal,
-    exp.Null: _null,
+    exp.Null: _always(Fact(frozenset(), True, "it is NULL")),
     exp.Boolean: _boolean_literal,
-    exp.HexString: lambda node, scope: never_null(BLOB, "a literal"),
+    exp.HexString: _always(never_null(BLOB, "a literal")),
     exp.Placeholder: _parameter,
-    exp.Alias: _passed_on,
-    exp.Collate: _passed_on,
+    **dict.fromkeys((exp.Alias, exp.Collate), lambda node, scope: fact_of(node.this, scope)),
     exp.Subquery: _scalar_subquery,
-    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Like, exp.Glob), _comparison),
-    **dict.fromkeys((exp.And, exp.Or), _comparison),
-    exp.Escape: lambda node, scope: truth(fact_of(node.this, scope), fact_of(node.expression, scope)),
-    exp.Between: _between,
-    exp.Is: _null_safe,
-    exp.NullSafeEQ: _null_safe,
-    exp.NullSafeNEQ: _null_safe,
-    exp.Exists: _exists,
-    exp.Not: _not,
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Like, exp.Glob), _truth()),
+    **dict.fromkeys((exp.And, exp.Or), _truth()),
+    exp.Escape: _truth(_arguments("this", "expression")),
+    exp.Between: _truth(_arguments("this", "low", "high")),
+    **dict.fromkeys((exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ), _always(truth(reason="IS is never NULL"))),
+    exp.Exists: _always(truth(reason="EXISTS is never NULL")),
+    exp.Not: _truth(_this),
     exp.In: _in,
     exp.Cast: _cast,
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), _arithmetic),
     **dict.fromkeys((exp.Div, exp.Mod), _division),
-    **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseLeftShift, exp.BitwiseRightShift), _bits),
-    exp.BitwiseNot: lambda node, scope: from_operands(INTEGER, None, fact_of(node.this, scope)),
+    **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseLeftShift, exp.BitwiseRightShift), _strict(INTEGER)),
+    exp.BitwiseNot: _strict(INTEGER, _this),
     exp.Neg: _negative,
-    exp.DPipe: _joined_text,
+    exp.DPipe: _strict(TEXT),
     exp.Case: _case,
     exp.If: _if,
     exp.Window: lambda node, scope: window(node, scope, fact_of),
+    exp.Coalesce: _coalesce,
+    exp.Nullif: lambda node, scope: fact_of(node.this, scope).but(nullable=True, reason=_NULLIF),
+    **dict.fromkeys((exp.Least, exp.Greatest), lambda node, scope: either(_values(node, scope))),
+    exp.Typeof: _always(never_null(TEXT, "typeof() is never NULL")),
+    exp.Hex: _always(never_null(TEXT, "hex() is never NULL")),
+    exp.Rand: _always(never_null(INTEGER, "random() is never NULL")),
+    exp.Length: _strict(INTEGER, _this),
+    **dict.fromkeys((exp.Lower, exp.Upper), _strict(TEXT, _this)),
+    exp.Abs: _absolute,
+    exp.Round: _maybe(REAL),
+    **dict.fromkeys((exp.Trim, exp.Replace), _maybe(TEXT)),
+    exp.StrPosition: _maybe(INTEGER),
+    exp.JSONObject: _json_object,
+    exp.Anonymous: _named,
 }

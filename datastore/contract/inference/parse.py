@@ -9,14 +9,14 @@ import functools
 import logging
 import re
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-#: A node of sqlglot's tree. (Any: the class that sqlglot's own annotations name is another from release to release.)
-Node: TypeAlias = Any
+#: A node of sqlglot's tree: as text, because the class has another name in older releases.
+Node: TypeAlias = "exp.Expr"
 
 # sqlglot says "falling back" by itself; here it is an Unsure, and no line on stderr.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -39,9 +39,9 @@ class Unsure(Exception):
     """Something that the inference does not understand well enough to promise anything. The text says what."""
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=4096)
 def parse(sql: str) -> Node:
-    """The tree of one statement.
+    """The tree of one statement, or of an expression as in a CHECK or a partial index's WHERE.
 
     Raises:
         Unsure: It is not understood whole.
@@ -49,20 +49,6 @@ def parse(sql: str) -> Node:
     text = _update_or.sub(r"\1", _replace.sub(r"\1INSERT OR REPLACE INTO", sql))
     if misread := {name.upper() for name in _casts.findall(text)} & MISREAD_TYPES:
         raise Unsure(f"the type name {misread.pop()} means one thing to SQLite and another to the parser")
-    return _parse(text)
-
-
-@functools.lru_cache(maxsize=2048)
-def parse_expression(sql: str) -> Node:
-    """The tree of one expression, as in a CHECK or a partial index's WHERE.
-
-    Raises:
-        Unsure: It is not understood whole.
-    """
-    return _parse(sql)
-
-
-def _parse(text: str) -> Node:
     try:
         tree = sqlglot.parse_one(text, read="sqlite")
     except (SqlglotError, RecursionError) as error:
@@ -70,13 +56,10 @@ def _parse(text: str) -> Node:
     if isinstance(tree, exp.Command) or tree.find(exp.Command):
         raise Unsure("the parser does not understand it")
     for node in tree.walk():
-        if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in _operands(node)):
+        operands = [*_operands(node)] if isinstance(node, (*_TESTS, *_TIGHT)) else []
+        if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in operands):
             raise Unsure("the parser and SQLite bind tests without parentheses between them differently; add them")
-        if (
-            isinstance(node, _TIGHT)
-            and not isinstance(node, exp.Connector)
-            and any(isinstance(child, exp.Not) for child in _operands(node))
-        ):
+        if not isinstance(node, exp.Connector) and any(isinstance(child, exp.Not) for child in operands):
             raise Unsure("NOT inside an operator's operand needs parentheses")
     return tree
 
@@ -94,25 +77,26 @@ def _operands(node: Node) -> Iterator[Node]:
 
 
 def part(node: Node, name: str) -> Node | None:
-    """A clause of a statement; sqlglot calls some ``from_`` and ``with_``, older releases ``from`` and ``with``."""
-    found = node.args.get(f"{name}_") or node.args.get(name)
+    """A clause of a statement, the condition of a WHERE.
+
+    sqlglot calls some ``from_`` and ``with_``, older releases ``from`` and ``with``.
+    """
+    found: Node | None = node.args.get(f"{name}_") or node.args.get(name)
+    found = found.this if isinstance(found, exp.Where) else found
     return found if isinstance(found, exp.Expression) else None
 
 
 def parts(node: Node, name: str) -> list[Node]:
-    """A clause that is a list."""
     return list(node.args.get(name) or [])
 
 
 def bare(node: Node) -> Node:
-    """The node without the parentheses around it."""
     while isinstance(node, exp.Paren):
         node = node.this
     return node
 
 
 def conjuncts(node: Node | None) -> Iterator[Node]:
-    """The terms of ``a AND b AND c``, each of which is true where the whole is."""
     if node is None:
         return
     node = bare(node)
@@ -128,8 +112,30 @@ def name_of(node: Node | None) -> str:
     return node.name.lower() if node is not None else ""
 
 
+def table_of(column: Node) -> str:
+    """The table that a column names; "" for none."""
+    return name_of(column.args.get("table"))
+
+
+def unwrapped(query: Node) -> Node:
+    while isinstance(query, (exp.Subquery, exp.Paren)):
+        query = query.this
+    return query
+
+
 def is_query(node: Node | None) -> bool:
     return isinstance(node, (exp.Select, exp.SetOperation, exp.Values, exp.Subquery))
+
+
+def sees_outside(query: Node, outside: Node | None = None) -> bool:
+    """Whether a query sees the columns of one around it: not in its FROM or WITH, nor as the rows of an INSERT."""
+    node = query
+    while node.parent is not None and node is not outside and (outside or not isinstance(node.parent, exp.Select)):
+        takes_no_column = isinstance(node.parent, (exp.Join, exp.Insert)) and node.arg_key in ("this", "expression")
+        if takes_no_column or isinstance(node.parent, (exp.From, exp.CTE)):
+            return False
+        node = node.parent
+    return True
 
 
 def whole_number(node: Node | None) -> int | None:
@@ -144,12 +150,10 @@ def whole_number(node: Node | None) -> int | None:
 
 
 def text_of(node: Node) -> str:
-    """The SQL of a node, written in one way."""
     return str(node.sql(dialect="sqlite"))
 
 
 def called(node: Node) -> str:
-    """What an expression is called in a message."""
     if isinstance(node, exp.Anonymous):
         return f"{node.name}()"
     return f"{node.sql_name().lower()}()" if isinstance(node, exp.Func) else "the expression"

@@ -9,18 +9,15 @@ from sqlglot import exp
 
 from datastore.contract.inference.aggregates import calls_of_outer, is_aggregate, looked_up
 from datastore.contract.inference.expressions import fact_of
-from datastore.contract.inference.facts import Fact, either
 from datastore.contract.inference.filters import refine
-from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, whole_number
+from datastore.contract.inference.parse import Node, Unsure, name_of, parse, part, table_of, unwrapped, whole_number
 from datastore.contract.inference.relations import read_from, target
-from datastore.contract.inference.scopes import Cte, Relation, Scope, require
+from datastore.contract.inference.scopes import Columns, Cte, Fact, Relation, Scope, either, require
 from datastore.contract.logical import STORAGE
 from datastore.contract.schema import Schema, Table
 
 #: A recursive CTE's facts can only grow, and each column's few times: this is never reached.
 _ROUNDS = 50
-
-Columns = list[tuple[str, Fact]]
 
 
 class Queries:
@@ -61,27 +58,31 @@ class Queries:
         if aggregated or grouped:
             clauses = [*node.expressions, part(node, "having"), part(node, "order")]
             scope.recast = looked_up(clauses, self.schema.aggregates)
-        require(
-            not calls_of_outer(node, scope, self.schema.aggregates),
-            "an aggregate in a subquery may be of a query outside",
-        )
+        if calls_of_outer(node, scope, self.schema.aggregates):
+            raise Unsure("an aggregate in a subquery may be of a query outside")
         return self._list(node.expressions, scope)
 
     def scope(self, select: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Scope:
         """The tables of a SELECT, with what its joins and its WHERE say of them."""
         scope = Scope(self, outer, self.with_ctes(select, outer, visible))
-        read_from(select, scope, self)
-        where = part(select, "where")
-        refine(where.this if where is not None else None, scope)
+        read_from(select, scope)
+        refine(part(select, "where"), scope)
         return scope
 
     def returning_scope(self, tree: Node) -> Scope:
         """What RETURNING sees: the changed table alone. No filter counts: the change may have undone it."""
+        scope = self.changed_scope(tree)
+        table = scope.relations[0].table
+        require(table is not None and table.kind == "table", "RETURNING of a view or virtual table gives what it took")
+        return scope
+
+    def changed_scope(self, tree: Node) -> Scope:
+        """What an INSERT, UPDATE or DELETE changes, and its common table expressions."""
         scope = Scope(self, None, self.with_ctes(tree, None, {}))
         named = changed_table(tree)
         table = self.schema.table(name_of(named))
-        if table is None or table.kind != "table":
-            raise Unsure("RETURNING of a view or virtual table gives what was handed in")
+        if table is None:
+            raise Unsure(f"there is no table {named.name}")
         scope.relations.append(target(table, named.alias.lower()))
         return scope
 
@@ -138,13 +139,10 @@ class Queries:
             found = self.query(tree.expression, None, {}) if isinstance(tree, exp.Create) else []
         except Unsure:
             return None
-        names = [column.name for column in table.columns.values()]
-        return (
-            [(name, fact) for name, (_, fact) in zip(names, found, strict=True)] if len(names) == len(found) else None
-        )
+        names = tuple(column.name for column in table.columns.values())
+        return _renamed(found, names) if len(names) == len(found) else None
 
     def compound(self, columns: list[Columns]) -> Columns:
-        """The columns of UNION, INTERSECT or EXCEPT: what is true of each of its queries."""
         require(len({len(arm) for arm in columns}) == 1, "the queries have different numbers of columns")
         return [(arm[0][0], either([fact for _, fact in arm])) for arm in zip(*columns, strict=True)]
 
@@ -156,8 +154,7 @@ class Queries:
 
     def has_one_row(self, node: Node) -> bool:
         """Whether a query gives exactly one row, whatever is stored."""
-        while isinstance(node, (exp.Subquery, exp.Paren)):
-            node = node.this
+        node = unwrapped(node)
         if isinstance(node, exp.Values):
             return len(node.expressions) == 1
         if not isinstance(node, exp.Select) or any(part(node, name) for name in ("group", "having", "offset")):
@@ -174,7 +171,7 @@ class Queries:
             if isinstance(node, exp.Star):
                 columns += _star(scope, scope.relations, qualified=False)
             elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
-                table = name_of(node.args.get("table"))
+                table = table_of(node)
                 columns += _star(scope, [s for s in scope.relations if s.alias == table], qualified=True)
             else:
                 columns.append((node.alias_or_name, fact_of(node, scope)))
@@ -183,7 +180,7 @@ class Queries:
 
 def changed_table(tree: Node) -> Node:
     """The table that an INSERT, UPDATE or DELETE names."""
-    found = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    found: Node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     require(isinstance(found, exp.Table), "the changed table is not understood")
     return found
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference.facts import INTEGER, NUMBER, REAL, TEXT, Fact, never_null, unknown
 from datastore.contract.inference.filters import refine
 from datastore.contract.inference.parse import Node, name_of, parse, part, parts
-from datastore.contract.inference.scopes import Analyzer, Cte, Relation, Scope, relations_named
+from datastore.contract.inference.scopes import Columns, Cte, Fact, Relation, Scope, never_null, unknown
+from datastore.contract.logical import INTEGER, NUMBER, REAL, TEXT
 from datastore.contract.schema import Table
 
 #: What json_each and json_tree give: https://www.sqlite.org/json1.html#the_json_each_and_json_tree_table_valued_functions
@@ -27,16 +26,6 @@ _EACH: Mapping[str, Fact] = {
 }
 
 
-class Queries(Analyzer, Protocol):
-    """What FROM asks of `datastore.contract.inference.queries`."""
-
-    def view(self, table: Table) -> list[tuple[str, Fact]] | None:
-        """The columns of a view; None where its text is not understood."""
-
-    def cte(self, cte: Cte) -> list[tuple[str, Fact]]:
-        """The columns of a common table expression."""
-
-
 def table_facts(table: Table, *, returning: bool = False) -> dict[str, Fact]:
     """What is known of a table's columns by their declaration; of a view's or virtual table's, nothing."""
     return {name: _column_fact(table, name, returning) for name in table.columns}
@@ -46,13 +35,10 @@ def _column_fact(table: Table, name: str, returning: bool) -> Fact:
     column = table.columns[name]
     label, origin = f"{table.name}.{column.name}", (table.name, column.name)
     if table.kind != "table":
-        return attrs.evolve(
-            unknown(f"{label} is a column of a {table.kind} table: nothing keeps NULL out"), origin=origin
-        )
-    if name == table.rowid_alias:
-        reason = f"{label} is the INTEGER PRIMARY KEY"
-    else:
-        reason = f"{label} is NOT NULL" if column.not_null else f"{label} may be NULL"
+        reason = f"{label} is a column of a {table.kind} table: nothing keeps NULL out"
+        return attrs.evolve(unknown(reason), origin=origin)
+    reason = "is NOT NULL" if column.not_null else "may be NULL"
+    reason = f"{label} {'is the INTEGER PRIMARY KEY' if name == table.rowid_alias else reason}"
     fact = Fact(column.storage, not column.not_null, reason, column.logical, origin)
     return _as_returned(table, fact) if returning else fact
 
@@ -82,73 +68,63 @@ def rowid_fact(table: Table) -> Fact:
     return unknown(f"{table.name} is a {table.kind}")
 
 
-def read_from(select: Node, scope: Scope, queries: Queries) -> None:
+def read_from(select: Node, scope: Scope) -> None:
     """Fills *scope* with the tables of a SELECT (or of an UPDATE's FROM), joined, and filtered by ON."""
     clause = part(select, "from")
     if clause is not None:
-        scope.relations.extend(_joined_relations(clause.this, scope, queries))
+        scope.relations.extend(_joined_relations(clause.this, scope))
     for join in parts(select, "joins"):
-        _join(join, scope, queries)
+        _join(join, scope)
 
 
-def _joined_relations(node: Node, scope: Scope, queries: Queries) -> list[Relation]:
-    """The tables of one item of FROM: several, where it is a join in parentheses."""
+def _joined_relations(node: Node, scope: Scope) -> list[Relation]:
     in_parentheses = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.alias
     if not in_parentheses and not (isinstance(node, exp.Table) and parts(node, "joins")):
-        return [_relation(node, scope, queries)]
+        return [_relation(node, scope)]
     inner = Scope(scope.analyzer, scope.outer, scope.visible)
-    inner.relations.extend(
-        _joined_relations(node.this, scope, queries) if in_parentheses else [_relation(node, scope, queries)]
-    )
+    inner.relations += _joined_relations(node.this, scope) if in_parentheses else [_relation(node, scope)]
     for join in parts(node, "joins"):
-        _join(join, inner, queries)
+        _join(join, inner)
     scope.either_side = scope.either_side or inner.either_side
     scope.shared.update(inner.shared)
     return inner.relations
 
 
-def _relation(node: Node, scope: Scope, queries: Queries) -> Relation:
+def _relation(node: Node, scope: Scope) -> Relation:
     alias = node.alias.lower()
     if isinstance(node, exp.Table):
-        return _table(node, alias, scope, queries)
+        return _table(node, alias, scope)
     if isinstance(node, (exp.Subquery, exp.Values)) and not isinstance(node.this, exp.Table):
-        return _derived(alias, queries.query(node, None, scope.visible), node, scope.visible)
+        return _derived(alias, scope.analyzer.query(node, None, scope.visible), node, scope.visible)
     return Relation(alias, {}, (), opaque=True)
 
 
-def _table(node: Node, alias: str, scope: Scope, queries: Queries) -> Relation:
+def _table(node: Node, alias: str, scope: Scope) -> Relation:
+    schema = scope.analyzer.schema
     if isinstance(node.this, exp.Func):
         name = node.this.name.lower()
-        known = name in {"json_each", "json_tree"} and name not in queries.schema.tables
+        known = name in {"json_each", "json_tree"} and name not in schema.tables
         return Relation(alias or name, dict(_EACH) if known else {}, tuple(_EACH) if known else (), opaque=not known)
     name = name_of(node)
+    alias = alias or name
     if not node.args.get("db") and name in scope.visible:
         cte = scope.visible[name]
-        return _derived(alias or name, queries.cte(cte), cte.query, cte.visible)
-    table = queries.schema.table(name) if node.text("db").lower() in ("", "main") else None
+        return _derived(alias, scope.analyzer.cte(cte), cte.query, cte.visible)
+    table = schema.table(name) if node.text("db").lower() in ("", "main") else None
     if table is None:
-        return Relation(alias or name, {}, (), opaque=True)
+        return Relation(alias, {}, (), opaque=True)
     if table.kind == "view":
-        return _view(table, alias or name, queries)
+        facts = scope.analyzer.view(table)
+        if facts is not None:
+            return _derived(alias, facts, parse(table.sql).expression, {}, table)
+        doubt = unknown(f"the view {table.name} is not understood")
+        return _derived(alias, [(column.name, doubt) for column in table.columns.values()], None, {}, table)
     names = tuple(column.name for column in table.columns.values() if not column.hidden)
-    return Relation(alias or name, table_facts(table), names, table, rowid=rowid_fact(table))
-
-
-def _view(table: Table, alias: str, queries: Queries) -> Relation:
-    facts = queries.view(table)
-    if facts is None:
-        reason = f"the view {table.name} is not understood"
-        facts = [(column.name, unknown(reason)) for column in table.columns.values()]
-        return _derived(alias, facts, None, {}, table)
-    return _derived(alias, facts, parse(table.sql).expression, {}, table)
+    return Relation(alias, table_facts(table), names, table, rowid=rowid_fact(table))
 
 
 def _derived(
-    alias: str,
-    columns: list[tuple[str, Fact]],
-    query: Node | None,
-    visible: Mapping[str, Cte],
-    view: Table | None = None,
+    alias: str, columns: Columns, query: Node | None, visible: Mapping[str, Cte], view: Table | None = None
 ) -> Relation:
     facts: dict[str, Fact] = {}
     for name, fact in columns:
@@ -157,15 +133,15 @@ def _derived(
     return Relation(alias, facts, tuple(name for name, _ in columns), view, query, visible)
 
 
-def _join(join: Node, scope: Scope, queries: Queries) -> None:
-    right = _joined_relations(join.this, scope, queries)
-    side, left = join.side.upper(), list(scope.relations)
+def _join(join: Node, scope: Scope) -> None:
+    right = _joined_relations(join.this, scope)
+    side, left = join.text("side").upper(), list(scope.relations)
     null_extended(side, left, right)
     scope.either_side = scope.either_side or side in {"RIGHT", "FULL"}
     scope.relations.extend(right)
     using = [name_of(name) for name in parts(join, "using")]
-    if join.method.upper() == "NATURAL":
-        using = [name for relation in right for name in relation.facts if relations_named(left, name)]
+    if join.text("method").upper() == "NATURAL":
+        using = [name for relation in right for name in relation.facts if any(one.has(name) for one in left)]
     for name in using:
         _share(name, left, right, scope, inner=not side)
     if not side:
@@ -184,7 +160,7 @@ def null_extended(side: str, left: list[Relation], right: list[Relation]) -> Non
 
 def _share(name: str, left: list[Relation], right: list[Relation], scope: Scope, *, inner: bool) -> None:
     """One column of USING: unqualified, it is the leftmost table's."""
-    before, after = relations_named(left, name), relations_named(right, name)
+    before, after = ([one for one in side if one.has(name)] for side in (left, right))
     scope.shared[name] = [*before, *after]
     for relation in after:
         relation.merged.add(name)

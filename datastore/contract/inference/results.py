@@ -11,15 +11,15 @@ without SQLite's checks (``writable_schema``, ``ignore_check_constraints``, a da
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import attrs
 from sqlglot import exp
 
-from datastore.contract.inference.facts import Fact, unknown
 from datastore.contract.inference.parse import Node, Unsure, parse, part
 from datastore.contract.inference.queries import Queries, changed_table
 from datastore.contract.inference.rows import Rows, at_most_limit
+from datastore.contract.inference.scopes import Fact, unknown
 from datastore.contract.metadata import EngineColumn
 from datastore.contract.schema import Schema
 
@@ -78,18 +78,17 @@ def _result_columns(schema: Schema, sql: str, not_null_parameters: frozenset[str
 
 def at_most_one_row(schema: Schema, sql: str) -> tuple[bool, str]:
     """Whether a statement provably gives (or changes) at most one row, and why, or why that is not proved."""
-    try:
-        return _at_most_one(schema, parse(sql))
-    except (Unsure, RecursionError) as doubt:
-        return False, f"not understood: {doubt}"
+    return _judged(_at_most_one, schema, sql)
 
 
 def total_order(schema: Schema, sql: str) -> tuple[bool, str]:
     """Whether the order of the rows is provably total, so that LIMIT cuts at the same place each time; and why."""
+    return _judged(_ordered, schema, sql)
+
+
+def _judged(judge: Callable[[Schema, Node], tuple[bool, str]], schema: Schema, sql: str) -> tuple[bool, str]:
     try:
-        tree = parse(sql)
-        single, why = _at_most_one(schema, tree)
-        return (True, why) if single else _ordered(schema, tree)
+        return judge(schema, parse(sql))
     except (Unsure, RecursionError) as doubt:
         return False, f"not understood: {doubt}"
 
@@ -100,48 +99,40 @@ def _at_most_one(schema: Schema, tree: Node) -> tuple[bool, str]:
         source = tree.args.get("expression")
         if source is None:
             return True, "DEFAULT VALUES is one row"
-        visible = rows.queries.with_ctes(tree, None, {})
-        single = rows.pinned(source, None, visible, {})
+        single = rows.pinned(source, None, rows.queries.with_ctes(tree, None, {}), {})
         return single, "it inserts one row" if single else "it may insert several rows"
     if isinstance(tree, (exp.Update, exp.Delete)):
-        single = rows.change_pinned(tree)
-        name = changed_table(tree).name
+        single, name = rows.change_pinned(tree), changed_table(tree).name
         return single, f"a unique key of {name} is given" if single else f"no unique key of {name} is given whole by ="
     if at_most_limit(tree):
         return True, "LIMIT lets one row through"
-    single = rows.pinned(tree, None, {}, {})
-    return single, "it has one row, or every table in it is read by a unique key" if single else _not_pinned(rows, tree)
+    if rows.pinned(tree, None, {}, {}):
+        return True, "it has one row, or every table in it is read by a unique key"
+    left = rows.not_pinned(tree) if isinstance(tree, exp.Select) else []
+    tables = " or ".join(left)
+    return False, f"no unique key of {tables} is given whole by =" if left else "it may have several rows"
 
 
 def _ordered(schema: Schema, tree: Node) -> tuple[bool, str]:
+    single, why = _at_most_one(schema, tree)
+    order = part(tree, "order")
+    if single:
+        return True, why
     if isinstance(tree, (exp.Insert, exp.Update, exp.Delete)):
         return False, "RETURNING gives rows in any order"
-    order = part(tree, "order")
     if order is None:
         return False, "there is no ORDER BY"
-    rows = Rows(Queries(schema))
-    if rows.order_pins(tree, [term.this for term in order.expressions]):
+    if Rows(Queries(schema)).order_pins(tree, [term.this for term in order.expressions]):
         return True, "the ORDER BY has a unique key of the result"
     return False, "the ORDER BY has no unique key of the result: rows may tie"
 
 
-def _not_pinned(rows: Rows, tree: Node) -> str:
-    if not isinstance(tree, exp.Select):
-        return "it may have several rows"
-    left = rows.not_pinned(tree)
-    return f"no unique key of {' or '.join(left)} is given whole by =" if left else "it may have several rows"
-
-
 def _agreed(column: EngineColumn, fact: Fact) -> Column:
     """What both witnesses say of a column; nothing, where they name different origins."""
-    if fact.origin and column.origin and _lower(fact.origin) != _lower(column.origin):
-        said, read = ".".join(column.origin), ".".join(fact.origin)
+    said, read = ".".join(column.origin or ()), ".".join(fact.origin or ())
+    if said and read and said.lower() != read.lower():
         return _column(column.name, unknown(f"the engine says that it is {said}, the reading of it {read}"))
     return _column(column.name, fact)
-
-
-def _lower(origin: tuple[str, str]) -> tuple[str, str]:
-    return origin[0].lower(), origin[1].lower()
 
 
 def _column(name: str, fact: Fact) -> Column:

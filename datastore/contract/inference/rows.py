@@ -8,15 +8,13 @@ does. Equality that folds values together (a collation, a number compared with t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
 from datastore.contract.inference.aggregates import is_aggregate
 from datastore.contract.inference.expressions import fact_of
-from datastore.contract.inference.facts import INTEGER
-from datastore.contract.inference.filters import Place, refine
-from datastore.contract.inference.keys import Pins, key_fixed, place_of
+from datastore.contract.inference.filters import Pins, Place, key_fixed, place_of, refine
 from datastore.contract.inference.parse import (
     Node,
     bare,
@@ -25,26 +23,17 @@ from datastore.contract.inference.parse import (
     name_of,
     part,
     parts,
-    text_of,
+    table_of,
+    unwrapped,
     whole_number,
 )
-from datastore.contract.inference.queries import Queries, changed_table
-from datastore.contract.inference.relations import read_from, target
+from datastore.contract.inference.queries import Queries
+from datastore.contract.inference.relations import read_from
 from datastore.contract.inference.scopes import Cte, Relation, Scope
+from datastore.contract.logical import INTEGER
 from datastore.contract.schema import TableColumn
 
-_ROWID = TableColumn(
-    name="rowid",
-    declared="INTEGER",
-    not_null=True,
-    default=None,
-    key_place=1,
-    hidden=False,
-    generated=False,
-    storage=INTEGER,
-    logical=None,
-    collation="BINARY",
-)
+_ROWID = TableColumn("rowid", "INTEGER", True, None, 1, False, False, INTEGER, None, "BINARY")
 
 
 class Rows:
@@ -63,52 +52,41 @@ class Rows:
         if isinstance(node, exp.Values):
             return len(node.expressions) == 1
         if isinstance(node, exp.SetOperation):
-            return self._compound(node, outer, visible, given)
+            # Only UNION ALL repeats a row; INTERSECT and EXCEPT give rows of their left side.
+            every = node.args.get("distinct") and {*range(len(self.queries.query(node, outer, visible)))} <= {*given}
+            of_left = isinstance(node, (exp.Intersect, exp.Except))
+            return bool(every) or (of_left and self.pinned(node.this, outer, visible, given))
         if not isinstance(node, exp.Select):
             return False
-        scope = self.queries.scope(node, outer, visible)
-        pins = Pins(scope)
-        for place in given:
-            self.give(pins, node.expressions[place] if place < len(node.expressions) else None, equal=given[place])
+        pins = Pins(self.queries.scope(node, outer, visible))
+        for place, equal in given.items():
+            if place < len(node.expressions):
+                pins.give(node.expressions[place], equal=equal)
         return self.select_pinned(node, pins, set(given))
-
-    def _compound(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte], given: Mapping[int, bool]) -> bool:
-        """Only UNION ALL repeats a row; INTERSECT and EXCEPT give rows of their left side."""
-        count = len(self.queries.query(node, outer, visible))
-        if node.args.get("distinct") and set(range(count)) <= set(given):
-            return True
-        return isinstance(node, (exp.Intersect, exp.Except)) and self.pinned(node.this, outer, visible, given)
 
     def change_pinned(self, tree: Node) -> bool:
         """Whether an UPDATE or DELETE changes one row at most: each row is changed once, whatever it is joined to."""
-        scope = Scope(self.queries, None, self.queries.with_ctes(tree, None, {}))
-        named = changed_table(tree)
-        table = self.queries.schema.table(name_of(named))
-        if table is None or table.kind == "view":
+        scope = self.queries.changed_scope(tree)
+        if scope.relations[0].table is None or scope.relations[0].table.kind == "view":
             return False
-        scope.relations.append(target(table, named.alias.lower()))
-        read_from(tree, scope, self.queries)
-        where = part(tree, "where")
-        refine(where.this if where is not None else None, scope)
+        read_from(tree, scope)
+        refine(part(tree, "where"), scope)
         pins = Pins(scope)
         if not scope.either_side:
             self.close(tree, pins)
         return scope.relations[0] in pins.relations
 
-    def order_pins(self, tree: Node, terms: list[Node]) -> bool:
+    def order_pins(self, tree: Node, terms: Sequence[Node]) -> bool:
         """Whether rows of a query that agree in all of its ORDER BY are one row."""
-        visible = self.queries.with_ctes(tree, None, {})
         if not isinstance(tree, exp.Select):
             names = [name.lower() for name, _ in self.queries.query(tree, None, {})]
             return self.pinned(tree, None, {}, dict.fromkeys(_places(terms, names), False))
-        pins = Pins(self.queries.scope(tree, None, visible))
+        pins = Pins(self.queries.scope(tree, None, self.queries.with_ctes(tree, None, {})))
         names = [node.alias_or_name.lower() for node in tree.expressions]
         places = _places(terms, names)
-        for place in places:
-            self.give(pins, tree.expressions[place])
-        for term in terms:
-            if name_of(term) not in names or term.args.get("table") is not None:
-                self.give(pins, term)
+        own = [term for term in terms if name_of(term) not in names or term.args.get("table") is not None]
+        for node in (*(tree.expressions[place] for place in places), *own):
+            pins.give(node)
         return self.select_pinned(tree, pins, set(places))
 
     def not_pinned(self, select: Node) -> list[str]:
@@ -116,17 +94,6 @@ class Rows:
         pins = Pins(self.queries.scope(select, None, {}))
         self.close(select, pins)
         return [relation.alias for relation in pins.scope.relations if relation not in pins.relations]
-
-    def give(self, pins: Pins, node: Node | None, *, equal: bool = False) -> None:
-        """Takes an output or ORDER BY expression for fixed."""
-        if node is None:
-            return
-        node = bare(node.this if isinstance(node, exp.Alias) else node)
-        pins.expressions.add(text_of(node))
-        place = place_of(node, pins.scope)
-        if place is not None:
-            pins.given.add(place)
-            pins.add(place, equal=equal)
 
     def select_pinned(self, select: Node, pins: Pins, given: set[int]) -> bool:
         """Whether what is fixed leaves one row of a SELECT."""
@@ -136,16 +103,17 @@ class Rows:
         if pins.scope.either_side:
             return False
         self.close(select, pins)
-        if all(relation in pins.relations for relation in pins.scope.relations):
+        if pins.relations >= {*pins.scope.relations}:
             return True
         if grouped:
-            return all(self._is_fixed(_at(term, select), pins) for term in grouped.expressions)
+            return all(pins.fixes(_at(term, select)) for term in grouped.expressions)
         plain = not any(isinstance(node, (exp.Star, exp.Column)) and node.find(exp.Star) for node in select.expressions)
         return bool(select.args.get("distinct")) and plain and given >= set(range(len(select.expressions)))
 
     def close(self, select: Node, pins: Pins) -> None:
         """Carries fixed values along the equalities of WHERE and ON, and from a key to its row, to the end."""
         terms = list(self._equalities(select, pins.scope))
+        filters = list(conjuncts(part(select, "where")))
         before = -1
         while before != len(pins.columns) + len(pins.relations):
             before = len(pins.columns) + len(pins.relations)
@@ -153,32 +121,32 @@ class Rows:
                 place = place_of(column, pins.scope)
                 if place is None or (allowed is not None and place[0] not in allowed):
                     continue
-                if self._is_constant(other, pins) and self._keeps_apart(place, column, other, pins.scope):
+                if self._is_constant(other, pins) and self._keeps_apart(place, other, pins.scope):
                     pins.add(place, equal=True)
-            filters = [term for clause in [part(select, "where")] if clause for term in conjuncts(clause.this)]
             for relation in pins.scope.relations:
                 if pins.reaches(relation) and self._row_fixed(relation, pins, filters):
                     pins.relations.add(relation)
 
     def _equalities(self, select: Node, scope: Scope) -> Iterator[tuple[Node, Node, list[Relation] | None]]:
         """``column = other`` of the filters, both ways; an outer join's ON fixes columns of its right side alone."""
-        where = part(select, "where")
-        clauses: list[tuple[Node | None, list[Relation] | None]] = [(where.this if where else None, None)]
+        clauses: list[tuple[Node | None, list[Relation] | None]] = [(part(select, "where"), None)]
+        pairs: list[tuple[Node, Node, list[Relation] | None]] = []
         for join in parts(select, "joins"):
             right = [relation for relation in scope.relations if relation.alias in _aliases(join.this)]
-            clauses.append((join.args.get("on"), right if join.side else None))
+            allowed = right if join.text("side") else None
+            clauses.append((join.args.get("on"), allowed))
             for name, shared in scope.shared.items():
                 if len(shared) == 2 and shared[1] in right:
                     left_, right_ = (exp.column(name, table=relation.alias) for relation in shared)
-                    yield right_, left_, right if join.side else None
-                    yield left_, right_, right if join.side else None
+                    pairs.append((right_, left_, allowed))
         for clause, allowed in clauses:
-            for term in conjuncts(clause):
-                for one, other in self._pairs(term, scope):
-                    yield one, other, allowed
-                    yield other, one, allowed
+            pairs += [(*pair, allowed) for term in conjuncts(clause) for pair in self._pairs(term, scope)]
+        for one, other, allowed in pairs:
+            yield one, other, allowed
+            yield other, one, allowed
 
     def _pairs(self, term: Node, scope: Scope) -> Iterator[tuple[Node, Node]]:
+        query: Node | None = term.args.get("query") if isinstance(term, exp.In) else None
         if isinstance(term, exp.EQ):
             left, right = bare(term.this), bare(term.expression)
             if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
@@ -187,10 +155,8 @@ class Rows:
                 yield left, right
         elif isinstance(term, exp.In) and len(term.expressions) == 1:
             yield bare(term.this), bare(term.expressions[0])
-        elif isinstance(term, exp.In) and is_query(term.args.get("query")):
-            query = term.args["query"]
-            if self.pinned(query, scope, scope.visible, {}):
-                yield bare(term.this), query
+        elif query is not None and is_query(query) and self.pinned(query, scope, scope.visible, {}):
+            yield bare(term.this), query
 
     def _is_constant(self, node: Node, pins: Pins) -> bool:
         """Whether an expression has one value, whichever row of the unfixed relations is read."""
@@ -199,7 +165,7 @@ class Rows:
         if is_query(node):
             return self._is_closed(node, pins.scope.visible)
         for column in node.find_all(exp.Column):
-            found = pins.scope.find(name_of(column.args.get("table")), name_of(column))
+            found = pins.scope.find(table_of(column), name_of(column))
             if found is not None and found[0] is pins.scope:
                 place = place_of(column, pins.scope)
                 if place is None or not pins.has(place):
@@ -210,22 +176,22 @@ class Rows:
 
     def _is_closed(self, query: Node, visible: Mapping[str, Cte]) -> bool:
         """Whether a subquery names columns of its own tables only: then it has one value."""
+        own = [*query.find_all(exp.Select)]
         for column in query.find_all(exp.Column):
-            select, names = column.find_ancestor(exp.Select), (name_of(column.args.get("table")), name_of(column))
-            if select is None or not any(select is inner for inner in query.find_all(exp.Select)):
+            select = column.find_ancestor(exp.Select)
+            if select is None or not any(select is inner for inner in own):
                 return False
-            if self.queries.scope(select, None, visible).find(*names) is None:
+            if self.queries.scope(select, None, visible).find(table_of(column), name_of(column)) is None:
                 return False
         return True
 
-    def _keeps_apart(self, place: Place, column: Node, other: Node, scope: Scope) -> bool:
+    def _keeps_apart(self, place: Place, other: Node, scope: Scope) -> bool:
         """Whether values that are not equal as the key sees them are not equal in this comparison either."""
         own = self.base(*place)
         if own is None:
             return False
-        bases = [
-            self.base(*found) for node in other.find_all(exp.Column) if (found := place_of(node, scope)) is not None
-        ]
+        places = filter(None, (place_of(node, scope) for node in other.find_all(exp.Column)))
+        bases = [self.base(*found) for found in places]
         if any(base is None or base.collation != own.collation for base in bases):
             return False
         if own.affinity not in {"text", "blob"} or isinstance(other, (exp.Placeholder, exp.Literal)):
@@ -237,44 +203,26 @@ class Rows:
         if relation.query is None:
             if relation.table is None or relation.table.kind == "view":
                 return None
-            if name == "rowid":
-                return _ROWID
-            return relation.table.columns.get(name)
-        found = self._inside(relation, name)
+            return _ROWID if name == "rowid" else relation.table.columns.get(name)
+        query, names = unwrapped(relation.query), list(relation.facts)
+        if not isinstance(query, exp.Select) or name not in names or len(query.expressions) != len(names):
+            return None
+        visible = self.queries.with_ctes(query, None, relation.visible)
+        node = bare(query.expressions[names.index(name)].unalias())
+        found = place_of(node, self.queries.scope(query, None, visible))
         return self.base(*found) if found is not None else None
-
-    def _inside(self, relation: Relation, name: str) -> Place | None:
-        query, visible = relation.query, relation.visible
-        while isinstance(query, (exp.Subquery, exp.Paren)):
-            query = query.this
-        if not isinstance(query, exp.Select) or name not in relation.facts:
-            return None
-        place = list(relation.facts).index(name)
-        if len(query.expressions) != len(relation.facts):
-            return None
-        node = bare(query.expressions[place].unalias())
-        if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
-            return None
-        return place_of(node, self.queries.scope(query, None, self.queries.with_ctes(query, None, visible)))
-
-    def _is_fixed(self, node: Node, pins: Pins) -> bool:
-        place = place_of(bare(node), pins.scope)
-        return text_of(bare(node)) in pins.expressions or (place is not None and pins.has(place))
 
     def _row_fixed(self, relation: Relation, pins: Pins, filters: list[Node]) -> bool:
         if relation.query is not None:
-            given = {
-                place: pins.columns[relation, name]
-                for place, name in enumerate(relation.facts)
-                if (relation, name) in pins.columns
-            }
+            places = enumerate(relation.facts)
+            given = {place: pins.columns[relation, one] for place, one in places if (relation, one) in pins.columns}
             return self.pinned(relation.query, None, relation.visible, given)
         if relation.table is None:
             return "fullkey" in relation.facts and (relation, "id") in pins.columns  # json_each
         return any(key_fixed(key, relation, pins, filters) for key in relation.table.keys)
 
 
-def _places(terms: list[Node], names: list[str]) -> list[int]:
+def _places(terms: Sequence[Node], names: list[str]) -> list[int]:
     """The output columns (from 0) that ORDER BY names or counts."""
     places = []
     for term in terms:
@@ -289,12 +237,11 @@ def _places(terms: list[Node], names: list[str]) -> list[int]:
 def at_most_limit(node: Node) -> bool:
     """Whether LIMIT lets one row through at most."""
     limit = part(node, "limit")
-    value = whole_number(limit.expression) if limit is not None else None
-    return value is not None and 0 <= value <= 1
+    return limit is not None and whole_number(limit.expression) in (0, 1)
 
 
 def _at(term: Node, select: Node) -> Node:
-    """What a term of GROUP BY or ORDER BY stands for: ``2`` is the second column, a name may be an alias."""
+    """What a term of GROUP BY means: ``2`` is the second column, a name may be an alias."""
     place = whole_number(term)
     if place is not None and 1 <= place <= len(select.expressions):
         return bare(select.expressions[place - 1].unalias())

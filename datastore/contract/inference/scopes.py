@@ -1,16 +1,78 @@
-"""The tables that one SELECT reads, what an outer join or a filter says of their columns, and how names resolve."""
+"""What is known of values before any row is read, and of the tables that one SELECT reads; how names resolve."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
-from datastore.contract.inference.facts import Fact, unknown
 from datastore.contract.inference.parse import Node, Unsure
-from datastore.contract.logical import STORAGE
+from datastore.contract.logical import INTEGER, STORAGE
 from datastore.contract.schema import Schema, Table
+
+
+@attrs.frozen
+class Fact:
+    """One value: of a column, or of an expression."""
+
+    #: The storage classes that it may have where it is not NULL.
+    storage: frozenset[str]
+    nullable: bool
+    #: Why it can be NULL, or why not, in words for a DBA.
+    reason: str
+    #: boolean, timestamp, json; or real, where the engine may hand a REAL column's 1.0 over as 1 (RETURNING).
+    logical: str | None = None
+    #: Table and column, where it is a column of a table, through views and subqueries.
+    origin: tuple[str, str] | None = None
+
+    @property
+    def type(self) -> str | None:
+        """The type that is promised; None for none."""
+        if self.logical is not None:
+            return self.logical
+        return next(iter(self.storage)) if len(self.storage) == 1 else None
+
+    def but(self, *, nullable: bool, reason: str) -> Fact:
+        """The same value, with other news of NULL."""
+        return attrs.evolve(self, nullable=nullable, reason=reason)
+
+
+#: The columns of a query: their names, as written, and what is known of them.
+Columns: TypeAlias = list[tuple[str, Fact]]
+
+
+def unknown(reason: str) -> Fact:
+    """A value of which nothing is promised."""
+    return Fact(STORAGE, True, reason)
+
+
+def never_null(storage: frozenset[str], reason: str, logical: str | None = None) -> Fact:
+    return Fact(storage, False, reason, logical)
+
+
+def either(facts: Iterable[Fact]) -> Fact:
+    """A value that is one of several: the arms of a UNION, the branches of a CASE. NULL where one can be."""
+    facts = list(facts)
+    types = {fact.type for fact in facts if fact.storage}  # NULL itself has none
+    kind = types.pop() if len(types) == 1 else None
+    storage = frozenset().union(*(fact.storage for fact in facts))
+    null = next((fact for fact in facts if fact.nullable), None)
+    reason = (null or facts[0]).reason
+    return Fact(storage, null is not None, reason, None if storage == {kind} else kind)
+
+
+def from_operands(storage: frozenset[str], logical: str | None, *operands: Fact) -> Fact:
+    """A value that is NULL exactly where an operand is."""
+    null = next((operand for operand in operands if operand.nullable), None)
+    reason = (null or operands[0]).reason if null or len(operands) == 1 else "no operand can be NULL"
+    return Fact(storage, null is not None, reason, logical)
+
+
+def truth(*operands: Fact, reason: str = "it is 0 or 1") -> Fact:
+    fact = from_operands(INTEGER, "boolean", *operands)
+    return fact if fact.nullable else fact.but(nullable=False, reason=reason)
+
 
 #: In `Scope.recast`: the aggregates.
 AGGREGATES = "()"
@@ -29,9 +91,9 @@ class Cte:
     columns: tuple[str, ...]
     visible: Mapping[str, Cte]
     outer: Scope | None
-    facts: list[tuple[str, Fact]] | None = None
+    facts: Columns | None = None
     #: What is assumed of it while a recursive one is being worked out.
-    assumed: list[tuple[str, Fact]] | None = None
+    assumed: Columns | None = None
     busy: bool = False
 
 
@@ -91,11 +153,10 @@ class Analyzer(Protocol):
     schema: Schema
     not_null_parameters: frozenset[str]
 
-    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> list[tuple[str, Fact]]:
-        """The result columns of a query inside another."""
-
-    def has_one_row(self, node: Node) -> bool:
-        """Whether a query gives exactly one row, whatever is stored."""
+    def query(self, node: Node, outer: Scope | None, visible: Mapping[str, Cte]) -> Columns: ...
+    def has_one_row(self, node: Node) -> bool: ...
+    def view(self, table: Table) -> Columns | None: ...
+    def cte(self, cte: Cte) -> Columns: ...
 
 
 @attrs.define(eq=False)
@@ -126,15 +187,13 @@ class Scope:
         if len(found) == 1 and not (found[0].is_rowid(name) and not table and len(self.relations) > 1):
             return self, found[0]
         # A subquery's or view's rowid, or a column of a table that is not known, could be meant.
-        hides = any(
-            relation.opaque or name in ROWID_NAMES for relation in self.relations if table in ("", relation.alias)
-        )
+        meant = (one for one in self.relations if table in ("", one.alias))
+        hides = any(one.opaque or name in ROWID_NAMES for one in meant)
         if found or hides or self.outer is None:
             return None
         return self.outer.find(table, name)
 
     def column(self, table: str, name: str) -> Fact:
-        """What is known of a column by name."""
         place = self.find(table, name)
         label = f"{table}.{name}" if table else name
         if place is None:
@@ -153,11 +212,7 @@ def recast(fact: Fact) -> Fact:
     return attrs.evolve(fact, storage=STORAGE, logical=None)
 
 
-def relations_named(relations: Iterable[Relation], name: str) -> list[Relation]:
-    return [relation for relation in relations if relation.has(name)]
-
-
 def require(condition: bool, why: str) -> None:
-    """Gives up, with a reason, unless the condition holds."""
+    """Give up, with a reason, unless the condition is true."""
     if not condition:
         raise Unsure(why)

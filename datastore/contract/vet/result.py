@@ -1,46 +1,155 @@
-"""What a statement gives back and takes, as the inference sees it: types, names, how many rows, in which order."""
+"""What a statement promises, gives back and takes: against its operator, its record, and as the inference sees it."""
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import re
+import sys
+import types
+import typing
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
 
 import attrs
+from sqlglot import exp
 
-from datastore.contract.clauses import around, verb
+from datastore.contract.generate import can_be_field
+from datastore.contract.inference.parse import Unsure, parse
+from datastore.contract.inference.queries import Queries
 from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
+from datastore.contract.parameters import check_parameter_types
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
-from datastore.contract.text import Token, tokens
-from datastore.contract.typed_modules import can_be_field
-from datastore.contract.vet.header import check_max_rows
-from datastore.contract.vet.parameters import check_parameter_types
-from datastore.contract.vet.records import Records
+from datastore.contract.text import Token, did_you_mean, tokens, verb
+from datastore.errors import ProjectError
+from datastore.records.rows import fields
 from datastore.statements.loader import Statement
 
-_plain = re.compile(r"[A-Za-z_]\w*")
+#: What a field of a type can be made of.
+_MADE_OF: dict[object, frozenset[str]] = {
+    str: frozenset({"text", "json", "timestamp"}),
+    int: frozenset({"integer", "boolean"}),
+    float: frozenset({"real", "integer"}),
+    bool: frozenset({"integer", "boolean"}),
+    bytes: frozenset({"blob"}),
+    datetime: frozenset({"timestamp", "text"}),
+    dict: frozenset({"json", "text"}),
+    list: frozenset({"json", "text"}),
+    tuple: frozenset({"json", "text"}),
+}
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, type) and (attrs.has(value) or (issubclass(value, tuple) and hasattr(value, "_fields")))
+
+
+def _differs(hint: object, column: Column) -> str | None:
+    if hint is typing.Any or isinstance(hint, typing.TypeVar):
+        return None
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    shown = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    if column.nullable and type(None) not in parts:
+        return f"is {shown}, and the column can be NULL"
+    made_of: set[str] = set()
+    for part in parts:
+        if typing.get_origin(part) is typing.Literal:
+            made_of |= {kind for value in typing.get_args(part) for kind in _MADE_OF.get(type(value), ())}
+        else:
+            made_of |= _MADE_OF.get(typing.get_origin(part) or part, frozenset())
+    if made_of and column.type is not None and column.type not in made_of:
+        return f"is {shown}, and the column is {column.type}"
+    return None
+
+
+_at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
+
+
+def check_header(source: Source, schema: Schema) -> Iterator[Problem]:
+    assert source.statement
+    statement, text = source.statement, source.statement.header.rows
+    names = [parameter.name for parameter in statement.header.parameters]
+    is_one, place = _at_most_one.match(text), source.label_place("Rows")
+    if statement.result in ("row", "value") and not is_one:
+        sign = "^" if statement.result == "row" else "$"
+        message = f'the operator {sign} gives one row at most, "Rows: {text}" says otherwise'
+        hint = "take the operator off, or write: Rows: 0 or 1"
+        yield Problem("rows", place, message, hint)
+    elif statement.result == "rows" and is_one:
+        message = "the header promises one row at most, and no operator says so to the caller"
+        hint = f"write: -- name: {source.name}({', '.join(names)})^   (or $ for its one value)"
+        yield Problem("rows", source.name_place, message, hint)
+    bound = re.match(r"\d+ to ([a-z][a-z0-9]*_[a-z0-9_]*)\b(?! -)", text)
+    if bound and bound[1] not in names:
+        message = f'"Rows:" counts up to "{bound[1]}", which is no parameter'
+        near = did_you_mean(bound[1], names)
+        yield Problem("rows", source.label_place("Rows", bound[1]), message, near)
+    # "Rows: 1" is an error at run time where there is none: it must be sure that there is one.
+    if statement.result in ("row", "value") and statement.always_one and not _gives_one(statement.sql, schema):
+        message = '"Rows: 1" promises a row always, and this statement may give none'
+        yield Problem("rows", place, message, "write: Rows: 0 or 1")
+
+
+def _gives_one(sql: str, schema: Schema) -> bool:
+    """An INSERT of one row that nothing passes over, an aggregate of everything, a SELECT from nothing."""
+    try:
+        tree = parse(sql)
+    except Unsure:
+        return False
+    if not isinstance(tree, exp.Insert):
+        return Queries(schema).has_one_row(tree)
+    rows, conflict = tree.args.get("expression"), tree.args.get("conflict")
+    ignores = tree.args.get("alternative") == "IGNORE" or (conflict is not None and not conflict.expressions)
+    return not ignores and (rows is None or (isinstance(rows, exp.Values) and len(rows.expressions) == 1))
+
+
+def check_max_rows(source: Source) -> Iterator[Problem]:
+    """A list that nothing bounds."""
+    assert source.statement
+    if source.statement.result != "rows" or _at_most_one.match(source.statement.header.rows):
+        return
+    every = tokens(source.body)
+    does = verb(every)
+    if does is None or does.upper == "INSERT":
+        return  # as many rows as were handed in
+    # A SELECT is bounded by its own LIMIT or by that of what it reads FROM, an UPDATE or DELETE by that of the
+    # subquery that chooses its rows.
+    outer = "FROM" if does.upper in ("SELECT", "VALUES") else None
+    limits = (token.parents for token in every if token.upper == "LIMIT")
+    if not any(all(outer in (None, parent) for parent in parents) for parents in limits):
+        message = "a list without LIMIT returns as many rows as there are"
+        hint = "add max_rows: ... LIMIT :max_rows"
+        yield Problem("max-rows", source.at_token(does), message, hint)
 
 
 class Results:
     """The rules about results, on one schema."""
 
     def __init__(self, project: Project, schema: Schema) -> None:
+        self.project = project
         self.schema = schema
-        self.records = Records(project)
 
-    def check(self, variant: Variant) -> list[Problem]:
-        """The problems of one statement, with some of its optional lines."""
-        source = variant.source
-        if source.statement is None:
-            return []
-        found = [
-            *self._columns(variant, source.statement),
-            *self._rows(variant, source.statement),
-            *check_parameter_types(self.schema, variant),
-        ]
-        return [attrs.evolve(problem, statement=source.name) for problem in found]
+    @cached_property
+    def records(self) -> dict[str, type]:
+        """The classes of the records module, by name."""
+        name, root = self.project.records, str(self.project.root)
+        sys.path.insert(0, root)
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise ProjectError(f"the records' module {name} cannot be imported: {error}") from error
+        finally:
+            sys.path.remove(root)
+        return {key: value for key, value in vars(module).items() if _is_record(value)}
+
+    def check(self, variant: Variant) -> Iterator[Problem]:
+        if (statement := variant.source.statement) is not None:
+            yield from self._columns(variant, statement)
+            yield from self._rows(variant, statement)
+            yield from check_parameter_types(self.schema, variant)
 
     def _columns(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         if statement.result == "count":
@@ -51,11 +160,32 @@ class Results:
         yield from _names(variant.source, columns)
         yield from _types(variant.source, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
-            place = place_of(variant.source, 1)
             message = f"$ gives the first of {len(columns)} columns and drops the others"
-            yield Problem("one-column", place, message, "select one column, or take the operator ^")
+            hint = "select one column, or take the operator ^"
+            yield Problem("one-column", _column_place(variant.source, 1), message, hint)
         if header.record:
-            yield from self.records.check(variant.source, header.record, columns)
+            yield from self._record(variant.source, header.record, columns)
+
+    def _record(self, source: Source, name: str, columns: Sequence[Column]) -> Iterator[Problem]:
+        """Where a record differs from the select list that it is made of."""
+        place = source.label_place("Record", name)
+        if name not in self.records:
+            message = f'{self.project.records} has no record "{name}"'
+            yield Problem("record", place, message, did_you_mean(name, self.records))
+            return
+        hints = dict(fields(self.records[name]))
+        made, selected = list(hints), [column.name for column in columns]
+        if selected != made:
+            pairs = enumerate(itertools.zip_longest(made, selected))
+            at, (is_field, is_column) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
+            shown = [f'"{one}"' if one is not None else "missing" for one in (is_field, is_column)]
+            message = f"{name} is not the select list: field {at + 1} is {shown[0]}, column {at + 1} is {shown[1]}"
+            notes = (f"fields:  {', '.join(made)}", f"columns: {', '.join(selected)}")
+            yield Problem("record", place, message, "a row becomes a record by position", notes)
+            return
+        for column in columns:
+            if differs := _differs(hints[column.name], column):
+                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,))
 
     def _rows(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         source = variant.source
@@ -66,19 +196,20 @@ class Results:
                 hint = "write ^ after the name line's parentheses (or $ for its one value), and: Rows: 0 or 1"
                 yield Problem("returning-operator", source.name_place, message, hint)
                 return
-            elif not is_one and statement.result != "rows":
+            if not is_one and statement.result != "rows":
                 sign = "^" if statement.result == "row" else "$"
                 message = f"nothing proves that {sign} gives one row at most: {why}"
                 hint = "compare every column of a unique index, or add LIMIT 1 after a total order"
-                yield Problem("one-row", _first(source), message, hint)
+                yield Problem("one-row", _verb_place(source), message, hint)
         yield from check_max_rows(source)
-        for number, query in enumerate(_limited(variant.sql)):
+        limits = [token for token in tokens(source.body) if token.upper == "LIMIT"]
+        for limit, query in zip(limits, _limited(variant.sql), strict=False):
             is_total, why = total_order(self.schema, query)
             # A query inside another may name what is outside it, of which nothing is known here.
             if not is_total and (query == variant.sql or not why.startswith("not understood")):
                 message = f"LIMIT takes rows by chance: {why}"
                 hint = "end the ORDER BY in the columns of a unique index"
-                yield Problem("limit-order", _limit_place(source, number), message, hint)
+                yield Problem("limit-order", source.at_token(limit), message, hint)
 
 
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
@@ -86,12 +217,12 @@ def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
     for number, column in enumerate(columns):
         if not can_be_field(column.name):
             message = "this expression has no name of its own"
-            if _plain.fullmatch(column.name):
+            if re.fullmatch(r"[A-Za-z_]\w*", column.name):
                 message = f'"{column.name}" cannot be the name of a field in Python'
-            yield Problem("unaliased", place_of(source, number), message, "give it one: ... AS name")
+            yield Problem("unaliased", _column_place(source, number), message, "give it one: ... AS name")
         elif column.name in seen:
             message = f'two columns are named "{column.name}"'
-            yield Problem("duplicate-column", place_of(source, number), message, "give one an alias")
+            yield Problem("duplicate-column", _column_place(source, number), message, "give one an alias")
         seen.add(column.name)
 
 
@@ -102,14 +233,14 @@ def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str
             hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
             doubt = column.reason.startswith(("not understood", "the engine"))
             notes = (column.reason,) if doubt else ()
-            yield Problem("uncast", place_of(source, number), message, hint, notes)
+            yield Problem("uncast", _column_place(source, number), message, hint, notes)
 
 
-def place_of(source: Source, number: int) -> Place:
+def _column_place(source: Source, number: int) -> Place:
     """Where the result column of a number (from 0) is in the text: its name, or the whole expression."""
     items = _select_list(source)
     if number >= len(items) or not items[number]:
-        return _first(source)
+        return _verb_place(source)
     item = items[number]
     start = item[-1] if item[-1].name else item[0]
     return source.at(start.start, item[-1].end - start.start)
@@ -117,51 +248,33 @@ def place_of(source: Source, number: int) -> Place:
 
 def _select_list(source: Source) -> list[list[Token]]:
     """The tokens of each column between SELECT and FROM, or after RETURNING."""
-    every = around(tokens(source.body))
-    begins = [one for one in every if one.depth == 0 and one.token.upper in ("SELECT", "RETURNING")]
+    every = tokens(source.body)
+    begins = [
+        number for number, token in enumerate(every) if token.depth == 0 and token.upper in ("SELECT", "RETURNING")
+    ]
     # The rows of an INSERT ... SELECT are those of RETURNING; the first SELECT of a UNION names the columns.
-    begin = next((one for one in begins if one.token.upper == "RETURNING"), begins[0] if begins else None)
+    returning = (number for number in begins if every[number].upper == "RETURNING")
+    begin = next(returning, begins[0] if begins else len(every))
     items: list[list[Token]] = [[]]
-    for one in every[begin.index + 1 :] if begin else ():
-        token = one.token
-        if one.depth == 0 and (token.upper in ("FROM", "UNION", "EXCEPT", "INTERSECT") or token.text == ";"):
+    for token in every[begin + 1 :]:
+        if token.depth == 0 and (token.upper in ("FROM", "UNION", "EXCEPT", "INTERSECT") or token.text == ";"):
             break
-        if one.depth == 0 and token.text == ",":
+        if token.depth == 0 and token.text == ",":
             items.append([])
-        elif not (one.depth == 0 and token.upper in ("DISTINCT", "ALL")):
+        elif not (token.depth == 0 and token.upper in ("DISTINCT", "ALL")):
             items[-1].append(token)
     return items
 
 
-def _first(source: Source) -> Place:
-    token = verb(tokens(source.body)) or tokens(source.body)[0]
-    return source.at(token.start, token.end - token.start)
+def _verb_place(source: Source) -> Place:
+    return source.at_token(verb(tokens(source.body)) or tokens(source.body)[0])
 
 
 def _limited(sql: str) -> Iterator[str]:
     """The queries in *sql* that have a LIMIT of their own, in the order of those; *sql* itself for the outermost."""
-    opened: list[Token] = []
-    waiting: list[tuple[int, Token]] = []
-    found: dict[int, str] = {}
-    count = 0
-    for token in tokens(sql):
-        if token.text == "(":
-            opened.append(token)
-        elif token.text == ")" and opened:
-            start = opened.pop()
-            for number, inside in [one for one in waiting if one[1] is start]:
-                found[number] = sql[start.end : token.start]
-                waiting.remove((number, inside))
-        elif token.upper == "LIMIT":
-            if opened:
-                waiting.append((count, opened[-1]))
-            else:
-                found[count] = sql
-            count += 1
-    yield from (found[number] for number in sorted(found))
-
-
-def _limit_place(source: Source, number: int) -> Place:
-    places = [token for token in tokens(source.body) if token.upper == "LIMIT"]
-    token = places[min(number, len(places) - 1)]
-    return source.at(token.start, token.end - token.start)
+    every = tokens(sql)
+    for number, token in enumerate(every):
+        if token.upper == "LIMIT":
+            starts = [other.end for other in every[:number] if other.depth < token.depth]
+            ends = [other.start for other in every[number:] if other.depth < token.depth]
+            yield sql[starts[-1] : ends[0]] if starts and ends else sql

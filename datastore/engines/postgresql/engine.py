@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
 
-#: Wakes `data_version` when a job is put into the queue: migrations/postgresql/0004.job_queue.sql notifies it.
+#: Wakes `data_version` when a job is put into the queue: migrations/postgresql/0001.initial.sql notifies it.
 CHANNEL = "datastore_jobs"
 
 #: The advisory locks of this library: the first of the two numbers that PostgreSQL takes ('DatS').

@@ -1,4 +1,4 @@
--- LOSES DATA: the legal holds, policies, erasure receipts and tombstones.
+-- LOSES DATA: which backups were made (the files stay), when maintenance last ran, the legal holds, policies, receipts and tombstones.
 --
 -- Refused while a hold, a receipt or a tombstone is stored, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
 CREATE TEMP TABLE rollback_guard (
@@ -67,10 +67,13 @@ DROP TRIGGER messages_legal_hold_update;
 
 DROP TRIGGER messages_legal_hold_delete;
 
-
 DROP TRIGGER conversations_legal_hold_update;
 
 DROP TRIGGER conversations_legal_hold_delete;
+
+DROP VIEW held_learnings;
+
+DROP VIEW held_conversations;
 
 DROP TABLE tombstones;
 
@@ -81,3 +84,7 @@ DROP TABLE erasures;
 DROP TABLE retention_policies;
 
 DROP TABLE legal_holds;
+
+DROP TABLE maintenance_tasks;
+
+DROP TABLE backups;

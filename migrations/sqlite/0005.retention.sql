@@ -1,10 +1,64 @@
--- Retention: legal holds, policies, erasures with their receipts, and the tombstones of what was erased.
+-- Retention: the register of backups, the upkeep's last runs, legal holds, policies, erasures with their receipts, tombstones.
 --
--- No table here holds content or, but for legal_holds, an id of a subject: receipts and tombstones keep keyed hashes.
+-- No table here has content. Only legal_holds has the id of a subject: receipts and tombstones have keyed hashes.
 --
--- Locks: none to speak of, the tables are new.
--- Rollback: LOSES DATA (forgets the holds, policies, receipts and tombstones).
--- depends: 0007.backups
+-- Locks: the write lock, for milliseconds: the tables are new.
+-- Rollback: LOSES DATA (which backups were made, the holds, policies, receipts and tombstones).
+-- depends: 0004.search
+
+-- A copy of this database, so that erasure can name what it does not reach.
+CREATE TABLE backups (
+    id TEXT NOT NULL,
+    -- The absolute path of the file, as the machine that made it names it.
+    path TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'writing',
+    created_at TEXT NOT NULL,
+    -- When it was verified and put in its place.
+    finished_at TEXT,
+    -- When rotation deleted it, or when it was found to be gone.
+    removed_at TEXT,
+    -- Bytes of the file, and their SHA-256 in lower-case hex.
+    file_bytes INTEGER,
+    checksum TEXT,
+    -- The high-water mark: the newest audit entry in it and that entry's hash. 0 and '' where there is none.
+    audit_id INTEGER,
+    audit_hash TEXT,
+    CONSTRAINT backups_pkey PRIMARY KEY (id),
+    CONSTRAINT backups_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT backups_path_check CHECK (length(path) BETWEEN 1 AND 4096 AND instr(path, char(0)) = 0),
+    CONSTRAINT backups_status_check CHECK (status IN ('writing', 'kept', 'removed', 'failed')),
+    CONSTRAINT backups_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT backups_finished_at_check CHECK (finished_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT backups_removed_at_check CHECK (removed_at GLOB '????-??-??T??:??:??.??????Z'),
+    CONSTRAINT backups_file_bytes_check CHECK (file_bytes >= 0),
+    CONSTRAINT backups_checksum_check CHECK (length(checksum) = 64),
+    CONSTRAINT backups_audit_id_check CHECK (audit_id >= 0),
+    -- What is kept was verified: it has a size, a checksum and a mark.
+    CONSTRAINT backups_kept_check CHECK (
+        status <> 'kept'
+        OR (
+            finished_at IS NOT NULL
+            AND file_bytes IS NOT NULL
+            AND checksum IS NOT NULL
+            AND audit_id IS NOT NULL
+            AND audit_hash IS NOT NULL
+        )
+    ),
+    CONSTRAINT backups_removed_check CHECK ((status = 'removed') = (removed_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+-- Serves list_backups.
+CREATE INDEX backups_status_created_at_id_idx ON backups (status, created_at, id);
+
+-- When each task of store.maintenance last ran to its end.
+CREATE TABLE maintenance_tasks (
+    name TEXT NOT NULL,
+    ran_at TEXT NOT NULL,
+    CONSTRAINT maintenance_tasks_pkey PRIMARY KEY (name),
+    CONSTRAINT maintenance_tasks_name_check
+    CHECK (name IN ('free_pages', 'full_text', 'checkpoint', 'optimize', 'vacuum')),
+    CONSTRAINT maintenance_tasks_ran_at_check CHECK (ran_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT, WITHOUT ROWID;
 
 -- Conversations that nothing may delete or change until they are released.
 CREATE TABLE legal_holds (
@@ -27,7 +81,7 @@ CREATE TABLE legal_holds (
     CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- At most one hold a conversation is in force. Serves list_purgeable_conversations, find_legal_hold; the triggers below.
+-- At most one hold of a conversation is in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
 CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
 WHERE released_at IS NULL;
 
@@ -38,9 +92,21 @@ WHERE released_at IS NULL;
 -- Serves the foreign key.
 CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
+-- The conversations that a hold in force keeps.
+CREATE VIEW held_conversations AS
+SELECT conversation_id
+FROM legal_holds
+WHERE released_at IS NULL;
+
+-- What was learned from the conversations that a hold in force keeps.
+CREATE VIEW held_learnings AS
+SELECT learned.id AS learning_id
+FROM learnings AS learned
+INNER JOIN held_conversations AS held ON learned.conversation_id = held.conversation_id;
+
 -- What a hold keeps stays as it is, whoever writes; what is new may come (docs/retention.md). The conversation stays, ...
 CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.id)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
@@ -49,40 +115,40 @@ END;
 CREATE TRIGGER conversations_legal_hold_update
 BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
 ON conversations
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.id)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
 -- Each of its messages stays as it was said.
 CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
 CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE ON messages
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
 -- What sanitization did to it stays.
 CREATE TRIGGER redactions_legal_hold_delete BEFORE DELETE ON redactions
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'redactions_legal_hold');
 END;
 
 CREATE TRIGGER redactions_legal_hold_update BEFORE UPDATE ON redactions
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'redactions_legal_hold');
 END;
 
 -- What was learned from it stays, ...
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
@@ -91,7 +157,7 @@ END;
 CREATE TRIGGER learnings_legal_hold_update
 BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
 ON learnings
-WHEN EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
@@ -100,7 +166,7 @@ END;
 CREATE TRIGGER learnings_legal_hold_hide BEFORE UPDATE OF deleted_at ON learnings
 WHEN (
     new.deleted_at IS NOT (SELECT conversations.deleted_at FROM conversations WHERE conversations.id = old.conversation_id)
-    AND EXISTS (SELECT 1 FROM legal_holds AS held WHERE held.conversation_id = old.conversation_id AND held.released_at IS NULL)
+    AND EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 )
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
@@ -108,44 +174,20 @@ END;
 
 -- From which messages it was learned stays.
 CREATE TRIGGER learning_messages_legal_hold_delete BEFORE DELETE ON learning_messages
-WHEN
-    EXISTS (
-        SELECT 1
-        FROM learnings AS learned
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            learned.id = old.learning_id
-            AND held.released_at IS NULL
-    )
+WHEN EXISTS (SELECT 1 FROM held_learnings AS held WHERE held.learning_id = old.learning_id)
 BEGIN
     SELECT RAISE(ABORT, 'learning_messages_legal_hold');
 END;
 
 CREATE TRIGGER learning_messages_legal_hold_update BEFORE UPDATE ON learning_messages
-WHEN
-    EXISTS (
-        SELECT 1
-        FROM learnings AS learned
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            learned.id = old.learning_id
-            AND held.released_at IS NULL
-    )
+WHEN EXISTS (SELECT 1 FROM held_learnings AS held WHERE held.learning_id = old.learning_id)
 BEGIN
     SELECT RAISE(ABORT, 'learning_messages_legal_hold');
 END;
 
 -- Where it went stays.
 CREATE TRIGGER uploads_legal_hold_delete BEFORE DELETE ON uploads
-WHEN
-    EXISTS (
-        SELECT 1
-        FROM learnings AS learned
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            learned.id = old.learning_id
-            AND held.released_at IS NULL
-    )
+WHEN EXISTS (SELECT 1 FROM held_learnings AS held WHERE held.learning_id = old.learning_id)
 BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
 END;
@@ -161,14 +203,7 @@ WHEN (
         old.seq, old.id, old.learning_id, old.destination, old.status, old.remote_id, old.receipt, old.attempts,
         old.last_error, old.metadata, old.created_at, old.updated_at, old.uploaded_at, old.confirmed_at
     )
-    AND EXISTS (
-        SELECT 1
-        FROM learnings AS learned
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            learned.id = old.learning_id
-            AND held.released_at IS NULL
-    )
+    AND EXISTS (SELECT 1 FROM held_learnings AS held WHERE held.learning_id = old.learning_id)
 )
 BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
@@ -198,170 +233,121 @@ END;
 -- REPLACE (INSERT OR REPLACE, UPDATE OR REPLACE) deletes the row that is in its way without firing its DELETE trigger. So where
 -- holds are in force, no row takes the key of one that is held. Without REPLACE it is the unique index that refuses.
 CREATE TRIGGER conversations_replace_insert BEFORE INSERT ON conversations
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM conversations AS kept
-        INNER JOIN legal_holds AS held ON kept.id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND (kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id)
-    );
+    FROM conversations AS kept
+    INNER JOIN held_conversations AS held ON kept.id = held.conversation_id
+    WHERE kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id;
 END;
 
 CREATE TRIGGER conversations_replace_update BEFORE UPDATE OF seq, id, correlation_id ON conversations
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM conversations AS kept
-        INNER JOIN legal_holds AS held ON kept.id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND kept.seq <> old.seq
-            AND (kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id)
-    );
+    FROM conversations AS kept
+    INNER JOIN held_conversations AS held ON kept.id = held.conversation_id
+    WHERE
+        kept.seq <> old.seq
+        AND (kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id);
 END;
 
 CREATE TRIGGER messages_replace_insert BEFORE INSERT ON messages
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'messages_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM messages AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.position = new.position))
-    );
+    FROM messages AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE
+        kept.seq = new.seq
+        OR kept.id = new.id
+        OR (kept.conversation_id = new.conversation_id AND kept.position = new.position);
 END;
 
 CREATE TRIGGER messages_replace_update BEFORE UPDATE OF seq, id, conversation_id, position ON messages
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'messages_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM messages AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND kept.seq <> old.seq
-            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.position = new.position))
-    );
+    FROM messages AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE
+        kept.seq <> old.seq
+        AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.position = new.position));
 END;
 
 CREATE TRIGGER redactions_replace_insert BEFORE INSERT ON redactions
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'redactions_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM redactions AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND (kept.seq = new.seq OR kept.id = new.id)
-    );
+    FROM redactions AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE kept.seq = new.seq OR kept.id = new.id;
 END;
 
 CREATE TRIGGER redactions_replace_update BEFORE UPDATE OF seq, id ON redactions
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'redactions_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM redactions AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND kept.seq <> old.seq
-            AND (kept.seq = new.seq OR kept.id = new.id)
-    );
+    FROM redactions AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE
+        kept.seq <> old.seq
+        AND (kept.seq = new.seq OR kept.id = new.id);
 END;
 
 CREATE TRIGGER learnings_replace_insert BEFORE INSERT ON learnings
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM learnings AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND (kept.seq = new.seq OR kept.id = new.id)
-    );
+    FROM learnings AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE kept.seq = new.seq OR kept.id = new.id;
     -- The library finds the one that is there (ON CONFLICT DO NOTHING).
     SELECT RAISE(IGNORE)
-    WHERE EXISTS (
-        SELECT 1
-        FROM learnings AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND ((kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key))
-    );
+    FROM learnings AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key;
 END;
 
 CREATE TRIGGER learnings_replace_update BEFORE UPDATE OF seq, id, conversation_id, dedupe_key ON learnings
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM learnings AS kept
-        INNER JOIN legal_holds AS held ON kept.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND kept.seq <> old.seq
-            AND (
-                kept.seq = new.seq
-                OR kept.id = new.id
-                OR (kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key)
-            )
-    );
+    FROM learnings AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE
+        kept.seq <> old.seq
+        AND (
+            kept.seq = new.seq
+            OR kept.id = new.id
+            OR (kept.conversation_id = new.conversation_id AND kept.dedupe_key = new.dedupe_key)
+        );
 END;
 
 CREATE TRIGGER uploads_replace_insert BEFORE INSERT ON uploads
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'uploads_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM uploads AS kept
-        INNER JOIN learnings AS learned ON kept.learning_id = learned.id
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND (kept.seq = new.seq OR kept.id = new.id)
-    );
+    FROM uploads AS kept
+    INNER JOIN held_learnings AS held ON kept.learning_id = held.learning_id
+    WHERE kept.seq = new.seq OR kept.id = new.id;
 END;
 
 CREATE TRIGGER uploads_replace_update BEFORE UPDATE OF seq, id, learning_id, destination ON uploads
-WHEN EXISTS (SELECT 1 FROM legal_holds WHERE legal_holds.released_at IS NULL)
+WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'uploads_key')
-    WHERE EXISTS (
-        SELECT 1
-        FROM uploads AS kept
-        INNER JOIN learnings AS learned ON kept.learning_id = learned.id
-        INNER JOIN legal_holds AS held ON learned.conversation_id = held.conversation_id
-        WHERE
-            held.released_at IS NULL
-            AND kept.seq <> old.seq
-            AND (kept.seq = new.seq OR kept.id = new.id OR (kept.learning_id = new.learning_id AND kept.destination = new.destination))
-    );
+    FROM uploads AS kept
+    INNER JOIN held_learnings AS held ON kept.learning_id = held.learning_id
+    WHERE
+        kept.seq <> old.seq
+        AND (kept.seq = new.seq OR kept.id = new.id OR (kept.learning_id = new.learning_id AND kept.destination = new.destination));
 END;
 
 CREATE TRIGGER legal_holds_replace_insert BEFORE INSERT ON legal_holds
+WHEN EXISTS (SELECT 1 FROM legal_holds AS kept WHERE kept.id = new.id)
 BEGIN
-    SELECT RAISE(ABORT, 'legal_holds_key')
-    WHERE EXISTS (SELECT 1 FROM legal_holds AS kept WHERE kept.id = new.id);
+    SELECT RAISE(ABORT, 'legal_holds_key');
 END;
 
 -- How long what is kept.

@@ -1,10 +1,10 @@
--- Retention: legal holds, policies, erasures with their receipts, and the tombstones of what was erased.
+-- Retention: the register of backups, the upkeep's last runs, legal holds, policies, erasures with their receipts, tombstones.
 --
--- No table here holds content or, but for legal_holds, an id of a subject: receipts and tombstones keep keyed hashes.
+-- No table here has content. Only legal_holds has the id of a subject: receipts and tombstones have keyed hashes.
 --
--- Locks: none to speak of, the tables are new.
--- Rollback: LOSES DATA (forgets the holds, policies, receipts and tombstones).
--- depends: 0007.backups
+-- Locks: writes to every table that a hold protects wait until the step ends, for milliseconds: it gets triggers.
+-- Rollback: LOSES DATA (which backups were made, the holds, policies, receipts and tombstones).
+-- depends: 0004.search
 
 -- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
 DO $$
@@ -12,6 +12,56 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
 END;
 $$;
+
+-- A copy of this database, so that erasure can name what it does not reach.
+CREATE TABLE backups (
+    id TEXT COLLATE "C" NOT NULL,
+    -- The absolute path of the file, as the machine that made it names it.
+    path TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL DEFAULT 'writing',
+    created_at TIMESTAMPTZ NOT NULL,
+    -- When it was verified and put in its place.
+    finished_at TIMESTAMPTZ,
+    -- When rotation deleted it, or when it was found to be gone.
+    removed_at TIMESTAMPTZ,
+    -- Bytes of the file, and their SHA-256 in lower-case hex.
+    file_bytes BIGINT,
+    checksum TEXT COLLATE "C",
+    -- The high-water mark: the newest audit entry in it and that entry's hash. 0 and '' where there is none.
+    audit_id BIGINT,
+    audit_hash TEXT COLLATE "C",
+    CONSTRAINT backups_pkey PRIMARY KEY (id),
+    CONSTRAINT backups_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT backups_path_check CHECK (length(path) BETWEEN 1 AND 4096),
+    CONSTRAINT backups_status_check CHECK (status IN ('writing', 'kept', 'removed', 'failed')),
+    CONSTRAINT backups_file_bytes_check CHECK (file_bytes >= 0),
+    CONSTRAINT backups_checksum_check CHECK (length(checksum) = 64),
+    CONSTRAINT backups_audit_id_check CHECK (audit_id >= 0),
+    -- What is kept was verified: it has a size, a checksum and a mark.
+    CONSTRAINT backups_kept_check CHECK (
+        status <> 'kept'
+        OR (
+            finished_at IS NOT NULL
+            AND file_bytes IS NOT NULL
+            AND checksum IS NOT NULL
+            AND audit_id IS NOT NULL
+            AND audit_hash IS NOT NULL
+        )
+    ),
+    CONSTRAINT backups_removed_check CHECK ((status = 'removed') = (removed_at IS NOT NULL))
+);
+
+-- Serves list_backups.
+CREATE INDEX backups_status_created_at_id_idx ON backups (status, created_at, id);
+
+-- When each task of store.maintenance last ran to its end.
+CREATE TABLE maintenance_tasks (
+    name TEXT COLLATE "C" NOT NULL,
+    ran_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT maintenance_tasks_pkey PRIMARY KEY (name),
+    CONSTRAINT maintenance_tasks_name_check
+    CHECK (name IN ('free_pages', 'full_text', 'checkpoint', 'optimize', 'vacuum'))
+);
 
 -- Conversations that nothing may delete or change until they are released.
 CREATE TABLE legal_holds (
@@ -32,7 +82,7 @@ CREATE TABLE legal_holds (
     CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
 );
 
--- At most one hold a conversation is in force. Serves list_purgeable_conversations, find_legal_hold; the triggers below.
+-- At most one hold of a conversation is in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
 CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
 WHERE released_at IS NULL;
 
@@ -43,24 +93,36 @@ WHERE released_at IS NULL;
 -- Serves the foreign key.
 CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
+-- The conversations that a hold in force keeps.
+CREATE VIEW held_conversations AS
+SELECT conversation_id
+FROM legal_holds
+WHERE released_at IS NULL;
+
+-- What was learned from the conversations that a hold in force keeps.
+CREATE VIEW held_learnings AS
+SELECT learned.id AS learning_id
+FROM learnings AS learned
+INNER JOIN held_conversations AS held ON learned.conversation_id = held.conversation_id;
+
 -- Refuses to change what a hold keeps; the trigger's argument is the rule's name. A hold that is placed meanwhile is seen:
 -- the trigger looks after the row was locked, and a hold's foreign key needs its conversation's row.
 CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-    held_id TEXT;
+    is_held BOOLEAN;
 BEGIN
-    -- A write that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
-    IF TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
+    -- A write of an upload that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
+    IF TG_TABLE_NAME = 'uploads' AND TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
         RETURN new;
     END IF;
     IF TG_TABLE_NAME = 'conversations' THEN
-        held_id := old.id;
+        is_held := EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.id);
     ELSIF TG_TABLE_NAME IN ('learning_messages', 'uploads') THEN
-        SELECT learnings.conversation_id INTO held_id FROM learnings WHERE learnings.id = old.learning_id;
+        is_held := EXISTS (SELECT 1 FROM held_learnings WHERE learning_id = old.learning_id);
     ELSE
-        held_id := old.conversation_id;
+        is_held := EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.conversation_id);
     END IF;
-    IF EXISTS (SELECT 1 FROM legal_holds WHERE conversation_id = held_id AND released_at IS NULL) THEN
+    IF is_held THEN
         RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
     END IF;
     RETURN CASE WHEN TG_OP = 'DELETE' THEN old ELSE new END;
@@ -72,7 +134,7 @@ CREATE FUNCTION datastore_refuse_hiding_held() RETURNS TRIGGER LANGUAGE plpgsql 
 BEGIN
     IF
         new.deleted_at IS DISTINCT FROM (SELECT deleted_at FROM conversations WHERE id = old.conversation_id)
-        AND EXISTS (SELECT 1 FROM legal_holds WHERE conversation_id = old.conversation_id AND released_at IS NULL)
+        AND EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.conversation_id)
         THEN
         RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
     END IF;
@@ -83,7 +145,7 @@ $$;
 -- While anything is held, none of the tables is emptied: TRUNCATE fires no trigger of a row.
 CREATE FUNCTION datastore_refuse_truncate() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM legal_holds WHERE released_at IS NULL) THEN
+    IF EXISTS (SELECT 1 FROM held_conversations) THEN
         RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
     END IF;
     RETURN NULL;

@@ -1,4 +1,4 @@
--- LOSES DATA: the legal holds, policies, erasure receipts and tombstones.
+-- LOSES DATA: which backups were made (the files stay), when maintenance last ran, the legal holds, policies, receipts and tombstones.
 --
 -- Refused while a hold, a receipt or a tombstone is stored, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
 DO $$
@@ -48,7 +48,6 @@ DROP TRIGGER redactions_legal_hold_change ON redactions;
 
 DROP TRIGGER messages_legal_hold_change ON messages;
 
-
 DROP TRIGGER conversations_legal_hold_update ON conversations;
 
 DROP TRIGGER conversations_legal_hold_delete ON conversations;
@@ -59,6 +58,10 @@ DROP FUNCTION datastore_refuse_hiding_held();
 
 DROP FUNCTION datastore_refuse_held();
 
+DROP VIEW held_learnings;
+
+DROP VIEW held_conversations;
+
 DROP TABLE tombstones;
 
 DROP TABLE erasure_keys;
@@ -68,3 +71,7 @@ DROP TABLE erasures;
 DROP TABLE retention_policies;
 
 DROP TABLE legal_holds;
+
+DROP TABLE maintenance_tasks;
+
+DROP TABLE backups;

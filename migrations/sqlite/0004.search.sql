@@ -12,9 +12,9 @@
 --
 -- content is the first column, because FTS5 writes the number of every other one into each posting.
 --
--- Locks: none to speak of, the tables are new and empty. Rows that were stored before are indexed by `datastore reindex`.
+-- Locks: the write lock, for milliseconds: the tables are new and empty. `datastore reindex` indexes rows that were stored before.
 -- Rollback: LOSES DATA (the language of the words); the indexes are filled again by `datastore reindex`.
--- depends: 0004.job_queue
+-- depends: 0003.audit
 
 -- Settings of the indexes: "language", of which the words are; English where there is no row.
 CREATE TABLE search_settings (
