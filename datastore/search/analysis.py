@@ -204,7 +204,7 @@ class Analyzer:
         """The tokens of a run of letters, of its parts, and its forms, between blanks."""
         low = run.lower()
         if run.isascii() and low[1:] == run[1:] and len(run) <= _LONGEST and run.isalpha():  # nearly every new word
-            token = self._stem(low)
+            token = _marked(self._stem(low)) if self.language == DEFAULT_LANGUAGE else self._stem(low)
             own = token == low or len(low) < SHORTEST_FORM or low in self._stop_words
             return token, "", "" if own else FORM + low
         entry = self._entry(run)
@@ -239,7 +239,7 @@ class Analyzer:
         if not word.isalpha() or len(word) > _LONGEST:
             return _cut(strip(word))
         if self.language == DEFAULT_LANGUAGE:
-            return _cut(self._stem(strip(word)))
+            return _marked(_cut(self._stem(strip(word))))
         return _cut(strip(self._stem(word)))  # its algorithm knows the letters with their diacritics
 
     def _forms(self, word: str, token: str) -> list[str]:
@@ -247,6 +247,11 @@ class Analyzer:
         bare = strip(word)
         own = len(bare) < SHORTEST_FORM or bare in self._stop_words or form(bare) == FORM + token
         return [] if own else [form(bare)]
+
+
+def _marked(stem: str) -> str:
+    """An English stem as a token: where it may be no beginning of its word (happi, of happy), no beginning of a word finds it."""
+    return f"~{stem}" if stem[-1] == "i" else stem
 
 
 def form(word: str) -> str:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
 import attrs
 
-from datastore.records.messages import Role
 from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet, plain_facet
 from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags, encode_timestamp
 
 #: Earlier years, and later ones, are one to the index.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
-_ROLES = get_args(Role)
+_ROLES = ("user", "assistant", "system", "tool")
 
 
 def learning_facets(learning: Any) -> str:

@@ -1,7 +1,7 @@
 """Queries and documents as each engine takes them: FTS5's syntax, or PostgreSQL's tsquery and tsvector.
 
 Statements have them as parameters of the types ``match`` and ``words``: ``str()`` writes them for SQLite,
-`for_postgresql` for PostgreSQL. Tokens are letters, digits, marks and the signs ``= : + # . @ $ -``, so that none needs an
+`for_postgresql` for PostgreSQL. Tokens are letters, digits, marks and the signs ``= : + # . @ $ ~ -``, so that none needs an
 escape in either syntax.
 """
 

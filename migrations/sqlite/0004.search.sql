@@ -31,7 +31,7 @@ CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     title,
     forms,
     facets,
-    tokenize = 'ascii tokenchars ''=:+#.@$-'''
+    tokenize = 'ascii tokenchars ''=:+#.@$~-'''
 );
 
 -- Learnings may come by thousands in one statement: what FTS5 gathers before it writes a segment may be 4 MiB large, not 1, which
@@ -60,7 +60,7 @@ CREATE VIRTUAL TABLE messages_fts USING fts5 (
     title,
     forms,
     facets,
-    tokenize = 'ascii tokenchars ''=:+#.@$-'''
+    tokenize = 'ascii tokenchars ''=:+#.@$~-'''
 );
 
 -- Messages with what each is found by: who inserts here has the message in the index too, in one statement. append_message does.

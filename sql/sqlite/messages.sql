@@ -42,7 +42,8 @@ SELECT
     :metadata,
     :created_at,
     :words,
-    ' o:' || lower(hex(conversations.source)) || coalesce(' s:' || lower(hex(conversations.session_id)), '')
+    ' o:' || lower(hex(conversations.source))
+    || CASE WHEN conversations.session_id IS NULL THEN '' ELSE ' s:' || lower(hex(conversations.session_id)) END
 FROM conversations
 WHERE
     conversations.id = :conversation_id

@@ -392,7 +392,8 @@ def test_every_statement_of_the_project_is_understood(path: Path) -> None:
     assert len(texts) > 100
     for statement, text in texts:
         for column in result_columns(schema, text):
-            assert "understood" not in column.reason, text
+            # What a view gives back is what was handed in: the header promises its type.
+            assert "understood" not in column.reason or "RETURNING of a view" in column.reason, text
             # The tables of SQLite and of yoyo are not STRICT: nothing checks the types that they declare. What a PRAGMA gives has
             # no table at all; the header promises its type.
             table = column.origin[0] if column.origin else "a pragma" if statement.header.returns else ""
