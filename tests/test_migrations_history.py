@@ -73,12 +73,12 @@ def test_a_database_of_an_older_commit_is_told_to_export(
         Datastore.open(database)
     message = str(caught.value)
     assert f"({named})" in message
-    assert "datastore export --deleted" in message
+    assert "datastore export --include-deleted" in message
     assert "datastore import" in message
     assert "newer" not in message
     status = CliRunner().invoke(cli, ["status", "--database", str(database)])
     assert status.exit_code == 0, status.output
-    assert "datastore export --deleted" in status.stderr
+    assert "datastore export --include-deleted" in status.stderr
     assert "yoyo apply" not in status.output
     told = CliRunner().invoke(cli, ["status", "--json", "--database", str(database)])
     assert json.loads(told.stdout)["other_history"] == named.split(", ")
@@ -87,7 +87,7 @@ def test_a_database_of_an_older_commit_is_told_to_export(
 def test_a_step_with_another_text_is_neither_continued_nor_undone(database: Any, engine: str, tmp_path: Path) -> None:
     made_by_an_older_commit(database, engine, tmp_path, former_text)
     for call in (migrations.apply, migrations.rollback, lambda where: Datastore.open(where, migrate=True)):
-        with pytest.raises(SchemaOutOfDateError, match=r"0001\.initial.*datastore export --deleted"):
+        with pytest.raises(SchemaOutOfDateError, match=r"0001\.initial.*datastore export --include-deleted"):
             call(database)
 
 
@@ -110,7 +110,7 @@ def test_the_commands_that_the_error_names_carry_the_rows_over(database: Any, tm
         store.conversations.soft_delete(hidden)
     file, new = tmp_path / "all.jsonl", tmp_path / "new.db"
     for command in (
-        ["export", "--deleted", "--output", str(file), "--database", str(database)],
+        ["export", "--include-deleted", "--output", str(file), "--database", str(database)],
         ["import", "--sanitization-version", "1", str(file), "--database", str(new)],
     ):
         done = CliRunner().invoke(cli, command)

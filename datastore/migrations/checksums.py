@@ -67,8 +67,9 @@ def other_history(name: str, steps: Iterable[str]) -> SchemaOutOfDateError:
     """The error for a database whose steps are not this version's, nor those of a version that goes on from it."""
     return SchemaOutOfDateError(
         f"{name} was made by a version with other migrations ({', '.join(steps)}), which this one cannot continue. With that"
-        " version run: datastore export --deleted --output all.jsonl; with this one, for a new database: datastore import"
-        " --sanitization-version V all.jsonl. Conversations, messages and learnings are kept, nothing else is"
+        " version run: datastore export --include-deleted --output all.jsonl (older versions: --deleted); with this one, for a"
+        " new database: datastore import --sanitization-version V all.jsonl. Conversations, messages and learnings are kept,"
+        " nothing else is"
     )
 
 
