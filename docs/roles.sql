@@ -1,21 +1,21 @@
--- Two roles: an owner, which migrates, and an application, which does everything that the library does and can change neither
--- the schema nor the audit log, nor take away a legal hold, a receipt or a tombstone. With psql, as a superuser:
+-- Creates two roles: an owner, which migrates, and an application, which can do everything that the library does. The application
+-- cannot change the schema or the audit log, nor delete a legal hold, a receipt or a tombstone. Run it with psql as a superuser:
 --
 --     psql -v owner=datastore_owner -v application=datastore_app -f docs/roles.sql DATABASE
 --
--- Run it before the first migration, because it makes the roles, and again after every migration, which may add tables.
--- Migrate as the owner (yoyo apply --database postgresql+datastore://datastore_owner@host/DATABASE ...), open the store as the
--- application (postgresql://datastore_app@host/DATABASE). Passwords belong into ~/.pgpass or PGPASSFILE.
+-- Run it before the first migration, because it creates the roles, and again after every migration, which may add tables.
+-- Migrate as the owner (yoyo apply --database postgresql+datastore://datastore_owner@host/DATABASE ...), and open the store as the
+-- application (postgresql://datastore_app@host/DATABASE). Store passwords in ~/.pgpass or the file that PGPASSFILE names.
 
 \set ON_ERROR_STOP on
 
--- The roles, where they are not there yet.
+-- Create the roles that do not exist yet.
 SELECT format('CREATE ROLE %I LOGIN', wanted.name)
 FROM (VALUES (:'owner'), (:'application')) AS wanted (name)
 WHERE wanted.name NOT IN (SELECT rolname FROM pg_catalog.pg_roles)
 \gexec
 
--- Nobody but the owner makes anything, not even a temporary table, which would hide one of the library's.
+-- Only the owner may create objects. Temporary tables are refused too, because one could hide a table of the library.
 REVOKE TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC, :"application";
 
 GRANT CONNECT ON DATABASE :"DBNAME" TO :"owner", :"application";
@@ -26,8 +26,8 @@ GRANT USAGE, CREATE ON SCHEMA public TO :"owner";
 
 GRANT USAGE ON SCHEMA public TO :"application";
 
--- What the application does with each table, and nothing else. Counters, tags and the log's numbers are written by triggers; rows
--- that go with their conversation are deleted with the rights of their table's owner.
+-- Grant the application only the rights that it needs on each table. Triggers write counters, tags and the log's numbers. Cascades
+-- delete the rows that belong to a conversation with the rights of the owner of their table.
 SELECT
     format('REVOKE ALL ON public.%I FROM %I, PUBLIC', found.relname, :'application') AS "before",
     format('GRANT %s ON public.%I TO %I', wanted.rights, found.relname, :'application') AS "now"
@@ -49,15 +49,15 @@ FROM (VALUES
     ('retention_policies', 'SELECT, INSERT, UPDATE, DELETE'),
     ('maintenance_tasks', 'SELECT'),
     ('backups', 'SELECT'),
-    -- A hold is placed and released, a receipt goes on, a tombstone is set and lifted; none of them is taken away.
+    -- Holds are placed and released, receipts are updated, tombstones are set and lifted; none of them may be deleted.
     ('legal_holds', 'SELECT, INSERT, UPDATE (released_by, released_at)'),
     ('erasures', 'SELECT, INSERT, UPDATE (status, receipt, updated_at)'),
     ('erasure_keys', 'SELECT, INSERT'),
     ('tombstones', 'SELECT, INSERT, UPDATE (erasure_id, created_at, lifted_at)'),
-    -- The log is added to and read; its numbers are given by a trigger with the owner's rights.
+    -- The log is append-only; a trigger with the owner's rights assigns its numbers.
     ('audit_log', 'SELECT, INSERT'),
     ('audit_log_counter', 'SELECT'),
-    -- yoyo's tables are the owner's.
+    -- yoyo's tables belong to the owner.
     ('_yoyo_log', 'SELECT'),
     ('_yoyo_migration', 'SELECT'),
     ('_yoyo_version', 'SELECT'),
@@ -71,11 +71,11 @@ WHERE found.relnamespace = CAST('public' AS regnamespace)
 ORDER BY found.relname
 \gexec
 
--- Nobody fires a trigger of the library's on a table of his own.
+-- Prevent roles from using the library's trigger functions on their own tables.
 SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, %I', CAST(oid AS regprocedure), :'application')
 FROM pg_catalog.pg_proc
 WHERE pronamespace = CAST('public' AS regnamespace) AND proname LIKE 'datastore\_%' AND prorettype = CAST('trigger' AS regtype)
 ORDER BY oid
 \gexec
 
--- The tables of an application's own are granted beside these, for example: GRANT SELECT, INSERT ON notes TO :"application";
+-- Grant rights on the application's own tables as well, for example: GRANT SELECT, INSERT ON notes TO :"application";

@@ -1,20 +1,20 @@
--- The audit log. Portable: each statement runs as it stands on every engine.
+-- The audit log. Portable: every statement runs unchanged on every engine.
 
 -- name: add_audit_entry(action, subject_type, subject_id, actor, reason, details, created_at, previous_hash, hash)^
 -- Appends one entry to the log, linked to the entry before it.
 --   action  text  soft_delete, restore, delete, purge or redact
 --   subject_type  text  conversation, message, learning, job or upload
---   subject_id  text  which one
+--   subject_id  text  id of the subject
 --   actor  text  who did it; 1 to 200 characters
 --   reason  text?  why
 --   details  json  an object of counts and names, never content
 --   created_at  timestamp  the instant of the transaction
---   previous_hash  text  the hash of the entry before; 64 zeros for the first
+--   previous_hash  text  hash of the previous entry; 64 zeros for the first entry
 --   hash  text  SHA-256 over previous_hash and the entry, lower-case hex
 -- Index: none (an insert; audit_log_previous_hash_key refuses a fork of the chain)
 -- Rows: 1
 -- Record: AuditEntry
--- Locks: reading the last entry and this insert are one transaction that holds the write lock from its start
+-- Locks: the caller reads the last entry and runs this insert in one transaction that has held the write lock since it began
 INSERT INTO audit_log (
     action,
     subject_type,
@@ -50,7 +50,7 @@ RETURNING
     hash;
 
 -- name: find_last_audit_entry()^
--- The newest entry: the end of the chain.
+-- The newest entry, which is the end of the chain.
 -- Index: none (the primary key, read from its end)
 -- Rows: 0 or 1
 -- Record: AuditEntry
@@ -72,7 +72,7 @@ LIMIT 1;
 
 -- name: list_audit_entries(after_id, max_rows)
 -- One page of the log, oldest first.
---   after_id  integer  the last id of the page before; 0 for the first page
+--   after_id  integer  the last id of the previous page; 0 for the first page
 --   max_rows  integer  1 to 1001
 -- Index: audit_log primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
@@ -94,10 +94,10 @@ ORDER BY id
 LIMIT :max_rows;
 
 -- name: list_audit_entries_by_subject(subject_type, subject_id, after_id, max_rows)
--- One page of what happened to one subject, oldest first.
+-- One page of the entries about one subject, oldest first.
 --   subject_type  text  conversation, message, learning, job or upload
---   subject_id  text  which one; it need not be there any more
---   after_id  integer  the last id of the page before; 0 for the first page
+--   subject_id  text  id of the subject, which may have been deleted
+--   after_id  integer  the last id of the previous page; 0 for the first page
 --   max_rows  integer  1 to 1001
 -- Index: audit_log_subject_type_subject_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows
@@ -122,8 +122,8 @@ ORDER BY id
 LIMIT :max_rows;
 
 -- name: list_audit_chain(after_id, max_rows)
--- The log as it is stored, oldest first, for a walk along its hashes: damaged details and times are given as they are.
---   after_id  integer  the last id of the page before; the lowest integer for the first page
+-- The log as stored, oldest first, to verify the hash chain: damaged details and times are returned unchanged.
+--   after_id  integer  the last id of the previous page; the lowest integer for the first page
 --   max_rows  integer  1 to 1000
 -- Index: audit_log primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
@@ -145,15 +145,15 @@ ORDER BY id
 LIMIT :max_rows;
 
 -- name: count_audit_entries()$
--- How many entries the log has.
--- Index: none (every entry is counted, from the smallest index)
+-- The number of entries in the log.
+-- Index: none (counts every entry, in the smallest index)
 -- Rows: 1
 -- Allow: full-scan, a report
 SELECT count(*) AS entry_count
 FROM audit_log;
 
 -- name: audit_high_water()$
--- How many entries the log was ever given; above the newest entry's id, the log lost its tail.
+-- The number of entries ever added to the log. If it is greater than the newest entry's id, the end of the log was lost.
 -- Index: audit_log_counter primary key
 -- Rows: 0 or 1
 SELECT last_id

@@ -1,7 +1,7 @@
--- Backups: the copies of this database. Portable: each statement runs as it stands on every engine.
+-- Backups: copies of this database. Portable: every statement runs unchanged on every engine.
 
 -- name: add_backup(id, path, created_at)!
--- Notes that a copy is being written, before its first byte is.
+-- Records a copy before the first byte of it is written.
 --   id  text  a time-ordered UUID
 --   path  text  the absolute path of the file; 1 to 4096 characters
 --   created_at  timestamp  the instant of the transaction
@@ -19,15 +19,15 @@ VALUES (
 );
 
 -- name: finish_backup(id, finished_at, file_bytes, checksum, audit_id, audit_hash)^
--- A copy was verified and stands in its place.
---   id  text  which one
+-- Records that a copy was verified and moved to its final path.
+--   id  text  id of the backup
 --   finished_at  timestamp  the instant of the transaction
 --   file_bytes  integer  the size of the file
 --   checksum  text  SHA-256 of the file, lower-case hex
---   audit_id  integer  the newest audit entry in it; 0 where there is none
---   audit_hash  text  that entry's hash; '' where there is none
+--   audit_id  integer  id of the newest audit entry in the copy; 0 if it has none
+--   audit_hash  text  hash of that entry; '' if there is none
 -- Index: backups primary key
--- Rows: 0 or 1 (0: it is not being written)
+-- Rows: 0 or 1 (0: its status is not writing)
 -- Record: Backup
 UPDATE backups
 SET
@@ -53,10 +53,10 @@ RETURNING
     audit_hash;
 
 -- name: fail_backup(id)!
--- A copy was not finished: its file is gone.
---   id  text  which one
+-- Records that a copy failed and that its file was removed.
+--   id  text  id of the backup
 -- Index: backups primary key
--- Rows: 0 or 1 (0: it is not being written)
+-- Rows: 0 or 1 (0: its status is not writing)
 UPDATE backups
 SET status = 'failed'
 WHERE
@@ -64,11 +64,11 @@ WHERE
     AND status = 'writing';
 
 -- name: remove_backup(id, removed_at)!
--- A kept copy was deleted, or is not there any more.
---   id  text  which one
+-- Records that a kept copy was deleted or no longer exists.
+--   id  text  id of the backup
 --   removed_at  timestamp  the instant of the transaction
 -- Index: backups primary key
--- Rows: 0 or 1 (0: it was not kept)
+-- Rows: 0 or 1 (0: its status is not kept)
 UPDATE backups
 SET
     status = 'removed',
@@ -78,7 +78,7 @@ WHERE
     AND status = 'kept';
 
 -- name: list_backups(status, before_created_at, before_id, max_rows)
--- One page of the copies in one status, newest first.
+-- One page of the copies that have one status, newest first.
 --   status  text  writing, kept, removed or failed
 --   before_created_at  timestamp  rows older than (before_created_at, before_id); the latest instant for the first page
 --   before_id  text  '' for the first page
@@ -105,8 +105,8 @@ ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
 -- name: find_audit_hash(id)$
--- The hash of one audit entry, to hold a high-water mark that was kept elsewhere against the log.
---   id  integer  which entry
+-- The hash of one audit entry, to compare the log with a high-water mark that is kept elsewhere.
+--   id  integer  id of the entry
 -- Index: audit_log primary key (integer)
 -- Rows: 0 or 1
 SELECT hash

@@ -1,17 +1,17 @@
--- Conversations. Portable: each statement runs as it stands on every engine.
+-- Conversations. Portable: every statement runs unchanged on every engine.
 
 -- name: add_conversation(id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, updated_at, completed_at)^
--- Stores a conversation; its messages follow.
---   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
---   session_id  text?  groups conversations; 1 to 200 characters
---   correlation_id  text?  the caller's own key, unique where given
+-- Stores a conversation without messages; they are added separately.
+--   id  text  supplied by the caller, or a time-ordered UUID; 1 to 200 characters
+--   session_id  text?  the session that the conversation belongs to; 1 to 200 characters
+--   correlation_id  text?  the caller's own key; unique if set
 --   source  text  where it came from; 1 to 200 characters
 --   title  text?  at most 1000 characters
---   sanitization_version  text  which sanitization the text went through; 1 to 100 characters
+--   sanitization_version  text  version of the sanitization applied to the text; 1 to 100 characters
 --   metadata  json  an object, at most 1 MiB
---   created_at  timestamp  when it began
+--   created_at  timestamp  when the conversation began
 --   updated_at  timestamp  its last change
---   completed_at  timestamp?  its end, if it is over
+--   completed_at  timestamp?  when it ended; NULL if it has not
 -- Index: none (an insert)
 -- Rows: 1
 -- Record: Conversation
@@ -56,7 +56,7 @@ RETURNING
 
 -- name: get_conversation(id)^
 -- One conversation, deleted or not.
---   id  text  which one
+--   id  text  id of the conversation
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
 -- Record: Conversation
@@ -78,7 +78,7 @@ FROM conversations
 WHERE id = :id;
 
 -- name: find_conversation_by_correlation(correlation_id)^
--- The conversation with the caller's own key, deleted or not.
+-- The conversation with a correlation id, deleted or not.
 --   correlation_id  text  the key
 -- Index: conversations_correlation_id_key (unique)
 -- Rows: 0 or 1
@@ -104,12 +104,12 @@ WHERE
 
 -- name: list_conversations(session_id, source, created_from, before_created_at, before_id, max_rows)
 -- One page of the conversations that are not deleted, newest first.
--- BETWEEN where a session is given: an index on the source, which has more rows than a session, shall not tempt the
--- planner (perf/optional_lines.py: 120 ms instead of 0.2).
---   session_id  text  only of this session
---   source  text  only of this source
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
+-- With a session, the source is compared by BETWEEN, so that the planner does not choose the index on the source, which
+-- has more rows per value than a session (perf/optional_lines.py: 120 ms instead of 0.2).
+--   session_id  text  only in this session
+--   source  text  only from this source
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   before_created_at  timestamp  rows older than (before_created_at, before_id); for the first page, the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: conversations_created_at_id_idx (range scan, no sort)
@@ -143,11 +143,11 @@ ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
 -- name: list_deleted_conversations(session_id, source, created_from, before_created_at, before_id, max_rows)
--- One page of the soft-deleted conversations, newest first; a filter looks through all of them.
---   session_id  text  only of this session
---   source  text  only of this source
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
+-- One page of the soft-deleted conversations, newest first; a filter reads all of them.
+--   session_id  text  only in this session
+--   source  text  only from this source
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   before_created_at  timestamp  rows older than (before_created_at, before_id); for the first page, the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: conversations_deleted_created_at_id_idx (range scan, no sort)
@@ -178,11 +178,11 @@ ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
 -- name: count_conversations(session_id, source, created_from, created_before)$
--- How many conversations are not deleted. BETWEEN: as in list_conversations.
---   session_id  text  only of this session
---   source  text  only of this source
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
+-- The number of conversations that are not deleted. list_conversations explains BETWEEN.
+--   session_id  text  only in this session
+--   source  text  only from this source
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   created_before  timestamp  upper bound of created_at, exclusive
 -- Index: conversations_created_at_id_idx (range scan)
 --   with session_id: conversations_session_id_created_at_id_idx (range scan)
 --   with source: conversations_source_created_at_id_idx (range scan)
@@ -198,11 +198,11 @@ WHERE
     AND created_at < :created_before;
 
 -- name: count_deleted_conversations(session_id, source, created_from, created_before)$
--- How many conversations are soft-deleted; a filter looks through all of them.
---   session_id  text  only of this session
---   source  text  only of this source
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
+-- The number of soft-deleted conversations; a filter reads all of them.
+--   session_id  text  only in this session
+--   source  text  only from this source
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   created_before  timestamp  upper bound of created_at, exclusive
 -- Index: conversations_deleted_created_at_id_idx (range scan)
 -- Rows: 1
 SELECT count(*) AS conversation_count
@@ -215,10 +215,10 @@ WHERE
     AND created_at < :created_before;
 
 -- name: update_conversation(id, session_id, correlation_id, source, title, metadata, now)^
--- Replaces what a caller may change.
---   id  text  which one
---   session_id  text?  groups conversations; 1 to 200 characters
---   correlation_id  text?  the caller's own key, unique where given
+-- Replaces the fields of a conversation that a caller may change.
+--   id  text  id of the conversation
+--   session_id  text?  the session that the conversation belongs to; 1 to 200 characters
+--   correlation_id  text?  the caller's own key; unique if set
 --   source  text  where it came from; 1 to 200 characters
 --   title  text?  at most 1000 characters
 --   metadata  json  an object, at most 1 MiB
@@ -251,8 +251,8 @@ RETURNING
     deleted_at;
 
 -- name: complete_conversation(id, now)^
--- Marks a conversation as over; one that was over already keeps its time.
---   id  text  which one
+-- Marks a conversation as completed. One that was already completed keeps its completion time.
+--   id  text  id of the conversation
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
@@ -280,11 +280,11 @@ RETURNING
     deleted_at;
 
 -- name: soft_delete_conversation(id, now)^
--- Soft deletion: hides a conversation and (by a trigger) its learnings.
---   id  text  which one
+-- Soft-deletes a conversation: hides it and, by a trigger, its learnings.
+--   id  text  id of the conversation
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is hidden already)
+-- Rows: 0 or 1 (0: not found, or already hidden)
 -- Record: Conversation
 UPDATE conversations
 SET
@@ -309,11 +309,11 @@ RETURNING
     deleted_at;
 
 -- name: restore_conversation(id, now)^
--- Undoes a soft deletion.
---   id  text  which one
+-- Restores a soft-deleted conversation.
+--   id  text  id of the conversation
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not hidden)
+-- Rows: 0 or 1 (0: not found, or not hidden)
 -- Record: Conversation
 UPDATE conversations
 SET
@@ -338,16 +338,16 @@ RETURNING
     deleted_at;
 
 -- name: delete_conversation(id)!
--- Deletes a conversation for good, with its messages, learnings, uploads and redactions.
---   id  text  which one
+-- Deletes a conversation permanently, with its messages, learnings, uploads and redactions.
+--   id  text  id of the conversation
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1, and by cascade everything that belongs to it
 DELETE FROM conversations
 WHERE id = :id;
 
 -- name: count_conversation_parts(id)^
--- How much goes when a conversation is deleted for good.
---   id  text  which one
+-- The number of rows that would be deleted permanently with a conversation.
+--   id  text  id of the conversation
 -- Index: messages_conversation_id_position_key, learnings_conversation_id_created_at_id_idx (ranges)
 -- Rows: 1
 SELECT
@@ -374,10 +374,10 @@ SELECT
     ) AS redactions;
 
 -- name: list_purgeable_conversations(deleted_before, max_rows)
--- The conversations that were soft-deleted before an instant and are not on legal hold, longest hidden first.
---   deleted_before  timestamp  the latest deleted_at, exclusive
+-- Conversations that were soft-deleted before a given instant and are not on legal hold, longest hidden first.
+--   deleted_before  timestamp  upper bound of deleted_at, exclusive
 --   max_rows  integer  1 to 1000
--- Index: conversations_deleted_at_idx (range scan); sorts only what was deleted at the same instant
+-- Index: conversations_deleted_at_idx (range scan); sorts only rows deleted at the same instant
 -- Rows: 0 to max_rows
 SELECT id
 FROM conversations

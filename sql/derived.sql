@@ -1,11 +1,11 @@
--- Derived data: what triggers keep, compared with what it is derived from, and rebuilt. Portable: each statement runs as it stands on every engine.
+-- Derived data: checks and rebuilds data that triggers maintain. Portable: every statement runs unchanged on every engine.
 
 -- name: list_miscounted_conversations(max_rows)
--- Conversations whose message_count is not the number of their messages.
+-- Conversations whose message_count differs from the number of their messages.
 --   max_rows  integer  1 to 1000
 -- Index: messages_conversation_id_position_key (one range per conversation)
 -- Rows: 0 to max_rows, by id; [id, message_count, counted]
--- Allow: full-scan, a check that a person starts
+-- Allow: full-scan, a check that an operator starts
 SELECT
     conversations.id,
     conversations.message_count,
@@ -25,7 +25,7 @@ ORDER BY conversations.id
 LIMIT :max_rows;
 
 -- name: get_message_places()^
--- Between which places on disk the messages are.
+-- The lowest and the highest seq (place on disk) of the messages.
 -- Index: messages primary key (both its ends)
 -- Rows: 1
 SELECT
@@ -33,8 +33,8 @@ SELECT
     (SELECT coalesce(max(messages.seq), 0) FROM messages) AS last_seq;
 
 -- name: list_message_hashes(after_seq, max_rows)
--- Some messages in the order in which they were stored, each with the hash that it should have.
---   after_seq  integer  messages behind this place; 0 for the first page
+-- One page of the messages in the order in which they were stored, each with the hash that it should have.
+--   after_seq  integer  return messages after this place; 0 for the first page
 --   max_rows  integer  1 to 1000
 -- Index: messages primary key (range scan, no sort)
 -- Rows: 0 to max_rows
@@ -49,10 +49,10 @@ ORDER BY seq
 LIMIT :max_rows;
 
 -- name: recount_conversations()!
--- Sets the message_count that is not the number of the conversation's messages.
+-- Corrects every message_count that differs from the number of the conversation's messages.
 -- Index: messages_conversation_id_position_key (one range per conversation)
 -- Rows: one per conversation whose count was wrong
--- Allow: full-scan, once, where a person has what is derived made again
+-- Allow: full-scan, runs only when an operator rebuilds derived data
 UPDATE conversations
 SET
     message_count = (
@@ -68,24 +68,24 @@ WHERE
     );
 
 -- name: clear_learning_tags()!
--- Empties the index of the learnings by tag, to fill it again in the same transaction.
+-- Empties the tag index of the learnings, which the same transaction fills again.
 -- Index: none (reads every row)
 -- Rows: one per learning and tag
--- Allow: no-where, all of it is filled again
+-- Allow: no-where, the whole index is filled again
 DELETE FROM learning_tags;
 
 -- name: clear_job_counts()!
--- Forgets the counts of jobs, to count them again in the same transaction.
+-- Deletes the job counts, which the same transaction computes again.
 -- Index: none (reads every row)
--- Rows: 0 to five a type; on PostgreSQL to 64
--- Allow: no-where, all of them are counted again
+-- Rows: 0 to five per type; on PostgreSQL, up to 64
+-- Allow: no-where, all jobs are counted again
 DELETE FROM job_counts;
 
 -- name: raise_audit_high_water(id)!
--- Notes how many entries the log was ever given in the database that was copied from; the number never goes back.
---   id  integer  how many
+-- Records the number of entries ever added to the log in the source database of a copy; the number never decreases.
+--   id  integer  the number of entries
 -- Index: audit_log_counter primary key (decides the conflict)
--- Rows: 0 or 1 (0: the number is as high already)
+-- Rows: 0 or 1 (0: the number is already as high)
 INSERT INTO audit_log_counter (name, last_id)
 SELECT
     'audit_log' AS name,

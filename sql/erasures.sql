@@ -1,13 +1,13 @@
--- Erasures, their receipts and tombstones. Portable: each statement runs as it stands on every engine.
+-- Erasures, their receipts and tombstones. Portable: every statement runs unchanged on every engine.
 
 -- name: add_erasure(id, subject_kind, subject_hash, status, actor, reason, receipt, now)^
--- Notes what is to be erased, before anything is deleted.
+-- Records the subject of an erasure before anything is deleted.
 --   id  text  a time-ordered UUID
 --   subject_kind  text  conversation, session, correlation or learning
 --   subject_hash  text  HMAC-SHA-256 of the subject's id, lower-case hex
 --   status  text  blocked or deleting
---   actor  text  who asked: the name that the store was opened with
---   reason  text?  why; no content
+--   actor  text  who requested it: the name that the store was opened with
+--   reason  text?  why, without content
 --   receipt  json  an object of counts and names
 --   now  timestamp  the instant of the transaction
 -- Index: none (an insert)
@@ -47,13 +47,13 @@ RETURNING
     updated_at;
 
 -- name: update_erasure(id, status, receipt, now)^
--- Notes how far an erasure came.
---   id  text  which one
+-- Records the progress of an erasure.
+--   id  text  id of the erasure
 --   status  text  deleted, scrubbed or verified
 --   receipt  json  an object of counts and names
 --   now  timestamp  the instant of the transaction
 -- Index: erasures primary key
--- Rows: 0 or 1 (0: there is none)
+-- Rows: 0 or 1 (0: not found)
 -- Record: Erasure
 UPDATE erasures
 SET
@@ -74,7 +74,7 @@ RETURNING
 
 -- name: get_erasure(id)^
 -- One receipt.
---   id  text  which one
+--   id  text  id of the erasure
 -- Index: erasures primary key
 -- Rows: 0 or 1
 -- Record: Erasure
@@ -115,12 +115,12 @@ ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
 -- name: add_erasure_key(id, secret, created_at)!
--- Keeps a key, unless it is there.
+-- Stores a key unless it is already stored.
 --   id  text  a time-ordered UUID
 --   secret  text  32 random bytes, lower-case hex
---   created_at  timestamp  when it was made
+--   created_at  timestamp  when the key was created
 -- Index: none (an insert; the primary key decides the conflict)
--- Rows: 0 or 1 (0: it is there already)
+-- Rows: 0 or 1 (0: already stored)
 INSERT INTO erasure_keys (
     id,
     secret,
@@ -134,12 +134,12 @@ VALUES (
 ON CONFLICT (id) DO NOTHING;
 
 -- name: list_erasure_keys(max_rows)
--- The keys, oldest first: new hashes are made with the first one.
+-- The keys, oldest first; the first one is used for new hashes.
 --   max_rows  integer  1 to 1000
--- Index: erasure_keys primary key (read as a whole); sorts a handful
+-- Index: erasure_keys primary key (full scan); sorts a few rows
 -- Rows: 0 to max_rows
 -- Record: ErasureKey
--- Allow: full-scan, there are a handful of keys
+-- Allow: full-scan, there are only a few keys
 SELECT
     id,
     secret,
@@ -149,14 +149,14 @@ ORDER BY created_at, id
 LIMIT :max_rows;
 
 -- name: add_tombstone(kind, subject_hash, erasure_id, created_at, lifted_at)!
--- Notes that something was erased; the later of two notes counts.
+-- Records that a subject was erased; of two records, the later one applies.
 --   kind  text  conversation, session, correlation or learning
---   subject_hash  text  HMAC-SHA-256 of its id, lower-case hex
---   erasure_id  text  by which erasure
---   created_at  timestamp  when
---   lifted_at  timestamp?  when it was imported again, on purpose
+--   subject_hash  text  HMAC-SHA-256 of the subject's id, lower-case hex
+--   erasure_id  text  id of the erasure
+--   created_at  timestamp  when it was erased
+--   lifted_at  timestamp?  when it was deliberately imported again
 -- Index: none (an insert; the primary key decides the conflict)
--- Rows: 0 or 1 (0: a later note is there)
+-- Rows: 0 or 1 (0: a later record exists)
 INSERT INTO tombstones (
     kind,
     subject_hash,
@@ -179,9 +179,9 @@ SET
 WHERE excluded.created_at >= tombstones.created_at;
 
 -- name: find_tombstone(kind, subject_hash)^
--- The tombstone of something that was erased.
+-- The tombstone of a subject.
 --   kind  text  conversation, session, correlation or learning
---   subject_hash  text  HMAC-SHA-256 of its id, lower-case hex
+--   subject_hash  text  HMAC-SHA-256 of the subject's id, lower-case hex
 -- Index: tombstones primary key
 -- Rows: 0 or 1
 -- Record: Tombstone
@@ -197,12 +197,12 @@ WHERE
     AND subject_hash = :subject_hash;
 
 -- name: lift_tombstone(kind, subject_hash, lifted_at)!
--- Lets something that was erased come back: somebody imports it again, on purpose.
+-- Lifts a tombstone, so that an erased subject can deliberately be imported again.
 --   kind  text  conversation, session, correlation or learning
---   subject_hash  text  HMAC-SHA-256 of its id, lower-case hex
+--   subject_hash  text  HMAC-SHA-256 of the subject's id, lower-case hex
 --   lifted_at  timestamp  the instant of the transaction
 -- Index: tombstones primary key
--- Rows: 0 or 1 (0: there is none in force)
+-- Rows: 0 or 1 (0: none is in force)
 UPDATE tombstones
 SET lifted_at = :lifted_at
 WHERE
@@ -211,7 +211,7 @@ WHERE
     AND lifted_at IS NULL;
 
 -- name: list_tombstones(after_kind, after_subject_hash, max_rows)
--- One page of the tombstones, the lifted ones too.
+-- One page of the tombstones, including lifted ones.
 --   after_kind  text  '' for the first page
 --   after_subject_hash  text  '' for the first page
 --   max_rows  integer  1 to 1000
@@ -230,8 +230,8 @@ ORDER BY kind, subject_hash
 LIMIT :max_rows;
 
 -- name: delete_last_messages(conversation_id, max_rows)
--- Deletes the last messages of a conversation: a slice of what is erased.
---   conversation_id  text  which conversation
+-- Deletes the last messages of a conversation: one batch of an erasure.
+--   conversation_id  text  id of the conversation
 --   max_rows  integer  1 to 1000
 -- Index: messages_conversation_id_position_key (range scan, no sort)
 -- Rows: 0 to max_rows, in any order
@@ -247,12 +247,12 @@ WHERE
 RETURNING id;
 
 -- name: list_derived_learnings(conversation_id)
--- Learnings of other conversations that a message of this one is a source of.
---   conversation_id  text  which conversation
+-- Learnings of other conversations that have a message of this conversation as a source.
+--   conversation_id  text  id of the conversation
 -- Index: messages_conversation_id_created_at_id_idx, learning_messages_message_id_idx, learnings_id_key; sorts them
--- Rows: one a learning
+-- Rows: one per learning
 -- Record: Learning
--- Allow: max-rows, an erasure takes them all
+-- Allow: max-rows, an erasure needs all of them
 SELECT
     id,
     conversation_id,
@@ -280,8 +280,8 @@ WHERE
 ORDER BY created_at, id;
 
 -- name: list_job_texts(after_id, max_rows)
--- One page of the jobs, oldest first: whatever of them a person could be named in.
---   after_id  integer  the last id of the page before; 0 for the first page
+-- One page of the jobs, oldest first, with the fields that could name a person.
+--   after_id  integer  the last id of the previous page; 0 for the first page
 --   max_rows  integer  1 to 1000
 -- Index: job_queue primary key (integer), range scan, no sort
 -- Rows: 0 to max_rows
@@ -300,9 +300,9 @@ ORDER BY id
 LIMIT :max_rows;
 
 -- name: list_attempt_texts(after_job_id, after_lease_token, max_rows)
--- One page of the jobs' earlier attempts: whatever of them a person could be named in.
---   after_job_id  integer  of the last row of the page before; 0 for the first page
---   after_lease_token  integer  of the same row
+-- One page of the jobs' earlier attempts, with the fields that could name a person.
+--   after_job_id  integer  job_id of the last row of the previous page; 0 for the first page
+--   after_lease_token  integer  lease_token of the same row
 --   max_rows  integer  1 to 1000
 -- Index: job_attempts primary key (range scan, no sort)
 -- Rows: 0 to max_rows
@@ -317,9 +317,9 @@ ORDER BY job_id, lease_token
 LIMIT :max_rows;
 
 -- name: erase_job_texts(id, now)!
--- Takes everything out of a job that a person could be named in. One that waits or runs ends: its worker has lost the lease, and
--- stores neither result nor progress nor error any more.
---   id  integer  which job
+-- Clears every field of a job that could name a person. A queued or running job ends: its worker loses the lease, and can no
+-- longer store a result, progress or an error.
+--   id  integer  id of the job
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1
@@ -338,10 +338,10 @@ SET
 WHERE id = :id;
 
 -- name: erase_job_attempts(job_id)!
--- Takes the errors out of a job's earlier attempts.
---   job_id  integer  which job
+-- Clears the errors of a job's earlier attempts.
+--   job_id  integer  id of the job
 -- Index: job_attempts primary key (range)
--- Rows: one an attempt that failed
+-- Rows: one per failed attempt
 UPDATE job_attempts
 SET error = 'erased'
 WHERE
@@ -349,10 +349,10 @@ WHERE
     AND error IS NOT NULL;
 
 -- name: rename_job(id, type, worker)!
--- Gives a job, whose type or worker names a subject, others.
---   id  integer  which job
---   type  text  its type, or erased
---   worker  text?  its worker, or erased
+-- Replaces the type and the worker of a job when one of them names a subject.
+--   id  integer  id of the job
+--   type  text  the current type, or erased
+--   worker  text?  the current worker, or erased
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1
 UPDATE job_queue
@@ -362,10 +362,10 @@ SET
 WHERE id = :id;
 
 -- name: erase_attempt_workers(job_id)!
--- Takes the workers out of a job's earlier attempts.
---   job_id  integer  which job
+-- Clears the workers of a job's earlier attempts.
+--   job_id  integer  id of the job
 -- Index: job_attempts primary key (range)
--- Rows: one an attempt
+-- Rows: one per attempt
 UPDATE job_attempts
 SET worker = 'erased'
 WHERE
@@ -373,11 +373,11 @@ WHERE
     AND worker IS NOT NULL;
 
 -- name: forget_job_type(type)!
--- Takes the counts of a type away that no job has any more.
---   type  text  which type
+-- Deletes the counts of a type that no job has any longer.
+--   type  text  the job type
 -- Index: job_counts primary key (range)
--- Rows: 0 to five, on PostgreSQL to 64
--- Allow: full-scan, for a type that names a subject, which is rare: no index leads with the type alone
+-- Rows: 0 to five; on PostgreSQL, up to 64
+-- Allow: full-scan, needed only for a type that names a subject, which is rare; the type alone leads no index
 DELETE FROM job_counts
 WHERE
     type = :type

@@ -1,14 +1,15 @@
--- Import and export: exact times, gaps between positions, sources of learnings. Portable: each statement runs as it stands on every engine.
+-- Import and export: exact timestamps, gaps between positions, sources of learnings.
+-- Portable: every statement runs unchanged on every engine.
 
 -- name: list_message_keys(conversation_id, from_position, to_position)
--- What tells whether a message of a file is stored already.
---   conversation_id  text  which conversation
+-- The keys that tell whether a message of a file is already stored.
+--   conversation_id  text  id of the conversation
 --   from_position  integer  the first position, inclusive
 --   to_position  integer  the last position, inclusive
 -- Index: messages_conversation_id_position_key (range scan, no sort)
 -- Rows: 0 to to_position - from_position + 1, by position
 -- Record: MessageKey
--- Allow: max-rows, the two positions are the bound: a position stands once
+-- Allow: max-rows, bounded by the two positions, because a position occurs once
 SELECT
     id,
     position,
@@ -21,11 +22,11 @@ WHERE
 ORDER BY position;
 
 -- name: set_last_position(id, last_position)!
--- Leaves a gap before the next message: the place of one that was deleted before the export.
---   id  text  which conversation
---   last_position  integer  the next message has the position after this one; it never goes back
+-- Leaves a gap before the next message, where a message was deleted before the export.
+--   id  text  id of the conversation
+--   last_position  integer  the next message gets the position after this one; it never decreases
 -- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: there is no such conversation, or it is further already)
+-- Rows: 0 or 1 (0: not found, or last_position is already as high)
 UPDATE conversations
 SET last_position = :last_position
 WHERE
@@ -33,10 +34,10 @@ WHERE
     AND last_position < :last_position;
 
 -- name: set_conversation_times(id, updated_at, deleted_at)!
--- Gives an imported conversation the times that it had where it was exported; hides its learnings with it.
---   id  text  which one
---   updated_at  timestamp?  its last change; NULL keeps what is stored
---   deleted_at  timestamp?  its soft deletion; NULL is none
+-- Sets the times of an imported conversation to those of the exported one; hides its learnings with it.
+--   id  text  id of the conversation
+--   updated_at  timestamp?  its last change; NULL keeps the stored value
+--   deleted_at  timestamp?  when it was soft-deleted; NULL if it was not
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
 UPDATE conversations
@@ -46,12 +47,12 @@ SET
 WHERE id = :id;
 
 -- name: list_conversation_learnings(conversation_id)
--- Every learning of one conversation, deleted with it or not.
---   conversation_id  text  which conversation
+-- Every learning of one conversation, whether or not it was soft-deleted with the conversation.
+--   conversation_id  text  id of the conversation
 -- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort)
 -- Rows: one per learning of the conversation, oldest first
 -- Record: Learning
--- Allow: max-rows, an export writes a conversation as one document, so all of them are needed at once
+-- Allow: max-rows, an export writes a conversation as one document and needs all of them at once
 SELECT
     id,
     conversation_id,
@@ -70,11 +71,11 @@ WHERE conversation_id = :conversation_id
 ORDER BY created_at, id;
 
 -- name: list_conversation_sources(conversation_id)
--- Which messages the learnings of one conversation came from.
---   conversation_id  text  which conversation
--- Index: learnings_conversation_id_created_at_id_idx, learning_messages primary key; sorts one conversation's
+-- The source messages of the learnings of one conversation.
+--   conversation_id  text  id of the conversation
+-- Index: learnings_conversation_id_created_at_id_idx, learning_messages primary key; sorts the rows of one conversation
 -- Rows: one per learning and message
--- Allow: max-rows, an export writes a conversation as one document, so all of them are needed at once
+-- Allow: max-rows, an export writes a conversation as one document and needs all of them at once
 SELECT
     learning_messages.learning_id,
     learning_messages.message_id

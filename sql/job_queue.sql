@@ -1,11 +1,11 @@
--- The job queue. Portable: each statement runs as it stands on every engine.
+-- The job queue. Portable: every statement runs unchanged on every engine.
 --
--- The fence: whatever a worker does to its job names the job and its lease_token, and touches no row whose lease
+-- Fencing: every statement that a worker runs on its job names the job and its lease_token, and changes no row whose lease
 -- was lost (it expired, or the job was claimed again, recovered or ended).
 
 -- name: add_job(type, priority, run_at, payload, dedupe_key, max_attempts, backoff_seconds, backoff_cap_seconds, now)^
--- Enqueues a job; where a live one has its key, gives that one, unchanged.
---   type  text  which handler; 1 to 200 characters
+-- Enqueues a job. If a live job has the same dedupe_key, returns that job unchanged.
+--   type  text  selects the handler; 1 to 200 characters
 --   priority  integer  0 to 9; 9 is claimed first
 --   run_at  timestamp  not claimed before this instant
 --   payload  json  any value, at most 1 MiB
@@ -17,8 +17,8 @@
 -- Index: job_queue_dedupe_key_key (unique; decides the conflict)
 -- Rows: 1
 -- Record: Job
--- Locks: DO UPDATE, which changes nothing, waits for whoever is storing or ending a job with the key; DO NOTHING would give no
---   row, and to look for it later would miss one that has just ended
+-- Locks: the DO UPDATE changes nothing, but waits for any transaction that is storing or ending a job with the key.
+--   DO NOTHING would return no row, and a later lookup would miss a job that has just ended
 INSERT INTO job_queue (
     type,
     priority,
@@ -72,7 +72,7 @@ RETURNING
 
 -- name: get_job(id)^
 -- One job.
---   id  integer  which one
+--   id  integer  id of the job
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1
 -- Record: Job
@@ -139,8 +139,8 @@ WHERE
     AND status IN ('queued', 'running');
 
 -- name: list_jobs(before_id, max_rows, status, type)
--- One page of the jobs, newest first. Goes down the ids and passes over other statuses and types, so that a filter
--- that few jobs meet reads many; running and unsuccessful jobs have statements of their own.
+-- One page of the jobs, newest first. Scans the ids downwards and skips other statuses and types, so a filter that few jobs
+-- match reads many rows. Running and unsuccessful jobs have separate statements.
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
 --   status  text  only with this status
@@ -224,12 +224,12 @@ LIMIT :max_rows;
 
 -- name: list_job_attempts(job_id, max_rows)
 -- The latest claims of a job, newest first.
---   job_id  integer  which job
+--   job_id  integer  id of the job
 --   max_rows  integer  1 to 1000
 -- Index: job_attempts primary key (range scan), job_queue primary key (integer); sorts a job's attempts
 -- Rows: 0 to max_rows
 -- Record: JobAttempt
--- Allow: limit-order, each claim raises lease_token, so no two attempts of a job have the same
+-- Allow: limit-order, each claim increases lease_token, so it is unique among the attempts of a job
 SELECT
     job_id,
     lease_token,
@@ -245,14 +245,14 @@ ORDER BY lease_token DESC
 LIMIT :max_rows;
 
 -- name: heartbeat_job(id, lease_token, lease_expires_at, progress, now)^
--- Extends a lease and says whether somebody asked the worker to stop (cancel_requested).
---   id  integer  which one
---   lease_token  integer  the caller's lease
+-- Extends a lease and returns whether the worker was asked to stop (cancel_requested).
+--   id  integer  id of the job
+--   lease_token  integer  lease_token of the caller's claim
 --   lease_expires_at  timestamp  the new end of the lease
---   progress  json?  any value; NULL keeps what is stored
+--   progress  json?  any value; NULL keeps the stored value
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Rows: 0 or 1 (0: the lease was lost, and nothing changed)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -290,13 +290,13 @@ RETURNING
     finished_at;
 
 -- name: succeed_job(id, lease_token, result, now)!
--- Ends a running job well. The same as finish_job, without reading the job back: it is what every job ends with.
---   id  integer  which one
---   lease_token  integer  the caller's lease
+-- Ends a running job as succeeded. Like finish_job, but does not return the job, because most jobs end with this statement.
+--   id  integer  id of the job
+--   lease_token  integer  lease_token of the caller's claim
 --   result  json?  any value
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Rows: 0 or 1 (0: the lease was lost, and nothing changed)
 UPDATE job_queue
 SET
     status = 'succeeded',
@@ -313,17 +313,17 @@ WHERE
     AND lease_expires_at > :now;
 
 -- name: finish_job(id, lease_token, lease_after, status, result, last_outcome, last_error, now)^
--- Ends a running job for good.
---   id  integer  which one
---   lease_token  integer  the caller's lease
---   lease_after  timestamp  the lease must end after this: now for its holder, the earliest instant for recovery
+-- Ends a running job with a final status.
+--   id  integer  id of the job
+--   lease_token  integer  lease_token of the caller's claim
+--   lease_after  timestamp  the lease must end after this: now for its holder, the lowest timestamp for recovery
 --   status  text  succeeded, quarantined or cancelled
---   result  json?  any value, of a job that succeeded
+--   result  json?  any value, for a job that succeeded
 --   last_outcome  text  succeeded, failed, expired or cancelled
 --   last_error  text?  why, at most 10000 characters
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Rows: 0 or 1 (0: the lease was lost, and nothing changed)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -365,16 +365,16 @@ RETURNING
     finished_at;
 
 -- name: retry_job(id, lease_token, lease_after, run_at, last_outcome, last_error, now)^
--- Puts a running job back into the queue after an attempt that failed; its progress stays.
---   id  integer  which one
---   lease_token  integer  the caller's lease
---   lease_after  timestamp  the lease must end after this: now for its holder, the earliest instant for recovery
---   run_at  timestamp  the next attempt, not before this
+-- Returns a running job to the queue after a failed attempt; its progress is kept.
+--   id  integer  id of the job
+--   lease_token  integer  lease_token of the caller's claim
+--   lease_after  timestamp  the lease must end after this: now for its holder, the lowest timestamp for recovery
+--   run_at  timestamp  the next attempt starts no earlier than this
 --   last_outcome  text  failed or expired
 --   last_error  text?  why, at most 10000 characters
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Rows: 0 or 1 (0: the lease was lost, and nothing changed)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -416,13 +416,13 @@ RETURNING
     finished_at;
 
 -- name: release_job(id, lease_token, lease_after, now)^
--- Puts a running job back at its place in the queue and gives the attempt back; its progress stays.
---   id  integer  which one
---   lease_token  integer  the caller's lease
---   lease_after  timestamp  the lease must end after this: now for its holder, the earliest instant for recovery
+-- Returns a running job to its place in the queue and does not count the attempt; its progress is kept.
+--   id  integer  id of the job
+--   lease_token  integer  lease_token of the caller's claim
+--   lease_after  timestamp  the lease must end after this: now for its holder, the lowest timestamp for recovery
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Rows: 0 or 1 (0: the lease was lost, and nothing changed)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -464,14 +464,14 @@ RETURNING
     finished_at;
 
 -- name: snooze_job(id, lease_token, lease_after, run_at, now)^
--- Puts a running job back into the queue for later and gives the attempt back; its progress stays.
---   id  integer  which one
---   lease_token  integer  the caller's lease
+-- Returns a running job to the queue for later and does not count the attempt; its progress is kept.
+--   id  integer  id of the job
+--   lease_token  integer  lease_token of the caller's claim
 --   lease_after  timestamp  the lease must end after this
 --   run_at  timestamp  not claimed before this instant
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: the lease is lost, nothing was changed)
+-- Rows: 0 or 1 (0: the lease was lost, and nothing changed)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -514,11 +514,11 @@ RETURNING
     finished_at;
 
 -- name: requeue_job(id, now)^
--- Puts an ended job that did not succeed back into the queue with all its attempts; the history stays.
---   id  integer  which one
+-- Returns a job that ended without success to the queue and allows it all its attempts again; its history is kept.
+--   id  integer  id of the job
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: there is none, or it is live, or it succeeded)
+-- Rows: 0 or 1 (0: not found, or live, or succeeded)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -559,12 +559,12 @@ RETURNING
     finished_at;
 
 -- name: update_job_run_at(id, run_at, now)^
--- Changes when a job that waits may be claimed.
---   id  integer  which one
+-- Changes when a queued job may be claimed.
+--   id  integer  id of the job
 --   run_at  timestamp  not claimed before this instant
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: there is none, or it does not wait)
+-- Rows: 0 or 1 (0: not found, or not queued)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -599,11 +599,11 @@ RETURNING
     finished_at;
 
 -- name: cancel_job(id, now)^
--- Ends a queued job; asks the worker of a running one to stop: its next heartbeat says so, and the job is not tried again.
---   id  integer  which one
+-- Ends a queued job, or asks the worker of a running one to stop: its next heartbeat tells it, and the job is not retried.
+--   id  integer  id of the job
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: there is none, or it has ended)
+-- Rows: 0 or 1 (0: not found, or already ended)
 -- Record: Job
 UPDATE job_queue
 SET
@@ -642,19 +642,19 @@ RETURNING
     finished_at;
 
 -- name: delete_job(id)!
--- Deletes a job and its history, unless it runs.
---   id  integer  which one
+-- Deletes a job and its history, unless the job is running.
+--   id  integer  id of the job
 -- Index: job_queue primary key (integer)
--- Rows: 0 or 1 (0: there is none, or it runs), and by cascade its attempts
+-- Rows: 0 or 1 (0: not found, or running), and by cascade its attempts
 DELETE FROM job_queue
 WHERE
     id = :id
     AND status <> 'running';
 
 -- name: prune_jobs(finished_before, max_rows)
--- Deletes ended jobs and their history, longest ended first. finished_at is asked twice: PostgreSQL looks at the outer condition
--- again where somebody queued the job meanwhile, not at the inner one.
---   finished_before  timestamp  the latest finished_at, exclusive
+-- Deletes ended jobs and their history, longest ended first. finished_at is compared twice: if another transaction requeues the
+-- job meanwhile, PostgreSQL evaluates the outer condition again, but not the inner one.
+--   finished_before  timestamp  upper bound of finished_at, exclusive
 --   max_rows  integer  1 to 1000
 -- Index: job_queue_finished_at_idx (range scan, no sort)
 -- Rows: 0 to max_rows, in any order; by cascade their attempts
@@ -673,28 +673,28 @@ WHERE
 RETURNING id;
 
 -- name: add_job_pause(type, reason, now)!
--- Pauses a type: its jobs are not claimed. One that is paused keeps its reason.
+-- Pauses a job type: its jobs are not claimed. A type that is already paused keeps its reason.
 --   type  text  1 to 200 characters
 --   reason  text?  why, at most 1000 characters
 --   now  timestamp  the instant of the transaction
 -- Index: none (an insert; the primary key of job_pauses decides the conflict)
--- Rows: 0 or 1 (0: it is paused already)
+-- Rows: 0 or 1 (0: already paused)
 INSERT INTO job_pauses (type, reason, created_at)
 VALUES (:type, :reason, :now)
 ON CONFLICT (type) DO NOTHING;
 
 -- name: delete_job_pause(type)!
--- Resumes a type.
---   type  text  which one
+-- Resumes a job type.
+--   type  text  the job type
 -- Index: job_pauses primary key
--- Rows: 0 or 1 (0: it is not paused)
+-- Rows: 0 or 1 (0: not paused)
 DELETE FROM job_pauses
 WHERE type = :type;
 
 -- name: list_job_pauses(max_rows)
--- The paused types, in order.
+-- The paused job types, in order.
 --   max_rows  integer  1 to 1000
--- Index: job_pauses primary key (read as a whole, in its order, no sort)
+-- Index: job_pauses primary key (full scan in its order, no sort)
 -- Rows: 0 to max_rows
 -- Record: JobPause
 SELECT

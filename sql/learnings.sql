@@ -1,20 +1,20 @@
--- Learnings. Portable: each statement runs as it stands on every engine.
+-- Learnings. Portable: every statement runs unchanged on every engine.
 
 -- name: add_learning(id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at)^
--- Stores a learning, unless its conversation has the same one already.
---   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
+-- Stores a learning, unless its conversation already has one with the same dedupe_key.
+--   id  text  supplied by the caller, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
 --   category  text  1 to 200 characters
 --   title  text  1 to 1000 characters
 --   content  text  1 byte to 1 MiB of UTF-8
 --   confidence  real  0 (a guess) to 1 (certain)
 --   tags  json  a list of distinct strings, sorted
---   dedupe_key  text  what makes two learnings of the conversation the same one; 1 to 200 characters
+--   dedupe_key  text  two learnings of a conversation with the same key are the same learning; 1 to 200 characters
 --   metadata  json  an object, at most 1 MiB
---   created_at  timestamp  when it was learned
+--   created_at  timestamp  when the learning was made
 --   updated_at  timestamp  its last change
 -- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: no such conversation, or it is deleted, or find_learning_by_dedupe_key gives the first one)
+-- Rows: 0 or 1 (0: the conversation is not found or is deleted, or the learning exists: find_learning_by_dedupe_key returns it)
 -- Record: Learning
 INSERT INTO learnings (
     id,
@@ -61,8 +61,8 @@ RETURNING
     deleted_at;
 
 -- name: find_learning_by_dedupe_key(conversation_id, dedupe_key)^
--- The learning of a conversation that has this dedupe key, deleted or not.
---   conversation_id  text  which conversation
+-- The learning of a conversation that has a dedupe key, deleted or not.
+--   conversation_id  text  id of the conversation
 --   dedupe_key  text  the key
 -- Index: learnings_conversation_id_dedupe_key_key (unique)
 -- Rows: 0 or 1
@@ -87,7 +87,7 @@ WHERE
 
 -- name: get_learning(id)^
 -- One learning, deleted or not.
---   id  text  which one
+--   id  text  id of the learning
 -- Index: learnings_id_key (unique)
 -- Rows: 0 or 1
 -- Record: Learning
@@ -109,9 +109,9 @@ WHERE id = :id;
 
 -- name: list_learnings(category, created_from, before_created_at, before_id, max_rows)
 -- One page of the learnings that are not deleted, newest first.
---   category  text  only of this category
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
+--   category  text  only in this category
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   before_created_at  timestamp  rows older than (before_created_at, before_id); for the first page, the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: learnings_created_at_id_idx (range scan, no sort)
@@ -141,14 +141,14 @@ ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
 -- name: list_learnings_by_tag(tag, category, created_from, before_created_at, before_id, max_rows)
--- One page of a tag's learnings that are not deleted, newest first.
---   tag  text  which tag
---   category  text  only of this category
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
+-- One page of the learnings that have a tag and are not deleted, newest first.
+--   tag  text  the tag
+--   category  text  only in this category
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   before_created_at  timestamp  rows older than (before_created_at, before_id); for the first page, the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
--- Index: learning_tags primary key (range scan, no sort), learnings_id_key (one look-up a row)
+-- Index: learning_tags primary key (range scan, no sort), learnings_id_key (one lookup per row)
 -- Rows: 0 to max_rows
 -- Record: Learning
 SELECT
@@ -178,17 +178,18 @@ LIMIT :max_rows;
 
 -- name: list_learnings_by_conversation(conversation_id, category, tag, created_from, before_created_at, before_id, max_rows)
 -- One page of a conversation's learnings that are not deleted, newest first.
--- BETWEEN, not =: an index on the category, which has more rows than a conversation, shall not tempt the planner.
---   conversation_id  text  which conversation
---   category  text  only of this category
+-- The category is compared by BETWEEN, so that the planner does not choose the index on the category, which has more rows per
+-- value than a conversation.
+--   conversation_id  text  id of the conversation
+--   category  text  only in this category
 --   tag  text  only with this tag
---   created_from  timestamp  the earliest created_at, inclusive
---   before_created_at  timestamp  rows older than (before_created_at, before_id); first the end of the time range
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   before_created_at  timestamp  rows older than (before_created_at, before_id); for the first page, the end of the time range
 --   before_id  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: learnings_conversation_id_created_at_id_idx (range scan, no sort)
 --   with tag: learnings_conversation_id_created_at_id_idx (range scan, no sort), learning_tags primary key or
---     learning_tags_learning_id_idx (one look-up a row)
+--     learning_tags_learning_id_idx (one lookup per row)
 -- Rows: 0 to max_rows
 -- Record: Learning
 SELECT
@@ -223,7 +224,7 @@ LIMIT :max_rows;
 
 -- name: list_learning_messages(learning_id, after_position, max_rows)
 -- The messages that a learning came from, oldest first.
---   learning_id  text  which learning
+--   learning_id  text  id of the learning
 --   after_position  integer  0 for the first page, then the last position returned
 --   max_rows  integer  1 to 1000
 -- Index: learning_messages primary key (range scan), messages_id_key; sorts a learning's messages
@@ -249,10 +250,10 @@ ORDER BY messages.position, messages.id
 LIMIT :max_rows;
 
 -- name: count_learnings(category, created_from, created_before)$
--- How many learnings are not deleted.
---   category  text  only of this category
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
+-- The number of learnings that are not deleted.
+--   category  text  only in this category
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   created_before  timestamp  upper bound of created_at, exclusive
 -- Index: learnings_created_at_id_idx (range scan)
 --   with category: learnings_category_created_at_id_idx (range scan)
 -- Rows: 1
@@ -265,12 +266,12 @@ WHERE
     AND created_at < :created_before;
 
 -- name: count_learnings_by_tag(tag, category, created_from, created_before)$
--- How many learnings with a tag are not deleted.
---   tag  text  which tag
---   category  text  only of this category
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
--- Index: learning_tags primary key (range scan), learnings_id_key (one look-up a row)
+-- The number of learnings with a tag that are not deleted.
+--   tag  text  the tag
+--   category  text  only in this category
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   created_before  timestamp  upper bound of created_at, exclusive
+-- Index: learning_tags primary key (range scan), learnings_id_key (one lookup per row)
 -- Rows: 1
 SELECT count(*) AS learning_count
 FROM learning_tags
@@ -284,15 +285,15 @@ WHERE
     AND learnings.deleted_at IS NULL;
 
 -- name: count_learnings_by_conversation(conversation_id, category, tag, created_from, created_before)$
--- How many learnings of a conversation are not deleted. BETWEEN, not =: as in list_learnings_by_conversation.
---   conversation_id  text  which conversation
---   category  text  only of this category
+-- The number of learnings of a conversation that are not deleted. list_learnings_by_conversation explains BETWEEN.
+--   conversation_id  text  id of the conversation
+--   category  text  only in this category
 --   tag  text  only with this tag
---   created_from  timestamp  the earliest created_at, inclusive
---   created_before  timestamp  the latest created_at, exclusive
+--   created_from  timestamp  lower bound of created_at, inclusive
+--   created_before  timestamp  upper bound of created_at, exclusive
 -- Index: learnings_conversation_id_created_at_id_idx (range scan)
 --   with tag: learnings_conversation_id_created_at_id_idx (range scan), learning_tags primary key or
---     learning_tags_learning_id_idx (one look-up a row)
+--     learning_tags_learning_id_idx (one lookup per row)
 -- Rows: 1
 SELECT count(*) AS learning_count
 FROM learnings
@@ -311,8 +312,8 @@ WHERE
     AND created_at < :created_before;
 
 -- name: count_learning_uploads(learning_id)$
--- How many uploads go when a learning is deleted.
---   learning_id  text  which learning
+-- The number of uploads that would be deleted with a learning.
+--   learning_id  text  id of the learning
 -- Index: uploads_learning_id_destination_key (range scan)
 -- Rows: 1
 SELECT count(*) AS upload_count
@@ -322,7 +323,7 @@ WHERE learning_id = :learning_id;
 -- name: list_category_counts(max_rows)
 -- The categories of the learnings that are not deleted, the most frequent first.
 --   max_rows  integer  1 to 1000
--- Index: learnings_category_created_at_id_idx (read as a whole); sorts one row a category
+-- Index: learnings_category_created_at_id_idx (full scan); sorts one row per category
 -- Rows: 0 to max_rows
 -- Allow: full-scan, a report; it reads the index only
 SELECT
@@ -337,9 +338,9 @@ LIMIT :max_rows;
 -- name: list_tag_counts(max_rows)
 -- The tags of the learnings that are not deleted, the most frequent first.
 --   max_rows  integer  1 to 1000
--- Index: learning_tags primary key (read as a whole, in its order); sorts one row a tag
+-- Index: learning_tags primary key (full scan in its order); sorts one row per tag
 -- Rows: 0 to max_rows
--- Allow: full-scan, a report; it reads one narrow table, which has the shown learnings only
+-- Allow: full-scan, a report; it reads one narrow table, which has only learnings that are not deleted
 SELECT
     tag,
     count(*) AS learning_count
@@ -349,8 +350,8 @@ ORDER BY count(*) DESC, tag
 LIMIT :max_rows;
 
 -- name: update_learning(id, category, title, content, confidence, tags, metadata, now)^
--- Replaces what a learning says; its dedupe key stays that of what was first learned.
---   id  text  which one
+-- Replaces the content of a learning; its dedupe key does not change.
+--   id  text  id of the learning
 --   category  text  1 to 200 characters
 --   title  text  1 to 1000 characters
 --   content  text  1 byte to 1 MiB of UTF-8
@@ -386,8 +387,8 @@ RETURNING
     deleted_at;
 
 -- name: delete_learning(id)!
--- Deletes a learning for good, with its tags, its links to messages and its uploads.
---   id  text  which one
+-- Deletes a learning permanently, with its tags, its links to messages and its uploads.
+--   id  text  id of the learning
 -- Index: learnings_id_key (unique)
 -- Rows: 0 or 1, and by cascade everything that belongs to it
 DELETE FROM learnings

@@ -1,16 +1,16 @@
--- Legal holds. Portable: each statement runs as it stands on every engine.
+-- Legal holds. Portable: every statement runs unchanged on every engine.
 
 -- name: add_legal_hold(id, conversation_id, reason, placed_by, placed_at)^
--- Keeps a conversation from being deleted or changed; where it is held already, gives that hold, unchanged.
+-- Places a hold that prevents a conversation from being deleted or changed. If one is in force, returns it unchanged.
 --   id  text  a time-ordered UUID
---   conversation_id  text  which conversation
---   reason  text  why; 1 to 1000 characters, no content
+--   conversation_id  text  id of the conversation
+--   reason  text  why, without content; 1 to 1000 characters
 --   placed_by  text  the name that the store was opened with
 --   placed_at  timestamp  the instant of the transaction
 -- Index: legal_holds_conversation_id_key (unique; decides the conflict)
 -- Rows: 1
 -- Record: LegalHold
--- Locks: DO UPDATE, which changes nothing, waits for whoever is placing or releasing a hold on the conversation
+-- Locks: the DO UPDATE changes nothing, but waits for any transaction that is placing or releasing a hold on the conversation
 INSERT INTO legal_holds (
     id,
     conversation_id,
@@ -38,7 +38,7 @@ RETURNING
 
 -- name: find_legal_hold(conversation_id)^
 -- The hold in force on a conversation.
---   conversation_id  text  which conversation
+--   conversation_id  text  id of the conversation
 -- Index: legal_holds_conversation_id_key (unique)
 -- Rows: 0 or 1
 -- Record: LegalHold
@@ -57,11 +57,11 @@ WHERE
 
 -- name: release_legal_hold(conversation_id, released_by, released_at)^
 -- Ends the hold on a conversation.
---   conversation_id  text  which conversation
+--   conversation_id  text  id of the conversation
 --   released_by  text  the name that the store was opened with
 --   released_at  timestamp  the instant of the transaction
 -- Index: legal_holds_conversation_id_key (unique)
--- Rows: 0 or 1 (0: it is not held)
+-- Rows: 0 or 1 (0: not on hold)
 -- Record: LegalHold
 UPDATE legal_holds
 SET

@@ -1,7 +1,7 @@
--- Maintenance: when each upkeep task last ran. Portable: each statement runs as it stands on every engine.
+-- Maintenance: when each maintenance task last ran. Portable: every statement runs unchanged on every engine.
 
 -- name: set_maintenance_task(name, ran_at)!
--- Notes that a task ran to its end.
+-- Records that a task completed.
 --   name  text  free_pages, full_text, checkpoint, optimize or vacuum
 --   ran_at  timestamp  the instant of the transaction
 -- Index: none (an insert)
@@ -18,10 +18,10 @@ ON CONFLICT (name) DO UPDATE
 SET ran_at = excluded.ran_at;
 
 -- name: list_maintenance_tasks(max_rows)
--- When each task last ran to its end, by name.
+-- When each task last completed, by name.
 --   max_rows  integer  1 to 100
--- Index: maintenance_tasks primary key (read as a whole, in its order, no sort)
--- Rows: 0 to max_rows, one a task
+-- Index: maintenance_tasks primary key (full scan in its order, no sort)
+-- Rows: 0 to max_rows, one per task
 -- Allow: full-scan, there are five tasks
 SELECT
     name,

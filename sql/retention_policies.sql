@@ -1,14 +1,14 @@
--- Retention policies, and what they let expire. Portable: each statement runs as it stands on every engine.
+-- Retention policies, and the rows that expire under them. Portable: every statement runs unchanged on every engine.
 
 -- name: set_retention_policy(name, target, scope, scope_value, since, age_days, grace_days, now)^
--- Keeps a policy; one of the same name is replaced.
+-- Stores a policy; replaces one with the same name.
 --   name  text  1 to 100 characters
 --   target  text  conversations, learnings, jobs, attempts, uploads or redactions
 --   scope  text  all; source or session_prefix (conversations); category (learnings)
---   scope_value  text?  the source, the beginning of the session id, the category; NULL for all
---   since  text  activity or completion: what the age is counted from
+--   scope_value  text?  the source, the prefix of the session id, or the category; NULL for all
+--   since  text  activity or completion: the event that the age is counted from
 --   age_days  real  0 to 36500
---   grace_days  real  0 to 36500: how long a conversation stays hidden before it is deleted for good
+--   grace_days  real  0 to 36500: how long a conversation stays hidden before it is deleted permanently
 --   now  timestamp  the instant of the transaction
 -- Index: none (an insert; the primary key decides the conflict)
 -- Rows: 1
@@ -57,7 +57,7 @@ RETURNING
 
 -- name: list_retention_policies(after_name, max_rows)
 -- One page of the policies, by name.
---   after_name  text  only with a greater name; empty for the first page
+--   after_name  text  return policies after this name; '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: retention_policies primary key (range scan, no sort)
 -- Rows: 0 to max_rows
@@ -78,20 +78,20 @@ ORDER BY name
 LIMIT :max_rows;
 
 -- name: delete_retention_policy(name)!
--- Deletes a policy; what it soft-deleted stays so.
---   name  text  which one
+-- Deletes a policy; conversations that it soft-deleted stay soft-deleted.
+--   name  text  name of the policy
 -- Index: retention_policies primary key
--- Rows: 0 or 1 (0: there is none)
+-- Rows: 0 or 1 (0: not found)
 DELETE FROM retention_policies
 WHERE name = :name;
 
 -- name: list_expired_conversations(source, session_from, session_to, completed_before, updated_before, after_created_at, after_id, max_rows)
--- One page of the conversations that a policy hides, oldest first; those on legal hold are none of them.
+-- One page of the conversations that a policy would hide, oldest first; excludes those on legal hold.
 --   source  text  only from this source
---   session_from  text  only with a session id from here on: the prefix itself
---   session_to  text  ... and before this
---   completed_before  timestamp  only those that were over before then
---   updated_before  timestamp  the latest updated_at, exclusive; what began later was active later
+--   session_from  text  lower bound of session_id, inclusive: the prefix itself
+--   session_to  text  upper bound of session_id, exclusive
+--   completed_before  timestamp  only those completed before this instant
+--   updated_before  timestamp  upper bound of updated_at, exclusive; a conversation that began later was active later
 --   after_created_at  timestamp  rows newer than (after_created_at, after_id); the earliest instant for the first page
 --   after_id  text  '' for the first page
 --   max_rows  integer  1 to 1000
@@ -134,15 +134,15 @@ ORDER BY created_at, id
 LIMIT :max_rows;
 
 -- name: list_expired_hidden_conversations(source, session_from, session_to, deleted_before, after_deleted_at, after_id, max_rows)
--- One page of the hidden conversations whose grace is over, longest hidden first; those on legal hold are none of them.
+-- One page of the hidden conversations whose grace period has ended, longest hidden first; excludes those on legal hold.
 --   source  text  only from this source
---   session_from  text  only with a session id from here on: the prefix itself
---   session_to  text  ... and before this
---   deleted_before  timestamp  the latest deleted_at, exclusive
---   after_deleted_at  timestamp  rows hidden later than (after_deleted_at, after_id); the earliest for the first page
+--   session_from  text  lower bound of session_id, inclusive: the prefix itself
+--   session_to  text  upper bound of session_id, exclusive
+--   deleted_before  timestamp  upper bound of deleted_at, exclusive
+--   after_deleted_at  timestamp  rows hidden later than (after_deleted_at, after_id); the earliest instant for the first page
 --   after_id  text  '' for the first page
 --   max_rows  integer  1 to 1000
--- Index: conversations_deleted_at_idx (range scan); sorts only what was hidden at the same instant
+-- Index: conversations_deleted_at_idx (range scan); sorts only rows hidden at the same instant
 -- Rows: 0 to max_rows
 -- Record: Conversation
 SELECT
@@ -178,9 +178,9 @@ ORDER BY deleted_at, id
 LIMIT :max_rows;
 
 -- name: list_expired_learnings(category, updated_before, after_created_at, after_id, max_rows)
--- One page of the learnings that a policy deletes, oldest first; those of a conversation on legal hold are none of them.
---   category  text  only of this category
---   updated_before  timestamp  the latest updated_at, exclusive
+-- One page of the learnings that a policy would delete, oldest first; excludes those of a conversation on legal hold.
+--   category  text  only in this category
+--   updated_before  timestamp  upper bound of updated_at, exclusive
 --   after_created_at  timestamp  rows newer than (after_created_at, after_id); the earliest instant for the first page
 --   after_id  text  '' for the first page
 --   max_rows  integer  1 to 1000
@@ -209,8 +209,8 @@ ORDER BY created_at, id
 LIMIT :max_rows;
 
 -- name: count_expired_jobs(finished_before)^
--- How many jobs a policy deletes, and when the first of them ended.
---   finished_before  timestamp  the latest finished_at, exclusive
+-- The number of jobs that a policy would delete, and when the first of them ended.
+--   finished_before  timestamp  upper bound of finished_at, exclusive
 -- Index: job_queue_finished_at_idx (range scan)
 -- Rows: 1
 -- Returns: oldest timestamp?
@@ -223,12 +223,12 @@ WHERE
     AND finished_at < :finished_before;
 
 -- name: count_expired_attempts(finished_before)^
--- How many earlier attempts a policy deletes, and when the first of them ended.
---   finished_before  timestamp  the latest finished_at, exclusive
--- Index: none (read to its end)
+-- The number of earlier attempts that a policy would delete, and when the first of them ended.
+--   finished_before  timestamp  upper bound of finished_at, exclusive
+-- Index: none (reads the whole table)
 -- Rows: 1
 -- Returns: oldest timestamp?
--- Allow: full-scan, few jobs are tried twice, and a policy is applied now and then
+-- Allow: full-scan, few jobs are retried, and policies are applied rarely
 SELECT
     min(finished_at) AS oldest,
     count(*) AS expired
@@ -236,12 +236,12 @@ FROM job_attempts
 WHERE finished_at < :finished_before;
 
 -- name: prune_attempts(finished_before, max_rows)
--- Deletes earlier attempts, those of the first jobs first.
---   finished_before  timestamp  the latest finished_at, exclusive
+-- Deletes earlier attempts, in the order of the job ids.
+--   finished_before  timestamp  upper bound of finished_at, exclusive
 --   max_rows  integer  1 to 1000
--- Index: job_attempts primary key (read in its order, no sort)
+-- Index: job_attempts primary key (scan in its order, no sort)
 -- Rows: 0 to max_rows, in any order
--- Allow: full-scan, few jobs are tried twice, and a policy is applied now and then
+-- Allow: full-scan, few jobs are retried, and policies are applied rarely
 DELETE FROM job_attempts
 WHERE
     (job_id, lease_token) IN (
@@ -256,8 +256,9 @@ WHERE
 RETURNING job_id;
 
 -- name: count_expired_uploads(confirmed_before)^
--- How many uploads a policy deletes, and when the first of them was confirmed; none of a conversation on legal hold.
---   confirmed_before  timestamp  the latest confirmed_at, exclusive
+-- The number of uploads that a policy would delete, and when the first of them was confirmed; excludes those of a
+-- conversation on legal hold.
+--   confirmed_before  timestamp  upper bound of confirmed_at, exclusive
 -- Index: uploads_status_created_at_id_idx (range scan)
 -- Rows: 1
 -- Returns: oldest timestamp?
@@ -279,9 +280,9 @@ WHERE
     );
 
 -- name: prune_uploads(confirmed_before, max_rows)
--- Deletes uploads that were confirmed, oldest first; what is at the destination stays there, and so does what belongs
--- to a conversation on legal hold.
---   confirmed_before  timestamp  the latest confirmed_at, exclusive
+-- Deletes confirmed uploads, oldest first, except those of a conversation on legal hold. Nothing is deleted at the
+-- destination.
+--   confirmed_before  timestamp  upper bound of confirmed_at, exclusive
 --   max_rows  integer  1 to 1000
 -- Index: uploads_status_created_at_id_idx (range scan, no sort)
 -- Rows: 0 to max_rows, in any order
@@ -308,12 +309,13 @@ WHERE
 RETURNING id;
 
 -- name: count_expired_redactions(created_before)^
--- How many redactions a policy deletes, and when the first of them was made; none of a conversation on legal hold.
---   created_before  timestamp  the latest created_at, exclusive
--- Index: redactions_conversation_id_created_at_id_idx (read to its end)
+-- The number of redactions that a policy would delete, and when the first of them was made; excludes those of
+-- a conversation on legal hold.
+--   created_before  timestamp  upper bound of created_at, exclusive
+-- Index: redactions_conversation_id_created_at_id_idx (full scan)
 -- Rows: 1
 -- Returns: oldest timestamp?
--- Allow: full-scan, a policy is applied now and then
+-- Allow: full-scan, policies are applied rarely
 SELECT
     min(created_at) AS oldest,
     count(*) AS expired
@@ -329,12 +331,12 @@ WHERE
     );
 
 -- name: purge_redactions(created_before, max_rows)
--- Deletes redactions, the first stored first; those of a conversation on legal hold stay.
---   created_before  timestamp  the latest created_at, exclusive
+-- Deletes redactions in the order in which they were stored, except those of a conversation on legal hold.
+--   created_before  timestamp  upper bound of created_at, exclusive
 --   max_rows  integer  1 to 1000
--- Index: redactions primary key (read in its order, no sort)
+-- Index: redactions primary key (scan in its order, no sort)
 -- Rows: 0 to max_rows, in any order
--- Allow: full-scan, the first stored are the oldest, so that a batch is found at once
+-- Allow: full-scan, rows are stored oldest first, so the scan finds a batch immediately
 DELETE FROM redactions
 WHERE
     seq IN (

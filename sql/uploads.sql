@@ -1,16 +1,16 @@
--- Uploads. Portable: each statement runs as it stands on every engine.
+-- Uploads. Portable: every statement runs unchanged on every engine.
 
 -- name: add_upload(id, learning_id, destination, metadata, now)^
--- Plans the upload of a learning to a destination; where there is one already, gives that one, unchanged.
---   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
---   learning_id  text  which learning
---   destination  text  where to; 1 to 200 characters
+-- Plans the upload of a learning to a destination. If one exists, returns it unchanged.
+--   id  text  supplied by the caller, or a time-ordered UUID; 1 to 200 characters
+--   learning_id  text  id of the learning
+--   destination  text  where it is uploaded to; 1 to 200 characters
 --   metadata  json  an object, at most 1 MiB
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_learning_id_destination_key (unique; decides the conflict)
 -- Rows: 1
 -- Record: Upload
--- Locks: DO UPDATE, which changes nothing, waits for whoever is storing or deleting the same upload
+-- Locks: the DO UPDATE changes nothing, but waits for any transaction that is storing or deleting the same upload
 INSERT INTO uploads (
     id,
     learning_id,
@@ -46,7 +46,7 @@ RETURNING
 
 -- name: get_upload(id)^
 -- One upload.
---   id  text  which one
+--   id  text  id of the upload
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1
 -- Record: Upload
@@ -69,8 +69,8 @@ WHERE id = :id;
 
 -- name: find_upload_by_destination(learning_id, destination)^
 -- The upload of a learning to a destination.
---   learning_id  text  which learning
---   destination  text  where to
+--   learning_id  text  id of the learning
+--   destination  text  where it is uploaded to
 -- Index: uploads_learning_id_destination_key (unique)
 -- Rows: 0 or 1
 -- Record: Upload
@@ -94,11 +94,11 @@ WHERE
     AND destination = :destination;
 
 -- name: list_uploads(status, after_created_at, after_id, created_before, max_rows)
--- One page of the uploads, oldest first; those in one status are what is to be done next.
---   status  text  only in this status: pending, uploading, uploaded, confirmed or failed
---   after_created_at  timestamp  rows newer than (after_created_at, after_id); first the start of the time range
+-- One page of the uploads, oldest first; with a status, the uploads to process next.
+--   status  text  only with this status: pending, uploading, uploaded, confirmed or failed
+--   after_created_at  timestamp  rows newer than (after_created_at, after_id); for the first page, the start of the time range
 --   after_id  text  '' for the first page
---   created_before  timestamp  the latest created_at, exclusive
+--   created_before  timestamp  upper bound of created_at, exclusive
 --   max_rows  integer  1 to 1001
 -- Index: uploads_created_at_id_idx (range scan, no sort)
 --   with status: uploads_status_created_at_id_idx (range scan, no sort)
@@ -128,7 +128,7 @@ LIMIT :max_rows;
 
 -- name: list_uploads_by_learning(learning_id, after_destination, max_rows)
 -- One page of a learning's uploads, by destination.
---   learning_id  text  which learning
+--   learning_id  text  id of the learning
 --   after_destination  text  '' for the first page
 --   max_rows  integer  1 to 1001
 -- Index: uploads_learning_id_destination_key (range scan, no sort)
@@ -156,11 +156,11 @@ ORDER BY destination
 LIMIT :max_rows;
 
 -- name: count_uploads()
--- How many uploads are in each status.
--- Index: uploads_status_created_at_id_idx (read in order, no sort)
+-- The number of uploads in each status.
+-- Index: uploads_status_created_at_id_idx (scan in its order, no sort)
 -- Rows: 0 to 5, one per status that occurs, by status
 -- Allow: full-scan, a report; it reads the index only, not the rows
--- Allow: max-rows, at most one row for each of five statuses
+-- Allow: max-rows, at most one row per status, of which there are five
 SELECT
     status,
     count(*) AS upload_count
@@ -169,11 +169,11 @@ GROUP BY status
 ORDER BY status;
 
 -- name: start_upload(id, now)^
--- Begins an upload, for the first time or again: pending or failed -> uploading.
---   id  text  which one
+-- Starts or restarts an upload: pending or failed -> uploading.
+--   id  text  id of the upload
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not pending or failed)
+-- Rows: 0 or 1 (0: not found, or neither pending nor failed)
 -- Record: Upload
 UPDATE uploads
 SET
@@ -199,13 +199,13 @@ RETURNING
     confirmed_at;
 
 -- name: finish_upload(id, remote_id, receipt, now)^
--- The destination took it: uploading -> uploaded.
---   id  text  which one
---   remote_id  text  the destination's own key for it
---   receipt  json?  what the destination answered
+-- Records that the destination accepted the upload: uploading -> uploaded.
+--   id  text  id of the upload
+--   remote_id  text  the destination's key for the upload
+--   receipt  json?  the destination's response
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not uploading)
+-- Rows: 0 or 1 (0: not found, or not uploading)
 -- Record: Upload
 UPDATE uploads
 SET
@@ -233,12 +233,12 @@ RETURNING
     confirmed_at;
 
 -- name: confirm_upload(id, receipt, now)^
--- The destination was seen to have it: uploaded -> confirmed.
---   id  text  which one
---   receipt  json?  what the destination answered; NULL keeps the receipt of the upload
+-- Records that the upload was verified at the destination: uploaded -> confirmed.
+--   id  text  id of the upload
+--   receipt  json?  the destination's response; NULL keeps the receipt of the upload
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not uploaded)
+-- Rows: 0 or 1 (0: not found, or not uploaded)
 -- Record: Upload
 UPDATE uploads
 SET
@@ -265,12 +265,12 @@ RETURNING
     confirmed_at;
 
 -- name: fail_upload(id, last_error, now)^
--- Refused, or lost at the destination: uploading or uploaded -> failed.
---   id  text  which one
+-- Records that the destination refused or lost the upload: uploading or uploaded -> failed.
+--   id  text  id of the upload
 --   last_error  text  why
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not uploading or uploaded)
+-- Rows: 0 or 1 (0: not found, or neither uploading nor uploaded)
 -- Record: Upload
 UPDATE uploads
 SET
@@ -296,11 +296,11 @@ RETURNING
     confirmed_at;
 
 -- name: retry_upload(id, now)^
--- Puts a failed upload back in line: failed -> pending. Attempts and the last error stay.
---   id  text  which one
+-- Returns a failed upload to pending: failed -> pending. Its attempts and last error are kept.
+--   id  text  id of the upload
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not failed)
+-- Rows: 0 or 1 (0: not found, or not failed)
 -- Record: Upload
 UPDATE uploads
 SET
@@ -325,11 +325,11 @@ RETURNING
     confirmed_at;
 
 -- name: release_upload(id, now)^
--- Gives up an upload that was begun, its worker being gone: uploading -> pending.
---   id  text  which one
+-- Releases an upload whose worker is gone: uploading -> pending.
+--   id  text  id of the upload
 --   now  timestamp  the instant of the transaction
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1 (0: there is none, or it is not uploading)
+-- Rows: 0 or 1 (0: not found, or not uploading)
 -- Record: Upload
 UPDATE uploads
 SET
@@ -354,10 +354,10 @@ RETURNING
     confirmed_at;
 
 -- name: delete_upload(id)$
--- Deletes one upload for good; what is at the destination stays there.
---   id  text  which one
+-- Deletes one upload permanently. Nothing is deleted at the destination.
+--   id  text  id of the upload
 -- Index: uploads_id_key (unique)
--- Rows: 0 or 1: the status that it was in
+-- Rows: 0 or 1: the status that it had
 DELETE FROM uploads
 WHERE id = :id
 RETURNING status;

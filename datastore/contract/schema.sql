@@ -1,7 +1,7 @@
--- What the checks ask SQLite of the schema. On a scratch database only: no store loads this file.
+-- Queries of the checks on SQLite's schema. They run only on a scratch database; no store loads this file.
 
 -- name: list_objects()
--- The tables, indexes, views and triggers as they were created.
+-- The tables, indexes, views and triggers, with the SQL that created them.
 -- Index: none (the schema table is small)
 -- Rows: one per object, by kind and name
 SELECT
@@ -14,7 +14,7 @@ FROM sqlite_schema
 ORDER BY type, name;
 
 -- name: list_tables()
--- Tables and views of the main schema: name, kind, WITHOUT ROWID, STRICT.
+-- The tables and views of the main schema: name, kind, WITHOUT ROWID, STRICT.
 -- Index: none (the schema table is small)
 -- Rows: one per table and view
 SELECT
@@ -26,9 +26,9 @@ FROM pragma_table_list
 WHERE schema = 'main';
 
 -- name: list_columns()
--- The columns of every table and view, hidden and generated ones too.
--- Index: none (the schema's own functions)
--- Rows: one per column, by table and place
+-- The columns of every table and view, including hidden and generated ones.
+-- Index: none (pragma functions)
+-- Rows: one per column, by table and position
 SELECT
     tables.name AS table_name,
     columns.name,
@@ -43,9 +43,9 @@ WHERE tables.schema = 'main'
 ORDER BY tables.name, columns.cid;
 
 -- name: list_index_columns()
--- The key columns of every index with their collations; the name of an expression, and of the rowid, is NULL.
--- Index: none (the schema's own functions)
--- Rows: one per index and column, by table, index and place
+-- The key columns of every index with their collations; the name is NULL for an expression and for the rowid.
+-- Index: none (pragma functions)
+-- Rows: one per index and column, by table, index and position
 SELECT
     tables.name AS table_name,
     indexes.name AS index_name,
@@ -63,9 +63,9 @@ WHERE
 ORDER BY tables.name, indexes.seq, columns.seqno;
 
 -- name: list_foreign_key_columns()
--- The columns of every foreign key, with what it does when the parent's row goes or changes.
--- Index: none (the schema's own functions)
--- Rows: one per foreign key and column, by table, key and place
+-- The columns of every foreign key, with its actions when the parent row is deleted or updated.
+-- Index: none (pragma functions)
+-- Rows: one per foreign key and column, by table, key and position
 SELECT
     tables.name AS table_name,
     keys.id AS key_id,
@@ -80,8 +80,8 @@ WHERE tables.schema = 'main'
 ORDER BY tables.name, keys.id, keys.seq;
 
 -- name: list_functions()
--- The functions that this SQLite has; the type of aggregate and window functions is a or w.
--- Index: none (the schema's own functions)
+-- The functions of this SQLite library; the type is a for aggregate and w for window functions.
+-- Index: none (pragma functions)
 -- Rows: one per function and type, by name
 SELECT DISTINCT
     name,
@@ -90,9 +90,9 @@ FROM pragma_function_list
 ORDER BY name;
 
 -- name: add_statistics(index_table, index_name, sizes)!
--- Statistics of an index, as ANALYZE would write them.
---   index_table  text  which table
---   index_name  text  which index
+-- Stores the statistics of an index in the form that ANALYZE writes.
+--   index_table  text  name of the table
+--   index_name  text  name of the index
 --   sizes  text  rows, then rows per value of the first column, of the first two, ...
 -- Index: none (an insert)
 -- Rows: 1

@@ -1,8 +1,8 @@
--- What the check asks PostgreSQL's catalogue. On a scratch database only: no store loads this file.
+-- Queries of the server check on PostgreSQL's catalogue. They run only on a scratch database; no store loads this file.
 
 -- name: list_partial_indexes()
--- The indexes of some rows of their table only.
--- Index: pg_index (the catalogue's own)
+-- The partial indexes.
+-- Index: pg_index (a table of the catalogue)
 -- Rows: one per index
 SELECT pg_class.relname
 FROM pg_index

@@ -1,39 +1,39 @@
 -- Initial tables: conversations, messages, learnings, the job queue, uploads; and the counter of the audit log.
 --
--- The same tables, columns and rules as SQLite's step of this name, in PostgreSQL's own types: TIMESTAMPTZ for time, JSON
--- (the text as it was given, not JSONB's reading of it), and text that is compared byte by byte (COLLATE "C"), as SQLite
--- compares it, so that lists have one order on both engines and on every server.
--- Keys: seq is the order in which rows were stored (it never leaves the database); id is the name that applications use, a
--- time-ordered UUID or the caller's own. Needs PostgreSQL 14 and a database in UTF8.
+-- The same tables, columns and rules as in SQLite's step of this name, with PostgreSQL's types: TIMESTAMPTZ for time, JSON
+-- (which keeps the original text, unlike JSONB), and text that is compared byte by byte (COLLATE "C"), as in SQLite, so that
+-- lists have the same order on both engines and on every server.
+-- Keys: seq is the order in which rows were stored, and is never exposed outside the database. id is the key that applications
+-- use: a time-ordered UUID, or supplied by the caller. Requires PostgreSQL 14 or later and a database with encoding UTF8.
 --
 -- Locks: none, the tables are new.
 -- Rollback: LOSES DATA (drops every table of this step).
 
--- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+-- Every function of this step resolves names in this schema, and among the session's temporary tables last, never first.
 DO $$
 BEGIN
     PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
 END;
 $$;
 
--- A chat: who it belongs to, where it came from, which sanitization it went through.
+-- A conversation: its session, its source, and the sanitization that was applied to its text.
 CREATE TABLE conversations (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
     session_id TEXT COLLATE "C",
-    -- The caller's own key for "the same conversation", unique where given.
+    -- The caller's own key, which identifies the same conversation; unique if set.
     correlation_id TEXT COLLATE "C",
     source TEXT COLLATE "C" NOT NULL,
     title TEXT COLLATE "C",
-    -- Which sanitization the text went through. No text is stored without one.
+    -- The version of the sanitization applied to the text. No text is stored without one.
     sanitization_version TEXT COLLATE "C" NOT NULL,
     metadata JSON NOT NULL DEFAULT '{}',
-    -- Kept by triggers on messages, whoever writes.
+    -- Maintained by triggers on messages, regardless of which program writes.
     message_count BIGINT NOT NULL DEFAULT 0,
-    -- The highest position ever given out; positions are never used twice.
+    -- The highest position ever assigned; positions are never reused.
     last_position BIGINT NOT NULL DEFAULT 0,
     created_at TIMESTAMPTZ NOT NULL,
-    -- Last change of this row or last message, whichever is later.
+    -- The last change of this row or the last message, whichever is later.
     updated_at TIMESTAMPTZ NOT NULL,
     completed_at TIMESTAMPTZ,
     -- Soft deletion: hidden from lists and search until restored or purged.
@@ -58,20 +58,20 @@ CREATE TABLE conversations (
     CONSTRAINT conversations_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
--- Serves get_conversation and every statement by id; foreign keys refer to it.
+-- Serves get_conversation and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
 
--- What was said, in order.
+-- The messages of a conversation, in order.
 CREATE TABLE messages (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
     conversation_id TEXT COLLATE "C" NOT NULL,
-    -- Place in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    -- Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
     position BIGINT NOT NULL,
     role TEXT COLLATE "C" NOT NULL,
     -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL.
     content TEXT COLLATE "C" NOT NULL,
-    -- SHA-256 of the content's UTF-8, lower-case hex.
+    -- SHA-256 of the content in UTF-8, lower-case hex.
     content_hash TEXT COLLATE "C" NOT NULL,
     token_count BIGINT NOT NULL,
     metadata JSON NOT NULL DEFAULT '{}',
@@ -90,10 +90,10 @@ CREATE TABLE messages (
     CONSTRAINT messages_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00')
 );
 
--- Serves get_message and every statement by id; foreign keys refer to it.
+-- Serves get_message and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX messages_id_key ON messages (id);
 
--- What was learned from a conversation; searchable.
+-- Learnings: what was learned from a conversation; searchable.
 CREATE TABLE learnings (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
@@ -103,14 +103,14 @@ CREATE TABLE learnings (
     content TEXT COLLATE "C" NOT NULL,
     -- 0 (a guess) to 1 (certain).
     confidence DOUBLE PRECISION NOT NULL,
-    -- A JSON list of distinct strings, sorted; learning_tags is its index, kept by triggers.
+    -- A JSON list of distinct strings, sorted; triggers maintain its index, learning_tags.
     tags JSON NOT NULL DEFAULT '[]',
-    -- What makes two learnings of one conversation the same one.
+    -- Two learnings of a conversation with the same key are the same learning.
     dedupe_key TEXT COLLATE "C" NOT NULL,
     metadata JSON NOT NULL DEFAULT '{}',
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,
-    -- The conversation's own, copied by a trigger, so that lists and search need no join to hide it.
+    -- Copied from the conversation by a trigger, so that lists and search can exclude the learning without a join.
     deleted_at TIMESTAMPTZ,
     CONSTRAINT learnings_conversation_id_fkey
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
@@ -131,11 +131,11 @@ CREATE TABLE learnings (
     CONSTRAINT learnings_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
--- Serves get_learning and every statement by id; foreign keys refer to it.
+-- Serves get_learning and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX learnings_id_key ON learnings (id);
 
--- The index of the learnings that are shown by tag, newest first. created_at repeats the learning's own, so that a
--- page of one tag is a range of this table and nothing is sorted.
+-- The tag index of the learnings that are not hidden, newest first. created_at repeats that of the learning, so that a
+-- page of one tag is a range of this table and needs no sort.
 CREATE TABLE learning_tags (
     tag TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
@@ -147,7 +147,7 @@ CREATE TABLE learning_tags (
     CHECK (length(tag) BETWEEN 1 AND 100)
 );
 
--- Which messages a learning came from.
+-- The source messages of the learnings.
 CREATE TABLE learning_messages (
     learning_id TEXT COLLATE "C" NOT NULL,
     message_id TEXT COLLATE "C" NOT NULL,
@@ -158,9 +158,9 @@ CREATE TABLE learning_messages (
     FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
 );
 
--- Work to be done in the background: claimed with a lease, tried again, kept as history.
+-- Background jobs: claimed with a lease, retried after failure, and kept as history.
 CREATE TABLE job_queue (
-    -- Ascends and is never used again: first in, first out within a priority.
+    -- Ascending and never reused: first in, first out within a priority.
     id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
     type TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL DEFAULT 'queued',
@@ -171,13 +171,13 @@ CREATE TABLE job_queue (
     payload JSON NOT NULL DEFAULT '{}',
     -- At most one live (queued or running) job has a given key.
     dedupe_key TEXT COLLATE "C",
-    -- Claims so far that counted; a released or snoozed claim is given back.
+    -- The number of claims so far; a released or snoozed claim does not count.
     attempts BIGINT NOT NULL DEFAULT 0,
     max_attempts BIGINT NOT NULL,
-    -- Wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
+    -- The wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
     backoff_seconds DOUBLE PRECISION NOT NULL,
     backoff_cap_seconds DOUBLE PRECISION NOT NULL,
-    -- Raised by every claim; a holder with an older token has lost the job.
+    -- Increased by every claim; a worker with an older token has lost the job.
     lease_token BIGINT NOT NULL DEFAULT 0,
     lease_expires_at TIMESTAMPTZ,
     worker TEXT COLLATE "C",
@@ -209,18 +209,18 @@ CREATE TABLE job_queue (
     CONSTRAINT job_queue_last_outcome_check CHECK (
         last_outcome IN ('succeeded', 'failed', 'expired', 'released', 'snoozed', 'cancelled')
     ),
-    -- A terminal job has its end, a live one has none.
+    -- An ended job has finished_at; a live one does not.
     CONSTRAINT job_queue_finished_at_check CHECK (
         (finished_at IS NOT NULL) = (status NOT IN ('queued', 'running'))
     )
 );
 
--- The attempts that a job went on from: it was tried again, released, snoozed or requeued. Triggers on job_queue write them,
--- whoever writes. The latest attempt is on the job itself, running or ended, for as long as worker is not NULL.
+-- Earlier attempts of jobs that were then retried, released, snoozed or requeued. Triggers on job_queue write them, regardless of
+-- which program writes. The latest attempt, running or ended, is in the job's row while worker is not NULL.
 CREATE TABLE job_attempts (
     job_id BIGINT NOT NULL,
     lease_token BIGINT NOT NULL,
-    -- The count that this claim raised attempts to.
+    -- The value of the job's attempts after this claim.
     attempt BIGINT NOT NULL,
     worker TEXT COLLATE "C",
     started_at TIMESTAMPTZ NOT NULL,
@@ -232,7 +232,7 @@ CREATE TABLE job_attempts (
     FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
 );
 
--- Every attempt of every job: those in job_attempts, and the latest one, which is on the job. outcome is NULL while it runs.
+-- Every attempt of every job: those in job_attempts, and the latest one from the job's row. outcome is NULL while it runs.
 CREATE VIEW job_history AS
 SELECT
     job_id,
@@ -250,7 +250,7 @@ SELECT
     lease_token,
     attempts AS attempt,
     worker,
-    -- A claim sets it; coalesce says so to whoever infers whether it can be NULL.
+    -- A claim always sets started_at; coalesce tells this to tools that infer whether the column can be NULL.
     coalesce(started_at, updated_at) AS started_at,
     finished_at,
     CASE WHEN status = 'running' THEN NULL ELSE last_outcome END AS outcome,
@@ -258,7 +258,7 @@ SELECT
 FROM job_queue
 WHERE worker IS NOT NULL;
 
--- Types that are not claimed until they are resumed.
+-- Paused job types: their jobs are not claimed until the type is resumed.
 CREATE TABLE job_pauses (
     type TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C",
@@ -268,28 +268,28 @@ CREATE TABLE job_pauses (
     CONSTRAINT job_pauses_reason_check CHECK (length(reason) <= 1000)
 );
 
--- How many jobs of a type ended in which way. Triggers on job_queue count them, whoever writes: live jobs are few and are counted
--- when they are asked for, ended ones may be millions.
+-- The number of ended jobs per type and status. Triggers on job_queue maintain the counts, regardless of which program writes.
+-- Live jobs are few and are counted on request; there may be millions of ended jobs.
 CREATE TABLE job_counts (
     type TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL,
-    -- One of 16 rows for each type and status: two workers that end jobs of one type seldom wait for each other.
+    -- Each type and status has 16 rows, so that two workers that end jobs of one type seldom wait for each other.
     shard BIGINT NOT NULL,
     job_count BIGINT NOT NULL,
     CONSTRAINT job_counts_pkey PRIMARY KEY (type, status, shard)
 );
 
--- A learning on its way to a destination.
+-- Uploads: the transfer of a learning to a destination.
 CREATE TABLE uploads (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
     learning_id TEXT COLLATE "C" NOT NULL,
-    -- Where to: at most one upload of a learning to a destination.
+    -- Where the learning is uploaded to; a learning has at most one upload per destination.
     destination TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL DEFAULT 'pending',
-    -- The destination's own key for it, once uploaded.
+    -- The destination's key for the upload, set once it is uploaded.
     remote_id TEXT COLLATE "C",
-    -- What the destination answered.
+    -- The destination's response.
     receipt JSON,
     attempts BIGINT NOT NULL DEFAULT 0,
     last_error TEXT COLLATE "C",
@@ -308,25 +308,25 @@ CREATE TABLE uploads (
     CONSTRAINT uploads_attempts_check CHECK (attempts >= 0),
     CONSTRAINT uploads_metadata_check
     CHECK (json_typeof(metadata) = 'object'),
-    -- What has arrived names where it arrived.
+    -- An upload that has arrived has the destination's key.
     CONSTRAINT uploads_remote_id_check
     CHECK (status NOT IN ('uploaded', 'confirmed') OR remote_id IS NOT NULL),
     CONSTRAINT uploads_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00'),
     CONSTRAINT uploads_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
 
--- Serves get_upload and every statement by id.
+-- Serves get_upload and every other statement by id.
 CREATE UNIQUE INDEX uploads_id_key ON uploads (id);
 
--- Refuses what a trigger is for; the trigger's argument is the rule's name.
+-- Raises the error of a rule; the trigger's argument is the name of the rule.
 CREATE FUNCTION datastore_refuse() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
 END;
 $$;
 
--- The number of messages and the last activity, right whoever writes. Once a statement, not once a row: a thousand
--- messages appended together change their conversation once.
+-- Maintains the number of messages and the last activity, regardless of which program writes. Runs once per statement, not per
+-- row: a thousand messages appended together update their conversation once.
 CREATE FUNCTION datastore_count_added_messages() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE conversations
@@ -348,14 +348,14 @@ BEGIN
 END;
 $$;
 
--- Not for `datastore copy`, which says so in its own transactions: its conversations come counted, and two of its connections
--- write at once, where switching the trigger off would take a lock on the table.
+-- Does nothing for `datastore copy`, which sets datastore.copying in its transactions: it copies the counts too. It cannot disable
+-- the trigger, because that would lock the table, and two of its connections write concurrently.
 CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT WHEN (coalesce(current_setting('datastore.copying', TRUE), '') <> 'on')
 EXECUTE FUNCTION datastore_count_added_messages();
 
--- The other half of messages_count_insert; last_position stays, so that no position is used twice.
+-- The counterpart of messages_count_insert for deletions; last_position does not change, so that no position is reused.
 CREATE FUNCTION datastore_count_deleted_messages() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE conversations
@@ -376,12 +376,12 @@ CREATE TRIGGER messages_count_delete AFTER DELETE ON messages
 REFERENCING OLD TABLE AS deleted
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_count_deleted_messages();
 
--- A message stays where it was said; moving one would need counting in two conversations.
+-- A message cannot move to another conversation, because both conversations would have to be counted again.
 CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id ON messages
 FOR EACH ROW WHEN (new.conversation_id IS DISTINCT FROM old.conversation_id)
 EXECUTE FUNCTION datastore_refuse('messages_conversation_id_fixed');
 
--- Hides and shows a conversation's learnings with it.
+-- Hides and restores a conversation's learnings with the conversation.
 CREATE FUNCTION datastore_hide_learnings() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE learnings
@@ -395,7 +395,7 @@ CREATE TRIGGER conversations_deleted_at_update AFTER UPDATE OF deleted_at ON con
 FOR EACH ROW WHEN (new.deleted_at IS DISTINCT FROM old.deleted_at)
 EXECUTE FUNCTION datastore_hide_learnings();
 
--- learning_tags follows learnings.tags: changed tags replace the old ones.
+-- Keeps learning_tags in step with learnings.tags: changed tags replace the old ones.
 CREATE FUNCTION datastore_index_tags() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -413,7 +413,7 @@ BEGIN
 END;
 $$;
 
--- Not for `datastore copy`, see messages_count_insert.
+-- Does nothing for `datastore copy`; see messages_count_insert.
 CREATE TRIGGER learnings_tags_insert AFTER INSERT ON learnings
 FOR EACH ROW
 WHEN (
@@ -431,8 +431,7 @@ WHEN (
 )
 EXECUTE FUNCTION datastore_index_tags();
 
--- The history of a job: an attempt is written when the job goes back to the queue, or is put there again after it had
--- ended.
+-- Writes the history of a job: an attempt is stored when a running job returns to the queue, or when an ended job is requeued.
 CREATE FUNCTION datastore_keep_attempt() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO job_attempts (job_id, lease_token, attempt, worker, started_at, finished_at, outcome, error)
@@ -458,7 +457,7 @@ CREATE TRIGGER job_queue_attempt_requeue AFTER UPDATE OF status ON job_queue
 FOR EACH ROW WHEN (new.status = 'queued' AND old.finished_at IS NOT NULL AND old.worker IS NOT NULL)
 EXECUTE FUNCTION datastore_keep_attempt();
 
--- The count of ended jobs: one more, ...
+-- Maintain the counts of ended jobs: add one, ...
 CREATE FUNCTION datastore_count_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO job_counts (type, status, shard, job_count)
@@ -468,7 +467,7 @@ BEGIN
 END;
 $$;
 
--- ... or one less: a row of the 16 may go below zero, their sum never does.
+-- ... or subtract one: a row of the 16 may be negative, but their sum never is.
 CREATE FUNCTION datastore_discount_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO job_counts (type, status, shard, job_count)
@@ -478,27 +477,27 @@ BEGIN
 END;
 $$;
 
--- One ends, ...
+-- When a job ends, ...
 CREATE TRIGGER job_queue_count_end AFTER UPDATE OF type, status ON job_queue
 FOR EACH ROW WHEN (new.finished_at IS NOT NULL)
 EXECUTE FUNCTION datastore_count_ended_job();
 
--- ... one is queued again, ...
+-- ... when it is requeued, ...
 CREATE TRIGGER job_queue_count_requeue AFTER UPDATE OF type, status ON job_queue
 FOR EACH ROW WHEN (old.finished_at IS NOT NULL)
 EXECUTE FUNCTION datastore_discount_ended_job();
 
--- ... one is stored as ended, ...
+-- ... when it is inserted as ended, ...
 CREATE TRIGGER job_queue_count_insert AFTER INSERT ON job_queue
 FOR EACH ROW WHEN (new.finished_at IS NOT NULL)
 EXECUTE FUNCTION datastore_count_ended_job();
 
--- ... one is purged.
+-- ... and when it is deleted.
 CREATE TRIGGER job_queue_count_delete AFTER DELETE ON job_queue
 FOR EACH ROW WHEN (old.finished_at IS NOT NULL)
 EXECUTE FUNCTION datastore_discount_ended_job();
 
--- Wakes the workers that wait, when the transaction commits; the same word twice in one is sent once.
+-- Notifies waiting workers when the transaction commits; PostgreSQL sends identical notifications of a transaction once.
 CREATE FUNCTION datastore_notify_jobs() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM pg_notify('datastore_jobs', '');
@@ -513,14 +512,14 @@ CREATE TRIGGER job_queue_notify_update AFTER UPDATE OF status ON job_queue
 FOR EACH ROW WHEN (new.status = 'queued')
 EXECUTE FUNCTION datastore_notify_jobs();
 
--- A type that is resumed may have jobs that are due.
+-- A resumed type may have jobs that are due.
 CREATE TRIGGER job_pauses_notify AFTER DELETE ON job_pauses
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_notify_jobs();
 
--- Legal transitions only:
+-- Allows only these transitions:
 --   pending -> uploading -> uploaded -> confirmed
---   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (given up)
---   failed -> pending (retry) or uploading (at once)
+--   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (released)
+--   failed -> pending (retry) or uploading (immediate retry)
 CREATE TRIGGER uploads_status_transition BEFORE UPDATE OF status ON uploads
 FOR EACH ROW
 WHEN (
@@ -537,7 +536,7 @@ WHEN (
 )
 EXECUTE FUNCTION datastore_refuse('uploads_status_transition');
 
--- RFC 7396: what the patch has replaces what the target has, a null takes it away. SQLite's json_patch().
+-- JSON merge patch (RFC 7396), like SQLite's json_patch(): values of the patch replace those of the target, and a null removes the key.
 CREATE FUNCTION datastore_json_patch(target JSON, patch JSON) RETURNS JSON
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path FROM CURRENT AS $$
 BEGIN
@@ -563,8 +562,8 @@ BEGIN
 END;
 $$;
 
--- How many entries the audit log (0003.audit) was ever given, which is also its newest entry's id. No rollback of the log's step
--- resets it, so a log that was destroyed and made again is noticed.
+-- The number of entries ever added to the audit log (0003.audit), which is also the id of its newest entry. A rollback of that
+-- step does not reset it, so that the loss of a log that was dropped and created again is detected.
 CREATE TABLE audit_log_counter (
     name TEXT COLLATE "C" PRIMARY KEY,
     last_id BIGINT NOT NULL,
@@ -574,12 +573,12 @@ CREATE TABLE audit_log_counter (
 
 INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 0);
 
--- The number only grows, ...
+-- The number can only increase, ...
 CREATE TRIGGER audit_log_counter_forward BEFORE UPDATE ON audit_log_counter
 FOR EACH ROW WHEN (new.last_id <= old.last_id OR new.name <> old.name)
 EXECUTE FUNCTION datastore_refuse('audit_log_counter_forward');
 
--- ... and is never taken out.
+-- ... and is never deleted.
 CREATE TRIGGER audit_log_counter_delete BEFORE DELETE ON audit_log_counter
 FOR EACH ROW EXECUTE FUNCTION datastore_refuse('audit_log_counter_forward');
 

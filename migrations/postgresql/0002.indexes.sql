@@ -1,12 +1,12 @@
--- Indexes: of the foreign keys, of the orders of the lists, of the job queue.
+-- Indexes: for foreign keys, for the order of the lists, and for the job queue.
 --
--- The same indexes as SQLite's. Every list has an index that ends in its total order: a page is a range of the index, and nothing
--- is sorted. "Serves" names the statements that an index is made for; the catalogue (docs/catalog/index.html) lists all that use
--- it.
+-- The same indexes as in SQLite. Every list has an index that ends with the list's total order, so that a page is a range of the
+-- index and needs no sort. "Serves" names the statements that an index was created for; the catalogue (docs/catalog/index.html)
+-- lists all statements that use it.
 --
--- Locks: writes to a table wait until all of its indexes are built. Where the tables have rows (this step was rolled back),
--- build the indexes first, one by one and outside a transaction, with CREATE INDEX CONCURRENTLY and the same names: this step
--- then finds them and has nothing to do.
+-- Locks: writes to a table wait until all of its indexes are built. If the tables have rows (after a rollback of this step),
+-- first build the indexes one at a time, outside a transaction, with CREATE INDEX CONCURRENTLY and the same names. This step
+-- then finds them and does nothing.
 -- Rollback: loses no data.
 -- depends: 0001.initial
 
@@ -14,12 +14,12 @@
 CREATE INDEX IF NOT EXISTS conversations_created_at_id_idx ON conversations (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_conversations and count_conversations of a session.
+-- Serves list_conversations and count_conversations with a session.
 CREATE INDEX IF NOT EXISTS conversations_session_id_created_at_id_idx
 ON conversations (session_id, created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_conversations and count_conversations of a source.
+-- Serves list_conversations and count_conversations with a source.
 CREATE INDEX IF NOT EXISTS conversations_source_created_at_id_idx ON conversations (source, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -46,7 +46,7 @@ ON messages (conversation_id, created_at, id);
 CREATE INDEX IF NOT EXISTS learnings_created_at_id_idx ON learnings (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_learnings and count_learnings of a category.
+-- Serves list_learnings and count_learnings with a category.
 CREATE INDEX IF NOT EXISTS learnings_category_created_at_id_idx ON learnings (category, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -54,7 +54,7 @@ WHERE deleted_at IS NULL;
 CREATE INDEX IF NOT EXISTS learnings_conversation_id_created_at_id_idx
 ON learnings (conversation_id, created_at, id);
 
--- Serves add_learning: the same learning again gives the first one back.
+-- Serves add_learning: storing the same learning again returns the first one.
 CREATE UNIQUE INDEX IF NOT EXISTS learnings_conversation_id_dedupe_key_key
 ON learnings (conversation_id, dedupe_key);
 
@@ -76,7 +76,7 @@ WHERE status = 'running';
 CREATE INDEX IF NOT EXISTS job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
 
--- Serves list_unsuccessful_jobs. Jobs that succeed never come into it.
+-- Serves list_unsuccessful_jobs. Jobs that succeed never enter this index.
 CREATE INDEX IF NOT EXISTS job_queue_unsuccessful_idx ON job_queue (status, id)
 WHERE status IN ('failed', 'quarantined', 'cancelled');
 
@@ -87,7 +87,7 @@ WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running');
 -- Serves find_upload_by_destination, add_upload; the foreign key.
 CREATE UNIQUE INDEX IF NOT EXISTS uploads_learning_id_destination_key ON uploads (learning_id, destination);
 
--- Serves list_uploads of one status.
+-- Serves list_uploads with a status.
 CREATE INDEX IF NOT EXISTS uploads_status_created_at_id_idx ON uploads (status, created_at, id);
 
 -- Serves list_uploads.

@@ -1,21 +1,22 @@
--- Audit: an append-only, hash-chained log of what left or changed, and what sanitization did.
+-- Audit: an append-only, hash-chained log of deletions and other changes, and the redactions made by sanitization.
 --
--- audit_log has no content and no foreign keys: it outlives what it tells of. A conversation's redactions are deleted with it.
+-- audit_log has no content and no foreign keys, because its entries outlive their subjects. A conversation's redactions are deleted
+-- with it.
 --
--- Locks: writes to conversations and messages wait until the step ends, for milliseconds: foreign keys refer to them.
+-- Locks: writes to conversations and messages wait until the step ends, for milliseconds, because foreign keys refer to them.
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
--- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+-- Every function of this step resolves names in this schema, and among the session's temporary tables last, never first.
 DO $$
 BEGIN
     PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
 END;
 $$;
 
--- What was deleted, purged, restored or redacted, by whom and why; append-only.
+-- The audit log: what was deleted, purged, restored or redacted, by whom and why; append-only.
 CREATE TABLE audit_log (
-    -- 1, 2, 3, ... without a gap, given by audit_log_number: an identity column leaves a gap where a transaction is rolled back.
+    -- 1, 2, 3, ... without gaps, assigned by audit_log_number: an identity column leaves a gap when a transaction is rolled back.
     id BIGINT PRIMARY KEY,
     action TEXT COLLATE "C" NOT NULL,
     subject_type TEXT COLLATE "C" NOT NULL,
@@ -26,9 +27,9 @@ CREATE TABLE audit_log (
     -- Counts and names, never content.
     details JSON NOT NULL DEFAULT '{}',
     created_at TIMESTAMPTZ NOT NULL,
-    -- The hash of the entry before; 64 zeros for the first.
+    -- The hash of the previous entry; 64 zeros for the first entry.
     previous_hash TEXT COLLATE "C" NOT NULL,
-    -- SHA-256 over the entry and previous_hash (docs/schema.md says of which bytes).
+    -- SHA-256 over the entry and previous_hash (docs/schema.md defines the bytes).
     hash TEXT COLLATE "C" NOT NULL,
     CONSTRAINT audit_log_action_check
     CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'prune', 'redact')),
@@ -44,7 +45,7 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_hash_check CHECK (length(hash) = 64)
 );
 
--- With the rights of the schema's owner: whoever may add to the log may not set its numbers (docs/roles.sql).
+-- Runs with the rights of the schema's owner: a role that may add entries may not set their numbers (docs/roles.sql).
 CREATE FUNCTION datastore_number_audit_entry() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -62,36 +63,36 @@ $$;
 CREATE TRIGGER audit_log_number BEFORE INSERT ON audit_log
 FOR EACH ROW EXECUTE FUNCTION datastore_number_audit_entry();
 
--- The chain cannot fork. Serves no statement: it is the rule itself.
+-- Prevents a fork of the chain. Serves no statement; it only enforces this rule.
 CREATE UNIQUE INDEX audit_log_previous_hash_key ON audit_log (previous_hash);
 
 -- Serves list_audit_entries_by_subject.
 CREATE INDEX audit_log_subject_type_subject_id_idx ON audit_log (subject_type, subject_id, id);
 
--- Append-only: no entry is ever changed ...
+-- Append-only: no entry may be changed ...
 CREATE TRIGGER audit_log_append_only_update BEFORE UPDATE ON audit_log
 FOR EACH ROW EXECUTE FUNCTION datastore_refuse('audit_log_append_only');
 
--- ... or taken out, ...
+-- ... or deleted, ...
 CREATE TRIGGER audit_log_append_only_delete BEFORE DELETE ON audit_log
 FOR EACH ROW EXECUTE FUNCTION datastore_refuse('audit_log_append_only');
 
--- ... nor are all.
+-- ... and the table may not be truncated.
 CREATE TRIGGER audit_log_append_only_truncate BEFORE TRUNCATE ON audit_log
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse('audit_log_append_only');
 
--- What sanitization did to a message (or to the conversation, where no message is named).
+-- Redactions: what sanitization replaced in a message (or in the conversation's title or metadata, if message_id is NULL).
 CREATE TABLE redactions (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
     conversation_id TEXT COLLATE "C" NOT NULL,
     message_id TEXT COLLATE "C",
-    -- What kind of thing it was: email, phone, name, ...
+    -- The kind of data that was replaced: email, phone, name, ...
     category TEXT COLLATE "C" NOT NULL,
-    -- Which rule found it, and in which detector.
+    -- The rule that found it, and the detector that has the rule.
     rule TEXT COLLATE "C" NOT NULL,
     detector TEXT COLLATE "C" NOT NULL,
-    -- A (keyed) hash of the original, never the original.
+    -- A hash (keyed or not) of the original, never the original itself.
     original_hash TEXT COLLATE "C" NOT NULL,
     replacement TEXT COLLATE "C" NOT NULL,
     confidence DOUBLE PRECISION NOT NULL,
@@ -115,7 +116,7 @@ CREATE TABLE redactions (
     CONSTRAINT redactions_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00')
 );
 
--- Ids are unique. Serves no statement: it is the rule itself.
+-- Enforces unique ids. Serves no statement.
 CREATE UNIQUE INDEX redactions_id_key ON redactions (id);
 
 -- Serves list_redactions_by_conversation; the foreign key.

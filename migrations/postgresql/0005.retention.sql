@@ -1,33 +1,33 @@
--- Retention: the register of backups, the upkeep's last runs, legal holds, policies, erasures with their receipts, tombstones.
+-- Retention: the register of backups, the last runs of maintenance, legal holds, policies, erasures with receipts, tombstones.
 --
--- No table here has content. Only legal_holds has the id of a subject: receipts and tombstones have keyed hashes.
+-- No table of this step stores content. Only legal_holds stores the id of a subject; receipts and tombstones store keyed hashes.
 --
--- Locks: writes to every table that a hold protects wait until the step ends, for milliseconds: it gets triggers.
--- Rollback: LOSES DATA (which backups were made, the holds, policies, receipts and tombstones).
+-- Locks: writes to every table that a hold protects wait until the step ends, for milliseconds, because it adds triggers to them.
+-- Rollback: LOSES DATA (the register of backups, the holds, policies, receipts and tombstones).
 -- depends: 0004.search
 
--- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+-- Every function of this step resolves names in this schema, and among the session's temporary tables last, never first.
 DO $$
 BEGIN
     PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
 END;
 $$;
 
--- A copy of this database, so that erasure can name what it does not reach.
+-- Backups: the copies of this database, so that an erasure can name the copies that it does not reach.
 CREATE TABLE backups (
     id TEXT COLLATE "C" NOT NULL,
-    -- The absolute path of the file, as the machine that made it names it.
+    -- The absolute path of the file on the machine that wrote it.
     path TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL DEFAULT 'writing',
     created_at TIMESTAMPTZ NOT NULL,
-    -- When it was verified and put in its place.
+    -- When it was verified and moved to its final path.
     finished_at TIMESTAMPTZ,
-    -- When rotation deleted it, or when it was found to be gone.
+    -- When rotation deleted it, or when it was found to be missing.
     removed_at TIMESTAMPTZ,
-    -- Bytes of the file, and their SHA-256 in lower-case hex.
+    -- The size of the file in bytes, and its SHA-256 in lower-case hex.
     file_bytes BIGINT,
     checksum TEXT COLLATE "C",
-    -- The high-water mark: the newest audit entry in it and that entry's hash. 0 and '' where there is none.
+    -- The high-water mark: the id and the hash of the newest audit entry in the copy; 0 and '' if it has none.
     audit_id BIGINT,
     audit_hash TEXT COLLATE "C",
     CONSTRAINT backups_pkey PRIMARY KEY (id),
@@ -37,7 +37,7 @@ CREATE TABLE backups (
     CONSTRAINT backups_file_bytes_check CHECK (file_bytes >= 0),
     CONSTRAINT backups_checksum_check CHECK (length(checksum) = 64),
     CONSTRAINT backups_audit_id_check CHECK (audit_id >= 0),
-    -- What is kept was verified: it has a size, a checksum and a mark.
+    -- A kept copy was verified: it has a size, a checksum and a high-water mark.
     CONSTRAINT backups_kept_check CHECK (
         status <> 'kept'
         OR (
@@ -54,7 +54,7 @@ CREATE TABLE backups (
 -- Serves list_backups.
 CREATE INDEX backups_status_created_at_id_idx ON backups (status, created_at, id);
 
--- When each task of store.maintenance last ran to its end.
+-- When each task of store.maintenance last completed.
 CREATE TABLE maintenance_tasks (
     name TEXT COLLATE "C" NOT NULL,
     ran_at TIMESTAMPTZ NOT NULL,
@@ -63,12 +63,12 @@ CREATE TABLE maintenance_tasks (
     CHECK (name IN ('free_pages', 'full_text', 'checkpoint', 'optimize', 'vacuum'))
 );
 
--- Conversations that nothing may delete or change until they are released.
+-- Legal holds: a conversation on hold may not be deleted or changed until the hold is released.
 CREATE TABLE legal_holds (
     id TEXT COLLATE "C" NOT NULL,
     conversation_id TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C" NOT NULL,
-    -- Who placed it, and who released it: the names that the store was opened with.
+    -- Who placed and who released the hold: the names that the store was opened with.
     placed_by TEXT COLLATE "C" NOT NULL,
     placed_at TIMESTAMPTZ NOT NULL,
     released_by TEXT COLLATE "C",
@@ -82,7 +82,7 @@ CREATE TABLE legal_holds (
     CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
 );
 
--- At most one hold of a conversation is in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
+-- A conversation has at most one hold in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
 CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
 WHERE released_at IS NULL;
 
@@ -93,25 +93,25 @@ WHERE released_at IS NULL;
 -- Serves the foreign key.
 CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
--- The conversations that a hold in force keeps.
+-- The conversations on hold.
 CREATE VIEW held_conversations AS
 SELECT conversation_id
 FROM legal_holds
 WHERE released_at IS NULL;
 
--- What was learned from the conversations that a hold in force keeps.
+-- The learnings of the conversations on hold.
 CREATE VIEW held_learnings AS
 SELECT learned.id AS learning_id
 FROM learnings AS learned
 INNER JOIN held_conversations AS held ON learned.conversation_id = held.conversation_id;
 
--- Refuses to change what a hold keeps; the trigger's argument is the rule's name. A hold that is placed meanwhile is seen:
--- the trigger looks after the row was locked, and a hold's foreign key needs its conversation's row.
+-- Refuses changes of held rows; the trigger's argument is the name of the rule. A concurrently placed hold is not missed: the
+-- trigger runs after the row was locked, and the foreign key of a hold locks its conversation's row.
 CREATE FUNCTION datastore_refuse_held() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     is_held BOOLEAN;
 BEGIN
-    -- A write of an upload that changes nothing is an addition that found it (ON CONFLICT DO UPDATE).
+    -- A write that changes nothing in an upload comes from an insert that found the existing row (ON CONFLICT DO UPDATE).
     IF TG_TABLE_NAME = 'uploads' AND TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
         RETURN new;
     END IF;
@@ -129,7 +129,7 @@ BEGIN
 END;
 $$;
 
--- A held learning is hidden only with its conversation.
+-- A held learning may be hidden only with its conversation.
 CREATE FUNCTION datastore_refuse_hiding_held() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF
@@ -142,7 +142,7 @@ BEGIN
 END;
 $$;
 
--- While anything is held, none of the tables is emptied: TRUNCATE fires no trigger of a row.
+-- While a hold is in force, none of the tables may be truncated: TRUNCATE fires no row triggers.
 CREATE FUNCTION datastore_refuse_truncate() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM held_conversations) THEN
@@ -152,61 +152,62 @@ BEGIN
 END;
 $$;
 
--- What a hold keeps stays as it is, whoever writes; what is new may come (docs/retention.md). The conversation stays, ...
+-- Held rows may not be changed or deleted, regardless of which program writes; new rows may be added (docs/retention.md).
+-- The conversation may not be deleted, ...
 CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
--- ... with all that is said of it; it may be hidden and shown, and messages that come are counted.
+-- ... nor may its fields change; but it may be hidden and restored, and new messages are counted.
 CREATE TRIGGER conversations_legal_hold_update
 BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
 ON conversations
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
--- Each of its messages stays as it was said.
+-- Its messages may not be changed or deleted.
 CREATE TRIGGER messages_legal_hold_change BEFORE UPDATE OR DELETE ON messages
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('messages_legal_hold');
 
--- What sanitization did to it stays.
+-- Its redactions may not be changed or deleted.
 CREATE TRIGGER redactions_legal_hold_change BEFORE UPDATE OR DELETE ON redactions
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('redactions_legal_hold');
 
--- What was learned from it stays, ...
+-- Its learnings may not be deleted, ...
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('learnings_legal_hold');
 
--- ... as it is, ...
+-- ... may not be changed, ...
 CREATE TRIGGER learnings_legal_hold_update
 BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
 ON learnings
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('learnings_legal_hold');
 
--- ... and is hidden only with its conversation.
+-- ... and are hidden only with their conversation.
 CREATE TRIGGER learnings_legal_hold_hide BEFORE UPDATE OF deleted_at ON learnings
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_hiding_held('learnings_legal_hold');
 
--- From which messages it was learned stays, ...
+-- The source messages of its learnings may not be changed or deleted, ...
 CREATE TRIGGER learning_messages_legal_hold_change BEFORE UPDATE OR DELETE ON learning_messages
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('learning_messages_legal_hold');
 
--- ... and where it went.
+-- ... and neither may its uploads.
 CREATE TRIGGER uploads_legal_hold_change BEFORE UPDATE OR DELETE ON uploads
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('uploads_legal_hold');
 
--- A hold itself is released, once, and nothing else: one that is in force stays, ...
+-- A hold can only be released, and only once: a hold in force may not be deleted, ...
 CREATE TRIGGER legal_holds_legal_hold_delete BEFORE DELETE ON legal_holds
 FOR EACH ROW WHEN (old.released_at IS NULL)
 EXECUTE FUNCTION datastore_refuse('legal_holds_legal_hold');
 
--- ... and who placed it, when and why, and who released it, is written once.
+-- ... and the fields that say who placed it, when and why, and who released it, are written once.
 CREATE TRIGGER legal_holds_legal_hold_update BEFORE UPDATE ON legal_holds
 FOR EACH ROW
 WHEN (
@@ -240,17 +241,17 @@ FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('uploads_legal_hol
 CREATE TRIGGER legal_holds_legal_hold_truncate BEFORE TRUNCATE ON legal_holds
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('legal_holds_legal_hold');
 
--- How long what is kept.
+-- Retention policies: how long rows are kept.
 CREATE TABLE retention_policies (
     name TEXT COLLATE "C" NOT NULL,
     target TEXT COLLATE "C" NOT NULL,
     scope TEXT COLLATE "C" NOT NULL DEFAULT 'all',
-    -- The source, the beginning of the session id, or the category.
+    -- The source, the prefix of the session id, or the category.
     scope_value TEXT COLLATE "C",
-    -- What the age is counted from.
+    -- The event that the age is counted from.
     since TEXT COLLATE "C" NOT NULL,
     age_days DOUBLE PRECISION NOT NULL,
-    -- How long a conversation stays hidden before it is deleted for good. Others are deleted at once.
+    -- How long a conversation stays hidden before it is deleted permanently. Other rows are deleted immediately.
     grace_days DOUBLE PRECISION NOT NULL DEFAULT 0,
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,
@@ -272,17 +273,17 @@ CREATE TABLE retention_policies (
     CHECK (grace_days BETWEEN 0.0 AND 36500.0 AND (grace_days = 0.0 OR target = 'conversations'))
 );
 
--- What was asked to be erased, how far it came, and the receipt.
+-- Erasures: the subject, the progress and the receipt of each request.
 CREATE TABLE erasures (
     id TEXT COLLATE "C" NOT NULL,
     subject_kind TEXT COLLATE "C" NOT NULL,
     -- HMAC-SHA-256 of the subject's id with one of erasure_keys, lower-case hex.
     subject_hash TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL DEFAULT 'deleting',
-    -- Who asked, and why; no content.
+    -- Who requested it, and why; without content.
     actor TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C",
-    -- Counts and names of what was done and of what is out of reach, never content.
+    -- Counts and names of what was erased and of what could not be reached, never content.
     receipt JSON NOT NULL DEFAULT '{}',
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,
@@ -299,7 +300,7 @@ CREATE TABLE erasures (
 -- Serves list_erasures.
 CREATE INDEX erasures_created_at_id_idx ON erasures (created_at, id);
 
--- The keys of the hashes: one, and those that came with tombstones of an older copy of this database.
+-- The keys of the hashes: the key of this database, and those imported with the tombstones of an older copy of it.
 CREATE TABLE erasure_keys (
     id TEXT COLLATE "C" NOT NULL,
     -- 32 random bytes, lower-case hex.
@@ -309,13 +310,13 @@ CREATE TABLE erasure_keys (
     CONSTRAINT erasure_keys_secret_check CHECK (length(secret) = 64)
 );
 
--- What was erased, so that a restored backup or an imported file does not bring it back.
+-- Tombstones of erased subjects, so that a restored backup or an imported file does not bring them back.
 CREATE TABLE tombstones (
     kind TEXT COLLATE "C" NOT NULL,
     subject_hash TEXT COLLATE "C" NOT NULL,
     erasure_id TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
-    -- When somebody imported the subject again, on purpose.
+    -- When the subject was deliberately imported again.
     lifted_at TIMESTAMPTZ,
     CONSTRAINT tombstones_pkey PRIMARY KEY (kind, subject_hash),
     CONSTRAINT tombstones_kind_check CHECK (kind IN ('conversation', 'session', 'correlation', 'learning')),

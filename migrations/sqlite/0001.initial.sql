@@ -1,34 +1,34 @@
 -- Initial tables: conversations, messages, learnings, the job queue, uploads; and the counter of the audit log.
 --
--- Style: STRICT tables; every constraint has a name; uniqueness is an index with a name, which plans show.
--- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'): its order as text is its order in time.
--- Keys: seq is the row's place on disk (the full-text index refers to it; it never leaves the
--- database); id is the name that applications use, a time-ordered UUID or the caller's own.
+-- Style: tables are STRICT; every constraint has a name; a named index enforces uniqueness, so that query plans show the name.
+-- Time: text, UTC, always 27 characters ('2026-11-23T09:14:05.000000Z'), so that text order is chronological order.
+-- Keys: seq is the row's place on disk; the full-text index refers to it, and it is never exposed outside the database.
+-- id is the key that applications use: a time-ordered UUID, or supplied by the caller.
 --
 -- Locks: the write lock, for milliseconds: the tables are new.
 -- Rollback: LOSES DATA (drops every table of this step).
 
--- Marks the file as this project's own ('DatS'): a file without the mark is not opened.
+-- Marks the file as a database of this project ('DatS'). A file without the mark is not opened.
 PRAGMA application_id = 1147237459;
 
--- A chat: who it belongs to, where it came from, which sanitization it went through.
+-- A conversation: its session, its source, and the sanitization that was applied to its text.
 CREATE TABLE conversations (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     session_id TEXT,
-    -- The caller's own key for "the same conversation", unique where given.
+    -- The caller's own key, which identifies the same conversation; unique if set.
     correlation_id TEXT,
     source TEXT NOT NULL,
     title TEXT,
-    -- Which sanitization the text went through. No text is stored without one.
+    -- The version of the sanitization applied to the text. No text is stored without one.
     sanitization_version TEXT NOT NULL,
     metadata TEXT NOT NULL DEFAULT '{}',
-    -- Kept by triggers on messages, whoever writes.
+    -- Maintained by triggers on messages, regardless of which program writes.
     message_count INTEGER NOT NULL DEFAULT 0,
-    -- The highest position ever given out; positions are never used twice.
+    -- The highest position ever assigned; positions are never reused.
     last_position INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
-    -- Last change of this row or last message, whichever is later.
+    -- The last change of this row or the last message, whichever is later.
     updated_at TEXT NOT NULL,
     completed_at TEXT,
     -- Soft deletion: hidden from lists and search until restored or purged.
@@ -58,20 +58,20 @@ CREATE TABLE conversations (
     CONSTRAINT conversations_deleted_at_check CHECK (deleted_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT;
 
--- Serves get_conversation and every statement by id; foreign keys refer to it.
+-- Serves get_conversation and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
 
--- What was said, in order.
+-- The messages of a conversation, in order.
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     conversation_id TEXT NOT NULL,
-    -- Place in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    -- Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
     position INTEGER NOT NULL,
     role TEXT NOT NULL,
     -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL.
     content TEXT NOT NULL,
-    -- SHA-256 of the content's UTF-8, lower-case hex.
+    -- SHA-256 of the content in UTF-8, lower-case hex.
     content_hash TEXT NOT NULL,
     token_count INTEGER NOT NULL,
     metadata TEXT NOT NULL DEFAULT '{}',
@@ -91,10 +91,10 @@ CREATE TABLE messages (
     CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z')
 ) STRICT;
 
--- Serves get_message and every statement by id; foreign keys refer to it.
+-- Serves get_message and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX messages_id_key ON messages (id);
 
--- What was learned from a conversation; searchable.
+-- Learnings: what was learned from a conversation; searchable.
 CREATE TABLE learnings (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -104,14 +104,14 @@ CREATE TABLE learnings (
     content TEXT NOT NULL,
     -- 0 (a guess) to 1 (certain).
     confidence REAL NOT NULL,
-    -- A JSON list of distinct strings, sorted; learning_tags is its index, kept by triggers.
+    -- A JSON list of distinct strings, sorted; triggers maintain its index, learning_tags.
     tags TEXT NOT NULL DEFAULT '[]',
-    -- What makes two learnings of one conversation the same one.
+    -- Two learnings of a conversation with the same key are the same learning.
     dedupe_key TEXT NOT NULL,
     metadata TEXT NOT NULL DEFAULT '{}',
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
-    -- The conversation's own, copied by a trigger, so that lists and search need no join to hide it.
+    -- Copied from the conversation by a trigger, so that lists and search can exclude the learning without a join.
     deleted_at TEXT,
     CONSTRAINT learnings_conversation_id_fkey
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
@@ -135,11 +135,11 @@ CREATE TABLE learnings (
     CONSTRAINT learnings_deleted_at_check CHECK (deleted_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT;
 
--- Serves get_learning and every statement by id; foreign keys refer to it.
+-- Serves get_learning and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX learnings_id_key ON learnings (id);
 
--- The index of the learnings that are shown by tag, newest first. created_at repeats the learning's own, so that a
--- page of one tag is a range of this table and nothing is sorted.
+-- The tag index of the learnings that are not hidden, newest first. created_at repeats that of the learning, so that a
+-- page of one tag is a range of this table and needs no sort.
 CREATE TABLE learning_tags (
     tag TEXT NOT NULL,
     created_at TEXT NOT NULL,
@@ -151,7 +151,7 @@ CREATE TABLE learning_tags (
     CHECK (length(tag) BETWEEN 1 AND 100 AND instr(tag, char(0)) = 0)
 ) STRICT, WITHOUT ROWID;
 
--- Which messages a learning came from.
+-- The source messages of the learnings.
 CREATE TABLE learning_messages (
     learning_id TEXT NOT NULL,
     message_id TEXT NOT NULL,
@@ -162,9 +162,9 @@ CREATE TABLE learning_messages (
     FOREIGN KEY (message_id) REFERENCES messages (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- Work to be done in the background: claimed with a lease, tried again, kept as history.
+-- Background jobs: claimed with a lease, retried after failure, and kept as history.
 CREATE TABLE job_queue (
-    -- Ascends and is never used again: first in, first out within a priority.
+    -- Ascending and never reused: first in, first out within a priority.
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     type TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'queued',
@@ -175,13 +175,13 @@ CREATE TABLE job_queue (
     payload TEXT NOT NULL DEFAULT '{}',
     -- At most one live (queued or running) job has a given key.
     dedupe_key TEXT,
-    -- Claims so far that counted; a released or snoozed claim is given back.
+    -- The number of claims so far; a released or snoozed claim does not count.
     attempts INTEGER NOT NULL DEFAULT 0,
     max_attempts INTEGER NOT NULL,
-    -- Wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
+    -- The wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
     backoff_seconds REAL NOT NULL,
     backoff_cap_seconds REAL NOT NULL,
-    -- Raised by every claim; a holder with an older token has lost the job.
+    -- Increased by every claim; a worker with an older token has lost the job.
     lease_token INTEGER NOT NULL DEFAULT 0,
     lease_expires_at TEXT,
     worker TEXT,
@@ -222,19 +222,19 @@ CREATE TABLE job_queue (
     CONSTRAINT job_queue_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z'),
     CONSTRAINT job_queue_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z'),
     CONSTRAINT job_queue_started_at_check CHECK (started_at GLOB '????-??-??T??:??:??.??????Z'),
-    -- A terminal job has its end, a live one has none.
+    -- An ended job has finished_at; a live one does not.
     CONSTRAINT job_queue_finished_at_check CHECK (
         (finished_at IS NOT NULL) = (status NOT IN ('queued', 'running'))
         AND (finished_at IS NULL OR finished_at GLOB '????-??-??T??:??:??.??????Z')
     )
 ) STRICT;
 
--- The attempts that a job went on from: it was tried again, released, snoozed or requeued. Triggers on job_queue write them,
--- whoever writes. The latest attempt is on the job itself, running or ended, for as long as worker is not NULL.
+-- Earlier attempts of jobs that were then retried, released, snoozed or requeued. Triggers on job_queue write them, regardless of
+-- which program writes. The latest attempt, running or ended, is in the job's row while worker is not NULL.
 CREATE TABLE job_attempts (
     job_id INTEGER NOT NULL,
     lease_token INTEGER NOT NULL,
-    -- The count that this claim raised attempts to.
+    -- The value of the job's attempts after this claim.
     attempt INTEGER NOT NULL,
     worker TEXT,
     started_at TEXT NOT NULL,
@@ -246,7 +246,7 @@ CREATE TABLE job_attempts (
     FOREIGN KEY (job_id) REFERENCES job_queue (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- Every attempt of every job: those in job_attempts, and the latest one, which is on the job. outcome is NULL while it runs.
+-- Every attempt of every job: those in job_attempts, and the latest one from the job's row. outcome is NULL while it runs.
 CREATE VIEW job_history AS
 SELECT
     job_id,
@@ -264,7 +264,7 @@ SELECT
     lease_token,
     attempts AS attempt,
     worker,
-    -- A claim sets it; coalesce says so to whoever infers whether it can be NULL.
+    -- A claim always sets started_at; coalesce tells this to tools that infer whether the column can be NULL.
     coalesce(started_at, updated_at) AS started_at,
     finished_at,
     CASE WHEN status = 'running' THEN NULL ELSE last_outcome END AS outcome,
@@ -272,7 +272,7 @@ SELECT
 FROM job_queue
 WHERE worker IS NOT NULL;
 
--- Types that are not claimed until they are resumed.
+-- Paused job types: their jobs are not claimed until the type is resumed.
 CREATE TABLE job_pauses (
     type TEXT NOT NULL,
     reason TEXT,
@@ -283,9 +283,9 @@ CREATE TABLE job_pauses (
     CONSTRAINT job_pauses_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT, WITHOUT ROWID;
 
--- How many jobs of a type are stored (status 'stored'), and how many of them ended in which way. Triggers on job_queue count
--- them, whoever writes. Running jobs are few, and are counted when they are asked for; the rest wait. A report reads a few
--- rows, however many jobs ended or wait, and a claim changes none of them.
+-- The number of stored jobs per type (status 'stored'), and of ended jobs per type and status. Triggers on job_queue maintain
+-- the counts, regardless of which program writes. Running jobs are few and are counted on request; the remaining jobs are queued.
+-- A report reads a few rows, regardless of the number of ended and queued jobs, and a claim changes no count.
 CREATE TABLE job_counts (
     type TEXT NOT NULL,
     status TEXT NOT NULL,
@@ -293,17 +293,17 @@ CREATE TABLE job_counts (
     CONSTRAINT job_counts_pkey PRIMARY KEY (type, status)
 ) STRICT, WITHOUT ROWID;
 
--- A learning on its way to a destination.
+-- Uploads: the transfer of a learning to a destination.
 CREATE TABLE uploads (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     learning_id TEXT NOT NULL,
-    -- Where to: at most one upload of a learning to a destination.
+    -- Where the learning is uploaded to; a learning has at most one upload per destination.
     destination TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'pending',
-    -- The destination's own key for it, once uploaded.
+    -- The destination's key for the upload, set once it is uploaded.
     remote_id TEXT,
-    -- What the destination answered.
+    -- The destination's response.
     receipt TEXT,
     attempts INTEGER NOT NULL DEFAULT 0,
     last_error TEXT,
@@ -329,15 +329,15 @@ CREATE TABLE uploads (
     CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z' AND updated_at < '9999-12-31T23:59:59.999999Z'),
     CONSTRAINT uploads_uploaded_at_check CHECK (uploaded_at GLOB '????-??-??T??:??:??.??????Z'),
     CONSTRAINT uploads_confirmed_at_check CHECK (confirmed_at GLOB '????-??-??T??:??:??.??????Z'),
-    -- What has arrived names where it arrived.
+    -- An upload that has arrived has the destination's key.
     CONSTRAINT uploads_remote_id_check
     CHECK (status NOT IN ('uploaded', 'confirmed') OR remote_id IS NOT NULL)
 ) STRICT;
 
--- Serves get_upload and every statement by id.
+-- Serves get_upload and every other statement by id.
 CREATE UNIQUE INDEX uploads_id_key ON uploads (id);
 
--- The number of messages and the last activity, right whoever writes.
+-- Maintains the number of messages and the last activity, regardless of which program writes.
 CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
 BEGIN
     UPDATE conversations
@@ -348,7 +348,7 @@ BEGIN
     WHERE id = new.conversation_id;
 END;
 
--- The other half of messages_count_insert; last_position stays, so that no position is used twice.
+-- The counterpart of messages_count_insert for deletions; last_position does not change, so that no position is reused.
 CREATE TRIGGER messages_count_delete AFTER DELETE ON messages
 BEGIN
     UPDATE conversations
@@ -356,14 +356,14 @@ BEGIN
     WHERE id = old.conversation_id;
 END;
 
--- A message stays where it was said; moving one would need counting in two conversations.
+-- A message cannot move to another conversation, because both conversations would have to be counted again.
 CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id ON messages
 WHEN new.conversation_id <> old.conversation_id
 BEGIN
     SELECT RAISE(ABORT, 'messages_conversation_id_fixed');
 END;
 
--- Hides and shows a conversation's learnings with it.
+-- Hides and restores a conversation's learnings with the conversation.
 CREATE TRIGGER conversations_deleted_at_update AFTER UPDATE OF deleted_at ON conversations
 WHEN new.deleted_at IS NOT old.deleted_at
 BEGIN
@@ -372,7 +372,7 @@ BEGIN
     WHERE conversation_id = new.id;
 END;
 
--- learning_tags follows learnings.tags.
+-- Keeps learning_tags in step with learnings.tags.
 CREATE TRIGGER learnings_tags_insert AFTER INSERT ON learnings
 WHEN new.tags <> '[]' AND new.deleted_at IS NULL
 BEGIN
@@ -398,7 +398,7 @@ BEGIN
     WHERE new.deleted_at IS NULL;
 END;
 
--- The history of a job: an attempt is written when the job goes back to the queue, ...
+-- Writes the history of a job: an attempt is stored when a running job returns to the queue, ...
 CREATE TRIGGER job_queue_attempt_end AFTER UPDATE OF status ON job_queue
 WHEN new.status = 'queued' AND old.status = 'running'
 BEGIN
@@ -415,7 +415,7 @@ BEGIN
     );
 END;
 
--- ... or is put there again after it had ended.
+-- ... or when an ended job is requeued.
 CREATE TRIGGER job_queue_attempt_requeue AFTER UPDATE OF status ON job_queue
 WHEN new.status = 'queued' AND old.finished_at IS NOT NULL AND old.worker IS NOT NULL
 BEGIN
@@ -432,7 +432,7 @@ BEGIN
     );
 END;
 
--- The count of jobs: one is stored, ...
+-- Maintain job_counts: when a job is stored, ...
 CREATE TRIGGER job_queue_count_store AFTER INSERT ON job_queue
 BEGIN
     INSERT INTO job_counts (type, status, job_count)
@@ -440,7 +440,7 @@ BEGIN
     ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
 END;
 
--- ... one gets another type (no statement does it), ...
+-- ... when its type changes (no statement of the library does this), ...
 CREATE TRIGGER job_queue_count_retype AFTER UPDATE OF type ON job_queue
 WHEN new.type <> old.type
 BEGIN
@@ -452,7 +452,7 @@ BEGIN
     ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
 END;
 
--- ... one ends, ...
+-- ... when it ends, ...
 CREATE TRIGGER job_queue_count_end AFTER UPDATE OF type, status ON job_queue
 WHEN new.finished_at IS NOT NULL
 BEGIN
@@ -461,7 +461,7 @@ BEGIN
     ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
 END;
 
--- ... one is queued again, ...
+-- ... when it is requeued, ...
 CREATE TRIGGER job_queue_count_requeue AFTER UPDATE OF type, status ON job_queue
 WHEN old.finished_at IS NOT NULL
 BEGIN
@@ -470,7 +470,7 @@ BEGIN
     WHERE type = old.type AND status = old.status;
 END;
 
--- ... one is stored as ended, ...
+-- ... when it is inserted as ended, ...
 CREATE TRIGGER job_queue_count_insert AFTER INSERT ON job_queue
 WHEN new.finished_at IS NOT NULL
 BEGIN
@@ -479,7 +479,7 @@ BEGIN
     ON CONFLICT (type, status) DO UPDATE SET job_count = job_count + 1;
 END;
 
--- ... one is deleted. (A live one's status has no count.)
+-- ... and when it is deleted. (The status of a live job has no count.)
 CREATE TRIGGER job_queue_count_delete AFTER DELETE ON job_queue
 BEGIN
     UPDATE job_counts
@@ -487,10 +487,10 @@ BEGIN
     WHERE type = old.type AND status IN ('stored', old.status);
 END;
 
--- Legal transitions only:
+-- Allows only these transitions:
 --   pending -> uploading -> uploaded -> confirmed
---   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (given up)
---   failed -> pending (retry) or uploading (at once)
+--   uploading, uploaded -> failed (refused, or lost at the destination); uploading -> pending (released)
+--   failed -> pending (retry) or uploading (immediate retry)
 CREATE TRIGGER uploads_status_transition BEFORE UPDATE OF status ON uploads
 WHEN (old.status || '>' || new.status) NOT IN (
     'pending>uploading',
@@ -506,8 +506,8 @@ BEGIN
     SELECT RAISE(ABORT, 'uploads_status_transition');
 END;
 
--- How many entries the audit log (0003.audit) was ever given. No rollback of the log's step resets it, so a log that was
--- destroyed and made again is noticed.
+-- The number of entries ever added to the audit log (0003.audit). A rollback of that step does not reset it, so that the loss
+-- of a log that was dropped and created again is detected.
 CREATE TABLE audit_log_counter (
     name TEXT NOT NULL,
     last_id INTEGER NOT NULL,
@@ -518,20 +518,20 @@ CREATE TABLE audit_log_counter (
 
 INSERT INTO audit_log_counter (name, last_id) VALUES ('audit_log', 0);
 
--- The number only grows, ...
+-- The number can only increase, ...
 CREATE TRIGGER audit_log_counter_forward BEFORE UPDATE ON audit_log_counter
 WHEN new.last_id <= old.last_id OR new.name <> old.name
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_counter_forward');
 END;
 
--- ... is never taken out, ...
+-- ... is never deleted, ...
 CREATE TRIGGER audit_log_counter_delete BEFORE DELETE ON audit_log_counter
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_counter_forward');
 END;
 
--- ... and never replaced by a lower one: INSERT OR REPLACE would delete it without firing the trigger above.
+-- ... and is never replaced by a lower one: INSERT OR REPLACE would delete the row without firing the trigger above.
 CREATE TRIGGER audit_log_counter_insert BEFORE INSERT ON audit_log_counter
 WHEN new.last_id < (SELECT coalesce(max(last_id), 0) FROM audit_log_counter)
 BEGIN

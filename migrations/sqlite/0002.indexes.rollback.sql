@@ -1,4 +1,4 @@
--- Loses no data: the indexes are made again by applying the step.
+-- Loses no data: applying the step again rebuilds the indexes.
 DROP INDEX uploads_created_at_id_idx;
 
 DROP INDEX uploads_status_created_at_id_idx;

@@ -1,11 +1,11 @@
--- Indexes: of the foreign keys, of the orders of the lists, of the job queue.
+-- Indexes: for foreign keys, for the order of the lists, and for the job queue.
 --
--- Every list has an index that ends in its total order: a page is a range of the index, and nothing is sorted. Shown and hidden
--- rows have separate (partial) indexes, so a bin full of deleted rows does not slow the lists. A statement repeats the
--- predicate of its partial index word for word. "Serves" names the statements that an index is made for; the catalogue
--- (docs/catalog/index.html) lists all that use it.
+-- Every list has an index that ends with the list's total order, so that a page is a range of the index and needs no sort. Visible
+-- and hidden rows have separate (partial) indexes, so that many soft-deleted rows do not slow down the lists. A statement repeats
+-- the predicate of its partial index word for word. "Serves" names the statements that an index was created for; the catalogue
+-- (docs/catalog/index.html) lists all statements that use it.
 --
--- Locks: the write lock; where the tables have rows (this step was rolled back), for about 1 s per million messages.
+-- Locks: the write lock. If the tables have rows (after a rollback of this step), for about 1 s per million messages.
 -- Rollback: loses no data.
 -- depends: 0001.initial
 
@@ -13,12 +13,12 @@
 CREATE INDEX conversations_created_at_id_idx ON conversations (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_conversations and count_conversations of a session.
+-- Serves list_conversations and count_conversations with a session.
 CREATE INDEX conversations_session_id_created_at_id_idx
 ON conversations (session_id, created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_conversations and count_conversations of a source.
+-- Serves list_conversations and count_conversations with a source.
 CREATE INDEX conversations_source_created_at_id_idx ON conversations (source, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -45,7 +45,7 @@ ON messages (conversation_id, created_at, id);
 CREATE INDEX learnings_created_at_id_idx ON learnings (created_at, id)
 WHERE deleted_at IS NULL;
 
--- Serves list_learnings and count_learnings of a category.
+-- Serves list_learnings and count_learnings with a category.
 CREATE INDEX learnings_category_created_at_id_idx ON learnings (category, created_at, id)
 WHERE deleted_at IS NULL;
 
@@ -53,7 +53,7 @@ WHERE deleted_at IS NULL;
 CREATE INDEX learnings_conversation_id_created_at_id_idx
 ON learnings (conversation_id, created_at, id);
 
--- Serves add_learning: the same learning again gives the first one back.
+-- Serves add_learning: storing the same learning again returns the first one.
 CREATE UNIQUE INDEX learnings_conversation_id_dedupe_key_key
 ON learnings (conversation_id, dedupe_key);
 
@@ -75,7 +75,7 @@ WHERE status = 'running';
 CREATE INDEX job_queue_finished_at_idx ON job_queue (finished_at)
 WHERE status IN ('succeeded', 'failed', 'quarantined', 'cancelled');
 
--- Serves list_unsuccessful_jobs. Jobs that succeed never come into it.
+-- Serves list_unsuccessful_jobs. Jobs that succeed never enter this index.
 CREATE INDEX job_queue_unsuccessful_idx ON job_queue (status, id)
 WHERE status IN ('failed', 'quarantined', 'cancelled');
 
@@ -86,7 +86,7 @@ WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running');
 -- Serves find_upload_by_destination, add_upload; the foreign key.
 CREATE UNIQUE INDEX uploads_learning_id_destination_key ON uploads (learning_id, destination);
 
--- Serves list_uploads of one status.
+-- Serves list_uploads with a status.
 CREATE INDEX uploads_status_created_at_id_idx ON uploads (status, created_at, id);
 
 -- Serves list_uploads.

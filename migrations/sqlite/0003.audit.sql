@@ -1,12 +1,13 @@
--- Audit: an append-only, hash-chained log of what left or changed, and what sanitization did.
+-- Audit: an append-only, hash-chained log of deletions and other changes, and the redactions made by sanitization.
 --
--- audit_log has no content and no foreign keys: it outlives what it tells of. A conversation's redactions are deleted with it.
+-- audit_log has no content and no foreign keys, because its entries outlive their subjects. A conversation's redactions are deleted
+-- with it.
 --
 -- Locks: the write lock, for milliseconds: the tables are new.
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
--- What was deleted, purged, restored or redacted, by whom and why; append-only.
+-- The audit log: what was deleted, purged, restored or redacted, by whom and why; append-only.
 CREATE TABLE audit_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     action TEXT NOT NULL,
@@ -18,9 +19,9 @@ CREATE TABLE audit_log (
     -- Counts and names, never content.
     details TEXT NOT NULL DEFAULT '{}',
     created_at TEXT NOT NULL,
-    -- The hash of the entry before; 64 zeros for the first.
+    -- The hash of the previous entry; 64 zeros for the first entry.
     previous_hash TEXT NOT NULL,
-    -- SHA-256 over the entry and previous_hash (docs/schema.md says of which bytes).
+    -- SHA-256 over the entry and previous_hash (docs/schema.md defines the bytes).
     hash TEXT NOT NULL,
     CONSTRAINT audit_log_action_check
     CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'prune', 'redact')),
@@ -37,19 +38,19 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_hash_check CHECK (length(hash) = 64)
 ) STRICT;
 
--- The chain cannot fork. Serves no statement: it is the rule itself.
+-- Prevents a fork of the chain. Serves no statement; it only enforces this rule.
 CREATE UNIQUE INDEX audit_log_previous_hash_key ON audit_log (previous_hash);
 
 -- Serves list_audit_entries_by_subject.
 CREATE INDEX audit_log_subject_type_subject_id_idx ON audit_log (subject_type, subject_id, id);
 
--- Append-only: no entry is ever changed ...
+-- Append-only: no entry may be changed ...
 CREATE TRIGGER audit_log_append_only_update BEFORE UPDATE ON audit_log
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
 END;
 
--- ... or taken out.
+-- ... or deleted.
 CREATE TRIGGER audit_log_append_only_delete BEFORE DELETE ON audit_log
 BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
@@ -65,7 +66,7 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_log_append_only');
 END;
 
--- Each entry is counted in a table of step 0001, which no rollback of this step resets.
+-- Counts each entry in a table of step 0001, which a rollback of this step does not reset.
 CREATE TRIGGER audit_log_count AFTER INSERT ON audit_log
 BEGIN
     UPDATE audit_log_counter
@@ -73,18 +74,18 @@ BEGIN
     WHERE name = 'audit_log';
 END;
 
--- What sanitization did to a message (or to the conversation, where no message is named).
+-- Redactions: what sanitization replaced in a message (or in the conversation's title or metadata, if message_id is NULL).
 CREATE TABLE redactions (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     conversation_id TEXT NOT NULL,
     message_id TEXT,
-    -- What kind of thing it was: email, phone, name, ...
+    -- The kind of data that was replaced: email, phone, name, ...
     category TEXT NOT NULL,
-    -- Which rule found it, and in which detector.
+    -- The rule that found it, and the detector that has the rule.
     rule TEXT NOT NULL,
     detector TEXT NOT NULL,
-    -- A (keyed) hash of the original, never the original.
+    -- A hash (keyed or not) of the original, never the original itself.
     original_hash TEXT NOT NULL,
     replacement TEXT NOT NULL,
     confidence REAL NOT NULL,
@@ -109,7 +110,7 @@ CREATE TABLE redactions (
     CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z')
 ) STRICT;
 
--- Ids are unique. Serves no statement: it is the rule itself.
+-- Enforces unique ids. Serves no statement.
 CREATE UNIQUE INDEX redactions_id_key ON redactions (id);
 
 -- Serves list_redactions_by_conversation; the foreign key.

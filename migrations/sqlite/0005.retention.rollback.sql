@@ -1,4 +1,4 @@
--- LOSES DATA: which backups were made (the files stay), when maintenance last ran, the legal holds, policies, receipts and tombstones.
+-- LOSES DATA: the register of backups (the files remain), the times of maintenance, legal holds, policies, receipts and tombstones.
 --
 -- Refused while a hold, a receipt or a tombstone is stored, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
 CREATE TEMP TABLE rollback_guard (

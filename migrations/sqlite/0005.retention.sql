@@ -1,26 +1,26 @@
--- Retention: the register of backups, the upkeep's last runs, legal holds, policies, erasures with their receipts, tombstones.
+-- Retention: the register of backups, the last runs of maintenance, legal holds, policies, erasures with receipts, tombstones.
 --
--- No table here has content. Only legal_holds has the id of a subject: receipts and tombstones have keyed hashes.
+-- No table of this step stores content. Only legal_holds stores the id of a subject; receipts and tombstones store keyed hashes.
 --
 -- Locks: the write lock, for milliseconds: the tables are new.
--- Rollback: LOSES DATA (which backups were made, the holds, policies, receipts and tombstones).
+-- Rollback: LOSES DATA (the register of backups, the holds, policies, receipts and tombstones).
 -- depends: 0004.search
 
--- A copy of this database, so that erasure can name what it does not reach.
+-- Backups: the copies of this database, so that an erasure can name the copies that it does not reach.
 CREATE TABLE backups (
     id TEXT NOT NULL,
-    -- The absolute path of the file, as the machine that made it names it.
+    -- The absolute path of the file on the machine that wrote it.
     path TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'writing',
     created_at TEXT NOT NULL,
-    -- When it was verified and put in its place.
+    -- When it was verified and moved to its final path.
     finished_at TEXT,
-    -- When rotation deleted it, or when it was found to be gone.
+    -- When rotation deleted it, or when it was found to be missing.
     removed_at TEXT,
-    -- Bytes of the file, and their SHA-256 in lower-case hex.
+    -- The size of the file in bytes, and its SHA-256 in lower-case hex.
     file_bytes INTEGER,
     checksum TEXT,
-    -- The high-water mark: the newest audit entry in it and that entry's hash. 0 and '' where there is none.
+    -- The high-water mark: the id and the hash of the newest audit entry in the copy; 0 and '' if it has none.
     audit_id INTEGER,
     audit_hash TEXT,
     CONSTRAINT backups_pkey PRIMARY KEY (id),
@@ -33,7 +33,7 @@ CREATE TABLE backups (
     CONSTRAINT backups_file_bytes_check CHECK (file_bytes >= 0),
     CONSTRAINT backups_checksum_check CHECK (length(checksum) = 64),
     CONSTRAINT backups_audit_id_check CHECK (audit_id >= 0),
-    -- What is kept was verified: it has a size, a checksum and a mark.
+    -- A kept copy was verified: it has a size, a checksum and a high-water mark.
     CONSTRAINT backups_kept_check CHECK (
         status <> 'kept'
         OR (
@@ -50,7 +50,7 @@ CREATE TABLE backups (
 -- Serves list_backups.
 CREATE INDEX backups_status_created_at_id_idx ON backups (status, created_at, id);
 
--- When each task of store.maintenance last ran to its end.
+-- When each task of store.maintenance last completed.
 CREATE TABLE maintenance_tasks (
     name TEXT NOT NULL,
     ran_at TEXT NOT NULL,
@@ -60,12 +60,12 @@ CREATE TABLE maintenance_tasks (
     CONSTRAINT maintenance_tasks_ran_at_check CHECK (ran_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT, WITHOUT ROWID;
 
--- Conversations that nothing may delete or change until they are released.
+-- Legal holds: a conversation on hold may not be deleted or changed until the hold is released.
 CREATE TABLE legal_holds (
     id TEXT NOT NULL,
     conversation_id TEXT NOT NULL,
     reason TEXT NOT NULL,
-    -- Who placed it, and who released it: the names that the store was opened with.
+    -- Who placed and who released the hold: the names that the store was opened with.
     placed_by TEXT NOT NULL,
     placed_at TEXT NOT NULL,
     released_by TEXT,
@@ -81,7 +81,7 @@ CREATE TABLE legal_holds (
     CONSTRAINT legal_holds_released_check CHECK ((released_by IS NULL) = (released_at IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- At most one hold of a conversation is in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
+-- A conversation has at most one hold in force. Serves list_purgeable_conversations, find_legal_hold, and the view held_conversations.
 CREATE UNIQUE INDEX legal_holds_conversation_id_key ON legal_holds (conversation_id)
 WHERE released_at IS NULL;
 
@@ -92,26 +92,27 @@ WHERE released_at IS NULL;
 -- Serves the foreign key.
 CREATE INDEX legal_holds_conversation_id_idx ON legal_holds (conversation_id);
 
--- The conversations that a hold in force keeps.
+-- The conversations on hold.
 CREATE VIEW held_conversations AS
 SELECT conversation_id
 FROM legal_holds
 WHERE released_at IS NULL;
 
--- What was learned from the conversations that a hold in force keeps.
+-- The learnings of the conversations on hold.
 CREATE VIEW held_learnings AS
 SELECT learned.id AS learning_id
 FROM learnings AS learned
 INNER JOIN held_conversations AS held ON learned.conversation_id = held.conversation_id;
 
--- What a hold keeps stays as it is, whoever writes; what is new may come (docs/retention.md). The conversation stays, ...
+-- Held rows may not be changed or deleted, regardless of which program writes; new rows may be added (docs/retention.md).
+-- The conversation may not be deleted, ...
 CREATE TRIGGER conversations_legal_hold_delete BEFORE DELETE ON conversations
 WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.id)
 BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
--- ... with all that is said of it; it may be hidden and shown, and messages that come are counted.
+-- ... nor may its fields change; but it may be hidden and restored, and new messages are counted.
 CREATE TRIGGER conversations_legal_hold_update
 BEFORE UPDATE OF seq, id, session_id, correlation_id, source, title, sanitization_version, metadata, created_at, completed_at
 ON conversations
@@ -120,7 +121,7 @@ BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
--- Each of its messages stays as it was said.
+-- Its messages may not be changed or deleted.
 CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
 WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
@@ -133,7 +134,7 @@ BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
 
--- What sanitization did to it stays.
+-- Its redactions may not be changed or deleted.
 CREATE TRIGGER redactions_legal_hold_delete BEFORE DELETE ON redactions
 WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
@@ -146,14 +147,14 @@ BEGIN
     SELECT RAISE(ABORT, 'redactions_legal_hold');
 END;
 
--- What was learned from it stays, ...
+-- Its learnings may not be deleted, ...
 CREATE TRIGGER learnings_legal_hold_delete BEFORE DELETE ON learnings
 WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
 
--- ... as it is, ...
+-- ... may not be changed, ...
 CREATE TRIGGER learnings_legal_hold_update
 BEFORE UPDATE OF seq, id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at
 ON learnings
@@ -162,7 +163,7 @@ BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
 
--- ... and is hidden only with its conversation.
+-- ... and are hidden only with their conversation.
 CREATE TRIGGER learnings_legal_hold_hide BEFORE UPDATE OF deleted_at ON learnings
 WHEN (
     new.deleted_at IS NOT (SELECT conversations.deleted_at FROM conversations WHERE conversations.id = old.conversation_id)
@@ -172,7 +173,7 @@ BEGIN
     SELECT RAISE(ABORT, 'learnings_legal_hold');
 END;
 
--- From which messages it was learned stays.
+-- The source messages of its learnings may not be changed or deleted.
 CREATE TRIGGER learning_messages_legal_hold_delete BEFORE DELETE ON learning_messages
 WHEN EXISTS (SELECT 1 FROM held_learnings AS held WHERE held.learning_id = old.learning_id)
 BEGIN
@@ -185,14 +186,14 @@ BEGIN
     SELECT RAISE(ABORT, 'learning_messages_legal_hold');
 END;
 
--- Where it went stays.
+-- Its uploads may not be changed or deleted.
 CREATE TRIGGER uploads_legal_hold_delete BEFORE DELETE ON uploads
 WHEN EXISTS (SELECT 1 FROM held_learnings AS held WHERE held.learning_id = old.learning_id)
 BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
 END;
 
--- (A write that changes nothing is an addition that found it: ON CONFLICT DO UPDATE.)
+-- (A write that changes nothing comes from an insert that found the existing row: ON CONFLICT DO UPDATE.)
 CREATE TRIGGER uploads_legal_hold_update BEFORE UPDATE ON uploads
 WHEN (
     (
@@ -209,14 +210,14 @@ BEGIN
     SELECT RAISE(ABORT, 'uploads_legal_hold');
 END;
 
--- A hold itself is released, once, and nothing else: one that is in force stays, ...
+-- A hold can only be released, and only once: a hold in force may not be deleted, ...
 CREATE TRIGGER legal_holds_legal_hold_delete BEFORE DELETE ON legal_holds
 WHEN old.released_at IS NULL
 BEGIN
     SELECT RAISE(ABORT, 'legal_holds_legal_hold');
 END;
 
--- ... and who placed it, when and why, and who released it, is written once.
+-- ... and the fields that say who placed it, when and why, and who released it, are written once.
 CREATE TRIGGER legal_holds_legal_hold_update BEFORE UPDATE ON legal_holds
 WHEN (
     (new.id, new.conversation_id, new.reason, new.placed_by, new.placed_at)
@@ -230,8 +231,8 @@ BEGIN
     SELECT RAISE(ABORT, 'legal_holds_legal_hold');
 END;
 
--- REPLACE (INSERT OR REPLACE, UPDATE OR REPLACE) deletes the row that is in its way without firing its DELETE trigger. So where
--- holds are in force, no row takes the key of one that is held. Without REPLACE it is the unique index that refuses.
+-- REPLACE (INSERT OR REPLACE, UPDATE OR REPLACE) deletes the conflicting row without firing its DELETE trigger. Therefore no row
+-- may take the key of a held row while a hold is in force. Without REPLACE, the unique index refuses the row.
 CREATE TRIGGER conversations_replace_insert BEFORE INSERT ON conversations
 WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
@@ -302,7 +303,7 @@ BEGIN
     FROM learnings AS kept
     INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
     WHERE kept.seq = new.seq OR kept.id = new.id;
-    -- The library finds the one that is there (ON CONFLICT DO NOTHING).
+    -- The library then finds the existing learning (ON CONFLICT DO NOTHING).
     SELECT RAISE(IGNORE)
     FROM learnings AS kept
     INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
@@ -350,17 +351,17 @@ BEGIN
     SELECT RAISE(ABORT, 'legal_holds_key');
 END;
 
--- How long what is kept.
+-- Retention policies: how long rows are kept.
 CREATE TABLE retention_policies (
     name TEXT NOT NULL,
     target TEXT NOT NULL,
     scope TEXT NOT NULL DEFAULT 'all',
-    -- The source, the beginning of the session id, or the category.
+    -- The source, the prefix of the session id, or the category.
     scope_value TEXT,
-    -- What the age is counted from.
+    -- The event that the age is counted from.
     since TEXT NOT NULL,
     age_days REAL NOT NULL,
-    -- How long a conversation stays hidden before it is deleted for good. Others are deleted at once.
+    -- How long a conversation stays hidden before it is deleted permanently. Other rows are deleted immediately.
     grace_days REAL NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
@@ -384,17 +385,17 @@ CREATE TABLE retention_policies (
     CONSTRAINT retention_policies_updated_at_check CHECK (updated_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT, WITHOUT ROWID;
 
--- What was asked to be erased, how far it came, and the receipt.
+-- Erasures: the subject, the progress and the receipt of each request.
 CREATE TABLE erasures (
     id TEXT NOT NULL,
     subject_kind TEXT NOT NULL,
     -- HMAC-SHA-256 of the subject's id with one of erasure_keys, lower-case hex.
     subject_hash TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'deleting',
-    -- Who asked, and why; no content.
+    -- Who requested it, and why; without content.
     actor TEXT NOT NULL,
     reason TEXT,
-    -- Counts and names of what was done and of what is out of reach, never content.
+    -- Counts and names of what was erased and of what could not be reached, never content.
     receipt TEXT NOT NULL DEFAULT '{}',
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
@@ -413,7 +414,7 @@ CREATE TABLE erasures (
 -- Serves list_erasures.
 CREATE INDEX erasures_created_at_id_idx ON erasures (created_at, id);
 
--- The keys of the hashes: one, and those that came with tombstones of an older copy of this database.
+-- The keys of the hashes: the key of this database, and those imported with the tombstones of an older copy of it.
 CREATE TABLE erasure_keys (
     id TEXT NOT NULL,
     -- 32 random bytes, lower-case hex.
@@ -424,13 +425,13 @@ CREATE TABLE erasure_keys (
     CONSTRAINT erasure_keys_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
 ) STRICT, WITHOUT ROWID;
 
--- What was erased, so that a restored backup or an imported file does not bring it back.
+-- Tombstones of erased subjects, so that a restored backup or an imported file does not bring them back.
 CREATE TABLE tombstones (
     kind TEXT NOT NULL,
     subject_hash TEXT NOT NULL,
     erasure_id TEXT NOT NULL,
     created_at TEXT NOT NULL,
-    -- When somebody imported the subject again, on purpose.
+    -- When the subject was deliberately imported again.
     lifted_at TEXT,
     CONSTRAINT tombstones_pkey PRIMARY KEY (kind, subject_hash),
     CONSTRAINT tombstones_kind_check CHECK (kind IN ('conversation', 'session', 'correlation', 'learning')),

@@ -1,14 +1,14 @@
--- Conversations: what PostgreSQL needs its own words for.
+-- Conversations: statements specific to PostgreSQL.
 
 -- name: merge_conversation_metadata(id, patch, now)^
 -- Merges an object into the metadata: RFC 7396, so a null removes its key.
---   id  text  which one
+--   id  text  id of the conversation
 --   patch  json  an object
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
 -- Record: Conversation
--- Differs: json_patch is SQLite's; datastore_json_patch (migrations/postgresql/0001) does the same
+-- Differs: PostgreSQL has no json_patch; datastore_json_patch (migrations/postgresql/0001) does the same
 UPDATE conversations
 SET
     metadata = datastore_json_patch(metadata, CAST(:patch AS JSON)),
@@ -30,13 +30,13 @@ RETURNING
     deleted_at;
 
 -- name: soft_delete_conversations(ids, now)
--- Soft deletion of many: hides conversations and (by a trigger) their learnings.
+-- Soft-deletes many conversations: hides them and, by a trigger, their learnings.
 --   ids  json  a list of conversation ids
 --   now  timestamp  the instant of the transaction
--- Index: conversations_id_key (unique, one look-up an id)
--- Rows: 0 to the length of ids (fewer: one is not there, or hidden already), in any order
--- Differs: PostgreSQL unnests a JSON list otherwise; as an array, because it looks an array's ids up and joins a list's
--- Allow: max-rows, at most one row for each id that is handed in
+-- Index: conversations_id_key (unique, one lookup per id)
+-- Rows: 0 to the length of ids (fewer: one was not found, or is already hidden), in any order
+-- Differs: PostgreSQL has other JSON functions; it looks up the ids of an array, but joins the rows of a list
+-- Allow: max-rows, at most one row per id passed in
 UPDATE conversations
 SET
     deleted_at = :now,
@@ -52,13 +52,14 @@ WHERE
 RETURNING id;
 
 -- name: list_purgeable_parts(ids)
--- Which of some conversations may be deleted for good (they are hidden and not on legal hold), and how much goes with each.
+-- Those of the given conversations that may be deleted permanently (hidden, not on legal hold), and the number of rows that
+-- would be deleted with each.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id); messages_conversation_id_position_key,
+-- Index: conversations_id_key (unique, one lookup per id); messages_conversation_id_position_key,
 --   learnings_conversation_id_created_at_id_idx (ranges)
 -- Rows: 0 to the length of ids, in any order
--- Differs: PostgreSQL unnests a JSON list otherwise; as an array, because it looks an array's ids up and joins a list's
--- Allow: max-rows, at most one row for each id that is handed in
+-- Differs: PostgreSQL has other JSON functions; it looks up the ids of an array, but joins the rows of a list
+-- Allow: max-rows, at most one row per id passed in
 SELECT
     id,
     (
@@ -100,12 +101,12 @@ WHERE
     );
 
 -- name: delete_hidden_conversations(ids)
--- Deletes many hidden conversations for good, with their messages, learnings, uploads and redactions.
+-- Deletes many hidden conversations permanently, with their messages, learnings, uploads and redactions.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id)
--- Rows: 0 to the length of ids, in any order (fewer: one is not there, or not hidden), and by cascade what belongs to them
--- Differs: PostgreSQL unnests a JSON list otherwise; as an array, because it looks an array's ids up and joins a list's
--- Allow: max-rows, at most one row for each id that is handed in
+-- Index: conversations_id_key (unique, one lookup per id)
+-- Rows: 0 to the length of ids, in any order (fewer: one was not found, or is not hidden), and by cascade everything that belongs to them
+-- Differs: PostgreSQL has other JSON functions; it looks up the ids of an array, but joins the rows of a list
+-- Allow: max-rows, at most one row per id passed in
 DELETE FROM conversations
 WHERE
     id = ANY(
@@ -118,13 +119,13 @@ WHERE
 RETURNING id;
 
 -- name: lock_conversations(ids)
--- Which of some conversations there are; nobody else changes them until the transaction ends.
+-- Those of the given conversations that exist, locked until the transaction ends.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id)
+-- Index: conversations_id_key (unique, one lookup per id)
 -- Rows: 0 to the length of ids
 -- Differs: the rows are locked (FOR UPDATE)
--- Locks: in the order of their ids, so that two callers do not wait for each other
--- Allow: max-rows, at most one row for each id that is handed in
+-- Locks: in the order of their ids, so that two callers cannot deadlock
+-- Allow: max-rows, at most one row per id passed in
 SELECT id
 FROM conversations
 WHERE

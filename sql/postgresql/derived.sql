@@ -1,11 +1,11 @@
--- Derived data: what PostgreSQL needs its own words for.
+-- Derived data: statements specific to PostgreSQL.
 
 -- name: add_job_counts()!
--- Counts the ended jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
+-- Computes the counts of ended jobs after a copy, whose rows fired no trigger.
 -- Index: none (reads every job)
--- Rows: 0 to three a type
--- Differs: each count stands in 16 rows; all of it goes into the first
--- Allow: full-scan, once, behind a copy of everything
+-- Rows: 0 to three per type
+-- Differs: PostgreSQL stores each count in 16 rows; this statement writes the total to the first
+-- Allow: full-scan, runs once, after a database was copied
 INSERT INTO job_counts (type, status, shard, job_count)
 SELECT
     type,
@@ -18,12 +18,12 @@ GROUP BY type, status
 ON CONFLICT (type, status, shard) DO UPDATE SET job_count = excluded.job_count;
 
 -- name: list_miscounted_jobs(max_rows)
--- Types whose ended jobs are not as many as their counts say.
+-- Job types whose counts differ from the number of ended jobs.
 --   max_rows  integer  1 to 1000
--- Index: none (reads every job); sorts a row a type and status
+-- Index: none (reads every job); sorts one row per type and status
 -- Rows: 0 to max_rows, by type and status
--- Differs: each count stands in 16 rows, and only ended jobs have one
--- Allow: full-scan, a check that a person starts
+-- Differs: PostgreSQL stores each count in 16 rows, and counts only ended jobs
+-- Allow: full-scan, a check that an operator starts
 SELECT
     counts.type,
     counts.status,
@@ -52,13 +52,13 @@ ORDER BY counts.type, counts.status
 LIMIT :max_rows;
 
 -- name: list_mistagged_learnings(max_rows)
--- Learnings that the index by tag has under other tags than their own, or at another time; hidden ones are not in it.
+-- Learnings whose rows in the tag index have the wrong tags or the wrong time. Hidden learnings must have none.
 --   max_rows  integer  1 to 1000
--- Index: learnings_id_key (in its order), learning_tags_learning_id_idx (one range a learning), learning_tags primary key
---   (one look-up a tag)
+-- Index: learnings_id_key (in its order), learning_tags_learning_id_idx (one range per learning), learning_tags primary key
+--   (one lookup per tag)
 -- Rows: 0 to max_rows, by id
--- Differs: json_array_elements_text is PostgreSQL's way to read a list
--- Allow: full-scan, a check that a person starts
+-- Differs: PostgreSQL reads a JSON list with json_array_elements_text
+-- Allow: full-scan, a check that an operator starts
 SELECT learnings.id
 FROM learnings
 WHERE
@@ -90,11 +90,11 @@ ORDER BY learnings.id
 LIMIT :max_rows;
 
 -- name: fill_learning_tags()!
--- Fills the index of the learnings by tag: those that are shown, under each of their tags (once, where a tag stands twice).
+-- Fills the tag index with each tag of every learning that is not hidden (a duplicate tag once).
 -- Index: none (reads every learning)
 -- Rows: one per learning and tag
--- Differs: json_array_elements_text is PostgreSQL's way to read a list
--- Allow: full-scan, once, where a person has what is derived made again
+-- Differs: PostgreSQL reads a JSON list with json_array_elements_text
+-- Allow: full-scan, runs only when an operator rebuilds derived data
 INSERT INTO learning_tags (tag, created_at, learning_id)
 SELECT
     own.value,

@@ -1,8 +1,8 @@
--- The job queue: what PostgreSQL needs its own words for.
+-- The job queue: statements specific to PostgreSQL.
 
 -- name: lock_job(id)^
--- One job as it is now; nobody else changes it until the transaction ends.
---   id  integer  which one
+-- The current state of one job, which is locked until the transaction ends.
+--   id  integer  id of the job
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1
 -- Record: Job
@@ -36,11 +36,11 @@ WHERE id = :id
 FOR UPDATE;
 
 -- name: list_queued_job_types(max_rows)
--- The types that have queued jobs, in order: one seek a type, however many jobs it has.
+-- The types that have queued jobs, in order. Each type takes one seek, regardless of the number of its jobs.
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type); sorts the types
+-- Index: job_queue_claim_idx (one seek per type); sorts the types
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL reads min() of a partial index by ORDER BY and LIMIT 1
+-- Differs: PostgreSQL finds the minimum in a partial index by ORDER BY and LIMIT 1
 WITH RECURSIVE queued_types (type) AS (
     (
         SELECT first_job.type
@@ -70,18 +70,17 @@ ORDER BY type
 LIMIT :max_rows;
 
 -- name: claim_jobs(types, worker, now, lease_expires_at, max_rows)
--- Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the head of
--- each type and priority only, so that jobs of the future, of other types and ended ones cost nothing. Paused types
--- are passed over.
+-- Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Reads only the head of each
+-- type and priority, so that future jobs, jobs of other types and ended jobs cost nothing. Skips paused types.
 --   types  json  a list of distinct types
---   worker  text  who claims
+--   worker  text  name of the worker that claims
 --   now  timestamp  the instant of the transaction
 --   lease_expires_at  timestamp  the end of the lease
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type and priority); sorts at most max_rows jobs for each of them
+-- Index: job_queue_claim_idx (one seek per type and priority); sorts at most max_rows jobs for each of them
 -- Rows: 0 to max_rows, in any order
 -- Record: Job
--- Differs: jobs that another worker is claiming are passed over (FOR UPDATE SKIP LOCKED), not waited for
+-- Differs: skips jobs that another worker is claiming (FOR UPDATE SKIP LOCKED) instead of waiting for them
 WITH levels (priority) AS (
     VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
 ),
@@ -160,13 +159,13 @@ RETURNING
     job_queue.finished_at;
 
 -- name: list_expired_jobs(now, max_rows)
--- The running jobs whose lease is over, longest over first.
+-- The running jobs whose lease has expired, longest expired first.
 --   now  timestamp  the instant of the transaction
 --   max_rows  integer  1 to 1000
 -- Index: job_queue_lease_expires_at_idx (range scan, no sort)
 -- Rows: 0 to max_rows
 -- Record: Job
--- Differs: two workers do not recover the same lease (FOR UPDATE SKIP LOCKED)
+-- Differs: FOR UPDATE SKIP LOCKED prevents two workers from recovering the same lease
 SELECT
     id,
     type,
@@ -200,13 +199,13 @@ LIMIT :max_rows
 FOR UPDATE SKIP LOCKED;
 
 -- name: find_next_job_time(types)$
--- The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest lease of
--- any job, whichever is first: nothing can be claimed before it.
+-- The earliest instant at which a job can be claimed: the earliest run_at of the queued jobs of the given types that are not
+-- paused, or the earliest end of a lease of any job, whichever is first.
 --   types  json  a list of types
--- Index: job_queue_claim_idx (one seek a type and priority), job_queue_lease_expires_at_idx (one seek)
+-- Index: job_queue_claim_idx (one seek per type and priority), job_queue_lease_expires_at_idx (one seek)
 -- Rows: 1 (NULL: nothing is queued or running)
 -- Returns: next_at text?
--- Differs: PostgreSQL unnests an array of JSON otherwise
+-- Differs: PostgreSQL has other functions to unnest a JSON list
 WITH levels (priority) AS (
     VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
 ),
@@ -242,14 +241,14 @@ SELECT min(run_at) AS next_at
 FROM times;
 
 -- name: list_running_jobs(before_id, max_rows, type)
--- One page of the running jobs, newest first. Reads all of them: there are as many as the workers hold.
+-- One page of the running jobs, newest first. Reads all of them; there are only as many as the workers run.
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
 --   type  text  only of this type
 -- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
 -- Rows: 0 to max_rows
 -- Record: Job
--- Differs: SQLite's
+-- Differs: PostgreSQL has no INDEXED BY
 SELECT
     id,
     type,
@@ -288,13 +287,13 @@ ORDER BY id DESC
 LIMIT :max_rows;
 
 -- name: count_jobs()
--- How many jobs of each type have each status; of the queued and running ones also the earliest run_at.
--- Index: job_queue_claim_idx (covering scan), job_queue_lease_expires_at_idx, job_counts primary key; sorts a row a type
+-- The number of jobs per type and status; for queued and running jobs also the earliest run_at.
+-- Index: job_queue_claim_idx (covering scan), job_queue_lease_expires_at_idx, job_counts primary key; sorts one row per type
 --   and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
--- Differs: the counts of ended jobs stand in 16 rows each, so that workers do not wait for one another
--- Allow: full-scan, because an overview counts every live job; ended jobs are counted as they end
+-- Differs: each count of ended jobs has 16 rows, so that workers do not wait for one another
+-- Allow: full-scan, because a summary counts every live job; ended jobs are counted when they end
 WITH counted (type, status, job_count, oldest_run_at) AS (
     SELECT
         type,
@@ -333,12 +332,12 @@ FROM counted
 ORDER BY type, status;
 
 -- name: succeed_jobs(rows, now)
--- Ends running jobs well, as many as still have their lease.
+-- Ends running jobs as succeeded, if they still have their lease.
 --   rows  rows  a list of [id, lease_token, result as JSON text or null]
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 to the number of rows; which are missing have lost their lease
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Rows: 0 to the number of rows; missing jobs have lost their lease
+-- Differs: PostgreSQL has other functions to unnest a JSON list
 UPDATE job_queue
 SET
     status = 'succeeded',
@@ -357,16 +356,16 @@ WHERE
 RETURNING id;
 
 -- name: add_jobs(rows, now)
--- Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has, that job is given.
---   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], of
+-- Enqueues many jobs in the given order: an earlier job gets a lower id. If a live job has the same dedupe_key, returns that job.
+--   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], with
 --     distinct keys
 --   now  timestamp  the instant of the transaction
--- Index: job_queue_dedupe_key_key (unique; one look-up a key, and decides the conflicts); sorts the rows
+-- Index: job_queue_dedupe_key_key (unique; one lookup per key, and decides the conflicts); sorts the rows
 -- Rows: 0 to the length of rows: one for each, in any order
 -- Record: Job
--- Differs: PostgreSQL unnests a JSON list otherwise
--- Locks: a live job that has a key already is read, and not locked. The others are stored in the order of their keys, so that two
---   callers with the same keys do not wait for each other; their ids are drawn before that, in the caller's order
+-- Differs: PostgreSQL has other functions to unnest a JSON list
+-- Locks: a live job that already has a key is read, but not locked. The others are inserted in the order of their keys, so that two
+--   callers with the same keys cannot deadlock; their ids are assigned before that, in the caller's order
 WITH new_job AS MATERIALIZED (
     SELECT
         given.value,

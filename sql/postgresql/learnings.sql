@@ -1,12 +1,12 @@
--- Learnings: what PostgreSQL needs its own words for.
+-- Learnings: statements specific to PostgreSQL.
 
 -- name: add_learning_messages(learning_id, message_ids)!
--- Links a learning to messages of its own conversation.
---   learning_id  text  which learning
+-- Links a learning to messages of its conversation.
+--   learning_id  text  id of the learning
 --   message_ids  json  a list of distinct message ids
--- Index: learnings_id_key (unique), messages_id_key (one look-up an id)
--- Rows: 0 to the length of message_ids (fewer: one is unknown, or of another conversation)
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Index: learnings_id_key (unique), messages_id_key (one lookup per id)
+-- Rows: 0 to the length of message_ids (fewer: one was not found, or belongs to another conversation)
+-- Differs: PostgreSQL has other functions to unnest a JSON list
 INSERT INTO learning_messages (learning_id, message_id)
 SELECT
     learnings.id,
@@ -20,12 +20,12 @@ WHERE
     AND messages.conversation_id = learnings.conversation_id;
 
 -- name: add_learnings(rows)
--- Stores many learnings in their order, but for those that their conversations have already.
+-- Stores many learnings in the given order, except those that their conversations already have.
 --   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at]
 -- Index: conversations_id_key (unique)
 -- Rows: 0 to the length of rows (fewer: as add_learning), in any order
 -- Record: Learning
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL has other functions to unnest a JSON list
 INSERT INTO learnings (
     id,
     conversation_id,
@@ -73,13 +73,13 @@ RETURNING
     deleted_at;
 
 -- name: lock_learnings(ids)
--- Which of some learnings there are; nobody else changes them until the transaction ends.
+-- Those of the given learnings that exist, locked until the transaction ends.
 --   ids  json  a list of learning ids
--- Index: learnings_id_key (unique, one look-up an id)
+-- Index: learnings_id_key (unique, one lookup per id)
 -- Rows: 0 to the length of ids
 -- Differs: the rows are locked (FOR UPDATE)
--- Locks: in the order of their ids, so that two callers do not wait for each other
--- Allow: max-rows, at most one row for each id that is handed in
+-- Locks: in the order of their ids, so that two callers cannot deadlock
+-- Allow: max-rows, at most one row per id passed in
 SELECT id
 FROM learnings
 WHERE
@@ -93,13 +93,13 @@ ORDER BY id
 FOR UPDATE;
 
 -- name: lock_conversations_of_learnings(ids)
--- Which of some conversations there are; nobody else stores many learnings of them until the transaction ends.
+-- Those of the given conversations that exist, locked until the transaction ends against others that store many learnings.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id)
+-- Index: conversations_id_key (unique, one lookup per id)
 -- Rows: 0 to the length of ids
 -- Differs: the rows are locked
--- Locks: in the order of their ids; FOR NO KEY UPDATE, so that those who store one learning go on
--- Allow: max-rows, at most one row for each id that is handed in
+-- Locks: in the order of their ids; FOR NO KEY UPDATE, so that callers who store one learning do not wait
+-- Allow: max-rows, at most one row per id passed in
 SELECT id
 FROM conversations
 WHERE

@@ -1,11 +1,11 @@
--- Migrations: what PostgreSQL needs its own words for.
+-- Migrations: statements specific to PostgreSQL.
 
 -- name: list_applied_migrations()
--- The applied migrations, each with the checksum of its text when it was applied.
--- Index: none (a row per migration, and a few of the log for each); sorts
--- Rows: one per applied migration (checksum is NULL where stock yoyo applied it), by id
--- Differs: PostgreSQL has no rowid: the log's own time says what came last
--- Allow: full-scan, because a row per migration is few
+-- The applied migrations, each with the checksum of the text that was applied.
+-- Index: none (one row per migration, with a few log rows each); sorts
+-- Rows: one per applied migration (checksum is NULL if stock yoyo applied it), by id
+-- Differs: PostgreSQL has no rowid; the log's timestamp decides which entry is the latest
+-- Allow: full-scan, because a project has few migrations
 SELECT
     applied.migration_id,
     (
@@ -21,10 +21,10 @@ FROM _yoyo_migration AS applied
 ORDER BY applied.migration_id;
 
 -- name: update_migration_log_comment(id, comment)!
--- Writes the checksum of a migration's text beside its entry in yoyo's log.
---   id  text  the entry's id
+-- Stores the checksum of a migration's text with its entry in yoyo's log.
+--   id  text  id of the log entry
 --   comment  text  "sha256:" and 64 hex digits
--- Index: _yoyo_log_pkey (unique; the table is yoyo's own)
+-- Index: _yoyo_log_pkey (unique; the table belongs to yoyo)
 -- Rows: 1
 -- Differs: the index has another name
 UPDATE _yoyo_log

@@ -1,10 +1,10 @@
--- Schema: which tables there are, an application's own too; what copies whole tables and what follows foreign keys reads it.
+-- Schema: the tables that exist, including those of the application, for code that copies tables or follows foreign keys.
 
 -- name: list_tables()
--- Every table of the schema but yoyo's, those of extensions, and partitions, whose rows their table has.
+-- Every table of the schema except yoyo's, those of extensions, and partitions, whose rows belong to their partitioned table.
 -- Index: none (the server's catalogue is small); sorts
 -- Rows: one per table, by name
--- Differs: pg_class is PostgreSQL's catalogue
+-- Differs: PostgreSQL's catalogue is pg_class
 -- Allow: full-scan, because the server's catalogue is small
 SELECT
     CAST(pg_class.relname AS TEXT) AS name,
@@ -27,10 +27,10 @@ WHERE
 ORDER BY CAST(pg_class.relname AS TEXT);
 
 -- name: list_stored_columns()
--- The columns of every table that are stored, not computed, with their place in the primary key.
+-- The stored (not generated) columns of every table, with their position in the primary key.
 -- Index: none (the server's catalogue is small); sorts
--- Rows: one per table and column, by table and place
--- Differs: pg_attribute is PostgreSQL's catalogue; the type of a domain is what it is made of
+-- Rows: one per table and column, by table and position
+-- Differs: PostgreSQL's catalogue is pg_attribute; a domain is reported as its base type
 -- Allow: full-scan, because the server's catalogue is small
 SELECT
     CAST(pg_class.relname AS TEXT) AS table_name,
@@ -56,10 +56,10 @@ WHERE
 ORDER BY CAST(pg_class.relname AS TEXT), pg_attribute.attnum;
 
 -- name: list_foreign_keys()
--- The foreign keys of every table, a row a column.
+-- The foreign keys of every table, one row per column.
 -- Index: none (the server's catalogue is small); sorts
--- Rows: one per foreign key and column, by table, key and place
--- Differs: pg_constraint is PostgreSQL's catalogue
+-- Rows: one per foreign key and column, by table, key and position
+-- Differs: PostgreSQL's catalogue is pg_constraint
 -- Allow: full-scan, because the server's catalogue is small
 SELECT
     CAST(pg_class.relname AS TEXT) AS table_name,

@@ -1,12 +1,12 @@
--- The session: what the engine asks of the server for itself. SQLite has PRAGMAs and its own lock instead.
+-- The session: statements that the engine runs for itself. SQLite has PRAGMAs and its own lock instead.
 
 -- name: set_session(synchronous_commit, lock_timeout)^
--- Sets what a session takes from its role or database otherwise, so that values look the same everywhere.
+-- Sets options that a session otherwise inherits from its role or database, so that values have the same format everywhere.
 --   synchronous_commit  text  on or off
 --   lock_timeout  text  how long a statement waits for a lock, with its unit: 30000ms
 -- Index: none (no table)
 -- Rows: 1
--- Differs: PostgreSQL has settings a session
+-- Differs: only PostgreSQL has session settings
 SELECT
     set_config('TimeZone', 'UTC', FALSE) AS time_zone,
     set_config('DateStyle', 'ISO', FALSE) AS date_style,
@@ -16,60 +16,61 @@ SELECT
     set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
 
 -- name: set_lock_timeout(lock_timeout)^
--- How long a statement of this session waits for a lock.
+-- Sets how long a statement of this session waits for a lock.
 --   lock_timeout  text  with its unit: 30000ms
 -- Index: none (no table)
 -- Rows: 1
--- Differs: PostgreSQL has settings a session
+-- Differs: only PostgreSQL has session settings
 SELECT set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
 
 -- name: take_lock(library, lock)^
--- Waits until no other transaction has this lock, which ends with the transaction.
---   library  integer  this library's number
---   lock  integer  what is locked: see datastore.engines.postgresql.engine
+-- Acquires a lock that is released at the end of the transaction; waits while another transaction has it.
+--   library  integer  number of this library
+--   lock  integer  the lock: see datastore.engines.postgresql.engine
 -- Index: none (no table)
 -- Rows: 1
--- Differs: whoever writes to SQLite has its one lock already
+-- Differs: a SQLite writer already has the only write lock
 SELECT CAST(pg_advisory_xact_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) AS TEXT) AS locked;
 
 -- name: try_session_lock(library, lock)$
--- Takes a lock that ends with the session, if nobody else has it; a session that has it already has it once more.
---   library  integer  this library's number
---   lock  integer  what is locked: see datastore.engines.postgresql.engine
+-- Acquires a lock that is released at the end of the session, unless another session has it. The same session may acquire it
+-- more than once.
+--   library  integer  number of this library
+--   lock  integer  the lock: see datastore.engines.postgresql.engine
 -- Index: none (no table)
 -- Rows: 1
--- Differs: whoever migrates a SQLite file has its write gate
+-- Differs: a migration of a SQLite file has its write gate
 SELECT CASE WHEN pg_try_advisory_lock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) THEN 1 ELSE 0 END AS taken;
 
 -- name: release_session_lock(library, lock)$
--- Lets a lock of this session go.
---   library  integer  this library's number
---   lock  integer  what is locked: see datastore.engines.postgresql.engine
+-- Releases a lock of this session.
+--   library  integer  number of this library
+--   lock  integer  the lock: see datastore.engines.postgresql.engine
 -- Index: none (no table)
 -- Rows: 1
--- Differs: whoever migrates a SQLite file has its write gate
+-- Differs: a migration of a SQLite file has its write gate
 SELECT CASE WHEN pg_advisory_unlock(CAST(:library AS INTEGER), CAST(:lock AS INTEGER)) THEN 1 ELSE 0 END AS released;
 
 -- name: get_transaction_number()$
--- The number of the transaction that runs: another one where it was ended meanwhile.
+-- The id of the current transaction; it changes if a migration ended the transaction.
 -- Index: none (no table)
 -- Rows: 1
--- Differs: SQLite refuses the COMMIT of a migration by itself
+-- Differs: SQLite itself refuses a COMMIT in a migration
 SELECT CAST(pg_current_xact_id() AS TEXT) AS number;
 
 -- name: get_clock()$
--- The server's clock, now and not when the transaction began.
+-- The current time of the server, not the time at which the transaction began.
 -- Index: none (no table)
 -- Rows: 1
--- Differs: a file has no clock
+-- Differs: a SQLite file has no clock
 SELECT clock_timestamp() AS clock;
 
 -- name: get_server_state()^
--- What an operator asks first: the server, the size, who is there, how long the oldest transaction has been open (which
--- keeps vacuum from taking dead rows away, and makes claims slower).
--- Index: none (the server's own views)
+-- The state of the server for an operator: version, size, connected clients, and the age of the oldest open transaction (which
+-- prevents vacuum from removing dead rows, and slows down claims).
+-- Index: none (the server's views)
 -- Rows: 1
--- Differs: a file has none of it
+-- Differs: SQLite has no server
 SELECT
     current_setting('server_version') AS version,
     pg_database_size(current_database()) AS bytes,
@@ -88,10 +89,10 @@ SELECT
     ) AS oldest_transaction_seconds;
 
 -- name: count_other_clients()$
--- How many other clients are connected to this database.
--- Index: none (the server's own view)
+-- The number of other clients connected to this database.
+-- Index: none (the server's view)
 -- Rows: 1
--- Differs: a file has none of it
+-- Differs: SQLite has no server
 SELECT count(*) AS clients
 FROM pg_stat_activity
 WHERE
@@ -100,10 +101,10 @@ WHERE
     AND pid <> pg_backend_pid();
 
 -- name: list_numbers()
--- The columns whose values a sequence gives, and the last one that it gave.
+-- The columns whose values come from a sequence, with the last value that the sequence returned.
 -- Index: none (the server's catalogue is small); sorts
--- Rows: one per such column, by table and column (last_value is NULL where none was given)
--- Differs: SQLite keeps its last numbers in sqlite_sequence
+-- Rows: one per such column, by table and column (last_value is NULL if the sequence has returned none)
+-- Differs: SQLite stores the last values in sqlite_sequence
 -- Allow: full-scan, because the server's catalogue is small
 SELECT
     CAST(pg_class.relname AS TEXT) AS table_name,
@@ -126,19 +127,19 @@ WHERE
 ORDER BY CAST(pg_class.relname AS TEXT), pg_attribute.attnum;
 
 -- name: raise_number(sequence, last_value)^
--- Has a sequence go on after a number.
---   sequence  text  its name, quoted where that is needed
---   last_value  integer  the last number that is taken
+-- Sets a sequence to continue after a number.
+--   sequence  text  its name, quoted if necessary
+--   last_value  integer  the last number in use
 -- Index: none (no table)
 -- Rows: 1
--- Differs: SQLite goes on after the highest by itself
+-- Differs: SQLite itself continues after the highest
 SELECT setval(CAST(CAST(:sequence AS TEXT) AS REGCLASS), CAST(:last_value AS BIGINT)) AS last_value;
 
 -- name: list_own_triggers()
--- The tables with triggers on an insertion that do not heed datastore.copying: an application's own.
+-- The tables with insert triggers that ignore datastore.copying, which are those of the application.
 -- Index: none (the server's catalogue is small); sorts
 -- Rows: one per such table, by name
--- Differs: SQLite's triggers are taken away while rows are copied
+-- Differs: SQLite's triggers are dropped while rows are copied
 -- Allow: full-scan, because the server's catalogue is small
 SELECT DISTINCT CAST(pg_class.relname AS TEXT) AS table_name
 FROM pg_trigger
@@ -152,16 +153,16 @@ WHERE
 ORDER BY CAST(pg_class.relname AS TEXT);
 
 -- name: lock_writers_out()!
--- Waits until nobody writes to these tables, and keeps writers out until the transaction ends; readers go on.
+-- Locks these tables against writers until the transaction ends; waits for current writers. Readers are not blocked.
 -- Index: none (no row is read)
 -- Rows: 0
--- Differs: whoever writes to SQLite has its one lock already
+-- Differs: a SQLite writer already has the only write lock
 LOCK TABLE conversations, messages, learnings, job_queue IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: set_rollback(allowed)$
--- Lets rollbacks of this transaction destroy what they refuse to destroy otherwise (docs/migrations.md).
+-- Allows rollbacks in this transaction to destroy data that they otherwise refuse to destroy (docs/migrations.md).
 --   allowed  text  destroy
--- Index: none (a setting, which the rollback files look for)
+-- Index: none (a setting, which the rollback files check)
 -- Rows: 1
--- Differs: SQLite has no settings of a session's own
+-- Differs: SQLite has no session settings
 SELECT set_config('datastore.rollback', :allowed, TRUE) AS rollback;

@@ -1,8 +1,8 @@
--- Uploads: what PostgreSQL needs its own words for.
+-- Uploads: statements specific to PostgreSQL.
 
 -- name: lock_upload(id)$
--- The status of an upload as it is now; nobody else changes it until the transaction ends.
---   id  text  which one
+-- The current status of an upload, which is locked until the transaction ends.
+--   id  text  id of the upload
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1
 -- Differs: the row is locked (FOR UPDATE)

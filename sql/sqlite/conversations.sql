@@ -1,14 +1,14 @@
--- Conversations: what SQLite needs its own words for.
+-- Conversations: statements specific to SQLite.
 
 -- name: merge_conversation_metadata(id, patch, now)^
 -- Merges an object into the metadata: RFC 7396, so a null removes its key.
---   id  text  which one
+--   id  text  id of the conversation
 --   patch  json  an object
 --   now  timestamp  the instant of the transaction
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1
 -- Record: Conversation
--- Differs: json_patch is SQLite's; PostgreSQL has no merge patch and needs a function of its own
+-- Differs: SQLite has json_patch; PostgreSQL has no merge patch and needs a function that 0001.initial defines
 UPDATE conversations
 SET
     metadata = json_patch(metadata, :patch),
@@ -30,13 +30,13 @@ RETURNING
     deleted_at;
 
 -- name: soft_delete_conversations(ids, now)
--- Soft deletion of many: hides conversations and (by a trigger) their learnings.
+-- Soft-deletes many conversations: hides them and, by a trigger, their learnings.
 --   ids  json  a list of conversation ids
 --   now  timestamp  the instant of the transaction
--- Index: conversations_id_key (unique, one look-up an id)
--- Rows: 0 to the length of ids (fewer: one is not there, or hidden already), in any order
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL unnests an array
--- Allow: max-rows, at most one row for each id that is handed in
+-- Index: conversations_id_key (unique, one lookup per id)
+-- Rows: 0 to the length of ids (fewer: one was not found, or is already hidden), in any order
+-- Differs: SQLite passes a list as JSON (json_each); PostgreSQL unnests an array
+-- Allow: max-rows, at most one row per id passed in
 UPDATE conversations
 SET
     deleted_at = :now,
@@ -50,13 +50,14 @@ WHERE
 RETURNING id;
 
 -- name: list_purgeable_parts(ids)
--- Which of some conversations may be deleted for good (they are hidden and not on legal hold), and how much goes with each.
+-- Those of the given conversations that may be deleted permanently (hidden, not on legal hold), and the number of rows that
+-- would be deleted with each.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id); messages_conversation_id_position_key,
+-- Index: conversations_id_key (unique, one lookup per id); messages_conversation_id_position_key,
 --   learnings_conversation_id_created_at_id_idx (ranges)
 -- Rows: 0 to the length of ids, in any order
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL unnests an array
--- Allow: max-rows, at most one row for each id that is handed in
+-- Differs: SQLite passes a list as JSON (json_each); PostgreSQL unnests an array
+-- Allow: max-rows, at most one row per id passed in
 SELECT
     id,
     (
@@ -96,13 +97,13 @@ WHERE
     );
 
 -- name: delete_hidden_conversations(ids)
--- Deletes many hidden conversations for good, with their messages, learnings, uploads and redactions. As one statement, because
--- FTS5 writes what its index is to forget whenever another statement begins.
+-- Deletes many hidden conversations permanently, with their messages, learnings, uploads and redactions. One
+-- statement, because FTS5 flushes the pending deletions of its index whenever another statement begins.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id)
--- Rows: 0 to the length of ids, in any order (fewer: one is not there, or not hidden), and by cascade what belongs to them
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL unnests an array
--- Allow: max-rows, at most one row for each id that is handed in
+-- Index: conversations_id_key (unique, one lookup per id)
+-- Rows: 0 to the length of ids, in any order (fewer: one was not found, or is not hidden), and by cascade everything that belongs to them
+-- Differs: SQLite passes a list as JSON (json_each); PostgreSQL unnests an array
+-- Allow: max-rows, at most one row per id passed in
 DELETE FROM conversations
 WHERE
     id IN (
@@ -113,12 +114,12 @@ WHERE
 RETURNING id;
 
 -- name: lock_conversations(ids)
--- Which of some conversations there are; nobody else changes them until the transaction ends.
+-- Those of the given conversations that exist, locked until the transaction ends.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one look-up an id)
+-- Index: conversations_id_key (unique, one lookup per id)
 -- Rows: 0 to the length of ids
--- Differs: whoever writes to SQLite has its one lock already
--- Allow: max-rows, at most one row for each id that is handed in
+-- Differs: a SQLite writer already has the only write lock
+-- Allow: max-rows, at most one row per id passed in
 SELECT id
 FROM conversations
 WHERE id IN (SELECT wanted.value FROM json_each(:ids) AS wanted)

@@ -1,11 +1,11 @@
--- Derived data: what SQLite needs its own words for.
+-- Derived data: statements specific to SQLite.
 
 -- name: add_job_counts()!
--- Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw.
--- Index: none (reads every job twice); sorts a row a type and status
--- Rows: 0 to five a type
--- Differs: PostgreSQL keeps the ended ones only, and each count in 16 rows
--- Allow: full-scan, once, when a database is copied
+-- Computes the job counts after a copy, whose rows fired no trigger.
+-- Index: none (reads every job twice); sorts one row per type and status
+-- Rows: 0 to five per type
+-- Differs: PostgreSQL counts only ended jobs, and stores each count in 16 rows
+-- Allow: full-scan, runs once, after a database was copied
 INSERT INTO job_counts (type, status, job_count)
 SELECT
     type,
@@ -24,12 +24,12 @@ GROUP BY type, status
 ON CONFLICT (type, status) DO UPDATE SET job_count = excluded.job_count;
 
 -- name: list_miscounted_jobs(max_rows)
--- Types whose jobs are not as many as their counts say: all that are stored, or those that ended in some way.
+-- Job types whose counts differ from the number of stored jobs, or of jobs that ended with one status.
 --   max_rows  integer  1 to 1000
--- Index: none (reads every job twice); sorts a row a type and status
+-- Index: none (reads every job twice); sorts one row per type and status
 -- Rows: 0 to max_rows, by type and status
--- Differs: PostgreSQL keeps the counts of ended jobs only
--- Allow: full-scan, a check that a person starts
+-- Differs: PostgreSQL stores counts of ended jobs only
+-- Allow: full-scan, a check that an operator starts
 SELECT
     counts.type,
     counts.status,
@@ -66,13 +66,13 @@ ORDER BY counts.type, counts.status
 LIMIT :max_rows;
 
 -- name: list_mistagged_learnings(max_rows)
--- Learnings that the index by tag has under other tags than their own, or at another time; hidden ones are not in it.
+-- Learnings whose rows in the tag index have the wrong tags or the wrong time. Hidden learnings must have none.
 --   max_rows  integer  1 to 1000
--- Index: learnings_id_key (in its order), learning_tags_learning_id_idx (one range a learning), learning_tags primary key
---   (one look-up a tag); sorts the tags of one learning at a time
+-- Index: learnings_id_key (in its order), learning_tags_learning_id_idx (one range per learning), learning_tags primary key
+--   (one lookup per tag); sorts the tags of one learning at a time
 -- Rows: 0 to max_rows, by id
--- Differs: json_each is SQLite's way to read a list
--- Allow: full-scan, a check that a person starts
+-- Differs: SQLite reads a JSON list with json_each
+-- Allow: full-scan, a check that an operator starts
 SELECT learnings.id
 FROM learnings
 WHERE
@@ -104,12 +104,12 @@ ORDER BY learnings.id
 LIMIT :max_rows;
 
 -- name: fill_learning_tags()!
--- Fills the index of the learnings by tag: those that are shown, under each of their tags (once, where a tag stands twice).
+-- Fills the tag index with each tag of every learning that is not hidden (a duplicate tag once).
 -- Index: none (reads every learning)
 -- Rows: one per learning and tag
--- Differs: json_each is SQLite's way to read a list
--- Locks: the write lock until the transaction ends, about 10 s per million rows
--- Allow: full-scan, once, where a person has what is derived made again
+-- Differs: SQLite reads a JSON list with json_each
+-- Locks: holds the write lock until the transaction ends, about 10 s per million rows
+-- Allow: full-scan, runs only when an operator rebuilds derived data
 INSERT INTO learning_tags (tag, created_at, learning_id)
 SELECT
     own.value,

@@ -1,12 +1,12 @@
--- The job queue: what SQLite needs its own words for.
+-- The job queue: statements specific to SQLite.
 
 -- name: lock_job(id)^
--- One job as it is now; nobody else changes it until the transaction ends.
---   id  integer  which one
+-- The current state of one job, which is locked until the transaction ends.
+--   id  integer  id of the job
 -- Index: job_queue primary key (integer)
 -- Rows: 0 or 1
 -- Record: Job
--- Differs: whoever writes to SQLite has its one lock already
+-- Differs: a SQLite writer already has the only write lock
 SELECT
     id,
     type,
@@ -35,12 +35,12 @@ FROM job_queue
 WHERE id = :id;
 
 -- name: list_queued_job_types(max_rows)
--- The types that have queued jobs, in order: one seek a type, however many jobs it has.
+-- The types that have queued jobs, in order. Each type takes one seek, regardless of the number of its jobs.
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type); sorts the types
+-- Index: job_queue_claim_idx (one seek per type); sorts the types
 -- Rows: 0 to max_rows
--- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be scanned instead
--- Allow: limit-order, each step of the recursion finds the next greater type, so a type stands once
+-- Differs: only SQLite has INDEXED BY, which prevents a scan of an index on status alone, if an application adds one
+-- Allow: limit-order, each step of the recursion finds the next greater type, so types are unique
 WITH RECURSIVE queued_types (type) AS (
     SELECT min(first_job.type)
     FROM job_queue AS first_job INDEXED BY job_queue_claim_idx
@@ -64,19 +64,18 @@ ORDER BY type
 LIMIT :max_rows;
 
 -- name: claim_jobs(types, worker, now, lease_expires_at, max_rows)
--- Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the head of
--- each type and priority only, so that jobs of the future, of other types and ended ones cost nothing. Paused types
--- are passed over.
+-- Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Reads only the head of each
+-- type and priority, so that future jobs, jobs of other types and ended jobs cost nothing. Skips paused types.
 --   types  json  a list of distinct types
---   worker  text  who claims
+--   worker  text  name of the worker that claims
 --   now  timestamp  the instant of the transaction
 --   lease_expires_at  timestamp  the end of the lease
 --   max_rows  integer  1 to 1000
--- Index: job_queue_claim_idx (one seek a type and priority); sorts at most max_rows jobs for each of them
+-- Index: job_queue_claim_idx (one seek per type and priority); sorts at most max_rows jobs for each of them
 -- Rows: 0 to max_rows, in any order
 -- Record: Job
--- Differs: json_each is SQLite's way to hand in a list; PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
--- Allow: limit-order, the types are distinct, so a job stands once, and its id ends the order
+-- Differs: SQLite passes a list as JSON (json_each); PostgreSQL locks rows with FOR UPDATE SKIP LOCKED
+-- Allow: limit-order, the types are distinct, so a job occurs once, and its id makes the order total
 UPDATE job_queue
 SET
     status = 'running',
@@ -143,13 +142,13 @@ RETURNING
     finished_at;
 
 -- name: list_expired_jobs(now, max_rows)
--- The running jobs whose lease is over, longest over first.
+-- The running jobs whose lease has expired, longest expired first.
 --   now  timestamp  the instant of the transaction
 --   max_rows  integer  1 to 1000
 -- Index: job_queue_lease_expires_at_idx (range scan, no sort)
 -- Rows: 0 to max_rows
 -- Record: Job
--- Differs: INDEXED BY is SQLite's; without it an index on status alone, added by somebody, would be read instead
+-- Differs: only SQLite has INDEXED BY, which prevents the use of an index on status alone, if an application adds one
 SELECT
     id,
     type,
@@ -182,12 +181,12 @@ ORDER BY lease_expires_at, id
 LIMIT :max_rows;
 
 -- name: find_next_job_time(types)$
--- The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest lease of
--- any job, whichever is first: nothing can be claimed before it.
+-- The earliest instant at which a job can be claimed: the earliest run_at of the queued jobs of the given types that are not
+-- paused, or the earliest end of a lease of any job, whichever is first.
 --   types  json  a list of distinct types
--- Index: job_queue_claim_idx (one seek a type and priority), job_queue_lease_expires_at_idx (one seek)
+-- Index: job_queue_claim_idx (one seek per type and priority), job_queue_lease_expires_at_idx (one seek)
 -- Rows: 1 (NULL: nothing is queued or running)
--- Differs: json_each is SQLite's way to hand in a list
+-- Differs: SQLite passes a list as JSON (json_each)
 WITH levels (priority) AS (
     VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
 ),
@@ -221,14 +220,14 @@ SELECT CAST(min(run_at) AS TEXT) AS next_at
 FROM times;
 
 -- name: list_running_jobs(before_id, max_rows, type)
--- One page of the running jobs, newest first. Reads all of them: there are as many as the workers hold.
+-- One page of the running jobs, newest first. Reads all of them; there are only as many as the workers run.
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
 --   type  text  only of this type
 -- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
 -- Rows: 0 to max_rows
 -- Record: Job
--- Differs: INDEXED BY is SQLite's; without it every job of the table would be read
+-- Differs: only SQLite has INDEXED BY, without which every job of the table would be read
 -- Allow: full-scan, the index holds the running jobs only
 SELECT
     id,
@@ -268,14 +267,14 @@ ORDER BY id DESC
 LIMIT :max_rows;
 
 -- name: count_jobs()
--- How many jobs of each type have each status; of the queued and running ones also the earliest run_at. Queued are
--- those that are stored and neither run nor have ended: nobody goes through a million that wait.
+-- The number of jobs per type and status; for queued and running jobs also the earliest run_at. The number of queued jobs is
+-- the number of stored jobs minus those that run or have ended, so a million waiting jobs need not be read.
 -- Index: job_counts primary key (read as a whole, in its order), job_queue_lease_expires_at_idx (covering scan of the
---   running), job_queue_claim_idx (one seek a type and priority); sorts a row a type and status
+--   running jobs), job_queue_claim_idx (one seek per type and priority); sorts one row per type and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
--- Differs: PostgreSQL counts the jobs that wait; there a count stands in 16 rows, and every enqueue would write one
--- Allow: full-scan, because an overview has a line for every type and status, which are few, and counts what runs
+-- Differs: PostgreSQL reads the queued jobs instead: each of its counts has 16 rows, and every enqueue would write one
+-- Allow: full-scan, because a summary has one row per type and status, which are few, and counts the running jobs
 -- Allow: max-rows, at most one row for each type and status
 WITH levels (priority) AS (
     VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
@@ -347,13 +346,13 @@ WHERE job_count > 0
 ORDER BY type, status;
 
 -- name: succeed_jobs(rows, now)
--- Ends running jobs well, as many as still have their lease.
+-- Ends running jobs as succeeded, if they still have their lease.
 --   rows  rows  a list of [id, lease_token, result as JSON text or null]
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)
--- Rows: 0 to the number of rows; which are missing have lost their lease
--- Differs: json_each is SQLite's way to hand in a list
--- Allow: max-rows, at most one row for each that is handed in
+-- Rows: 0 to the number of rows; missing jobs have lost their lease
+-- Differs: SQLite passes a list as JSON (json_each)
+-- Allow: max-rows, at most one row per job passed in
 UPDATE job_queue
 SET
     status = 'succeeded',
@@ -372,14 +371,14 @@ WHERE
 RETURNING id;
 
 -- name: add_jobs(rows, now)
--- Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has, that job is given.
---   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], of
+-- Enqueues many jobs in the given order: an earlier job gets a lower id. If a live job has the same dedupe_key, returns that job.
+--   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], with
 --     distinct keys
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue_dedupe_key_key (unique; decides the conflicts); sorts the rows
 -- Rows: 0 to the length of rows: one for each, in any order
 -- Record: Job
--- Differs: json_each is SQLite's way to hand in a list
+-- Differs: SQLite passes a list as JSON (json_each)
 INSERT INTO job_queue (
     type,
     priority,

@@ -1,12 +1,12 @@
--- Migrations: what the yoyo backend and the store ask of yoyo's own tables.
+-- Migrations: queries of the yoyo backend and the store on yoyo's tables.
 
 -- name: list_applied_migrations()
--- The applied migrations, each with the checksum of its text when it was applied.
--- Index: none (a row per migration, and a few of the log for each); sorts
--- Rows: one per applied migration (checksum is NULL where stock yoyo applied it), by id
+-- The applied migrations, each with the checksum of the text that was applied.
+-- Index: none (one row per migration, with a few log rows each); sorts
+-- Rows: one per applied migration (checksum is NULL if stock yoyo applied it), by id
 -- Returns: migration_id text
--- Differs: rowid is SQLite's order of insertion; yoyo's clock may stand still
--- Allow: max-rows, yoyo needs every one of them, and a project has few
+-- Differs: SQLite's rowid has the order of insertion; the timestamps of yoyo's log may be equal
+-- Allow: max-rows, yoyo needs all of them, and a project has few
 SELECT
     applied.migration_id,
     CAST((
@@ -22,24 +22,24 @@ FROM _yoyo_migration AS applied
 ORDER BY applied.migration_id;
 
 -- name: update_migration_log_comment(id, comment)!
--- Writes the checksum of a migration's text beside its entry in yoyo's log.
---   id  text  the log entry
+-- Stores the checksum of a migration's text with its entry in yoyo's log.
+--   id  text  id of the log entry
 --   comment  text  "sha256:" and 64 hex digits
--- Index: sqlite_autoindex__yoyo_log_1 (unique; the table is yoyo's own)
+-- Index: sqlite_autoindex__yoyo_log_1 (unique; the table belongs to yoyo)
 -- Rows: 1
--- Differs: only SQLite has a backend of our own
+-- Differs: the index has another name
 UPDATE _yoyo_log
 SET comment = :comment
 WHERE id = :id;
 
 -- name: list_foreign_tables(max_rows)
--- Tables and views that are not yoyo's own: in a file without our application_id, they are somebody's.
+-- Tables and views that do not belong to yoyo; in a file without this library's application_id, they belong to another program.
 --   max_rows  integer  1 to 1000
 -- Index: none (the schema table is small); sorts
 -- Rows: 0 to max_rows, by name
 -- Returns: name text
--- Differs: sqlite_master is SQLite's catalogue
--- Allow: limit-order, a name stands once among tables and views
+-- Differs: SQLite's catalogue is sqlite_master
+-- Allow: limit-order, names of tables and views are unique
 SELECT name
 FROM sqlite_master
 WHERE
@@ -51,20 +51,20 @@ ORDER BY name
 LIMIT :max_rows;
 
 -- name: list_table_names()
--- Every table's name: yoyo looks here for its own.
+-- The name of every table; yoyo searches the list for its tables.
 -- Index: none (the schema table is small); sorts
 -- Rows: one per table, by name
 -- Returns: name text
--- Differs: sqlite_master is SQLite's catalogue
--- Allow: max-rows, yoyo asks which of its tables are there, and a schema is small
+-- Differs: SQLite's catalogue is sqlite_master
+-- Allow: max-rows, yoyo checks which of its tables exist, and a schema is small
 SELECT name
 FROM sqlite_master
 WHERE type = 'table'
 ORDER BY name;
 
 -- name: add_rollback_mark()!
--- Lets rollbacks on this connection destroy what they refuse to destroy otherwise (docs/migrations.md).
--- Index: none (a temporary table without rows, which the rollback files look for)
+-- Allows rollbacks on this connection to destroy data that they otherwise refuse to destroy (docs/migrations.md).
+-- Index: none (creates an empty temporary table, which the rollback files check)
 -- Rows: 0
--- Differs: SQLite has no settings of a session's own
+-- Differs: SQLite has no session settings
 CREATE TEMP TABLE IF NOT EXISTS rollback_may_destroy (allowed INTEGER);

@@ -1,11 +1,11 @@
--- Schema: which tables there are, an application's own too; what copies whole tables and what follows foreign keys reads it.
+-- Schema: the tables that exist, including those of the application, for code that copies tables or follows foreign keys.
 
 -- name: list_tables()
--- Every table but SQLite's own, yoyo's, and those that a virtual table keeps its rows in.
+-- Every table except SQLite's, yoyo's, and the shadow tables of virtual tables.
 -- Index: none (the schema table is small); sorts
 -- Rows: one per table, by name
 -- Returns: name text, kind text
--- Differs: pragma_table_list is SQLite's catalogue
+-- Differs: SQLite's catalogue is pragma_table_list
 -- Allow: max-rows, a schema is small
 SELECT
     name,
@@ -20,11 +20,11 @@ WHERE
 ORDER BY name;
 
 -- name: list_stored_columns()
--- The columns of every table that are stored, not computed, with their place in the primary key.
+-- The stored (not generated) columns of every table, with their position in the primary key.
 -- Index: none (the schema table is small); sorts
--- Rows: one per table and column, by table and place
+-- Rows: one per table and column, by table and position
 -- Returns: table_name text, name text, type text, key_place integer
--- Differs: pragma_table_xinfo is SQLite's catalogue
+-- Differs: SQLite's catalogue is pragma_table_xinfo
 -- Allow: max-rows, a schema is small
 SELECT
     tables.name AS table_name,
@@ -40,11 +40,11 @@ WHERE
 ORDER BY tables.name, columns.cid;
 
 -- name: list_foreign_keys()
--- The foreign keys of every table, a row a column.
+-- The foreign keys of every table, one row per column.
 -- Index: none (the schema table is small); sorts
--- Rows: one per foreign key and column, by table, key and place
+-- Rows: one per foreign key and column, by table, key and position
 -- Returns: table_name text, key text, parent text, name text, parent_column text?, on_delete text
--- Differs: pragma_foreign_key_list is SQLite's catalogue; parent_column is NULL where the parent's primary key is meant
+-- Differs: SQLite's catalogue is pragma_foreign_key_list; parent_column is NULL if the key refers to the parent's primary key
 -- Allow: max-rows, a schema is small
 SELECT
     tables.name AS table_name,

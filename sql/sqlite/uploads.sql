@@ -1,11 +1,11 @@
--- Uploads: what SQLite needs its own words for.
+-- Uploads: statements specific to SQLite.
 
 -- name: lock_upload(id)$
--- The status of an upload as it is now; nobody else changes it until the transaction ends.
---   id  text  which one
+-- The current status of an upload, which is locked until the transaction ends.
+--   id  text  id of the upload
 -- Index: uploads_id_key (unique)
 -- Rows: 0 or 1
--- Differs: whoever writes to SQLite has its one lock already
+-- Differs: a SQLite writer already has the only write lock
 SELECT status
 FROM uploads
 WHERE id = :id;

@@ -327,7 +327,7 @@ _mutants = (
     ),)),
     # --- races --------------------------------------------------------------------------------------------------
     Mutant("a live job is looked for behind the addition", "SQL", (
-        Edit("sql/job_queue.sql", "-- Rows: 1\n-- Record: Job\n-- Locks: DO UPDATE", "-- Rows: 0 or 1\n-- Record: Job\n-- Locks: DO UPDATE"),
+        Edit("sql/job_queue.sql", "-- Rows: 1\n-- Record: Job\n-- Locks: the DO UPDATE", "-- Rows: 0 or 1\n-- Record: Job\n-- Locks: the DO UPDATE"),
         Edit("sql/job_queue.sql", "DO UPDATE\nSET dedupe_key = excluded.dedupe_key\n", "DO NOTHING\n"),
         Edit("datastore/repositories/job_queue.py", "return self._statements.add_job(**_values(self._now(), new))", 'return self._statements.add_job(**_values(self._now(), new)) or found(self.find(dedupe_key=dedupe_key), "job")'),
     )),

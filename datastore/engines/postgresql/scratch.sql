@@ -1,8 +1,9 @@
--- What a template of tests asks PostgreSQL's catalogue. On scratch databases only: no store loads this file.
+-- Queries on PostgreSQL's catalogue for test templates. They run only on scratch databases; no store loads this file.
 
 -- name: get_schema_fingerprint()^
--- A text that each change of a table, column, constraint, trigger or function changes: it has the transactions that wrote them.
--- Index: none (the catalogue is read whole)
+-- A fingerprint of the tables, columns, constraints, triggers and functions. Any change of them changes it, because it includes
+-- the ids of the transactions that wrote them.
+-- Index: none (reads the whole catalogue)
 -- Rows: 1
 WITH own AS (
     SELECT oid
@@ -36,8 +37,8 @@ FROM (
 ) AS written;
 
 -- name: list_clearing_commands()
--- The commands that delete every row and set each sequence to where it is now. DELETE, because TRUNCATE makes new files.
--- Index: none (the catalogue is read whole)
+-- The commands that delete every row and reset each sequence to its current value. DELETE is used, because TRUNCATE creates new files.
+-- Index: none (reads the whole catalogue)
 -- Rows: one per table and sequence
 SELECT format('DELETE FROM ONLY %I.%I', nspname, relname) AS command
 FROM pg_class
@@ -58,8 +59,8 @@ SELECT
 FROM pg_sequences;
 
 -- name: list_copy_commands()
--- For each table the command that gives its rows, and the one that takes them.
--- Index: none (the catalogue is read whole)
+-- For each table, the commands that export and import its rows.
+-- Index: none (reads the whole catalogue)
 -- Rows: one per table
 SELECT
     format('COPY %I.%I TO STDOUT', nspname, relname) AS give,
