@@ -1,6 +1,6 @@
-# make demo, make test: all that a fresh clone needs. The environment is made on the first call.
-#   make test VENV=/path/to/venv     another environment
-#   make test PYTHON=python3.12      another interpreter to make it with
+# A fresh clone needs nothing but `make demo` and `make test`: the first call creates the environment.
+#   make test VENV=/path/to/venv     use another environment
+#   make test PYTHON=python3.12      create it with another interpreter
 
 VENV ?= .venv
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14 python; do \
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# A worker for each processor, eight at most; one that has nothing left to run takes tests from another.
+# One worker per processor, at most eight; an idle worker takes tests from a busy one.
 PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: help demo install test test-all acid bench bench-full check lint generate clean
@@ -19,13 +19,13 @@ PARALLEL := -n logical --maxprocesses 8 --dist worksteal
 help:
 	@echo 'make demo      import the sample conversations into a new database, search them, run jobs'
 	@echo 'make test      run the tests'
-	@echo 'make test-all  run the tests, the long ones too'
-	@echo 'make check     hold every statement and migration against the schema (datastore check)'
-	@echo 'make acid      run the ACID suites, print and write docs/acid.md'
-	@echo 'make bench     measure everything beside its peers (twelve minutes), write docs/query-times.md; bench-full: the rest too'
-	@echo 'make lint      make check, ruff, ruff format, mypy --strict, SQLFluff'
-	@echo 'make generate  write every generated file again: types, lock file, pages, tables'
-	@echo 'make clean     remove what the commands above made'
+	@echo 'make test-all  run the tests, including the long ones'
+	@echo 'make check     check every statement and migration against the schema (datastore check)'
+	@echo 'make acid      run the ACID suites, print docs/acid.md and write it'
+	@echo 'make bench     compare speed with other libraries (twelve minutes), write docs/query-times.md; bench-full: run all measurements'
+	@echo 'make lint      run make check, ruff, ruff format, mypy --strict, SQLFluff'
+	@echo 'make generate  regenerate every generated file: types, lock file, pages, tables'
+	@echo 'make clean     remove everything that the commands above created'
 
 demo: $(INSTALLED)
 	@$(BIN)/python docs/demo.py
@@ -65,18 +65,18 @@ clean:
 	rm -rf .acid .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find datastore tests perf docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What the long tests need besides.
+# Additional packages for the long tests.
 $(VENV)/.types: $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[types]'
 	@touch $@
 
-# The peers that the measurements compare with.
+# The libraries that the measurements compare with.
 $(VENV)/.bench: $(INSTALLED)
-	@echo 'Installing the peers ...'
+	@echo 'Installing the libraries to compare with ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench,dev]'
 	@touch $@
 
-# Installs again only when pyproject.toml has changed.
+# Reinstalls only when pyproject.toml has changed.
 $(INSTALLED): pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo 'No Python 3.11 or later with the venv module was found. Install one (Debian, Ubuntu:' >&2; \
@@ -84,7 +84,7 @@ $(INSTALLED): pyproject.toml
 		echo '  or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; \
 		exit 1; \
 	fi
-	@test -x $(BIN)/python || { echo 'Making $(VENV) with $(PYTHON) ...'; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/python || { echo 'Creating $(VENV) with $(PYTHON) ...'; $(PYTHON) -m venv $(VENV); }
 	@echo 'Installing datastore and its development tools into $(VENV) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@

@@ -1,10 +1,10 @@
-"""The data layer of AI-conversation pipelines: conversations, messages, learnings, jobs, uploads, audit.
+"""A data layer for AI-conversation pipelines: conversations, messages, learnings, jobs, uploads, audit.
 
 >>> from datastore import Datastore
 >>> store = Datastore.open("app.db", migrate=True)      # doctest: +SKIP
 
-Everything public is here: the store and the worker, import and export, what they take and return, every error. Only
-`datastore.testing` (for tests), `datastore.migrations` and `datastore.copy` are modules of their own.
+This module exports the whole public API: the store and the worker, import and export, the records that they take and
+return, and every error. Only `datastore.testing` (for tests), `datastore.migrations` and `datastore.copy` are separate.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
-    # The store, the worker, files in and out, and what they return.
+    # The store, the worker, import and export, and the types that they return.
     "Datastore",
     "Worker",
     "Task",
@@ -130,7 +130,7 @@ __all__ = [
     "Thresholds",
     "new_id",
     "utc_now",
-    # The records, and what they are before they are stored.
+    # The records, stored and new.
     "AuditAction",
     "AuditEntry",
     "Backup",
@@ -209,8 +209,8 @@ __all__ = [
     "UnsupportedError",
 ]
 
-#: The module of each name that is neither a record nor an error of datastore/errors.py. A name is loaded when it is first
-#: asked for: a program that only wants `Datastore` does not wait for every record, and `datastore --version` for none.
+#: The module of each name that is neither a record nor an error of datastore/errors.py. A name is loaded on first use:
+#: a program that only needs `Datastore` does not load every record, and `datastore --version` loads none.
 _homes = {
     "Datastore": "datastore.store",
     "new_id": "datastore.values",

@@ -1,58 +1,58 @@
-"""Everything that this library raises, as one tree.
+"""The exceptions that this library raises, as one tree.
 
-A leaf stands for each thing that a caller would do differently::
+There is one leaf class per way in which a caller may want to react::
 
     DatastoreError
-    ├── NotFoundError               an id that names nothing (or something soft-deleted)
-    ├── InvalidValueError           a value that no database could keep: change it   (also ValueError)
-    │   └── CursorError             a page cursor that is damaged or of another list
+    ├── NotFoundError               no row has this id, or it is soft-deleted
+    ├── InvalidValueError           a value that cannot be stored: change it   (also ValueError)
+    │   └── CursorError             a page cursor that is damaged or belongs to another list
     ├── ConstraintError             the database refused the row: see .constraint
-    │   ├── UniqueError             it is there already
-    │   ├── ForeignKeyError         what it refers to is not there
+    │   ├── UniqueError             a row with this key already exists
+    │   ├── ForeignKeyError         the row that it refers to does not exist
     │   ├── CheckError              a value is outside its range, missing, or of another type
-    │   └── TransitionError         not from this status; or the table is append-only
-    │       └── LegalHoldError      a legal hold keeps it: nothing overrides that, release it first
-    ├── LeaseLostError              the job is another worker's now: stop, change nothing
+    │   └── TransitionError         not allowed in the current status, or the table is append-only
+    │       └── LegalHoldError      under legal hold: nothing overrides a hold, release it first
+    ├── LeaseLostError              the lease has ended: stop working on the job; nothing was changed
     ├── TransactionError
-    │   ├── BusyError               somebody else held the write lock too long: try again
-    │   │   └── ConflictError       two transactions were in each other's way: run this one again, whole
-    │   ├── TransactionLostError    the transaction was rolled back under you: start it again
-    │   ├── CommitOutcomeUnknownError   COMMIT failed half-way: look before you repeat
+    │   ├── BusyError               another connection held the write lock too long: try again
+    │   │   └── ConflictError       two transactions conflicted: run the whole transaction again
+    │   ├── TransactionLostError    the database rolled the transaction back: start it again
+    │   ├── CommitOutcomeUnknownError   COMMIT failed: check whether the rows exist before repeating
     │   ├── ForkedError             the database was open in the parent process at the fork
     │   └── ClosedError             the store was closed
     ├── DatabaseError               the file or the server
     │   ├── DatabaseMissingError    no such file: nothing was created
-    │   ├── NotADatastoreError      a file, but not one of ours
-    │   ├── SchemaOutOfDateError    migrations are pending, unknown or were edited
+    │   ├── NotADatastoreError      the file exists, but this library did not create it
+    │   ├── SchemaOutOfDateError    migrations are pending, unknown or have been edited
     │   ├── RollbackRefusedError    a rollback would destroy holds, receipts, tombstones or the audit log
-    │   ├── ReadOnlyDatabaseError   cannot be written to
-    │   ├── DiskFullError           no room; the statement left no trace
-    │   ├── ConnectionLostError     the server is away, or ended the connection: try again a little later
+    │   ├── ReadOnlyDatabaseError   the database cannot be written to
+    │   ├── DiskFullError           no space left; the statement changed nothing
+    │   ├── ConnectionLostError     the server is unreachable or closed the connection: try again later
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
-    ├── UnsupportedError            the engine has a tool of its own for it: the message names it
-    ├── BackupError                 a copy that is damaged, in the way, or not to be restored here
-    ├── CopyError                   the target of a copy has something of its own
-    ├── ImportFileError             a file that cannot be imported at all
+    ├── UnsupportedError            this engine cannot do it: the message names the tool to use instead
+    ├── BackupError                 a backup is damaged, would overwrite a file, or cannot be restored here
+    ├── CopyError                   the target of a copy already has data of its own
+    ├── ImportFileError             the file cannot be imported at all
     ├── StatementError              a .sql file breaks a rule of this library (a bug, not your data)
-    └── ProjectError                [tool.datastore] is wrong, or what checking a project needs is missing
+    └── ProjectError                [tool.datastore] is wrong, or a tool that the check needs is missing
 
-Messages name statements, files and constraints, never row values, so that a log of them holds no
-user text. What the driver said is kept as ``__cause__``.
+Messages name statements, files and constraints, never row values, so they are safe to log. The
+driver's own exception is kept as ``__cause__``.
 """
 
 from __future__ import annotations
 
 
 class DatastoreError(Exception):
-    """The root: catches everything that this library raises on purpose."""
+    """Base class of every exception that this library raises on purpose."""
 
 
 class NotFoundError(DatastoreError):
-    """An id that names nothing, or something that is hidden by soft deletion."""
+    """No row has this id, or the row is soft-deleted."""
 
     def __init__(self, noun: str) -> None:
-        super().__init__(f"no such {noun}; list or count shows what is there")
-        #: What was looked for: "conversation", "message", ...
+        super().__init__(f"no such {noun}; use list or count to see which exist")
+        #: What was not found: "conversation", "message", ...
         self.noun = noun
 
     def __reduce__(self) -> tuple[type[NotFoundError], tuple[str]]:
@@ -60,15 +60,15 @@ class NotFoundError(DatastoreError):
 
 
 class InvalidValueError(DatastoreError, ValueError):
-    """A value that no database could keep as it is: a naive datetime, NaN, a lone surrogate, ..."""
+    """A value that cannot be stored unchanged: a naive datetime, NaN, a lone surrogate, ..."""
 
 
 class CursorError(InvalidValueError):
-    """A page cursor that is damaged, or that another list (or other filters) gave out."""
+    """A page cursor that is damaged, or that comes from another list or from other filters."""
 
 
 class ConstraintError(DatastoreError):
-    """The database refused a row; nothing of the statement was kept.
+    """The database refused a row; the statement changed nothing.
 
     Attributes:
         constraint: The constraint's name, or the columns of a unique index, or "".
@@ -83,11 +83,11 @@ class ConstraintError(DatastoreError):
 
 
 class UniqueError(ConstraintError):
-    """A row with this key is there already."""
+    """A row with this key already exists."""
 
 
 class ForeignKeyError(ConstraintError):
-    """The row that this one refers to is not there, or others still refer to this one."""
+    """The row that this one refers to does not exist, or other rows still refer to this one."""
 
 
 class CheckError(ConstraintError):
@@ -95,11 +95,11 @@ class CheckError(ConstraintError):
 
 
 class TransitionError(ConstraintError):
-    """Not a legal step from the present status, or a change of an append-only table."""
+    """The step is not allowed in the current status, or the table is append-only."""
 
 
 class LegalHoldError(TransitionError):
-    """A legal hold keeps the conversation, and all that is in it, as it is. Nothing was changed."""
+    """The conversation is under legal hold, with everything in it. Nothing was changed."""
 
 
 class LeaseLostError(DatastoreError):
@@ -117,7 +117,7 @@ class LeaseLostError(DatastoreError):
 
 
 class TransactionError(DatastoreError):
-    """A transaction could not begin, go on or end."""
+    """A transaction could not begin, continue or end."""
 
 
 class BusyError(TransactionError):
@@ -125,22 +125,22 @@ class BusyError(TransactionError):
 
 
 class ConflictError(BusyError):
-    """Two transactions were in each other's way, and this one was undone: run the whole of it again (`Datastore.run` does)."""
+    """Two transactions conflicted and this one was rolled back: run all of it again (`Datastore.run` does)."""
 
 
 class TransactionLostError(TransactionError):
-    """The database rolled the transaction back before its end; what it wrote is gone."""
+    """The database rolled the transaction back before its end; its changes are lost."""
 
 
 class CommitOutcomeUnknownError(TransactionError):
-    """COMMIT itself failed: the changes may or may not survive a crash from now on.
+    """COMMIT itself failed: the changes may or may not survive a crash.
 
-    Do not repeat blindly. Look whether the rows are there (ids are made by the client for this).
+    Do not repeat blindly. Check whether the rows exist (the client generates ids so that this is possible).
     """
 
 
 class ForkedError(TransactionError):
-    """The database was in use at a fork; SQLite's locks do not pass to the child."""
+    """The database was open during a fork; a child process does not inherit SQLite's locks."""
 
 
 class ClosedError(TransactionError):
@@ -152,15 +152,15 @@ class DatabaseError(DatastoreError):
 
 
 class DatabaseMissingError(DatabaseError):
-    """There is no database at that path. Nothing was created."""
+    """No database exists at that path. Nothing was created."""
 
 
 class NotADatastoreError(DatabaseError):
-    """There is something, but it is not a database of this library."""
+    """The path exists, but it is not a database of this library."""
 
 
 class SchemaOutOfDateError(DatabaseError):
-    """The schema is not the one that this version of the library needs."""
+    """The schema does not match this version of the library."""
 
 
 class RollbackRefusedError(DatabaseError):
@@ -169,7 +169,7 @@ class RollbackRefusedError(DatabaseError):
 
 #: What to do about a `RollbackRefusedError`.
 ROLLBACK_REFUSED = (
-    "the rollback would destroy what must not be lost ({}); nothing was changed. Back up first; then"
+    "the rollback would destroy data that must be kept ({}); nothing was changed. Back up first; then"
     " DATASTORE_ROLLBACK=destroy in the environment allows it (docs/migrations.md)"
 )
 
@@ -179,31 +179,31 @@ class ReadOnlyDatabaseError(DatabaseError):
 
 
 class DiskFullError(DatabaseError):
-    """No room for the change (the disk, or ``max_page_count``); the statement left no trace."""
+    """No space for the change (the disk or ``max_page_count`` is full); the statement changed nothing."""
 
 
 class ConnectionLostError(DatabaseError):
-    """The connection to the server was lost, or could not be made. Nothing was changed: try again a little later."""
+    """The connection to the server was lost or could not be opened. Nothing was changed: try again later."""
 
 
 class CorruptDatabaseError(DatabaseError):
-    """The file is damaged. Stop writing, copy what is there, run ``datastore verify``, restore."""
+    """The file is damaged. Stop writing, copy the file, run ``datastore verify``, then restore a backup."""
 
 
 class UnsupportedError(DatastoreError):
-    """The engine has a tool of its own for this; the message names it."""
+    """This engine cannot do this; the message names the tool to use instead."""
 
 
 class BackupError(DatastoreError):
-    """A copy of the database that is damaged, that would overwrite something, or cannot be restored there."""
+    """A backup that is damaged, would overwrite a file, or cannot be restored there."""
 
 
 class CopyError(DatastoreError):
-    """A database that nothing can be copied to: it has something of its own, or another schema."""
+    """The target of a copy cannot be used: it has data of its own, or another schema."""
 
 
 class ImportFileError(DatastoreError):
-    """A file that cannot be imported at all: unreadable, or of a format that is not known."""
+    """A file that cannot be imported at all: it is unreadable, or its format is unknown."""
 
 
 class StatementError(DatastoreError):
@@ -211,4 +211,4 @@ class StatementError(DatastoreError):
 
 
 class ProjectError(DatastoreError):
-    """A project cannot be checked: its ``[tool.datastore]`` is wrong, or a tool that checking needs is missing."""
+    """A project cannot be checked: its ``[tool.datastore]`` is wrong, or a tool that the check needs is missing."""

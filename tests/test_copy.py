@@ -259,7 +259,7 @@ def test_the_command(full: Path, tmp_path: Path) -> None:
     with database("copy") as url:
         told = CliRunner().invoke(cli, ["copy", str(full), url])
         assert told.exit_code == 0, told.output
-        assert "the two databases hold the same" in told.output
+        assert "the two databases contain the same data" in told.output
         told = CliRunner().invoke(cli, ["copy", "--json", url, str(tmp_path / "back.db")])
         assert json.loads(told.output)["written"]["messages"] > 400
         missing = CliRunner().invoke(cli, ["copy", str(tmp_path / "none.db"), url])

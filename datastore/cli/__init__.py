@@ -6,12 +6,12 @@ import gc
 
 
 def main() -> None:
-    """Run the command line and exit; what the console script calls."""
+    """Run the command line and exit; the entry point of the console script."""
     from datastore.cli.commands import cli
 
     try:
         cli(prog_name="datastore")
     finally:
-        # Python looks for cycles once more as it ends; the process's memory is given back whole anyway. (A check's
-        # trees cost it 0.4 s.)
+        # Python would collect cycles once more at exit, but the process's memory is freed anyway. (After a check,
+        # collecting its trees would take 0.4 s.)
         gc.freeze()

@@ -1,4 +1,4 @@
-"""``python -m datastore.cli``: the command without its console script."""
+"""``python -m datastore.cli``: runs the command without the console script."""
 
 from datastore.cli import main
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from datastore.upkeep.maintenance import Condition
 
 
-@click.command("stats", short_help="Count what is stored.")
+@click.command("stats", short_help="Count the stored rows.")
 @json_option
 @database_option
 def stats_command(as_json: bool, database: str) -> None:
-    """Count what is stored."""
+    """Count conversations, messages, learnings, jobs, uploads and audit entries."""
     with open_store(database) as store, store.snapshot():
         uploads = store.uploads.counts()
         stats: dict[str, Any] = {
@@ -50,11 +50,11 @@ def stats_command(as_json: bool, database: str) -> None:
         click.echo(f"categories: {', '.join(f'{one_line(name)} ({count})' for name, count in categories)}")
 
 
-@click.command("status", short_help="Schema version, sizes, SQLite version.")
+@click.command("status", short_help="Show the schema version, sizes and the SQLite version.")
 @json_option
 @database_option
 def status_command(as_json: bool, database: str) -> None:
-    """Tell the schema version, pending migrations, sizes and the SQLite version; works on an old schema too."""
+    """Show the schema version, pending migrations, sizes and the SQLite version; also works on an old schema."""
     from datastore.address import is_server
     from datastore.migrations.checksums import other_history
 
@@ -80,14 +80,14 @@ def status_command(as_json: bool, database: str) -> None:
         click.echo(f"apply them with: {one_line(status['apply'])}")
     if unindexed := status["unindexed"]:
         click.echo(
-            f"warning: no search finds {' and '.join(f'{count} {table}' for table, count in unindexed.items())}, which"
+            f"warning: search does not find {' and '.join(f'{count} {table}' for table, count in unindexed.items())} that"
             " another program wrote; run: datastore reindex",
             err=True,
         )
     if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
-            " with several processes a commit may be lost; update SQLite",
+            " with several processes, a commit may be lost; update SQLite",
             err=True,
         )
 
@@ -130,7 +130,7 @@ def _schema(applied: dict[str, str | None], engine: str, apply: str) -> dict[str
 
 
 def _is_current(schema: dict[str, Any]) -> bool:
-    """Whether the library's own statements run on a schema that `_schema` describes."""
+    """Whether the library's statements run on the schema that `_schema` describes."""
     return not (schema["pending"] or schema["other_history"])
 
 
@@ -191,7 +191,7 @@ def _condition(engine: SQLiteEngine) -> Condition:
 
 
 def _unindexed(engine: Any) -> dict[str, int]:
-    """How many rows of each table no search finds; a table of which all are found is left out."""
+    """The number of rows per table that search does not find; tables without such rows are omitted."""
     from datastore.opening import bind_statements
     from datastore.repositories import SearchIndex
     from datastore.values import new_id
@@ -204,7 +204,7 @@ def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:
     if condition is None:
         return []
     last = max(condition.last_runs.values(), default=None)
-    readers = "not told by this system" if condition.readers is None else ", ".join(map(str, condition.readers))
+    readers = "unknown on this system" if condition.readers is None else ", ".join(map(str, condition.readers))
     return [
         ("full-text segments", ", ".join(f"{table} {count}" for table, count in condition.segments.items())),
         ("last maintenance", f"{last:%Y-%m-%d %H:%M:%S}" if last else "never"),
@@ -213,31 +213,31 @@ def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, without 3.50.7 and later and 3.44.6 and later."""
+    """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, except 3.44.6 and later 3.44 and 3.50.7 and later 3.50."""
     fixed = (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
     return (3, 7, 0) <= version <= (3, 51, 2) and not fixed
 
 
 @click.command("migrations", short_help="Print the folder of the migrations.")
 def migrations_command() -> None:
-    """Print the folder of the migrations, as yoyo takes it."""
+    """Print the folder of the migrations, in the form that yoyo accepts."""
     from datastore.resources import migrations_folder
 
     click.echo(str(migrations_folder()))
 
 
-@click.command("purge", short_help="Delete for good what was soft-deleted.")
+@click.command("purge", short_help="Permanently delete soft-deleted conversations.")
 @click.option(
     "--deleted-before",
     type=instant,
     required=True,
     metavar="TIME",
-    help="A day (UTC), an ISO 8601 time with its zone (2026-01-31T12:00:00Z), or an age (14d: that long ago).",
+    help="A day (UTC), an ISO 8601 time with a zone (2026-01-31T12:00:00Z), or an age (14d: 14 days ago).",
 )
-@click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
+@click.option("--reason", metavar="TEXT", help="The reason; kept in the audit log.")
 @database_option
 def purge_command(deleted_before: datetime, reason: str | None, database: str) -> None:
-    """Delete for good the conversations that were soft-deleted before a time."""
+    """Permanently delete the conversations that were soft-deleted before a time."""
     total = 0
     with open_store(database) as store:
         while True:

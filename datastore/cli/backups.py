@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Elapsed:
-    """Shows on a terminal's stderr that something is still going on."""
+    """Shows on a terminal's stderr that an operation is still running."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -32,21 +32,26 @@ class Elapsed:
             click.echo(f"\r{self._what}: {self._shown} s ", err=True, nl=False)
 
     def done(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if self._shown >= 0:
             click.echo("", err=True)
 
 
-@click.command("backup", short_help="Write a verified copy.")
+@click.command("backup", short_help="Write a verified backup.")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option(
-    "--keep", type=click.IntRange(min=1), metavar="N", help="Then keep only the N newest copies in that folder."
+    "--keep", type=click.IntRange(min=1), metavar="N", help="Afterwards, keep only the N newest copies in that folder."
 )
-@click.option("--max-age", type=age, metavar="AGE", help="Then delete older copies there: 12h, 14d.")
+@click.option(
+    "--max-age",
+    type=age,
+    metavar="AGE",
+    help="Afterwards, delete copies in that folder that are older than this: 12h, 14d.",
+)
 @json_option
 @database_option
 def backup_command(target: Path, keep: int | None, max_age: timedelta | None, as_json: bool, database: str) -> None:
-    """Write a consistent copy into TARGET (a new file, or a folder), verify and register it; the database stays in use."""
+    """Write a consistent copy to TARGET (a new file, or a folder), verify and register it; the database stays in use."""
     elapsed = Elapsed("backup")
     with open_store(database) as store:
         before = {backup.id: backup for backup in store.backups.iterate()}
@@ -60,7 +65,7 @@ def backup_command(target: Path, keep: int | None, max_age: timedelta | None, as
     click.echo(f"{one_line(made.path)}: {size(made.file_bytes or 0)}, verified, SHA-256 {made.checksum}")
     if made.status == "unregistered":
         click.echo(
-            "not registered, because the database's disk is full: make room, then run: "
+            "not registered, because the database's disk is full; free some space, then run: "
             + shlex.join(["datastore", "backups", "--register", made.path]),
             err=True,
         )
@@ -68,18 +73,18 @@ def backup_command(target: Path, keep: int | None, max_age: timedelta | None, as
         click.echo(f"removed {one_line(backup.path)}")
 
 
-@click.command("backups", short_help="List the registered copies.")
+@click.command("backups", short_help="List the registered backups.")
 @click.option(
     "--register",
     "unregistered",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="First verify and register this copy: made on a full disk, or moved.",
+    help="First verify and register this copy, which was made on a full disk or moved.",
 )
 @json_option
 @database_option
 def backups_command(unregistered: Path | None, as_json: bool, database: str) -> None:
-    """List the registered copies, newest first."""
+    """List the registered backups, newest first."""
     with open_store(database) as store:
         if unregistered is not None:
             store.backups.register(unregistered)
@@ -96,24 +101,26 @@ def backups_command(unregistered: Path | None, as_json: bool, database: str) -> 
         click.echo("no backups", err=True)
 
 
-@click.command("restore", short_help="Put a copy in the database's place.")
+@click.command("restore", short_help="Replace the database with a backup.")
 @click.argument("backup", type=click.Path(path_type=Path))
 @click.option(
-    "--sha256", metavar="HEX", help="What `datastore backup` printed; compared instead of what is registered."
+    "--sha256",
+    metavar="HEX",
+    help="The checksum that `datastore backup` printed; compared instead of the registered one.",
 )
-@click.option("--unregistered", is_flag=True, help="Take a file that the database has not registered.")
-@click.option("--force", is_flag=True, help="Replace a database too damaged to tell whether it is in use.")
+@click.option("--unregistered", is_flag=True, help="Accept a file that the database has not registered.")
+@click.option("--force", is_flag=True, help="Replace a database that is too damaged to tell whether it is in use.")
 @database_option
 def restore_command(backup: Path, sha256: str | None, unregistered: bool, force: bool, database: str) -> None:
-    """Verify BACKUP and put it in the place of the database, which nothing may have open (it may be missing).
+    """Verify BACKUP and replace the database with it. The database must not be open anywhere; it may be missing.
 
-    Its SHA-256 has to be the one that the database registered. Where the database is missing or cannot be read, nobody knows
-    that, and the content alone is verified.
+    The backup's SHA-256 must match the one that the database registered. If the database is missing or unreadable,
+    there is no registered SHA-256, and only the content is verified.
     """
     from datastore.store import Datastore
 
     mark = Datastore.restore(backup, database, sha256=sha256, unregistered=unregistered, force=force)
-    compared = "verified" if mark.compared else "its content is verified, its SHA-256 was compared with nothing"
+    compared = "verified" if mark.compared else "its content is verified, but there was no SHA-256 to compare with"
     click.echo(f"restored, {compared}; the audit log has {mark.audit_id} entries")
     if mark.erased or mark.held:
         click.echo(f"erased again: {mark.erased} subjects; kept by a legal hold of the backup: {mark.held}")
@@ -124,17 +131,17 @@ def restore_command(backup: Path, sha256: str | None, unregistered: bool, force:
     "--mark",
     "mark_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Hold the audit log against the mark in this file, then write the new mark there. Keep it on another machine.",
+    help="Check the audit log against the mark in this file, then write the new mark to it. Keep it on another machine.",
 )
-@click.option("--backup", type=click.Path(path_type=Path), help="Check this registered copy, not the database.")
-@click.option("--deep", is_flag=True, help="Compare every message with its hash; otherwise a thousand.")
+@click.option("--backup", type=click.Path(path_type=Path), help="Check this registered backup instead of the database.")
+@click.option("--deep", is_flag=True, help="Compare every message with its hash, instead of a sample of 1000.")
 @json_option
 @database_option
 @click.pass_context
 def verify_command(
     ctx: click.Context, mark_file: Path | None, backup: Path | None, deep: bool, as_json: bool, database: str
 ) -> None:
-    """Check the file, foreign keys, full-text index, audit chain, hashes, counts and tags; exits with 4 if one is wrong."""
+    """Check the file, foreign keys, full-text index, audit chain, hashes, counts and tags; exits with 4 if a check fails."""
     from datastore.errors import CorruptDatabaseError, DatabaseError
     from datastore.upkeep.verify import present_mark
 
@@ -146,7 +153,7 @@ def verify_command(
             if mark_file and not backup and not any(results.values()):
                 _write_mark(mark_file, present_mark(store.audit))
     except DatabaseError as error:
-        # Damage may hit what tells the file's kind; a file that is missing or foreign is another matter.
+        # Damage may hit the bytes that identify the file; a missing or foreign file is a different case.
         if not isinstance(error, CorruptDatabaseError) and not isinstance(error.__cause__, CorruptDatabaseError):
             raise
         results["file"] = [str(error)]
@@ -171,9 +178,9 @@ def _read_mark(path: Path | None) -> Mark | None:
         value = json.loads(path.read_text(encoding="utf-8"))
         mark = Mark(value["audit_id"], value["audit_hash"])
     except (ValueError, KeyError, TypeError):
-        raise click.BadParameter("no mark that this command wrote", param_hint="--mark") from None
+        raise click.BadParameter("not a mark that this command wrote", param_hint="--mark") from None
     if type(mark.audit_id) is not int or not isinstance(mark.audit_hash, str):
-        raise click.BadParameter("no mark that this command wrote", param_hint="--mark")
+        raise click.BadParameter("not a mark that this command wrote", param_hint="--mark")
     return mark
 
 

@@ -1,4 +1,4 @@
-"""catalog: the pages in which a DBA reads a project's tables and statements."""
+"""catalog: pages about a project's tables and statements, for DBAs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from datastore.cli.output import clean
     "--output",
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to; without it the project's own folder (catalog in [tool.datastore], else docs).",
+    help="The output folder; default: the project's own (catalog in [tool.datastore], else docs).",
 )
-@click.option("--check", is_flag=True, help="Write nothing; say what is not as it would be written, and exit with 5.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing; list the files that are out of date, and exit with 5 if there are any.",
+)
 @click.pass_context
 def catalog_command(ctx: click.Context, project: Path, output: Path | None, check: bool) -> None:
     """Write catalog/index.html (one file, opens in a browser from disk), schema.md and a page for each .sql file.
 
-    Per statement its parameters, result, plan, times and all that it touches, through triggers and foreign keys too;
-    per table its columns, each with every statement and trigger that reads or writes it.
+    For each statement: its parameters, result, plan, times and everything that it touches, including through triggers and
+    foreign keys. For each table: its columns, each with every statement and trigger that reads or writes it.
     """
     require_extra()
     from datastore.contract.catalog.writing import drift
@@ -42,6 +46,6 @@ def catalog_command(ctx: click.Context, project: Path, output: Path | None, chec
             f"{clean(facts.project.show(path))}: {'would be ' * check}{'removed' if text is None else 'written'}"
         )
     if not changes:
-        click.echo(f"{len(facts.statements)} statements: the catalogue is as generated")
+        click.echo(f"{len(facts.statements)} statements: the catalogue is up to date")
     elif check:
         ctx.exit(Exit.CHECK_FAILED)

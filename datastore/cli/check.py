@@ -1,4 +1,4 @@
-"""check: the statements of a project against the schema that its migrations make."""
+"""check: checks a project's statements against the schema that its migrations create."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ project_option = click.option(
     default=".",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where pyproject.toml with [tool.datastore] is, or a folder below it.",
+    help="The folder with the pyproject.toml that has [tool.datastore], or a folder below it.",
 )
 
 
 @click.command("check", short_help="Check the .sql files against the schema.")
 @project_option
-@click.option("--release", metavar="REF", help="The last release, as git names it, or a pattern of tags; '' for none.")
+@click.option("--release", metavar="REF", help="The last release: a git ref or a pattern of tags; '' for none.")
 @click.option(
     "--server",
     metavar="URL",
-    help="Check what runs on PostgreSQL too, in a database that is made on this server and dropped again.",
+    help="Also check what runs on PostgreSQL, in a temporary database on this server.",
 )
 @click.option("--update", is_flag=True, help="Write the plan snapshots and the checksums of new steps.")
 @json_option
@@ -41,10 +41,10 @@ project_option = click.option(
 def check_command(
     ctx: click.Context, project: Path, release: str | None, server: str | None, update: bool, as_json: bool
 ) -> None:
-    """Check every statement of a project against the schema that its migrations make; exits with 5 if one is wrong.
+    """Check every statement of a project against the schema that its migrations create; exits with 5 if a check fails.
 
-    A temporary database is migrated step by step, each statement is prepared on it and never run. What is checked,
-    and how a rule is waived, is in docs/contract-checks.md.
+    A temporary database is migrated step by step; each statement is prepared on it and never run. docs/contract-checks.md
+    lists the rules and explains how to waive one.
     """
     require_extra()
     from datastore.contract.check import check
@@ -64,7 +64,7 @@ def check_command(
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without the cyclic collector: a short-lived process of many small trees, which it costs a tenth of its time."""
+    """Disable the cyclic collector, which takes a tenth of the time of a short process that builds many small trees."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -78,7 +78,7 @@ def require_extra() -> None:
     """Ensure that the libraries of the extra "check" are installed.
 
     Raises:
-        ProjectError: One is not; the message says how to install it.
+        ProjectError: One is missing; the message says how to install it.
     """
     missing = [name for name in ("sqlglot", "jinja2") if find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""The group of commands, and what an error of the library becomes: one line and an exit code."""
+"""The group of commands, and the conversion of library errors to one line and an exit code."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from datastore.errors import DatastoreError
 
 _codes = "\n".join(f"  {code:<4} {code.meaning}" for code in Exit)
 EPILOG = f"""\b
-Every command that reads or writes a database takes it from --database (a path, or sqlite:///path) or
-from the environment variable DATASTORE_DATABASE. Only import creates a missing one.
+Commands that use a database read its path or URL from --database or from the environment variable
+DATASTORE_DATABASE. Only import and copy create a missing database.
 
 \b
 Exit codes:
@@ -43,13 +43,13 @@ Exit codes:
 
 
 class Commands(click.Group):
-    """Turns errors into exit codes; never a traceback for an error of the library."""
+    """Converts errors to exit codes; an error of the library never shows a traceback."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         _open_streams()
         try:
             return super().main(*arguments, **options)
-        except OSError as error:  # from what click prints by itself: help
+        except OSError as error:  # from output that click itself prints: help
             _failed(error)
             sys.exit(Exit.ERROR)
 
@@ -77,7 +77,7 @@ class Commands(click.Group):
             _failed(error)
             ctx.exit(Exit.ERROR)
         except KeyboardInterrupt:
-            _say("interrupted; what was committed stays")
+            _say("interrupted; committed changes are kept")
             ctx.exit(Exit.INTERRUPTED)
         return result
 
@@ -93,7 +93,7 @@ def _failed(error: OSError) -> None:
 
 
 def _to_nobody() -> None:
-    """Whoever read has enough, or there is nobody. The interpreter's own flush at the end must not fail again."""
+    """The reader has closed the pipe, or there is none. The interpreter's final flush must not fail again."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -102,7 +102,7 @@ def _to_nobody() -> None:
 
 @contextmanager
 def _shown() -> Iterator[None]:
-    """What click says of wrong use holds what was typed: a file's name, say."""
+    """Clean click's usage errors, which contain user input such as file names."""
     try:
         yield
     except click.ClickException as error:
@@ -111,7 +111,7 @@ def _shown() -> Iterator[None]:
 
 
 class _Closed(io.RawIOBase):
-    """A standard stream that was closed before the program began: writing to it is an error, as for other tools."""
+    """A standard stream that was closed before the program started: writing to it is an error, as for other tools."""
 
     def writable(self) -> bool:
         return True
@@ -124,10 +124,10 @@ class _Closed(io.RawIOBase):
 
 
 def _open_streams() -> None:
-    """Nothing that is opened later gets the number of a standard stream: what is printed would be written into it."""
+    """Prevent files that are opened later from getting a standard stream's number, where output would be written to them."""
     closed = [number for number in range(3) if not _is_open(number)]
     for _ in closed:
-        os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        os.open(os.devnull, os.O_RDWR)  # the lowest free number
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed(), 1), encoding="utf-8", write_through=True)
     if sys.stderr is None:
@@ -147,7 +147,7 @@ def _is_open(number: int) -> bool:
 )
 @click.version_option(package_name="datastore", prog_name="datastore")
 def cli() -> None:
-    """Conversations, messages, learnings, jobs, uploads and an audit log, kept in SQLite."""
+    """Conversations, messages, learnings, jobs, uploads and an audit log, stored in SQLite or PostgreSQL."""
 
 
 for command in (

@@ -1,4 +1,4 @@
-"""`datastore copy`: everything from one database to another."""
+"""`datastore copy`: copies everything from one database to another."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     "--migrations",
     multiple=True,
     metavar="FOLDER",
-    help="The application's own steps for the target's engine, applied there first; may be repeated.",
+    help="The application's own migrations for the target's engine, applied there first; repeatable.",
 )
-@click.option("--skip", multiple=True, metavar="TABLE", help="A table of the application not to copy; may be repeated.")
+@click.option(
+    "--skip", multiple=True, metavar="TABLE", help="A table of the application that is not copied; repeatable."
+)
 @json_option
 def copy_command(source: str, target: str, migrations: tuple[str, ...], skip: tuple[str, ...], as_json: bool) -> None:
-    """Copy every table from SOURCE to TARGET, paths or URLs, and compare the two at the end.
+    """Copy every table from SOURCE to TARGET (paths or URLs), and compare the two at the end.
 
-    The audit chain, the history of jobs and the application's own tables come along; a table that cannot be copied is
-    refused by name before anything is written. A copy that was interrupted goes on where it ended. Nobody may use the
-    target meanwhile. The target is made where it is missing; the database of a server must be there.
+    This includes the audit chain, the history of jobs and the application's own tables. If a table cannot be copied, the
+    command names it and writes nothing. An interrupted copy continues where it stopped. Nothing else may use the target
+    during the copy. A missing target file is created; a database on a server must exist.
     """
     from datastore.copy import copy
 
@@ -42,12 +44,12 @@ def copy_command(source: str, target: str, migrations: tuple[str, ...], skip: tu
         return
     for table, written in copied.written.items():
         if written or copied.found[table]:
-            there = f", {copied.found[table]:,} were there" if copied.found[table] else ""
+            there = f", {copied.found[table]:,} were already there" if copied.found[table] else ""
             click.echo(f"{table}: {written:,} rows{there}")
     if copied.skipped:
         click.echo(f"not copied and not compared: {', '.join(copied.skipped)}")
     compared = f"counts and SHA-256 of {'every other table' if copied.skipped else 'every table'}"
-    click.echo(f"the two databases hold the same: {compared} ({len(copied.digests)})")
+    click.echo(f"the two databases contain the same data: {compared} ({len(copied.digests)})")
 
 
 @contextmanager

@@ -40,23 +40,30 @@ if TYPE_CHECKING:
 
 @click.command("import", short_help="Store conversations and learnings from files.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False))
-@click.option("--sanitization-version", required=True, metavar="V", help="Which sanitization the texts went through.")
+@click.option(
+    "--sanitization-version",
+    required=True,
+    metavar="V",
+    help="The version of the sanitization that the texts went through.",
+)
 @click.option(
     "--format",
     type=click.Choice(["auto", "chat", "chatgpt", "claude-code", "learnings"]),
     default="auto",
     show_default=True,
-    help="What the files are.",
+    help="The format of the files.",
 )
 @click.option(
     "--fields",
     multiple=True,
     metavar="NAME=KEY",
-    help="Learnings: the file's key for a field, e.g. category=topic; repeatable.",
+    help="For learnings: the file's key for a field, e.g. category=topic; repeatable.",
 )
-@click.option("--conversation-id", metavar="ID", help="Learnings: where those go that name no conversation.")
+@click.option("--conversation-id", metavar="ID", help="For learnings: the conversation of learnings that name none.")
 @click.option(
-    "--include-erased", is_flag=True, help="Take in again what was erased on request; its tombstones are lifted."
+    "--include-erased",
+    is_flag=True,
+    help="Also import subjects that were erased on request, and lift their tombstones.",
 )
 @database_option
 @click.pass_context
@@ -73,21 +80,21 @@ def import_command(
     """Store conversations and learnings from files; creates a missing database.
 
     Reads chat JSON lines, ChatGPT exports (conversations.json), Claude Code transcripts and learnings as
-    JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing a file again changes nothing. Exits with 3 if lines were bad.
+    JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing the same file twice is a no-op. Exits with 3 if
     """
     from datastore.formats import TextSource, detect, open_text
     from datastore.importing import import_file
 
     mapping = _mapping(fields)
     if not 1 <= len(sanitization_version) <= 100:
-        raise click.BadParameter("1 to 100 characters are needed", param_hint="--sanitization-version")
+        raise click.BadParameter("must be 1 to 100 characters", param_hint="--sanitization-version")
     bad_lines = 0
     with ExitStack() as opened:
-        # Before a database is made for them.
+        # Check the files before creating a database for them.
         formats: list[Any] = []
         pipes: dict[str, TextSource] = {}
         for file in files:
-            if not Path(file).is_file():  # it is read once only
+            if not Path(file).is_file():  # a pipe is read only once
                 pipes[file] = opened.enter_context(open_text(file))
             formats.append(detect(pipes.get(file, file), mapping) if format == "auto" else format)
         store = opened.enter_context(open_store(database, migrate=is_missing(database)))
@@ -118,7 +125,7 @@ def _mapping(fields: tuple[str, ...]) -> dict[str, str]:
         name, separator, key = field.partition("=")
         if not separator or not key or name not in LEARNING_KEYS:
             known = ", ".join(sorted(LEARNING_KEYS))
-            raise click.BadParameter(f"NAME=KEY is needed, NAME one of {known}", param_hint="--fields")
+            raise click.BadParameter(f"expected NAME=KEY with NAME one of {known}", param_hint="--fields")
         mapping[name] = key
     return mapping
 
@@ -170,14 +177,19 @@ def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
         yield show, lambda bad: progress.console.print(text_of(bad), markup=False, highlight=False, soft_wrap=True)
 
 
-@click.command("export", short_help="Write conversations as chat JSON lines, or all that is held of one subject.")
-@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Instead of stdout; .gz is compressed.")
+@click.command("export", short_help="Write conversations as chat JSON lines, or all data of one subject.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write to this file instead of stdout; compressed if it ends in .gz.",
+)
 @click.option("--source", metavar="NAME", help="Only conversations from this source.")
-@click.option("--include-deleted", is_flag=True, help="The soft-deleted conversations too.")
+@click.option("--include-deleted", is_flag=True, help="Include soft-deleted conversations.")
 @click.option(
     "--everything",
     is_flag=True,
-    help="All that is held of one subject and would be erased with it, jobs and uploads too, as one JSON document.",
+    help="All data of one subject that `datastore erase` would delete, including jobs and uploads, as one JSON document.",
 )
 @subject_options
 @database_option
@@ -190,10 +202,10 @@ def export_command(
     database: str,
     **subject: str | None,
 ) -> None:
-    """Write conversations with their messages and learnings as chat JSON lines; importing them loses nothing.
+    """Write conversations with their messages and learnings as chat JSON lines, which import without loss.
 
-    With --everything and one of --conversation-id, --session-id, --correlation-id and --learning-id: what a person who
-    asks is given, and what `datastore erase` takes away. Without it, only --session-id is a filter.
+    With --everything and one of --conversation-id, --session-id, --correlation-id and --learning-id: write the data to
+    hand over on an access request, which is what `datastore erase` deletes. Otherwise, only --session-id is a filter.
     """
     from datastore.exporting import export
 
@@ -202,7 +214,9 @@ def export_command(
             "--everything needs one of --conversation-id, --session-id, --correlation-id and --learning-id"
         )
     if everything and (source or include_deleted):
-        raise click.UsageError("--everything knows no --source, and takes what is deleted too")
+        raise click.UsageError(
+            "--everything cannot be combined with --source or --include-deleted; it always includes soft-deleted data"
+        )
     if not everything and any(subject.values()):
         raise click.UsageError("--conversation-id, --correlation-id and --learning-id need --everything")
     with open_store(database) as store:
@@ -222,9 +236,9 @@ def export_command(
 
 @contextmanager
 def _output(output: str | None, store: Datastore) -> Iterator[TextIO]:
-    """A file, which appears when it is whole, or stdout, a pipe or a device; as UTF-8, whatever the locale says.
+    """A file that appears only when it is complete, or stdout, a pipe or a device; UTF-8 regardless of the locale.
 
-    A link is followed, as a shell does: what it leads to is written. A new file is readable by nobody who may not read the database.
+    A symbolic link is followed, as in a shell. A new file is readable only by users who may read the database.
     """
     if output is None or output == "-":
         stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n")
@@ -249,7 +263,7 @@ def _output(output: str | None, store: Datastore) -> Iterator[TextIO]:
 
 
 def _detach(stream: io.TextIOWrapper) -> None:
-    # Collecting the wrapper would close stdout under everybody else.
+    # Collecting the wrapper would close stdout for all other code.
     with suppress(BrokenPipeError):
         stream.detach()
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from datastore.records import Erasure
 
 
-@click.command("erase", short_help="Delete a subject, with proof.")
+@click.command("erase", short_help="Delete a subject and prove it.")
 @subject_options
 @click.option(
-    "--resume", metavar="ERASURE_ID", help="Go on with an erasure that was interrupted, or kept from its end."
+    "--resume", metavar="ERASURE_ID", help="Continue an erasure that was interrupted or could not be completed."
 )
-@click.option("--reason", metavar="TEXT", help="Why; kept in the receipt, so no content.")
+@click.option("--reason", metavar="TEXT", help="The reason, without content; kept in the receipt.")
 @click.option(
-    "--vacuum/--no-vacuum", default=True, help="Whether the whole file may be written again if something is left in it."
+    "--vacuum/--no-vacuum", default=True, help="Whether the whole file may be rewritten if residue is found in it."
 )
 @json_option
 @database_option
@@ -44,10 +44,10 @@ def erase_command(
     database: str,
     **subject: str | None,
 ) -> None:
-    """Delete a subject with everything derived from it, then look for it in the bytes of the database's files.
+    """Delete a subject and everything derived from it, then scan the bytes of the database's files for it.
 
-    Give one of --conversation-id, --session-id, --correlation-id, --learning-id and --resume. Prints the receipt, which is
-    kept too. Exits with 6 where a legal hold blocked it, or something kept it from being complete: the receipt says what.
+    Give one of --conversation-id, --session-id, --correlation-id, --learning-id and --resume. Prints the receipt, which
+    is also stored. Exits with 6 if a legal hold blocked the erasure or it is incomplete; the receipt says why.
     """
     if sum(value is not None for value in (*subject.values(), resume)) != 1:
         raise click.UsageError(
@@ -75,7 +75,7 @@ def _tell(action: str) -> None:
 @json_option
 @database_option
 def erasures_command(erasure_id: str | None, as_json: bool, database: str) -> None:
-    """List the receipts of erasures, newest first; or show the one of ERASURE_ID."""
+    """List the receipts of erasures, newest first, or show the receipt of ERASURE_ID."""
     with open_store(database) as store:
         if erasure_id is not None:
             _print(store.retention.receipts.get(erasure_id), as_json)
@@ -107,30 +107,30 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, Any]]:
         pairs.append((f"own table {table}", ", ".join(f"{count} {fate}" for fate, count in fates.items())))
     for scan in facts.get("scans", []):
         read = sum(scan["files"].values())
-        looked = f"{scan['text_bytes']} bytes and {scan['terms']} words looked for in {read} bytes"
+        looked = f"searched {read} bytes for {scan['text_bytes']} bytes of text and {scan['terms']} words"
         pairs.append(("scanned", f"{looked}: {scan['hits']} left"))
     if "vacuumed" in facts:
         pairs.append(("vacuumed", "yes" if facts["vacuumed"] else "no"))
     if facts.get("rebuilt"):
-        pairs.append(("full-text indexes", "built again"))
+        pairs.append(("full-text indexes", "rebuilt"))
     pairs += [("blocked by", one) for one in facts.get("blocked_by", [])]
     if unscanned := facts.get("not_scanned"):
         pairs.append(("not scanned", ", ".join(unscanned)))
-    pairs += [("may name it", f"job {id}: look at it") for id in facts.get("jobs", {}).get("may_name_it", [])]
+    pairs += [("may name it", f"job {id}: check it") for id in facts.get("jobs", {}).get("may_name_it", [])]
     beyond = facts.get("out_of_reach", {})
     pairs += [
         ("out of reach", f"upload {one['remote_id']} at {one['destination']}") for one in beyond.get("uploads", [])
     ]
-    pairs += [("may hold it", f"backup {one['path']} of {one['created_at']}") for one in beyond.get("backups", [])]
+    pairs += [("may contain it", f"backup {one['path']} of {one['created_at']}") for one in beyond.get("backups", [])]
     return pairs
 
 
-@click.command("hold", short_help="Keep a conversation from being deleted.")
+@click.command("hold", short_help="Put a conversation under legal hold.")
 @click.argument("conversation_id")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; 1 to 1000 characters, no content.")
+@click.option("--reason", required=True, metavar="TEXT", help="The reason; 1 to 1000 characters, without content.")
 @database_option
 def hold_command(conversation_id: str, reason: str, database: str) -> None:
-    """Put CONVERSATION_ID on legal hold: nothing deletes or changes it until it is released."""
+    """Put CONVERSATION_ID under legal hold: nothing can delete or change it until the hold is released."""
     with open_store(database) as store:
         held = store.holds.place(conversation_id, reason=reason)
     click.echo(f"held since {held.placed_at:%Y-%m-%d %H:%M:%S} by {one_line(held.placed_by)}, hold {held.id}")

@@ -1,4 +1,4 @@
-"""What the command exits with: the one place of every code."""
+"""The exit codes of the command, all defined here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the command exits with: every code that there is, each with what README says of it."""
+    """The exit codes of the command, each with its meaning as in the README."""
 
     def __new__(cls, code: int, meaning: str) -> Exit:
         made = int.__new__(cls, code)

@@ -1,4 +1,4 @@
-"""generate and diff: the code that type checkers read, the lock file, and what a change of it breaks."""
+"""generate and diff: code for type checkers, the lock file, and the changes that break callers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from datastore.cli.output import clean, json_option, print_json
 
 @click.command("generate", short_help="Write the Protocols and row classes of the statements.")
 @project_option
-@click.option("--check", is_flag=True, help="Write nothing; say what is not as it would be written, and exit with 5.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing; list the files that are out of date, and exit with 5 if there are any.",
+)
 @click.pass_context
 def generate_command(ctx: click.Context, project: Path, check: bool) -> None:
-    """Write, for each .sql file of a project, the Protocol of its statements and the classes of their rows.
+    """Write the Protocol of the statements and their row classes for each .sql file of a project.
 
-    Also the lock file: a line for each parameter, result column and plan, so that a change of one is a diff of a line.
+    Also write the lock file: one line per parameter, result column and plan, so that a change shows up as a one-line diff.
     """
     require_extra()
     from datastore.contract.facts import read_facts
@@ -33,18 +37,18 @@ def generate_command(ctx: click.Context, project: Path, check: bool) -> None:
         done = "would be " * check + ("removed" if text is None else "written")
         click.echo(f"{clean(facts.project.show(path))}: {done}")
     if not changes:
-        click.echo(f"{len(facts.statements)} statements: everything is as generated")
+        click.echo(f"{len(facts.statements)} statements: everything is up to date")
     elif check:
         ctx.exit(Exit.CHECK_FAILED)
 
 
-@click.command("diff", short_help="Say what changed for callers since a git ref.")
+@click.command("diff", short_help="Show what changed for callers since a git ref.")
 @click.argument("ref")
 @project_option
 @json_option
 @click.pass_context
 def diff_command(ctx: click.Context, ref: str, project: Path, as_json: bool) -> None:
-    """Compare what the statements take and give with what they did at REF; exits with 5 if something breaks callers."""
+    """Compare the statements' parameters and results with those at REF; exits with 5 if a change breaks callers."""
     require_extra()
     from datastore.contract import lock
     from datastore.contract.facts import read_facts

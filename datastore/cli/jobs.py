@@ -1,4 +1,4 @@
-"""jobs and its operations, and worker."""
+"""jobs and its subcommands, and worker."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from datastore.records import Job
     from datastore.store import Datastore
 
-#: The overview shows so many of the running and of the quarantined jobs.
+#: Number of running and of quarantined jobs that the overview shows.
 _SHOWN = 20
 
 
-@click.group("jobs", invoke_without_command=True, short_help="Show the job queue, and act on it.")
+@click.group("jobs", invoke_without_command=True, short_help="Show and manage the job queue.")
 @json_option
 @click.option("--database", envvar="DATASTORE_DATABASE", show_envvar=True, metavar="PATH-or-URL", help="The database.")
 @click.pass_context
 def jobs_command(ctx: click.Context, as_json: bool, database: str | None) -> None:
-    """Show the jobs by type and status, those that run, those in quarantine, and what is paused."""
+    """Show the number of jobs by type and status, running and quarantined jobs, and paused types."""
     if ctx.invoked_subcommand is not None:
         return
     if database is None:
@@ -72,10 +72,10 @@ def jobs_command(ctx: click.Context, as_json: bool, database: str | None) -> Non
 @click.option(
     "--status",
     type=click.Choice(["queued", "running", "succeeded", "failed", "quarantined", "cancelled"]),
-    help="Only with this status.",
+    help="Only jobs with this status.",
 )
-@click.option("--type", "type_", metavar="TYPE", help="Only of this type.")
-@click.option("--max-rows", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--type", "type_", metavar="TYPE", help="Only jobs of this type.")
+@click.option("--max-rows", type=click.IntRange(1, 1000), default=50, show_default=True, help="Maximum number of jobs.")
 @json_option
 @database_option
 def list_command(status: Any, type_: str | None, max_rows: int, as_json: bool, database: str) -> None:
@@ -128,7 +128,7 @@ def show_command(id: int, as_json: bool, database: str) -> None:
 
 
 def _operation(name: str, done: str, sentence: str, act: Callable[[Datastore, int], object]) -> None:
-    """Add a command that does one thing to each job whose id is given."""
+    """Add a command that applies one operation to each job whose id is given."""
 
     @jobs_command.command(name, help=sentence, short_help=sentence)
     @click.argument("ids", type=int, nargs=-1, required=True, metavar="ID...")
@@ -140,22 +140,22 @@ def _operation(name: str, done: str, sentence: str, act: Callable[[Datastore, in
         click.echo(f"{len(ids)} jobs {done}")
 
 
-_operation("retry", "due now", "Make waiting jobs due now; queue ended ones again.", lambda s, id: s.jobs.retry(id))
+_operation("retry", "due now", "Make waiting jobs due now; queue ended jobs again.", lambda s, id: s.jobs.retry(id))
 _operation(
-    "cancel", "cancelled, or asked to stop", "Cancel waiting jobs; ask the workers of running ones to stop.",
+    "cancel", "cancelled, or asked to stop", "Cancel waiting jobs; ask the workers of running jobs to stop.",
     lambda s, id: s.jobs.cancel(id),
 )  # fmt: skip
 
 
-@jobs_command.command("requeue", short_help="Queue jobs again that ended without success.")
+@jobs_command.command("requeue", short_help="Queue jobs that ended without success again.")
 @click.argument("ids", type=int, nargs=-1, metavar="[ID...]")
-@click.option("--quarantined", is_flag=True, help="Every quarantined job, instead of ids.")
-@click.option("--type", "type_", metavar="TYPE", help="With --quarantined: only of this type.")
+@click.option("--quarantined", is_flag=True, help="Every quarantined job, instead of job ids.")
+@click.option("--type", "type_", metavar="TYPE", help="With --quarantined: only jobs of this type.")
 @database_option
 def requeue_command(ids: tuple[int, ...], quarantined: bool, type_: str | None, database: str) -> None:
-    """Queue jobs again that ended without success, with all their attempts; the history stays."""
+    """Queue jobs that ended without success again, with all attempts restored; their history stays."""
     if bool(ids) == quarantined or (type_ and not quarantined):
-        raise click.UsageError("give ids, or --quarantined with or without --type")
+        raise click.UsageError("give job ids, or --quarantined with or without --type")
     count = 0
     with open_store(database) as store:
         while batch := ids or tuple(job.id for job in store.jobs.list(status="quarantined", type=type_, max_rows=100)):
@@ -168,39 +168,39 @@ def requeue_command(ids: tuple[int, ...], quarantined: bool, type_: str | None, 
     click.echo(f"{count} jobs queued again")
 
 
-@jobs_command.command("pause", short_help="Let nobody claim jobs of a type.")
+@jobs_command.command("pause", short_help="Stop jobs of a type from being claimed.")
 @click.argument("type_", metavar="TYPE")
-@click.option("--reason", metavar="TEXT", help="Why; shown by jobs.")
+@click.option("--reason", metavar="TEXT", help="The reason; shown by `datastore jobs`.")
 @database_option
 def pause_command(type_: str, reason: str | None, database: str) -> None:
-    """Let nobody claim jobs of a type until it is resumed; those that run go on."""
+    """Stop jobs of a type from being claimed until it is resumed; running jobs continue."""
     with open_store(database) as store:
         changed = store.jobs.pause(type_, reason=reason)
-    click.echo(f"{one_line(type_)} {'paused' if changed else 'was paused already'}")
+    click.echo(f"{one_line(type_)} {'paused' if changed else 'was already paused'}")
 
 
-@jobs_command.command("resume", short_help="Let jobs of a paused type be claimed again.")
+@jobs_command.command("resume", short_help="Allow jobs of a paused type to be claimed again.")
 @click.argument("type_", metavar="TYPE")
 @database_option
 def resume_command(type_: str, database: str) -> None:
-    """Let jobs of a paused type be claimed again."""
+    """Allow jobs of a paused type to be claimed again."""
     with open_store(database) as store:
         changed = store.jobs.resume(type_)
     click.echo(f"{one_line(type_)} {'resumed' if changed else 'was not paused'}")
 
 
-@jobs_command.command("prune", short_help="Delete old ended jobs.")
+@jobs_command.command("prune", short_help="Delete jobs that ended long ago.")
 @click.option(
     "--finished-before",
     type=instant,
     required=True,
     metavar="TIME",
-    help="Ended before then: a day (UTC), an ISO 8601 time with its zone, or an age (90s, 30m, 12h, 14d: that long ago).",
+    help="Only jobs that ended before this: a day (UTC), an ISO 8601 time with a zone, or an age (90s, 30m, 12h, 14d).",
 )
-@click.option("--reason", metavar="TEXT", help="Why; kept in the audit log.")
+@click.option("--reason", metavar="TEXT", help="The reason; kept in the audit log.")
 @database_option
 def prune_command(finished_before: datetime, reason: str | None, database: str) -> None:
-    """Delete jobs that ended long ago, with their history, in batches of 100 that let other writers in."""
+    """Delete jobs that ended before a time, with their history, in batches of 100; other writers can work in between."""
     total = 0
     with open_store(database) as store:
         while (count := store.jobs.prune(finished_before=finished_before, reason=reason, max_rows=100)) == 100:
@@ -211,11 +211,15 @@ def prune_command(finished_before: datetime, reason: str | None, database: str) 
 
 @click.command("worker", short_help="Run jobs.")
 @click.argument("handlers", metavar="MODULE:HANDLERS")
-@click.option("--types", multiple=True, metavar="TYPE", help="Only this type; repeatable. Default: all of HANDLERS.")
-@click.option("--worker", metavar="NAME", help="Who the history says it was. Default: host:process.")
+@click.option(
+    "--types", multiple=True, metavar="TYPE", help="Only jobs of this type; repeatable. Default: all types in HANDLERS."
+)
+@click.option("--worker", metavar="NAME", help="The worker's name in the history. Default: host:process.")
 @click.option("--lease-seconds", type=click.FloatRange(0.1, 86400), default=60.0, show_default=True, help="Seconds.")
-@click.option("--batch", type=click.IntRange(1, 1000), default=1, show_default=True, help="Jobs claimed at once.")
-@click.option("--until-idle", is_flag=True, help="End when nothing is due.")
+@click.option(
+    "--batch", type=click.IntRange(1, 1000), default=1, show_default=True, help="Number of jobs claimed at once."
+)
+@click.option("--until-idle", is_flag=True, help="Exit when no job is due.")
 @database_option
 def worker_command(
     handlers: str,
@@ -226,9 +230,9 @@ def worker_command(
     until_idle: bool,
     database: str,
 ) -> None:
-    """Run jobs with the handlers of a module: HANDLERS is a dictionary there, from type to function.
+    """Run jobs with handlers from a module: HANDLERS is a dictionary in it that maps job types to functions.
 
-    SIGTERM and Ctrl-C release what is unfinished. docs/job-queue.md tells how to write a handler.
+    SIGTERM and Ctrl-C release unfinished jobs. docs/job-queue.md explains how to write a handler.
     """
     from datastore.worker import Worker
 
@@ -247,7 +251,7 @@ def worker_command(
 def _handlers(text: str) -> Mapping[str, Any]:
     module, _, attribute = text.partition(":")
     if not module or not attribute:
-        raise click.BadParameter("MODULE:HANDLERS is needed, e.g. app.jobs:HANDLERS", param_hint="HANDLERS")
+        raise click.BadParameter("expected MODULE:HANDLERS, e.g. app.jobs:HANDLERS", param_hint="HANDLERS")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -256,7 +260,7 @@ def _handlers(text: str) -> Mapping[str, Any]:
     except AttributeError as error:
         raise click.BadParameter(f"{module} has no {attribute}", param_hint="HANDLERS") from error
     if not isinstance(found, Mapping) or not found:
-        raise click.BadParameter(f"{text} is no dictionary from type to function", param_hint="HANDLERS")
+        raise click.BadParameter(f"{text} is not a dictionary that maps job types to functions", param_hint="HANDLERS")
     return found
 
 
@@ -275,7 +279,7 @@ def _listed(job: Job) -> tuple[Any, ...]:
 
 
 def _last_line(error: str | None) -> str:
-    """The line of a traceback that says what it was."""
+    """The last line of a traceback, which names the error."""
     return "" if not error or not error.strip() else one_line(error.strip().splitlines()[-1], 60)
 
 

@@ -17,24 +17,26 @@ if TYPE_CHECKING:
     from datastore.upkeep.maintenance import Upkeep
 
 
-@click.command("maintain", short_help="Upkeep in small steps.")
+@click.command("maintain", short_help="Run maintenance in small steps.")
 @click.option(
     "--budget",
     type=click.FloatRange(min=0.01),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Stop after about so long; the next run goes on.",
+    help="Stop after about this long; the next run continues.",
 )
-@click.option("--everything", is_flag=True, help="Below the thresholds too.")
-@click.option("--watch", is_flag=True, help="Stay, and run whenever it is due, until stopped (Ctrl-C, SIGTERM).")
+@click.option("--everything", is_flag=True, help="Run every task, even below its threshold.")
+@click.option(
+    "--watch", is_flag=True, help="Keep running, and do the work whenever it is due, until stopped (Ctrl-C, SIGTERM)."
+)
 @click.option(
     "--every",
     type=click.FloatRange(min=0.1),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --watch: how often to look whether it is due.",
+    help="With --watch: how often to check whether it is due.",
 )
 @click.option(
     "--interval",
@@ -42,15 +44,15 @@ if TYPE_CHECKING:
     default="1h",
     show_default=True,
     metavar="AGE",
-    help="With --watch: due at the latest so long after the last run.",
+    help="With --watch: maximum time between two runs.",
 )
 @json_option
 @database_option
 def maintain_command(
     budget: float, everything: bool, watch: bool, every: float, interval: timedelta, as_json: bool, database: str
 ) -> None:
-    """Give free pages back, merge the full-text indexes, cut the WAL, refresh statistics: in steps of some
-    milliseconds, between which others write."""
+    """Release free pages, merge the full-text indexes, truncate the WAL and refresh statistics, in steps of a few
+    milliseconds; other writers can work in between."""
     with open_store(database) as store:
         if not watch:
             _tell(store.maintenance.run(budget=budget, everything=everything), as_json)
@@ -63,32 +65,34 @@ def maintain_command(
             stop.wait(every)
 
 
-@click.command("vacuum", short_help="Give free pages back.")
-@click.option("--full", is_flag=True, help="Write the whole file anew: smallest, but writers wait meanwhile.")
+@click.command("vacuum", short_help="Release free pages to the file system.")
+@click.option(
+    "--full", is_flag=True, help="Rewrite the whole file: it becomes as small as possible, but writers must wait."
+)
 @database_option
 def vacuum_command(full: bool, database: str) -> None:
-    """Give every free page back to the file system, in steps that let other writers in."""
+    """Release every free page to the file system, in small steps; other writers can work in between."""
     with open_store(database) as store:
         if full:
             elapsed = Elapsed("vacuum")
             saved = store.maintenance.vacuum(elapsed)
             elapsed.done()
-            click.echo(f"written anew; the file is {size(abs(saved))} {'smaller' if saved >= 0 else 'larger'}")
+            click.echo(f"rewritten; the file is {size(abs(saved))} {'smaller' if saved >= 0 else 'larger'}")
             return
         done = store.maintenance.run(budget=float("inf"), everything=True)
     whole = done.checkpointed is not False
-    click.echo(f"{done.pages_freed} pages given back" + ("" if whole else "; a reader still keeps a part of the WAL"))
+    click.echo(f"{done.pages_freed} pages released" + ("" if whole else "; a reader still uses a part of the WAL"))
 
 
 def _tell(done: Upkeep, as_json: bool) -> None:
     if as_json:
         print_json(done)
         return
-    parts = [f"{done.pages_freed} pages given back", f"{done.merges} merges"]
+    parts = [f"{done.pages_freed} pages released", f"{done.merges} merges"]
     if done.checkpointed is not None:
-        parts.append("WAL cut" if done.checkpointed else f"WAL kept by {_blockers(done)}")
+        parts.append("WAL truncated" if done.checkpointed else f"WAL kept by {_blockers(done)}")
     if done.removed:
-        parts.append(f"{done.removed} unfinished files of killed commands removed")
+        parts.append(f"removed {done.removed} unfinished files of killed commands")
     if done.optimized:
         parts.append("statistics refreshed")
     parts.append(f"{done.slices} steps, the longest {done.longest * 1000:.0f} ms")

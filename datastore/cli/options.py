@@ -1,4 +1,4 @@
-"""Options that several commands have, and how a time, an age and a subject are typed."""
+"""Options that several commands share, and parsers of times, ages and subjects."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _day = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def age(text: str) -> timedelta:
-    """How long: ``90s``, ``30m``, ``12h``, ``14d``."""
+    """Parse an age: ``90s``, ``30m``, ``12h``, ``14d``."""
     found = _age_of(text)
     if found is None:
-        raise click.BadParameter("a number and s, m, h or d is needed: 90s, 30m, 12h, 14d")
+        raise click.BadParameter("expected a number and s, m, h or d: 90s, 30m, 12h, 14d")
     return found
 
 
 def instant(text: str) -> datetime:
-    """When: a day (UTC), an ISO 8601 time with its zone, or an age, which is that long ago."""
+    """Parse a time: a day (UTC), an ISO 8601 time with a zone, or an age, which is counted back from now."""
     if (ago := _age_of(text)) is not None:
         return datetime.now(timezone.utc) - ago
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(
-            "a day, an ISO 8601 time or an age is needed: 2026-01-31, 2026-01-31T12:00:00Z, 14d"
+            "expected a day, an ISO 8601 time or an age: 2026-01-31, 2026-01-31T12:00:00Z, 14d"
         ) from None
     if _day.fullmatch(text):
         return found.replace(tzinfo=timezone.utc)
     if found.tzinfo is None:
-        raise click.BadParameter("a zone is needed, e.g. 2026-01-31T12:00:00Z")
+        raise click.BadParameter("add a time zone, e.g. 2026-01-31T12:00:00Z")
     return found
 
 
@@ -46,7 +46,7 @@ def _age_of(text: str) -> timedelta | None:
     return None if found is None else timedelta(**{_units[found["unit"]]: int(found["number"])})
 
 
-#: A subject is one of these.
+#: The options that name a subject.
 SUBJECT = {
     "conversation_id": "One conversation.",
     "session_id": "Every conversation of a session.",

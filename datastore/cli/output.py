@@ -1,4 +1,4 @@
-"""What the commands share: the database option, opening it, printing for people and for programs."""
+"""Shared by the commands: the database option, opening the store, output for people and for programs."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def database_option(function: Function) -> Function:
 
 def json_option(function: Function) -> Function:
     """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(function)
 
 
 def open_store(database: str, *, migrate: bool = False) -> Datastore:
-    """The store; it is an error where there is none, unless *migrate*."""
+    """Open the store; a missing database is an error unless *migrate*."""
     from datastore.store import Datastore
 
     return Datastore.open(database, migrate=migrate, actor="datastore command")
 
 
 def is_missing(database: str) -> bool:
-    """Whether there is no such file, or no schema in a database on a server: an import makes it."""
+    """Whether the file is missing, or a database on a server has no schema; an import creates it."""
     from datastore.address import database_path, is_server
     from datastore.errors import NotADatastoreError
     from datastore.opening import find_file
@@ -61,17 +61,17 @@ def is_missing(database: str) -> bool:
     return False
 
 
-#: Characters that a terminal obeys or that change how others are shown: control characters but the line's end, lone surrogates (of
-#: names that are not UTF-8), line and paragraph separators, marks and overrides of direction, invisible tags.
+#: Characters that control a terminal or change how others are displayed: control characters except newlines, lone surrogates
+#: (from file names that are not UTF-8), line and paragraph separators, direction marks and overrides, invisible tags.
 _unsafe = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 
 
 def clean(text: str) -> str:
-    """*text* as it may be shown to people: what could act on a terminal, or hide, is written as an escape.
+    """Return *text* in a form that is safe to display: characters that control a terminal or are invisible are escaped.
 
-    Everything that a command shows of a database, a file's name or an error goes through here.
+    All output that comes from a database, a file name or an error passes through this function.
     """
     return _unsafe.sub(_escape, text.replace("\r\n", "\n"))
 
@@ -82,13 +82,13 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def one_line(text: str, longest: int = 0) -> str:
-    """*text* on one line without tabs, cut to *longest* characters if that is given."""
+    """Return *text* on one line without tabs, truncated to *longest* characters if given."""
     line = clean(" ".join(text.split()))
     return f"{line[: longest - 3]}..." if longest and len(line) > longest else line
 
 
 def plain(value: Any) -> Any:
-    """A record, or a structure of records, as JSON values."""
+    """Convert a record, or a structure of records, to JSON values."""
     if attrs.has(type(value)):
         return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
     if isinstance(value, datetime):
@@ -103,7 +103,7 @@ def plain(value: Any) -> Any:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document; escaped to ASCII, so that every terminal and pipe can take it."""
+    """Print one JSON document, escaped to ASCII so that every terminal and pipe accepts it."""
     click.echo(json.dumps(plain(value), indent=2))
 
 
@@ -113,14 +113,14 @@ def without_color() -> bool:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and progress go; plain where the environment asks for it."""
+    """The console for tables and progress; plain if the environment asks for it."""
     from rich.console import Console
 
     return Console(stderr=stderr, color_system=None if without_color() else "auto")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table with headers on a terminal; columns padded with blanks in a pipe."""
+    """Print a table: with headers on a terminal, as columns padded with spaces in a pipe."""
     texts = [[one_line(str(value)) for value in row] for row in rows]
     if sys.stdout.isatty():
         from rich.table import Table
@@ -140,14 +140,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def print_pairs(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Names and values, one a line, the values under each other."""
+    """Print names and values, one pair per line, with the values aligned."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         click.echo(f"{name.ljust(width)}  {one_line(str(value))}")
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes for people."""
     amount = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if amount < 1024 or unit == "GiB":

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _targets = ["conversations", "learnings", "jobs", "attempts", "uploads", "redactions"]
 
 
-@click.group("retention", short_help="Policies: how long what is kept.")
+@click.group("retention", short_help="Manage retention policies.")
 def retention_command() -> None:
-    """Policies: how long what is kept. `preview` says what `apply` would do."""
+    """Manage policies that state how long data is kept. `preview` shows what `apply` would do."""
 
 
 @retention_command.command("list", short_help="List the policies.")
@@ -43,29 +43,31 @@ def _scope(policy: RetentionPolicy) -> str:
 
 @retention_command.command("set", short_help="Add or change a policy.")
 @click.argument("name")
-@click.option("--target", type=click.Choice(_targets), required=True, help="What it is about.")
-@click.option("--age-days", type=click.FloatRange(0, 36500), required=True, metavar="DAYS", help="From how old on.")
+@click.option("--target", type=click.Choice(_targets), required=True, help="What the policy applies to.")
+@click.option(
+    "--age-days", type=click.FloatRange(0, 36500), required=True, metavar="DAYS", help="The age at which rows expire."
+)
 @click.option(
     "--since",
     type=click.Choice(["activity", "completion"]),
     default="completion",
     show_default=True,
-    help="What the age is counted from: the last change (conversations, learnings, redactions), or the end.",
+    help="The start of the age: the last change (conversations, learnings, redactions), or the end.",
 )
 @click.option(
     "--scope",
     type=click.Choice(["all", "source", "session_prefix", "category"]),
     default="all",
     show_default=True,
-    help="Only conversations from a source or with a session prefix, only learnings of a category.",
+    help="Only conversations from a source or with a session id prefix, or only learnings in a category.",
 )
-@click.option("--scope-value", metavar="TEXT", help="The source, the beginning of the session id, or the category.")
+@click.option("--scope-value", metavar="TEXT", help="The source, the session id prefix, or the category.")
 @click.option(
     "--grace-days",
     type=click.FloatRange(0, 36500),
     default=0.0,
     metavar="DAYS",
-    help="Conversations: how long they stay soft-deleted before they are purged.",
+    help="For conversations: how long they stay soft-deleted before they are purged.",
 )
 @database_option
 def set_command(
@@ -78,7 +80,7 @@ def set_command(
     grace_days: float,
     database: str,
 ) -> None:
-    """Add the policy NAME, or change it. Nothing is deleted until `apply`."""
+    """Add or change the policy NAME. Nothing is deleted until `apply`."""
     if (scope == "all") != (scope_value is None):
         raise click.UsageError("give --scope and --scope-value together, or neither")
     with open_store(database) as store:
@@ -100,18 +102,18 @@ def set_command(
 @click.argument("name")
 @database_option
 def delete_command(name: str, database: str) -> None:
-    """Delete the policy NAME; what it soft-deleted stays so."""
+    """Delete the policy NAME; conversations that it soft-deleted stay soft-deleted."""
     with open_store(database) as store:
         store.retention.policies.delete(name)
     click.echo(f"{one_line(name)}: deleted")
 
 
-@retention_command.command("preview", short_help="Say what apply would do.")
+@retention_command.command("preview", short_help="Show what apply would do.")
 @click.argument("name", required=False)
 @json_option
 @database_option
 def preview_command(name: str | None, as_json: bool, database: str) -> None:
-    """Say what applying every policy (or NAME) would do now: counts and the oldest. Nothing is changed."""
+    """Show what applying every policy (or NAME) would do now: counts and the oldest row. Nothing is changed."""
     with open_store(database) as store:
         due = store.retention.preview(name)
     if as_json:
@@ -132,12 +134,12 @@ def preview_command(name: str | None, as_json: bool, database: str) -> None:
     print_table(["policy", "action", "target", "count", "oldest"], rows)
 
 
-@retention_command.command("apply", short_help="Soft-delete, purge and prune what expired.")
+@retention_command.command("apply", short_help="Soft-delete, purge and prune expired data.")
 @click.argument("name", required=False)
 @json_option
 @database_option
 def apply_command(name: str | None, as_json: bool, database: str) -> None:
-    """Apply every policy (or NAME), in small steps; stopped and called again, it goes on."""
+    """Apply every policy (or NAME) in small steps; if stopped, the next call continues."""
     with open_store(database) as store:
         done = store.retention.apply(name, on_progress=_show if sys.stderr.isatty() else None)
     if sys.stderr.isatty():

@@ -16,44 +16,59 @@ from datastore.cli.output import clean, console, database_option, json_option, o
 if TYPE_CHECKING:
     from datastore.records import Facets, LearningHit, MessageHit, SearchPage
 
-#: What no stored text can hold once it is clean: they become colours, or nothing.
+#: Characters that cleaned text cannot contain; they are replaced by colours, or removed.
 _MARKS = ("\x0e", "\x0f")
 
 
 @click.command("search", short_help="Find learnings, or messages.")
 @click.argument("text", nargs=-1)
-@click.option("--messages", is_flag=True, help="Look in messages instead of learnings.")
-@click.option("--category", metavar="NAME", help="Learnings: only of this category.")
-@click.option("--tags-any", multiple=True, metavar="TAG", help="Learnings: with one of these tags; repeatable.")
-@click.option("--tags-all", multiple=True, metavar="TAG", help="Learnings: with every one of these tags; repeatable.")
+@click.option("--messages", is_flag=True, help="Search messages instead of learnings.")
+@click.option("--category", metavar="NAME", help="For learnings: only in this category.")
 @click.option(
-    "--min-confidence", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="0..1", help="Learnings: only so certain."
+    "--tags-any", multiple=True, metavar="TAG", help="For learnings: only with at least one of these tags; repeatable."
 )
-@click.option("--conversation-id", metavar="ID", help="Only of this conversation.")
-@click.option("--session-id", metavar="ID", help="Only of conversations of this session.")
-@click.option("--role", type=click.Choice(["user", "assistant", "system", "tool"]), help="Messages: only by this role.")
-@click.option("--source", metavar="NAME", help="Only from conversations of this source.")
 @click.option(
-    "--created-from", type=instant, metavar="TIME", help="Only from then on: a day (UTC), a time with its zone, or 14d."
+    "--tags-all", multiple=True, metavar="TAG", help="For learnings: only with all of these tags; repeatable."
 )
-@click.option("--created-before", type=instant, metavar="TIME", help="Only before then.")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    metavar="0..1",
+    help="For learnings: minimum confidence.",
+)
+@click.option("--conversation-id", metavar="ID", help="Only from this conversation.")
+@click.option("--session-id", metavar="ID", help="Only from conversations of this session.")
+@click.option(
+    "--role", type=click.Choice(["user", "assistant", "system", "tool"]), help="For messages: only with this role."
+)
+@click.option("--source", metavar="NAME", help="Only from conversations with this source.")
+@click.option(
+    "--created-from",
+    type=instant,
+    metavar="TIME",
+    help="Only from this time on: a day (UTC), a time with a zone, or 14d.",
+)
+@click.option("--created-before", type=instant, metavar="TIME", help="Only before this time.")
 @click.option(
     "--match",
     type=click.Choice(["any", "all"]),
     default="any",
     show_default=True,
-    help="Whether one of the words is needed, or every one.",
+    help="Whether any word must match, or every word.",
 )
 @click.option(
     "--sort",
     type=click.Choice(["relevance", "recent"]),
     default="relevance",
     show_default=True,
-    help="Best first, or stored last first.",
+    help="Best match first, or most recently stored first.",
 )
-@click.option("--facets", is_flag=True, help="Learnings: count the matches by category and tag too.")
-@click.option("--max-rows", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
-@click.option("--after", metavar="CURSOR", help='The page behind: the "next" of the one before (see --json).')
+@click.option("--facets", is_flag=True, help="For learnings: also count the matches by category and tag.")
+@click.option(
+    "--max-rows", type=click.IntRange(1, 1000), default=20, show_default=True, help="Maximum number of results."
+)
+@click.option("--after", metavar="CURSOR", help='Cursor from the previous page: its "next" (see --json).')
 @json_option
 @database_option
 def search_command(
@@ -77,10 +92,10 @@ def search_command(
     as_json: bool,
     database: str,
 ) -> None:
-    """Find learnings (or messages) by words and filters, best first; learnings without words, stored last first.
+    """Find learnings (or messages) by words and filters, best first; learnings without words, most recently stored first.
 
-    TEXT is anything: words, "quoted phrases", beginnings of words with a star. Words to exclude begin with a
-    minus; put -- ahead of the text then.
+    TEXT may contain words, "quoted phrases", and prefixes that end in a star. A minus before a word excludes it; in
+    that case, put -- before the text.
     """
     _refuse_mixed(
         messages,
@@ -166,12 +181,12 @@ def _print_page(page: SearchPage[Any], counts: Facets | None) -> None:
         if page.did_you_mean:
             click.echo(f"did you mean: {one_line(page.did_you_mean)}", err=True)
     elif not page.exact:
-        click.echo("the words are common: only the likeliest matches were ranked", err=True)
+        click.echo("the words are common: only the most promising matches were ranked", err=True)
 
 
 def _marked(text: str, terminal: bool) -> str:
-    """A text on one line, its matches in colour on a terminal."""
-    # The marks are control characters: whatever else is one is made a blank first, then they are.
+    """A text on one line, with its matches in colour on a terminal."""
+    # The marks are control characters: all other control characters are replaced by blanks first, then the marks.
     parts = text.split(_MARKS[0])
     line = clean(parts[0])
     for part in parts[1:]:
@@ -207,13 +222,15 @@ def _message_lines(hit: MessageHit, terminal: bool) -> list[str]:
 
 
 @click.command("reindex", short_help="Rebuild full-text indexes, tags and counts.")
-@click.option("--language", metavar="NAME", help="Change the language of the full-text indexes: english, german, ...")
+@click.option(
+    "--language", metavar="NAME", help="Change the language of the full-text indexes, for example to english or german."
+)
 @database_option
 def reindex_command(language: str | None, database: str) -> None:
-    """Rebuild derived data in one transaction: full-text indexes, the index by tag, counts of messages and jobs.
+    """Rebuild derived data in one transaction: full-text indexes, the tag index, counts of messages and jobs.
 
-    Needed where `datastore verify` says that something differs, where another program wrote rows, which no search finds
-    before, and where the language changes; it also makes the full-text indexes as small and fast as they get.
+    Needed if `datastore verify` reports a difference, if another program wrote rows (search does not find them until
+    then), or to change the language. It also makes the full-text indexes as small and fast as possible.
     """
     with open_store(database) as store, _progress() as report:
         store.reindex(report, language=language)
@@ -226,7 +243,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         last: dict[str, int] = {}
 
         def say(name: str, done: int, total: int) -> None:
-            # A line a tenth: a log file wants no more.
+            # One line per 10 %: enough for a log file.
             if done == total or done * 10 // total > last.get(name, 0):
                 last[name] = done * 10 // total
                 click.echo(f"{name}: {done} of {total}", err=True)

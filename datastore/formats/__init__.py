@@ -1,6 +1,6 @@
-"""The files that conversations and learnings come from: read as typed items, written as JSON lines.
+"""Import and export formats: reads conversations and learnings as typed items, writes JSON lines.
 
-`read_items` reads any of them; `write_chat` writes one conversation so that reading it loses nothing.
+`read_items` reads every format; `write_chat` writes one conversation without loss.
 """
 
 from __future__ import annotations

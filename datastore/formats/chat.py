@@ -1,7 +1,7 @@
-"""The chat JSON-lines format: one conversation a line, as OpenAI's fine-tuning files have it, and more.
+"""The chat JSON-lines format: one conversation per line, an extension of OpenAI's fine-tuning format.
 
 ``{"id": "c1", "messages": [{"role": "user", "content": "Hello"}], "metadata": {}}``; every stored
-field of a conversation, a message or a learning may stand beside these under its own name.
+field of a conversation, a message or a learning may be added under its own name.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ MESSAGE_KEYS = frozenset({"id", "position", "role", "content", "token_count", "m
 
 
 def read_chat(text: str) -> ImportedConversation:
-    """One line of chat.
+    """Read one line of chat.
 
-    A line without an id gets one from its SHA-256, the same each time. Unknown keys go to metadata.
+    A line without an id gets one derived from its SHA-256, so it is stable. Unknown keys are stored in the metadata.
 
     Raises:
-        InvalidValueError: The line is bad; the message says what is, without the line's text.
+        InvalidValueError: The line is invalid; the message says why, without quoting the line.
     """
     data = read.parse_object(text)
     lines = data.get("messages")
     if not isinstance(lines, list):
-        raise InvalidValueError("messages: a list is needed")
+        raise InvalidValueError("messages: must be a list")
     id = read.optional_text(data, "id", longest=200) or _line_id(data)
     messages = _messages(lines)
     learnings = read.as_list(data, "learnings")
@@ -70,7 +70,7 @@ def _line_id(data: Mapping[str, Any]) -> str:
     try:
         canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
     except RecursionError:
-        raise InvalidValueError("not JSON that can be kept: nested too deeply") from None
+        raise InvalidValueError("not JSON that can be stored: nested too deeply") from None
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
@@ -82,9 +82,9 @@ def _messages(lines: list[Any]) -> tuple[ImportedMessage, ...]:
         message = _message(part, f"messages[{number}].")
         position = last + 1 if message.position is None else message.position
         if position <= last:
-            raise InvalidValueError(f"messages[{number}].position: must be greater than the one before")
+            raise InvalidValueError(f"messages[{number}].position: must be greater than the previous one")
         if message.id is not None and message.id in ids:
-            raise InvalidValueError(f"messages[{number}].id: another message of this conversation has it")
+            raise InvalidValueError(f"messages[{number}].id: another message of this conversation has the same id")
         if message.id is not None:
             ids.add(message.id)
         last = position
@@ -94,7 +94,7 @@ def _messages(lines: list[Any]) -> tuple[ImportedMessage, ...]:
 
 def _message(data: Any, where: str) -> ImportedMessage:
     if not isinstance(data, dict):
-        raise InvalidValueError(f"{where[:-1]}: a JSON object is needed")
+        raise InvalidValueError(f"{where[:-1]}: must be a JSON object")
     content, metadata, known = data.get("content"), {}, MESSAGE_KEYS
     if content is None:
         for calls in ("tool_calls", "function_call"):
@@ -126,13 +126,13 @@ def _role(data: Mapping[str, Any], where: str) -> Role:
 def _joined_parts(parts: list[Any], name: str) -> str:
     texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
     if not all(isinstance(text, str) or text is None for text in texts):
-        raise InvalidValueError(f"{name}: a part's text is no text")
+        raise InvalidValueError(f"{name}: the text of a part must be a string")
     return "\n".join(cast("list[str]", [text for text in texts if text]))
 
 
 def _learning(data: Any, where: str, conversation_id: str) -> ImportedLearning:
     if not isinstance(data, dict):
-        raise InvalidValueError(f"{where[:-1]}: a JSON object is needed")
+        raise InvalidValueError(f"{where[:-1]}: must be a JSON object")
     return learning_of(data, where, conversation_id)
 
 
@@ -141,12 +141,12 @@ def write_chat(
     messages: Iterable[Message],
     learnings: Iterable[tuple[Learning, Sequence[str]]] = (),
 ) -> str:
-    """One conversation as one line, without the newline; `read_chat` reads every stored field back.
+    """Write one conversation as one line, without the newline; `read_chat` restores every stored field.
 
     Args:
-        conversation: Also one that is soft-deleted; *deleted_at* is written.
-        messages: All of its messages, by position.
-        learnings: Each of its learnings, with the ids of the messages it came from.
+        conversation: May be soft-deleted; *deleted_at* is written.
+        messages: All of its messages, ordered by position.
+        learnings: Its learnings, each with the ids of its source messages.
     """
     line = _without_none(
         {

@@ -1,6 +1,6 @@
-"""A ChatGPT export: ``conversations.json``, one array of conversations, each a tree of messages.
+"""ChatGPT exports: ``conversations.json``, an array of conversations, each a tree of messages.
 
-Of each tree the branch is read that the user saw last: from *current_node* up to the root.
+From each tree, the branch that the user saw last is read: from *current_node* up to the root.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from datastore.records import Role
 
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system", "tool": "tool"}
 
-#: What the model thought, or was told about the user: not part of what was said.
+#: The model's reasoning and user instructions: not part of the conversation.
 _UNSEEN = ("thoughts", "reasoning_recap", "user_editable_context", "model_editable_context")
 
 
 def read_chatgpt(
     stream: Reader, file: str = "", chunk: int = CHUNK
 ) -> Iterator[tuple[int, ImportedConversation | BadLine]]:
-    """The conversations of an export, one at a time, each with the line on which it begins.
+    """Read the conversations of an export one at a time, each with its first line number.
 
-    A bad element is a `BadLine`, and so is an end in the middle; what stands before and behind is read.
+    An invalid element becomes a `BadLine`, and so does a truncated end; all other elements are read.
 
     Args:
-        stream: Text, read in pieces of *chunk* characters.
-        file: The name for a `BadLine`.
+        stream: A text stream, read *chunk* characters at a time.
+        file: The file name for a `BadLine`.
         chunk: At least 1.
     """
     number, line = 0, 1
@@ -42,7 +42,7 @@ def read_chatgpt(
             except InvalidValueError as error:
                 yield line, BadLine(file, line, f"conversation {number} of the array: {error}")
     except InvalidValueError as error:
-        yield line, BadLine(file, line, f"behind conversation {number} of the array: {error}")
+        yield line, BadLine(file, line, f"after conversation {number} of the array: {error}")
 
 
 def _conversation(element: Element) -> ImportedConversation:
@@ -51,7 +51,7 @@ def _conversation(element: Element) -> ImportedConversation:
     data = read.parse_object(element.text)
     mapping = data.get("mapping")
     if not isinstance(mapping, dict):
-        raise InvalidValueError("mapping: a JSON object is needed")
+        raise InvalidValueError("mapping: must be a JSON object")
     key = "conversation_id" if data.get("conversation_id") else "id"
     return ImportedConversation(
         id=read.required_text(data, key, longest=200),
@@ -79,7 +79,7 @@ def _branch(mapping: Mapping[str, Any], current: Any) -> list[Mapping[str, Any]]
     while isinstance(place, str) and place in mapping:
         node = mapping[place]
         if place in seen or not isinstance(node, dict):
-            raise InvalidValueError("mapping: is no tree of messages")
+            raise InvalidValueError("mapping: is not a tree of messages")
         seen.add(place)
         branch.append(node)
         place = node.get("parent")

@@ -1,8 +1,8 @@
-"""Claude Code session transcripts: JSON lines, each one turn, block or note of a session.
+"""Claude Code session transcripts: JSON lines, each a turn, block or note of a session.
 
-A session can be of any length, so it comes in pieces: `ImportedConversation` objects with the same
-id, in order, each with at most `PIECE` messages. A message's id is its line's uuid, so that an
-importer that appends what it has not yet takes only the new part of a grown transcript.
+A session can have any length, so it is read in pieces: `ImportedConversation` objects with the same
+id, in order, each with at most `PIECE` messages. A message's id is its line's uuid, so an importer
+that skips existing messages adds only the new part of a transcript that has grown.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from datastore.formats import fields as read
 from datastore.formats.items import BadLine, ImportedConversation, ImportedMessage
 from datastore.records import Role
 
-#: Messages in one piece, at most.
+#: Maximum number of messages per piece.
 PIECE = 500
 
-#: Bytes of UTF-8 in one piece, about: a piece ends once it holds more.
+#: Approximate size of a piece in bytes of UTF-8: a piece ends once it is larger.
 PIECE_BYTES = 4_194_304
 
 
@@ -31,7 +31,7 @@ class _Piece:
     line: int = 0
     size: int = 0
     messages: list[ImportedMessage] = attrs.field(factory=list)
-    #: The conversations that this file has had a piece of.
+    #: The conversations of which this file has already had a piece.
     begun: set[str] = attrs.field(factory=set)
 
     def take(self) -> Iterator[tuple[int, ImportedConversation]]:
@@ -54,14 +54,14 @@ class _Piece:
 def read_claude_code(
     lines: Iterable[tuple[int, str | BadLine]], file: str = "", skipped: Counter[str] | None = None
 ) -> Iterator[tuple[int, ImportedConversation | BadLine]]:
-    """The pieces of the sessions in *lines*, each with the line on which it begins.
+    """Read the sessions in *lines* as pieces, each with its first line number.
 
-    A sub-agent's turns ("isSidechain") are a conversation of their own: ``SESSION/AGENT``.
+    A sub-agent's turns ("isSidechain") become a separate conversation: ``SESSION/AGENT``.
 
     Args:
-        lines: Line numbers and lines.
-        file: The name for a `BadLine`.
-        skipped: Counts the lines that hold no message, by their type.
+        lines: Pairs of line number and line.
+        file: The file name for a `BadLine`.
+        skipped: Counts the lines without a message, by type.
     """
     piece = _Piece()
     skipped = Counter() if skipped is None else skipped
@@ -103,7 +103,7 @@ def _messages(data: dict[str, Any]) -> list[ImportedMessage]:
     if kind not in ("user", "assistant") or data.get("isMeta") is True:
         return []
     if not isinstance(message, dict):
-        raise InvalidValueError("message: a JSON object is needed")
+        raise InvalidValueError("message: must be a JSON object")
     segments = _segments(message.get("content"), kind)
     if not segments:
         return []
@@ -123,10 +123,10 @@ def _messages(data: dict[str, Any]) -> list[ImportedMessage]:
 
 
 def _segments(content: Any, role: Role) -> list[tuple[Role, str, dict[str, Any]]]:
-    """What one line says, as (role, content, metadata): each tool result apart, the rest joined between them."""
+    """One line as (role, content, metadata): each tool result separate, the text between them joined."""
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-        raise InvalidValueError("message.content: text or a list of blocks is needed")
+        raise InvalidValueError("message.content: must be text or a list of blocks")
     segments: list[tuple[Role, str, dict[str, Any]]] = []
     texts: list[str] = []
     extra: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def _result(content: Any) -> str:
     if content is None:
         return ""
     if not isinstance(content, list):
-        raise InvalidValueError("message.content: a tool result is text or a list of blocks")
+        raise InvalidValueError("message.content: a tool result must be text or a list of blocks")
     return "\n".join(text for block in content if isinstance(block, dict) and (text := _text(block)))
 
 
@@ -171,5 +171,5 @@ def _result_metadata(block: dict[str, Any]) -> dict[str, Any]:
 def _text(block: dict[str, Any]) -> str:
     text = block.get("text", "")
     if not isinstance(text, str):
-        raise InvalidValueError("message.content: a block's text is no text")
+        raise InvalidValueError("message.content: the text of a block must be a string")
     return text

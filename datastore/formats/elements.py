@@ -1,7 +1,7 @@
-"""The elements of one big JSON array, one at a time, however they are cut into chunks.
+"""Splits one large JSON array into its elements, one at a time, regardless of chunk boundaries.
 
-Only brackets and quotes are looked at here, each character once, so that a bad element does not hide
-the ones behind it and the time is linear in the file's size.
+Only brackets and quotes are examined, and each character once, so that an invalid element does not hide
+the following ones and the time is linear in the file's size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datastore.errors import InvalidValueError
 
 CHUNK = 65_536
 
-#: An element of more characters is bad; no more than these are held.
+#: Maximum length of an element in characters; a longer one is invalid, and the rest of it is not kept in memory.
 MAX_ELEMENT = 67_108_864
 
 _at_top = re.compile(r'["{}\[\],]')
@@ -25,10 +25,10 @@ _in_string = re.compile(r'["\\]')
 
 
 class Reader(Protocol):
-    """What is read from: a text stream."""
+    """A text stream to read from."""
 
     def read(self, size: int, /) -> str:
-        """At most *size* characters; "" at the end."""
+        """Return at most *size* characters; "" at the end."""
 
 
 @attrs.frozen
@@ -37,19 +37,19 @@ class Element:
 
     #: The line on which it begins: 1, 2, 3, ...
     line: int
-    #: None: longer than `MAX_ELEMENT`.
+    #: None: the element is longer than `MAX_ELEMENT`.
     text: str | None
 
 
 @attrs.define
 class _Scan:
-    """Where the scanner stands between two chunks."""
+    """The scanner's state between two chunks."""
 
     parts: list[str] = attrs.field(factory=list)
     held: int = 0
     depth: int = 0
     string: bool = False
-    #: The next character was escaped by the last one of the chunk before.
+    #: The next character is escaped by the last one of the previous chunk.
     escaped: bool = False
     line: int = 1
     start: int = 0
@@ -79,10 +79,10 @@ class _Scan:
 
 
 def array_elements(stream: Reader, chunk: int = CHUNK) -> Iterator[Element]:
-    """The elements of the array that *stream* holds; nothing where it holds nothing.
+    """Yield the elements of the array in *stream*; none if it is empty.
 
     Raises:
-        InvalidValueError: It is no array, or ends before its end (all complete elements were given).
+        InvalidValueError: It is not an array, or is truncated (all complete elements have been yielded).
     """
     text, scan = _opening(stream, chunk)
     closed = not text
@@ -132,6 +132,6 @@ def _opening(stream: Reader, chunk: int) -> tuple[str, _Scan]:
         scan.line += text.count("\n", 0, len(text) - len(stripped))
         if stripped:
             if stripped[0] != "[":
-                raise InvalidValueError("a JSON array of conversations is needed")
+                raise InvalidValueError("expected a JSON array of conversations")
             return stripped[1:] or stream.read(chunk) or " ", scan
     return "", scan

@@ -1,4 +1,4 @@
-"""Reading single fields of a JSON object, with reasons that name the field and never its value."""
+"""Reads single fields of a JSON object; error messages name the field, never its value."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from datastore.errors import InvalidValueError
 
 MAX_CONTENT_BYTES = 1_048_576
 
-#: JSON of more values is bad: each takes up to 200 bytes of memory, and one or two of the file.
+#: Maximum number of JSON values: each takes up to 200 bytes of memory, but only one or two bytes of the file.
 MAX_VALUES = 2_000_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def _no_constant(name: str) -> Any:
-    raise InvalidValueError("not JSON: NaN and Infinity are no JSON numbers")
+    raise InvalidValueError("not JSON: NaN and Infinity are not JSON numbers")
 
 
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """The JSON object that *text* is. Of a repeated key the last value counts.
+    """Parse *text* as a JSON object. If a key is repeated, the last value is used.
 
     Raises:
-        InvalidValueError: It is no JSON, or JSON of another kind.
+        InvalidValueError: It is not JSON, or not an object.
     """
     _refuse_many_values(text)
     try:
@@ -42,7 +42,7 @@ def parse_object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidValueError(f"not JSON that can be read: {type(error).__name__}") from None
     if not isinstance(value, dict):
-        raise InvalidValueError(f"a JSON object is needed, not a {type(value).__name__}")
+        raise InvalidValueError(f"expected a JSON object, not a {type(value).__name__}")
     return value
 
 
@@ -51,7 +51,7 @@ _in_string = re.compile(r'["\\]')
 
 
 def _refuse_many_values(text: str) -> None:
-    # Every value but the first of its list or object stands behind a comma. Most texts have too few of these signs at all.
+    # Every value except the first of its list or object follows a comma. Most texts have too few commas to exceed the limit.
     if text.count(",") + text.count("[") + text.count("{") <= MAX_VALUES:
         return
     count = place = 0
@@ -69,7 +69,7 @@ def _refuse_many_values(text: str) -> None:
 
 
 def compact(value: Any) -> str:
-    """*value* as JSON without spaces; text that came as a lone surrogate stays one, for a check to find.
+    """Encode *value* as JSON without spaces; a lone surrogate is kept, so that a check can find it.
 
     Raises:
         InvalidValueError: It is nested too deeply.
@@ -77,14 +77,14 @@ def compact(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
-        raise InvalidValueError("not JSON that can be kept: nested too deeply") from None
+        raise InvalidValueError("not JSON that can be stored: nested too deeply") from None
 
 
 def required_text(data: Mapping[str, Any], key: str, where: str = "", longest: int | None = None) -> str:
-    """The text under *key*: there, not empty.
+    """Return the text under *key*, which must exist and not be empty.
 
     Raises:
-        InvalidValueError: It is not there, no text, empty, too long, or no database could keep it.
+        InvalidValueError: It is missing, not text, empty, too long, or cannot be stored.
     """
     value = optional_text(data, key, where, longest)
     if value is None:
@@ -95,51 +95,51 @@ def required_text(data: Mapping[str, Any], key: str, where: str = "", longest: i
 def optional_text(
     data: Mapping[str, Any], key: str, where: str = "", longest: int | None = None, *, may_be_empty: bool = False
 ) -> str | None:
-    """The text under *key*; None where there is none, or null.
+    """Return the text under *key*; None if it is missing or null.
 
     Raises:
-        InvalidValueError: It is no text, empty, longer than *longest* characters, or no database could keep it.
+        InvalidValueError: It is not text, empty, longer than *longest* characters, or cannot be stored.
     """
     value = data.get(key)
     if value is None:
         return None
     text = values.check_text(value, where + key)
     if not text and not may_be_empty:
-        raise InvalidValueError(f"{where}{key}: is empty")
+        raise InvalidValueError(f"{where}{key}: must not be empty")
     if longest is not None and len(text) > longest:
-        raise InvalidValueError(f"{where}{key}: {len(text)} characters; at most {longest} are kept")
+        raise InvalidValueError(f"{where}{key}: {len(text)} characters, at most {longest} are allowed")
     return text
 
 
 def check_content(value: str, name: str) -> str:
-    """*value*, if it is 1 byte to 1 MiB of text.
+    """Return *value* if it is 1 byte to 1 MiB of text.
 
     Raises:
-        InvalidValueError: It is empty, too long, no text, or holds a NUL or a lone surrogate.
+        InvalidValueError: It is empty, too long, not text, or contains a NUL or a lone surrogate.
     """
     text = values.check_text(value, name)
     if not text:
-        raise InvalidValueError(f"{name}: is empty")
+        raise InvalidValueError(f"{name}: must not be empty")
     if len(text) * 4 > MAX_CONTENT_BYTES and (size := len(text.encode())) > MAX_CONTENT_BYTES:
-        raise InvalidValueError(f"{name}: {size} bytes; at most {MAX_CONTENT_BYTES} are kept")
+        raise InvalidValueError(f"{name}: {size} bytes, at most {MAX_CONTENT_BYTES} are allowed")
     return text
 
 
 def optional_time(data: Mapping[str, Any], key: str, where: str = "") -> datetime | None:
-    """The instant under *key*, ISO 8601 with an offset, as aware UTC; None where there is none.
+    """Return the time under *key*, ISO 8601 with an offset, as aware UTC; None if it is missing.
 
     Raises:
-        InvalidValueError: It is no such text, or has no offset.
+        InvalidValueError: It is not a time in this format, or has no offset.
     """
     value = data.get(key)
     if value is None:
         return None
     if not isinstance(value, str):
-        raise InvalidValueError(f"{where}{key}: a time is text such as 2026-11-23T09:14:05Z")
+        raise InvalidValueError(f"{where}{key}: must be a time as text, such as 2026-11-23T09:14:05Z")
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError:
-        raise InvalidValueError(f"{where}{key}: no time such as 2026-11-23T09:14:05Z") from None
+        raise InvalidValueError(f"{where}{key}: must be a time such as 2026-11-23T09:14:05Z") from None
     try:
         return values.decode_timestamp(values.encode_timestamp(parsed))
     except InvalidValueError:
@@ -148,10 +148,10 @@ def optional_time(data: Mapping[str, Any], key: str, where: str = "") -> datetim
 
 
 def optional_unix_time(data: Mapping[str, Any], key: str, where: str = "") -> datetime | None:
-    """The instant under *key*, in seconds since 1970, to the microsecond; None where there is none.
+    """Return the time under *key*, in seconds since 1970, to the microsecond; None if it is missing.
 
     Raises:
-        InvalidValueError: It is no finite number, or outside years 1 to 9999.
+        InvalidValueError: It is not a finite number, or is outside years 1 to 9999.
     """
     value = data.get(key)
     if value is None:
@@ -163,48 +163,48 @@ def optional_unix_time(data: Mapping[str, Any], key: str, where: str = "") -> da
 
 
 def check_fraction(value: Any, name: str) -> float:
-    """*value*, if it is a number from 0 to 1.
+    """Return *value* if it is a number from 0 to 1.
 
     Raises:
         InvalidValueError: It is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InvalidValueError(f"{name}: a number from 0 to 1 is needed")
+        raise InvalidValueError(f"{name}: must be a number from 0 to 1")
     return float(value)
 
 
 def optional_integer(data: Mapping[str, Any], key: str, where: str, least: int) -> int | None:
-    """The whole number under *key*; None where there is none.
+    """Return the integer under *key*; None if it is missing.
 
     Raises:
-        InvalidValueError: It is no whole number, or outside *least* to 2^63 - 1.
+        InvalidValueError: It is not an integer, or is outside *least* to 2^63 - 1.
     """
     value = data.get(key)
     return None if value is None else check_integer(value, where + key, least)
 
 
 def check_integer(value: Any, name: str, least: int) -> int:
-    """*value*, if it is a whole number of at least *least* that a column can keep.
+    """Return *value* if it is an integer from *least* to 2^63 - 1.
 
     Raises:
         InvalidValueError: It is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-        raise InvalidValueError(f"{name}: a whole number of at least {least} is needed")
+        raise InvalidValueError(f"{name}: must be an integer of at least {least}")
     return value
 
 
 def read_metadata(data: Mapping[str, Any], known: frozenset[str], where: str = "") -> dict[str, Any]:
-    """The object under "metadata", with the unknown keys of *data* added where it has no such key.
+    """Return the object under "metadata", plus those unknown keys of *data* that it does not contain.
 
     Raises:
-        InvalidValueError: It is no JSON object that the database can keep.
+        InvalidValueError: It is not a JSON object that can be stored.
     """
     given = data.get("metadata")
     if given is None:
         given = {}
     if not isinstance(given, dict):
-        raise InvalidValueError(f"{where}metadata: a JSON object is needed")
+        raise InvalidValueError(f"{where}metadata: must be a JSON object")
     unknown = {key: value for key, value in data.items() if key not in known}
     merged = {**unknown, **given} if unknown else given
     try:
@@ -215,14 +215,14 @@ def read_metadata(data: Mapping[str, Any], known: frozenset[str], where: str = "
 
 
 def as_list(data: Mapping[str, Any], key: str, where: str = "") -> list[Any]:
-    """The list under *key*; empty where there is none.
+    """Return the list under *key*; empty if it is missing.
 
     Raises:
-        InvalidValueError: It is no list.
+        InvalidValueError: It is not a list.
     """
     value = data.get(key)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidValueError(f"{where}{key}: a list is needed")
+        raise InvalidValueError(f"{where}{key}: must be a list")
     return value

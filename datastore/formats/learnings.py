@@ -10,7 +10,7 @@ from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats.items import ImportedLearning
 
-#: The keys that mean something; each can be mapped to another name.
+#: The known keys; each can be mapped to another name.
 LEARNING_KEYS = frozenset(
     {
         "title", "content", "category", "tags", "confidence", "conversation_id", "message_positions",
@@ -20,26 +20,26 @@ LEARNING_KEYS = frozenset(
 
 
 def check_fields(fields: Mapping[str, str]) -> None:
-    """Nothing, if *fields* maps only what a learning has.
+    """Check that *fields* maps only fields that a learning has.
 
     Raises:
-        InvalidValueError: It maps another name.
+        InvalidValueError: It maps an unknown field.
     """
     unknown = sorted(set(fields) - LEARNING_KEYS)
     if unknown:
         known = ", ".join(sorted(LEARNING_KEYS))
-        raise InvalidValueError(f"a learning has no field {', '.join(unknown)}; it has {known}")
+        raise InvalidValueError(f"a learning has no field {', '.join(unknown)}; its fields are {known}")
 
 
 def read_learning(text: str, fields: Mapping[str, str] | None = None) -> ImportedLearning:
-    """One line of learnings.
+    """Read one line of learnings.
 
     Args:
         text: A JSON object.
-        fields: Field to the file's name for it: ``{"category": "topic"}``.
+        fields: Maps fields to the file's keys: ``{"category": "topic"}``.
 
     Raises:
-        InvalidValueError: The line is bad; the message says what is, without the line's text.
+        InvalidValueError: The line is invalid; the message says why, without quoting the line.
     """
     data = read.parse_object(text)
     if fields:
@@ -51,16 +51,16 @@ def read_learning(text: str, fields: Mapping[str, str] | None = None) -> Importe
 def _rename(data: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     taken = set(fields.values())
     renamed = {key: value for key, value in data.items() if key not in taken and key not in fields}
-    # What stood under a mapped field's own name is an unknown key now: kept, but it must not be read.
+    # A value under a mapped field's own name is now an unknown key: it is kept, but must not be read as the field.
     displaced = {f"file_{key}": data[key] for key in fields if key in data and key not in taken}
     return {**displaced, **renamed, **{field: data[name] for field, name in fields.items() if name in data}}
 
 
 def learning_of(data: Mapping[str, Any], where: str = "", conversation_id: str | None = None) -> ImportedLearning:
-    """A learning from a JSON object; *conversation_id* where the object names none.
+    """Read a learning from a JSON object; *conversation_id* applies if the object names none.
 
     Raises:
-        InvalidValueError: A field is missing or bad.
+        InvalidValueError: A field is missing or invalid.
     """
     content = read.required_text(data, "content", where)
     return ImportedLearning(

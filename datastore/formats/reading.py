@@ -1,4 +1,4 @@
-"""Any importable file as typed items: which format it is, and each of its items with its line."""
+"""Reads any importable file as typed items: detects its format and yields each item with its line number."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ Item: TypeAlias = ImportedConversation | ImportedLearning | BadLine
 
 FORMATS: tuple[Format, ...] = ("chat", "chatgpt", "claude-code", "learnings")
 
-#: How far into a file its format is looked for: lines, or characters of an array.
+#: How much of a file is read to detect its format: lines, or characters of an array.
 _LOOK_LINES = 50
 _LOOK_CHARACTERS = 1_048_576
-#: So many blanks and NUL characters may stand before what is looked for.
+#: Maximum number of blanks and NUL characters at the start of a file.
 _LOOK_BLANK = 1 << 28
 
 
 def open_text(path: str | os.PathLike[str]) -> TextSource:
-    """The file or pipe at *path*, plain or gzip (by its first bytes); use it in a ``with`` statement.
+    """Open the file or pipe at *path*, plain or gzip (by its first bytes); use it in a ``with`` statement.
 
     Raises:
-        ImportFileError: It is missing, a directory, a device, a pipe that nobody writes to, or cannot be read.
+        ImportFileError: It is missing, a directory, a device, a pipe without a writer, or cannot be read.
     """
     return TextSource(path)
 
 
 def detect(source: str | os.PathLike[str] | TextSource, fields: Mapping[str, str] | None = None) -> Format:
-    """The format of the file, by its first lines; "chat" for an empty one.
+    """Detect the format of a file from its first lines; "chat" if it is empty.
 
     Args:
-        source: A path, or an open file that nothing was read from; it is at its beginning again afterwards.
-        fields: As for `read_learning`: a learning is known by its title and content.
+        source: A path, or an open file at its start; it is rewound afterwards.
+        fields: As for `read_learning`: a learning is recognized by its title and content.
 
     Raises:
-        ImportFileError: It cannot be read, or is of no known format.
+        ImportFileError: It cannot be read, or its format is unknown.
     """
     if not isinstance(source, TextSource):
         with open_text(source) as opened:
@@ -82,7 +82,7 @@ def _detect(source: TextSource, fields: Mapping[str, str] | None) -> Format:
 
 
 def _unknown(name: str) -> ImportFileError:
-    return ImportFileError(f"{name}: no known format; name one of {', '.join(FORMATS)}")
+    return ImportFileError(f"{name}: unknown format; specify one of {', '.join(FORMATS)}")
 
 
 def _line_format(text: str, fields: Mapping[str, str]) -> Format | None:
@@ -105,17 +105,17 @@ def read_items(
     fields: Mapping[str, str] | None = None,
     skipped: Counter[str] | None = None,
 ) -> Iterator[tuple[int, Item]]:
-    """Every item of a file with its line, in the file's order, in bounded memory.
+    """Yield every item of a file with its line number, in file order and with bounded memory.
 
     Args:
-        source: A path, or an open file that nothing was read from (for its *position*).
-        format: "auto": by `detect`.
-        fields: Field of a learning to the file's name for it.
-        skipped: Counts the lines of a transcript that hold no message, by their type.
+        source: A path, or an open file at its start (to observe its *position*).
+        format: The format; "auto" calls `detect`.
+        fields: Maps fields of a learning to the file's keys.
+        skipped: Counts the lines of a transcript without a message, by type.
 
     Raises:
-        ImportFileError: The file cannot be read, or is of no known format.
-        InvalidValueError: *fields* names what a learning has not, or *format* is none.
+        ImportFileError: The file cannot be read, or its format is unknown.
+        InvalidValueError: *fields* names an unknown field, or *format* is unknown.
     """
     check_fields(fields or {})
     if format != "auto" and format not in FORMATS:

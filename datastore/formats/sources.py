@@ -1,4 +1,4 @@
-"""A file or a pipe as lines or as a text stream, plain or gzip, with the place for a progress bar. Memory is bounded."""
+"""Reads a file or pipe, plain or gzip, as lines or as a text stream, with bounded memory and a position for progress bars."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from types import TracebackType
 from datastore.errors import ImportFileError
 from datastore.formats.items import BadLine
 
-#: A line of more bytes is bad; no more than these are held.
+#: Maximum length of a line in bytes; a longer one is invalid, and the rest of it is not kept in memory.
 MAX_LINE = 67_108_864
 
-#: Where so many bytes hold no line (one long line, blanks, NUL characters), what is read is no text: a device, a bomb.
+#: If this many bytes contain no line (one long line, blanks, NUL characters), the input is not text: a device, a zip bomb.
 MAX_SKIPPED = 1 << 30
 
-#: How long to wait for somebody to write to a pipe, in seconds.
+#: Maximum wait for a pipe's writer, in seconds.
 PIPE_WAIT = 10.0
 
 PIECE = 1_048_576
@@ -31,18 +31,18 @@ _GZIP = b"\x1f\x8b"
 
 
 class TextSource:
-    """An open file; made by `open_text`. A context manager."""
+    """An open file, returned by `open_text`; a context manager."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        #: The path, as it was given: the name in a `BadLine`.
+        #: The path as given, which is the name in a `BadLine`.
         self.name = os.fsdecode(path)
         try:
             self._raw, size = _open(self.name)
         except (OSError, ValueError) as error:
             raise _unreadable(self.name, error) from error
-        #: Bytes of the file on disk; None for a pipe, of which nobody knows.
+        #: Size of the file on disk in bytes; None for a pipe, whose size is unknown.
         self.total = size
-        #: What is wrong with the file itself, once reading met it.
+        #: What is wrong with the file itself, set when reading detects it.
         self.damage: str | None = None
         self._skipped = 0
         try:
@@ -61,11 +61,11 @@ class TextSource:
         self._skipped = 0
 
     def rewind(self, *, last: bool = True) -> None:
-        """Go back to the beginning; a pipe keeps in memory what it may have to give again, until the *last* time."""
+        """Go back to the beginning; a pipe keeps the data that was read in memory until the *last* rewind."""
         try:
             pipe = self._raw.raw
             if isinstance(pipe, _Pipe):
-                self._raw.detach()  # else its end would close the pipe
+                self._raw.detach()  # otherwise its destructor would close the pipe
                 self._raw = BufferedReader(pipe.again(keep=not last))
             else:
                 self._raw.seek(0)
@@ -75,13 +75,13 @@ class TextSource:
 
     @property
     def position(self) -> int:
-        """Bytes read so far, of the file on disk; `total` at the end."""
+        """Number of bytes of the file on disk read so far; `total` at the end."""
         if self._raw.closed:
             return self.total or 0
         return self._raw.raw.read_so_far if isinstance(self._raw.raw, _Pipe) else self._raw.tell()
 
     def read(self, size: int = PIECE, /) -> str:
-        """At most about *size* characters; "" at the end. An undecodable byte becomes a lone surrogate.
+        """Return at most about *size* characters; "" at the end. An undecodable byte becomes a lone surrogate.
 
         Raises:
             ImportFileError: The file cannot be read.
@@ -94,9 +94,9 @@ class TextSource:
         return ""
 
     def lines(self) -> Iterator[tuple[int, str | BadLine]]:
-        """The lines that are not blank, each with its number; one that is no UTF-8 or too long as a `BadLine`.
+        """Yield the lines that are not blank with their numbers; a line that is too long or not UTF-8 is a `BadLine`.
 
-        NUL characters at the ends of a line are dropped: a crash leaves them, or a program that makes room beforehand.
+        NUL characters at the ends of a line are dropped: crashes and programs that preallocate space leave them.
 
         Raises:
             ImportFileError: The file cannot be read, or has no lines of text.
@@ -110,7 +110,7 @@ class TextSource:
             try:
                 text = data.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                yield number, BadLine(self.name, number, f"no UTF-8 at byte {error.start + 1} of the line")
+                yield number, BadLine(self.name, number, f"invalid UTF-8 at byte {error.start + 1} of the line")
                 continue
             del data
             if text and not text.isspace():
@@ -120,7 +120,7 @@ class TextSource:
             yield number + 1, BadLine(self.name, number + 1, self.damage)
 
     def _line(self) -> bytes:
-        """The next line with its end; b"" at the end of the file, `_TOO_LONG` for one that was passed over."""
+        """The next line with its newline; b"" at the end of the file, `_TOO_LONG` for a line that was skipped."""
         data = self._counted()
         if (len(data) < PIECE or data.endswith(b"\n")) and len(data) <= MAX_LINE:
             return _unpadded(data) if b"\0" in data else data
@@ -129,7 +129,7 @@ class TextSource:
         too_long = False
         while data:
             if not data.strip(b"\0\n"):
-                nuls += len(data)  # padding, most likely: nothing of it is held
+                nuls += len(data)  # most likely padding: it is not kept
             else:
                 nuls = nuls if parts else 0
                 held += nuls + len(data)
@@ -150,12 +150,12 @@ class TextSource:
         data = self._guarded(PIECE, line=True)
         self._skipped += len(data)
         if self._skipped > MAX_SKIPPED:
-            raise ImportFileError(f"{self.name}: {MAX_SKIPPED >> 20} MiB and no lines of text in them")
+            raise ImportFileError(f"{self.name}: {MAX_SKIPPED >> 20} MiB without a line of text; give a text file")
         return data
 
     def _guarded(self, size: int, *, line: bool) -> bytes:
         try:
-            # read1, for read would lose what stands before the end of damaged data.
+            # read1, because read would lose the data before a damaged part.
             return self._file.readline(size) if line else self._file.read1(size)
         except EOFError:
             self.damage = "the file ends in the middle of its compressed data"
@@ -166,7 +166,7 @@ class TextSource:
         return b""
 
     def close(self) -> None:
-        """Close the file; again does nothing."""
+        """Close the file; closing it twice is a no-op."""
         self._file.close()
         self._raw.close()
 
@@ -179,17 +179,17 @@ class TextSource:
         self.close()
 
 
-#: Stands for a line of which nothing is held; no line is this object.
+#: Represents a line that is too long to keep; compared by identity.
 _TOO_LONG = bytes(bytearray(b"too long"))
 
 
 def _unpadded(line: bytes) -> bytes:
-    """A line without the NUL characters at its ends; never empty, which would be the file's end."""
+    """A line without the NUL characters at its ends; never empty, because empty means the end of the file."""
     return line.strip(b"\0\r\n \t") + b"\n"
 
 
 class _Pipe(io.RawIOBase):
-    """A pipe that can be read from its beginning again: what was read is kept until nobody will."""
+    """A pipe that can be rewound: the data that was read is kept while a rewind is still possible."""
 
     def __init__(self, file: int, kept: bytes = b"") -> None:
         self._descriptor = file
@@ -208,7 +208,7 @@ class _Pipe(io.RawIOBase):
     def fileno(self) -> int:
         return self._descriptor
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # a memoryview is what BufferedReader gives
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader passes a memoryview
         if self._place < len(self._kept):
             data = bytes(self._kept[self._place : self._place + len(buffer)])
             self._place += len(data)
@@ -230,16 +230,16 @@ class _Pipe(io.RawIOBase):
 
 
 def _open(name: str) -> tuple[BufferedReader, int | None]:
-    """A file or pipe, and the bytes of a file. Opening it waits for nobody: a pipe without a writer would wait for ever."""
+    """Open a file or pipe without blocking on a missing writer; also return a file's size in bytes."""
     file = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         found = os.fstat(file)
         if stat.S_ISREG(found.st_mode):
             return os.fdopen(file, "rb"), found.st_size
         if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(0, "it is a folder")
+            raise IsADirectoryError(0, "it is a directory")
         if not stat.S_ISFIFO(found.st_mode) and not os.isatty(file):
-            raise ImportFileError(f"{name}: is a device, which has no end; give a file or a pipe")
+            raise ImportFileError(f"{name}: is a device, which has no end; use a file or a pipe")
         kept = _first_of(file, name) if stat.S_ISFIFO(found.st_mode) else b""
         os.set_blocking(file, True)
         return BufferedReader(_Pipe(file, kept)), None
@@ -249,16 +249,16 @@ def _open(name: str) -> tuple[BufferedReader, int | None]:
 
 
 def _first_of(file: int, name: str) -> bytes:
-    """The first bytes of a pipe, once there are some, or once there is a writer."""
+    """The first bytes of a pipe, as soon as it has data or a writer."""
     end = time.monotonic() + PIPE_WAIT
     while time.monotonic() < end:
         try:
             if data := os.read(file, PIECE):
                 return data
         except BlockingIOError:
-            return b""  # somebody has it open to write
+            return b""  # a writer has it open
         time.sleep(0.02)
-    raise ImportFileError(f"{name}: nobody writes to this pipe; start what does, then import")
+    raise ImportFileError(f"{name}: this pipe has no writer; start the writer, then import")
 
 
 def _unreadable(name: str, error: Exception) -> ImportFileError:

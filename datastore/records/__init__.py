@@ -1,4 +1,4 @@
-"""What the repositories return and take: frozen records, one module a table, and the page of a list."""
+"""The frozen records that repositories take and return, one module per table, and the pages of lists."""
 
 from __future__ import annotations
 

@@ -13,21 +13,21 @@ SubjectType = Literal["conversation", "message", "learning", "job", "upload"]
 
 @attrs.frozen(kw_only=True)
 class AuditEntry:
-    """One row of *audit_log*, linked to the one before by its hash."""
+    """One row of *audit_log*, linked to the previous one by its hash."""
 
-    #: 1, 2, 3, ... in the order of writing.
+    #: 1, 2, 3, ... in the order in which entries are written.
     id: int
     action: AuditAction
     subject_type: SubjectType
     subject_id: str
-    #: The name that the application opened the store with.
+    #: The actor name that the application passed when it opened the store.
     actor: str
     reason: str | None
     #: Counts and names, never content.
     details: dict[str, Any]
     #: Aware, UTC.
     created_at: datetime
-    #: The hash of the entry before; 64 zeros for the first.
+    #: The hash of the previous entry; 64 zeros for the first.
     previous_hash: str
     #: SHA-256, lower-case hex.
     hash: str

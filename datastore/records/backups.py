@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-#: "unregistered": a copy whose database had no room to note it; no row has it.
+#: "unregistered": the database was too full to register the copy; no stored row has this status.
 BackupStatus = Literal["writing", "kept", "removed", "failed", "unregistered"]
 
 
@@ -16,20 +16,20 @@ class Backup:
     """One row of *backups*: a copy of the database."""
 
     id: str
-    #: The absolute path of the file, as the machine that made it names it.
+    #: The absolute path of the file on the machine that made it.
     path: str
     status: BackupStatus
-    #: When it was begun; aware, UTC, as all times.
+    #: When it was started; aware, UTC, like all times.
     created_at: datetime
-    #: When it was verified and put in its place.
+    #: When it was verified and moved into place.
     finished_at: datetime | None
-    #: When it was deleted, or found to be gone.
+    #: When it was deleted, or found to be missing.
     removed_at: datetime | None
     #: Bytes.
     file_bytes: int | None
     #: SHA-256 of the file, lower-case hex.
     checksum: str | None
-    #: The newest audit entry in it, 0 where there is none; what is missing in a restored log is behind it.
+    #: The id of its newest audit entry, 0 if there is none; a restored log lacks every entry after it.
     audit_id: int | None
-    #: That entry's hash, "" where there is none.
+    #: That entry's hash, "" if there is none.
     audit_hash: str | None

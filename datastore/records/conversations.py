@@ -1,4 +1,4 @@
-"""The record of *conversations*, and what a conversation is before it is stored."""
+"""The record of *conversations*, stored and new."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ class Conversation:
 
     id: str
     session_id: str | None
-    #: The caller's own key, unique where given.
+    #: The caller's own key; unique if given.
     correlation_id: str | None
-    #: Where it came from: "web", "ide", a file's format.
+    #: Its origin: "web", "ide", a file's format.
     source: str
     title: str | None
-    #: Which sanitization the text went through.
+    #: The version of the sanitization that the text went through.
     sanitization_version: str
     #: A JSON object, at most 1 MiB.
     metadata: dict[str, Any]
-    #: Messages stored now.
+    #: Number of messages stored now.
     message_count: int
-    #: The highest position ever given to a message; 0 before the first.
+    #: The highest position ever assigned to a message; 0 before the first.
     last_position: int
-    #: Aware, UTC; so are all times.
+    #: Aware, UTC, like all times.
     created_at: datetime
-    #: Last change of this row, or last message, whichever is later.
+    #: The last change of this row or the last message, whichever is later.
     updated_at: datetime
     completed_at: datetime | None
-    #: Soft deletion: hidden from lists and search since then.
+    #: When it was soft-deleted; hidden from lists and search since then.
     deleted_at: datetime | None
 
 
 @attrs.frozen(kw_only=True)
 class NewConversation:
-    """A conversation to store: what `ConversationRepository.add_many` takes."""
+    """A conversation to store, for `ConversationRepository.add_many`."""
 
-    #: Which sanitization the text went through; 1 to 100 characters.
+    #: The version of the sanitization that the text went through; 1 to 100 characters.
     sanitization_version: str
-    #: None: a new time-ordered UUID.
+    #: None: a new time-ordered UUID is generated.
     id: str | None = None
     #: Groups conversations; 1 to 200 characters.
     session_id: str | None = None
-    #: The caller's own key, unique where given; 1 to 200 characters.
+    #: The caller's own key, unique if given; 1 to 200 characters.
     correlation_id: str | None = None
-    #: Where it came from; 1 to 200 characters.
+    #: Its origin; 1 to 200 characters.
     source: str = "application"
     #: At most 1000 characters.
     title: str | None = None
     metadata: Mapping[str, Any] | None = None
-    #: Aware, as all times; None: the instant of the transaction.
+    #: Aware, like all times; None: the time of the transaction.
     created_at: datetime | None = None
     #: None: *created_at*.
     updated_at: datetime | None = None
-    #: None: it is not over.
+    #: None: it is not completed.
     completed_at: datetime | None = None

@@ -13,19 +13,20 @@ ErasureStatus = Literal["blocked", "deleting", "deleted", "scrubbed", "verified"
 
 @attrs.frozen(kw_only=True)
 class Erasure:
-    """One row of *erasures*: what was asked to be erased, how far it came, and the receipt. No content, no ids of it."""
+    """One row of *erasures*: what was to be erased, the progress, and the receipt. It contains no content and no subject id."""
 
     id: str
     subject_kind: SubjectKind
     #: HMAC-SHA-256 of the subject's id, lower-case hex.
     subject_hash: str
-    #: blocked: nothing was deleted; deleting: begun; deleted: no statement sees it any more; scrubbed: also merged, cut
-    #: and (where needed) vacuumed, without proof; verified: also looked for in the files' bytes, and not there.
+    #: blocked: nothing was deleted; deleting: in progress; deleted: no longer visible to any statement; scrubbed: indexes
+    #: also merged, the WAL cut and (if needed) the file vacuumed, without proof; verified: the files' bytes were also
+    #: scanned, and nothing was found.
     status: ErasureStatus
-    #: The name that the application opened the store with.
+    #: The actor name that the application passed when it opened the store.
     actor: str
     reason: str | None
-    #: Counts and names of what was done and of what is out of reach; docs/retention.md has its keys.
+    #: Counts and names: what was done and what this library cannot reach; docs/retention.md lists the keys.
     receipt: dict[str, Any]
     #: Aware, UTC.
     created_at: datetime
@@ -33,14 +34,14 @@ class Erasure:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is left to be done that this library can do: no hold, no reader, no residue is in the way."""
+        """Whether this library has nothing left to do: no hold, reader or residue remains."""
         cleaned = self.status == "deleted" and self.receipt.get("blocked_by") == []
         return cleaned or self.status in ("scrubbed", "verified")
 
 
 @attrs.frozen(kw_only=True)
 class ErasureKey:
-    """One row of *erasure_keys*: what the hashes of subjects are made with."""
+    """One row of *erasure_keys*: a key for the hashes of subjects."""
 
     id: str
     #: 32 random bytes, lower-case hex.
@@ -51,13 +52,13 @@ class ErasureKey:
 
 @attrs.frozen(kw_only=True)
 class Tombstone:
-    """One row of *tombstones*: something that was erased and is not to come back."""
+    """One row of *tombstones*: a subject that was erased and must not come back."""
 
     kind: SubjectKind
-    #: HMAC-SHA-256 of its id, lower-case hex.
+    #: HMAC-SHA-256 of the subject's id, lower-case hex.
     subject_hash: str
     erasure_id: str
     #: Aware, UTC.
     created_at: datetime
-    #: When it was imported again, on purpose; None: it is in force.
+    #: When the subject was deliberately imported again; None: the tombstone is in force.
     lifted_at: datetime | None

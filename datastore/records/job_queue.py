@@ -1,4 +1,4 @@
-"""The records of *job_queue*, *job_history* and *job_pauses*, and what a job is before it is stored."""
+"""The records of *job_queue*, *job_history* and *job_pauses*, and new jobs."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ Outcome = Literal["succeeded", "failed", "expired", "released", "snoozed", "canc
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """One row of *job_queue*. A claimed one carries its lease: *lease_token*, *lease_expires_at*."""
+    """One row of *job_queue*. A claimed job includes its lease: *lease_token*, *lease_expires_at*."""
 
-    #: Ascends, never used again.
+    #: Ascending, never reused.
     id: int
     type: str
     status: JobStatus
     #: 0 to 9; 9 is claimed first.
     priority: int
-    #: Not claimed before this instant. Aware, UTC; so are all times.
+    #: Not claimed before this time. Aware, UTC, like all times.
     run_at: datetime
     #: Any JSON value, at most 1 MiB.
     payload: Any
     #: At most one live (queued or running) job has a given key.
     dedupe_key: str | None
-    #: Claims so far that counted.
+    #: Number of claims that counted as attempts.
     attempts: int
-    #: 1 to 1000; after that many failures the job is quarantined.
+    #: 1 to 1000; after this many failures the job is quarantined.
     max_attempts: int
-    #: Wait after attempt n: backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
+    #: The wait after attempt n is backoff_seconds * 2^(n-1), at most backoff_cap_seconds, with jitter.
     backoff_seconds: float
     backoff_cap_seconds: float
-    #: Raised by every claim; a holder with an older token has lost the job.
+    #: Incremented by every claim; a worker with an older token has lost the job.
     lease_token: int
     lease_expires_at: datetime | None
     worker: str | None
-    #: Any JSON value that the worker last stored.
+    #: Any JSON value: the progress that the worker last stored.
     progress: Any
-    #: Somebody asked the worker to stop.
+    #: Whether the worker has been asked to stop.
     cancel_requested: bool
-    #: Any JSON value, of a job that succeeded.
+    #: Any JSON value: the result of a job that succeeded.
     result: Any
     #: How the last attempt ended, and why.
     last_outcome: Outcome | None
@@ -55,23 +55,23 @@ class Job:
 
 @attrs.frozen(kw_only=True)
 class NewJob:
-    """A job to store: what `JobQueueRepository.enqueue_many` takes."""
+    """A job to store, for `JobQueueRepository.enqueue_many`."""
 
-    #: Which handler; 1 to 200 characters.
+    #: Selects the handler; 1 to 200 characters.
     type: str
-    #: Any JSON value, at most 1 MiB; None is ``{}``.
+    #: Any JSON value, at most 1 MiB; None becomes ``{}``.
     payload: Any = None
-    #: Not claimed before this instant, aware; None: the instant of the transaction.
+    #: Not claimed before this time; aware; None: the time of the transaction.
     run_at: datetime | None = None
-    #: Instead of *run_at*: from now, a timedelta or seconds.
+    #: An alternative to *run_at*: the delay from now, a timedelta or seconds.
     delay: timedelta | float | None = None
     #: 0 to 9; 9 is claimed first.
     priority: int = 0
-    #: 1 to 1000; after that many failures the job is quarantined.
+    #: 1 to 1000; after this many failures the job is quarantined.
     max_attempts: int = 5
-    #: At most one live (queued or running) job has it; 1 to 200 characters.
+    #: At most one live (queued or running) job has a given key; 1 to 200 characters.
     dedupe_key: str | None = None
-    #: The wait after the first failure; it doubles with each further one.
+    #: The wait after the first failure; it doubles with each further failure.
     backoff_seconds: float = 10.0
     #: The longest wait.
     backoff_cap_seconds: float = 3600.0
@@ -83,7 +83,7 @@ class JobAttempt:
 
     job_id: int
     lease_token: int
-    #: Which attempt the claim counted as.
+    #: The number of the attempt.
     attempt: int
     worker: str | None
     started_at: datetime
@@ -95,7 +95,7 @@ class JobAttempt:
 
 @attrs.frozen(kw_only=True)
 class JobCount:
-    """How many jobs of one type have one status."""
+    """The number of jobs of one type in one status."""
 
     type: str
     status: JobStatus
@@ -106,9 +106,9 @@ class JobCount:
 
 @attrs.frozen(kw_only=True)
 class JobPause:
-    """One row of *job_pauses*: a type that is not claimed until it is resumed."""
+    """One row of *job_pauses*: a job type that is not claimed until it is resumed."""
 
     type: str
-    #: Why, at most 1000 characters.
+    #: At most 1000 characters.
     reason: str | None
     created_at: datetime

@@ -1,4 +1,4 @@
-"""The record of *learnings*, and what a learning is before it is stored."""
+"""The record of *learnings*, stored and new."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Learning:
     confidence: float
     #: Distinct, sorted.
     tags: tuple[str, ...]
-    #: What makes two learnings of one conversation the same one.
+    #: Two learnings of one conversation with the same key are the same learning.
     dedupe_key: str
     #: A JSON object, at most 1 MiB.
     metadata: dict[str, Any]
-    #: Aware, UTC; so are all times.
+    #: Aware, UTC, like all times.
     created_at: datetime
     updated_at: datetime
-    #: The conversation's own: hidden from lists and search since then.
+    #: The conversation's *deleted_at*; hidden from lists and search since then.
     deleted_at: datetime | None
 
 
 @attrs.frozen(kw_only=True)
 class NewLearning:
-    """A learning to store: what `LearningRepository.add_many` takes."""
+    """A learning to store, for `LearningRepository.add_many`."""
 
     conversation_id: str
     category: str
@@ -47,16 +47,16 @@ class NewLearning:
     content: str
     #: 0 (a guess) to 1 (certain).
     confidence: float = 1.0
-    #: Any order; repeated ones count once.
+    #: In any order; duplicates are dropped.
     tags: Sequence[str] = ()
     #: The messages it came from.
     message_ids: Sequence[str] = ()
     #: None: a hash of category, title and content.
     dedupe_key: str | None = None
     metadata: Mapping[str, Any] | None = None
-    #: None: a new time-ordered UUID.
+    #: None: a new time-ordered UUID is generated.
     id: str | None = None
-    #: Aware; None: the instant of the transaction.
+    #: Aware; None: the time of the transaction.
     created_at: datetime | None = None
     #: None: *created_at*.
     updated_at: datetime | None = None

@@ -9,12 +9,12 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class LegalHold:
-    """One row of *legal_holds*: nothing deletes or changes the conversation until it is released."""
+    """One row of *legal_holds*: nothing can delete or change the conversation until the hold is released."""
 
     id: str
     conversation_id: str
     reason: str
-    #: The name that the store was opened with.
+    #: The actor name that was passed when the store was opened.
     placed_by: str
     #: Aware, UTC.
     placed_at: datetime

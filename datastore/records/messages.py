@@ -1,4 +1,4 @@
-"""The record of *messages*, and what one is before it is stored."""
+"""The record of *messages*, stored and new."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Message:
 
     id: str
     conversation_id: str
-    #: Place in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    #: Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
     position: int
     role: Role
     #: Sanitized text, 1 byte to 1 MiB of UTF-8.
@@ -34,7 +34,7 @@ class Message:
 
 @attrs.frozen(kw_only=True)
 class MessageKey:
-    """What tells whether a message of a file is stored already."""
+    """The fields that show whether a message of a file is already stored."""
 
     id: str
     position: int
@@ -44,15 +44,15 @@ class MessageKey:
 
 @attrs.frozen(kw_only=True)
 class NewMessage:
-    """A message to append: what `MessageRepository.append_many` takes."""
+    """A message to append, for `MessageRepository.append_many`."""
 
     role: Role
     #: Sanitized text, 1 byte to 1 MiB of UTF-8.
     content: str
-    #: None: a new time-ordered UUID.
+    #: None: a new time-ordered UUID is generated.
     id: str | None = None
     #: None: one token per 4 bytes of UTF-8, rounded up.
     token_count: int | None = None
     metadata: Mapping[str, Any] | None = None
-    #: Aware; None: the instant of the transaction.
+    #: Aware; None: the time of the transaction.
     created_at: datetime | None = None

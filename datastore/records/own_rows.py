@@ -1,4 +1,4 @@
-"""What an application's own tables have of a subject."""
+"""Rows of an application's own tables that belong to a subject."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OwnRows:
     """Rows of an application's table that refer to a subject by foreign keys, directly or through other rows."""
 
     table: str
-    #: deleted: they go with it (ON DELETE CASCADE); unlinked: they stay, and refer to nothing (SET NULL, SET DEFAULT).
+    #: deleted: deleted with the subject (ON DELETE CASCADE); unlinked: kept, without the reference (SET NULL, SET DEFAULT).
     fate: Literal["deleted", "unlinked"]
-    #: Each by its columns' names; bytes are hexadecimal digits.
+    #: Each row is keyed by column name; bytes are hexadecimal digits.
     rows: tuple[dict[str, Any], ...] = attrs.field(repr=False)

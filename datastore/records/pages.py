@@ -1,4 +1,4 @@
-"""The page of a list, and its cursor."""
+"""Pages of lists, and their cursors."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Record = TypeVar("Record")
 
 @attrs.frozen(kw_only=True)
 class Page(Generic[Record]):
-    """Some records of a list, and where the list goes on.
+    """Some records of a list, and the cursors of the adjacent pages.
 
-    Iterating a page gives its items; it never fetches the next one by itself.
+    Iterating over a page yields its items; it never fetches the next page.
     """
 
     items: tuple[Record, ...]
-    #: Give it as ``after=`` for the items behind this page; None: there are none now.
+    #: Pass it as ``after=`` to get the items after this page; None: there are none now.
     next: str | None
-    #: Give it as ``before=`` (where the list has it) for the items ahead of this page; None on an
+    #: Pass it as ``before=`` (if the list has this parameter) to get the items before this page; None on an
     #: empty page.
     previous: str | None
 
@@ -38,16 +38,16 @@ class Page(Generic[Record]):
         return len(self.items)
 
 
-#: How many records `every` reads at a time: a message may have a mebibyte.
+#: Number of records that `every` reads at a time: a message may be one mebibyte long.
 EVERY_ROWS = 500
 
 
 def every(
     list_page: Callable[..., Page[Record]], *arguments: Any, max_rows: int = EVERY_ROWS, **filters: Any
 ) -> Iterator[Record]:
-    """The records of all pages of a list: ``every(store.messages.list, id)``.
+    """Iterate over the records of all pages of a list: ``every(store.messages.list, id)``.
 
-    A page is read when the ones before it are used up. In between no cursor and no transaction is open.
+    Each page is read when the previous one has been consumed. No cursor or transaction stays open in between.
     """
     after: str | None = None
     while True:
@@ -59,11 +59,11 @@ def every(
 
 
 def encode_cursor(scope: str, key: tuple[Any, ...]) -> str:
-    """A place in a list as URL-safe text.
+    """Encode a position in a list as URL-safe text.
 
     Args:
-        scope: The list and its filters; only the same scope reads the cursor back.
-        key: The sort key of the item at that place: of the types in `_PARTS`.
+        scope: The list and its filters; the cursor is valid only for the same scope.
+        key: The sort key of the item at that position; its types are those in `_PARTS`.
     """
     parts = [_PARTS[type(part)].write(part) for part in key]
     body = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
@@ -71,17 +71,17 @@ def encode_cursor(scope: str, key: tuple[Any, ...]) -> str:
 
 
 def decode_cursor(scope: str, cursor: str, shape: tuple[type, ...]) -> tuple[Any, ...]:
-    """The sort key in *cursor*.
+    """Decode the sort key in *cursor*.
 
-    The seal is no signature: whoever knows how it is made can seal any body. So every part is checked, too.
+    The seal is not a signature: anyone who knows the algorithm can seal any body. Therefore every part is checked too.
 
     Args:
-        scope: As it was given to `encode_cursor`.
-        cursor: What a page gave out.
+        scope: The scope that was passed to `encode_cursor`.
+        cursor: The *next* or *previous* of a page.
         shape: The types of the sort key's parts.
 
     Raises:
-        CursorError: It is damaged, or of another list, or of the same list with other filters.
+        CursorError: It is damaged, or belongs to another list or to the same list with other filters.
     """
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
@@ -121,13 +121,13 @@ def _float(part: Any) -> float:
 
 @attrs.frozen
 class _Part:
-    """How a part of a sort key is written as JSON, and read back from JSON of unknown origin."""
+    """Writes a part of a sort key as JSON, and reads it back from untrusted JSON."""
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
 
 
-#: What a sort key can be made of.
+#: The types that a sort key can consist of.
 _PARTS: dict[type, _Part] = {
     int: _Part(int, _integer),
     str: _Part(str, _text),

@@ -1,4 +1,4 @@
-"""The record of *redactions*, and what a redaction is before it is stored."""
+"""The record of *redactions*, stored and new."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ class Redaction:
 
     id: str
     conversation_id: str
-    #: None: it concerns the conversation (its title, its metadata).
+    #: None: the redaction is in the conversation itself (its title or metadata).
     message_id: str | None
-    #: What kind of thing it was: "email", "phone", "name", ...
+    #: What was replaced: "email", "phone", "name", ...
     category: str
-    #: Which rule found it, in which detector.
+    #: The rule that found it, and the detector that the rule belongs to.
     rule: str
     detector: str
     #: A (keyed) hash of the original, never the original; 16 to 200 characters.
     original_hash: str
-    #: What stands there now, e.g. "[EMAIL_1]".
+    #: The text that replaced it, e.g. "[EMAIL_1]".
     replacement: str
     #: 0 to 1: how sure the detector was.
     confidence: float
@@ -32,23 +32,23 @@ class Redaction:
 
 @attrs.frozen(kw_only=True)
 class NewRedaction:
-    """A redaction to note: what `RedactionRepository.add_many` takes."""
+    """A redaction to store, for `RedactionRepository.add_many`."""
 
-    #: Where; the redaction is deleted with it.
+    #: The redaction is deleted with this conversation.
     conversation_id: str
-    #: What kind of thing it was; 1 to 200 characters.
+    #: What was replaced; 1 to 200 characters.
     category: str
-    #: Which rule found it; 1 to 200 characters.
+    #: The rule that found it; 1 to 200 characters.
     rule: str
-    #: In which detector; 1 to 200 characters.
+    #: The detector that the rule belongs to; 1 to 200 characters.
     detector: str
     #: A (keyed) hash of the original, never the original; 16 to 200 characters.
     original_hash: str
-    #: The text in its place now; at most 1000 characters.
+    #: The text that replaced it; at most 1000 characters.
     replacement: str
     #: 0 to 1.
     confidence: float
-    #: The message of this conversation that it was in; None: its title or metadata.
+    #: The message that contained it; None: it was in the conversation's title or metadata.
     message_id: str | None = None
-    #: None: a new time-ordered UUID.
+    #: None: a new time-ordered UUID is generated.
     id: str | None = None

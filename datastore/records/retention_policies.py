@@ -14,18 +14,18 @@ PolicySince = Literal["activity", "completion"]
 
 @attrs.frozen(kw_only=True)
 class RetentionPolicy:
-    """One row of *retention_policies*: how long what is kept."""
+    """One row of *retention_policies*: which data is kept for how long."""
 
     name: str
     target: PolicyTarget
     scope: PolicyScope
-    #: The source, the beginning of the session id, or the category; None for all.
+    #: The source, the session id prefix, or the category; None for all.
     scope_value: str | None
-    #: What the age is counted from: the last change, or the end.
+    #: The start of the age: the last change ("activity") or the end ("completion").
     since: PolicySince
     #: 0 to 36500.
     age_days: float
-    #: How long a conversation stays hidden before it is deleted for good; 0 for all others.
+    #: Days that a conversation stays hidden before it is permanently deleted; 0 for all other targets.
     grace_days: float
     #: Aware, UTC.
     created_at: datetime

@@ -1,4 +1,4 @@
-"""Rows become records by position: a select list has a record's fields, in the record's order."""
+"""Converts rows to records by position: a select list has a record's fields in the record's order."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Record = TypeVar("Record")
 
 
 class RowReader(Generic[Record]):
-    """Makes records of one class from the rows of a statement.
+    """Builds records of one class from the rows of a statement.
 
-    The class is an attrs class or a named tuple. A field that is an attrs class itself stands for its own fields.
+    The class is an attrs class or a named tuple. A field whose type is an attrs class is expanded into that class's fields.
 
     Attributes:
-        one: From one row.
-        many: From every row, as a list in the rows' order.
+        one: Builds a record from one row.
+        many: Builds a list of records, in the order of the rows.
     """
 
     one: Callable[[tuple[Any, ...]], Record]
     many: Callable[[Iterable[tuple[Any, ...]]], list[Record]]
 
     def __init__(self, record: type[Record]) -> None:
-        # Written out and compiled once, as attrs does for __init__: a loop over the fields would cost more
-        # than the row itself (perf/test_records.py). As in `datastore.statements.binding`, the text's own names begin
-        # with an underscore.
+        # Generated and compiled once, as attrs does for __init__: a loop over the fields would cost more
+        # than the row itself (perf/test_records.py). As in `datastore.statements.binding`, names in the generated text
+        # begin with an underscore.
         scope: dict[str, Any] = {
             "_timestamp": decode_timestamp,
             "_json": decode_json,
@@ -56,7 +56,7 @@ class RowReader(Generic[Record]):
 
 def _damaged(record: type[Any]) -> Callable[[Exception], NoReturn]:
     def raise_it(error: Exception) -> NoReturn:
-        # The table's own checks let no such value in.
+        # The table's CHECK constraints prevent such values.
         raise CorruptDatabaseError(
             f"a stored value of a {record.__name__} cannot be read; the file is damaged: stop writing,"
             " run datastore verify, restore a backup"
@@ -66,7 +66,7 @@ def _damaged(record: type[Any]) -> Callable[[Exception], NoReturn]:
 
 
 def fields(record: type[Any]) -> list[tuple[str, Any]]:
-    """The columns that a record is made of, in their order, each with its field's type."""
+    """The columns of a record, in order, each with its field's type."""
     hints = _types(record)
     names = [field.name for field in attrs.fields(record)] if attrs.has(record) else record._fields
     return [
@@ -75,12 +75,12 @@ def fields(record: type[Any]) -> list[tuple[str, Any]]:
 
 
 def _construction(record: type[Any], columns: list[str], scope: dict[str, Any]) -> str:
-    """The expression that makes a record; appends the variables it is made of to *columns*."""
+    """The expression that builds a record; appends the variables that it uses to *columns*."""
     hints = _types(record)
     name = f"_record_{len(scope)}"
     scope[name] = record
     arguments = []
-    # By attrs' name of the argument: that of a field _x is x.
+    # attrs names the argument of a field _x x.
     names = {one.name: f"{one.alias}=" for one in attrs.fields(record)} if attrs.has(record) else None
     for field in names or record._fields:
         if attrs.has(hints[field]):
@@ -93,7 +93,7 @@ def _construction(record: type[Any], columns: list[str], scope: dict[str, Any]) 
 
 
 def _types(record: type[Any]) -> dict[str, Any]:
-    """The types of a class's fields. Its own attributes are no types: a field named ``bytes`` hides no ``bytes``."""
+    """The types of a class's fields. Class attributes are ignored: a field named ``bytes`` does not hide the type ``bytes``."""
     return typing.get_type_hints(record, localns={})
 
 
@@ -107,7 +107,7 @@ def _decoder(hint: Any, name: str) -> str:
     if typing.get_origin(hint) is tuple:
         return f"_tags({name})"
     if hint is float:
-        # SQLite keeps 10.0 as an integer, and RETURNING shows it as one.
+        # SQLite stores 10.0 as an integer, and RETURNING returns it as one.
         return f"_float({name})"
     if hint is bool:
         return f"{name} != 0"

@@ -1,4 +1,4 @@
-"""What a search gives: hits, pages of them, and counts of what they have in common."""
+"""The results of a search: hits, pages of hits, and counts by category and tag."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Marked(Protocol):
 
 @attrs.frozen(kw_only=True)
 class FoundLearning:
-    """A learning and its number, which the full-text index refers to."""
+    """A learning and its number in the full-text index."""
 
     seq: int
     learning: Learning
@@ -32,7 +32,7 @@ class FoundLearning:
 
 @attrs.frozen(kw_only=True)
 class FoundMessage:
-    """A message and its number, which the full-text index refers to."""
+    """A message and its number in the full-text index."""
 
     seq: int
     message: Message
@@ -40,66 +40,66 @@ class FoundMessage:
 
 @attrs.frozen(kw_only=True)
 class LearningHit:
-    """A learning that a search found. What is marked is marked when it is read."""
+    """A learning that a search found. Its text is marked when an attribute is first read."""
 
     learning: Learning
-    #: BM25, a title's words five times; higher is better; 0.0 where there was no text to rank by.
+    #: BM25, with words in the title weighted five times; higher is better; 0.0 if the search had no text to rank by.
     score: float
     _marked: Marked = attrs.field(eq=False, repr=False)
 
     @functools.cached_property
     def title(self) -> str:
-        """The title with its matches between the marks."""
+        """The title, with marks around its matches."""
         return self._marked.whole(self.learning.title)
 
     @functools.cached_property
     def snippet(self) -> str:
-        """The part of the content with the most different matches, between the marks."""
+        """The part of the content with the most distinct matches, with marks around them."""
         return self._marked.snippet(self.learning.content)
 
     @functools.cached_property
     def terms(self) -> tuple[str, ...]:
-        """What of the text matched, as it was typed, in its order."""
+        """The parts of the query text that matched, as typed, in their order."""
         return self._marked.found(self.learning.title, self.learning.content)
 
 
 @attrs.frozen(kw_only=True)
 class MessageHit:
-    """A message that a search found. What is marked is marked when it is read."""
+    """A message that a search found. Its text is marked when an attribute is first read."""
 
     message: Message
-    #: BM25, higher is better; 0.0 where there was no text to rank by.
+    #: BM25, higher is better; 0.0 if the search had no text to rank by.
     score: float
     _marked: Marked = attrs.field(eq=False, repr=False)
 
     @functools.cached_property
     def snippet(self) -> str:
-        """The part of the content with the most different matches, between the marks."""
+        """The part of the content with the most distinct matches, with marks around them."""
         return self._marked.snippet(self.message.content)
 
     @functools.cached_property
     def terms(self) -> tuple[str, ...]:
-        """What of the text matched, as it was typed, in its order."""
+        """The parts of the query text that matched, as typed, in their order."""
         return self._marked.found(self.message.content)
 
 
 @attrs.frozen(kw_only=True)
 class SearchPage(Generic[Hit]):
-    """Some hits, best first; iterating gives them."""
+    """A page of hits, best first; iterating yields them."""
 
     items: tuple[Hit, ...]
-    #: True: these are the best of all matches, in their order. False: so many match that only the
-    #: likeliest were ranked (docs/search.md); the hits are right, a better one may be missing.
+    #: True: these are the best of all matches, in order. False: there were too many matches, so only the most
+    #: promising were ranked (docs/search.md); the hits are correct, but a better one may be missing.
     exact: bool
-    #: Where nothing was found: the text with its unknown words replaced by words that are stored, or None.
+    #: If nothing was found: the text with its unknown words replaced by stored words, or None.
     did_you_mean: str | None = None
-    #: What the text excluded, as it was typed: "-windows" excludes "windows".
+    #: The words that the text excluded, as typed: "-windows" excludes "windows".
     excluded: tuple[str, ...] = ()
     _cursor: Callable[[], str | None] = attrs.field(eq=False, repr=False)
 
     @functools.cached_property
     def next(self) -> str | None:
-        """Give it as ``after=`` for the hits after this page, in the ranking that this one began; None: there are no more."""
+        """Pass it as ``after=`` to get the hits after this page in the same ranking; None: there are no more."""
         return self._cursor()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -129,10 +129,10 @@ def _same(next: str | None) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class ConversationHits:
-    """The hits of one conversation, where a search grouped them."""
+    """The hits of one conversation, in a grouped search."""
 
     conversation_id: str
-    #: The best hit's.
+    #: The best hit's score.
     score: float
     #: Best first.
     hits: tuple[MessageHit, ...]
@@ -140,18 +140,18 @@ class ConversationHits:
 
 @attrs.frozen(kw_only=True)
 class Facets:
-    """How many of a search's matches have which category and which tag, the most frequent first."""
+    """The number of a search's matches per category and per tag, the most frequent first."""
 
     categories: tuple[tuple[str, int], ...]
     tags: tuple[tuple[str, int], ...]
-    #: How many matches were counted.
+    #: Number of matches that were counted.
     counted: int
-    #: False: there are more matches than were counted.
+    #: False: there are more matches than *counted*.
     exact: bool
 
 
 def by_conversation(page: SearchPage[MessageHit]) -> tuple[ConversationHits, ...]:
-    """The hits of a page grouped by conversation; the conversation with the best hit first."""
+    """Group the hits of a page by conversation; the conversation with the best hit comes first."""
     groups: dict[str, list[MessageHit]] = {}
     for hit in page.items:
         groups.setdefault(hit.message.conversation_id, []).append(hit)

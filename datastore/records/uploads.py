@@ -1,4 +1,4 @@
-"""The record of *uploads*, and what an upload is before it is stored."""
+"""The record of *uploads*, stored and new."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ UploadStatus = Literal["pending", "uploading", "uploaded", "confirmed", "failed"
 
 @attrs.frozen(kw_only=True)
 class Upload:
-    """One row of *uploads*: a learning on its way to a destination."""
+    """One row of *uploads*: the upload of a learning to a destination."""
 
     id: str
     learning_id: str
-    #: Where to; at most one upload of a learning to a destination.
+    #: A learning has at most one upload per destination.
     destination: str
     status: UploadStatus
-    #: The destination's own key for it, once uploaded.
+    #: The destination's key for the learning, once uploaded.
     remote_id: str | None
-    #: Any JSON value: what the destination answered.
+    #: Any JSON value: the destination's response.
     receipt: Any
-    #: How often it was begun.
+    #: Number of times that the upload was started.
     attempts: int
     last_error: str | None
     #: A JSON object, at most 1 MiB.
     metadata: dict[str, Any]
-    #: Aware, UTC; so are all times.
+    #: Aware, UTC, like all times.
     created_at: datetime
     updated_at: datetime
     uploaded_at: datetime | None
@@ -38,11 +38,11 @@ class Upload:
 
 @attrs.frozen(kw_only=True)
 class NewUpload:
-    """An upload to plan: what `UploadRepository.add_many` takes."""
+    """An upload to plan, for `UploadRepository.add_many`."""
 
     learning_id: str
-    #: Where to; 1 to 200 characters.
+    #: 1 to 200 characters.
     destination: str
     metadata: Mapping[str, Any] | None = None
-    #: None: a new time-ordered UUID.
+    #: None: a new time-ordered UUID is generated.
     id: str | None = None

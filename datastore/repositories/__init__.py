@@ -1,4 +1,4 @@
-"""One repository a table: each method calls one statement and builds the record."""
+"""One repository per table: each method calls one statement and builds the record."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class Repositories:
-    """Every repository of one database: the parts of a store, with those that only the library itself needs."""
+    """Every repository of one database: the public parts of a store, and those for internal use."""
 
     engine: Engine
-    #: Who the audit log and the receipts say it was.
+    #: The actor named in the audit log and in receipts.
     actor: str
     audit: AuditRepository
     index: SearchIndex
@@ -79,10 +79,10 @@ class Repositories:
     def of(
         cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
     ) -> Repositories:
-        """The repositories on an engine.
+        """Create the repositories on an engine.
 
         Raises:
-            InvalidValueError: *actor* is no text of 1 to 200 characters.
+            InvalidValueError: *actor* is not text of 1 to 200 characters.
         """
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
         audit = AuditRepository(**make, actor=actor)

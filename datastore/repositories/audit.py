@@ -17,10 +17,10 @@ from datastore.values import check_text, decode_json, encode_json, encode_timest
 if TYPE_CHECKING:
     from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
 
-#: What the first entry names as the hash before it.
+#: The previous hash of the first entry.
 FIRST_HASH = "0" * 64
 
-#: Below every id that a forger could give an entry.
+#: Lower than any id that a forger could give an entry.
 _lowest_id = -(2**63)
 
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
@@ -31,19 +31,19 @@ class AuditRepository(Repository):
 
     Args:
         statements: The bound statements.
-        engine: What they run on.
+        engine: The engine that they run on.
         new_id: Not used: the log numbers its entries.
-        actor: Who the log says it was; 1 to 200 characters.
+        actor: The actor that entries name; 1 to 200 characters.
 
     Raises:
-        InvalidValueError: *actor* is no such text.
+        InvalidValueError: *actor* is not text of 1 to 200 characters.
     """
 
     _statements: AuditStatements
 
     def __init__(self, *, statements: AuditStatements, engine: Engine, new_id: Callable[[], str], actor: str) -> None:
         if not 1 <= len(check_text(actor, "actor")) <= 200:
-            raise InvalidValueError("actor: 1 to 200 characters are needed")
+            raise InvalidValueError("actor: must be 1 to 200 characters")
         super().__init__(statements, engine, new_id=new_id)
         self._snapshot = engine.snapshot
         self._actor = actor
@@ -57,26 +57,26 @@ class AuditRepository(Repository):
         reason: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> AuditEntry:
-        """Append an entry; it stays if the surrounding transaction does.
+        """Append an entry; it is kept if the surrounding transaction commits.
 
         Args:
-            action: What was done.
-            subject_type: What kind of thing it was done to.
-            subject_id: Which one; 1 to 200 characters.
-            reason: Why, in the caller's words; it cannot be erased later, so no content.
+            action: The action.
+            subject_type: The type of its subject.
+            subject_id: The subject's id; 1 to 200 characters.
+            reason: The caller's reason. It cannot be erased later, so it must not contain content.
             details: Counts and names, never content.
 
         Raises:
-            CheckError: There is no such action or kind of subject, or the id is too long.
-            InvalidValueError: A value cannot be stored at all.
+            CheckError: The action or subject type is unknown, or the id is too long.
+            InvalidValueError: A value cannot be stored.
         """
-        # The hash is over what a reader will find: text as text, details as JSON gives them back.
+        # The hash covers the values that a reader will see: text as text, details as decoded JSON.
         check_text(subject_id, "subject_id")
         if reason is not None:
             check_text(reason, "reason")
         kept = decode_json(encode_json({} if details is None else dict(details)))
         with self._engine.transaction():
-            # The chain has one end: whoever adds to it waits for whoever did before to commit.
+            # The chain has one end: each writer waits until the previous writer has committed.
             self._engine.lock("audit_log")
             last: AuditEntry | None = self._statements.find_last_audit_entry()
             previous_hash = FIRST_HASH if last is None else last.hash
@@ -103,10 +103,10 @@ class AuditRepository(Repository):
         after: str | None = None,
         max_rows: int = DEFAULT_ROWS,
     ) -> Page[AuditEntry]:
-        """One page, oldest first; of one subject where both *subject_type* and *subject_id* are given.
+        """One page, oldest first; only one subject's entries if *subject_type* and *subject_id* are given.
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
             InvalidValueError: Only one of *subject_type* and *subject_id* is given.
         """
         if (subject_type is None) != (subject_id is None):
@@ -127,28 +127,28 @@ class AuditRepository(Repository):
     def iterate(
         self, *, subject_type: SubjectType | None = None, subject_id: str | None = None
     ) -> Iterator[AuditEntry]:
-        """Each entry, oldest first, page by page; the filters are those of `list`."""
+        """Iterate over each entry, oldest first, page by page; takes the filters of `list`."""
         return every(self.list, subject_type=subject_type, subject_id=subject_id)
 
     def count(self) -> int:
-        """How many entries the log has."""
+        """Count the log's entries."""
         return self._statements.count_audit_entries()
 
     def last(self) -> AuditEntry | None:
-        """The newest entry, or None where nothing was ever logged."""
+        """The newest entry, or None if nothing was ever logged."""
         return self._statements.find_last_audit_entry()
 
     def high_water(self) -> int:
-        """The highest id that the log ever gave out; 0 where nothing was ever logged."""
+        """The highest id ever assigned to an entry; 0 if nothing was ever logged."""
         return self._statements.audit_high_water() or 0
 
     def verify(self) -> Sequence[str]:
-        """Walk the whole chain, in one consistent view of the database.
+        """Check the whole chain, in one consistent snapshot of the database.
 
         Returns:
-            What is wrong, by entry and never with its content; empty if nothing is. Whoever can
-            rewrite the file can rewrite the newest entries and their hashes: note the last hash
-            elsewhere to notice that too.
+            The problems, by entry and without content; empty if there are none. Anyone who can
+            rewrite the file can rewrite the newest entries and their hashes: store the last hash
+            elsewhere to detect that too.
         """
         problems: list[str] = []
         last_id, last_hash, after_id = 0, FIRST_HASH, _lowest_id
@@ -177,17 +177,17 @@ def entry_hash(
     details: Any,
     created_at: str,
 ) -> str:
-    """SHA-256, lower-case hex, over the UTF-8 of a compact JSON list of the arguments, keys sorted.
+    """SHA-256, in lower-case hex, of the arguments as a compact JSON list in UTF-8 with sorted keys.
 
     Args:
-        previous_hash: The hash of the entry before, `FIRST_HASH` for the first.
-        action: As stored; so are all the others but *details*.
+        previous_hash: The hash of the previous entry, `FIRST_HASH` for the first.
+        action: As stored, like all the others except *details*.
         subject_type: As stored.
         subject_id: As stored.
         actor: As stored.
         reason: As stored.
-        details: The JSON value, not its text: spaces and the order of keys do not matter.
-        created_at: The stored text.
+        details: The JSON value, not its text: whitespace and key order do not matter.
+        created_at: As stored, as text.
     """
     parts = [previous_hash, action, subject_type, subject_id, actor, reason, details, created_at]
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()
@@ -197,11 +197,11 @@ def _row_problems(row: ListAuditChainRow, last_id: int, last_hash: str) -> list[
     id, action, subject_type, subject_id, actor, reason, details, created_at, previous_hash, hash = row
     problems = []
     if id < 1:
-        problems.append(f"audit entry {id}: the log gives out no such id")
+        problems.append(f"audit entry {id}: the log never assigns this id")
     elif id > last_id + 1:
         problems.append(f"audit entries {_span(last_id + 1, id - 1)} missing")
     elif previous_hash != last_hash:
-        problems.append(f"audit entry {id}: not linked to the entry before it")
+        problems.append(f"audit entry {id}: not linked to the previous entry")
     try:
         expected = entry_hash(
             previous_hash, action, subject_type, subject_id, actor, reason, decode_json(details), created_at
@@ -209,7 +209,7 @@ def _row_problems(row: ListAuditChainRow, last_id: int, last_hash: str) -> list[
     except (TypeError, ValueError, RecursionError):
         expected = ""
     if hash != expected:
-        problems.append(f"audit entry {id}: changed, its hash does not fit it")
+        problems.append(f"audit entry {id}: changed, its hash does not match")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""The register of the copies of this database."""
+"""The register of this database's backups."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class BackupRepository(Repository):
     _statements: BackupsStatements
 
     def add(self, path: str) -> str:
-        """Note that a copy is being written; gives its id."""
+        """Record that a copy is being written; returns its id."""
         id = self._new_id()
         self._statements.add_backup(id=id, path=path, created_at=self._now())
         return id
 
     def finish(self, id: str, *, file_bytes: int, checksum: str, audit_id: int, audit_hash: str) -> Backup:
-        """Note that a copy was verified and stands in its place.
+        """Record that a copy was verified and moved into place.
 
         Raises:
-            NotFoundError: It is not being written.
+            NotFoundError: No copy with this id is being written.
         """
         return found(
             self._statements.finish_backup(
@@ -44,15 +44,15 @@ class BackupRepository(Repository):
         )
 
     def fail(self, id: str) -> None:
-        """Note that a copy was not finished; nothing happens where it was."""
+        """Record that a copy was not finished; does nothing if it was."""
         self._statements.fail_backup(id=id)
 
     def remove(self, id: str) -> None:
-        """Note that a copy is gone; nothing happens where it was gone already."""
+        """Record that a copy no longer exists; does nothing if that is already recorded."""
         self._statements.remove_backup(id=id, removed_at=self._now())
 
     def take_in(self, backups: Iterable[Backup]) -> None:
-        """Add what another copy of this database has registered as kept."""
+        """Add the copies that another copy of this database has registered as kept."""
         known = {
             backup.id: backup.status
             for status in ("kept", "writing", "removed", "failed")
@@ -82,9 +82,9 @@ class BackupRepository(Repository):
         return pager.page_by_time(rows)
 
     def iterate(self, status: BackupStatus = "kept") -> Iterator[Backup]:
-        """Each copy in one status, newest first, page by page."""
+        """Iterate over each copy in one status, newest first, page by page."""
         return every(self.list, status)
 
     def audit_hash(self, id: int) -> str | None:
-        """The hash of an audit entry, or None where the log has none of that id."""
+        """The hash of an audit entry, or None if the log has no entry with this id."""
         return self._statements.find_audit_hash(id=id)

@@ -1,4 +1,4 @@
-"""What every repository has: the statements, the transaction's instant, pages, the audit."""
+"""The base of every repository: statements, the transaction's time, pages, the audit log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from datastore.records.pages import Page, decode_cursor, encode_cursor
 
 Record = TypeVar("Record")
 
-#: A page holds at most this many records.
+#: Maximum number of records per page.
 MAX_ROWS = 1000
 
-#: A page holds so many where nothing is said.
+#: Default number of records per page.
 DEFAULT_ROWS = 50
 
-#: Where an optional argument of an update was not given: None would mean "make it NULL".
+#: Default of an update's optional arguments: None would mean "set it to NULL".
 UNCHANGED: Any = type("Unchanged", (), {"__repr__": lambda self: "UNCHANGED"})()
 
 
 class Timed(Protocol):
-    """A record of a list by time."""
+    """A record of a list that is ordered by time."""
 
     @property
     def id(self) -> str: ...
@@ -36,7 +36,7 @@ TimedRecord = TypeVar("TimedRecord", bound=Timed)
 
 
 class AuditWriter(Protocol):
-    """Writes one audit entry; the store hands in `AuditRepository.record`."""
+    """Writes one audit entry; the store passes `AuditRepository.record`."""
 
     def __call__(
         self,
@@ -50,10 +50,10 @@ class AuditWriter(Protocol):
 
 
 def found(record: Record | None, noun: str) -> Record:
-    """*record*, if there is one.
+    """Return *record* if it is not None.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: It is None.
     """
     if record is None:
         raise NotFoundError(noun)
@@ -63,7 +63,7 @@ def found(record: Record | None, noun: str) -> Record:
 class Repository:
     """Base of the repositories."""
 
-    #: A subclass says which statements it calls: the generated Protocol of its .sql files.
+    #: A subclass narrows it to the statements that it calls: the generated Protocol of its .sql files.
     _statements: Any
 
     def __init__(
@@ -81,35 +81,35 @@ class Repository:
 
 
 def check_max_rows(max_rows: int) -> int:
-    """*max_rows*, if a page can have so many.
+    """Return *max_rows* if a page can have that many records.
 
     Raises:
         InvalidValueError: It is not 1 to 1000.
     """
     given: object = max_rows
     if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_ROWS:
-        raise InvalidValueError(f"max_rows is 1 to {MAX_ROWS}")
+        raise InvalidValueError(f"max_rows: must be 1 to {MAX_ROWS}")
     return max_rows
 
 
 def bounds(value: str | None, low: str, high: str) -> tuple[str, str]:
-    """A range that holds *value* only, or everything where it is None."""
+    """A range that contains only *value*, or everything if it is None."""
     return (low, high) if value is None else (value, value)
 
 
 class Pager:
-    """One list with one set of filters: reads cursors, asks for one row too many, makes pages.
+    """One list with one set of filters: reads cursors, requests one extra row, builds pages.
 
     Args:
-        name: The list's name; with *filters* it is what a cursor belongs to.
+        name: The list's name; a cursor belongs to one name and one set of *filters*.
         filters: The filters' values.
         shape: The types of the sort key's parts.
-        after: The caller's cursor to go on behind, or None.
-        before: The caller's cursor to go back from, or None.
+        after: Return rows after this cursor, or None.
+        before: Return rows before this cursor, or None.
         max_rows: The page's size.
 
     Raises:
-        CursorError: A cursor is damaged or of another list.
+        CursorError: A cursor is damaged or belongs to another list.
         InvalidValueError: *max_rows* is out of range, or both cursors are given.
     """
 
@@ -127,21 +127,21 @@ class Pager:
             raise InvalidValueError("give after or before, not both")
         self._scope = json.dumps([name, *filters], default=str)
         self._size = check_max_rows(max_rows)
-        #: Whether the page lies ahead of the cursor, so that rows come in reverse.
+        #: Whether the page comes before the cursor, so that rows arrive in reverse order.
         self.backwards = before is not None
         cursor = before if before is not None else after
         #: The sort key to start from, or None for the first page.
         self.start = None if cursor is None else decode_cursor(self._scope, cursor, shape)
-        #: One row more than the page has, to know whether there is more.
+        #: One more row than the page, to detect whether more rows follow.
         self.max_rows = self._size + 1
 
     def page(self, records: list[Record], key: Callable[[Record], tuple[Any, ...]]) -> Page[Record]:
-        """The page of *records*, which are in the order that the statement gave them."""
+        """Build the page of *records*, which are in the order that the statement returned."""
         more = len(records) > self._size
         items = records[: self._size]
         if self.backwards:
             items.reverse()
-        # Ahead of a cursor there is always something behind the page: what the cursor stood at.
+        # A page before a cursor always has a next item: the one that the cursor points to.
         has_next = bool(items) and (self.start is not None if self.backwards else more)
         return Page(
             items=tuple(items),
@@ -151,7 +151,7 @@ class Pager:
 
 
 class TimePager(Pager):
-    """A `Pager` of a list by *created_at*, then by id."""
+    """A `Pager` for a list that is ordered by *created_at*, then by id."""
 
     def __init__(
         self,
@@ -165,9 +165,9 @@ class TimePager(Pager):
         super().__init__(name, filters, (datetime, str), after=after, before=before, max_rows=max_rows)
 
     def place(self, first: datetime) -> tuple[datetime, str]:
-        """Where the page begins: the cursor's instant and id, or *first* and no id for the first page."""
+        """The page's starting point: the cursor's time and id, or *first* and no id for the first page."""
         return (first, "") if self.start is None else (self.start[0], self.start[1])
 
     def page_by_time(self, records: list[TimedRecord]) -> Page[TimedRecord]:
-        """The page of *records*, which are in the order that the statement gave them."""
+        """Build the page of *records*, which are in the order that the statement returned."""
         return self.page(records, lambda record: (record.created_at, record.id))

@@ -1,4 +1,4 @@
-"""Conversations: stored, listed, completed, hidden, restored, deleted."""
+"""Conversations: store, list, complete, soft-delete, restore, delete."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ class ConversationRepository(IndexedRepository):
         updated_at: datetime | None = None,
         completed_at: datetime | None = None,
     ) -> Conversation:
-        """Store a conversation; its messages follow.
+        """Store a conversation, without messages.
 
         Args:
-            sanitization_version: Which sanitization the text went through; 1 to 100 characters.
-            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+            sanitization_version: The version of the sanitization that the text went through; 1 to 100 characters.
+            id: The caller's own, 1 to 200 characters; None: a time-ordered UUID is generated.
             session_id: Groups conversations; 1 to 200 characters.
-            correlation_id: The caller's own key, unique where given; 1 to 200 characters.
-            source: Where it came from; 1 to 200 characters.
+            correlation_id: The caller's own key, unique if given; 1 to 200 characters.
+            source: Its origin; 1 to 200 characters.
             title: At most 1000 characters.
             metadata: A JSON object, at most 1 MiB.
-            created_at: When it began, aware; None is now.
-            updated_at: Its last change, aware; None is *created_at*.
-            completed_at: Its end, if it is over.
+            created_at: When it began, aware; None: now.
+            updated_at: Its last change, aware; None: *created_at*.
+            completed_at: Its end, if it has ended.
 
         Returns:
             The stored conversation.
 
         Raises:
-            UniqueError: The id or the correlation id is taken.
+            UniqueError: The id or the correlation id is already in use.
             CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all (a naive datetime, a lone surrogate, ...).
+            InvalidValueError: A value cannot be stored (a naive datetime, a lone surrogate, ...).
         """
         created = self._now() if created_at is None else created_at
         return self._statements.add_conversation(
@@ -76,20 +76,20 @@ class ConversationRepository(IndexedRepository):
         )
 
     def add_many(self, conversations: Iterable[NewConversation]) -> Sequence[Conversation]:
-        """Store several in their order, or none if one is refused; see `add`."""
+        """Store several conversations in order, or none of them if one is refused; see `add`."""
         with self._engine.transaction():
             return [self.add(**attrs.asdict(new, recurse=False)) for new in conversations]
 
     def get(self, id: str) -> Conversation:
-        """One conversation, deleted or not (see its *deleted_at*).
+        """Return one conversation, deleted or not (see its *deleted_at*).
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The conversation does not exist.
         """
         return found(self._statements.get_conversation(id=id), "conversation")
 
     def find(self, id: str | None = None, *, correlation_id: str | None = None) -> Conversation | None:
-        """The conversation with this id, or with this correlation id; None if there is none."""
+        """Return the conversation with this id or this correlation id; None if there is none."""
         if id is not None:
             return self._statements.get_conversation(id=id)
         return (
@@ -112,16 +112,16 @@ class ConversationRepository(IndexedRepository):
         """One page, newest first (by *created_at*, then by id).
 
         Args:
-            session_id: Only of this session.
-            source: Only of this source.
+            session_id: Only conversations of this session.
+            source: Only conversations from this source.
             created_from: The earliest *created_at*, inclusive.
             created_before: The latest *created_at*, exclusive.
-            deleted: The soft-deleted ones instead of the others.
-            after: The *next* of the page before.
+            deleted: List soft-deleted conversations instead of the others.
+            after: The *next* of the previous page.
             max_rows: 1 to 1000.
 
         Raises:
-            CursorError: *after* is damaged or of a list with other filters.
+            CursorError: *after* is damaged or belongs to a list with other filters.
         """
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [session_id, source, encode_timestamp(low), encode_timestamp(high), deleted]
@@ -147,7 +147,7 @@ class ConversationRepository(IndexedRepository):
         created_before: datetime | None = None,
         deleted: bool = False,
     ) -> Iterator[Conversation]:
-        """Each one, newest first, page by page; the filters are those of `list`."""
+        """Iterate over all of them, newest first, page by page; takes the filters of `list`."""
         return every(
             self.list,
             session_id=session_id,
@@ -166,7 +166,7 @@ class ConversationRepository(IndexedRepository):
         created_before: datetime | None = None,
         deleted: bool = False,
     ) -> int:
-        """How many there are; the filters are those of `list`."""
+        """Count them; takes the filters of `list`."""
         statement = self._statements.count_deleted_conversations if deleted else self._statements.count_conversations
         return statement(
             session_id=session_id,
@@ -185,11 +185,11 @@ class ConversationRepository(IndexedRepository):
         title: str | None = UNCHANGED,
         metadata: Mapping[str, Any] = UNCHANGED,
     ) -> Conversation:
-        """Replace what is given and keep the rest; *metadata* is replaced as a whole.
+        """Replace the given fields and keep the others; *metadata* is replaced as a whole.
 
         Raises:
-            NotFoundError: There is no such conversation.
-            UniqueError: The correlation id is taken.
+            NotFoundError: The conversation does not exist.
+            UniqueError: The correlation id is already in use.
             CheckError: A value is outside its range.
         """
         with self._engine.transaction():
@@ -208,17 +208,17 @@ class ConversationRepository(IndexedRepository):
                 "conversation",
             )
             if (changed.session_id, changed.source) != (present.session_id, present.source):
-                self._index.fill(id)  # its messages and learnings are found by both
+                self._index.fill(id)  # its messages and learnings are searchable by both
             return changed
 
     def lock(self, ids: Iterable[str]) -> Sequence[str]:
-        """Keep others from changing some conversations until the transaction ends: what is read behind it stays as it is.
+        """Lock conversations until the transaction ends: what is read after the call cannot be changed by others.
 
-        PostgreSQL locks their rows; on SQLite a transaction keeps every other writer out anyway. Outside a transaction it does
-        nothing.
+        PostgreSQL locks their rows; on SQLite a transaction excludes every other writer anyway. Outside a transaction
+        the call does nothing.
 
         Returns:
-            The ids of those that are there.
+            The ids of the conversations that exist.
         """
         return [row.id for row in self._statements.lock_conversations(ids=_distinct(ids))]
 
@@ -226,24 +226,24 @@ class ConversationRepository(IndexedRepository):
         """Merge *patch* into the metadata (RFC 7396: objects merge, a None removes its key).
 
         Raises:
-            NotFoundError: There is no such conversation.
-            CheckError: The result is no object, or too large.
+            NotFoundError: The conversation does not exist.
+            CheckError: The result is not an object, or is too large.
         """
         return found(self._statements.merge_conversation_metadata(id=id, patch=patch, now=self._now()), "conversation")
 
     def complete(self, id: str) -> Conversation:
-        """Mark it as over; if it was, its *completed_at* stays.
+        """Mark it as completed; if it already is, its *completed_at* stays.
 
         Raises:
-            NotFoundError: There is none, or it is deleted.
+            NotFoundError: The conversation does not exist, or it is deleted.
         """
         return found(self._statements.complete_conversation(id=id, now=self._now()), "conversation")
 
     def soft_delete(self, id: str, *, reason: str | None = None) -> Conversation:
-        """Hide it and its learnings from lists, search and appenders; `restore` undoes it.
+        """Hide it and its learnings from lists and search, and refuse new messages; `restore` undoes this.
 
         Raises:
-            NotFoundError: There is none, or it is hidden already.
+            NotFoundError: The conversation does not exist, or it is already hidden.
         """
         with self._engine.transaction():
             record = found(self._statements.soft_delete_conversation(id=id, now=self._now()), "conversation")
@@ -251,10 +251,10 @@ class ConversationRepository(IndexedRepository):
             return record
 
     def soft_delete_many(self, ids: Iterable[str], *, reason: str | None = None) -> Sequence[str]:
-        """Hide several in one transaction, as `soft_delete` does; those that are not there or hidden stay as they are.
+        """Hide several in one transaction, as `soft_delete` does; ids that are missing or already hidden are skipped.
 
         Returns:
-            The ids of those that are hidden now and were not before, in the order given.
+            The ids of the conversations that were hidden by this call, in the order given.
         """
         with self._engine.transaction():
             wanted = _distinct(ids)
@@ -268,7 +268,7 @@ class ConversationRepository(IndexedRepository):
         """Show it and its learnings again, exactly as they were.
 
         Raises:
-            NotFoundError: There is none, or it is not hidden.
+            NotFoundError: The conversation does not exist, or it is not hidden.
         """
         with self._engine.transaction():
             record = found(self._statements.restore_conversation(id=id, now=self._now()), "conversation")
@@ -277,16 +277,16 @@ class ConversationRepository(IndexedRepository):
             return record
 
     def delete(self, id: str, *, reason: str | None = None) -> dict[str, int]:
-        """Delete it for good, with its messages, learnings, uploads and redactions.
+        """Permanently delete it with its messages, learnings, uploads and redactions.
 
         Returns:
-            How many of each went with it.
+            The number of rows of each kind that were deleted with it.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The conversation does not exist.
         """
         with self._engine.transaction():
-            self._statements.lock_conversations(ids=[id])  # nobody adds to it behind the count
+            self._statements.lock_conversations(ids=[id])  # nobody can add to it after the count
             parts: dict[str, int] = self._statements.count_conversation_parts(id=id)._asdict()
             if not self._statements.delete_conversation(id=id):
                 raise NotFoundError("conversation")
@@ -294,15 +294,15 @@ class ConversationRepository(IndexedRepository):
             return parts
 
     def purge_many(self, ids: Iterable[str], *, reason: str | None = None) -> Counter[str]:
-        """Delete for good those of some conversations that are hidden and not on legal hold, in one transaction.
+        """Permanently delete those conversations that are hidden and not under legal hold, in one transaction.
 
         Returns:
-            How many "conversations" went, and how many "messages", "learnings", "uploads" and "redactions" with them.
+            The number of deleted "conversations", "messages", "learnings", "uploads" and "redactions".
         """
         gone: Counter[str] = Counter()
         with self._engine.transaction():
             wanted = _distinct(ids)
-            self._statements.lock_conversations(ids=wanted)  # nobody places a hold behind the look at them
+            self._statements.lock_conversations(ids=wanted)  # nobody can place a hold after they are checked
             parts = {row.id: row._asdict() for row in self._statements.list_purgeable_parts(ids=wanted)}
             deleted = {row.id for row in self._statements.delete_hidden_conversations(ids=[*parts])}
             for id in filter(deleted.__contains__, wanted):
@@ -312,10 +312,10 @@ class ConversationRepository(IndexedRepository):
         return gone
 
     def purge(self, *, deleted_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
-        """Delete for good what was soft-deleted before an instant, longest hidden first, in one batch.
+        """Permanently delete conversations that were soft-deleted before a time, longest hidden first, in one batch.
 
         Returns:
-            How many conversations went; call again while it is *max_rows*.
+            The number of deleted conversations; call again while it equals *max_rows*.
         """
         with self._engine.transaction():
             purgeable = self._statements.list_purgeable_conversations(

@@ -1,4 +1,4 @@
-"""Derived data, which triggers keep: counts, the index by tag, full-text indexes. Checked, and rebuilt."""
+"""Checks and rebuilds derived data that triggers maintain: counts, the tag index, full-text indexes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datastore.statements.typed.verify import VerifyStatements
 
     class _Statements(DerivedStatements, VerifyStatements, MessagesStatements, Protocol):
-        """What checks and rebuilds derived data."""
+        """The statements that check and rebuild derived data."""
 
 
 class DerivedRepository(IndexedRepository):
@@ -25,28 +25,28 @@ class DerivedRepository(IndexedRepository):
     _statements: _Statements
 
     def miscounted(self, max_rows: int = 100) -> list[tuple[str, int, int]]:
-        """Conversations whose message_count is wrong: id, what it says, what was counted."""
+        """Conversations whose message_count is wrong: id, stored count, actual count."""
         return [
             (row.id, row.message_count, row.counted)
             for row in self._statements.list_miscounted_conversations(max_rows=max_rows)
         ]
 
     def miscounted_jobs(self, max_rows: int = 100) -> list[tuple[str, str, int, int]]:
-        """Counts of jobs that are wrong: type, status ("stored" is all of them), what it says, what was counted."""
+        """Job counts that are wrong: type, status ("stored" is the total), stored count, actual count."""
         return [
             (row.type, row.status, row.job_count, row.counted)
             for row in self._statements.list_miscounted_jobs(max_rows=max_rows)
         ]
 
     def mistagged(self, max_rows: int = 100) -> list[str]:
-        """Learnings that the index by tag has under other tags than their own: their ids."""
+        """The ids of learnings whose tags differ from the tag index."""
         return [row.id for row in self._statements.list_mistagged_learnings(max_rows=max_rows)]
 
     def mishashed(self, sample: int | None = None) -> list[str]:
-        """The ids of messages whose content is not what its hash was made of.
+        """The ids of messages whose content does not match its hash.
 
         Args:
-            sample: So many messages are read, from everywhere in the table; None reads all of them.
+            sample: Number of messages to read, spread over the whole table; None reads all of them.
         """
         first, last = self._statements.get_message_places()
         if sample is None or last - first < sample:
@@ -58,7 +58,7 @@ class DerivedRepository(IndexedRepository):
         return [*dict.fromkeys(wrong)]
 
     def _message_hashes(self, after: int) -> Iterator[Sequence[Any]]:
-        # Contents may be of a mebibyte each.
+        # Each content may be one mebibyte long.
         while page := self._statements.list_message_hashes(after_seq=after, max_rows=64):
             yield page
             after = page[-1].seq
@@ -73,7 +73,7 @@ class DerivedRepository(IndexedRepository):
         self._statements.check_messages_fts()
 
     def settle(self, audit_high_water: int) -> None:
-        """After a copy of rows that no trigger saw: count the jobs, and have the audit log go on after this number."""
+        """Finish a copy that bypassed the triggers: count the jobs, and let the audit log continue after this id."""
         with self._engine.transaction():
             self._count_jobs()
             self._statements.raise_audit_high_water(id=audit_high_water)

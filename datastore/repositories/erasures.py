@@ -1,4 +1,4 @@
-"""Erasures, their receipts, and the tombstones of what was erased."""
+"""Erasures, their receipts, and the tombstones of erased subjects."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from datastore.statements.typed.job_queue import JobQueueStatements
 
     class _Statements(ErasuresStatements, ConversationsStatements, JobQueueStatements, Protocol):
-        """What an erasure calls."""
+        """The statements that an erasure calls."""
 
 
 class ReceiptRepository(Repository):
-    """The receipts of erasures: the table *erasures*, for everyone to read."""
+    """The receipts of erasures: read-only access to the table *erasures*."""
 
     _statements: _Statements
 
     def get(self, id: str) -> Erasure:
-        """One receipt.
+        """Return one receipt.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The receipt does not exist.
         """
         return found(self._statements.get_erasure(id=id), "erasure")
 
@@ -41,7 +41,7 @@ class ReceiptRepository(Repository):
         """One page of the receipts, newest first (by *created_at*, then by id).
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         pager = TimePager("erasures", [], after=after, max_rows=max_rows)
         at, id = pager.place(TIME_MAX)
@@ -49,7 +49,7 @@ class ReceiptRepository(Repository):
         return pager.page_by_time(rows)
 
     def iterate(self) -> Iterator[Erasure]:
-        """Each receipt, newest first, page by page."""
+        """Iterate over each receipt, newest first, page by page."""
         return every(self.list)
 
 
@@ -66,7 +66,7 @@ class ErasureRepository(ReceiptRepository):
         reason: str | None,
         receipt: Mapping[str, Any],
     ) -> Erasure:
-        """Note what is to be erased, before anything is deleted."""
+        """Record the subject of an erasure before anything is deleted."""
         return self._statements.add_erasure(
             id=self._new_id(),
             subject_kind=kind,
@@ -79,23 +79,23 @@ class ErasureRepository(ReceiptRepository):
         )
 
     def update(self, id: str, *, status: ErasureStatus, receipt: Mapping[str, Any]) -> Erasure:
-        """Note how far an erasure came.
+        """Record the progress of an erasure.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The receipt does not exist.
         """
         return found(self._statements.update_erasure(id=id, status=status, receipt=receipt, now=self._now()), "erasure")
 
     def keys(self) -> list[ErasureKey]:
-        """The keys of the hashes, oldest first; new hashes are made with the first one."""
+        """The keys of the hashes, oldest first; new hashes use the first one."""
         return self._statements.list_erasure_keys(max_rows=MAX_ROWS)
 
     def add_key(self, secret: str, *, id: str | None = None, created_at: datetime | None = None) -> None:
-        """Keep a key, unless it is there."""
+        """Store a key unless it already exists."""
         self._statements.add_erasure_key(id=id or self._new_id(), secret=secret, created_at=created_at or self._now())
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
-        """Note that something was erased; the later of two notes counts."""
+        """Record that a subject was erased; of two tombstones the later one counts."""
         self._statements.add_tombstone(
             kind=tombstone.kind,
             subject_hash=tombstone.subject_hash,
@@ -105,15 +105,15 @@ class ErasureRepository(ReceiptRepository):
         )
 
     def find_tombstone(self, kind: SubjectKind, subject_hash: str) -> Tombstone | None:
-        """The tombstone of something that was erased, lifted or not."""
+        """The tombstone of an erased subject, lifted or not."""
         return self._statements.find_tombstone(kind=kind, subject_hash=subject_hash)
 
     def lift(self, kind: SubjectKind, subject_hash: str) -> None:
-        """Let something come back that was erased; nothing happens where it was not."""
+        """Allow an erased subject to be stored again; does nothing if it was not erased."""
         self._statements.lift_tombstone(kind=kind, subject_hash=subject_hash, lifted_at=self._now())
 
     def tombstones(self) -> list[Tombstone]:
-        """Every tombstone, the lifted ones too."""
+        """Every tombstone, including lifted ones."""
         stones: list[Tombstone] = []
         kind, subject_hash = "", ""
         while page := self._statements.list_tombstones(
@@ -124,25 +124,25 @@ class ErasureRepository(ReceiptRepository):
         return stones
 
     def delete_last_messages(self, conversation_id: str, max_rows: int) -> int:
-        """Delete the last messages of a conversation; gives how many."""
+        """Delete the last messages of a conversation; returns their number."""
         with self._engine.transaction():
-            # The conversation first, as who deletes all of it takes it: neither waits for the other then.
+            # Lock the conversation first, as a full deletion does, to avoid a deadlock with it.
             self._statements.lock_conversations(ids=[conversation_id])
             return len(self._statements.delete_last_messages(conversation_id=conversation_id, max_rows=max_rows))
 
     def derived_learnings(self, conversation_id: str) -> list[Learning]:
-        """Learnings of other conversations that a message of this one is a source of."""
+        """Learnings of other conversations that have a message of this one as a source."""
         return self._statements.list_derived_learnings(conversation_id=conversation_id)
 
     def job_texts(self) -> Iterator[ListJobTextsRow]:
-        """Of every job what a person could be named in, oldest first; its earlier attempts: `attempt_texts`."""
+        """The texts of every job that could name a person, oldest first; for earlier attempts see `attempt_texts`."""
         after = 0
         while page := self._statements.list_job_texts(after_id=after, max_rows=MAX_ROWS):
             yield from page
             after = page[-1].id
 
     def attempt_texts(self) -> Iterator[ListAttemptTextsRow]:
-        """Of every earlier attempt of every job what a person could be named in."""
+        """The texts of every job's earlier attempts that could name a person."""
         after = 0, 0
         while page := self._statements.list_attempt_texts(
             after_job_id=after[0], after_lease_token=after[1], max_rows=MAX_ROWS
@@ -151,12 +151,12 @@ class ErasureRepository(ReceiptRepository):
             after = page[-1].job_id, page[-1].lease_token
 
     def erase_job(self, job: Job, *, type: bool = False, worker: bool = False) -> None:
-        """Take everything out of a job, and of its attempts, that a person could be named in; it ends.
+        """Remove every text that could name a person from a job and its attempts, and end the job.
 
         Args:
-            job: Which one.
-            type: Its type too, because it names the subject.
-            worker: The names of its workers too.
+            job: The job.
+            type: Also remove its type, because it names the subject.
+            worker: Also remove the names of its workers.
         """
         with self._engine.transaction():
             self._statements.erase_job_texts(id=job.id, now=self._now())
@@ -173,13 +173,13 @@ class ErasureRepository(ReceiptRepository):
                 self._statements.delete_job_pause(type=job.type)
 
     def known_terms(self, terms: Sequence[str]) -> set[str]:
-        """Those of some stems that a full-text index still has in some row."""
+        """Those of *terms* (stems) that still occur in a row of a full-text index."""
         ours = list(terms)
         known = {row.term for row in self._statements.list_known_message_terms(terms=ours)}
         return known | {row.term for row in self._statements.list_known_learning_terms(terms=ours)}
 
     def trees(self) -> list[tuple[str, int]]:
-        """Each table's and index's table, and the page where it begins."""
+        """For each table and index, its table and its root page."""
         trees: list[tuple[str, int]] = []
         while rows := self._statements.list_trees(after_rootpage=trees[-1][1] if trees else 0, max_rows=MAX_ROWS):
             trees += [(row.table_name, row.rootpage) for row in rows]

@@ -1,4 +1,4 @@
-"""What import and export need besides the other repositories: exact times, gaps between positions, sources."""
+"""Additional statements for import and export: exact times, gaps between positions, sources."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class ImportExportRepository(Repository):
         )
 
     def skip_positions(self, conversation_id: str, last_position: int) -> None:
-        """Leave a gap: the next message gets the position after *last_position*."""
+        """Leave a gap: the next message is stored at the position after *last_position*."""
         self._statements.set_last_position(id=conversation_id, last_position=last_position)
 
     def set_conversation_times(
         self, id: str, *, updated_at: datetime | None = None, deleted_at: datetime | None = None
     ) -> None:
-        """Give an imported conversation its old times; *updated_at* None keeps the stored one."""
+        """Restore an imported conversation's original times; *updated_at* None keeps the stored one."""
         self._statements.set_conversation_times(id=id, updated_at=updated_at, deleted_at=deleted_at)
 
     def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
-        """Every learning of a conversation, also of a deleted one, with the ids of the messages it came from."""
+        """Every learning of a conversation, deleted or not, with the ids of its source messages."""
         records = self._statements.list_conversation_learnings(conversation_id=conversation_id)
         if not records:
             return []

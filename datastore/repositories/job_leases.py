@@ -1,4 +1,4 @@
-"""What a worker does with jobs: claims them under a fenced lease, and ends or extends the lease."""
+"""The operations of a worker: claim jobs under a fenced lease, extend the lease, end it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from datastore.values import TIME_MIN, check_number, check_text, encode_json
 if TYPE_CHECKING:
     from datastore.statements.typed.job_queue import JobQueueStatements
 
-#: A job waits no longer: what ends after the year 9999 is no instant.
+#: Maximum wait of a job: no datetime is later than the year 9999.
 _longest_delay = timedelta(days=365 * 1000)
 
-#: A claim recovers at most so many expired leases.
+#: Maximum number of expired leases that a claim recovers.
 _RECOVERED_PER_CLAIM = 100
 
 
 class JobLeases(JobWaiting):
     """The worker's half of `JobQueueRepository`.
 
-    A claimed job carries its lease: hand the record itself to `heartbeat`, `succeed`, `fail`,
-    `snooze` and `release`. Each raises LeaseLostError, and changes nothing, once the lease is over or the job is
-    another worker's. A lease that has expired is lost even if nobody took the job yet.
+    A claimed job includes its lease: pass the record itself to `heartbeat`, `succeed`, `fail`,
+    `snooze` and `release`. Each raises LeaseLostError and changes nothing once the lease has ended or another worker
+    has the job. An expired lease is lost even if no other worker has claimed the job yet.
     """
 
     _statements: JobQueueStatements
@@ -48,19 +48,19 @@ class JobLeases(JobWaiting):
         self._rng = random.Random() if rng is None else rng
 
     def claim(self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0) -> Job | None:
-        """Lease the first job that is due; None if there is none. See `claim_many`."""
+        """Lease the first job that is due; None if no job is due. See `claim_many`."""
         jobs = self.claim_many(types, worker=worker, lease_seconds=lease_seconds, max_rows=1)
         return jobs[0] if jobs else None
 
     def claim_many(
         self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0, max_rows: int
     ) -> Sequence[Job]:
-        """Lease the first jobs that are due, after putting back those whose lease expired.
+        """Lease the first jobs that are due, after returning jobs with expired leases to the queue.
 
         Args:
-            types: Only of these; None is every type (the first 1000 that have queued jobs). Paused types are left out.
-            worker: Who claims; kept in the job's history.
-            lease_seconds: How long until the jobs are somebody else's, without a `heartbeat`.
+            types: Only these types; None: every type (the first 1000 that have queued jobs). Paused types are skipped.
+            worker: The worker's name; kept in the job's history.
+            lease_seconds: Time until other workers can claim the jobs, unless `heartbeat` extends it.
             max_rows: 1 to 1000.
 
         Returns:
@@ -71,7 +71,7 @@ class JobLeases(JobWaiting):
         check_max_rows(max_rows)
         lease = _lease(lease_seconds)
         with self._engine.transaction():
-            now = self._now()  # with the lock held, so that waiting for it does not shorten the lease
+            now = self._now()  # read while holding the lock, so that waiting for the lock does not shorten the lease
             self._recover(now, _RECOVERED_PER_CLAIM)
             if wanted is None:
                 wanted = self._queued_types()
@@ -83,13 +83,13 @@ class JobLeases(JobWaiting):
         return jobs if len(jobs) < 2 else sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))
 
     def heartbeat(self, job: Job, *, lease_seconds: float = 60.0, progress: Any = None) -> Job:
-        """Extend the lease from now on, and store *progress* (any JSON value; None keeps what is stored).
+        """Extend the lease, counted from now, and store *progress* (any JSON value; None keeps the stored one).
 
         Returns:
-            The job as it is now: look at *cancel_requested*.
+            The current job: check its *cancel_requested*.
 
         Raises:
-            LeaseLostError: Stop working on it.
+            LeaseLostError: Stop working on the job.
         """
         lease = _lease(lease_seconds)
         with self._engine.transaction():
@@ -100,9 +100,9 @@ class JobLeases(JobWaiting):
             return _held(held, "heartbeat")
 
     def succeed(self, job: Job, result: Any = None) -> None:
-        """End a claimed job well; *result* is any JSON value.
+        """Mark a claimed job as succeeded; *result* is any JSON value.
 
-        In a transaction it is done together with what else is written there, or not at all.
+        In a transaction, the job succeeds together with the transaction's other writes, or not at all.
 
         Raises:
             LeaseLostError: Nothing was changed.
@@ -111,15 +111,15 @@ class JobLeases(JobWaiting):
             raise LeaseLostError("succeed")
 
     def succeed_many(self, jobs: Sequence[Job], results: Sequence[Any] | None = None) -> Sequence[Job]:
-        """End claimed jobs well, in one transaction; *results* are in the order of *jobs*.
+        """Mark claimed jobs as succeeded in one transaction; *results* are in the order of *jobs*.
 
         Returns:
-            The jobs whose lease was lost, in their order: of them nothing was changed.
+            The jobs whose lease was lost, in order; these were not changed.
         """
         values = [None] * len(jobs) if results is None else results
         if len(values) != len(jobs):
-            raise InvalidValueError("results: one for each job is needed")
-        # In the order of `enqueue_many`, which may wait for a job that has just got its key.
+            raise InvalidValueError("results: give one for each job")
+        # In the same order as `enqueue_many`, which may wait for a job that has just taken its key.
         pairs = sorted(zip(jobs, values, strict=True), key=lambda pair: pair[0].dedupe_key or "")
         rows = [[job.id, job.lease_token, None if value is None else encode_json(value)] for job, value in pairs]
         done = {row.id for row in self._statements.succeed_jobs(rows=rows, now=self._now())}
@@ -137,20 +137,20 @@ class JobLeases(JobWaiting):
         """`succeed` and `claim` in one transaction: half the commits.
 
         Returns:
-            The next job; None if there is none that is due.
+            The next job; None if no job is due.
 
         Raises:
-            LeaseLostError: Nothing was changed, and nothing claimed.
+            LeaseLostError: Nothing was changed or claimed.
         """
         with self._engine.transaction():
             self.succeed(job, result)
             return self.claim(types, worker=worker, lease_seconds=lease_seconds)
 
     def fail(self, job: Job, error: str | BaseException, *, permanent: bool = False) -> Job:
-        """End a claimed job's attempt badly: it is tried again after its backoff.
+        """Mark a claimed job's attempt as failed: the job is retried after its backoff.
 
-        After *max_attempts*, or at once where *permanent*, it is quarantined until somebody requeues
-        it; if it was asked to stop, it is cancelled. *error* is kept, cut to 10,000 characters.
+        After *max_attempts*, or immediately if *permanent*, it is quarantined until it is requeued;
+        if cancellation was requested, it is cancelled. *error* is stored, truncated to 10,000 characters.
 
         Raises:
             LeaseLostError: Nothing was changed.
@@ -161,9 +161,9 @@ class JobLeases(JobWaiting):
             return _held(self._end_attempt(self._current(job, "fail"), now, now, "failed", text, permanent), "fail")
 
     def release(self, job: Job) -> Job:
-        """Give a claimed job back to the queue, at its place, without spending the attempt.
+        """Return a claimed job to its place in the queue without counting the attempt.
 
-        If it was asked to stop, it is cancelled instead.
+        If cancellation was requested, it is cancelled instead.
 
         Raises:
             LeaseLostError: Nothing was changed.
@@ -176,9 +176,9 @@ class JobLeases(JobWaiting):
             return _held(released, "release")
 
     def snooze(self, job: Job, delay: timedelta | float) -> Job:
-        """Give a claimed job back to the queue for later, without spending the attempt.
+        """Return a claimed job to the queue for later without counting the attempt.
 
-        If it was asked to stop, it is cancelled instead. *delay* is a timedelta or seconds, from now.
+        If cancellation was requested, it is cancelled instead. *delay* is a timedelta or seconds, from now.
 
         Raises:
             LeaseLostError: Nothing was changed.
@@ -194,17 +194,17 @@ class JobLeases(JobWaiting):
             return _held(snoozed, "snooze")
 
     def recover_expired(self, *, max_rows: int = 100) -> int:
-        """Put back, or quarantine, jobs whose lease expired; every claim does the same for 100.
+        """Requeue or quarantine jobs whose lease has expired; every claim does the same for up to 100.
 
         Returns:
-            How many; call again while it is *max_rows*.
+            The number of jobs; call again while it equals *max_rows*.
         """
         check_max_rows(max_rows)
         with self._engine.transaction():
             return self._recover(self._now(), max_rows)
 
     def _current(self, job: Job, action: str) -> Job:
-        # What is stored, not what the worker saw: somebody may have asked it to stop since; and nobody does until this has ended.
+        # Read the stored job: a cancellation may have been requested since the claim. The lock prevents one from here on.
         current: Job | None = self._statements.lock_job(id=job.id)
         if current is None or current.lease_token != job.lease_token:
             raise LeaseLostError(action)
@@ -262,20 +262,20 @@ def _held(job: Job | None, action: str) -> Job:
 
 
 def duration(delay: timedelta | float | None) -> timedelta:
-    """*delay*, a timedelta or seconds; None is none.
+    """Convert *delay*, a timedelta or seconds; None means no delay.
 
     Raises:
-        InvalidValueError: It is no finite number, or more than a thousand years.
+        InvalidValueError: It is not a finite number, or more than a thousand years.
     """
     if delay is None:
         return timedelta()
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else check_number(delay, "delay")
     if abs(seconds) > _longest_delay.total_seconds():
-        raise InvalidValueError("delay: at most a thousand years")
+        raise InvalidValueError("delay: must be at most a thousand years")
     return delay if isinstance(delay, timedelta) else timedelta(seconds=seconds)
 
 
 def _lease(seconds: float) -> timedelta:
     if not 0 < check_number(seconds, "lease_seconds") <= YEAR:
-        raise InvalidValueError("lease_seconds is more than 0 and at most a year")
+        raise InvalidValueError("lease_seconds: must be more than 0 and at most a year")
     return timedelta(seconds=seconds)

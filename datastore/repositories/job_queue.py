@@ -1,4 +1,4 @@
-"""The job queue: enqueued in the caller's transaction, claimed with a fenced lease, retried, quarantined."""
+"""The job queue: enqueue in the caller's transaction, claim under a fenced lease, retry, quarantine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from datastore.values import check_integer, check_number, check_text, encode_jso
 
 Result = TypeVar("Result")
 
-#: Jobs that one statement stores, where none of them has a key.
+#: Number of jobs per statement, if none of them has a key.
 _BATCH = 500
 
 
 class JobQueueRepository(JobLeases):
-    """The table *job_queue*; what a worker calls is in `JobLeases`."""
+    """The table *job_queue*; a worker's methods are in `JobLeases`."""
 
     def enqueue(
         self,
@@ -38,22 +38,22 @@ class JobQueueRepository(JobLeases):
         """Store a job, in the caller's transaction if there is one.
 
         Args:
-            type: Which handler; 1 to 200 characters.
-            payload: Any JSON value, at most 1 MiB; None is ``{}``.
-            run_at: Not claimed before this instant, aware; None is now.
-            delay: Instead of *run_at*: from now, a timedelta or seconds.
+            type: Selects the handler; 1 to 200 characters.
+            payload: Any JSON value, at most 1 MiB; None becomes ``{}``.
+            run_at: Not claimed before this time; aware; None: now.
+            delay: An alternative to *run_at*: the delay from now, a timedelta or seconds.
             priority: 0 to 9; 9 is claimed first.
-            max_attempts: After so many failures it is quarantined; 1 to 1000.
-            dedupe_key: At most one live (queued or running) job has it; 1 to 200 characters.
-            backoff_seconds: The wait after the first failure; it doubles with each further one.
+            max_attempts: Number of failures after which the job is quarantined; 1 to 1000.
+            dedupe_key: At most one live (queued or running) job has a given key; 1 to 200 characters.
+            backoff_seconds: The wait after the first failure; it doubles with each further failure.
             backoff_cap_seconds: The longest wait.
 
         Returns:
-            The stored job, or, unchanged, the live one that has the key.
+            The stored job, or the live job that already has the key, unchanged.
 
         Raises:
             CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all, or *run_at* and *delay* are both given.
+            InvalidValueError: A value cannot be stored, or both *run_at* and *delay* are given.
         """
         new = NewJob(
             type=type,
@@ -69,9 +69,9 @@ class JobQueueRepository(JobLeases):
         return self._statements.add_job(**_values(self._now(), new))
 
     def enqueue_many(self, jobs: Iterable[NewJob]) -> Sequence[Job]:
-        """Store several in their order, or none if one is refused; see `enqueue`.
+        """Store several jobs in order, or none of them if one is refused; see `enqueue`.
 
-        Where two have the same key, the first one counts. Jobs go in 500 a statement; where one has a key, all go in one.
+        If two have the same key, the first one is stored. One statement stores 500 jobs, or all of them if any has a key.
         """
         stored: list[Job] = []
         keys: dict[str | None, list[Any]] = {}
@@ -86,7 +86,7 @@ class JobQueueRepository(JobLeases):
                 if key is None or key not in keys:
                     rows.append(_row(new))
                     keys[key] = rows[-1]
-            # The statement locks the keys in one order for everybody; two statements would not.
+            # One statement locks the keys in the same order for every caller; two statements would not.
             size = _BATCH if keys.keys() <= {None} else len(rows)
             for first in range(0, len(rows), size):
                 stored += self._statements.add_jobs(rows=rows[first : first + size], now=now)
@@ -95,24 +95,24 @@ class JobQueueRepository(JobLeases):
         return [next(others) if key is None else live[key] for key in order]
 
     def get(self, id: int) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The job does not exist.
         """
         return found(self._statements.get_job(id=id), "job")
 
     def find(self, id: int | None = None, *, dedupe_key: str | None = None) -> Job | None:
-        """The job with this id, or the live one with this key; None if there is none."""
+        """Return the job with this id, or the live job with this key; None if there is none."""
         if id is not None:
             return self._statements.get_job(id=id)
         return None if dedupe_key is None else self._statements.find_live_job(dedupe_key=dedupe_key)
 
     def attempts(self, id: int) -> Sequence[JobAttempt]:
-        """The claims of a job, oldest first (the latest 1000, should there be more).
+        """The claims of a job, oldest first (only the latest 1000).
 
         Raises:
-            NotFoundError: There is no such job.
+            NotFoundError: The job does not exist.
         """
         rows = self._statements.list_job_attempts(job_id=id, max_rows=MAX_ROWS)
         if not rows:
@@ -120,16 +120,16 @@ class JobQueueRepository(JobLeases):
         return rows[::-1]
 
     def counts(self) -> Sequence[JobCount]:
-        """How many jobs of each type have each status. Counts the live ones; ended ones are counted as they end."""
+        """The number of jobs per type and status. Live jobs are counted by the call, ended jobs when they end."""
         return self._statements.count_jobs()
 
     def retry(self, id: int) -> Job:
-        """Make a job that waits for its time due now; `requeue` one that has ended without success.
+        """Make a waiting job due now; `requeue` a job that ended without success.
 
         Raises:
-            NotFoundError: There is none.
-            TransitionError: It runs, or it succeeded.
-            UniqueError: It had ended, and another live job has its key by now.
+            NotFoundError: The job does not exist.
+            TransitionError: It is running, or it succeeded.
+            UniqueError: It had ended, and another live job now has its key.
         """
         with self._engine.transaction():
             present, now = self._locked(id), self._now()
@@ -138,22 +138,22 @@ class JobQueueRepository(JobLeases):
             return _done(self._statements.requeue_job(id=id, now=now), present, "retried")
 
     def requeue(self, id: int) -> Job:
-        """Queue a quarantined, failed or cancelled job again, with all its attempts; its history stays.
+        """Queue a quarantined, failed or cancelled job again with all its attempts restored; its history stays.
 
         Raises:
-            NotFoundError: There is none.
-            TransitionError: It is live, or it succeeded.
-            UniqueError: Another live job has its key by now.
+            NotFoundError: The job does not exist.
+            TransitionError: It is queued or running, or it succeeded.
+            UniqueError: Another live job now has its key.
         """
         with self._engine.transaction():
             present = self._locked(id)
             return _done(self._statements.requeue_job(id=id, now=self._now()), present, "requeued")
 
     def cancel(self, id: int) -> Job:
-        """End a queued job; ask the worker of a running one to stop (see `heartbeat`).
+        """Cancel a queued job, or ask the worker of a running job to stop (see `heartbeat`).
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The job does not exist.
             TransitionError: It has ended.
         """
         with self._engine.transaction():
@@ -164,8 +164,8 @@ class JobQueueRepository(JobLeases):
         """Delete a job and its history.
 
         Raises:
-            NotFoundError: There is none.
-            TransitionError: It runs; cancel it first.
+            NotFoundError: The job does not exist.
+            TransitionError: It is running; cancel it first.
         """
         with self._engine.transaction():
             present = self._locked(id)
@@ -173,10 +173,10 @@ class JobQueueRepository(JobLeases):
             self._audit("delete", "job", str(id), reason)
 
     def prune(self, *, finished_before: datetime, reason: str | None = None, max_rows: int = 100) -> int:
-        """Delete jobs that ended before an instant, longest ended first, in one batch.
+        """Delete jobs that ended before a time, oldest first, in one batch.
 
         Returns:
-            How many went; call again while it is *max_rows*.
+            The number of deleted jobs; call again while it equals *max_rows*.
         """
         check_max_rows(max_rows)
         with self._engine.transaction():
@@ -186,28 +186,28 @@ class JobQueueRepository(JobLeases):
             return len(rows)
 
     def pause(self, type: str, *, reason: str | None = None) -> bool:
-        """Let nobody claim jobs of a type, until `resume`; also after a restart. Those that run go on.
+        """Stop jobs of a type from being claimed until `resume`, even after a restart. Running jobs continue.
 
         Returns:
-            False where it was paused already (its reason stays).
+            False if it was already paused (its reason stays).
 
         Raises:
-            CheckError: *type* has not 1 to 200 characters, or *reason* more than 1000.
+            CheckError: *type* does not have 1 to 200 characters, or *reason* has more than 1000.
         """
         if reason is not None:
             check_text(reason, "reason")
         return bool(self._statements.add_job_pause(type=check_text(type, "type"), reason=reason, now=self._now()))
 
     def resume(self, type: str) -> bool:
-        """Let a paused type be claimed again.
+        """Allow jobs of a paused type to be claimed again.
 
         Returns:
-            False where it was not paused.
+            False if it was not paused.
         """
         return bool(self._statements.delete_job_pause(type=check_text(type, "type")))
 
     def pauses(self) -> Sequence[JobPause]:
-        """The paused types, in order (the first 1000)."""
+        """The paused types, sorted (the first 1000)."""
         return self._statements.list_job_pauses(max_rows=MAX_ROWS)
 
     def list(
@@ -221,13 +221,13 @@ class JobQueueRepository(JobLeases):
         """One page, newest first (by id).
 
         Args:
-            status: Only with this status.
-            type: Only of this type.
-            after: The *next* of the page before.
+            status: Only jobs with this status.
+            type: Only jobs of this type.
+            after: The *next* of the previous page.
             max_rows: 1 to 1000.
 
         Raises:
-            CursorError: *after* is damaged or of a list with other filters.
+            CursorError: *after* is damaged or belongs to a list with other filters.
         """
         pager = Pager("jobs", [status, type], (int,), after=after, max_rows=max_rows)
         page = {"before_id": 2**63 - 1 if pager.start is None else pager.start[0], "max_rows": pager.max_rows}
@@ -240,11 +240,11 @@ class JobQueueRepository(JobLeases):
         return pager.page(rows, lambda job: (job.id,))
 
     def iterate(self, *, status: JobStatus | None = None, type: str | None = None) -> Iterator[Job]:
-        """Each one, newest first, page by page; the filters are those of `list`."""
+        """Iterate over all of them, newest first, page by page; takes the filters of `list`."""
         return every(self.list, status=status, type=type)
 
     def _locked(self, id: int) -> Job:
-        # So that what is refused is refused for the status that it has, not for one of a moment before.
+        # Lock the row so that a refusal names the current status, not an earlier one.
         return found(self._statements.lock_job(id=id), "job")
 
 
@@ -255,7 +255,7 @@ def _done(result: Result | None, present: Job, action: str) -> Result:
 
 
 def _values(now: datetime, job: NewJob) -> dict[str, Any]:
-    """What `add_job` takes."""
+    """The arguments of `add_job`."""
     if job.run_at is not None and job.delay is not None:
         raise InvalidValueError("give run_at or delay, not both")
     if job.dedupe_key is not None:
@@ -274,7 +274,7 @@ def _values(now: datetime, job: NewJob) -> dict[str, Any]:
 
 
 def _row(new: dict[str, Any]) -> list[Any]:
-    """The same as a row of `add_jobs`."""
+    """The same values as a row of `add_jobs`."""
     return [
         new["type"],
         new["priority"],

@@ -1,4 +1,4 @@
-"""What a worker does while there are no jobs: it waits for one, without a write and without a thread of its own."""
+"""Waiting for a job without writing to the database and without a separate thread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from datastore.values import check_number, check_text, decode_timestamp
 if TYPE_CHECKING:
     from datastore.statements.typed.job_queue import JobQueueStatements
 
-#: The longest that anything waits, in seconds.
+#: Maximum wait, in seconds.
 YEAR = 366 * 24 * 3600.0
 
-#: Seconds between two looks of `wait` at the counter of commits: at least, at most, and as a part of how long nothing
-#: has happened. A look costs about 0.1 ms of a processor, most of it the sleep: every 5 ms for ever would be 2 %.
+#: Poll interval of `wait` for the commit counter, in seconds: minimum, maximum, and fraction of the idle time.
+#: One poll takes about 0.1 ms of CPU time, mostly for the sleep: polling every 5 ms forever would take 2 %.
 _POLL, _POLL_LONGEST, _POLL_PART = 0.005, 0.02, 0.01
 
-#: Seconds until `wait` looks again for a server that is away: at first, and at most.
+#: Seconds until `wait` tries to reach an unreachable server again: initial and maximum.
 _AWAY, _AWAY_LONGEST = 0.05, 2.0
 
 
@@ -39,22 +39,22 @@ class JobWaiting(Repository):
         audit: AuditWriter | None = None,
     ) -> None:
         super().__init__(statements, engine, new_id=new_id, audit=audit)
-        #: When `wait` last saw anything happen; threads may overwrite each other's, which changes how often they look.
+        #: When `wait` last saw activity; threads may overwrite each other's value, which only changes the poll interval.
         self._news_at = time.monotonic()
 
     def wait(self, types: Iterable[str] | None = None, *, timeout: float) -> bool:
         """Sleep until a job may be due, at most *timeout* seconds.
 
-        The time of a job wakes it, and so does another connection's commit: within 5 ms, or 20 ms where nothing has
-        happened for two seconds. Nothing is written meanwhile, and no writer kept waiting. Other workers wake too: what
-        `claim` then gives may be nothing.
+        It wakes when a job becomes due and when another connection commits: within 5 ms, or 20 ms after two seconds
+        without activity. It writes nothing and blocks no writer. Other workers wake too, so a following `claim` may
+        return None.
 
         Returns:
-            Whether something is due (or a lease has expired).
+            Whether a job is due (or a lease has expired).
 
         Raises:
-            TransactionError: Inside a transaction, which would keep everybody from enqueueing.
-            ConnectionLostError, BusyError: PostgreSQL: the server is away, and did not come back within *timeout*.
+            TransactionError: It was called inside a transaction, which would prevent others from enqueueing.
+            ConnectionLostError, BusyError: PostgreSQL only: the server stayed unreachable for *timeout*.
         """
         wanted = wanted_types(types)
         deadline = time.monotonic() + check_number(timeout, "timeout")
@@ -78,7 +78,7 @@ class JobWaiting(Repository):
                 away = min(2 * away, _AWAY_LONGEST)
 
     def _sleep(self, version: int, until: float) -> None:
-        """Until another connection has committed, at the longest *until* (monotonic)."""
+        """Sleep until another connection commits, at the latest until *until* (monotonic)."""
         while self._engine.data_version() == version:
             now = time.monotonic()
             if now >= until:
@@ -91,17 +91,17 @@ class JobWaiting(Repository):
         return [row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
 
     def _due_in(self, types: list[str] | None) -> float:
-        """Seconds until something may be due; a year where nothing waits."""
+        """Seconds until a job may be due; a year if no job is waiting."""
         at = self._statements.find_next_job_time(types=self._queued_types() if types is None else types)
         return YEAR if at is None else (decode_timestamp(at) - self._now()).total_seconds()
 
 
 def wanted_types(types: Iterable[str] | None) -> list[str] | None:
-    """*types* without repetition, sorted; None stays None.
+    """The distinct *types*, sorted; None stays None.
 
     Raises:
-        InvalidValueError: They are one string, or one of them is no text.
+        InvalidValueError: *types* is a single string, or a type is not text.
     """
     if isinstance(types, str):
-        raise InvalidValueError("types: a list of strings is needed, not one string")
+        raise InvalidValueError("types: expected a list of strings, not one string")
     return None if types is None else sorted({check_text(type, "types") for type in types})

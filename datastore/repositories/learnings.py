@@ -1,4 +1,4 @@
-"""Learnings: stored once each, listed, searched, updated, deleted."""
+"""Learnings: store once each, list, search, update, delete."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from datastore.statements.typed.search import SearchStatements
 
     class _Statements(LearningsStatements, ConversationsStatements, LegalHoldsStatements, SearchStatements, Protocol):
-        """What learnings call."""
+        """The statements that learnings call."""
 
 
-#: So many learnings, or characters of content, are stored by one statement.
+#: Maximum number of learnings, and of characters of content, per statement.
 _BATCH_ROWS, _BATCH_CHARACTERS = 1000, 4_000_000
 
 #: A learning to store, and its row for the statement.
@@ -69,33 +69,33 @@ class LearningRepository(LearningSearch):
         created_at: datetime | None = None,
         updated_at: datetime | None = None,
     ) -> Learning:
-        """Store a learning, or give back the first one where its conversation has the same already.
+        """Store a learning, or return the existing one if its conversation already has the same.
 
         Args:
-            conversation_id: Where it comes from; a conversation that is not deleted.
+            conversation_id: The conversation it comes from; must not be deleted.
             category: 1 to 200 characters.
             title: 1 to 1000 characters.
             content: 1 byte to 1 MiB of UTF-8.
             confidence: 0 (a guess) to 1 (certain).
-            tags: Each 1 to 100 characters, in any order; repeated ones count once.
-            message_ids: The messages of the conversation that it came from.
-            dedupe_key: What makes two learnings of the conversation the same one, 1 to 200 characters;
-                None is a hash of category, title and content.
+            tags: Each 1 to 100 characters, in any order; duplicates are dropped.
+            message_ids: Its source messages in the conversation.
+            dedupe_key: Two learnings of a conversation with the same key are the same; 1 to 200 characters;
+                None: a hash of category, title and content.
             metadata: A JSON object, at most 1 MiB.
-            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
-            created_at: When it was learned, aware; None is now.
-            updated_at: Its last change, aware; None is *created_at*.
+            id: The caller's own, 1 to 200 characters; None: a time-ordered UUID is generated.
+            created_at: When it was learned, aware; None: now.
+            updated_at: Its last change, aware; None: *created_at*.
 
         Returns:
-            The stored learning. The first one is given back unchanged: what else is given here (tags,
-            message ids, id, ...) is not merged into it.
+            The stored learning. An existing one is returned unchanged: the other arguments (tags,
+            message ids, id, ...) are not merged into it.
 
         Raises:
-            NotFoundError: There is no such conversation, or it is deleted.
-            UniqueError: The id is taken by another learning.
-            ForeignKeyError: A message is unknown, or of another conversation; nothing is stored.
+            NotFoundError: The conversation does not exist, or it is deleted.
+            UniqueError: Another learning has this id.
+            ForeignKeyError: A message does not exist, or belongs to another conversation; nothing is stored.
             CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all (NaN, a naive datetime, a lone surrogate, ...).
+            InvalidValueError: A value cannot be stored (NaN, a naive datetime, a lone surrogate, ...).
         """
         check_text(conversation_id, "conversation_id")
         check_text(category, "category")
@@ -125,16 +125,16 @@ class LearningRepository(LearningSearch):
             return learning
 
     def add_many(self, learnings: Iterable[NewLearning]) -> Sequence[Learning]:
-        """Store several in one transaction, or none if one is refused; see `add`.
+        """Store several learnings in one transaction, or none of them if one is refused; see `add`.
 
         Returns:
-            One for each that was given, in their order; the same one twice where two are the same.
+            One learning for each that was given, in order; the same one twice if two are the same.
         """
         now = self._now()
         stored: list[Learning] = []
         with self._engine.transaction():
             given = [(learning, self._values(learning, now)) for learning in learnings]
-            # Two callers with the same learnings in different orders would wait for each other.
+            # Two callers with the same learnings in different orders would deadlock.
             self._statements.lock_conversations_of_learnings(ids=sorted({row[1] for _, row in given}))
             for batch in _batches(given):
                 stored += self._add_batch(batch)
@@ -153,7 +153,7 @@ class LearningRepository(LearningSearch):
                 for record in self._statements.add_learnings(rows=[row]):
                     new.add(record.id)
                 record = record or self._first(conversation_id, key)
-            # Of two that are the same the first one is stored, with its messages.
+            # If two are the same, the first one is stored, with its messages.
             if record.id == id and id in new:
                 self._link(id, learning.message_ids)
             stored.append(record)
@@ -180,17 +180,17 @@ class LearningRepository(LearningSearch):
         ]
 
     def get(self, id: str) -> Learning:
-        """One learning, deleted or not (see its *deleted_at*).
+        """Return one learning, deleted or not (see its *deleted_at*).
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The learning does not exist.
         """
         return found(self._statements.get_learning(id=id), "learning")
 
     def find(
         self, id: str | None = None, *, conversation_id: str | None = None, dedupe_key: str | None = None
     ) -> Learning | None:
-        """The learning with this id, or with this dedupe key in this conversation; None if there is none."""
+        """Return the learning with this id, or with this dedupe key in this conversation; None if there is none."""
         if id is not None:
             return self._statements.get_learning(id=id)
         if conversation_id is None or dedupe_key is None:
@@ -198,11 +198,11 @@ class LearningRepository(LearningSearch):
         return self._statements.find_learning_by_dedupe_key(conversation_id=conversation_id, dedupe_key=dedupe_key)
 
     def categories(self, max_rows: int = DEFAULT_ROWS) -> Sequence[tuple[str, int]]:
-        """The categories and how many learnings each has, the most frequent first; deleted ones do not count."""
+        """The number of learnings per category, the most frequent first; deleted learnings are not counted."""
         return [*self._statements.list_category_counts(max_rows=check_max_rows(max_rows))]
 
     def tags(self, max_rows: int = DEFAULT_ROWS) -> Sequence[tuple[str, int]]:
-        """The tags and how many learnings each has, the most frequent first; deleted ones do not count."""
+        """The number of learnings per tag, the most frequent first; deleted learnings are not counted."""
         return [*self._statements.list_tag_counts(max_rows=check_max_rows(max_rows))]
 
     def update(
@@ -216,14 +216,14 @@ class LearningRepository(LearningSearch):
         tags: Sequence[str] = UNCHANGED,
         metadata: Mapping[str, Any] = UNCHANGED,
     ) -> Learning:
-        """Replace what is given and keep the rest; *tags* and *metadata* are replaced as a whole.
+        """Replace the given fields and keep the others; *tags* and *metadata* are replaced as a whole.
 
-        The dedupe key stays, so that adding what was first learned again still gives this one back.
+        The dedupe key stays, so that adding the original learning again still returns this one.
 
         Raises:
-            NotFoundError: There is no such learning.
+            NotFoundError: The learning does not exist.
             CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all.
+            InvalidValueError: A value cannot be stored.
         """
         with self._engine.transaction():
             self._statements.lock_learnings(ids=[id])
@@ -242,13 +242,13 @@ class LearningRepository(LearningSearch):
             return found(updated, "learning")
 
     def delete(self, id: str, *, reason: str | None = None) -> None:
-        """Delete it for good, with its tags, its links to messages and its uploads.
+        """Permanently delete it with its tags, its links to messages and its uploads.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The learning does not exist.
         """
         with self._engine.transaction():
-            self._statements.lock_learnings(ids=[id])  # nobody plans an upload behind the count
+            self._statements.lock_learnings(ids=[id])  # nobody can plan an upload after the count
             uploads = self._statements.count_learning_uploads(learning_id=id)
             if not self._statements.delete_learning(id=id):
                 raise NotFoundError("learning")
@@ -257,22 +257,22 @@ class LearningRepository(LearningSearch):
     def delete_many(
         self, ids: Iterable[str], *, changed_before: datetime | None = None, reason: str | None = None
     ) -> Sequence[str]:
-        """Delete several for good in one transaction, but for those that are gone or on legal hold.
+        """Permanently delete several in one transaction, except those that no longer exist or are under legal hold.
 
         Args:
-            ids: Which learnings.
-            changed_before: Only those whose last change was before then.
-            reason: Why, for the audit log.
+            ids: The learnings to delete.
+            changed_before: Only learnings that were last changed before this time.
+            reason: The reason, for the audit log.
 
         Returns:
-            The ids of those that went.
+            The ids of the deleted learnings.
         """
         gone: list[str] = []
         with self._engine.transaction():
             wanted = list(dict.fromkeys(check_text(id, "ids") for id in ids))
             present = {id: self.find(id) for id in wanted}
             places = {learning.conversation_id for learning in present.values() if learning is not None}
-            self._statements.lock_conversations(ids=sorted(places))  # nobody places a hold behind the look at them
+            self._statements.lock_conversations(ids=sorted(places))  # nobody can place a hold after they are checked
             self._statements.lock_learnings(ids=wanted)
             held = {place for place in places if self._statements.find_legal_hold(conversation_id=place) is not None}
             for id in wanted:
@@ -285,7 +285,7 @@ class LearningRepository(LearningSearch):
         return gone
 
     def _first(self, conversation_id: str, dedupe_key: str) -> Learning | None:
-        """The learning that was in an addition's way; None where it has gone since (PostgreSQL): then add again."""
+        """The existing learning with the same key; None if it was deleted meanwhile (PostgreSQL): then add again."""
         first: Learning | None = self._statements.find_learning_by_dedupe_key(
             conversation_id=conversation_id, dedupe_key=dedupe_key
         )
@@ -299,13 +299,13 @@ class LearningRepository(LearningSearch):
 
     def _link(self, id: str, message_ids: Sequence[str]) -> None:
         if isinstance(message_ids, str):
-            raise InvalidValueError("message_ids: a list of ids is needed, not one string")
+            raise InvalidValueError("message_ids: expected a list of ids, not one string")
         distinct = sorted({check_text(message_id, "message_ids") for message_id in message_ids})
         if not distinct:
             return
         if self._statements.add_learning_messages(learning_id=id, message_ids=distinct) != len(distinct):
             raise ForeignKeyError(
-                "message_ids: a message is not there, or is of another conversation than the learning",
+                "message_ids: a message does not exist, or belongs to another conversation than the learning",
                 "learning_messages_message_id_fkey",
             )
 
@@ -318,7 +318,7 @@ class LearningRepository(LearningSearch):
         created_from: datetime | None = None,
         created_before: datetime | None = None,
     ) -> int:
-        """How many there are; the filters are those of `list`."""
+        """Count them; takes the filters of `list`."""
         times = {"created_from": created_from or TIME_MIN, "created_before": created_before or TIME_MAX}
         if conversation_id is not None:
             return self._statements.count_learnings_by_conversation(
@@ -342,16 +342,16 @@ class LearningRepository(LearningSearch):
         """One page of those that are not deleted, newest first (by *created_at*, then by id).
 
         Args:
-            conversation_id: Only of this conversation.
-            category: Only of this category.
-            tag: Only with this tag.
+            conversation_id: Only learnings of this conversation.
+            category: Only learnings in this category.
+            tag: Only learnings with this tag.
             created_from: The earliest *created_at*, inclusive.
             created_before: The latest *created_at*, exclusive.
-            after: The *next* of the page before.
+            after: The *next* of the previous page.
             max_rows: 1 to 1000.
 
         Raises:
-            CursorError: *after* is damaged or of a list with other filters.
+            CursorError: *after* is damaged or belongs to a list with other filters.
         """
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [conversation_id, category, tag, encode_timestamp(low), encode_timestamp(high)]
@@ -382,7 +382,7 @@ class LearningRepository(LearningSearch):
         created_from: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Iterator[Learning]:
-        """Each one that is not deleted, newest first, page by page; the filters are those of `list`."""
+        """Iterate over all that are not deleted, newest first, page by page; takes the filters of `list`."""
         return every(
             self.list,
             conversation_id=conversation_id,
@@ -394,7 +394,7 @@ class LearningRepository(LearningSearch):
 
 
 def _batches(learnings: Iterable[_Given]) -> Iterator[list[_Given]]:
-    """Some at a time, for one statement each: FTS5 writes what it has gathered at every statement."""
+    """Split into batches, one per statement: FTS5 writes its pending data at every statement."""
     batch: list[_Given] = []
     size = 0
     for learning, row in learnings:

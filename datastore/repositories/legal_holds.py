@@ -1,4 +1,4 @@
-"""Legal holds: conversations that nothing may delete or change."""
+"""Legal holds: conversations that must not be deleted or changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LegalHoldRepository(Repository):
-    """The table *legal_holds*. Triggers hold what is held, whoever writes."""
+    """The table *legal_holds*. Triggers enforce the holds for every writer."""
 
     _statements: LegalHoldsStatements
 
@@ -35,14 +35,14 @@ class LegalHoldRepository(Repository):
         self._actor = actor
 
     def place(self, conversation_id: str, *, reason: str) -> LegalHold:
-        """Keep a conversation from being deleted or changed; one that is held keeps its first hold.
+        """Prevent a conversation from being deleted or changed; if it is already held, the first hold stays.
 
         Args:
-            conversation_id: Which conversation.
-            reason: Why; 1 to 1000 characters, no content.
+            conversation_id: The conversation.
+            reason: The reason; 1 to 1000 characters, without content.
 
         Raises:
-            ForeignKeyError: There is no such conversation.
+            ForeignKeyError: The conversation does not exist.
             CheckError: *reason* is empty or too long.
         """
         return self._statements.add_legal_hold(
@@ -54,14 +54,14 @@ class LegalHoldRepository(Repository):
         )
 
     def find(self, conversation_id: str) -> LegalHold | None:
-        """The hold in force on a conversation."""
+        """Return the hold in force on a conversation, or None."""
         return self._statements.find_legal_hold(conversation_id=conversation_id)
 
     def release(self, conversation_id: str) -> LegalHold:
         """End the hold on a conversation.
 
         Raises:
-            NotFoundError: It is not held.
+            NotFoundError: It is not under legal hold.
         """
         released = self._statements.release_legal_hold(
             conversation_id=conversation_id, released_by=self._actor, released_at=self._now()
@@ -74,7 +74,7 @@ class LegalHoldRepository(Repository):
         """One page of the holds in force, oldest first (by *placed_at*, then by id).
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         pager = Pager("legal holds", [], (datetime, str), after=after, max_rows=max_rows)
         at, id = (TIME_MIN, "") if pager.start is None else pager.start
@@ -82,5 +82,5 @@ class LegalHoldRepository(Repository):
         return pager.page(rows, lambda hold: (hold.placed_at, hold.id))
 
     def iterate(self) -> Iterator[LegalHold]:
-        """Each hold in force, oldest first, page by page."""
+        """Iterate over each hold in force, oldest first, page by page."""
         return every(self.list)

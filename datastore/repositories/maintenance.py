@@ -1,4 +1,4 @@
-"""What upkeep needs of the database: the full-text indexes' segments, and when each task last ran."""
+"""The database side of maintenance: the segments of full-text indexes, and when each task last ran."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MaintenanceRepository(Repository):
         audit: AuditWriter | None = None,
     ) -> None:
         super().__init__(statements, engine, new_id=new_id, audit=audit)
-        #: How each full-text table of this library is merged, and its segments counted.
+        #: The statements that merge each full-text table of this library and count its segments.
         self._full_text: dict[str, tuple[Callable[..., int], Callable[[], int]]] = {}
         if engine.fts5:
             self._full_text = {
@@ -36,18 +36,18 @@ class MaintenanceRepository(Repository):
             }
 
     def full_text_tables(self) -> list[str]:
-        """Every full-text table of the schema; an application's own are the application's to merge."""
+        """Every full-text table of the schema; an application merges its own."""
         return [row.name for row in self._statements.list_full_text_tables(max_rows=1000)]
 
     def segments(self) -> dict[str, int]:
-        """How many segments each full-text table of this library has; a search looks into each."""
+        """The number of segments per full-text table of this library; a search reads each segment."""
         return {table: count() for table, (_, count) in self._full_text.items()}
 
     def merge(self, table: str, pages: int) -> bool:
-        """Merge segments of a full-text table, *pages* pages at most (negative: begin to merge all into one).
+        """Merge segments of a full-text table, at most *pages* pages (negative: start merging all into one).
 
         Returns:
-            False where there was nothing to merge.
+            False if there was nothing to merge.
         """
         with self._engine.transaction():
             before = self._statements.count_changes()
@@ -55,17 +55,17 @@ class MaintenanceRepository(Repository):
             return self._statements.count_changes() - before >= 2
 
     def merge_slices(self, pages: int) -> None:
-        """Merge *pages* pages of each full-text table, in a transaction each; nothing where few segments are there.
+        """Merge *pages* pages of each full-text table, one transaction per table; skips tables with few segments.
 
-        FTS5 does as much by itself, but all at once, in the commit of whoever writes the next row.
+        FTS5 would do the same work itself, but all at once, in the commit of the next writer.
         """
         for table in self._full_text:
             self.merge(table, pages)
 
     def ran(self, task: str) -> None:
-        """Note that a task ran to its end."""
+        """Record that a task has completed."""
         self._statements.set_maintenance_task(name=task, ran_at=self._now())
 
     def last_runs(self) -> dict[str, datetime]:
-        """When each task last ran to its end; a task that never did is not there."""
+        """When each task last completed; a task that never completed is omitted."""
         return {row.name: row.ran_at for row in self._statements.list_maintenance_tasks(max_rows=100)}

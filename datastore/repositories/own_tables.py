@@ -1,7 +1,7 @@
-"""An application's own tables: which of their rows go, or are unlinked, with conversations and learnings.
+"""An application's own tables: which of their rows are deleted or unlinked with conversations and learnings.
 
-The foreign keys of the schema say so. They are followed from row to row, through this library's tables too, as the database
-itself follows them on a deletion.
+The schema's foreign keys determine this. They are followed from row to row, including through this library's tables, as
+the database follows them on a deletion.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from datastore.engines.schema import Reference, Schema, library_tables, read_sch
 from datastore.records.own_rows import OwnRows
 from datastore.repositories.base import Repository
 
-#: So many values are looked up by one statement.
+#: Number of values that one statement looks up.
 _AT_ONCE = 5000
 
 _FOLLOWED = {"CASCADE": "deleted", "SET NULL": "unlinked", "SET DEFAULT": "unlinked"}
 
 
 class OwnTableRepository(Repository):
-    """The tables that this library did not make."""
+    """The tables that this library did not create."""
 
     def dependents(self, starts: Mapping[str, Iterable[str]]) -> tuple[OwnRows, ...]:
-        """The rows that a deletion takes away or unlinks, in the order of their tables' names.
+        """The rows that a deletion deletes or unlinks, ordered by table name.
 
         Args:
-            starts: The ids of what is deleted, by table: "conversations" and "learnings".
+            starts: The ids of the rows to delete, by table: "conversations" and "learnings".
         """
         schema = read_schema(lambda name: getattr(self._statements, name)())
         own = schema.keys() - library_tables()
@@ -42,7 +42,7 @@ class OwnTableRepository(Repository):
 
 
 def _leading(own: Iterable[str], edges: Sequence[Reference]) -> set[str]:
-    """The tables whose rows an application's rows go with: its own, and those in between."""
+    """The tables that lead to an application's rows: its own tables, and those in between."""
     leading = set(own)
     while more := {edge.parent.lower() for edge in edges if edge.table.lower() in leading} - leading:
         leading |= more
@@ -50,7 +50,7 @@ def _leading(own: Iterable[str], edges: Sequence[Reference]) -> set[str]:
 
 
 class _Walk:
-    """One walk along the foreign keys."""
+    """One traversal of the foreign keys."""
 
     def __init__(
         self, engine: Any, schema: Schema, own: set[str], edges: Sequence[Reference], leading: set[str]
@@ -68,7 +68,7 @@ class _Walk:
             keys = edge.parent_columns or schema[edge.parent.lower()].key
             self._edges.setdefault(edge.parent.lower(), []).append((lookup, edge, keys))
         self._statements = bind_lookups(engine, list(lookups.values()))
-        #: By table and fate, the rows by what tells them apart.
+        #: By table and fate, the rows by their identifying values.
         self._found: dict[tuple[str, str], dict[tuple[Any, ...], dict[str, Any]]] = {}
 
     def _lookup(self, name: str, table: str, columns: tuple[str, ...], edges: Sequence[Reference]) -> Lookup:
@@ -102,7 +102,7 @@ class _Walk:
         return self._results()
 
     def _look_up(self, lookup: Lookup, fate: str, keys: list[list[Any]]) -> list[dict[str, Any]]:
-        """The rows that are found and were not found before."""
+        """The rows found by this lookup that were not found before."""
         found = self._found.setdefault((lookup.table.name.lower(), fate), {})
         width, new = max(1, len(lookup.table.key)), []
         for start in range(0, len(keys), _AT_ONCE):
@@ -129,5 +129,5 @@ class _Walk:
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
-    """A value by its column's name, in whatever case a foreign key writes it."""
+    """A value by column name; the case may differ, because foreign keys may spell it differently."""
     return row[name] if name in row else next(value for key, value in row.items() if key.lower() == name.lower())

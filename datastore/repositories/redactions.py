@@ -1,4 +1,4 @@
-"""Redactions: what sanitization replaced, where, and by which rule."""
+"""Redactions: text that sanitization replaced, its location, and the rule."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class RedactionRepository(Repository):
         message_id: str | None = None,
         id: str | None = None,
     ) -> Redaction:
-        """Note one thing that sanitization replaced.
+        """Record one piece of text that sanitization replaced.
 
         Args:
-            conversation_id: Where; the redaction is deleted with it.
-            category: What kind of thing it was; 1 to 200 characters.
-            rule: Which rule found it; 1 to 200 characters.
-            detector: In which detector; 1 to 200 characters.
+            conversation_id: The redaction is deleted with this conversation.
+            category: What was replaced ("email", "phone", ...); 1 to 200 characters.
+            rule: The rule that found it; 1 to 200 characters.
+            detector: The detector that the rule belongs to; 1 to 200 characters.
             original_hash: A (keyed) hash of the original, never the original; 16 to 200 characters.
-            replacement: The text in its place now; at most 1000 characters.
+            replacement: The text that replaced it; at most 1000 characters.
             confidence: 0 to 1.
-            message_id: The message of this conversation that it was in; None: its title or metadata.
-            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+            message_id: The message that contained it; None: it was in the conversation's title or metadata.
+            id: The caller's own, 1 to 200 characters; None: a time-ordered UUID is generated.
 
         Raises:
-            ForeignKeyError: There is no such conversation or message.
-            UniqueError: The id is taken.
+            ForeignKeyError: The conversation or message does not exist.
+            UniqueError: The id is already in use.
             CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all, or the message is in another conversation.
+            InvalidValueError: A value cannot be stored, or the message is in another conversation.
         """
         texts = {
             "category": category,
@@ -78,24 +78,24 @@ class RedactionRepository(Repository):
             )
 
     def add_many(self, redactions: Iterable[NewRedaction]) -> Sequence[Redaction]:
-        """Note several in their order, or none if one is refused; see `add`."""
+        """Record several redactions in order, or none of them if one is refused; see `add`."""
         with self._engine.transaction():
             return [self.add(**attrs.asdict(new, recurse=False)) for new in redactions]
 
     def list_by_conversation(
         self, conversation_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
     ) -> Page[Redaction]:
-        """One page of a conversation's redactions, those of its messages included, oldest first.
+        """One page of a conversation's redactions, including those of its messages, oldest first.
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         pager = TimePager("redactions by conversation", [conversation_id], after=after, max_rows=max_rows)
         rows = self._statements.list_redactions_by_conversation(conversation_id=conversation_id, **_after(pager))
         return pager.page_by_time(rows)
 
     def iterate_by_conversation(self, conversation_id: str) -> Iterator[Redaction]:
-        """Each redaction of a conversation, oldest first, page by page."""
+        """Iterate over each redaction of a conversation, oldest first, page by page."""
         return every(self.list_by_conversation, conversation_id)
 
     def list_by_message(
@@ -104,18 +104,18 @@ class RedactionRepository(Repository):
         """One page of a message's redactions, oldest first.
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         pager = TimePager("redactions by message", [message_id], after=after, max_rows=max_rows)
         rows = self._statements.list_redactions_by_message(message_id=message_id, **_after(pager))
         return pager.page_by_time(rows)
 
     def iterate_by_message(self, message_id: str) -> Iterator[Redaction]:
-        """Each redaction of a message, oldest first, page by page."""
+        """Iterate over each redaction of a message, oldest first, page by page."""
         return every(self.list_by_message, message_id)
 
     def count(self, conversation_id: str) -> int:
-        """How many redactions a conversation has, those of its messages included."""
+        """Count a conversation's redactions, including those of its messages."""
         return self._statements.count_redactions(conversation_id=conversation_id)
 
 

@@ -1,4 +1,4 @@
-"""Retention policies, and what they let expire."""
+"""Retention policies, and the rows that have expired under them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text
 if TYPE_CHECKING:
     from datastore.statements.typed.retention_policies import RetentionPoliciesStatements
 
-#: How many, and since when the first of them waits.
+#: The number of expired rows, and the time of the oldest.
 Expired = tuple[int, datetime | None]
 
 
@@ -36,21 +36,21 @@ class RetentionPolicyRepository(Repository):
         scope_value: str | None = None,
         grace_days: float = 0.0,
     ) -> RetentionPolicy:
-        """Keep a policy; one of the same name is replaced.
+        """Store a policy, replacing any with the same name.
 
         Args:
             name: 1 to 100 characters.
-            target: What it is about.
-            age_days: From how many days on; 0 to 36500.
-            since: What the age is counted from: the last change ("activity": conversations, learnings, redactions), or
-                the end.
+            target: What the policy applies to.
+            age_days: Age in days at which rows expire; 0 to 36500.
+            since: The start of the age: the last change ("activity": conversations, learnings, redactions), or the
+                end ("completion").
             scope: "all"; "source" or "session_prefix" (conversations), "category" (learnings).
-            scope_value: The source, the beginning of the session id, or the category.
-            grace_days: How long a conversation stays hidden before it is deleted for good; 0 to 36500.
+            scope_value: The source, the session id prefix, or the category.
+            grace_days: Days that a conversation stays hidden before it is permanently deleted; 0 to 36500.
 
         Raises:
-            CheckError: A value is outside its range, or does not go with the target.
-            InvalidValueError: A value cannot be stored at all.
+            CheckError: A value is outside its range, or is not allowed for the target.
+            InvalidValueError: A value cannot be stored.
         """
         return self._statements.set_retention_policy(
             name=check_text(name, "name"),
@@ -67,7 +67,7 @@ class RetentionPolicyRepository(Repository):
         """One page of the policies, by name.
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         pager = Pager("retention policies", [], (str,), after=after, max_rows=max_rows)
         rows = self._statements.list_retention_policies(
@@ -76,28 +76,28 @@ class RetentionPolicyRepository(Repository):
         return pager.page(rows, lambda policy: (policy.name,))
 
     def iterate(self) -> Iterator[RetentionPolicy]:
-        """Each policy by name, page by page."""
+        """Iterate over each policy, by name, page by page."""
         return every(self.list)
 
     def delete(self, name: str) -> None:
-        """Delete a policy; what it soft-deleted stays so.
+        """Delete a policy; conversations that it soft-deleted stay soft-deleted.
 
         Raises:
-            NotFoundError: There is none of this name.
+            NotFoundError: No policy has this name.
         """
         if not self._statements.delete_retention_policy(name=name):
             raise NotFoundError("retention policy")
 
 
 class ExpiryRepository(Repository):
-    """What policies let expire, in several tables."""
+    """Rows of several tables that have expired under policies."""
 
     _statements: RetentionPoliciesStatements
 
     def expired_conversations(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
     ) -> list[Conversation]:
-        """Some of the conversations that a policy soft-deletes, oldest first."""
+        """A batch of conversations that a policy soft-deletes, oldest first."""
         return self._statements.list_expired_conversations(
             **_scope(policy),
             completed_before=before if policy.since == "completion" else None,
@@ -110,7 +110,7 @@ class ExpiryRepository(Repository):
     def expired_hidden_conversations(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
     ) -> list[Conversation]:
-        """Some of the conversations that a policy deletes for good, longest hidden first."""
+        """A batch of conversations that a policy permanently deletes, longest hidden first."""
         return self._statements.list_expired_hidden_conversations(
             **_scope(policy), deleted_before=before, after_deleted_at=after[0], after_id=after[1], max_rows=max_rows
         )
@@ -118,7 +118,7 @@ class ExpiryRepository(Repository):
     def expired_learnings(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
     ) -> list[Any]:
-        """Some of the learnings that a policy deletes, oldest first: (id, created_at, updated_at)."""
+        """A batch of learnings that a policy deletes, oldest first: (id, created_at, updated_at)."""
         return self._statements.list_expired_learnings(
             category=policy.scope_value,
             updated_before=before,
@@ -128,31 +128,31 @@ class ExpiryRepository(Repository):
         )
 
     def count_expired_jobs(self, before: datetime) -> Expired:
-        """How many jobs ended before then."""
+        """Count jobs that ended before *before*."""
         return _expired(self._statements.count_expired_jobs(finished_before=before))
 
     def count_expired_attempts(self, before: datetime) -> Expired:
-        """How many earlier attempts ended before then."""
+        """Count earlier attempts that ended before *before*."""
         return _expired(self._statements.count_expired_attempts(finished_before=before))
 
     def count_expired_uploads(self, before: datetime) -> Expired:
-        """How many uploads were confirmed before then."""
+        """Count uploads that were confirmed before *before*."""
         return _expired(self._statements.count_expired_uploads(confirmed_before=before))
 
     def count_expired_redactions(self, before: datetime) -> Expired:
-        """How many redactions were made before then."""
+        """Count redactions that were made before *before*."""
         return _expired(self._statements.count_expired_redactions(created_before=before))
 
     def prune_attempts(self, before: datetime, max_rows: int) -> int:
-        """Delete some earlier attempts that ended before then; gives how many."""
+        """Delete a batch of earlier attempts that ended before *before*; returns their number."""
         return len(self._statements.prune_attempts(finished_before=before, max_rows=max_rows))
 
     def prune_uploads(self, before: datetime, max_rows: int) -> int:
-        """Delete some uploads that were confirmed before then; gives how many."""
+        """Delete a batch of uploads that were confirmed before *before*; returns their number."""
         return len(self._statements.prune_uploads(confirmed_before=before, max_rows=max_rows))
 
     def purge_redactions(self, before: datetime, max_rows: int) -> int:
-        """Delete some redactions that were made before then; gives how many."""
+        """Delete a batch of redactions that were made before *before*; returns their number."""
         return len(self._statements.purge_redactions(created_before=before, max_rows=max_rows))
 
 
@@ -161,7 +161,7 @@ def _scope(policy: RetentionPolicy) -> dict[str, Any]:
     return {
         "source": policy.scope_value if policy.scope == "source" else None,
         "session_from": prefix,
-        # Behind every text that begins so.
+        # Sorts after every text with this prefix.
         "session_to": None if prefix is None else f"{prefix}\U0010ffff",
     }
 

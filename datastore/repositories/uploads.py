@@ -1,4 +1,4 @@
-"""Uploads: learnings on their way to a destination, one legal step at a time."""
+"""Uploads of learnings to destinations, as a state machine."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _statuses: tuple[UploadStatus, ...] = get_args(UploadStatus)
 
 
 class UploadRepository(Repository):
-    """The table *uploads*: pending -> uploading -> uploaded -> confirmed, or failed and again.
+    """The table *uploads*: pending -> uploading -> uploaded -> confirmed, or failed and retried.
 
-    Each step is one UPDATE that demands the status it starts from, so of two callers one succeeds
+    Each step is one UPDATE that requires the expected status, so of two concurrent callers one succeeds
     and the other gets a `TransitionError`.
     """
 
@@ -36,19 +36,19 @@ class UploadRepository(Repository):
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> Upload:
-        """Plan the upload of a learning; the same again gives the first one back, as it is by now.
+        """Plan the upload of a learning to a destination; if it already exists, return it in its current state.
 
         Args:
-            learning_id: Which learning.
-            destination: Where to; 1 to 200 characters.
+            learning_id: The learning.
+            destination: 1 to 200 characters.
             metadata: A JSON object, at most 1 MiB.
-            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+            id: The caller's own, 1 to 200 characters; None: a time-ordered UUID is generated.
 
         Raises:
-            ForeignKeyError: There is no such learning.
-            UniqueError: The id is taken by another upload.
+            ForeignKeyError: The learning does not exist.
+            UniqueError: Another upload has this id.
             CheckError: A value is outside its range.
-            InvalidValueError: A value cannot be stored at all.
+            InvalidValueError: A value cannot be stored.
         """
         check_text(destination, "destination")
         return self._statements.add_upload(
@@ -60,20 +60,20 @@ class UploadRepository(Repository):
         )
 
     def add_many(self, uploads: Iterable[NewUpload]) -> Sequence[Upload]:
-        """Plan several in their order, or none if one is refused; see `add`."""
+        """Plan several uploads in order, or none of them if one is refused; see `add`."""
         with self._engine.transaction():
             return [self.add(**attrs.asdict(new, recurse=False)) for new in uploads]
 
     def get(self, id: str) -> Upload:
-        """One upload.
+        """Return one upload.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
         """
         return found(self._statements.get_upload(id=id), "upload")
 
     def find(self, *, learning_id: str, destination: str) -> Upload | None:
-        """The upload of a learning to a destination; None if there is none."""
+        """Return the upload of a learning to a destination; None if there is none."""
         return self._statements.find_upload_by_destination(learning_id=learning_id, destination=destination)
 
     def list(
@@ -88,18 +88,18 @@ class UploadRepository(Repository):
         """One page, oldest first (by *created_at*, then by id).
 
         Args:
-            status: Only those in this status.
+            status: Only uploads in this status.
             created_from: The earliest *created_at*, inclusive.
             created_before: The latest *created_at*, exclusive.
-            after: The *next* of the page before.
+            after: The *next* of the previous page.
             max_rows: 1 to 1000.
 
         Raises:
-            CursorError: *after* is damaged or of a list with other filters.
-            InvalidValueError: There is no such status.
+            CursorError: *after* is damaged or belongs to a list with other filters.
+            InvalidValueError: *status* is unknown.
         """
         if status is not None and status not in _statuses:
-            raise InvalidValueError(f"status is one of {', '.join(_statuses)}")
+            raise InvalidValueError(f"status: must be one of {', '.join(_statuses)}")
         low, high = created_from or TIME_MIN, created_before or TIME_MAX
         filters = [status, encode_timestamp(low), encode_timestamp(high)]
         pager = TimePager("uploads", filters, after=after, max_rows=max_rows)
@@ -116,7 +116,7 @@ class UploadRepository(Repository):
         created_from: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Iterator[Upload]:
-        """Each one, oldest first, page by page; the filters are those of `list`."""
+        """Iterate over all of them, oldest first, page by page; takes the filters of `list`."""
         return every(self.list, status=status, created_from=created_from, created_before=created_before)
 
     def list_by_learning(
@@ -125,7 +125,7 @@ class UploadRepository(Repository):
         """One page of a learning's uploads, by destination.
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         pager = Pager("uploads by learning", [learning_id], (str,), after=after, max_rows=max_rows)
         rows = self._statements.list_uploads_by_learning(
@@ -136,33 +136,33 @@ class UploadRepository(Repository):
         return pager.page(rows, lambda record: (record.destination,))
 
     def iterate_by_learning(self, learning_id: str) -> Iterator[Upload]:
-        """Each upload of a learning, by destination, page by page."""
+        """Iterate over each upload of a learning, by destination, page by page."""
         return every(self.list_by_learning, learning_id)
 
     def counts(self) -> dict[str, int]:
-        """How many there are in each status; every status has its entry."""
+        """Count uploads per status; every status has an entry."""
         counts: dict[str, int] = dict.fromkeys(_statuses, 0)
         return counts | dict(self._statements.count_uploads())
 
     def start(self, id: str) -> Upload:
-        """Begin, for the first time or again: pending or failed -> uploading; counts one attempt more.
+        """Start or restart the upload: pending or failed -> uploading; increments *attempts*.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
             TransitionError: It is in another status.
         """
         return self._step("start", id, lambda: self._statements.start_upload(id=id, now=self._now()))
 
     def finish(self, id: str, *, remote_id: str, receipt: Any = None) -> Upload:
-        """The destination took it: uploading -> uploaded.
+        """Record that the destination accepted it: uploading -> uploaded.
 
         Args:
-            id: Which one.
-            remote_id: The destination's own key for it.
-            receipt: Any JSON value: what the destination answered.
+            id: The upload.
+            remote_id: The destination's key for the learning.
+            receipt: Any JSON value: the destination's response.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
             TransitionError: It is in another status.
         """
         check_text(remote_id, "remote_id")
@@ -170,20 +170,20 @@ class UploadRepository(Repository):
         return self._step("finish", id, lambda: finish(id=id, remote_id=remote_id, receipt=receipt, now=self._now()))
 
     def confirm(self, id: str, receipt: Any = None) -> Upload:
-        """The destination was seen to have it: uploaded -> confirmed. None keeps the present receipt.
+        """Record that the destination has it: uploaded -> confirmed. *receipt* None keeps the stored receipt.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
             TransitionError: It is in another status.
         """
         confirm = self._statements.confirm_upload
         return self._step("confirm", id, lambda: confirm(id=id, receipt=receipt, now=self._now()))
 
     def fail(self, id: str, error: str) -> Upload:
-        """Refused, or lost at the destination: uploading or uploaded -> failed.
+        """Record that the destination refused or lost it: uploading or uploaded -> failed.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
             TransitionError: It is in another status.
         """
         check_text(error, "error")
@@ -191,35 +191,35 @@ class UploadRepository(Repository):
         return self._step("fail", id, lambda: fail(id=id, last_error=error, now=self._now()))
 
     def retry(self, id: str) -> Upload:
-        """Put it back in line: failed -> pending; its attempts and its last error stay.
+        """Queue it again: failed -> pending; its attempts and its last error stay.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
             TransitionError: It is in another status.
         """
         return self._step("retry", id, lambda: self._statements.retry_upload(id=id, now=self._now()))
 
     def release(self, id: str) -> Upload:
-        """Give it up unfinished (its worker is gone): uploading -> pending; the attempt stays counted.
+        """Release it unfinished (its worker has died): uploading -> pending; the attempt still counts.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
             TransitionError: It is in another status.
         """
         return self._step("release", id, lambda: self._statements.release_upload(id=id, now=self._now()))
 
     def delete(self, id: str, *, reason: str | None = None) -> None:
-        """Delete it for good; what is at the destination stays there.
+        """Permanently delete the row; the copy at the destination stays.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: The upload does not exist.
         """
         with self._engine.transaction():
             status = found(self._statements.delete_upload(id=id), "upload")
             self._audit("delete", "upload", id, reason, status=status)
 
     def _step(self, action: str, id: str, change: Callable[[], Upload | None]) -> Upload:
-        # Refused, it is tried once more with the row locked: what the refusal names is then the status that it was refused for.
+        # If refused, try once more with the row locked, so that the error names the status that caused the refusal.
         if (upload := change()) is not None:
             return upload
         with self._engine.transaction():

@@ -1,1 +1,1 @@
-"""The named statements: read from .sql files by aiosql, checked, and made into fast functions."""
+"""Named statements: read from .sql files by aiosql, checked, and compiled into fast functions."""

@@ -1,10 +1,10 @@
-"""Makes statements into functions of exactly their parameters, that give records.
+"""Compiles statements into functions that take exactly the declared parameters and return records.
 
-A function is compiled from text, as attrs makes ``__init__``: Python itself then refuses unknown and missing
-arguments, and a call costs no more than a hand-written one (perf/records.py measures it). The text has two kinds of
-names. Those of the user are the statement's name and its parameters: each begins with a lower-case letter, which
-`datastore.statements.headers.check_name` ensures. No other name in the text does, so that no parameter and no
-statement can replace what the function uses.
+A function is compiled from generated source, as attrs does for ``__init__``: Python itself then refuses unknown and
+missing arguments, and a call costs no more than a hand-written one (perf/records.py measures it). The source contains
+two kinds of names. User-defined names are the statement's name and its parameters: each begins with a lower-case
+letter, which `datastore.statements.headers.check_name` ensures. No other name in the source does, so that no parameter
+or statement can shadow a name that the function uses.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from datastore.statements.loader import Statement
 from datastore.statements.optional import by_position
 from datastore.values import encode_json, encode_timestamp
 
-#: By name where one is used more than once or may be left out, else by position, which costs the driver less.
+#: By name if a parameter is optional or used more than once, otherwise by position, which is faster in the driver.
 Parameters = dict[str, Any] | tuple[Any, ...]
 
-#: How values are encoded, by their parameter's type. The limit on JSON is for one value, not for a batch of rows.
+#: Encoders by parameter type. The size limit on JSON applies to one value, not to a batch of rows.
 _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
     "timestamp": encode_timestamp,
     "json": encode_json,
@@ -39,47 +39,47 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
 
 @attrs.frozen(kw_only=True)
 class Dialect:
-    """How an engine's driver takes statements."""
+    """The parameter style and encoders of an engine's driver."""
 
-    #: From ``:name`` to the driver's own marks.
+    #: Converts ``:name`` to the driver's placeholders.
     text: Callable[[str], str]
-    #: Whether parameters are always handed over by name.
+    #: Whether parameters are always passed by name.
     named: bool
-    #: By type of parameter, what else is done to a value.
+    #: Additional encoders, by parameter type.
     encoders: Mapping[str, Callable[[Any], Any]] = attrs.field(factory=dict)
 
 
-#: sqlite3's: ``:name`` is its own, ``?`` is faster where each name is used once.
+#: sqlite3's dialect: ``:name`` is native; ``?`` is faster if each name is used once.
 SQLITE = Dialect(text=lambda sql: sql, named=False)
 
 
 class Executor(Protocol):
-    """What an engine gives the statements to run on: see `datastore.engines.sqlite.engine`."""
+    """Runs statements on an engine: see `datastore.engines.sqlite.engine`."""
 
     def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that is found."""
+        """Return every row of a query."""
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that RETURNING gives, with the write lock held to the end."""
+        """Return every row of RETURNING, holding the write lock until the end."""
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
-        """How many rows were changed."""
+        """Return the number of changed rows."""
 
     def failed(self, error: Exception, name: str, file: str) -> NoReturn:
-        """Raises this library's error for the driver's."""
+        """Raise this library's error for a driver error."""
 
 
 class Binder(Protocol):
-    """What binds a folder of statements: a `datastore.store.Datastore`."""
+    """Binds a folder of statements: a `datastore.store.Datastore`."""
 
     def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
 
 
 class Statements:
-    """Every statement as a function with exactly its declared, keyword-only parameters.
+    """Every statement as a function with exactly its declared parameters, keyword-only.
 
-    ``statements.get_message(id="...")`` runs on the calling thread's connection and gives a `Message` or None: the
-    class that the header's ``Record:`` names, else the row class that was generated for it, else a tuple.
+    ``statements.get_message(id="...")`` runs on the calling thread's connection and returns a `Message` or None. The
+    class of a row is the one that the header's ``Record:`` names, else the generated row class, else a tuple.
     """
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
@@ -88,7 +88,7 @@ class Statements:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Every statement; which ones there are is known when the files are read."""
+            """Return a statement's function; the names are known once the files are read."""
 
 
 def bind(
@@ -97,16 +97,16 @@ def bind(
     records: Mapping[str, type[Any]] | None = None,
     dialect: Dialect = SQLITE,
 ) -> Statements:
-    """The statements as functions of one object that runs them on *executor*.
+    """Bind the statements as functions of one object that runs them on *executor*.
 
     Args:
         statements: By name.
-        executor: What they run on.
-        records: The record classes by their own names, and the generated row classes by their statements' names.
-        dialect: How the executor's driver takes them.
+        executor: Runs the statements.
+        records: Record classes by class name, and generated row classes by statement name.
+        dialect: The dialect of the executor's driver.
 
     Raises:
-        StatementError: A header's ``Record:`` names a class that is not there.
+        StatementError: A header's ``Record:`` names an unknown class.
     """
     return Statements(
         {
@@ -120,7 +120,7 @@ def _record_class(statement: Statement, records: Mapping[str, type[Any]]) -> typ
     name = statement.header.record
     if name is not None and name not in records:
         raise StatementError(
-            f"{statement.file}:{statement.line}: statement {statement.name}: Record: {name} is no record class"
+            f"{statement.file}:{statement.line}: statement {statement.name}: Record: {name} is not a record class"
             f" (known are {', '.join(sorted(records)) or 'none'})"
         )
     return records.get(name or statement.name)
@@ -164,14 +164,14 @@ def _positional(statement: Statement) -> bool:
 
 
 def _tail(statement: Statement, with_record: bool) -> str:
-    """What a statement's function does with its rows."""
+    """The source of a function's last lines, which return its rows."""
     if statement.result == "count":
         return "return _rows"
     if statement.result == "rows":
         return "return _many(_rows)" if with_record else "return _rows"
     row = "_one(_rows[0])" if with_record else "_rows[0]"
     if statement.result == "value":
-        row += "[0]"  # a class is generated for it only where the value has to be decoded
+        row += "[0]"  # a class is generated for it only if the value must be decoded
     if statement.always_one:
         return f"if _len(_rows) != 1: raise _too_many(_len(_rows))\n    return {row}"
     return f"if _len(_rows) > 1: raise _too_many(_len(_rows))\n    return {row} if _rows else None"
@@ -188,7 +188,7 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
     def too_many(count: int) -> StatementError:
         promised = "one was" if statement.always_one else "at most one was"
         return StatementError(
-            f"statement {statement.name} ({statement.file}) gave {count or 'no'} row{'s' * (count > 1)}"
+            f"statement {statement.name} ({statement.file}) returned {count or 'no'} row{'s' * (count > 1)}"
             f" where {promised} promised"
         )
 
@@ -204,7 +204,7 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
         **{f"_encode_{kind}": encode for kind, encode in {**_ENCODERS, **dialect.encoders}.items()},
     }
     if record is not None:
-        reader = _reader(record)  # type: ignore[arg-type]  # mypy takes type[Any] for not hashable
+        reader = _reader(record)  # type: ignore[arg-type]  # mypy considers type[Any] unhashable
         scope |= {"_one": reader.one, "_many": reader.many}
     exec(_compile(statement, record is not None, dialect.named), scope)
     function: Callable[..., Any] = scope[statement.name]
@@ -214,5 +214,5 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
 
 @functools.cache
 def _reader(record: type[Any]) -> RowReader[Any]:
-    """The reader of a class's rows; made once, because that costs more than reading a row."""
+    """The reader of a class's rows; cached, because building it costs more than reading a row."""
     return RowReader(record)

@@ -1,10 +1,10 @@
-"""The contract in the comment above each statement, as machines read it.
+"""Parses the contract in the comment above each statement.
 
 A header has, in this order: one or more lines of purpose; a line per parameter (``name  type  meaning``,
-indented); ``Index:``; ``Rows:``; and, where true, ``Record:`` (the class that each row becomes), ``Returns:``
-(types of columns that cannot be inferred), ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:`` (once for each rule
-that is waived). A line indented deeper than the one above goes on with it; below ``Index:``, a line
-``with NAME: ...`` says what is true where that optional parameter is given.
+indented); ``Index:``; ``Rows:``; and, if applicable, ``Record:`` (the class of each row), ``Returns:``
+(types of columns that cannot be inferred), ``Differs:``, ``Locks:``, ``Retry:`` and ``Allow:`` (once per waived
+rule). A line that is indented deeper than the previous one continues it; below ``Index:``, a line
+``with NAME: ...`` states the index that is used if that optional parameter is given.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import attrs
 
 from datastore.errors import StatementError
 
-#: The types that a parameter may be declared with; a "?" after one means that it may be NULL. "rows" is a batch: a list
-#: of lists, sent as one JSON text of any size. "match" is a full-text query and "words" are rows of a full-text index, of
-#: datastore.search.matching: each engine is given them in its own syntax.
+#: The types of parameters; a "?" after a type means that the parameter may be NULL. "rows" is a batch: a list of lists,
+#: sent as one JSON text of any size. "match" is a full-text query and "words" are rows of a full-text index (see
+#: datastore.search.matching): each engine receives them in its own syntax.
 PARAMETER_TYPES = frozenset(
     {"text", "integer", "real", "boolean", "timestamp", "json", "rows", "blob", "match", "words"}
 )
 
-#: The types that ``Returns:`` may promise of a column.
+#: The types of columns that ``Returns:`` can declare.
 COLUMN_TYPES = PARAMETER_TYPES - {"rows", "match", "words"}
 
 LABELS = ("Index", "Rows", "Record", "Returns", "Differs", "Locks", "Retry", "Allow")
@@ -44,7 +44,7 @@ class Parameter:
     name: str
     #: One of `PARAMETER_TYPES`.
     type: str
-    #: Whether NULL is meant.
+    #: Whether it may be NULL.
     nullable: bool
     #: Meaning, range, unit.
     meaning: str
@@ -56,58 +56,58 @@ class Header:
 
     purpose: str
     parameters: tuple[Parameter, ...]
-    #: Which index the plan uses, or "none (reason)".
+    #: The index that the plan uses, or "none (reason)".
     index: str
-    #: The same where optional parameters are given, in the order in which they are tried.
+    #: The same for sets of given optional parameters, in the order in which they are tried.
     index_with: tuple[tuple[frozenset[str], str], ...] = ()
-    #: How many rows it returns or changes at most.
+    #: The maximum number of rows that it returns or changes.
     rows: str
-    #: The record class that a row becomes, or None.
+    #: The record class of a row, or None.
     record: str | None = None
-    #: Types that the header promises for result columns, by column: "text", "integer?", ...
+    #: Declared types of result columns, by column: "text", "integer?", ...
     returns: Mapping[str, str] = attrs.field(factory=dict)
     #: The remaining labels: Differs, Locks, Retry.
     notes: Mapping[str, str]
-    #: What each Allow line says: a rule that is waived, and why.
+    #: The Allow lines: each names a waived rule and the reason.
     waivers: tuple[str, ...] = ()
 
     def index_for(self, given: Collection[str]) -> str:
-        """What the header promises where these optional parameters are given."""
+        """The declared index if these optional parameters are given."""
         return next((text for names, text in self.index_with if names <= set(given)), self.index)
 
 
 def check_name(name: str, what: str, where: str) -> None:
-    """Ensure that a name of the user can be a name in Python and that no generated name can be equal to it.
+    """Ensure that a user-defined name is a valid Python name and cannot collide with a generated name.
 
-    Generated code gives no name of its own that begins with a lower-case letter.
+    No name in generated code begins with a lower-case letter.
 
     Args:
-        name: Of a statement, a parameter or a file.
-        what: Which of them it is, for the message.
-        where: Statement and file, for the message.
+        name: The name of a statement, a parameter or a file.
+        what: What it names, for the message.
+        where: The statement and file, for the message.
 
     Raises:
-        StatementError: It cannot be used.
+        StatementError: The name cannot be used.
     """
     if not _name.fullmatch(name):
         raise StatementError(
-            f"{where}: the {what} {name!r} is not a valid name; begin with a letter a to z, go on with a to z, 0 to 9 or _"
+            f"{where}: the {what} {name!r} is not a valid name; begin with a letter a to z, continue with a to z, 0 to 9 or _"
         )
     if keyword.iskeyword(name):
         raise StatementError(f"{where}: the {what} {name!r} is a Python keyword; choose another name")
 
 
 def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Header:
-    """The header in *lines* (comment text, the ``--`` and one blank taken off).
+    """Parse the header in *lines* (comment text without ``--`` and one space).
 
     Args:
         lines: The comment above the SQL.
-        where: Statement and file, for messages.
-        names: The parameters that the ``name:`` line declares, in its order.
+        where: The statement and file, for messages.
+        names: The parameters that the ``name:`` line declares, in order.
 
     Raises:
-        StatementError: A line is missing, out of order or of no known form, or the parameters
-            are not those of *names*.
+        StatementError: A line is missing, out of order or malformed, or the parameters
+            differ from *names*.
     """
     purpose: list[str] = []
     parameters: list[Parameter] = []
@@ -140,7 +140,7 @@ def parse_header(lines: Sequence[str], where: str, names: Sequence[str]) -> Head
     _check_complete(where, purpose, labels, [parameter.name for parameter in parameters], list(names))
     texts = {label: text for label, text in labels if label != "Allow"}
     if "Record" in texts and not _record.fullmatch(texts["Record"]):
-        raise StatementError(f"{where}: Record: {texts['Record']!r} is not the name of a class (as Message is)")
+        raise StatementError(f"{where}: Record: {texts['Record']!r} is not the name of a class (Message is one)")
     return Header(
         purpose=" ".join(purpose),
         parameters=tuple(parameters),
@@ -179,12 +179,14 @@ def _check_complete(
     where: str, purpose: list[str], labels: list[tuple[str, str]], described: list[str], declared: list[str]
 ) -> None:
     if not purpose:
-        raise StatementError(f"{where}: the header has no sentence that says what it does")
+        raise StatementError(
+            f"{where}: the header has no description; write a sentence that says what the statement does"
+        )
     for label in ("Index", "Rows"):
         if label not in dict(labels):
             raise StatementError(f"{where}: the header has no {label!r} line")
     order = [LABELS.index(label) for label, _ in labels]
     if order != sorted(order):
-        raise StatementError(f"{where}: header lines are in another order than {', '.join(LABELS)}")
+        raise StatementError(f"{where}: header lines are out of order; the order is {', '.join(LABELS)}")
     if described != declared:
         raise StatementError(f"{where}: the header describes {described}, the name line declares {declared}")

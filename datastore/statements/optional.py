@@ -1,9 +1,9 @@
-"""Optional lines: one statement in the file, one static statement for each choice of filters.
+"""Optional lines: one statement in the file becomes one static statement per combination of filters.
 
-A line that ends in ``-- if: category`` is there where the argument *category* is given, and gone where it is
-None; ``-- if: category, not tag`` also asks that *tag* is not given. What is in the file is plain SQL with every filter;
-what runs is one of its 2**k variants, each prepared and its plan checked like any other statement. So there is no
-``:p IS NULL OR column = :p``, which no index serves (perf/optional_lines.py).
+A line that ends in ``-- if: category`` is included if the argument *category* is given, and dropped if it is None;
+``-- if: category, not tag`` also requires that *tag* is not given. The file contains plain SQL with every filter; each
+call runs one of its 2**k variants, and every variant is prepared and its plan checked like any other statement. This
+avoids ``:p IS NULL OR column = :p``, which cannot use an index (perf/optional_lines.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 
 from datastore.errors import StatementError
 
-#: More optional parameters than this would make more variants than anybody reviews.
+#: Maximum number of optional parameters; more would create too many variants to review.
 MAX_OPTIONAL = 6
 
 _marker = re.compile(r"[ \t]+-- if: (?P<names>(?:not )?[a-z][a-z0-9_]*(?:, (?:not )?[a-z][a-z0-9_]*)*)[ \t]*$")
@@ -25,29 +25,29 @@ _quoted_or_variable = re.compile(r"'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"|(?<![:\w])
 
 @attrs.frozen
 class Line:
-    """One line of SQL, and the optional parameters that it is there for."""
+    """One line of SQL, and the optional parameters that it depends on."""
 
     #: Without the marker.
     text: str
-    #: It is there where all of these are given ...
+    #: The line is included if all of these are given ...
     names: frozenset[str]
     #: ... and none of these.
     without: frozenset[str]
-    #: As the file has it.
+    #: As written in the file.
     source: str
 
     def is_there(self, given: Set[str]) -> bool:
-        """Whether it is part of the statement that these parameters are given to."""
+        """Whether the line is included if these parameters are given."""
         return self.names <= given and not self.without & given
 
 
 def without_markers(text: str) -> str:
-    """A file's text as aiosql shall see it: a comment after SQL would become part of it."""
+    """A file's text for aiosql, which would treat a comment after SQL as part of the SQL."""
     return "\n".join(split(line).text for line in text.split("\n"))
 
 
 def split(line: str) -> Line:
-    """A line, and the names in its marker."""
+    """Split a line into its SQL and the names in its marker."""
     found = None if line.lstrip().startswith("--") else _marker.search(line)
     if found is None:
         return Line(line, frozenset(), frozenset(), line)
@@ -57,15 +57,15 @@ def split(line: str) -> Line:
 
 
 def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: str) -> tuple[str, ...]:
-    """The parameters that some line is there for, in the order of their declaration.
+    """The parameters that some line depends on, in order of declaration.
 
     Raises:
-        StatementError: A marker names no parameter, an optional parameter is in a line without its marker, or
-            there are too many.
+        StatementError: A marker names an unknown parameter, an optional parameter is used in a line without its
+            marker, or there are too many optional parameters.
     """
     named = frozenset().union(*(line.names | line.without for line in lines))
     if unknown := sorted(named - set(declared)):
-        raise StatementError(f"{where}: '-- if:' names {', '.join(unknown)}, which is no parameter of it")
+        raise StatementError(f"{where}: '-- if:' names {', '.join(unknown)}, which is not a parameter of the statement")
     for line in lines:
         if loose := sorted(named & variables(line.text) - line.names):
             raise StatementError(
@@ -77,13 +77,13 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
 
 
 def variables(text: str) -> set[str]:
-    """The parameters in a text."""
+    """The parameters that a text uses."""
     return {found["name"] for found in _quoted_or_variable.finditer(text) if found["name"]}
 
 
 @functools.cache
 def by_position(text: str) -> tuple[str, tuple[str, ...]]:
-    """*text* with ``?`` for each parameter, and their names in the order of the marks; worked out once a process."""
+    """*text* with ``?`` for each parameter, and the parameter names in order of use; cached."""
     names: list[str] = []
 
     def mark(found: re.Match[str]) -> str:
@@ -97,14 +97,14 @@ def by_position(text: str) -> tuple[str, tuple[str, ...]]:
 
 @functools.cache
 def by_name(text: str) -> str:
-    """*text* with ``%(name)s`` for each parameter, as psycopg has it; per cent signs are doubled."""
+    """*text* with ``%(name)s`` for each parameter, for psycopg; per cent signs are doubled."""
     return _quoted_or_variable.sub(
         lambda found: f"%({found['name']})s" if found["name"] else found[0], text.replace("%", "%%")
     )
 
 
 def by_number(text: str) -> tuple[str, tuple[str, ...]]:
-    """*text* with ``$1``, ``$2``, ... as PostgreSQL itself has it, and the name of each number; one name, one number."""
+    """*text* with ``$1``, ``$2``, ..., as in PostgreSQL's PREPARE, and the name of each number; one number per name."""
     names: dict[str, int] = {}
 
     def mark(found: re.Match[str]) -> str:
@@ -114,21 +114,21 @@ def by_number(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:
-    """The SQL for each set of given parameters: bit n of the place says whether ``optional[n]`` is given.
+    """The SQL for each set of given parameters: bit n of the index says whether ``optional[n]`` is given.
 
     Raises:
-        StatementError: Some set has a parameter that would change nothing.
+        StatementError: A set contains a parameter that has no effect.
     """
     texts = []
     for bits in range(2 ** len(optional)):
         given = {name for place, name in enumerate(optional) if bits >> place & 1}
         text = "\n".join(line.text for line in lines if line.is_there(given))
         if idle := sorted(given - variables(text)):
-            raise StatementError(f"{where}: given {', '.join(sorted(given))}, no line uses :{idle[0]}")
+            raise StatementError(f"{where}: if {', '.join(sorted(given))} is given, no line uses :{idle[0]}")
         texts.append(text.strip().removesuffix(";").rstrip())
     return tuple(texts)
 
 
 def source(lines: Sequence[Line]) -> str:
-    """The SQL as a DBA reads it, without the semicolon at its end."""
+    """The SQL as written in the file, without the final semicolon."""
     return "\n".join(line.source for line in lines).strip().removesuffix(";").rstrip()

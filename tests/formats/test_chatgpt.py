@@ -73,9 +73,9 @@ def test_without_current_node_the_newest_leaf_counts() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (5, "a JSON object is needed"),
-        ({"id": "c"}, "mapping: a JSON object"),
-        (conversation(node("a", "a", "user", "x"), current="a"), "no tree"),
+        (5, "must be a JSON object"),
+        ({"id": "c"}, "mapping: must be a JSON object"),
+        (conversation(node("a", "a", "user", "x"), current="a"), "not a tree"),
         (conversation(node("a", None, "robot", "x"), current="a"), "role"),
         (conversation(node("a", None, "user", "x\0"), current="a"), "NUL"),
         (conversation(node("a", None, "user", "x\ud800"), current="a"), "lone surrogate"),

@@ -146,7 +146,7 @@ def test_append_only_for_raw_sql(store, raw, log, sql):
 def test_a_changed_row_is_found(store, forger, column, value, id):
     forger.execute(f"UPDATE audit_log SET {column} = ? WHERE id = ?", (value, id))
     problems = store.audit.verify()
-    assert f"audit entry {id}: changed, its hash does not fit it" in problems
+    assert f"audit entry {id}: changed, its hash does not match" in problems
     assert SECRET not in str(problems)
 
 
@@ -192,7 +192,7 @@ def test_details_that_are_no_json_and_a_lowered_mark_are_found(store, forger):
     forger.execute("UPDATE audit_log_counter SET last_id = 1")
     assert store.audit.verify() == [
         "audit entry -4: the log gives out no such id",
-        "audit entry 2: changed, its hash does not fit it",
+        "audit entry 2: changed, its hash does not match",
         "audit entries 4 missing",
         "audit entry 5: above the log's own high-water mark 1",
     ]

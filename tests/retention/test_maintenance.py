@@ -205,8 +205,8 @@ def test_the_commands(store: Datastore, path: Path) -> None:
         store.conversations.delete(conversation.id)
     done = json.loads(run("maintain", "--everything", "--json", database=path).stdout)
     assert done["pages_freed"] > 100
-    assert "0 pages given back" in run("maintain", database=path).stdout
-    assert run("vacuum", "--full", database=path).stdout.startswith("written anew")
+    assert "0 pages released" in run("maintain", database=path).stdout
+    assert run("vacuum", "--full", database=path).stdout.startswith("rewritten")
     status = json.loads(run("status", "--json", database=path).stdout)
     assert status["upkeep"]["segments"]
     assert status["upkeep"]["last_runs"]["vacuum"]
@@ -227,5 +227,5 @@ def test_watch_runs_until_it_is_told_to_stop(store: Datastore, path: Path) -> No
     watching.send_signal(signal.SIGTERM)
     assert watching.wait(10) == 0
     watching.stdout.close()
-    assert all("pages given back" in line for line in lines)
+    assert all("pages released" in line for line in lines)
     assert store.maintenance.condition().last_runs["free_pages"]

@@ -328,13 +328,13 @@ def test_a_header_says_more_of_records_indexes_and_types() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (GOOD[1:], "no sentence"),
+        (GOOD[1:], "no description"),
         ([*GOOD[:2], GOOD[3]], "no 'Index' line"),
         (GOOD[:3], "no 'Rows' line"),
         ([GOOD[0], "  id  uuid  which one", *GOOD[2:]], "type 'uuid'"),
         ([GOOD[0], *GOOD[2:]], "declares"),
         ([*GOOD[:2], "  at  text  when", *GOOD[2:]], "declares"),
-        ([GOOD[0], GOOD[1], GOOD[3], GOOD[2]], "another order"),
+        ([GOOD[0], GOOD[1], GOOD[3], GOOD[2]], "out of order"),
         ([*GOOD, "Rows: 2"], "repeated"),
         ([*GOOD, "Speed: high"], "unknown"),
         ([*GOOD, "Returns: score float"], "score float"),
