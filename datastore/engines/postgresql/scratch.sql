@@ -1,8 +1,8 @@
--- What a template of tests asks PostgreSQL's catalogue. On scratch databases only: no store loads this file.
+-- Queries of PostgreSQL's system catalog for test templates. On scratch databases only: no store loads this file.
 
 -- name: get_schema_fingerprint()^
--- A text that each change of a table, column, constraint, trigger or function changes: it has the transactions that wrote them.
--- Index: none (the catalogue is read whole)
+-- A text that changes with every table, column, constraint, trigger or function: it has the transactions that wrote them.
+-- Index: none (the system catalog is read whole)
 -- Rows: 1
 WITH own AS (
     SELECT oid
@@ -36,8 +36,8 @@ FROM (
 ) AS written;
 
 -- name: list_clearing_commands()
--- The commands that delete every row and set each sequence to where it is now. DELETE, because TRUNCATE makes new files.
--- Index: none (the catalogue is read whole)
+-- The commands that delete every row and reset each sequence to its current value. DELETE, because TRUNCATE creates new files.
+-- Index: none (the system catalog is read whole)
 -- Rows: one per table and sequence
 SELECT format('DELETE FROM ONLY %I.%I', nspname, relname) AS command
 FROM pg_class
@@ -58,8 +58,8 @@ SELECT
 FROM pg_sequences;
 
 -- name: list_copy_commands()
--- For each table the command that gives its rows, and the one that takes them.
--- Index: none (the catalogue is read whole)
+-- For each table, the command that writes its rows out and the one that reads them in.
+-- Index: none (the system catalog is read whole)
 -- Rows: one per table
 SELECT
     format('COPY %I.%I TO STDOUT', nspname, relname) AS give,
