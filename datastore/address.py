@@ -1,6 +1,6 @@
-"""What the text that names a database means: a file, or a database on a server. Nothing is opened here.
+"""Parse the address of a database: a file, or a database on a server. Nothing is opened here.
 
-A text that looks like a URL or a connection string is never taken for a path: it would make a file whose name is a password.
+A text that looks like a URL or a connection string is never used as a path: the name of the new file could contain a password.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from datastore.files import UNFINISHED
 _FILE_SCHEMES = frozenset({"sqlite", "sqlite+datastore"})
 _SERVER_SCHEMES = frozenset({"postgresql", "postgres"})
 
-#: Schemes that are refused without "//" behind them too; a file may have a colon in its name.
+#: Schemes that are refused even without a following "//"; other file names may contain a colon.
 _KNOWN_SCHEMES = _FILE_SCHEMES | _SERVER_SCHEMES | frozenset(
     {"pgsql", "psql", "sqlite3", "file", "mysql", "mariadb", "mssql", "sqlserver", "oracle", "mongodb", "redis"}
     | {"duckdb", "cockroachdb", "redshift", "snowflake", "jdbc", "odbc", "http", "https", "ftp", "s3"}
 )  # fmt: skip
 
-#: Two letters at least: "C:\..." is a drive.
+#: At least two letters: "C:\..." is a drive.
 _scheme = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
 
-#: libpq's "host=... dbname=...", in any order; the words that carry a place or a secret.
+#: libpq's "host=... dbname=...", in any order: the keywords for a location or a secret.
 _conninfo = re.compile(
     r"(?:^|\s)(?:host|hostaddr|port|dbname|user|password|passfile|service|sslmode|options|application_name)\s*=",
     re.IGNORECASE,
@@ -34,13 +34,13 @@ _conninfo = re.compile(
 #: "user:password@host" without a scheme.
 _credentials = re.compile(r"[^/\s:@]+:[^/\s@]+@[^/\s@]")
 
-#: What a database may be named, for messages. What was given is not shown: it may hold a password.
+#: The forms of an address, for messages. The given address is not shown, because it may contain a password.
 FORMS = "give a path, sqlite:///path, or postgresql://user@host:port/name (the password in PGPASSWORD or ~/.pgpass)"
 
-#: Bytes of a name, and of a database's name: the longest of those beside it ends in ".tombstones.unfinished".
+#: Maximum bytes of a file name, and of a database's: the longest companion file's name ends in ".tombstones.unfinished".
 _LONGEST_NAME = 255
 _LONGEST_DATABASE = _LONGEST_NAME - 22
-#: Of a file that is to become one: the longest beside it ends in "-journal".
+#: The same for an unfinished database: the longest companion file's name ends in "-journal".
 _LONGEST_UNFINISHED = _LONGEST_NAME - 8
 
 
@@ -53,42 +53,42 @@ def is_server(database: str | os.PathLike[str]) -> bool:
 
 
 def server_url(url: str) -> str:
-    """The URL of a PostgreSQL database as libpq takes it: its scheme in lower case."""
+    """The URL of a PostgreSQL database as libpq accepts it: with a lower-case scheme."""
     scheme, separator, rest = url.strip().partition("://")
     return f"{scheme.lower()}{separator}{rest}"
 
 
 def database_path(database: str | os.PathLike[str]) -> Path:
-    """The file that a path or an ``sqlite:`` URL names: absolute, and without symbolic links.
+    """The file that a path or an ``sqlite:`` URL names: absolute, with symbolic links resolved.
 
-    The files beside a database are named after it. So it has one name, whatever link it is opened through.
+    A database's companion files are named after it, so it must have one name, whatever link it is opened through.
 
     Raises:
-        InvalidValueError: It is empty, in memory, a URL of another kind, a connection string, or a name that no file can have.
+        InvalidValueError: It is empty, in memory, another kind of URL, a connection string, or an impossible file name.
     """
     text = os.fsdecode(database)
     text = _of_url(text) if isinstance(database, str) else _refuse_scheme(text)
     if not text or text == ":memory:" or "\x00" in text:
         raise InvalidValueError(
-            "a database is a file: give its path (for tests, one in a temporary folder; in memory every thread would have its own)"
+            "a database is a file: give its path (for tests, one in a temporary folder; in memory, each thread would have its own)"
         )
     return real_path(text)
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
-    """A path made absolute, with ``~`` and symbolic links resolved; nothing needs to be there.
+    """A path made absolute, with ``~`` and symbolic links resolved; it need not exist.
 
     Raises:
-        InvalidValueError: No file can have this name, or SQLite could not keep it.
+        InvalidValueError: No file can have this name, or SQLite cannot open it.
     """
     text = os.fsdecode(path)
     if "\x00" in text:
-        raise InvalidValueError("the name of a file has no NUL character; remove it")
+        raise InvalidValueError("a file name cannot contain a NUL character; remove it")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidValueError(
-            f"{text!a} is not UTF-8, which SQLite needs for the names of files; rename it, or a folder above it"
+            f"{text!a} is not UTF-8, which SQLite needs for file names; rename it, or the parent folder concerned"
         ) from None
     try:
         absolute = Path(text).expanduser().absolute()
@@ -100,16 +100,16 @@ def real_path(path: str | os.PathLike[str]) -> Path:
     longest = _LONGEST_UNFINISHED if real.name.endswith(UNFINISHED) else _LONGEST_DATABASE
     if max([len(part.encode()) for part in real.parent.parts]) > _LONGEST_NAME or len(real.name.encode()) > longest:
         raise InvalidValueError(
-            f"a name in this path is too long: a folder's has at most {_LONGEST_NAME} bytes, a database's"
-            f" {_LONGEST_DATABASE}, since files beside it have longer ones"
+            f"a name in this path is too long: a folder's may have at most {_LONGEST_NAME} bytes, a database's"
+            f" {_LONGEST_DATABASE}, because files next to it have longer names; shorten it"
         )
     if real.is_symlink():
-        raise InvalidValueError(f"{absolute} is a symbolic link that leads to itself; remove it")
+        raise InvalidValueError(f"{absolute} is a symbolic link that points to itself; remove it")
     return real
 
 
 def _of_url(text: str) -> str:
-    """The path in a text that a person typed."""
+    """The path in a text, which may be an ``sqlite:`` URL."""
     found = _scheme.match(text.strip())
     if found and found[2] and found[1].lower() in _FILE_SCHEMES:
         return unquote(text.strip()[found.end() :].removeprefix("/").partition("?")[0])
@@ -124,8 +124,6 @@ def _refuse_scheme(text: str) -> str:
     if found and (found[2] or found[1].lower().partition("+")[0] in _KNOWN_SCHEMES):
         scheme = found[1].lower()
         known = scheme in _FILE_SCHEMES | _SERVER_SCHEMES
-        what = (
-            "has // behind the colon, and is given as text, not as a Path" if known else "is no engine of this version"
-        )
+        what = "needs // after the colon, and must be a string, not a Path" if known else "unsupported URL scheme"
         raise InvalidValueError(f"{scheme}: {what}; {FORMS}")
     return text

@@ -1,4 +1,4 @@
-"""Export: conversations as chat JSON lines, which an import stores as they were."""
+"""Export conversations as chat JSON lines, which an import restores unchanged."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def export(
     """Write conversations as chat JSON lines, newest first, as they were at one instant.
 
     Args:
-        store: Where from.
-        stream: Where to, as UTF-8 text.
-        session_id: Only of this session.
-        source: Only of this source.
-        include_deleted: The soft-deleted ones too, with their *deleted_at*.
+        store: The store to read.
+        stream: The text stream to write to, in UTF-8.
+        session_id: Only conversations of this session.
+        source: Only conversations of this source.
+        include_deleted: Include soft-deleted conversations, with their *deleted_at*.
 
     Returns:
-        How many conversations were written.
+        The number of conversations written.
     """
     sources = store._parts.import_export
     count = 0

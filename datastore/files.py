@@ -1,7 +1,7 @@
-"""The files that this library makes for a while: what they are called, who may read them, who uses them, who removes them.
+"""Temporary files of this library: their names, permissions, locks and removal.
 
-A file that is to become FILE is written as ``FILE.unfinished``, and SQLite may keep more files beside that. It is private, it is
-locked while it is in use, and it is removed at the end. Where its process was killed, `sweep` removes it.
+A file that will become FILE is first written as ``FILE.unfinished``, and SQLite may create companion files next to it. It is
+private, locked while in use, and removed at the end. If its process was killed, `sweep` removes it.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-#: Every name that is given for a while ends so; no other module makes such names.
+#: The suffix of every temporary name; only this module creates such names.
 UNFINISHED = ".unfinished"
 
-#: What SQLite and the write gate keep beside a database.
+#: The suffixes of files that SQLite and the write gate keep next to a database.
 _BESIDE = ("-wal", "-shm", "-journal", ".gate")
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
-#: Those that this process uses: opening and closing one would drop SQLite's locks on it.
+#: The drafts that this process is using: opening and closing one would drop SQLite's locks on it.
 _in_use: set[Path] = set()
 
 
 def unfinished(path: Path) -> Path:
-    """The name of a file that is to become *path*, in the same folder."""
+    """The temporary name, in the same folder, of a file that will become *path*."""
     return path.with_name(path.name + UNFINISHED)
 
 
 class Draft:
-    """A new, private, empty file that is to become *target*; a context manager.
+    """A new, private, empty file that will become *target*; a context manager.
 
-    Nobody else can have it: it is made with O_EXCL and O_NOFOLLOW, so that a link that was planted under its name is not followed.
-    At the end it is gone, with what SQLite kept beside it, unless `put_in_place` gave it its name.
+    No other process can have it: it is created with O_EXCL and O_NOFOLLOW, so a link planted under its name is not followed.
+    At the end it is removed, with SQLite's companion files, unless `put_in_place` renamed it.
 
     Raises:
-        BusyError: Another command writes the same file now.
-        DatabaseError: It cannot be made: see `typed`.
+        BusyError: Another command is writing the same file.
+        DatabaseError: It cannot be created: see `typed`.
     """
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        #: Its name until it is finished.
+        #: Its temporary name.
         self.path = unfinished(target)
         self.file = -1
-        #: Whether it has its name: then whatever is called as before is another's.
+        #: Whether it was renamed to *target*: a file under the temporary name then belongs to another command.
         self.placed = False
 
     def __enter__(self) -> Draft:
         with typed(f"writing {self.path}"):
             while self.file < 0:
                 if self.path in _in_use or not sweep(self.path):
-                    raise BusyError(f"another command writes {self.target} now; wait for it")
+                    raise BusyError(f"another command is writing {self.target}; wait for it")
                 with suppress(FileExistsError):
                     self._make()
         return self
@@ -70,7 +70,7 @@ class Draft:
         file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | _NOFOLLOW, 0o600)
         try:
             if not _lock(file) or not _names(self.path, file):
-                os.close(file)  # a sweep took it for an old one
+                os.close(file)  # a sweep mistook it for an old one
                 return
         except BaseException:
             os.close(file)
@@ -79,11 +79,11 @@ class Draft:
         self.file = file
 
     def put_in_place(self, rights: os.stat_result | int = 0o600, *, locked: bool = True) -> None:
-        """Give it its name, so that it survives a power cut with all its bytes or not at all.
+        """Rename it to its target, so that after a power cut it is there either completely or not at all.
 
         Args:
-            rights: A file whose owner, group and mode it gets as far as this process may give them; or a mode.
-            locked: Whether its lock stays until the draft's end. Not for a database that somebody may open then: closing the
+            rights: A file whose owner, group and mode it gets, as far as this process may set them; or a mode.
+            locked: Whether to keep its lock until the draft ends. False for a database that others may open at once: closing the
                 descriptor would drop SQLite's locks on it.
 
         Raises:
@@ -91,7 +91,7 @@ class Draft:
         """
         wal = Path(f"{self.path}-wal")
         if wal.exists() and wal.stat().st_size:
-            raise BackupError(f"{self.path} is still open elsewhere: a part of it is in its WAL")
+            raise BackupError(f"{self.path} is still open elsewhere: part of it is in its WAL; close it first")
         with typed(f"writing {self.target}"):
             if isinstance(rights, int):
                 self.path.chmod(rights)
@@ -100,7 +100,7 @@ class Draft:
             os.fsync(self.file)
             if not locked or fcntl is None:
                 self._release()
-            _remove_beside(self.path)  # a kill after the next line would leave it
+            _remove_beside(self.path)  # a kill after the next line would leave these files
             self.path.replace(self.target)
             self.placed = True
             sync_folder(self.target.parent)
@@ -122,27 +122,27 @@ class Draft:
 
 
 def sweep(path: Path) -> bool:
-    """Remove a file of the name *path* that a killed command left, and what is beside it.
+    """Remove the file *path* that a killed command left, and its companion files.
 
     Args:
-        path: What `unfinished` gives.
+        path: A name that `unfinished` returned.
 
     Returns:
-        Whether nothing of that name is there now: False where a command is using it.
+        Whether no file with that name remains: False if a command is using it.
     """
     if path in _in_use:
         return False
     if not is_left(path):
         return True
     try:
-        # Where only the files beside it are left, it is made again: they are removed under its lock as well.
+        # If only companion files are left, create it again: they too are removed under its lock.
         file = os.open(path, os.O_RDONLY | _NOFOLLOW | (0 if os.path.lexists(path) else os.O_CREAT), 0o600)
-    except FileNotFoundError:  # another command has swept meanwhile
+    except FileNotFoundError:  # another command has swept it in the meantime
         return True
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EMLINK):
             raise
-        path.unlink(missing_ok=True)  # a link, which is nobody's draft
+        path.unlink(missing_ok=True)  # a link, which cannot be a draft
         return True
     try:
         if not _lock(file):
@@ -155,12 +155,12 @@ def sweep(path: Path) -> bool:
 
 
 def is_left(path: Path) -> bool:
-    """Whether there is a file of the name *path*, or one that SQLite keeps beside it."""
+    """Whether the file *path* or one of SQLite's companion files exists."""
     return any(os.path.lexists(f"{path}{suffix}") for suffix in ("", *_BESIDE))
 
 
 def in_use(path: Path) -> bool:
-    """Whether a command has *path* as its draft, or has just finished it. Not to be asked of a database that is open here."""
+    """Whether a command has *path* as its draft, or has just finished it. Never call it for a database open in this process."""
     if path in _in_use:
         return True
     try:
@@ -183,7 +183,7 @@ def _lock(file: int) -> bool:
 
 
 def _names(path: Path, file: int) -> bool:
-    """Whether *path* is still the file that was opened by it."""
+    """Whether *path* still names the file that was opened."""
     try:
         return os.path.samestat(os.lstat(path), os.fstat(file))
     except FileNotFoundError:
@@ -191,7 +191,7 @@ def _names(path: Path, file: int) -> bool:
 
 
 def remove_database(path: Path) -> None:
-    """Delete a file that nobody has open, with what SQLite keeps beside it; last itself, by which the others are found."""
+    """Delete a file that nobody has open, after SQLite's companion files, which are found by its name."""
     _remove_beside(path)
     path.unlink(missing_ok=True)
 
@@ -202,12 +202,12 @@ def _remove_beside(path: Path) -> None:
 
 
 def give_rights(file: int, model: os.stat_result, *, to_writers: bool = False) -> None:
-    """Give an open file the owner, group and mode of another one, as far as this process may; never wider than that one's.
+    """Give an open file the owner, group and mode of another file, as far as this process may; never a wider mode.
 
     Args:
         file: The descriptor.
-        model: The other one.
-        to_writers: Only who may write the other one may read and write this one.
+        model: The other file's status.
+        to_writers: Give read and write access only to those who may write the other file.
     """
     if not hasattr(os, "fchown"):  # Windows
         return
@@ -216,18 +216,18 @@ def give_rights(file: int, model: os.stat_result, *, to_writers: bool = False) -
         mode = 0o600 | mode & 0o222 | (mode & 0o222) << 1
     now = os.fstat(file)
     if (now.st_uid, now.st_gid) != (model.st_uid, model.st_gid):
-        with suppress(PermissionError):  # only root gives files away
+        with suppress(PermissionError):  # only root may change the owner
             os.fchown(file, model.st_uid if os.geteuid() == 0 else -1, model.st_gid)
         if os.fstat(file).st_gid != model.st_gid:
-            mode &= ~0o070  # another group's
+            mode &= ~0o070  # it has a different group
     os.fchmod(file, mode)
 
 
 def make_beside(path: Path, database: Path) -> None:
-    """Make the missing file *path* beside a database, empty, with the database's owner, group and mode.
+    """Create the missing file *path* next to a database, empty, with the database's owner, group and mode.
 
     Raises:
-        ReadOnlyDatabaseError: It is there, or would be, and this process may not write to it.
+        ReadOnlyDatabaseError: It cannot be created, or it exists and this process may not write to it.
     """
     with typed(f"opening {path}"):
         try:
@@ -235,7 +235,7 @@ def make_beside(path: Path, database: Path) -> None:
         except FileExistsError:
             if not os.access(path, os.R_OK | os.W_OK):
                 raise PermissionError(
-                    errno.EACCES, "another user's, made by a command that was run as that user"
+                    errno.EACCES, "it belongs to another user, who ran a command that created it"
                 ) from None
             return
         try:
@@ -245,7 +245,7 @@ def make_beside(path: Path, database: Path) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether *path* is written through, and never replaced: a pipe, a device, or a descriptor of this process (/dev/stdout)."""
+    """Whether *path* must be written in place, not replaced: a pipe, a device, or a descriptor of this process (/dev/stdout)."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return True
@@ -261,7 +261,7 @@ def is_stream(path: Path) -> bool:
 
 
 def rights_of_new(path: Path) -> os.stat_result | int:
-    """The rights of a file that a person asked for: those of the one that is there, or what the umask leaves."""
+    """The permissions for a requested file: those of the existing one, or the umask's default."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -271,8 +271,8 @@ def rights_of_new(path: Path) -> os.stat_result | int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
-    with suppress(OSError):  # Windows opens no folders
+    """Make the names in a folder survive a power cut, if the system supports it."""
+    with suppress(OSError):  # Windows cannot open folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -282,19 +282,19 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def typed(action: str) -> Iterator[None]:
-    """The system's errors inside the block as this library's.
+    """Translate the system's errors inside the block to this library's.
 
     Raises:
-        DiskFullError: There is no room.
+        DiskFullError: There is no space.
         ReadOnlyDatabaseError: It is not permitted, or the file system is read-only.
-        DatabaseError: Anything else.
+        DatabaseError: Any other error.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFullError(f"{action}: {reason}; make room, or choose another folder") from error
+            raise DiskFullError(f"{action}: {reason}; free some space, or choose another folder") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ReadOnlyDatabaseError(f"{action}: {reason}; change the rights of the file or its folder") from error
         raise DatabaseError(f"{action}: {reason}") from error

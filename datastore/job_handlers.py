@@ -1,4 +1,4 @@
-"""Whether a worker's handler can do its work, and what is wrong with what it gave back."""
+"""Check a worker's handlers and their return values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from datastore.errors import InvalidValueError, TransactionLostError
 
 
 def check_handler(type_: str, handler: object) -> None:
-    """See that calling *handler* with a task can do its work.
+    """Check that calling *handler* with a task does its work.
 
     Raises:
-        InvalidValueError: It cannot be called, or not with one argument, or a call gives a coroutine or a generator.
+        InvalidValueError: It cannot be called with exactly one argument, or a call returns a coroutine or a generator.
     """
     if not callable(handler):
         raise InvalidValueError(f"handlers: {type_}: a function is needed, not {type(handler).__name__}")
@@ -33,18 +33,18 @@ def check_handler(type_: str, handler: object) -> None:
     try:
         inspect.signature(handler, follow_wrapped=False).bind(None)
     except TypeError as error:
-        raise InvalidValueError(f"handlers: {type_}: is called with the task alone: {error}") from None
+        raise InvalidValueError(f"handlers: {type_}: must accept the task as its only argument: {error}") from None
     except ValueError:
-        return  # a function of C that does not say what it takes
+        return  # a C function without a signature
 
 
 def unfinished(result: object) -> InvalidValueError | None:
-    """Why *result* is none: it is work that nobody has done."""
+    """The error for a *result* that is unfinished work, such as a coroutine; None for any other result."""
     if isinstance(result, (Coroutine, Generator)):
-        result.close()  # that nobody awaits it is said here
+        result.close()  # avoids Python's own "never awaited" warning: the error reports it
     if isinstance(result, (Generator, AsyncGenerator)) or inspect.isawaitable(result):
         return InvalidValueError(
-            f"the handler returned a {type(result).__name__}: nobody awaits or iterates it, so that its work was not done;"
+            f"the handler returned a {type(result).__name__}: nobody awaits or iterates it, so its work was not done;"
             " a handler may call asyncio.run(...), or list(...)"
         )
     return None
@@ -52,5 +52,5 @@ def unfinished(result: object) -> InvalidValueError | None:
 
 def rolled_back() -> TransactionLostError:
     return TransactionLostError(
-        "task.succeed() was rolled back with the transaction around it, and the handler returned: what it wrote there is gone"
+        "task.succeed() was rolled back with the enclosing transaction, and then the handler returned: what it wrote there is gone"
     )

@@ -1,4 +1,4 @@
-"""Opening a database: what a path or URL leads to, whether its schema is the right one, the statements on its engine."""
+"""Open a database: resolve its path or URL, check its schema, and bind the statements to its engine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datastore.upkeep.backups import Opener
     from datastore.upkeep.base import Upkeep
 
-    #: An engine, the package's statements on it, and what makes its upkeep.
+    #: An engine, the package's statements bound to it, and the function that creates its upkeep.
     Opened = tuple[Engine, Statements, Callable[[Repositories], Upkeep]]
 
 
@@ -51,20 +51,20 @@ def bind_statements(engine: Engine) -> Statements:
 
 @functools.cache
 def _own_statements(engine: str) -> dict[str, Statement]:
-    # The files are read once a process.
+    # The files are read once per process.
     from datastore.statements.loader import read_statements
 
     return read_statements(sql_folder(), engine)
 
 
 def refuse_schema(name: str, applied: Mapping[str, str | None], folders: Sequence[Path], command: str) -> None:
-    """Raise SchemaOutOfDateError where steps are pending, unknown or others; *command* is what to type.
+    """Raise SchemaOutOfDateError if steps are pending, unknown or different.
 
     Args:
-        name: The database.
-        applied: What it has, as `applied_in_file` gives it.
-        folders: This library's steps, and the application's.
-        command: What applies the pending ones.
+        name: The database, as messages name it.
+        applied: Its applied steps, as `applied_in_file` returns them.
+        folders: The folder of this library's steps, then the application's.
+        command: The command that applies the pending ones, for the message.
     """
     if others := other_steps(applied, folders[0]):
         raise other_history(name, others)
@@ -80,13 +80,13 @@ def refuse_schema(name: str, applied: Mapping[str, str | None], folders: Sequenc
 
 
 def find_file(path: Path) -> os.stat_result | None:
-    """What is at the path of a database; None where nothing is.
+    """The status of the file at a database's path; None if there is no file.
 
     Raises:
         NotADatastoreError: It is a folder, a device, a pipe or a socket.
-        ReadOnlyDatabaseError: A folder above it may not be entered.
+        ReadOnlyDatabaseError: One of its parent folders may not be entered.
     """
-    # The file is not read here: opening and closing it would drop the locks of this process's connections.
+    # Do not open the file here: closing it would drop the locks of this process's connections.
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -103,7 +103,7 @@ def find_file(path: Path) -> os.stat_result | None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise what `Datastore.open` raises where the file system alone tells that it cannot be opened."""
+    """Raise the errors of `Datastore.open` that can be found from the file system alone."""
     found = find_file(path)
     refuse_lost(path, found)
     if found is None:
@@ -115,40 +115,40 @@ def refuse_foreign(path: Path) -> None:
         raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
     if not os.access(path.parent, os.W_OK):
         raise ReadOnlyDatabaseError(
-            f"the folder of {path} cannot be written to, where the WAL has to be; change its rights"
+            f"the folder of {path}, which must contain its WAL, cannot be written to; change its rights"
         )
 
 
 def refuse_lost(path: Path, found: os.stat_result | None) -> None:
-    """Refuse an empty or missing file with a WAL: SQLite would delete the WAL, and with it what was committed.
+    """Refuse an empty or missing file with a WAL: SQLite would delete the WAL, and with it committed data.
 
-    An empty file without one is a new database, as a missing one is: `touch` and `tempfile` make such files.
+    An empty file without a WAL is a new database, like a missing file: `touch` and `tempfile` create such files.
 
     Raises:
-        CorruptDatabaseError: The database is gone, and its WAL is there.
+        CorruptDatabaseError: The database is gone, but its WAL still exists.
     """
     wal = Path(f"{path}-wal")
     if (found is None or not found.st_size) and wal.exists() and wal.stat().st_size:
         raise CorruptDatabaseError(
-            f"{path} is {'missing' if found is None else 'empty'}, and {wal.name} is there: it was a database;"
+            f"{path} is {'missing' if found is None else 'empty'}, but {wal.name} exists: it was a database;"
             " restore a backup, or move the WAL away"
         )
 
 
 def applied_in_file(engine: SQLiteEngine, statements: Statements) -> dict[str, str | None]:
-    """The ids of the migrations that a database has, in their order, each with what yoyo's log says of its text.
+    """The ids of a database's applied migrations, in order, each with its comment in yoyo's log, which records the checksum.
 
     Raises:
-        NotADatastoreError: It is not one of this library; nothing was changed.
-        CorruptDatabaseError: It is one, and damaged.
+        NotADatastoreError: It is not a database of this library; nothing was changed.
+        CorruptDatabaseError: It is one, but damaged.
     """
     path = engine.path
     try:
         number, pages = engine.pragma("application_id"), engine.pragma("page_count")
     except CorruptDatabaseError as error:
-        raise NotADatastoreError(f"{path} is no SQLite database (or its first page is damaged)") from error
+        raise NotADatastoreError(f"{path} is not a SQLite database (or its first page is damaged)") from error
     if number == 0 and pages == 0:
-        raise NotADatastoreError(f"{path} is an empty file; make a database of it with: {apply_command(path)}")
+        raise NotADatastoreError(f"{path} is an empty file; create a database in it with: {apply_command(path)}")
     if number not in (0, APPLICATION_ID):
         raise NotADatastoreError(f"{path} is another program's database (application_id {number})")
     foreign = NotADatastoreError(f"{path} is a SQLite database, but not one of this library")
@@ -156,15 +156,15 @@ def applied_in_file(engine: SQLiteEngine, statements: Statements) -> dict[str, s
         applied = dict(statements.list_applied_migrations())
     except DatastoreError as error:
         if number:
-            raise  # ours, and damaged
+            raise  # a database of this library, but damaged
         raise foreign from error
     if number == 0 and set(applied) - set(migration_ids(migrations_folder())):
-        raise foreign  # migrated by yoyo too, but for another program
+        raise foreign  # yoyo migrated it too, but for another program
     return applied
 
 
 def apply_command(path: Path, *folders: Path) -> str:
-    """What to type to bring a database to the newest schema."""
+    """The command that migrates a database to the newest schema."""
     return _yoyo_apply(f"sqlite+datastore:///{quote(str(path))}", folders or [migrations_folder()])
 
 
@@ -183,7 +183,7 @@ def on_file(
     gate: bool,
     clock: Callable[[], datetime],
 ) -> Opened:
-    """A database in a file, whose schema is known to be right; *opener* opens copies of it."""
+    """Open a database file and check its schema; *opener* opens copies of it."""
     folders = [migrations_folder(), *migrations]
     if migrate:
         found = find_file(path)
@@ -215,17 +215,17 @@ def on_file(
 
 
 def require_psycopg() -> None:
-    """Refuse where PostgreSQL's driver is not installed.
+    """Check that PostgreSQL's driver is installed.
 
     Raises:
-        DatabaseError: It is not; the message says how to install it.
+        DatabaseError: It is not installed; the message says how to install it.
     """
     if not all(map(find_spec, ("psycopg", "psycopg_pool"))):
         raise DatabaseError("PostgreSQL needs psycopg, which is not installed: pip install 'datastore[postgresql]'")
 
 
 def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
-    """The engine of a database on a server, whatever its schema is.
+    """The engine of a database on a server, whatever its schema.
 
     Raises:
         DatabaseError: psycopg is not installed, or the server cannot be reached.
@@ -237,10 +237,10 @@ def server_engine(url: str, **options: Any) -> PostgreSQLEngine:
 
 
 def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> dict[str, str | None]:
-    """The ids of the migrations that a database on a server has, as `applied_in_file` gives them.
+    """The applied migrations of a database on a server, as `applied_in_file` returns them.
 
     Raises:
-        NotADatastoreError: It has none, not even yoyo's tables.
+        NotADatastoreError: It has none, nor yoyo's tables.
     """
     try:
         return dict(statements.list_applied_migrations())
@@ -253,7 +253,7 @@ def applied_on_server(engine: PostgreSQLEngine, statements: Statements) -> dict[
 
 
 def server_apply_command(*folders: Path) -> str:
-    """What to type to bring a database on a server to the newest schema; its URL is not shown."""
+    """The command that migrates a database on a server to the newest schema; its URL is not shown."""
     return _yoyo_apply("postgresql+datastore://...", folders or [migrations_folder("postgresql")])
 
 
@@ -268,7 +268,7 @@ def on_server(
     replica: str | None,
     clock: Callable[[], datetime] | None,
 ) -> Opened:
-    """A database on a server, whose schema is known to be right."""
+    """Open a database on a server and check its schema."""
     engine = server_engine(
         url, durability=durability, timeout=timeout, pool_size=pool_size, replica=replica, clock=clock
     )

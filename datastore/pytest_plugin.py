@@ -1,8 +1,8 @@
 """Fixtures for the tests of applications; docs/testing.md describes them. pytest loads this module by its entry point.
 
-Every name begins with ``datastore_``, so that none is an application's. A fixture that is defined again in a conftest.py
-replaces the one here. What they need is imported when the first test asks for it: a test run that uses none of them does
-not pay for them.
+Every name begins with ``datastore_``, so none clashes with an application's. A fixture of the same name in a conftest.py
+overrides the one here. Imports are deferred until a test requests a fixture, so a test run that uses none of them costs
+nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datastore import Datastore
     from datastore.testing import FileTemplate, ServerTemplate, SettableClock
 
-#: The URL of the PostgreSQL server of the tests.
+#: The environment variable with the URL of the tests' PostgreSQL server.
 SERVER = "DATASTORE_TEST_POSTGRES_URL"
 
 
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("datastore_migrations", "folders with the application's own migrations", type="paths", default=[])
     parser.addini(
         "datastore_server_migrations",
-        "the same on PostgreSQL; the same folders where it is not set",
+        "the same for PostgreSQL; by default the folders of datastore_migrations",
         type="paths",
         default=[],
     )
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def datastore_migrations(pytestconfig: pytest.Config) -> dict[str, list[Path]]:
-    """By engine, the folders with the application's own migrations: the ini options of these names."""
+    """The folders with the application's own migrations, by engine: from the ini options."""
     own = list(pytestconfig.getini("datastore_migrations"))
     return {"sqlite": own, "postgresql": list(pytestconfig.getini("datastore_server_migrations")) or own}
 
@@ -47,7 +47,7 @@ def datastore_engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def datastore_server() -> str:
-    """The URL of a database on a PostgreSQL server where databases may be made: DATASTORE_TEST_POSTGRES_URL."""
+    """The URL of a database on a PostgreSQL server that allows creating databases: DATASTORE_TEST_POSTGRES_URL."""
     if url := os.environ.get(SERVER):
         return url
     message = f"no PostgreSQL server: set {SERVER}, or define the fixture datastore_server"
@@ -60,7 +60,7 @@ def datastore_server() -> str:
 def datastore_file_template(
     datastore_migrations: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFactory
 ) -> FileTemplate:
-    """A migrated SQLite database, which each test's is a copy of."""
+    """A migrated SQLite database, copied for each test."""
     from datastore.testing import FileTemplate
 
     return FileTemplate(tmp_path_factory.mktemp("datastore-template"), datastore_migrations["sqlite"])
@@ -70,7 +70,7 @@ def datastore_file_template(
 def datastore_server_template(
     datastore_migrations: dict[str, list[Path]], datastore_server: str
 ) -> Iterator[ServerTemplate]:
-    """A migrated PostgreSQL database, which each test's is a copy of."""
+    """A migrated PostgreSQL database, copied for each test."""
     from datastore.testing import ServerTemplate
 
     template = ServerTemplate(datastore_server, datastore_migrations["postgresql"])
@@ -90,7 +90,7 @@ def datastore_database(datastore_engine: str, request: pytest.FixtureRequest, tm
 
 @pytest.fixture
 def datastore_clock() -> SettableClock:
-    """The clock of `datastore_store`, which stands still until a test moves it."""
+    """The clock of `datastore_store`, which does not advance until a test sets it."""
     from datastore.testing import SettableClock
 
     return SettableClock()
@@ -98,7 +98,7 @@ def datastore_clock() -> SettableClock:
 
 @pytest.fixture
 def datastore_options() -> dict[str, Any]:
-    """More arguments of `Datastore.open` for `datastore_store`."""
+    """Further arguments of `Datastore.open` for `datastore_store`."""
     return {}
 
 
@@ -110,7 +110,7 @@ def datastore_store(
     datastore_clock: SettableClock,
     datastore_options: dict[str, Any],
 ) -> Iterator[Datastore]:
-    """An open store on `datastore_database`; relaxed, because no test cuts the power."""
+    """An open store on `datastore_database`, with relaxed durability, because tests need not survive a power cut."""
     from datastore import Datastore
 
     options = {"durability": "relaxed", "clock": datastore_clock, **datastore_options}
@@ -121,7 +121,7 @@ def datastore_store(
 
 @pytest.fixture
 def datastore_worker(datastore_store: Datastore) -> Callable[..., int]:
-    """Runs the due jobs of `datastore_store`: called with handlers by type, it gives how many jobs ran."""
+    """A function that runs the due jobs of `datastore_store`: call it with handlers by type; it returns the number of jobs run."""
     from functools import partial
 
     from datastore.testing import run_until_idle

@@ -60,12 +60,12 @@ class Datastore:
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
         uploads: `UploadRepository`.
-        redactions: `RedactionRepository`, what sanitization replaced.
+        redactions: `RedactionRepository`: the text parts that sanitization replaced.
         audit: `AuditRepository`.
-        holds: `LegalHoldRepository`, conversations that nothing may delete or change.
-        retention: `Retention`, how long what is kept, and the receipts of what was erased.
-        backups: `Backups`, copies of the database: made, listed, verified, rotated.
-        maintenance: `Maintenance`, upkeep in bounded slices.
+        holds: `LegalHoldRepository`: conversations that nothing may delete or change.
+        retention: `Retention`: retention policies, and the receipts of erasures.
+        backups: `Backups`: make, list, verify and rotate copies of the database.
+        maintenance: `Maintenance`: maintenance in bounded slices.
     """
 
     engine: Engine
@@ -89,14 +89,14 @@ class Datastore:
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
     ) -> None:
-        """Use `Datastore.open`; this takes an engine whose schema is known to be right."""
+        """Use `Datastore.open` instead; the constructor takes an engine whose schema has been checked."""
         from datastore.repositories import Repositories
         from datastore.retention.erasure import Eraser
         from datastore.retention.policies import Retention
 
         self.engine = engine
-        #: For this library alone: the repositories below, and those that only verification, import, export, erasure and
-        #: backups call.
+        #: For internal use: the repositories below, and those that only verification, import, export, erasure and
+        #: backups use.
         self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
         self.conversations = parts.conversations
         self.messages = parts.messages
@@ -133,35 +133,35 @@ class Datastore:
         Args:
             database: A path, or ``sqlite:///relative/path``, ``sqlite:////absolute/path``; or
                 ``postgresql://user@host:port/name`` (the extra ``datastore[postgresql]``; docs/scaling.md).
-            migrate: Apply pending migrations first; this also creates a missing file, and makes a database of an empty one.
+            migrate: Apply pending migrations first; this also creates a missing file, and turns an empty one into a database.
             durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
-                power cut may undo every commit since the last checkpoint, never break consistency (NORMAL).
+                power cut may undo every commit since the last checkpoint, but never break consistency (NORMAL).
             timeout: How long to wait for another writer, in seconds.
-            actor: Who the audit log says it was; 1 to 200 characters.
+            actor: The actor that the audit log records; 1 to 200 characters.
             gate: Queue with the other processes of this library for the write lock
                 (docs/decisions/0003-write-gate.md).
-            pool_size: PostgreSQL: connections at most; a thread has one while it uses it.
-            replica: PostgreSQL: the URL of a standby, where `snapshot` reads.
-            migrations: Folders with the application's own steps, for tables beside this library's (docs/own-tables.md);
-                their ids begin with a word ("app-0001.notes"), so that they are told apart.
-            language: Of which the words of the texts are, for search: "english", "german", ... (Snowball's names). A new
-                database keeps it, English where none is given; `reindex` changes it.
-            clock: Where the time comes from; returns aware datetimes.
-            ids: Makes the ids that callers do not give.
-            rng: Spreads the retries of jobs; a seeded one makes a test's run the same each time.
+            pool_size: PostgreSQL: the maximum number of connections; a thread has one only while it uses it.
+            replica: PostgreSQL: the URL of a standby that `snapshot` reads from.
+            migrations: Folders with the application's own steps, for its tables in the same database (docs/own-tables.md);
+                their ids begin with a word ("app-0001.notes"), which distinguishes them from this library's.
+            language: The language of the texts, for search: "english", "german", ... (Snowball's names). A new
+                database stores it, by default English; `reindex` changes it.
+            clock: The source of the current time; returns aware datetimes.
+            ids: Generates the ids that callers do not give.
+            rng: Randomizes the retry times of jobs; a seeded one makes a test reproducible.
 
         Raises:
-            InvalidValueError: *migrations* is no list of folders, or one of them is missing, is a file, or has no steps.
-            StatementError: A step cannot be run: it is there twice, depends on one that is not there, or has BEGIN or COMMIT
-                in it. Nothing was created.
+            InvalidValueError: *migrations* is not a list of folders, or a folder is missing, is a file, or has no steps.
+            StatementError: A step cannot be run: it exists twice, depends on a missing one, or contains BEGIN or COMMIT.
+                Nothing was created.
             DatabaseMissingError: There is no such file (nothing was created).
-            InvalidValueError: It is no name of a file, or a connection string.
+            InvalidValueError: *database* is not a file name, or it is a connection string.
             NotADatastoreError: It is a folder, a device, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
             ReadOnlyDatabaseError: The file or its folder cannot be written to.
-            CorruptDatabaseError: The file is damaged; or it is empty or missing, and its WAL is there.
+            CorruptDatabaseError: The file is damaged; or it is empty or missing, but its WAL exists.
             UnsupportedError: gevent or eventlet has patched the process.
-            InvalidValueError: The full-text index is of another language than *language*, or there is no such language.
+            InvalidValueError: The full-text index has another language than *language*, or there is no such language.
         """
         refuse_green_threads()
         folders = own_folders(migrations)
@@ -178,7 +178,7 @@ class Datastore:
                 clock=None if clock is utc_now else clock,
             )
         elif replica is not None:
-            raise InvalidValueError("replica: a file has none; only a PostgreSQL database has")
+            raise InvalidValueError("replica: only a PostgreSQL database can have one; leave it out for a file")
         else:
             opened = on_file(
                 database_path(database),
@@ -201,14 +201,14 @@ class Datastore:
             raise
 
     def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Statements:
-        """The statements of a folder of the application's own, on this store: they share its transactions.
+        """Bind an application's own folder of statements to this store; they take part in its transactions.
 
         Args:
-            folder: Where the .sql files are; those of its subfolder "sqlite" count too.
-            records: The classes that rows become, by name: the RECORDS that `datastore generate` writes.
+            folder: The folder with the .sql files; its subfolder named after the engine is read too.
+            records: Record classes by name: the RECORDS that `datastore generate` writes.
 
         Raises:
-            StatementError: A file breaks a rule, or a header names a record that is not there.
+            StatementError: A file breaks a rule, or a header names an unknown record.
         """
         from datastore.statements.loader import read_statements
 
@@ -216,54 +216,55 @@ class Datastore:
 
     @property
     def backups(self) -> Backups:
-        """Copies of the database: made, listed, verified, rotated.
+        """Make, list, verify and rotate copies of the database.
 
         Raises:
-            UnsupportedError: It is on a server, whose own tools make them.
+            UnsupportedError: The database is on a server, whose own tools make backups.
         """
         return self._upkeep.backups
 
     @property
     def maintenance(self) -> Maintenance:
-        """Upkeep in bounded slices.
+        """Maintenance in bounded slices.
 
         Raises:
-            UnsupportedError: It is on a server, which does it by itself.
+            UnsupportedError: The database is on a server, which does this itself.
         """
         return self._upkeep.maintenance
 
     def transaction(self, *, serializable: bool = False) -> AbstractContextManager[None]:
-        """All or nothing, across repositories; ``with`` it.
+        """A transaction across all repositories: all or nothing. Use it in a ``with`` block.
 
-        Takes the write lock at its start. Inside another one it is a savepoint. Any exception (Ctrl-C
-        too) rolls it back and goes on up. Every call inside has the same instant as its present.
+        It takes the write lock at the start. Inside another transaction it is a savepoint. Any exception (including
+        Ctrl-C) rolls it back and propagates. The current time is the same for every call inside.
 
         Args:
-            serializable: PostgreSQL: as if the serializable transactions ran one after the other, as they always do on
-                SQLite. One of two that are in each other's way fails with ConflictError: `run` them.
+            serializable: PostgreSQL: serializable transactions behave as if they ran one after the other, as they always do on
+                SQLite. If two conflict, one fails with ConflictError: use `run`.
 
         Raises:
             BusyError: The write lock was not free within the timeout.
-            ConflictError: PostgreSQL: another transaction was in its way.
+            ConflictError: PostgreSQL: it conflicted with another transaction.
             TransactionError: Inside a snapshot; or serializable, inside a transaction that is not.
-            TransactionLostError: The database ended it before (a full disk, say): nothing was kept.
-            CommitOutcomeUnknownError: COMMIT itself failed; look before you repeat.
+            TransactionLostError: The database already ended it (a full disk, say): nothing was kept.
+            CommitOutcomeUnknownError: COMMIT itself failed; check before you repeat.
         """
         return self.engine.callers_transaction(serializable=serializable)
 
     def run(self, work: Callable[[], Result], *, serializable: bool = False, attempts: int = 5) -> Result:
-        """Call *work* in a transaction, again where another transaction was in its way; gives what it gives.
+        """Call *work* in a transaction, retry it on conflicts with other transactions, and return its result.
 
-        Only PostgreSQL has such conflicts (deadlocks, SQLSTATE 40P01 and 40001); each attempt begins anew, a little later.
+        Only PostgreSQL has such conflicts (deadlocks, SQLSTATE 40P01 and 40001); each retry begins a new transaction after a
+        short random delay.
 
         Args:
-            work: Called once an attempt: what it does outside the database is done again.
+            work: Called once per attempt; anything that it does outside the database is repeated.
             serializable: As in `transaction`.
-            attempts: How often at most; 1 or more.
+            attempts: The maximum number of attempts; 1 or more.
 
         Raises:
             ConflictError: The last attempt failed too.
-            TransactionError: Called inside a transaction, of which a part cannot be run again.
+            TransactionError: Called inside a transaction, which cannot be retried in part.
         """
         self.engine.reading("run")
         for attempt in range(1, attempts + 1):
@@ -277,24 +278,24 @@ class Datastore:
         raise InvalidValueError("attempts: 1 or more are needed")
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Everything read inside is of one instant, whoever writes meanwhile; ``with`` it. Writing is refused.
+        """A read-only view of one consistent state, even while others write. Use it in a ``with`` block. Writing is refused.
 
-        On PostgreSQL it is read at the *replica* that the store was opened with, if any: a moment behind what was written.
+        On PostgreSQL it reads from the *replica* that the store was opened with, if any, which may lag slightly.
         """
         return self.engine.snapshot()
 
     def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> Problems:
-        """Check the file, foreign keys, full-text index, audit chain, high-water marks, hashes, counts and the index by tag.
+        """Verify the file, foreign keys, full-text index, audit chain, high-water marks, hashes, counts and the index by tag.
 
         `reindex` rebuilds the full-text index, the counts and the index by tag.
 
         Args:
-            marks: High-water marks of the audit log, that were kept elsewhere.
-            deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere. Also search
-                for words of the newest messages and learnings: each has to find its own text.
+            marks: High-water marks of the audit log that were kept elsewhere.
+            deep: Compare every message with its hash, which reads all of them; otherwise compare a sample of a thousand. Also
+                search for words of the newest messages and learnings: each word has to find its own text.
 
         Returns:
-            For each check what is wrong, without content; an empty list where nothing is.
+            Check name to problems found, without content; an empty list if there are none.
         """
         from datastore.upkeep.verify import verify
 
@@ -305,12 +306,12 @@ class Datastore:
     ) -> None:
         """Rebuild derived data: full-text indexes, the index by tag, the counts of messages and jobs.
 
-        In one transaction, with all writers kept out: until it ends, readers see the previous state. Rows that other programs
-        wrote are found afterwards.
+        It is one transaction that blocks all writers; until it ends, readers see the previous state. Afterwards, search also
+        finds rows that other programs wrote.
 
         Args:
-            on_progress: Called with a full-text index's name, how far it is and how far it goes.
-            language: The language of the full-text indexes from now on; None keeps it.
+            on_progress: Called with a full-text index's name, the number of rows done and their total.
+            language: The new language of the full-text indexes; None: unchanged.
 
         Raises:
             InvalidValueError: There is no such language.
@@ -325,13 +326,13 @@ class Datastore:
         correlation_id: str | None = None,
         learning_id: str | None = None,
     ) -> SubjectData:
-        """Everything that is held of a subject, at one instant: what `erase` with the same argument would take away.
+        """Return all data of a subject in one consistent state: exactly what `erase` with the same argument would delete.
 
-        Reads every job, to find those that name it.
+        It reads every job, to find those that name the subject.
 
         Raises:
             NotFoundError: There is no such subject.
-            InvalidValueError: None is given, or several.
+            InvalidValueError: No argument is given, or several.
         """
         from datastore.retention.subjects import Subject, subject_data
 
@@ -355,30 +356,30 @@ class Datastore:
         vacuum: bool = True,
         on_progress: Callable[[str], None] | None = None,
     ) -> Erasure:
-        """Delete a subject with everything derived from it, so that its text is in no file of the database any more.
+        """Delete a subject and everything derived from it, so that no file of the database contains its text any more.
 
-        Give one of *conversation_id*, *session_id*, *correlation_id* and *learning_id*. Messages, learnings (those of
-        other conversations too that one of its messages is a source of), uploads and redactions go; jobs that name it
-        are emptied. Then the full-text indexes are merged, the WAL is cut, the files' bytes are scanned, and only where
-        something is left the file is vacuumed. docs/retention.md says what no erasure reaches.
+        Give one of *conversation_id*, *session_id*, *correlation_id* and *learning_id*. Messages, learnings (including those of
+        other conversations that are derived from its messages), uploads and redactions are deleted; jobs that name it
+        are emptied. Then the full-text indexes are merged, the WAL is truncated and the files' bytes are scanned; the file is
+        vacuumed only if something is left. docs/retention.md says what erasure cannot reach.
 
         Args:
             conversation_id: One conversation.
             session_id: Every conversation of this session.
             correlation_id: The conversation with this correlation id.
             learning_id: One learning.
-            reason: Why, for the receipt; no content.
-            vacuum: Whether the file may be vacuumed, which keeps writers waiting.
-            on_progress: Called with what is being done.
+            reason: The reason, for the receipt; without content.
+            vacuum: Whether the file may be vacuumed, which makes writers wait.
+            on_progress: Called with a description of each step.
 
         Returns:
-            The receipt, which is stored too: status "verified", "scrubbed", "deleted", or "blocked" and by what.
+            The receipt, which is also stored: status "verified", "scrubbed", "deleted", or "blocked" with what blocks it.
 
         Raises:
             NotFoundError: There is no such subject.
-            InvalidValueError: None is given, or several.
+            InvalidValueError: No argument is given, or several.
             TransactionError: Called inside a transaction.
-            LegalHoldError: A hold was placed meanwhile; `Retention.resume` goes on once it is released.
+            LegalHoldError: A hold was placed meanwhile; `Retention.resume` continues once it is released.
         """
         from datastore.retention.subjects import Subject
 
@@ -400,17 +401,18 @@ class Datastore:
         force: bool = False,
         timeout: float = 1.0,
     ) -> Restored:
-        """Put a backup, once verified, in the place of a database that nobody has open: `datastore.upkeep.backups.restore`.
+        """Replace a database that nobody has open with a verified backup: see `datastore.upkeep.backups.restore`.
 
-        The backup's SHA-256 has to be the one that the database registered. What was erased from the database since is erased
-        from the backup's copy first: the tombstones are read from the database, and from the file that is kept beside it. The
-        restored database keeps the old one's owner, group and mode, and knows the backups that were registered in it.
+        The backup's SHA-256 must be the one that the database registered. Subjects erased from the database since then are first
+        erased from the backup's copy: their tombstones are read from the database and from the file next to it. The
+        restored database keeps the old one's owner, group and mode, and its register of backups.
 
         Args:
             backup: The file.
-            database: Where to; it may be missing or damaged: then it has no register, and the content alone is verified.
-            sha256: What `datastore backup` printed: compared instead of what is registered.
-            unregistered: Take a backup that the database has not registered: its content alone is verified.
+            database: The path to restore to. It may be missing or damaged: then it has no register, and only the content is
+                verified.
+            sha256: The SHA-256 that `datastore backup` printed, compared instead of the registered one.
+            unregistered: Accept a backup that the database has not registered: only its content is verified.
             force: Replace a database that is too damaged to tell whether it is in use.
             timeout: How long to wait for others to close it, in seconds.
 
@@ -418,7 +420,7 @@ class Datastore:
             BackupError: See `datastore.upkeep.backups.restore`; or it is not registered.
             BusyError: The database is in use; nothing was changed.
             CorruptDatabaseError: It is damaged and *force* was not given; nothing was changed.
-            DiskFullError: There is no room; nothing was changed.
+            DiskFullError: There is no space; nothing was changed.
         """
         from datastore.retention.tombstones import beside, read_beside, together
         from datastore.upkeep.backups import check_sha256, known_sums, refuse_no_backup, restore
@@ -430,7 +432,7 @@ class Datastore:
             noted = read_beside(beside(path))
             stones, register = _known_to(path)
             carried = together([noted, stones])
-            for row in register or []:  # the restored database does not know of each
+            for row in register or []:  # the restored database does not know all of them
                 sweep(unfinished(Path(row.path)))
             if sha256 is not None:
                 sums: list[str] | None = [check_sha256(sha256)]
@@ -442,7 +444,7 @@ class Datastore:
             with copy.transaction():
                 backups.take_in(register or [])
                 for row in backups.iterate("writing"):
-                    if row.path == str(source):  # itself: a copy is registered once it is made
+                    if row.path == str(source):  # this backup: it was registered as finished only after it was made
                         backups.finish(
                             row.id,
                             file_bytes=source.stat().st_size,
@@ -488,7 +490,7 @@ class Datastore:
     def __del__(self) -> None:
         engine = getattr(self, "engine", None)
         if engine is not None and not engine.closed:
-            # The engine goes on: a repository of this store may still be in use.
+            # The engine stays open: a repository of this store may still be in use.
             warnings.warn(
                 f"{self!r} was not closed: use it in a with block", ResourceWarning, source=self, stacklevel=2
             )
@@ -498,11 +500,11 @@ class Datastore:
 
 
 def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
-    """What a database that is about to be replaced had erased, and its register of backups; None where it cannot be read."""
+    """The tombstones of a database that will be replaced, and its register of backups; None if it cannot be read."""
     from datastore.retention.tombstones import Tombstones
 
     if path.exists():
-        with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # else too old, or damaged
+        with suppress(DatastoreError, OSError), Datastore.open(path, gate=False) as old:  # fails if too old or damaged
             statuses: tuple[BackupStatus, ...] = ("kept", "removed", "writing", "failed")
             return old._eraser.tombstones.carried(), [
                 row for status in statuses for row in old._parts.backups.iterate(status)
@@ -511,5 +513,5 @@ def _known_to(path: Path) -> tuple[Tombstones, list[Backup] | None]:
 
 
 def _open_copy(path: Path) -> Datastore:
-    # Nobody else has it open, so no gate. It may be of an older version: what it lacks is applied to the copy.
+    # Nobody else has it open, so it needs no gate. It may be from an older version: pending migrations are applied to the copy.
     return Datastore.open(path, migrate=True, gate=False, durability="relaxed")

@@ -1,6 +1,6 @@
-"""What the tests of an application need: a fresh store for each test, a clock that can be set, a worker that runs until idle.
+"""Support for an application's tests: a fresh store for each test, a settable clock, a worker that runs until idle.
 
-pytest's fixtures of `datastore.pytest_plugin` are made of these; other test runners use them directly (docs/testing.md).
+The pytest fixtures of `datastore.pytest_plugin` are built on these; other test runners use them directly (docs/testing.md).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["FileTemplate", "ServerTemplate", "SettableClock", "run_until_idle"]
 
 
 class SettableClock:
-    """A clock that stands still until it is moved: ``Datastore.open(..., clock=SettableClock())``.
+    """A clock that does not advance until it is set: ``Datastore.open(..., clock=SettableClock())``.
 
     Args:
-        now: Where it starts; an aware datetime.
+        now: The initial time; an aware datetime.
     """
 
     def __init__(self, now: datetime = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)) -> None:
@@ -33,10 +33,10 @@ class SettableClock:
 
     @property
     def now(self) -> datetime:
-        """The instant that it shows; assign to it to set the clock.
+        """The current time of the clock; assign to it to set the clock.
 
         Raises:
-            InvalidValueError: The new instant has no time zone.
+            InvalidValueError: The new time has no time zone.
         """
         return self._now
 
@@ -50,29 +50,29 @@ class SettableClock:
         return self._now
 
     def advance(self, by: timedelta | float) -> None:
-        """Move it on by a timedelta, or by this many seconds."""
+        """Advance the clock by a timedelta, or by this many seconds."""
         self.now += by if isinstance(by, timedelta) else timedelta(seconds=by)
 
 
 class FileTemplate:
-    """A migrated SQLite database without rows, to be copied for each test: a copy is faster than a migration.
+    """A migrated SQLite database without rows, copied for each test: a copy is faster than a migration.
 
     Args:
-        folder: Where the template is made, an empty folder.
-        migrations: Folders with the application's own steps, as `Datastore.open` takes them.
+        folder: An empty folder, in which the template is created.
+        migrations: Folders with the application's own steps, as for `Datastore.open`.
     """
 
     def __init__(self, folder: Path, migrations: Iterable[str | os.PathLike[str]] = ()) -> None:
         path = folder / "template.db"
-        # A store that is closed leaves one file, in WAL mode: opening a copy need not change the mode.
+        # A closed store leaves one file, in WAL mode: opening a copy need not change the mode.
         Datastore.open(path, migrate=True, migrations=migrations).close()
         self._content = path.read_bytes()
 
     def copy(self, path: Path) -> Path:
-        """Make a database at *path*, and give the path.
+        """Create a database at *path* and return the path.
 
         Raises:
-            FileExistsError: There is one already.
+            FileExistsError: *path* already exists.
         """
         with path.open("xb") as file:
             file.write(self._content)
@@ -83,11 +83,11 @@ class ServerTemplate:
     """A migrated PostgreSQL database without rows, and its copies. `close` drops all of them.
 
     Args:
-        server: The URL of any database on the server; its role may make databases.
-        migrations: Folders with the application's own steps, as `Datastore.open` takes them.
+        server: The URL of any database on the server; its role must be allowed to create databases.
+        migrations: Folders with the application's own steps, as for `Datastore.open`.
 
     Raises:
-        DatabaseError: The server cannot be reached, or the role may not make a database.
+        DatabaseError: The server cannot be reached, or the role may not create databases.
     """
 
     def __init__(self, server: str, migrations: Iterable[str | os.PathLike[str]] = ()) -> None:
@@ -111,16 +111,16 @@ class ServerTemplate:
             raise
 
     def copy(self) -> str:
-        """The URL of a new database that equals the template."""
+        """Create a database equal to the template and return its URL."""
         self._names.append(self._scratch.new_name("test"))
         return self._template.copy(self._names[-1])
 
     def restore(self, url: str) -> None:
-        """Make a copy equal to the template again, which is faster than a new copy; close the stores on it before."""
+        """Restore a copy to the template's state, which is faster than a new copy; close the stores on it first."""
         self._template.restore(url)
 
     def fresh(self) -> str:
-        """The URL of one copy, always the same, which equals the template again; close the stores on it before."""
+        """The URL of a copy, always the same one, restored to the template's state; close the stores on it first."""
         if self._fresh:
             self.restore(self._fresh)
         else:
@@ -137,11 +137,11 @@ def run_until_idle(store: Datastore, handlers: Mapping[str, Handler], **options:
     """Run the jobs that are due, and those that become due meanwhile, in this thread.
 
     Args:
-        store: Where the jobs are.
-        handlers: By type of job, as `Worker` takes them.
-        options: More arguments of `Worker`.
+        store: The store with the jobs.
+        handlers: Handlers by job type, as for `Worker`.
+        options: Further arguments of `Worker`.
 
     Returns:
-        How many jobs ran to an end, good or bad.
+        The number of jobs that ran to an end, good or bad.
     """
     return Worker(store, handlers, **options).run(until_idle=True)

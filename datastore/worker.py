@@ -1,7 +1,7 @@
-"""A worker: claims jobs in batches, runs the handler of each job's type, keeps the leases, reports how it ended.
+"""A worker: claims jobs in batches, runs the handler for each job's type, extends the leases, and stores the outcome.
 
-One process, one job at a time; run as many processes as you like. A job is run at least once: if this process dies, or
-does not report for as long as a lease lasts, somebody else runs it again. docs/job-queue.md tells more.
+One worker runs one job at a time in one process; run as many processes as you like. Each job runs at least once: if this
+process dies, or sends no heartbeat within a lease, another worker runs the job again. docs/job-queue.md explains more.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ Result = TypeVar("Result")
 
 log = logging.getLogger("datastore.worker")
 
-#: What passes: somebody held the lock for too long, or the server is away. A worker tries again.
+#: Transient errors: another process held the lock for too long, or the server is unavailable. A worker tries again.
 PASSING = (BusyError, ConnectionLostError, CommitOutcomeUnknownError, TransactionLostError)
 
-#: Seconds between two tries: at first, and at most.
+#: Seconds between two attempts: initially, and at most.
 _RETRY, _RETRY_LONGEST = 0.1, 5.0
 
-#: So many seconds of failed tries end a worker that is to end when nothing is due.
+#: Seconds of failed attempts after which a worker with *until_idle* gives up.
 _PATIENCE = 60.0
 
 
 class PermanentError(Exception):
-    """A handler raises it where trying again is useless: the job is quarantined at once."""
+    """Raised by a handler if trying again is useless: the job is quarantined at once."""
 
 
 class Snooze(Exception):
-    """A handler raises it where it is too early: the job comes back after *delay*, and no attempt is spent."""
+    """Raised by a handler if it is too early: the job becomes due again after *delay*, and no attempt is counted."""
 
     def __init__(self, delay: timedelta | float) -> None:
         super().__init__(f"not before {delay}")
@@ -67,29 +67,29 @@ class Snooze(Exception):
 
 
 class Stopped(BaseException):
-    """SIGTERM while a handler ran; the job is released. Like KeyboardInterrupt, nothing for a handler to catch."""
+    """SIGTERM arrived while a handler ran; the job is released. Like KeyboardInterrupt, handlers should not catch it."""
 
 
 class Task:
-    """What a handler is called with: the job, the store, and what it may ask or say while it works."""
+    """The argument of a handler: the job, the store, and methods to use while it works."""
 
     def __init__(self, worker: Worker, job: Job) -> None:
         self._worker = worker
-        #: The worker's store: what a handler reads and writes with it is in one transaction with `succeed`.
+        #: The worker's store. In a transaction of this store, a handler's writes and `succeed` are committed together.
         self.store = worker.store
         #: The job as it was claimed.
         self.job = job
         self.payload = job.payload
-        #: Somebody asked this job to stop: return or raise soon. Seen at the next heartbeat.
+        #: Whether cancellation was requested: return or raise soon. Updated at each heartbeat.
         self.cancel_requested = False
-        #: The lease is lost: somebody else may run this job now; what you do from here on may be done twice.
+        #: Whether the lease is lost: another worker may be running this job, and further work may be done twice.
         self.lost = False
         #: Whether `succeed` was called; its transaction may have been rolled back since.
         self.called_succeed = False
 
     @property
     def ended(self) -> bool:
-        """Whether `succeed` has ended the job, as the database says it: not where its transaction was rolled back."""
+        """Whether `succeed` has ended the job according to the database: False if its transaction was rolled back."""
         if not self.called_succeed:
             return False
         stored = self.store.jobs.find(self.job.id)
@@ -99,17 +99,17 @@ class Task:
         """Store *progress* (any JSON value) now, and extend the lease.
 
         Raises:
-            LeaseLostError: Stop working on it.
+            LeaseLostError: The lease is lost; stop working on the job.
         """
         self._worker.beat(self, progress)
 
     def succeed(self, result: Any = None) -> None:
-        """End the job now. Inside ``task.store.transaction()``: together with what the handler writes there, or not at all.
+        """End the job now. Inside ``task.store.transaction()``, it commits together with the handler's writes or not at all.
 
-        Where that transaction is rolled back and the handler returns, the attempt has failed: neither is there.
+        If that transaction is rolled back and the handler returns, the attempt has failed: neither is stored.
 
         Raises:
-            LeaseLostError: Let it roll the transaction back.
+            LeaseLostError: The lease is lost; let the error roll the transaction back.
         """
         self.store.jobs.succeed(self.job, result)
         self.called_succeed = True
@@ -123,14 +123,15 @@ class Worker:
     """Runs jobs until it is told to stop.
 
     Args:
-        store: Its own for this worker, or shared with other threads.
-        handlers: By type; what one returns (any JSON value) is the job's result, what it raises is a failed attempt.
-        worker: Its name, kept in each job's history; None is ``host:process``.
-        lease_seconds: A job is somebody else's when nothing was heard of it for so long. Heartbeats go at a third.
-        batch: So many jobs are claimed at once; 1 to 1000. More is faster, but a batch waits for its slowest.
+        store: The store with the jobs; it may be shared with other threads.
+        handlers: Handlers by job type. A returned value (any JSON value) is the job's result; an exception fails the attempt.
+        worker: The worker's name, stored in each job's history; None: ``host:process``.
+        lease_seconds: Seconds without a heartbeat after which another worker may take the job. Heartbeats are sent every third
+            of this time.
+        batch: Number of jobs claimed at once; 1 to 1000. More is faster, but the jobs of a batch wait for its slowest one.
 
     Raises:
-        InvalidValueError: A value is out of range, or a handler cannot be called with a task alone, or is ``async def`` or a
+        InvalidValueError: A value is out of range, or a handler cannot be called with only a task, or is ``async def`` or a
             generator function: calling it would do none of its work.
     """
 
@@ -149,10 +150,10 @@ class Worker:
         for of, handler in handlers.items():
             check_handler(of, handler)
         if check_number(lease_seconds, "lease_seconds") <= 0:
-            raise InvalidValueError("lease_seconds is more than 0")
+            raise InvalidValueError("lease_seconds must be more than 0")
         given: object = batch
         if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= 1000:
-            raise InvalidValueError("batch is 1 to 1000")
+            raise InvalidValueError("batch must be 1 to 1000")
         self.store = store
         self.handlers = dict(handlers)
         self.worker = f"{socket.gethostname()}:{os.getpid()}" if worker is None else check_text(worker, "worker")
@@ -160,26 +161,26 @@ class Worker:
         self.batch = batch
         self._stop = threading.Event()
         self._interruptible = False
-        #: What a signal raised in the handler that runs.
+        #: The exception type that a signal raised in the running handler.
         self._interrupt: type[BaseException] | None = None
         self._ran = 0
         self._held: dict[int, Task] = {}
 
     def stop(self) -> None:
-        """Let `run` return after the job that it is at. From any thread or signal handler."""
+        """Make `run` return after the current job. Callable from any thread or signal handler."""
         self._stop.set()
 
     def run(self, *, until_idle: bool = False) -> int:
-        """Work until `stop`, SIGTERM or Ctrl-C; or, *until_idle*, until nothing is due.
+        """Run jobs until `stop`, SIGTERM or Ctrl-C; or, with *until_idle*, until no job is due.
 
-        Whatever a handler raises is its attempt's failure, SystemExit too: the worker goes on. A server that is away is
-        waited for, by one that works until nothing is due for a minute.
+        Any exception from a handler, even SystemExit, fails only its attempt: the worker continues. If the server is
+        unavailable, the worker waits for it; with *until_idle*, for at most a minute.
 
         Returns:
-            How many jobs it ran to an end, good or bad.
+            The number of jobs that ran to an end, good or bad.
 
         Raises:
-            TransactionError: Inside a transaction.
+            TransactionError: Called inside a transaction.
         """
         self.store.engine.reading("a worker")
         self._ran = 0
@@ -200,7 +201,7 @@ class Worker:
         return self._ran
 
     def beat(self, task: Task, progress: Any = None) -> None:
-        """Extend one lease, and note what was asked of the job meanwhile."""
+        """Extend one lease, and update the task's cancellation request."""
         try:
             job = self.store.jobs.heartbeat(task.job, lease_seconds=self.lease_seconds, progress=progress)
         except LeaseLostError:
@@ -209,11 +210,11 @@ class Worker:
         task.cancel_requested = job.cancel_requested
 
     def _next(self, until_idle: bool) -> Sequence[Job]:
-        """The jobs to run; none where it is told to stop, or where nothing is due."""
+        """The jobs to run; empty if the worker was told to stop, or no job is due."""
         jobs, delay, failing = self.store.jobs, _RETRY, 0.0
         while not self._stop.is_set():
             try:
-                if failing:  # asks on a connection of its own, which says at once whether the server is there
+                if failing:  # uses a separate connection, which shows at once whether the server is available
                     jobs.wait(self.handlers, timeout=0)
                 claimed = jobs.claim_many(
                     self.handlers, worker=self.worker, lease_seconds=self.lease_seconds, max_rows=self.batch
@@ -235,7 +236,7 @@ class Worker:
         return []
 
     def _pause(self, seconds: float) -> None:
-        # Not by waiting for the event: a signal handler that sets it could meet its lock.
+        # Do not wait for the event: a signal handler that sets it could deadlock on its lock.
         end = time.monotonic() + seconds
         while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
@@ -259,18 +260,18 @@ class Worker:
                 self._insist(task, self._failure(task, error))
         except LeaseLostError:
             log.warning("job %d (%s): its lease was lost, nothing was stored", job.id, job.type)
-        except PASSING as error:  # the lease will expire, and somebody will run it again
-            log.warning("job %d (%s): how it ended could not be stored: %s", job.id, job.type, error)
+        except PASSING as error:  # the lease will expire, and a worker will run the job again
+            log.warning("job %d (%s): its outcome could not be stored: %s", job.id, job.type, error)
 
     def _call(self, task: Task) -> Callable[[], object]:
-        """Call the handler; gives the call that stores how it ended."""
+        """Call the handler; return the call that stores the outcome."""
         jobs, job = self.store.jobs, task.job
         self._interrupt = None
         try:
             with self._interrupts():
                 result = self.handlers[job.type](task)
         except BaseException as error:
-            if (interrupt := self._interrupt) is not None:  # whatever the handler made of it
+            if (interrupt := self._interrupt) is not None:  # even if the handler replaced the exception
                 raise error if isinstance(error, interrupt) else interrupt() from error
             if task.called_succeed and self._insist(task, lambda: task.ended):
                 log.warning("job %d (%s) had ended well when its handler raised", job.id, job.type, exc_info=error)
@@ -292,7 +293,7 @@ class Worker:
         return partial(self.store.jobs.fail, task.job, text, permanent=isinstance(error, PermanentError))
 
     def _insist(self, task: Task, call: Callable[[], Result]) -> Result | None:
-        """Call it until it comes through, as long as a lease lasts; None where an earlier try had come through unseen."""
+        """Retry *call* for up to a lease; None if an earlier attempt had succeeded without an answer."""
         end, delay, again = time.monotonic() + self.lease_seconds, _RETRY, False
         while True:
             try:
@@ -341,7 +342,7 @@ class Worker:
         for task in self._held.values():
             try:
                 self.store.jobs.release(task.job)
-            except LeaseLostError:  # ended, or somebody else's
+            except LeaseLostError:  # it has ended, or another worker has it
                 pass
             except PASSING as error:
                 log.warning("job %d (%s): not released: %s", task.job.id, task.job.type, error)
@@ -358,7 +359,7 @@ class Worker:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
-            yield  # signals are the main thread's; `stop` is there for the others
+            yield  # only the main thread handles signals; other threads use `stop`
             return
         before = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm)}
         if callable(on_interrupt := signal.getsignal(signal.SIGINT)):
@@ -377,7 +378,7 @@ class Worker:
             raise Stopped
 
     def _on_sigint(self, before: Callable[..., Any], number: int, frame: FrameType | None) -> None:
-        # A KeyboardInterrupt that a handler raises by itself is its attempt's failure: this tells which is a real one.
+        # A KeyboardInterrupt that a handler itself raises only fails its attempt: this identifies a real one.
         try:
             before(number, frame)
         except BaseException as error:
@@ -387,4 +388,4 @@ class Worker:
 
 
 def _nothing() -> None:
-    """What is left to store where the handler has ended its job."""
+    """Store nothing: the handler has already ended its job."""

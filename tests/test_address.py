@@ -63,7 +63,7 @@ def test_a_connection_string_is_no_path_and_is_not_shown(text: str, tmp_path: Pa
 
 
 def test_a_path_made_of_a_url_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValueError, match="not as a Path") as refused:
+    with pytest.raises(InvalidValueError, match="not a Path") as refused:
         Datastore.open(Path(f"postgresql://u:{SECRET}@h/x"), migrate=True)
     assert SECRET not in str(refused.value)
     assert os.listdir(tmp_path) == []

@@ -249,7 +249,7 @@ def test_what_root_did_leaves_a_database_that_the_application_can_use(
             timeout=60,
         )
         assert "app.db.gate" in done.stdout, done.stderr
-        assert "another user's" in done.stdout
+        assert "belongs to another user" in done.stdout
     finally:
         shutil.rmtree(place)
 

@@ -119,7 +119,7 @@ def test_a_folder_without_steps_is_refused_before_anything_is_created(
     [
         ({"a": "-- depends: app-b\nSELECT 1;", "b": "-- depends: app-a\nSELECT 1;"}, "circle: app-a"),
         ({"a": "-- depends: app-a\nSELECT 1;"}, "circle"),
-        ({"a": "-- depends: 0001.initail\nSELECT 1;"}, "do you mean 0001.initial"),
+        ({"a": "-- depends: 0001.initail\nSELECT 1;"}, "did you mean 0001.initial"),
         ({"a": "-- depends: what\nSELECT 1;"}, "app-a depends on what"),
         ({"a": "-- transactional: no\nSELECT 1;"}, "transactional: false"),
         ({"a": "CREATE TABLE one (id INTEGER);\nCOMMIT;\nCREATE TABLE two (id INTEGER);"}, r"app-a\.sql has COMMIT"),
@@ -130,7 +130,7 @@ def test_a_folder_without_steps_is_refused_before_anything_is_created(
         ({"a": "SELECT 1;", "app-a.rollback.sql": "COMMIT;"}, r"app-a\.rollback\.sql has COMMIT"),
         ({"app-a.py": "from yoyo import step, group\nstep('SELECT 1')\ngroup(step('START TRANSACTION'))"}, "has START"),
         ({"app-a.py": "import nosuchmodule"}, "app-a.py cannot be loaded"),
-        ({"app-a.py": "step('SELECT 1')", "a": "SELECT 1;"}, "app-a is there twice"),
+        ({"app-a.py": "step('SELECT 1')", "a": "SELECT 1;"}, "app-a exists twice"),
     ],
 )
 def test_steps_that_cannot_run_are_refused_before_anything_is_created(
@@ -146,7 +146,7 @@ def test_steps_that_cannot_run_are_refused_before_anything_is_created(
 @BOTH
 def test_one_id_in_two_folders_is_refused_before_anything_is_created(place: Any, steps: Callable[..., Path]) -> None:
     folders = steps("one", notes="SELECT 1;"), steps("two", notes="SELECT 2;")
-    with pytest.raises(StatementError, match="app-notes is there twice.*one.*two"):
+    with pytest.raises(StatementError, match="app-notes exists twice.*one.*two"):
         open_(place, *folders)
     with pytest.raises(StatementError, match="twice"):
         open_(place, folders[0], folders[0])
@@ -313,7 +313,7 @@ def test_the_lock_of_a_killed_client_is_free_once_its_statement_has_ended(steps:
         killed = start(APPLY, url, folder, folder / "go")
         running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)%' AND pid <> pg_backend_pid()"
         until(lambda: rows(url, running))
-        with pytest.raises(BusyError, match="another process migrates"):
+        with pytest.raises(BusyError, match="another process has been migrating"):
             migrations.apply(url, migrations_folder("postgresql"), folder, timeout=0.2)
         os.kill(killed.pid, signal.SIGKILL)
         killed.wait()

@@ -295,7 +295,7 @@ def test_rows_that_migrations_store_are_put_back(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_and_a_migration_that_fails(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="making the database datastore_template_"):
+    with pytest.raises(DatabaseError, match="creating the database datastore_template_"):
         ServerTemplate("postgresql:///x?host=/nowhere")
     (tmp_path / "app-0001.wrong.sql").write_text("-- depends: 0001.initial\nCREATE TABLE conversations (id TEXT);\n")
     before = templates()

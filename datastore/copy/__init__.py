@@ -1,4 +1,4 @@
-"""``datastore copy``: everything from one database to another, SQLite to PostgreSQL or back."""
+"""``datastore copy``: copy everything from one database to another, SQLite to PostgreSQL or back."""
 
 from datastore.copy.tables import Copied, Progress, copy
 

@@ -1,7 +1,7 @@
-"""A PostgreSQL database that is copied from or to.
+"""A PostgreSQL database as the source or target of a copy.
 
-A server works for each connection in one process. So the large tables are written over two connections at once, each a batch, and
-committed in their order: what is there is always the beginning of the table.
+A server runs each connection in one process. So the large tables are written over two connections at once, one batch each, and
+the batches are committed in order: the rows in the target are always the beginning of the table.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from datastore.errors import BusyError
 
 ServerCursor = psycopg.ServerCursor[tuple[Any, ...]]
 
-#: Whose triggers on an insertion heed ``datastore.copying`` (migrations/postgresql/0001), so that several connections may write.
+#: Tables whose insert triggers obey ``datastore.copying`` (migrations/postgresql/0001), so several connections may write them.
 _SIDE_BY_SIDE = ("messages", "learnings")
-#: So many write at once: one more made nothing faster on two cores, of which this process needs a quarter (docs/scaling.md).
+#: Number of connections that write at once. A third was no faster on two cores, of which this process needs a quarter
+#: (docs/scaling.md).
 LANES = 2
 
-#: Kinds of values, by the type of a column of PostgreSQL; another type is its own kind, and comes and goes as text.
+#: Kinds of values by PostgreSQL column type; any other type is its own kind, and is read and written as text.
 _SERVER_KINDS = {
     "smallint": "integer",
     "integer": "integer",
@@ -45,7 +46,7 @@ _SERVER_KINDS = {
     "bytea": "blob",
 }
 
-#: What the session gives as it is compared and written; see `datastore.engines.postgresql.settings.set_up`.
+#: Kinds that need no conversion to be compared and written; see `datastore.engines.postgresql.settings.set_up`.
 _AS_THEY_ARE = frozenset({"integer", "real", "text", "instant", "json", "blob"})
 
 
@@ -54,10 +55,10 @@ class PostgreSQLSide(Side):
 
     Args:
         engine: The engine of the database.
-        target: Whether it is written to, which nobody else may do meanwhile.
+        target: Whether it is written to; then nobody else may be connected.
 
     Raises:
-        BusyError: Somebody else is connected to the target.
+        BusyError: Another client is connected to the target.
     """
 
     is_server = True
@@ -68,7 +69,7 @@ class PostgreSQLSide(Side):
         self._connection = _alone(engine) if target else engine.connect()
         self._lanes: list[Connection] = []
         self._pending: deque[Future[None]] = deque()
-        # A transaction for as long as rows are read: a cursor that fetches as it is asked needs one.
+        # One transaction while rows are read: a server-side cursor needs it.
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self.schema = read_schema(lambda name: self._connection.execute(schema_sql("postgresql", name)).fetchall())
         self._own_triggers = {row[0] for row in self._connection.execute(engine.sql("list_own_triggers"))}
@@ -112,7 +113,7 @@ class PostgreSQLSide(Side):
         return {table.lower(): last for table, _, _, last in rows if last is not None}
 
     def finish(self, numbers: Mapping[str, int]) -> None:
-        # Not on the connection that reads the rows again.
+        # Use another connection than the one that reads the rows for the digests.
         self._pending.append(self._threads.submit(self._finish, self._lanes[-1], numbers))
 
     def _finish(self, connection: Connection, numbers: Mapping[str, int]) -> None:
@@ -175,7 +176,7 @@ class PostgreSQLSide(Side):
 
 
 def _alone(engine: PostgreSQLEngine) -> Connection:
-    """A connection where nobody else is connected; the server needs a moment to see that this process's others were closed."""
+    """Connect while nobody else is connected; the server needs a moment to notice that this process closed other connections."""
     end = time.monotonic() + 1.0
     while True:
         try:
@@ -187,5 +188,5 @@ def _alone(engine: PostgreSQLEngine) -> Connection:
 
 
 def _let_bytes_through(connection: Connection) -> None:
-    """The session refuses bytes, which no table of this library has; an application's may."""
+    """Allow bytes, which sessions refuse because no table of this library has them; an application's table may."""
     connection.adapters.register_dumper(bytes, BytesDumper)

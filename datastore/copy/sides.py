@@ -1,7 +1,8 @@
-"""Whole tables from one database to another, SQLite or PostgreSQL: read in the order of their keys, written as they are.
+"""The sides of a copy: read whole tables of a SQLite or PostgreSQL database in key order, and write them unchanged.
 
-No statement of sql/ can say "every column of every table", so those few are composed here. Triggers are off while a batch is
-written, in the same transaction: what they would compute (counts, tags, numbers) is copied, and a killed copy leaves none off.
+No statement of sql/ can name "every column of every table", so these few are composed here. Triggers are off while a batch is
+written, in the same transaction: the values that they would compute (counts, tags, numbers) are copied, and a killed copy
+leaves no trigger off.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from datastore.engines.schema import Column, Schema, quoted
 
 Row = tuple[Any, ...]
 
-#: The first page of a table, whose rows may be of a mebibyte each, and the characters that make a page large.
+#: Rows in the first page of a table (each row may have a mebibyte), and the number of characters that makes a page large.
 _FIRST_ROWS, _PAGE_LENGTH = 64, 8 * 1024 * 1024
 
 
 @attrs.frozen
 class Part:
-    """A table as it is on one side."""
+    """A table on one side."""
 
     name: str
     #: In the same order on both sides.
     columns: tuple[Column, ...]
-    #: Where the columns of the key are among them.
+    #: The positions of the key's columns in `columns`.
     key: tuple[int, ...]
 
     @property
@@ -40,7 +41,7 @@ class Part:
 
 
 class Side:
-    """A database that is copied from or to: how it is read is the same on both engines, but for the marks of parameters."""
+    """A database as source or target of a copy. Both engines read in the same way, except for the parameter placeholders."""
 
     #: Whether it is on a PostgreSQL server.
     is_server = False
@@ -50,40 +51,40 @@ class Side:
     _connection: Any
 
     def kind(self, type: str) -> str:
-        """Which values a column of this type has: integer, real, text, blob, ... or what only this engine has."""
+        """The kind of values in a column of this type: integer, real, text, blob, ... or a type that only this engine has."""
         raise NotImplementedError
 
     def write(self, part: Part, rows: Iterable[Row], *, whole: bool) -> None:
-        """All of the rows, or none; perhaps only when `settle` is called.
+        """Write all of the rows or none; they may not be written until `settle` is called.
 
         Args:
             part: The table.
             rows: The next rows.
-            whole: They are all that the table is to have: one may refer to a later one.
+            whole: Whether these are all rows of the table; then a row may refer to a later one.
         """
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Wait until everything is done that was begun; raises what failed."""
+        """Wait until all pending work is done; raise its error if it failed."""
 
     def numbers(self) -> dict[str, int]:
-        """The last number that each table gave out, by the table's name in lower case."""
+        """The last generated number of each table, by the table's lower-case name."""
         raise NotImplementedError
 
     def finish(self, numbers: Mapping[str, int]) -> None:
-        """Begin what the database needs after its last row, while the rows are read again; `settle` waits for it.
+        """Start the work that follows the last row, while the rows are read for the digests; `settle` waits for it.
 
         Args:
-            numbers: Each table goes on after this number, or after its highest.
+            numbers: Each table continues after this number, or after its highest one.
         """
         raise NotImplementedError
 
     def count(self, name: str) -> int:
-        """How many rows a table has."""
+        """The number of rows in a table."""
         return int(self._connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0])
 
     def has_odd_times(self, table: str, column: Column) -> bool:
-        """Whether a column has times that the library's text cannot say: infinite, before the year 1 or after 9999."""
+        """Whether a column has times that the library's text format cannot represent: infinite, before year 1 or after 9999."""
         return False
 
     def last(self, part: Part) -> Row | None:
@@ -94,7 +95,7 @@ class Side:
         return found
 
     def pages(self, part: Part, after: Row | None, rows: int) -> Generator[list[Row], None, None]:
-        """The rows after a key in its order, *rows* at most at a time and about 8 MiB."""
+        """The rows after a key, in key order, in pages of at most *rows* rows and about 8 MiB."""
         columns, order = map(self._selected, part.columns), ", ".join(map(self._ordered, part.keys))
         later = "" if after is None else f"WHERE ({order}) > ({', '.join([self.mark] * len(part.key))})"
         sql = f"SELECT {', '.join(columns)} FROM {quoted(part.name)} {later} ORDER BY {order}"
@@ -110,15 +111,15 @@ class Side:
                     size = min(rows, size * 2)
 
     def _cursor(self) -> Any:
-        """A cursor that fetches as it is asked, and is closed at the end."""
+        """A cursor that fetches on demand, and is closed at the end."""
         raise NotImplementedError
 
     def _selected(self, column: Column) -> str:
-        """A column's value as it is compared and written on the other side."""
+        """The SQL expression of a column's value, in the form that is compared and written on the other side."""
         raise NotImplementedError
 
     def _ordered(self, column: Column) -> str:
-        """The same, in an order that is that of both engines."""
+        """The same, with an order that both engines share."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -126,10 +127,10 @@ class Side:
 
 
 class Digest:
-    """SHA-256 of every value of a table, in the order of its key.
+    """SHA-256 of every value of a table, in key order.
 
     Args:
-        documents: The places of columns that one side keeps as values of JSON and the other as their text.
+        documents: The positions of columns that one side stores as JSON values and the other as text.
     """
 
     def __init__(self, documents: Sequence[int] = ()) -> None:
@@ -137,13 +138,13 @@ class Digest:
         self._documents = documents
 
     def update(self, rows: Sequence[Row]) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         lines = [encoded(row, self._documents) for row in rows]
         self._found.update("\n".join([*lines, ""]).encode())
 
     @classmethod
     def of(cls, side: Side, part: Part, documents: Sequence[int] = ()) -> str:
-        """That of a whole table."""
+        """The digest of a whole table."""
         found = cls(documents)
         with contextlib.closing(side.pages(part, None, 5000)) as pages:
             for page in pages:
@@ -152,7 +153,7 @@ class Digest:
 
     @property
     def hex(self) -> str:
-        """What was taken in so far."""
+        """The digest of the rows so far."""
         return self._found.hexdigest()
 
 
@@ -160,9 +161,9 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, Decimal):
-        # 1.0 and 1e0 are one value of JSONB, and so is what PostgreSQL writes for them.
+        # 1.0 and 1e0 are the same JSONB value, and equal to what PostgreSQL writes for them.
         return {"number": str(value.normalize())}
-    raise TypeError(f"{type(value).__name__} is no value of a row")
+    raise TypeError(f"a row cannot have a value of type {type(value).__name__}")
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain).encode
@@ -171,7 +172,7 @@ _decode_document = json.JSONDecoder(parse_int=Decimal, parse_float=Decimal).deco
 
 
 def encoded(row: Row, documents: Sequence[int] = ()) -> str:
-    """A row as the digest takes it; equal rows are equal texts."""
+    """Encode a row for the digest; equal rows have equal texts."""
     if documents:
         values = list(row)
         for place in documents:
@@ -189,7 +190,7 @@ def _document(text: str) -> str:
 
 
 def chained(pages: Iterable[Sequence[Row]], seen: Digest) -> Iterator[Row]:
-    """The rows of the pages, which the digest takes in as they go."""
+    """The rows of the pages, added to the digest as they pass."""
     for page in pages:
         seen.update(page)
         yield from page

@@ -1,4 +1,4 @@
-"""A SQLite database that is copied from or to."""
+"""A SQLite database as the source or target of a copy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datastore.copy.sides import Part, Row, Side
 from datastore.engines.schema import Column, quoted, read_schema, schema_sql
 from datastore.engines.sqlite.errors import translate
 
-#: Kinds of values, by the words in the type of a column of SQLite, the first that fits.
+#: Kinds of values, each with the words in a SQLite column's type that select it; the first match wins.
 _KINDS = {
     "integer": "INT|BOOL",
     "text": "CHAR|CLOB|TEXT|DATE|TIME|JSON|UUID",
@@ -23,14 +23,14 @@ _KINDS = {
 
 
 class SQLiteSide(Side):
-    """A file.
+    """A database file.
 
     Raises:
-        BusyError: Somebody writes to it.
+        BusyError: Another process is writing to it.
     """
 
     def __init__(self, path: Path, *, target: bool) -> None:
-        # A batch may be read where the other side writes it, in a thread of its own, while this one waits.
+        # The other side may read a batch from this connection in the thread that writes it, while this thread waits.
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
         try:
             if target:
@@ -39,7 +39,7 @@ class SQLiteSide(Side):
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.execute("ROLLBACK")
             else:
-                self._connection.execute("BEGIN")  # one instant, whoever writes meanwhile
+                self._connection.execute("BEGIN")  # one consistent state, even while others write
                 self.count("sqlite_master")
             self.schema = read_schema(lambda name: self._connection.execute(schema_sql("sqlite", name)).fetchall())
         except sqlite3.Error as error:
@@ -47,7 +47,7 @@ class SQLiteSide(Side):
             raise translate(error, "copying") from error
 
     def kind(self, type: str) -> str:
-        # By the words that SQLite itself looks for, and by those that tables which are not STRICT use for a type of their own.
+        # By the words that determine SQLite's type affinity, and by type names that are common in non-STRICT tables.
         for kind, words in _KINDS.items():
             if re.search(words, type, re.IGNORECASE):
                 return kind

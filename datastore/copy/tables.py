@@ -1,6 +1,6 @@
-"""``datastore copy``: everything from one database to another, SQLite to PostgreSQL or back, an application's own tables too.
+"""``datastore copy``: copy everything from one database to another, SQLite to PostgreSQL or back, with an application's own tables.
 
-Which tables there are is read from the schema of both. What cannot be copied as it is, is refused by name before a row is written.
+The tables are read from both schemas. A table that cannot be copied unchanged is refused by name before any row is written.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from datastore.migrations.steps import own_folders
 from datastore.opening import server_engine
 from datastore.store import Datastore
 
-#: So many rows at most are one transaction of the target.
+#: Maximum rows per transaction of the target.
 BATCH_ROWS = 4000
 
-#: Called with a table's name, how many of its rows are there, and how many there are to be.
+#: Called with a table's name, the number of its rows in the target, and the number of its rows in the source.
 Progress = Callable[[str, int, int], None]
 
-#: What a column may be on SQLite's side, by what PostgreSQL keeps in it; every other type is text there.
+#: The kind of a column in SQLite, by its kind in PostgreSQL; for every other kind it is text.
 _ON_SQLITE = {"integer": "integer", "boolean": "integer", "real": "real", "blob": "blob"}
 
 
 @attrs.frozen(kw_only=True)
 class Copied:
-    """What a copy did."""
+    """The result of a copy."""
 
     #: Rows that this call wrote, by table.
     written: dict[str, int]
-    #: Rows that were there already: a copy that was interrupted is gone on with.
+    #: Rows that were already in the target, by table: an interrupted copy is continued.
     found: dict[str, int]
-    #: SHA-256 of each table, the same in both.
+    #: SHA-256 by table, the same in both databases.
     digests: dict[str, str]
-    #: The tables that were left out because the caller said so.
+    #: The tables that the caller excluded.
     skipped: tuple[str, ...]
 
 
 @attrs.frozen(kw_only=True)
 class Move:
-    """One table that is copied, as it is on each side."""
+    """One table to copy, on both sides."""
 
     source: Part
     target: Part
-    #: The places of columns that one side keeps as JSONB: compared as values, not as text.
+    #: The positions of columns that one side stores as JSONB: compared as values, not as text.
     documents: tuple[int, ...]
-    #: Whether a row may refer to a later one, so that all of them are one transaction.
+    #: Whether a row may refer to a later one, so that all rows must be one transaction.
     whole: bool
 
 
@@ -65,22 +65,22 @@ def copy(
     skip: Iterable[str] = (),
     on_progress: Progress | None = None,
 ) -> Copied:
-    """Copy every table, the audit chain, the history of jobs and an application's own tables too, and compare the two at the end.
+    """Copy every table, including the audit chain, the job history and an application's own tables, and compare both at the end.
 
-    Where an interrupted copy ended, the next one goes on. Nobody may use the target meanwhile; what is written to the source
-    meanwhile is not seen. On PostgreSQL the role must own the tables.
+    An interrupted copy is continued by the next call. Nobody may use the target during the copy; writes to the source during
+    the copy are not copied. On PostgreSQL the role must own the tables.
 
     Args:
         source: A path or URL.
-        target: A path or URL; a missing file, or a database without a schema, is made.
+        target: A path or URL; a missing file is created, and a database without a schema is migrated.
         migrations: Folders with the application's own steps for the target's engine, which are applied to the target first.
         skip: Tables of the application that are not copied.
         on_progress: Called after each batch.
 
     Raises:
-        CopyError: A table cannot be copied: it has no counterpart in the target, no primary key, or columns of other types. Or
-            the target has something that the source has not.
-        InvalidValueError: A folder of *migrations* is missing or has no steps, or *skip* names a table that is not there.
+        CopyError: A table cannot be copied: it has no counterpart in the target, no primary key, or columns of different types.
+            Or the target has something that the source does not have.
+        InvalidValueError: A folder of *migrations* is missing or has no steps, or *skip* names an unknown table.
         BusyError: The target is in use.
     """
     folders = own_folders(migrations)
@@ -109,7 +109,7 @@ def _side(place: str, *, target: bool) -> Iterator[Side]:
         side: Side
         if is_server(place):
             engine = server_engine(place)
-            from datastore.copy.postgresql import PostgreSQLSide  # psycopg, only where it is needed
+            from datastore.copy.postgresql import PostgreSQLSide  # imports psycopg, so only where needed
 
             stack.callback(engine.close)
             side = PostgreSQLSide(engine, target=target)
@@ -120,7 +120,7 @@ def _side(place: str, *, target: bool) -> Iterator[Side]:
 
 
 def _schema_of(place: str) -> Schema:
-    """What a database has before anything is made in it."""
+    """A database's schema before the copy changes it."""
     if not is_server(place):
         path = database_path(place)
         if not path.exists() or not path.stat().st_size:
@@ -129,16 +129,16 @@ def _schema_of(place: str) -> Schema:
         return side.schema
 
 
-# What is copied.
+# The tables to copy.
 
 
 def _lacking(names: Sequence[str]) -> list[str]:
-    """What is wrong where the target has no such tables."""
+    """The problem, if any, with tables that the target lacks."""
     if not names:
         return []
     return [
-        f"not in the target: {', '.join(names)}; give the folder of the steps that make them there (--migrations FOLDER, in the"
-        " words of the target's engine), or leave them out (--skip TABLE)"
+        f"not in the target: {', '.join(names)}; give the folder of the steps that create them there (--migrations FOLDER, in the"
+        " SQL of the target's engine), or leave them out (--skip TABLE)"
     ]
 
 
@@ -147,10 +147,10 @@ def _refused(problems: Iterable[str]) -> CopyError:
 
 
 def _moves(here: Side, there: Side, skipped: Sequence[str]) -> list[Move]:
-    """What is copied, those first that others refer to.
+    """The tables to copy, each after those that it refers to.
 
     Raises:
-        CopyError: Something cannot be copied; the message names all of it.
+        CopyError: A table cannot be copied; the message lists all problems.
     """
     own = (here.schema.keys() | there.schema.keys()) - library_tables()
     if unknown := sorted({*skipped} - own):
@@ -177,7 +177,7 @@ def _moves(here: Side, there: Side, skipped: Sequence[str]) -> list[Move]:
     }
     order, circle = in_order(parents)
     if circle:
-        problems.append(f"{', '.join(circle)} refer to each other in a circle: leave one of them out (--skip)")
+        problems.append(f"{', '.join(circle)} refer to each other in a cycle: leave one of them out (--skip)")
     if problems:
         raise _refused(problems)
     return [_move(here, there, name, whole=name in parents[name]) for name in order]
@@ -188,7 +188,7 @@ def _is_virtual(name: str, *sides: Side) -> bool:
 
 
 def _problems(here: Side, there: Side, mine: Table, other: Table | None) -> Iterator[str]:
-    """Why a table cannot be copied."""
+    """The reasons why a table cannot be copied."""
     name = mine.name
     if mine.is_virtual:
         yield f"{name} is a virtual or foreign table, whose rows are elsewhere: leave it out (--skip), and fill it afterwards"
@@ -197,12 +197,12 @@ def _problems(here: Side, there: Side, mine: Table, other: Table | None) -> Iter
     names = [{column.name.lower() for column in table.columns} for table in (mine, other)]
     if names[0] != names[1]:
         differ = ", ".join(sorted(names[0] ^ names[1]))
-        yield f"{name} has other columns in the target ({differ}): bring both to the same migration first"
+        yield f"{name} has different columns in the target ({differ}): bring both to the same migration first"
         return
     if not mine.key or {key.lower() for key in mine.key} != {key.lower() for key in other.key}:
         yield (
-            f"{name} has no primary key, or another one in the target, so that its rows cannot be told apart: give it one in both,"
-            " or leave it out (--skip)"
+            f"{name} has no primary key, or a different one in the target, so its rows cannot be identified: give it the same"
+            " primary key in both, or leave it out (--skip)"
         )
     for column in mine.columns:
         opposite = other.column(column.name)
@@ -214,7 +214,7 @@ def _problems(here: Side, there: Side, mine: Table, other: Table | None) -> Iter
 
 
 def _mismatch(here: Side, there: Side, mine: Column, other: Column) -> str | None:
-    """Why the values of a column would not come back as they were; None: they do."""
+    """Why the values of a column would change in the copy; None: they would not."""
     kinds = here.kind(mine.type), there.kind(other.type)
     if here.is_server == there.is_server:
         return None if kinds[0] == kinds[1] else ": give both the same type"
@@ -222,7 +222,7 @@ def _mismatch(here: Side, there: Side, mine: Column, other: Column) -> str | Non
     if on_server == "real" and there.is_server and other.type == "real":
         return ", which keeps six digits: make it double precision"
     wanted = _ON_SQLITE.get(on_server, "text")
-    return None if on_sqlite == wanted else f": in SQLite it has to be {wanted.upper()}"
+    return None if on_sqlite == wanted else f": in SQLite it must be {wanted.upper()}"
 
 
 def _move(here: Side, there: Side, name: str, *, whole: bool) -> Move:
@@ -243,7 +243,7 @@ def _move(here: Side, there: Side, name: str, *, whole: bool) -> Move:
     )
 
 
-# Copying it.
+# Copying the tables.
 
 
 def _copy(here: Side, there: Side, skipped: Sequence[str], tell: Progress) -> Copied:
@@ -263,7 +263,7 @@ def _copy(here: Side, there: Side, skipped: Sequence[str], tell: Progress) -> Co
 
 
 def _copy_table(here: Side, there: Side, move: Move, tell: Progress) -> tuple[int, int, str]:
-    """Copy what is not there yet; gives how many rows were there, how many were written, and the digest."""
+    """Copy the missing rows; return the number of rows found, the number written, and the digest."""
     name, total = move.source.name, here.count(move.source.name)
     found, written, seen = there.count(move.target.name), 0, Digest(move.documents)
     with closing(here.pages(move.source, there.last(move.target), BATCH_ROWS)) as pages:
@@ -278,12 +278,12 @@ def _copy_table(here: Side, there: Side, move: Move, tell: Progress) -> tuple[in
             written += len(page)
             tell(name, found + written, total)
         there.settle()
-    # What an earlier copy wrote is read again; what this one wrote, it has seen.
+    # Rows that an earlier copy wrote must be read again; those of this one are already in the digest.
     return found, written, Digest.of(here, move.source, move.documents) if found else seen.hex
 
 
 def _difference(here: Side, there: Side, move: Move) -> str:
-    """Where the two first differ, by the name of the column; no value."""
+    """Describe the first difference between the two, by column name and without values."""
     name, columns = move.source.name, list(zip(move.source.columns, move.target.columns, strict=True))
     with closing(_rows(here, move.source)) as ours, closing(_rows(there, move.target)) as theirs:
         for mine, other in zip_longest(ours, theirs):
@@ -293,11 +293,11 @@ def _difference(here: Side, there: Side, move: Move) -> str:
                 documents = (0,) if place in move.documents else ()
                 if encoded((mine[place],), documents) != encoded((other[place],), documents):
                     return (
-                        f"{name}.{column.name} does not come back as it was: it is {column.type or 'of no type'} in the source"
+                        f"{name}.{column.name} has changed in the copy: it is {column.type or 'of no type'} in the source"
                         f" and {opposite.type or 'of no type'} in the target; correct its type or its values, empty {name} in"
                         " the target, and copy again"
                     )
-    return f"{name} of the target has rows that the source has not: give it an empty database"
+    return f"{name} of the target has rows that the source does not have: copy to an empty database"
 
 
 def _rows(side: Side, part: Part) -> Generator[Row, None, None]:

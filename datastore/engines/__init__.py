@@ -1,1 +1,1 @@
-"""Where statements run: connections, transactions, locks, the driver's errors."""
+"""Database engines: connections, transactions, locks and driver errors."""

@@ -1,4 +1,4 @@
-"""What the layers above may ask of a database engine: the protocol that SQLite's and PostgreSQL's engines meet."""
+"""The protocol that both database engines, SQLite and PostgreSQL, implement for the layers above."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
 
-#: How sure a commit is: "full" survives a power cut, "relaxed" may be undone by one, but breaks no consistency.
+#: How durable a commit is: "full" survives a power cut; a power cut may undo a "relaxed" one, but the database stays consistent.
 Durability = Literal["full", "relaxed"]
 
 
 class Engine(Protocol):
     """One open database. Safe to share between threads."""
 
-    #: The folder of sql/ and migrations/ that is this engine's.
+    #: This engine's folder in sql/ and migrations/.
     name: str
     #: How long to wait for another writer, in seconds.
     timeout: float
-    #: Where the time comes from; returns aware datetimes.
+    #: The source of the current time; returns aware datetimes.
     clock: Callable[[], datetime]
-    #: Whether full text is in tables of FTS5.
+    #: Whether FTS5 tables store the full-text indexes.
     fts5: bool
-    #: Whether `close` was called.
+    #: Whether `close` has been called.
     closed: bool
 
     @property
@@ -36,43 +36,43 @@ class Engine(Protocol):
 
     @property
     def path(self) -> Path | None:
-        """The database's file; None where it is on a server."""
+        """The database's file; None if the database is on a server."""
 
     def bind(
         self, statements: Mapping[str, Statement], records: Mapping[str, type[object]] | None = None
     ) -> Statements:
-        """The statements as methods that run on the calling thread's connection and return *records*."""
+        """Return the statements as methods that run on the calling thread's connection and return *records*."""
 
     def now(self) -> datetime:
-        """The present instant; inside a transaction always the same one."""
+        """The current time; constant within a transaction."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """A context manager for this library's own use: a statement that fails inside may end it."""
+        """A context manager for internal use: a failed statement inside may end the transaction."""
 
     def callers_transaction(self, *, serializable: bool = False) -> AbstractContextManager[None]:
-        """A context manager: see `datastore.store.Datastore.transaction`. A caller may catch an error inside and go on."""
+        """A context manager: see `datastore.store.Datastore.transaction`. Callers may catch an error inside and continue."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
 
     def reading(self, action: str) -> None:
-        """Raise TransactionError where the calling thread is inside a transaction; *action* is named in the message."""
+        """Raise TransactionError if the calling thread is inside a transaction; the message names *action*."""
 
     def lock(self, name: Literal["audit_log"]) -> None:
-        """Keep other transactions out of what *name* stands for until this one ends."""
+        """Lock what *name* stands for against other transactions until this one ends."""
 
     def keep_writers_out(self) -> None:
-        """Keep others from writing until this transaction ends."""
+        """Prevent others from writing until this transaction ends."""
 
     def data_version(self) -> int:
-        """A number that changes when another connection has committed.
+        """A number that changes when another connection commits.
 
         Raises:
             TransactionError: Inside a transaction or snapshot.
         """
 
     def checkpoint(self) -> bool:
-        """Write the WAL back to the database; False where a reader still needs a part of it."""
+        """Write the WAL back to the database; False if a reader still needs part of it."""
 
     def close(self) -> None:
         """Close every thread's connection.

@@ -1,9 +1,9 @@
-"""What a child process may use of a store that its parent opened, and what it is refused.
+"""Forked processes: which parts of a parent's store a child may use, and which it may not.
 
 SQLite keeps a process's locks in memory that a fork copies, while the locks themselves stay with the parent. A child that
-opens the same file believes that it has locks which it does not have, and the parent's last connection deletes the WAL under
-it. So the forking thread's connection is closed before the fork; where other connections come along, the child may not open
-that file. On PostgreSQL a child that used its parent's socket would mix up both conversations with the server.
+opens the same file believes that it has locks which it does not have, and the parent's last connection deletes the WAL while
+the child uses it. So the forking thread's connection is closed before the fork; if the child inherits other connections, it
+may not open that file. On PostgreSQL, a child that used its parent's socket would mix up both sessions with the server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datastore.errors import ForkedError
 
 
 class Forkable(Protocol):
-    """What an engine does around a fork."""
+    """An engine's hooks around a fork."""
 
     def before_fork(self) -> None: ...
     def after_fork(self) -> None: ...
@@ -29,12 +29,12 @@ _inherited_paths: set[Path] = set()
 
 
 def watch(engine: Forkable) -> None:
-    """Call the engine before every fork and in every child, as long as it lives."""
+    """Call the engine before every fork and in every child, for its lifetime."""
     _watched.add(engine)
 
 
 def unwatch(engine: Forkable) -> None:
-    """No longer call it."""
+    """Stop calling it."""
     _watched.discard(engine)
 
 
@@ -42,7 +42,7 @@ def keep(connection: object, path: Path | None = None) -> None:
     """In a child: keep a connection of the parent open, because closing it would disturb the parent.
 
     Args:
-        connection: The driver's.
+        connection: The driver's connection.
         path: SQLite: the file, which the child may not open.
     """
     _inherited_connections.append(connection)
@@ -51,7 +51,7 @@ def keep(connection: object, path: Path | None = None) -> None:
 
 
 def refuse_after_fork(path: Path) -> None:
-    """Raise ForkedError where the parent had *path* open at the fork."""
+    """Raise ForkedError if the parent had *path* open at the fork."""
     if path in _inherited_paths:
         raise ForkedError(
             "this process was forked while its parent had the database open in a transaction or in another"

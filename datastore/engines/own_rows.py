@@ -1,4 +1,4 @@
-"""Statements that look up rows of any table by columns that a foreign key names: no statement of sql/ can name another's table."""
+"""Statements that look up rows of any table by foreign-key columns: sql/ cannot name the tables of an application."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import attrs
 from datastore.engines.schema import Column, Table, quoted
 from datastore.statements.loader import read_statements
 
-#: What a server's session gives as JSON can keep it; another type is looked up and shown as its text.
+#: PostgreSQL types whose values JSON can represent; values of other types are compared and shown as text.
 _PLAIN = frozenset(
     {"smallint", "integer", "bigint", "real", "double precision", "text", "json", "timestamp with time zone"}
 )
@@ -20,17 +20,17 @@ _PLAIN = frozenset(
 
 @attrs.frozen
 class Lookup:
-    """The rows of a table whose columns have one of some values: a name, and what stands in the result's places."""
+    """A query for the rows of a table whose columns match one of several values."""
 
     name: str
     table: Table
     columns: tuple[str, ...]
-    #: What is read of each row, after what tells it from the others.
+    #: The columns that are read of each row, after the ones that identify it.
     shown: tuple[str, ...]
 
 
 def bind_lookups(engine: Any, lookups: Sequence[Lookup]) -> Any:
-    """The lookups as methods that take ``keys``, a list of lists of values, and run on *engine* inside its transactions."""
+    """Return the lookups as methods that take ``keys``, a list of lists of values, and run in *engine*'s transactions."""
     text = "\n\n".join(_statement(engine.name, lookup) for lookup in lookups)
     with tempfile.TemporaryDirectory(prefix="datastore-lookups-") as folder:
         (Path(folder) / "lookups.sql").write_text(text, encoding="utf-8")
@@ -48,9 +48,9 @@ def _statement(engine: str, lookup: Lookup) -> str:
     keys = "json_array_elements(CAST(:keys AS JSON)) AS given (value)" if server else "json_each(:keys) AS given"
     return (
         f"-- name: {lookup.name}(keys)\n"
-        "-- The rows of a table that refer to some of another one.\n"
-        "--   keys  json  a list of lists: the values that are referred to\n"
-        "-- Index: that of the foreign key, where there is one\n"
+        "-- The rows of a table that refer to given rows of another table.\n"
+        "--   keys  json  a list of lists: the referenced values\n"
+        "-- Index: the foreign key's, if any\n"
         "-- Rows: one per row that refers to them\n"
         f"SELECT {', '.join([*(identity or [place]), *shown])}\n"
         f"FROM {quoted(table.name)}\n"

@@ -1,12 +1,12 @@
-"""Whose transaction it is: the thread, the context and the task that entered it.
+"""Ownership of a transaction: the thread, the context and the task that entered it.
 
-Every thread has a session of its own, so that a statement always meets the transaction of its own thread. But one thread may
-run several tasks of an event loop, or one call of a thread pool after another, each in a context of its own (`contextvars`).
-The context in which a transaction is entered gets a `Claim` to it. Copies of that context inherit the claim: child tasks,
-`asyncio.to_thread`, thread pools of web frameworks. A statement is let in if its context has the claim and it runs in the
-thread and the task that entered.
+Every thread has its own session, so a statement always runs in the transaction of its own thread. But one thread may run
+several tasks of an event loop, or successive calls of a thread pool, each in its own context (`contextvars`). The context in
+which a transaction is entered gets a `Claim` to it. Copies of that context inherit the claim: child tasks,
+`asyncio.to_thread`, thread pools of web frameworks. A statement may run if its context has the claim and it runs in the
+thread and task that entered the transaction.
 
-When the context is gone, nobody can go on in the transaction: it is orphaned. This happens to a FastAPI dependency
+When the context is gone, no code can continue the transaction: it is orphaned. This happens to a FastAPI dependency
 ``def tx(): with store.transaction(): yield``, which is entered in one call of a thread pool and left in another.
 """
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class Claim:
-    """A context's part in the transactions that were entered in it, the innermost first."""
+    """A context's right to use a transaction that was entered in it; a linked list, innermost first."""
 
     __slots__ = ("__weakref__", "outer", "owner")
 
     def __init__(self, owner: Owner | None, outer: Claim | None) -> None:
         self.owner = owner
-        #: The claim around this one: to a transaction of another store.
+        #: The enclosing claim: to a transaction of another store.
         self.outer = outer
 
 
@@ -51,7 +51,7 @@ class Owner:
     """The thread, context and task that entered a transaction or snapshot.
 
     Args:
-        session: Where it was entered; not kept alive.
+        session: The session on which it was entered; referenced weakly.
         frame: The code that entered it.
     """
 
@@ -64,11 +64,11 @@ class Owner:
         self.thread = threading.get_ident()
         self.task = running_task()
         self.ended = False
-        #: When the context went, by time.monotonic, or None.
+        #: The time.monotonic value when the context disappeared, or None.
         self.orphaned_at: float | None = None
 
     def claim(self, orphans: list[Owner]) -> None:
-        """Let the calling context in. The owner adds itself to *orphans* when that context is gone."""
+        """Give the calling context the claim. The owner adds itself to *orphans* when that context is gone."""
 
         def orphaned(reference: object) -> None:
             if not self.ended:
@@ -80,7 +80,7 @@ class Owner:
         _claim.set(claim)
 
     def end(self) -> None:
-        """The transaction has ended; the claim to it is worth nothing."""
+        """Record that the transaction has ended, which voids the claim to it."""
         self.ended = True
         self._claimed = _gone  # the reference's callback refers to this object
         claim = _claim.get()
@@ -99,15 +99,15 @@ class Owner:
         )
 
     def is_suspended(self) -> bool:
-        """Whether the transaction is open and no code is inside its block, perhaps because its context is just about to go."""
+        """Whether the transaction is open but no code is inside its block, possibly because its context is about to end."""
         return not self.ended and self.orphaned_at is None and not self.may_go_on()
 
     def entered_in(self, frame: FrameType) -> bool:
-        """Whether *frame* is the code that entered: its ``with`` block ends there, in whatever thread it runs now."""
+        """Whether *frame* is the code that entered: its ``with`` block ends there, whichever thread runs it now."""
         return id(frame) == self._frame
 
     def may_go_on(self) -> bool:
-        """Whether the code that entered can still come to the end of its block by itself."""
+        """Whether the code that entered can still reach the end of its block."""
         if self._claimed() is None:
             return False
         if self.task is not None:
@@ -119,7 +119,7 @@ class Owner:
 
 
 def running_task() -> asyncio.Task[Any] | None:
-    """The asyncio task that is running in this thread, if any."""
+    """The asyncio task running in this thread, if any."""
     if not in_event_loop():
         return None
     task: asyncio.Task[Any] | None = sys.modules["asyncio"].current_task()
@@ -127,13 +127,13 @@ def running_task() -> asyncio.Task[Any] | None:
 
 
 def in_event_loop() -> bool:
-    """Whether an asyncio event loop runs in this thread."""
-    library = sys.modules.get("asyncio")  # not imported: no loop runs
+    """Whether an asyncio event loop is running in this thread."""
+    library = sys.modules.get("asyncio")  # if it is not imported, no loop is running
     return library is not None and getattr(library, "_get_running_loop", _gone)() is not None
 
 
 def refuse_green_threads() -> None:
-    """Refuse a process whose threads are gevent's greenlets: a call of a driver would block all of them.
+    """Refuse a process whose threads are greenlets: a driver call would block all of them.
 
     Raises:
         UnsupportedError: gevent or eventlet has patched threads, sockets or select.
@@ -149,7 +149,7 @@ def refuse_green_threads() -> None:
 
 
 def claims(engine: object) -> bool:
-    """Whether the calling context is inside a transaction of *engine*, perhaps of another thread."""
+    """Whether the calling context is inside a transaction of *engine*, possibly in another thread."""
     claim = _live(_claim.get())
     _claim.set(claim)
     inner: Claim | None = claim
@@ -172,4 +172,4 @@ def _no(module: str) -> bool:
 
 
 def _gone() -> None:
-    """What a weak reference gives when its object is gone."""
+    """Return None, as a weak reference does once its object is gone."""

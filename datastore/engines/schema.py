@@ -1,4 +1,4 @@
-"""The tables of a database as its schema says them, on either engine: this library's and an application's own."""
+"""The tables of a database, read from its schema on either engine: this library's and an application's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datastore.resources import migrations_folder, sql_folder
 from datastore.statements.loader import read_texts
 from datastore.statements.optional import by_name
 
-#: What this library computes from its other tables: never copied, computed again where it is needed.
+#: Tables that this library computes from its others: never copied, recomputed where needed.
 DERIVED = frozenset({"job_counts", "audit_log_counter", "learning_words", "message_words"})
 
 _created = re.compile(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", re.MULTILINE)
@@ -25,7 +25,7 @@ class Column:
     """A column whose values are stored."""
 
     name: str
-    #: As the engine says it: INTEGER, timestamp with time zone.
+    #: The engine's name for it: INTEGER, timestamp with time zone.
     type: str
 
 
@@ -36,7 +36,7 @@ class Reference:
     table: str
     columns: tuple[str, ...]
     parent: str
-    #: Empty where the parent's primary key is meant.
+    #: Empty if the key refers to the parent's primary key.
     parent_columns: tuple[str, ...]
     #: CASCADE, SET NULL, SET DEFAULT, RESTRICT or NO ACTION.
     on_delete: str
@@ -44,29 +44,29 @@ class Reference:
 
 @attrs.frozen(kw_only=True)
 class Table:
-    """One table. Names are compared in lower case: PostgreSQL folds those of a CREATE TABLE, SQLite keeps them."""
+    """One table. Names are compared in lower case: PostgreSQL folds the names in CREATE TABLE, SQLite keeps them."""
 
     name: str
     is_virtual: bool
     columns: tuple[Column, ...]
-    #: The columns of the primary key, in its order.
+    #: The columns of the primary key, in key order.
     key: tuple[str, ...]
     references: tuple[Reference, ...]
 
     def column(self, name: str) -> Column | None:
-        """The column of this name."""
+        """The column with this name."""
         return next((column for column in self.columns if column.name.lower() == name.lower()), None)
 
 
-#: The tables by their names in lower case.
+#: The tables by lower-case name.
 Schema = Mapping[str, Table]
 
 
 def read_schema(run: Callable[[str], Iterable[Any]]) -> Schema:
-    """Every table of a database but SQLite's and yoyo's own.
+    """Every table of a database except SQLite's and yoyo's own.
 
     Args:
-        run: Gives the rows of a statement of sql/ENGINE/schema.sql, by its name.
+        run: Returns the rows of a statement in sql/ENGINE/schema.sql, given its name.
     """
     columns: dict[str, list[Any]] = {}
     for row in run("list_stored_columns"):
@@ -94,7 +94,7 @@ def _reference(rows: list[Any]) -> Reference:
 
 
 def schema_sql(engine: str, name: str) -> str:
-    """A statement of sql/ENGINE/schema.sql, with the driver's marks."""
+    """A statement of sql/ENGINE/schema.sql, with the driver's placeholders."""
     return _texts(engine)[name]
 
 
@@ -106,16 +106,16 @@ def _texts(engine: str) -> dict[str, str]:
 
 @cache
 def library_tables() -> frozenset[str]:
-    """The tables that this library's own steps make, on either engine."""
+    """The tables that this library's own migrations create, on either engine."""
     files = [path for engine in ("sqlite", "postgresql") for path in migrations_folder(engine).glob("*.sql")]
     return frozenset(name for path in files for name in _created.findall(path.read_text(encoding="utf-8")))
 
 
 def in_order(tables: Mapping[str, Iterable[str]]) -> tuple[list[str], list[str]]:
-    """The tables, each after those that it refers to; and those of a circle, where there is one.
+    """Return the tables, each after those that it refers to; and the tables of a cycle, if any.
 
     Args:
-        tables: What each refers to; a table that refers to itself is no circle.
+        tables: The tables that each one refers to; a table that refers to itself is not a cycle.
     """
     graph = {name: sorted({*others} & tables.keys() - {name}) for name, others in tables.items()}
     try:
@@ -125,5 +125,5 @@ def in_order(tables: Mapping[str, Iterable[str]]) -> tuple[list[str], list[str]]
 
 
 def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
+    """A name quoted for SQL, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,7 +1,7 @@
-"""A session is one thread's use of a database: its connection, and the blocks that are open on it.
+"""A session is one thread's use of a database: its connection and the blocks open on it.
 
-Each engine has a subclass that runs the statements, BEGIN, COMMIT and savepoints. The blocks, how they nest, and who may use
-them are the same on both. `datastore.engines.transactions` has what callers enter.
+Each engine has a subclass that runs statements, BEGIN, COMMIT and savepoints. Both engines share the blocks, their nesting
+and the rules for who may use them. `datastore.engines.transactions` defines the context managers that callers enter.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ FOREIGN = (
 )
 
 _ORPHANED = (
-    "a transaction is open whose code cannot go on: it was entered in a call that has returned (a dependency that yields inside"
-    " store.transaction() and runs in a thread pool). Nothing can be written until it is left;"
+    "a transaction is open whose code cannot continue: it was entered in a call that has returned (a dependency that yields"
+    " inside store.transaction() and runs in a thread pool). Nothing can be written until it is left;"
     " enter and leave it in one function, or in an `async def` dependency"
 )
 
 REENTRANT = (
-    "the store was called while this thread was inside a call of it (by a callback, a signal handler or a finalizer);"
-    " let it set a flag, and act on that outside the store"
+    "the store was called while this thread was inside another call to it (by a callback, a signal handler or a finalizer);"
+    " set a flag there, and act on it outside the store"
 )
 
-SNAPSHOT = "a snapshot is for reading; write outside it, in a transaction"
+SNAPSHOT = "a snapshot is read-only; write outside it, in a transaction"
 
-#: Taken by threads that end a block which another thread entered.
+#: Held by a thread while it ends a block that another thread entered.
 _elsewhere = threading.RLock()
 
-#: Equal to no owner: a block that admits it has `Block.admit` asked at every statement.
+#: Equals no owner: a block whose `admitted` is this value calls `Block.admit` for every statement.
 _NOT_AT_ONCE = object()
 
 
 class Block:
-    """A transaction, savepoint or snapshot that is open on a session."""
+    """A transaction, savepoint or snapshot on a session."""
 
     __slots__ = (
         "_outermost",
@@ -81,31 +81,31 @@ class Block:
         self.owner = owner
         #: 1 for the outermost block.
         self.depth: int = 1 if outer is None else outer.depth + 1
-        #: The owner, which is let in without another look; see `admit`.
+        #: The owner if it may pass without a full check; see `admit`.
         self.admitted: object = owner if owner.task is None else _NOT_AT_ONCE
         self.in_snapshot = in_snapshot
-        #: PostgreSQL: whether a statement that fails leaves the transaction as it was.
+        #: PostgreSQL: whether a failed statement leaves the transaction unchanged.
         self.guarded = guarded
         self.serializable = serializable
-        #: The outermost block's instant, once it was asked for.
+        #: The time within the outermost block, set when it is first read.
         self.instant: datetime | None = None
-        #: Why nothing more can be done in this block, or None.
+        #: The reason why this block can no longer be used, or None.
         self.lost: str | None = None
-        #: From before it begins until it has ended.
+        #: True from just before the block begins until it has ended.
         self.open = False
 
     @property
     def outermost(self) -> Block:
-        """The block around all others; itself, if there is none."""
+        """The outermost enclosing block; the block itself if nothing encloses it."""
         return self._outermost or self
 
     def admit(self) -> None:
-        """Refuse whoever is not the owner, and anybody where nothing more can be done.
+        """Refuse every caller but the owner, and every caller once the block is lost.
 
         Raises:
             TransactionError: Another task, thread or context entered the block.
             TransactionLostError: The database or an interrupt ended it.
-            ClosedError: The store was closed meanwhile.
+            ClosedError: The store was closed in the meantime.
         """
         if not self.owner.is_here():
             raise TransactionError(FOREIGN)
@@ -113,7 +113,7 @@ class Block:
             raise ClosedError(CLOSED) if self.lost is CLOSED else TransactionLostError(self.lost)
 
     def lose(self, why: str) -> None:
-        """Nothing more is done in this block and those around it; the outermost one will roll back."""
+        """Mark this block and the enclosing ones as lost; the outermost one will roll back."""
         block: Block | None = self
         while block is not None:
             block.lost = block.lost or why
@@ -122,7 +122,7 @@ class Block:
 
 
 class Host(Protocol):
-    """What a session needs of its engine."""
+    """The part of an engine that a session needs."""
 
     timeout: float
     closed: bool
@@ -130,27 +130,27 @@ class Host(Protocol):
     orphans: list[Owner]
 
     def new_session(self) -> Session:
-        """A session for the calling thread."""
+        """Create a session for the calling thread."""
 
 
 class Session(ABC):
-    """One thread's use of a database, and the blocks that are open on it.
+    """One thread's use of a database, and the blocks open on it.
 
-    Other threads touch it only to end a block that nobody else can end, and to close it.
+    Other threads touch it only to close it, or to end a block that no other code can end.
     """
 
     def __init__(self, engine: Host) -> None:
         self.engine = engine
         #: The innermost block, or None.
         self.block: Block | None = None
-        #: Whether the thread is inside a call outside of a block, or at the beginning or end of one.
+        #: Whether the thread is running a call outside a block, or is beginning or ending a block.
         self.at_work = False
-        #: Set by whoever closes the store, before it looks at `at_work`. The thread sets that, and looks at this one: one of
-        #: the two sees the other, so that no connection is closed that is in use, without a lock for each statement.
+        #: The closing thread sets `closing`, then reads `at_work`. The session's thread sets `at_work`, then reads `closing`.
+        #: One of them always sees the other's flag, so no connection is closed while in use, and no statement needs a lock.
         self.closing = False
         self.reference = weakref.ref(self)
 
-    # What an engine does. What raises has left nothing open.
+    # Implemented by each engine. A method that raises leaves nothing open.
 
     @abstractmethod
     def begin(self, block: Block) -> None:
@@ -158,11 +158,11 @@ class Session(ABC):
 
     @abstractmethod
     def commit(self) -> None:
-        """COMMIT, and what belongs to it."""
+        """COMMIT, and the bookkeeping around it."""
 
     @abstractmethod
     def give_back(self) -> None:
-        """Roll back what is open, and give back what `begin` took, if anything; from any thread."""
+        """Roll back what is open, and release whatever `begin` acquired; callable from any thread."""
 
     @abstractmethod
     def savepoint(self, number: int) -> None:
@@ -170,7 +170,7 @@ class Session(ABC):
 
     @abstractmethod
     def release(self, number: int, *, back: bool) -> None:
-        """End a savepoint; go *back* to it first where its block failed.
+        """End a savepoint; roll *back* to it first if its block failed.
 
         Raises:
             TransactionLostError: The database has ended the transaction.
@@ -182,12 +182,12 @@ class Session(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection, if there is one; from any thread, while no block is open."""
+        """Close the connection, if any; callable from any thread while no block is open."""
 
     # Blocks.
 
     def new_block(self, frame: FrameType, *, in_snapshot: bool, guarded: bool, serializable: bool) -> Block:
-        """A block that the caller may open now; nothing is taken yet."""
+        """Create a block that the caller may open now; nothing is acquired yet."""
         self.refuse_reentry()
         outer = self.block
         if outer is None:
@@ -200,7 +200,9 @@ class Session(ABC):
         if outer.in_snapshot and not in_snapshot:
             raise TransactionError("a transaction cannot begin inside a snapshot")
         if serializable and not outer.serializable:
-            raise TransactionError("the transaction around this one is not serializable; begin that one so")
+            raise TransactionError(
+                "the enclosing transaction is not serializable; begin that one with serializable=True"
+            )
         return Block(
             outer, outer.owner, in_snapshot=outer.in_snapshot, guarded=guarded, serializable=outer.serializable
         )
@@ -230,7 +232,7 @@ class Session(ABC):
         self.block = block
 
     def leave(self, block: Block, error: BaseException | None, *, savepoint: bool) -> None:
-        """Commit *block*, or roll it back where there is an *error*."""
+        """Commit *block*, or roll it back if there was an *error*."""
         if block.lost is not None or self.block is not block:
             block.lose(_INTERRUPTED)
             if error is None:
@@ -245,7 +247,7 @@ class Session(ABC):
 
     def _commit(self) -> None:
         self.refuse_reentry()
-        self.at_work = True  # until `end`: in between, the transaction is over and its block is not
+        self.at_work = True  # until `end`: in between, the transaction is over but its block is not
         if self.closing:
             raise ClosedError(CLOSED)
         if self.is_lost():
@@ -253,7 +255,7 @@ class Session(ABC):
         self.commit()
 
     def end(self, block: Block) -> None:
-        """Take *block* and those inside it off; roll back what is not committed. Once more does no harm."""
+        """End *block* and those inside it; roll back what is not committed. Calling it twice is harmless."""
         if block.outer is not None:
             if block.open:
                 block.outer.lose(_INTERRUPTED)
@@ -280,14 +282,14 @@ class Session(ABC):
             self.close()
 
     def end_for_another(self, block: Block, why: str) -> None:
-        """End *block* from a thread that did not enter it, because nobody else can; those around an inner one are lost."""
+        """End *block* from a thread that did not enter it, because no other code can; the blocks around it are lost."""
         with _elsewhere:
             block.lose(why)
             if block.outer is None:
                 self._end(block)
 
     def stop(self) -> None:
-        """The store is being closed: close the connection, or have the open block end with ClosedError."""
+        """The store is closing: close the connection, or make the open block end with ClosedError."""
         block = self.block
         if block is None:
             self.close()
@@ -296,19 +298,19 @@ class Session(ABC):
         else:
             self.end_for_another(block.outermost, CLOSED)
 
-    # Who may not go on.
+    # Callers that are refused.
 
     def refuse_reentry(self) -> None:
         if self.at_work:
             raise TransactionError(REENTRANT)
 
     def refuse_copies(self) -> None:
-        """Refuse a copy of a context that is inside a transaction in another thread: it would wait for itself."""
+        """Refuse a copied context whose original is inside a transaction in another thread: it would wait for itself."""
         if ownership.current() is not ownership.NOBODY and ownership.claims(self.engine):
             raise TransactionError(FOREIGN)
 
     def refuse_orphans(self) -> None:
-        """Refuse to write while there is a transaction whose code cannot go on; one that is too old is rolled back."""
+        """Refuse to write while a transaction is open whose code cannot continue; one older than the timeout is rolled back."""
         if self.engine.closed:
             raise ClosedError(CLOSED)
         for owner in list(self.engine.orphans):
@@ -325,9 +327,9 @@ Parameters = dict[str, Any] | tuple[Any, ...]
 
 
 class ThreadState(threading.local):
-    """What the calling thread's statements run on.
+    """Runs the calling thread's statements on its session.
 
-    The methods serve a thread's first statement. Then those of its session are in their place.
+    These methods run a thread's first statement only. After that, the session's own methods replace them.
     """
 
     def __init__(self, engine: Host) -> None:
@@ -336,7 +338,7 @@ class ThreadState(threading.local):
         self.session: Any = None
 
     def connected(self) -> Any:
-        """The calling thread's session, made if there is none.
+        """The calling thread's session, created on first use.
 
         Raises:
             ClosedError: The store is closed.
@@ -346,26 +348,26 @@ class ThreadState(threading.local):
                 raise ClosedError(CLOSED)
             session: Any = self._engine.new_session()
             self.__dict__.update(read=session.read, write=session.write, change=session.change)
-            self.session = session  # last: an interrupt before it has the next statement connect again
+            self.session = session  # last: after an interrupt before this line, the next statement connects again
         return self.session
 
     def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that a statement gives."""
+        """Every row that a statement returns."""
         rows: list[Any] = self.connected().read(sql, parameters)
         return rows
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that a statement gives which writes."""
+        """Every row that a writing statement returns."""
         rows: list[Any] = self.connected().write(sql, parameters)
         return rows
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
-        """How many rows a statement changed."""
+        """The number of rows that a statement changed."""
         count: int = self.connected().change(sql, parameters)
         return count
 
     def failed(self, error: Exception, name: str, file: str) -> NoReturn:
-        """Raise this library's error for the driver's."""
+        """Raise the library's error that corresponds to the driver's."""
         if self.session is None:
             raise error
         failed: Callable[[Exception, str], NoReturn] = self.session.failed
@@ -378,16 +380,16 @@ class ThreadState(threading.local):
         return None if session is None else session.block
 
     def refuse_block(self, action: str) -> None:
-        """Refuse to go on inside a transaction or snapshot.
+        """Refuse *action* inside a transaction or snapshot.
 
         Raises:
-            TransactionError: The thread is inside one; *action* is what it says.
+            TransactionError: The thread is inside one; the message names *action*.
         """
         if self.block is not None:
             raise TransactionError(f"{action} cannot run inside a transaction")
 
     def forget(self) -> None:
-        """Back to the beginning: the next statement connects again."""
+        """Reset to the initial state: the next statement connects again."""
         for name in ("read", "write", "change"):
             self.__dict__.pop(name, None)
         self.session = None

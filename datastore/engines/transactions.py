@@ -1,10 +1,10 @@
-"""What callers enter: transactions and snapshots of both engines.
+"""The context managers that callers enter: transactions and snapshots of both engines.
 
-Entering puts a `Block` onto the thread's session, which refers to the block only. A `Transaction` that an interrupt left open is
-therefore released together with the interrupt's traceback, and ends its block then.
+Entering pushes a `Block` onto the thread's session. The session refers only to the block, so a `Transaction` that an interrupt
+left open is released together with the interrupt's traceback, and ends its block at that moment.
 
-Interrupts (Ctrl-C, a signal handler that raises) may come between any two instructions. What takes something therefore gives
-it back in two layers: where it ends, and again in the ``except BaseException`` of its caller, which finds nothing to do where
+Interrupts (Ctrl-C, a signal handler that raises) may come between any two instructions. Code that acquires something therefore
+releases it in two layers: where it ends, and again in the caller's ``except BaseException``, which finds nothing to do if
 the first layer was not interrupted.
 """
 
@@ -19,16 +19,16 @@ from datastore.engines.sessions import ENDED_ELSEWHERE, FOREIGN, Block, Session,
 from datastore.errors import ForkedError, TransactionError, TransactionLostError
 
 _LEFT_ELSEWHERE = (
-    "this transaction or snapshot was left in another thread, task or context than it was entered in; it was rolled back."
+    "this transaction or snapshot was left in a different thread, task or context than it was entered in; it was rolled back."
     " Enter and leave it in one function, or in an `async def` dependency"
 )
 
 
 class _Entered:
-    """What is common to transactions and snapshots."""
+    """The common base of transactions and snapshots."""
 
     _in_snapshot = False
-    # None before it is entered.
+    # None until it is entered.
     _block: Block | None = None
 
     def __init__(self, thread: ThreadState, *, guarded: bool = False, serializable: bool = False) -> None:
@@ -36,12 +36,12 @@ class _Entered:
         self._guarded = guarded
         self._serializable = serializable
         self._process = os.getpid()
-        # Not kept alive: a thread that ends takes its session along.
+        # A weak reference: a session ends with its thread.
         self._session: Any = None
 
     def __enter__(self) -> None:
         if self._block is not None and self._block.open:
-            raise TransactionError("this block was entered before, and has not been left")
+            raise TransactionError("this block is already entered; leave it before entering it again")
         session: Session = self._thread.connected()
         self._session = session.reference
         block = self._block = session.new_block(
@@ -79,13 +79,13 @@ class _Entered:
     def _leave_elsewhere(self, session: Session, block: Block, error: BaseException | None, frame: FrameType) -> None:
         if not block.owner.entered_in(frame) and block.owner.may_go_on():
             raise TransactionError(FOREIGN)
-        # The block is over, and nobody else will end it.
+        # The block is over, and no other code will end it.
         session.end_for_another(block, _LEFT_ELSEWHERE)
         if error is None:
             raise TransactionError(_LEFT_ELSEWHERE)
 
     def __del__(self) -> None:
-        # An interrupt at the first instruction of __exit__ goes on up, and nobody calls __exit__ again. When its
+        # An interrupt at the first instruction of __exit__ propagates, and __exit__ is not called again. When its
         # traceback is released, so is this object.
         block = self._block
         if block is not None and block.open and os.getpid() == self._process:
@@ -95,10 +95,10 @@ class _Entered:
 
 
 class Transaction(_Entered):
-    """``with`` it: BEGIN outside of a transaction, a savepoint inside; any exception rolls back."""
+    """Use in a ``with`` block: BEGIN outside a transaction, a savepoint inside one; any exception rolls back."""
 
 
 class Snapshot(_Entered):
-    """``with`` it: what is read inside is of one instant. Inside a transaction it changes nothing."""
+    """Use in a ``with`` block: all reads inside see the same state. Inside a transaction it has no effect."""
 
     _in_snapshot = True

@@ -1,4 +1,4 @@
-"""Import: a file's conversations and learnings into a store, in batches that can be repeated."""
+"""Import a file's conversations and learnings into a store, in repeatable batches."""
 
 from datastore.importing.batches import Progress, import_file
 from datastore.importing.report import MAX_KEPT, ImportReport

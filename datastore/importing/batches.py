@@ -1,4 +1,4 @@
-"""Batches of an import: one transaction each; where a line is refused, each line of the batch on its own."""
+"""Batches of an import: one transaction each; if a line is refused, each line of the batch is stored separately."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 BATCH_LINES = 200
 BATCH_MESSAGES = 2_000
 
-#: What makes one line bad. Everything else (a full disk, a lost lock) ends the import.
+#: Errors that make one line bad. All others (a full disk, a lost lock) end the import.
 _of_the_line = (ConstraintError, InvalidValueError, NotFoundError)
 
 _Item = ImportedConversation | ImportedLearning | BadLine
 
-#: Called after each batch: bytes of the file read, bytes of the file (of a pipe: read so far), the report so far.
+#: Called after each batch: bytes read, size of the file (of a pipe: bytes read so far), the report so far.
 Progress = Callable[[int, int, ImportReport], None]
 
 
@@ -52,25 +52,25 @@ def import_file(
 ) -> ImportReport:
     """Store a file's conversations and learnings, in batches of one transaction each; importing it twice is a no-op.
 
-    A stored conversation, message or learning is left as it is, whatever the file says now; messages that
-    the file has after the last stored one are appended.
+    Stored conversations, messages and learnings are left unchanged, even if the file now differs; messages in
+    the file after the last stored one are appended.
 
     Args:
-        store: Where to.
+        store: The store to import into.
         path: Chat JSON lines, a ChatGPT export, a Claude Code transcript or learnings; gzip or plain; a file or a pipe. Or
-            what `open_text` gives, which is closed at the end.
-        sanitization_version: Which sanitization the text went through, where a line does not say.
-        format: "auto": by the file's first lines.
+            the result of `open_text`, which is closed at the end.
+        sanitization_version: The version of the sanitization that the text went through, for lines that do not give one.
+        format: The file's format; "auto" detects it from the first lines.
         fields: For learnings: field to the file's name for it, ``{"category": "topic"}``.
-        conversation_id: Where learnings go that name no conversation; None makes one for the file.
-        include_erased: Take in again what was erased on request, and lift its tombstones; otherwise it is skipped.
+        conversation_id: The conversation of learnings that name none; None: one is created for the file.
+        include_erased: Import again what was erased on request, and lift its tombstones; otherwise it is skipped.
         on_progress: See `Progress`.
-        on_bad: Called with each bad line, once the batch around it is committed.
+        on_bad: Called with each bad line, once its batch is committed.
 
     Raises:
-        ImportFileError: The file cannot be read, or is of no known format.
+        ImportFileError: The file cannot be read, or its format is unknown.
         InvalidValueError: *fields* or *format* is wrong.
-        TransactionError, DatabaseError: The database failed; the batches before stay.
+        TransactionError, DatabaseError: The database failed; earlier batches are kept.
     """
     if not 1 <= len(sanitization_version) <= 100:
         raise InvalidValueError("sanitization_version: 1 to 100 characters are needed")
@@ -114,7 +114,7 @@ def import_file(
 
 
 class _Import:
-    """One import of a file: its batches, and the report of all of them."""
+    """One import of a file: its batches and their combined report."""
 
     def __init__(self, target: Target, conversation_id: str | None) -> None:
         self.report = ImportReport()
@@ -123,7 +123,7 @@ class _Import:
         self._learnings = LearningImport(target, conversation_id)
 
     def store_batch(self, batch: list[tuple[int, _Item]]) -> ImportReport:
-        """Store one batch: all lines at once, or, where one is refused, each for itself."""
+        """Store one batch: all lines at once, or, if one is refused, each line separately."""
         if not batch:
             return ImportReport()
         before = self._marks()
@@ -172,7 +172,7 @@ class _Import:
             self._conversations.finish(item)
 
     def _marks(self) -> tuple[dict[str, int], bool]:
-        """What a batch that fails has to go back to."""
+        """The state to restore if a batch fails."""
         return dict(self._conversations.last_positions), self._learnings.has_own_conversation
 
     def _go_back(self, marks: tuple[dict[str, int], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Storing the conversations of a file: new ones, and the messages that a stored one lacks."""
+"""Store the conversations of a file: new ones, and the messages that stored ones lack."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConversationImport:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        #: Where the next piece of a conversation goes on; only transcripts come in pieces.
+        #: The last position of each conversation so far; only transcripts come in several pieces.
         self.last_positions: dict[str, int] = {}
         self._added = False
 
@@ -66,7 +66,7 @@ class ConversationImport:
         return True
 
     def finish(self, item: ImportedConversation) -> None:
-        """Give a conversation that was added its old times, once everything of it is stored."""
+        """Restore the times of an added conversation, once all of it is stored."""
         if self._added and (item.updated_at is not None or item.deleted_at is not None):
             self._target.more.set_conversation_times(item.id, updated_at=item.updated_at, deleted_at=item.deleted_at)
 
@@ -77,7 +77,7 @@ class ConversationImport:
             if _same_row(item, stored):
                 self._target.batch.unchanged += 1
             else:
-                self._target.differs(line, f"conversation {item.id} is stored with another row")
+                self._target.differs(line, f"conversation {item.id} is stored with different fields")
         fresh = self._compare(line, stored, messages)
         if fresh and stored.deleted_at is not None:
             self._target.batch.skipped["message of a deleted conversation"] += len(fresh)
@@ -87,7 +87,7 @@ class ConversationImport:
             self._append(item.id, stored.last_position, fresh, item.created_at)
 
     def _add_conversation(self, item: ImportedConversation) -> Conversation | None:
-        """Add it; gives the stored one where somebody else has added it since it was looked for."""
+        """Add it and return None; return the stored one if another process has added it since the lookup."""
         created = item.created_at
         if created is None:
             created = next((message.created_at for message in item.messages if message.created_at is not None), None)
@@ -110,7 +110,7 @@ class ConversationImport:
                 return conversations.get(item.id)
             if "correlation" in error.constraint:
                 raise
-            return self._add_conversation(item)  # who had added it has deleted it
+            return self._add_conversation(item)  # it was added and deleted again by another process
         self._target.batch.conversations += 1
         return None
 
@@ -142,7 +142,7 @@ class ConversationImport:
             if same:
                 self._target.batch.unchanged += 1
             else:
-                self._target.differs(line, f"message {id} is stored with other content")
+                self._target.differs(line, f"message {id} is stored with different content")
         return fresh
 
     def _without_taken(self, line: int, messages: list[Placed]) -> list[Placed]:
@@ -195,7 +195,7 @@ def _placed(item: ImportedConversation, base: int) -> list[Placed]:
 
 def _message_id(conversation_id: str, position: int) -> str:
     id = f"{conversation_id}:{position}"
-    # Too long for a column: the hash stands for the conversation, the same one each time.
+    # Too long for the column: a stable hash replaces the conversation's id.
     return id if len(id) <= 200 else f"sha256:{_hash(conversation_id)}:{position}"
 
 
@@ -204,7 +204,7 @@ def _hash(text: str) -> str:
 
 
 def _same_row(item: ImportedConversation, stored: Conversation) -> bool:
-    """Whether the stored row has what the file says, as far as it says something."""
+    """Whether the stored row agrees with the file in every field that the file gives."""
     given = {
         "session_id": item.session_id,
         "correlation_id": item.correlation_id,

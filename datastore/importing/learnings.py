@@ -1,4 +1,4 @@
-"""Storing the learnings of a file."""
+"""Store the learnings of a file."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class LearningImport:
     """The learnings of one file.
 
     Args:
-        target: Where to.
-        conversation_id: The conversation of those that name none; None makes one for the file.
+        target: The target of the import.
+        conversation_id: The conversation of learnings that name none; None: one is created for the file.
     """
 
     def __init__(self, target: Target, conversation_id: str | None) -> None:
         self._target = target
         self._conversation_id = conversation_id
-        #: Whether the file's own conversation was looked for, and added where it was missing.
+        #: Whether the file's own conversation is known to exist.
         self.has_own_conversation = False
 
     def store(self, line: int, item: ImportedLearning, conversation_id: str | None = None) -> None:
-        """Add a learning, unless it is stored or was erased; *conversation_id* is where it goes if it names none."""
+        """Add a learning, unless it is stored or was erased; *conversation_id* is its conversation if it names none."""
         conversation_id = item.conversation_id or conversation_id or self._conversation_for_learnings()
         if item.id is not None and (present := self._target.store.learnings.find(item.id)) is not None:
             if _same_learning(item, present, conversation_id):
                 self._target.batch.unchanged += 1
             else:
-                self._target.differs(line, f"learning {item.id} is stored with other content")
+                self._target.differs(line, f"learning {item.id} is stored with different content")
             return
         gone: dict[SubjectKind, str | None] = {"learning": item.id}
         if self._target.store.conversations.find(conversation_id) is None:

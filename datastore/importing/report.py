@@ -1,4 +1,4 @@
-"""What an import did, line by line and in total."""
+"""The report of an import."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import attrs
 
 from datastore.formats import BadLine
 
-#: A report keeps at most this many bad lines and differences; the others are only counted.
+#: Maximum number of bad lines, and of differences, kept in a report; the rest are only counted.
 MAX_KEPT = 1_000
 
 
 @attrs.define(kw_only=True)
 class ImportReport:
-    """What an import did. Everything counted here is committed."""
+    """The result of an import. Everything counted here is committed."""
 
-    #: Stored now.
+    #: Stored by this import.
     conversations: int = 0
     messages: int = 0
     learnings: int = 0
-    #: Conversations, messages and learnings that were stored already, as they are in the file.
+    #: Conversations, messages and learnings that were already stored with the same content.
     unchanged: int = 0
-    #: Stored already under the same id with other content; left as they are.
+    #: Already stored under the same id with different content; left unchanged.
     differing: int = 0
     #: Left out on purpose, by reason.
     skipped: Counter[str] = attrs.field(factory=Counter)
@@ -34,7 +34,7 @@ class ImportReport:
     differences: list[str] = attrs.field(factory=list)
 
     def add(self, other: ImportReport) -> None:
-        """Count what *other* counted."""
+        """Add the counts of *other*."""
         for name in ("conversations", "messages", "learnings", "unchanged", "differing", "bad_lines"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.skipped.update(other.skipped)

@@ -1,4 +1,4 @@
-"""Where one file is imported to: the store, the report of the present batch, and what may not come back."""
+"""The target of one imported file: the store, the report of the current batch, and the check for erased subjects."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True)
 class Target:
-    """One file on its way into a store."""
+    """One file that is being imported into a store."""
 
     store: Datastore
     #: The file's name, for the report.
     file: str
     kind: Format
-    #: Which sanitization the text went through, where a line does not say.
+    #: The version of the sanitization that the text went through, for lines that do not give one.
     sanitization_version: str
-    #: Whether what was erased on request is imported again.
+    #: Whether to import again what was erased on request.
     include_erased: bool
-    #: Whether something came back that was erased.
+    #: Whether a tombstone was lifted.
     lifted: bool = False
-    #: What the present batch has done so far.
+    #: The report of the current batch so far.
     batch: ImportReport = attrs.field(factory=ImportReport)
 
     @property
     def more(self) -> ImportExportRepository:
-        """Exact times, gaps and message keys."""
+        """The repository for exact times, gaps and message keys."""
         return self.store._parts.import_export
 
     def bad(self, bad: BadLine) -> None:
@@ -44,12 +44,12 @@ class Target:
         self.batch.bad.append(bad)
 
     def differs(self, line: int, what: str) -> None:
-        """Report something that is stored with other content."""
+        """Report something that is stored with different content."""
         self.batch.differing += 1
         self.batch.differences.append(f"{self.file}:{line}: {what}; left as it is stored")
 
     def is_erased(self, names: dict[SubjectKind, str | None]) -> bool:
-        """Whether one of these was erased on request and stays erased; with *include_erased*, lift its tombstone."""
+        """Whether any of these was erased on request and stays erased; with *include_erased*, lift its tombstone."""
         tombstones = self.store._eraser.tombstones
         if not (keys := tombstones.keys()):
             return False

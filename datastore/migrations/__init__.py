@@ -1,6 +1,7 @@
-"""Migrations from Python: apply, roll back, and the lock file of checksums.
+"""Migrations from Python: apply them, roll them back, and check their checksums.
 
-The same as ``yoyo apply`` and ``yoyo rollback`` do. ``python -m datastore.migrations lock`` writes SHA256SUMS.
+`apply` and `rollback` do the same as ``yoyo apply`` and ``yoyo rollback``. ``python -m datastore.migrations lock`` writes
+SHA256SUMS.
 """
 
 from datastore.migrations.runner import apply, migration_ids, other_steps, pending, rollback, unknown

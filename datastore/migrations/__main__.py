@@ -1,4 +1,4 @@
-"""``python -m datastore.migrations lock`` writes SHA256SUMS of each engine's folder, ``check`` compares them."""
+"""``python -m datastore.migrations lock`` writes SHA256SUMS in each engine's folder; ``check`` verifies it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datastore.resources import migrations_folder
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``python -m datastore.migrations lock`` or ``check``, for every engine's folder."""
+    """Run ``lock`` or ``check`` for every engine's folder."""
     if list(arguments) not in (["lock"], ["check"]):
         print("usage: python -m datastore.migrations lock|check", file=sys.stderr)
         return 2

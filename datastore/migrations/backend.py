@@ -1,7 +1,7 @@
-"""What both engines' yoyo backends do alike: a migration is one transaction, with its log, its mark and its checksum.
+"""The common base of both engines' yoyo backends: a migration is one transaction, with its log, mark and checksum.
 
-Stock yoyo runs a migration's steps in one transaction and marks it as applied in another, and locks by a row that outlives
-a crash: kill it at the wrong instant, and the schema can be neither applied nor rolled back.
+Stock yoyo runs a migration's steps in one transaction and marks it as applied in another, and its lock is a row that outlives
+a crash: if it is killed at the wrong instant, the schema can be neither applied nor rolled back.
 """
 
 from __future__ import annotations
@@ -32,68 +32,69 @@ from datastore.statements.loader import read_texts
 
 logger = logging.getLogger("yoyo.migrations")
 
-#: "destroy" lets a rollback destroy legal holds, receipts, tombstones and the audit log: the rollback files look for it.
+#: The value "destroy" allows a rollback to destroy legal holds, receipts, tombstones and the audit log; the rollback files
+#: check it.
 ROLLBACK = "DATASTORE_ROLLBACK"
 
 
 class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
-    """The part of a backend that is the same on both engines; a subclass says how a transaction is made."""
+    """The part of a backend that both engines share; a subclass defines the transactions and the lock."""
 
-    #: Whose statements of sql/ENGINE/migrations.sql are run.
+    #: The engine whose sql/ENGINE/migrations.sql is used.
     engine = ""
     #: The ids that this object applied or rolled back, in that order.
     done: list[str]
-    #: The ids of all steps in the folders; None on yoyo's command line, which hands over a selection of them.
+    #: The ids of all steps in the folders; None on yoyo's command line, which passes a selection of them.
     known: set[str] | None = None
 
-    #: Whether any step was handed over.
+    #: Whether any step was passed.
     _found: bool = False
     _in_transaction: bool = False
     _internal_schema_updated: bool = False
 
     def __init__(self, dburi: DatabaseURI, migration_table: str) -> None:
         if migration_table != default_migration_table:
-            raise InvalidValueError(f"migration_table must be {default_migration_table}: the store looks there")
+            raise InvalidValueError(f"migration_table must be {default_migration_table}: the store reads that table")
         self.done = []
         super().__init__(dburi, migration_table)
         self.has_transactional_ddl = True
 
     def init_database(self) -> None:
-        """Nothing: no lock table, and both engines' DDL is known to be transactional."""
+        """Do nothing: there is no lock table, and both engines' DDL is known to be transactional."""
 
     def lock(self, timeout: float = 10) -> AbstractContextManager[None]:
-        """Nothing: yoyo's command line takes it to look, too. What changes something is inside `_running` and `_alone`."""
+        """Do nothing: yoyo's command line also takes this lock to read. Changes run inside `_running` and `_alone`."""
         return nullcontext()
 
     def break_lock(self) -> None:
-        logger.warning("There is no lock to break: the database's own ends with the process that holds it.")
+        logger.warning("There is no lock to break: the database's own lock ends with the process that holds it.")
 
     def _running(self) -> AbstractContextManager[None]:
-        """While several steps run, where the engine's lock can be kept for that long."""
+        """Entered while several steps run; holds the engine's lock if it can be held for that long."""
         return nullcontext()
 
     def _alone(self) -> AbstractContextManager[None]:
-        """While one step runs: no other process applies or rolls back one. The lock ends with this process."""
+        """Entered while one step runs: no other process applies or rolls back a step. The lock ends with this process."""
         raise NotImplementedError
 
     def _writing(self) -> AbstractContextManager[None]:
-        """One transaction that no other process's is beside."""
+        """One transaction, with no concurrent one in another process."""
         raise NotImplementedError
 
     def _run(self, migration: Migration, direction: str, force: bool) -> None:
-        """The steps of a migration, inside its transaction where it has one."""
+        """Run the steps of a migration, inside its transaction if it has one."""
         migration.process_steps(self, direction, force=force)
 
     def _allow_destroying(self) -> None:
-        """Tell the rollback files that they may destroy what must not be lost."""
+        """Allow the rollback files to destroy protected data."""
         raise NotImplementedError
 
     def _translate(self, error: Exception, where: str) -> Exception:
-        """This library's error for the driver's."""
+        """Translate the driver's error to this library's."""
         raise NotImplementedError
 
     def _refuse_missing(self) -> None:
-        """Raise where there is no database to mark anything in."""
+        """Raise if there is no database in which to mark migrations."""
 
     def ensure_internal_schema_updated(self) -> None:
         if self._internal_schema_updated or not internalmigrations.needs_upgrading(self):
@@ -107,14 +108,14 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             self._internal_schema_updated = True
 
     def get_applied_migration_hashes(self) -> list[str]:
-        # Looking writes nothing, not even yoyo's own tables.
+        # Reading creates nothing, not even yoyo's own tables.
         if internalmigrations.get_current_version(self) == 0:
             return []
         hashes: list[str] = super().get_applied_migration_hashes()
         return hashes
 
     def lacks(self, migrations: MigrationList) -> bool:
-        """Whether one of them is not applied; they need not be loaded."""
+        """Whether any of them is not applied; they need not be loaded."""
         self._check(migrations)
         applied = set(self.get_applied_migration_hashes())
         return any(migration.hash not in applied for migration in migrations)
@@ -124,7 +125,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         return super().to_apply(migrations)
 
     def to_rollback(self, migrations: MigrationList) -> MigrationList:
-        """Those that are applied, the last applied first; none before one that depends on it."""
+        """The applied ones, last applied first; each after every step that depends on it."""
         self._check_found(migrations)
         places = {hash: place for place, hash in enumerate(self.get_applied_migration_hashes())}
         applied = sorted((one for one in migrations if one.hash in places), key=lambda one: places[one.hash])
@@ -154,7 +155,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         self._change(migration, "rollback", force, mark=True)
 
     def _change(self, migration: Migration, direction: str, force: bool, mark: bool) -> None:
-        """Apply a step or roll it back, unless another process has done so in the meantime."""
+        """Apply a step or roll it back, unless another process has already done so."""
 
         def is_due() -> bool:
             return not mark or self.is_applied(migration) is (direction == "rollback")
@@ -179,7 +180,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
 
     @contextmanager
     def _named(self, migration: Migration, direction: str) -> Iterator[None]:
-        """This library's error for the driver's, which names the step."""
+        """Raise this library's errors for the driver's, naming the step."""
         logger.info("%s %s", "Applying" if direction == "apply" else "Rolling back", migration.id)
         try:
             yield
@@ -188,7 +189,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             raise self._translate(error, f"{action} migration {migration.id}") from error
 
     def _refuse_newer(self, migrations: Iterable[Migration]) -> None:
-        """Refuse to undo a step under one that was applied after it and whose file is not there."""
+        """Refuse to roll back a step if one whose file is missing was applied after it."""
         places = {hash: place for place, hash in enumerate(self.get_applied_migration_hashes())}
         first = min((one for one in migrations if one.hash in places), key=lambda one: places[one.hash], default=None)
         if first is None:
@@ -203,11 +204,11 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
             )
 
     def _check_found(self, migrations: MigrationList) -> None:
-        """Refuse where yoyo found no step at all, which it would take for "nothing to do"."""
+        """Refuse if yoyo found no step at all, which it would treat as "nothing to do"."""
         self._found = self._found or bool(migrations) or bool(migrations.post_apply)
         if not self._found:
             raise InvalidValueError(
-                "no migration was found: give a folder that has some (and a --match or --revision that one of them fits)"
+                "no migration was found: give a folder that has some (and a --match or --revision that matches one of them)"
             )
         check_steps([*migrations, *migrations.post_apply], complete=self.known is not None)
         self._check(migrations)
@@ -231,7 +232,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                     (self.mark_one if applied else self.unmark_one)(migration)
 
     def _check(self, migrations: MigrationList) -> None:
-        # The whole folder each time: an older step that was edited makes every later one doubtful.
+        # Check the whole folder each time: if an older step was edited, no later one can be trusted.
         folders = {Path(migration.path).parent for migration in migrations}
         for folder in folders:
             check_files(folder)

@@ -1,6 +1,6 @@
 """The lock file of a folder of migrations: SHA256SUMS lists the checksum of each file.
 
-A migration that was released never changes. ``sha256sum -c SHA256SUMS`` reads the file too.
+A released migration never changes. ``sha256sum -c SHA256SUMS`` verifies the file too.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _PREFIX = "sha256:"
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of a migration's text, however git wrote its line ends."""
+    """The SHA-256 of a migration's text, independent of git's line endings."""
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def record(value: str) -> str:
-    """A checksum as it is written next to a step in yoyo's log."""
+    """A checksum in the form in which yoyo's log records it for a step."""
     return _PREFIX + value
 
 
 def recorded(comment: str | None) -> str | None:
-    """The checksum in a comment of yoyo's log; None where stock yoyo applied the step."""
+    """The checksum in a comment of yoyo's log; None if stock yoyo applied the step."""
     return comment.removeprefix(_PREFIX) if comment and comment.startswith(_PREFIX) else None
 
 
 def read_lock(folder: Path) -> dict[str, str]:
-    """File name to checksum, as SHA256SUMS in *folder* has it; empty where there is none."""
+    """File name to checksum, from SHA256SUMS in *folder*; empty if there is no such file."""
     lock = folder / LOCK_NAME
     if not lock.is_file():
         return {}
@@ -45,10 +45,10 @@ def read_lock(folder: Path) -> dict[str, str]:
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a folder where a file that SHA256SUMS lists is not as it was released.
+    """Refuse a folder in which a file listed in SHA256SUMS was changed or is missing.
 
     Raises:
-        SchemaOutOfDateError: The first such file, by name.
+        SchemaOutOfDateError: Names the first such file.
     """
     for name, expected in sorted(read_lock(folder).items()):
         path = folder / name
@@ -57,14 +57,14 @@ def check_files(folder: Path) -> None:
 
 
 def changed(path: Path) -> SchemaOutOfDateError:
-    """The error for a migration that is not what it was."""
+    """The error for a migration that was changed."""
     return SchemaOutOfDateError(
         f"migration {path.name} was changed after its release; restore it and write a new migration"
     )
 
 
 def other_history(name: str, steps: Iterable[str]) -> SchemaOutOfDateError:
-    """The error for a database whose steps are not this version's, nor those of a version that goes on from it."""
+    """The error for a database whose steps belong neither to this version nor to a newer one that extends it."""
     return SchemaOutOfDateError(
         f"{name} was made by a version with other migrations ({', '.join(steps)}), which this one cannot continue. With that"
         " version run: datastore export --include-deleted --output all.jsonl (older versions: --deleted); with this one, for a"
@@ -74,7 +74,7 @@ def other_history(name: str, steps: Iterable[str]) -> SchemaOutOfDateError:
 
 
 def check_lock(folder: Path) -> list[str]:
-    """What is wrong between the files of *folder* and its SHA256SUMS; empty if nothing is."""
+    """The differences between the files of *folder* and its SHA256SUMS; empty if there are none."""
     sums = read_lock(folder)
     problems = []
     for path in sorted(folder.glob("*.sql")):
@@ -87,6 +87,6 @@ def check_lock(folder: Path) -> list[str]:
 
 
 def write_lock(folder: Path) -> None:
-    """Write SHA256SUMS from the files as they are."""
+    """Write SHA256SUMS from the present files."""
     lines = [f"{checksum(path)}  {path.name}\n" for path in sorted(folder.glob("*.sql"))]
     (folder / LOCK_NAME).write_text("".join(lines), encoding="utf-8", newline="\n")

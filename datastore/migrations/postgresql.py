@@ -1,9 +1,9 @@
 """yoyo's backend for PostgreSQL, for ``postgresql+datastore://...``: a migration is one transaction.
 
-Stock yoyo (``postgresql+psycopg://...``) applies the same files; it marks a step in another transaction than the one that
-makes it, and locks by a row that outlives a crash. Here steps, log and mark are one transaction, and an advisory lock of the
-session keeps other processes out while steps are applied, those without a transaction too. The server lets it go when the
-process dies, so that several may apply at once.
+Stock yoyo (``postgresql+psycopg://...``) applies the same files, but it marks a step as applied in a second transaction, and
+its lock is a row that outlives a crash. Here steps, log and mark are one transaction, and a session-level advisory lock
+excludes other processes while steps are applied, including steps without a transaction. The server releases the lock when the
+process dies, so several processes may apply migrations at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from datastore.engines.postgresql.settings import session_sql
 from datastore.errors import BusyError, TransactionLostError
 from datastore.migrations.backend import Steps
 
-#: Between two attempts to take the lock. A wait inside the server would keep a snapshot, for which the CREATE INDEX CONCURRENTLY
-#: of the process that has the lock would wait.
+#: Seconds between two attempts to take the lock. A wait inside the server would hold a snapshot, and a CREATE INDEX CONCURRENTLY
+#: of the process that has the lock would wait for it.
 _PAUSE = 0.1
 
 
@@ -52,27 +52,27 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
     """See the module."""
 
     engine = "postgresql"
-    #: How long to wait for another process that applies or rolls back, in seconds.
+    #: How long to wait for another process that applies or rolls back migrations, in seconds.
     timeout = math.inf
     _locked = False
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """The lock of the session, which is this process's own connection."""
+        """Hold the advisory lock of the session, which is this backend's connection."""
         if self._locked:
             yield
             return
         end = time.monotonic() + self.timeout
         while not self._asked("try_session_lock"):
             if time.monotonic() > end:
-                raise BusyError(f"another process migrates the database for longer than {self.timeout:g} s; try again")
+                raise BusyError(f"another process has been migrating the database for {self.timeout:g} s; try again")
             time.sleep(_PAUSE)
         self._locked = True
         try:
             yield
         finally:
             self._locked = False
-            with suppress(psycopg.Error):  # a connection that is lost has no lock
+            with suppress(psycopg.Error):  # a lost connection has no lock
                 self._asked("release_session_lock")
 
     def _asked(self, name: str) -> bool:
@@ -84,8 +84,8 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     @contextmanager
     def disable_transactions(self) -> Iterator[None]:
-        """Nothing: the connection is in autocommit mode. It is the one that has the lock, so that the server keeps the lock
-        as long as a statement runs whose client was killed."""
+        """Do nothing: the connection is in autocommit mode. It also has the lock, so if the client is killed, the server keeps
+        the lock until the running statement ends."""
         yield
 
     def _run(self, migration: Migration, direction: str, force: bool) -> None:
@@ -93,7 +93,7 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
         super()._run(migration, direction, force)
         if migration.use_transactions and self._transaction() != before:
             raise TransactionLostError(
-                f"migration {migration.id} ended its own transaction; take commit and rollback out of its Python"
+                f"migration {migration.id} ended its own transaction; remove commit and rollback from its Python"
             )
 
     def _transaction(self) -> str:
@@ -107,7 +107,7 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction, inside the lock."""
+        """One transaction, while the lock is held."""
         self.begin()
         try:
             yield

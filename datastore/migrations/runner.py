@@ -1,6 +1,6 @@
-"""Apply and roll back migrations, as ``yoyo apply`` and ``yoyo rollback`` do; which are pending, which are unknown.
+"""Apply and roll back migrations, as ``yoyo apply`` and ``yoyo rollback`` do; find pending and unknown ones.
 
-yoyo is imported only by the calls that need it.
+Only the calls that need yoyo import it.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 
     from datastore.migrations.backend import Steps
 
-# yoyo keeps every migration that it ever read in one dictionary by id.
+# yoyo keeps every migration that it has read in one dictionary by id.
 _reading = threading.RLock()
 
 
 def migration_ids(folder: Path) -> list[str]:
-    """The ids of the migrations in *folder*, in their order."""
+    """The ids of the migrations in *folder*, in order."""
     return [path.stem for path in step_files(folder)]
 
 
 def pending(applied: Iterable[str], *folders: Path) -> list[str]:
-    """The ids that stand in the folders (this library's, where none is given) but not in *applied*."""
+    """The ids that are in the folders (by default this library's) but not in *applied*."""
     done = set(applied)
     return [name for folder in folders or [migrations_folder()] for name in migration_ids(folder) if name not in done]
 
 
 def unknown(applied: Iterable[str]) -> list[str]:
-    """The ids in *applied* that look like this library's own (``0007.name``) and that it does not have.
+    """The ids in *applied* that look like this library's own (``0007.name``) but that it does not have.
 
-    Every other id is an application's, which keeps tables of its own in the same database.
+    Every other id belongs to an application with its own tables in the same database.
     """
     known = set(migration_ids(migrations_folder()))
     return sorted(name for name in applied if is_library_id(name) and name not in known)
 
 
 def other_steps(applied: Mapping[str, str | None], folder: Path) -> list[str]:
-    """The ids in *applied* that show that a version with other steps than *folder*'s made the database; else none.
+    """The ids in *applied* which show that a version with different steps made the database; empty if there are none.
 
-    Until version 0.1.0 a step may be changed in place: its text is then another one. Unknown steps are a newer version's only
-    where no step of *folder* is missing.
+    Until version 0.1.0 a step may be changed in place, and its text then differs. Unknown steps come from a newer version only
+    if no step of *folder* is missing.
 
     Args:
-        applied: Id to what yoyo's log says of its text.
+        applied: Id to the comment of yoyo's log, which records the checksum.
         folder: This library's own steps.
     """
     ids, texts = migration_ids(folder), read_lock(folder)
@@ -66,26 +66,26 @@ def other_steps(applied: Mapping[str, str | None], folder: Path) -> list[str]:
 
 
 def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[str]:
-    """Bring the database to the newest schema; a missing file is created.
+    """Migrate the database to the newest schema; a missing file is created.
 
-    Each migration is one transaction, and several processes may do this at once.
+    Each migration is one transaction, and several processes may call this at once.
 
     Args:
         database: A path, or a URL: ``sqlite:///path``, ``postgresql://...``.
-        folders: Where the migrations are; none means this library's own.
+        folders: The folders with the migrations; by default this library's own.
         timeout: How long to wait for another writer, in seconds.
 
     Returns:
-        The ids that this call applied, in their order.
+        The ids that this call applied, in order.
 
     Raises:
         InvalidValueError: A folder is missing, is a file, or has no steps; nothing was created.
-        StatementError: A step cannot be run: it is there twice, depends on one that is not there, or begins a transaction of
-            its own. Nothing was created.
+        StatementError: A step cannot be run: it exists twice, depends on a missing one, or begins its own transaction.
+            Nothing was created.
         SchemaOutOfDateError: A migration was changed after its release, or a version with other migrations made the database.
-        NotADatastoreError: Something else is at that path.
+        NotADatastoreError: The path is not a database of this library.
         BusyError: Another writer held the database for longer than *timeout* seconds.
-        DatabaseMissingError: There is no such folder to create the file in.
+        DatabaseMissingError: The folder in which to create the file does not exist.
     """
     database = _named(database)
     places = _places(database, folders)
@@ -99,7 +99,7 @@ def apply(database: Path | str, *folders: Path, timeout: float = 30.0) -> list[s
 
 
 def _places(database: Path | str, folders: Sequence[Path]) -> list[Path]:
-    """The folders of steps, each of which has some; this library's own where none is given."""
+    """The folders, each checked to have steps; by default this library's own."""
     places = [Path(folder) for folder in folders] or [
         migrations_folder("postgresql" if isinstance(database, str) else "sqlite")
     ]
@@ -108,7 +108,7 @@ def _places(database: Path | str, folders: Sequence[Path]) -> list[Path]:
 
 
 def _named(database: Path | str) -> Path | str:
-    """A file's path, or a server's URL: a text may name either."""
+    """A file's path, or a server's URL: a string may name either."""
     return database if isinstance(database, Path) or is_server(database) else database_path(database)
 
 
@@ -125,19 +125,19 @@ def _open_backend(database: Path | str, timeout: float) -> AbstractContextManage
 def rollback(
     database: Path | str, *folders: Path, all: bool = False, steps: int = 1, timeout: float = 30.0
 ) -> list[str]:
-    """Undo the last *steps* migrations, or all of them. May lose data: each file's first line says so.
+    """Roll back the last *steps* migrations, or all of them. This may lose data: the first line of each rollback file says so.
 
-    Give every folder whose steps the database has. A step is never undone under one that was applied after it and is in none
-    of them: what that one needs is not known here.
+    Give every folder whose steps the database has. A step is not rolled back if a later one is in none of the folders, because
+    that step's dependencies are unknown.
 
     Returns:
-        The ids that this call undid, newest first.
+        The ids that this call rolled back, newest first.
 
     Raises:
         DatabaseMissingError: There is no such file.
         InvalidValueError: A folder is missing, is a file, or has no steps.
         SchemaOutOfDateError: A migration was changed after its release or after it was applied; or the database has newer
-            ones than the folders. Nothing was undone.
+            ones than the folders. Nothing was rolled back.
     """
     database = _named(database)
     places = _places(database, folders)
@@ -152,7 +152,7 @@ def rollback(
 
 
 def _find(folders: Sequence[Path]) -> MigrationList:
-    """The migrations of the folders, not loaded: yoyo's parser needs a third of a second for this library's own."""
+    """The migrations in the folders, not loaded: yoyo needs a third of a second to parse this library's own."""
     from yoyo import read_migrations
 
     with _reading:
@@ -160,7 +160,7 @@ def _find(folders: Sequence[Path]) -> MigrationList:
 
 
 def _read(folders: Sequence[Path]) -> MigrationList:
-    """The same, loaded; once a process for the same texts."""
+    """The same, loaded; once per process for the same texts."""
     places = tuple(folders)
     texts = tuple((str(path), checksum(path)) for place in places for path in sorted(place.glob("*.*")))
     return _load(places, texts)

@@ -1,8 +1,8 @@
 """yoyo's backend for SQLite, for ``sqlite+datastore:///PATH``: a migration is one transaction.
 
-Stock yoyo runs a migration's steps in one transaction and marks it as applied in another, and locks by
-a row that outlives a crash: kill it at the wrong instant, and the schema can be neither applied nor
-rolled back. Here steps, log and mark are one BEGIN IMMEDIATE under the write gate, and there is no row.
+Stock yoyo runs a migration's steps in one transaction and marks it as applied in another, and its lock is
+a row that outlives a crash: if it is killed at the wrong instant, the schema can be neither applied nor
+rolled back. Here steps, log and mark are one BEGIN IMMEDIATE under the write gate, and there is no lock row.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def open_backend(path: Path, timeout: float = _TIMEOUT) -> Iterator[DatastoreBac
 
 
 class DatastoreBackend(Steps):
-    """See the module. A missing or empty file is a stand-in in memory until something is applied."""
+    """See the module. For a missing or empty file, an in-memory database is used until something is applied."""
 
     driver_module = "sqlite3"
     engine = "sqlite"
@@ -78,7 +78,7 @@ class DatastoreBackend(Steps):
         return sqlite3.connect(":memory:", isolation_level=None) if self.stand_in else self._open("rw")
 
     def execute(self, sql: str, params: Mapping[str, object] | None = None) -> sqlite3.Cursor:
-        # As text: the driver's own conversion of datetimes is deprecated.
+        # Pass datetimes as text: the driver's own conversion is deprecated.
         values = {
             name: value.isoformat(" ") if isinstance(value, datetime) else value
             for name, value in (params or {}).items()
@@ -97,7 +97,7 @@ class DatastoreBackend(Steps):
             return
 
         def authorize(action: int, *_: str | None) -> int:
-            # BEGIN, COMMIT and ROLLBACK; savepoints are another action.
+            # This action is BEGIN, COMMIT and ROLLBACK; savepoints are a different one.
             return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
 
         self.connection.set_authorizer(authorize)
@@ -107,7 +107,7 @@ class DatastoreBackend(Steps):
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
                 raise
             raise TransactionLostError(
-                f"migration {migration.id} would end its own transaction; take commit and rollback out of its Python"
+                f"migration {migration.id} would end its own transaction; remove commit and rollback from its Python"
             ) from error
         finally:
             self.connection.set_authorizer(None)
@@ -125,7 +125,7 @@ class DatastoreBackend(Steps):
                 self._check_foreign_keys()
                 self.commit()
             except BaseException:
-                # What went wrong is the news, also where SQLite has rolled back already.
+                # Report the original error, even if SQLite has already rolled back.
                 with suppress(sqlite3.Error):
                     self.rollback()
                 self._in_transaction = False
@@ -175,7 +175,7 @@ class DatastoreBackend(Steps):
         )
         try:
             self._check_file(connection)
-            # A migration that rebuilds a table would delete the rows that refer to it.
+            # With foreign keys on, a migration that rebuilds a table would delete the rows that refer to it.
             connection.execute("PRAGMA foreign_keys = OFF")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -195,7 +195,7 @@ class DatastoreBackend(Steps):
                 if number
                 else connection.execute(sql(self.engine, "list_foreign_tables"), {"max_rows": 1}).fetchall()
             )
-            if foreign:  # unless another process applied the first step between the two looks
+            if foreign:  # another process may have applied the first step between the two queries
                 number = connection.execute("PRAGMA application_id").fetchone()[0]
                 foreign = [] if number else foreign
         except sqlite3.DatabaseError as error:
@@ -203,7 +203,7 @@ class DatastoreBackend(Steps):
                 raise
             raise NotADatastoreError(f"{self.path} is not a SQLite database") from error
         if number not in (0, APPLICATION_ID) or foreign:
-            raise NotADatastoreError(f"{self.path} is a database of something else; nothing was changed")
+            raise NotADatastoreError(f"{self.path} is another program's database; nothing was changed")
 
     def _check_foreign_keys(self) -> None:
         broken = self.execute("PRAGMA foreign_key_check").fetchmany(100)

@@ -1,7 +1,7 @@
-"""The files of migration steps: which a folder has, and what is wrong with them before one of them runs.
+"""The files of migration steps: list them, and check them before any of them runs.
 
-A step is ``NAME.sql`` (or ``NAME.py``) with its ``NAME.rollback.sql``; its name is its id. All problems of the files are found here,
-while nothing has been created yet.
+A step is ``NAME.sql`` (or ``NAME.py``) with its ``NAME.rollback.sql``; its name is its id. All problems with the files are found
+here, before anything is created.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 ROLLBACK = ".rollback.sql"
 
-#: What the steps of this library are called; an application's own begin with a word.
+#: The names of this library's steps; those of an application begin with a word.
 _library_id = re.compile(r"\d{4}\.")
 
-#: Statements that begin with one of these end a transaction, or begin another.
+#: Statements that begin with one of these words end a transaction or begin another.
 _CONTROL = frozenset({"abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"})
-#: What may have a body of statements, from "begin" to an "end" that follows a semicolon.
+#: Objects that may have a body of statements, from "begin" to an "end" that follows a semicolon.
 _WITH_BODY = frozenset({"trigger", "function", "procedure"})
 
 #: Comments, strings, quoted names and dollar quotes (which are skipped), words, and the end of a statement.
@@ -52,22 +52,22 @@ def step_files(folder: Path) -> list[Path]:
 
 
 def is_library_id(name: str) -> bool:
-    """Whether a step is called like this library's own: ``0007.name``."""
+    """Whether a step is named like this library's own: ``0007.name``."""
     return _library_id.match(name) is not None
 
 
 def own_folders(given: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The folders of an application's own steps, each of which has some.
+    """The folders of an application's own steps, each checked to have some.
 
     Raises:
-        InvalidValueError: It is no list of folders; or one is missing, a file, or has no step of an application.
+        InvalidValueError: *given* is not a list of folders; or a folder is missing, is a file, or has no step of an application.
     """
     if isinstance(given, str | bytes | os.PathLike):
-        raise InvalidValueError(f"migrations is a list of folders: [{given!r}], not {given!r}")
+        raise InvalidValueError(f"migrations must be a list of folders: [{given!r}], not {given!r}")
     try:
         folders = [Path(folder).expanduser() for folder in given]
     except (TypeError, RuntimeError) as error:
-        raise InvalidValueError(f"migrations is a list of folders, each a path: {error}") from error
+        raise InvalidValueError(f"migrations must be a list of folders, each a path: {error}") from error
     check_folders(folders)
     for folder in folders:
         for path in step_files(folder):
@@ -80,16 +80,16 @@ def own_folders(given: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def check_folders(folders: Sequence[Path]) -> None:
-    """Refuse folders that have no steps, or one step twice.
+    """Refuse folders that have no steps, or the same step twice.
 
     Raises:
         InvalidValueError: A folder is missing, is a file, or has no steps.
-        StatementError: Two files are one step.
+        StatementError: Two files have the same id.
     """
     seen: dict[str, Path] = {}
     for folder in folders:
         if not folder.exists():
-            raise InvalidValueError(f"there is no folder {folder.absolute()} with migrations; give one that is there")
+            raise InvalidValueError(f"there is no folder {folder.absolute()} with migrations; give one that exists")
         if not folder.is_dir():
             raise InvalidValueError(f"{folder.absolute()} is a file; give the folder of the migrations that it is in")
         steps = step_files(folder)
@@ -99,7 +99,7 @@ def check_folders(folders: Sequence[Path]) -> None:
             raise InvalidValueError(f"{folder.absolute()} has no migrations (NAME.sql and NAME{ROLLBACK}){hint}")
         for path in steps:
             if before := seen.get(path.stem):
-                raise StatementError(f"migration {path.stem} is there twice, {before} and {path}; rename one")
+                raise StatementError(f"migration {path.stem} exists twice, {before} and {path}; rename one")
             seen[path.stem] = path
 
 
@@ -107,11 +107,11 @@ def check_steps(steps: Iterable[Migration], *, complete: bool) -> None:
     """Refuse steps that cannot be run one after the other, each as a whole.
 
     Args:
-        steps: yoyo's migrations; loaded by this.
-        complete: Whether these are all: what a step depends on is then one of them.
+        steps: yoyo's migrations; this function loads them.
+        complete: Whether these are all steps; then every dependency must be one of them.
 
     Raises:
-        StatementError: A step cannot be read, depends on one that is not there or on itself, or begins or ends a transaction.
+        StatementError: A step cannot be read, depends on a missing one or on itself, or begins or ends a transaction.
     """
     graph = {}
     for step in steps:
@@ -130,16 +130,16 @@ def check_steps(steps: Iterable[Migration], *, complete: bool) -> None:
         for file, text in _texts(step):
             for word in transaction_control(text):
                 raise StatementError(
-                    f"migration {file} has {word} in it: a step is one transaction already, or with"
-                    ' "-- transactional: false" none; take it out'
+                    f"migration {file} has {word} in it: a step is already one transaction, or none with"
+                    ' "-- transactional: false"; remove it'
                 )
 
 
 def load(step: Migration) -> None:
-    """Have yoyo read the text of a step.
+    """Make yoyo read the text of a step.
 
     Raises:
-        StatementError: It cannot.
+        StatementError: It cannot be read.
     """
     from yoyo.exceptions import BadMigration
 
@@ -157,14 +157,14 @@ def load(step: Migration) -> None:
 
 
 def known_ids() -> set[str]:
-    """Every step that was read in this process: yoyo keeps them in one dictionary."""
+    """The ids of all steps read in this process: yoyo keeps them in one dictionary."""
     from yoyo.migrations import Migration
 
     return set(Migration._Migration__all_migrations)
 
 
 def _missing(step: Migration) -> str:
-    """What a step depends on that nobody has read."""
+    """A dependency of a step that was never read."""
     from yoyo.migrations import read_sql_migration
 
     directives, _, _ = read_sql_migration(step.path)
@@ -173,10 +173,10 @@ def _missing(step: Migration) -> str:
 
 def _unknown(step: str, other: str, known: Iterable[str]) -> StatementError:
     close = difflib.get_close_matches(other, [name for name in known if name != step], 1)
-    meant = f" (do you mean {close[0]}?)" if close else ""
+    meant = f" (did you mean {close[0]}?)" if close else ""
     return StatementError(
         f"migration {step} depends on {other}, which is in none of the folders{meant};"
-        " correct its depends line, or give the folder that has it too"
+        " correct its depends line, or also give the folder that has it"
     )
 
 
@@ -198,7 +198,7 @@ def _texts(step: Migration) -> Iterator[tuple[str, str]]:
 
 
 def transaction_control(text: str) -> Iterator[str]:
-    """The words in a script that begin or end a transaction or a savepoint; those inside triggers and functions do not."""
+    """The words in a script that begin or end a transaction or a savepoint, except those inside triggers and functions."""
     statement: list[str] = []  # the words of the statement so far
     body, last = False, ""
     for match in _tokens.finditer(text):

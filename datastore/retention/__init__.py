@@ -1,1 +1,1 @@
-"""Data that leaves, and data that stays: backups, verification, maintenance."""
+"""Retention and erasure: policies, the data of a subject, receipts and tombstones."""

@@ -1,4 +1,4 @@
-"""Erasure: a subject and everything derived from it goes, and a receipt says how far, and what is out of reach."""
+"""Erasure: delete a subject and everything derived from it; a receipt says how far it came and what is out of reach."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from datastore.records import Conversation
     from datastore.repositories import Repositories
 
-#: So many messages are deleted in one transaction, which holds the write lock for some tens of milliseconds.
+#: Messages deleted per transaction, which holds the write lock for tens of milliseconds.
 SLICE_MESSAGES = 200
 
-#: A receipt lists so many jobs that perhaps name the subject, the first ones.
+#: Maximum number of jobs in a receipt that may name the subject.
 MOST_JOBS = 100
 
-#: What a tombstone may have of something: its own id first, then its session's and its correlation id.
+#: The names under which a tombstone may bury a record: its own id first, then its session's and its correlation id.
 Called = list[tuple[SubjectKind, str]]
 
-#: Called with what is being done.
+#: Called with a description of each step.
 Progress = Callable[[str], None]
 
 
 class Eraser:
-    """``store.erase``, and what resumes it and keeps it erased.
+    """``store.erase``: erases subjects, resumes interrupted erasures, and repeats them on a restored backup.
 
     Args:
         parts: The repositories of the database.
@@ -65,13 +65,12 @@ class Eraser:
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)
 
     def resume(self, erasure_id: str, *, on_progress: Progress | None = None) -> Erasure:
-        """Go on with an erasure that was interrupted, or that a reader was in the way of.
+        """Continue an erasure that was interrupted or that a reader blocked.
 
-        What its text was is known no more, so that nothing can be proved: the file is vacuumed, and the outcome is at
-        most "scrubbed".
+        Its text is no longer known, so nothing can be proved: the file is vacuumed, and the status is at most "scrubbed".
 
         Raises:
-            NotFoundError: There is none with this id.
+            NotFoundError: There is no erasure with this id.
             LegalHoldError: A hold was placed since: release it, then resume.
         """
         receipt = self._parts.erasures.get(erasure_id)
@@ -83,17 +82,17 @@ class Eraser:
         return self._clean(receipt, None, vacuum=True, tell=on_progress or (lambda _: None))
 
     def unfinished(self) -> list[Erasure]:
-        """The erasures that `resume` goes on with."""
+        """The erasures that `resume` can continue."""
         return [one for one in self._parts.erasures.iterate() if one.status != "blocked" and not one.is_complete]
 
     def reapply(self, carried: Tombstones) -> dict[str, int]:
-        """Erase again what a restored backup brought back, and go on with what was interrupted when it was made.
+        """Erase again what a restored backup brought back, and continue the erasures that were interrupted when it was made.
 
-        What the backup has no tombstone of was there when it was erased, later: no clock is asked. What it has one of came
-        back on purpose.
+        A carried tombstone that the backup lacks is from an erasure after the backup was made; no clock is needed to know that.
+        A subject whose tombstone the backup already has was added again on purpose.
 
         Returns:
-            How many subjects went, and how many a legal hold of the backup kept.
+            The number of subjects erased, and of those that a legal hold in the backup protected.
         """
         with self._parts.engine.transaction():
             stones = self.tombstones.take_in(carried)
@@ -105,7 +104,7 @@ class Eraser:
                 continue
             mine = self._all_of(subject)
             if not mine.conversations and not mine.learnings:
-                continue  # gone with one before
+                continue  # already erased with an earlier subject
             receipt = self._begin(subject, mine, "a restored backup had it")
             if receipt.status == "blocked":
                 counts["held"] += 1
@@ -114,7 +113,7 @@ class Eraser:
                 counts["erased"] += 1
         for receipt in self.unfinished():
             if receipt.status == "deleting":
-                with suppress(LegalHoldError):  # placed in the backup: the receipt stays as it is, to be resumed
+                with suppress(LegalHoldError):  # the hold is in the backup: the receipt stays unchanged, to be resumed
                     begun.append(self._delete_rest(receipt))
                     counts["erased"] += 1
         if begun:
@@ -130,7 +129,7 @@ class Eraser:
     def _begin(self, subject: Subject, mine: SubjectData, reason: str | None) -> Erasure:
         parts = self._parts
         with parts.engine.transaction():
-            # Placed since the snapshot, a hold counts too.
+            # A hold that was placed after the snapshot counts too.
             places = {record.id for record in mine.conversations} | {
                 record.conversation_id for record in mine.learnings
             }
@@ -166,7 +165,7 @@ class Eraser:
         return {"out_of_reach": {"uploads": uploads, "backups": backups}}
 
     def _delete(self, receipt: Erasure, subject: Subject, mine: SubjectData, also: Sequence[str] = ()) -> Erasure:
-        # The conversation last: interrupted before, all that belongs to it is found by it again.
+        # Delete the conversation last: after an interruption, it is needed to find everything that belongs to it.
         parts, why = self._parts, f"erasure {receipt.id}"
         names = names_of(subject, mine, also)
         for job in mine.jobs:
@@ -179,7 +178,7 @@ class Eraser:
         owned = {conversation.id for conversation in mine.conversations}
         for learning in mine.learnings:
             if learning.conversation_id not in owned:
-                with suppress(NotFoundError):  # another erasure has it
+                with suppress(NotFoundError):  # another erasure has deleted it
                     parts.learnings.delete(learning.id, reason=why)
         for conversation in mine.conversations:
             with suppress(NotFoundError):
@@ -198,19 +197,19 @@ class Eraser:
         return parts.erasures.update(receipt.id, status="deleted", receipt=done)
 
     def _delete_rest(self, receipt: Erasure) -> Erasure:
-        """What an interrupted erasure has left: what it has buried, or a later one of the same subject has."""
+        """Delete what an interrupted erasure left: everything buried by it, or by a later one of the same subject."""
         stones = [stone for stone in self._parts.erasures.tombstones() if stone.lifted_at is None]
         buried = {(stone.kind, stone.subject_hash): stone.erasure_id for stone in stones}
         asked = (receipt.subject_kind, receipt.subject_hash)
         for subject, called, hashes in list(self._present({*buried, asked})):
-            # What came into the session since is not buried, and stays.
+            # Conversations added to the session since are not buried, and stay.
             by = {buried[one] for one in hashes[0] if one in buried}
             if receipt.id in by or (by and any(asked in one for one in hashes)):
                 also = [id for _, id in called]
                 with self._parts.engine.snapshot():
                     mine = find_subject_data(self._parts, subject, also=also)
                 receipt = self._delete(receipt, subject, mine, also)
-        # What the interrupted call had deleted already is not in the counts.
+        # The counts do not include what the interrupted call had already deleted.
         done = {**receipt.receipt, "resumed": True}
         return self._parts.erasures.update(receipt.id, status="deleted", receipt=done)
 
@@ -237,7 +236,7 @@ class Eraser:
     def _present(
         self, wanted: Collection[tuple[SubjectKind, str]]
     ) -> Iterator[tuple[Subject, Called, list[set[tuple[SubjectKind, str]]]]]:
-        """Every conversation with what it is called, and the hashes of each name; every learning too if one is wanted."""
+        """Every conversation with its names and the hashes of each name; every learning too if one is wanted."""
         keys = self._parts.erasures.keys()
 
         def hashed(called: Called) -> list[set[tuple[SubjectKind, str]]]:
@@ -256,7 +255,7 @@ class Eraser:
 
 
 def _added(before: dict[str, dict[str, int]], counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """Counts by table and fate, those of an interrupted call too."""
+    """Counts by table and fate, including those of an interrupted call."""
     return {
         table: {
             fate: before.get(table, {}).get(fate, 0) + counts.get(table, {}).get(fate, 0)
@@ -267,7 +266,7 @@ def _added(before: dict[str, dict[str, int]], counts: dict[str, dict[str, int]])
 
 
 def _names(subject: Subject, mine: SubjectData) -> list[tuple[SubjectKind, str]]:
-    """What is not to come back: the subject, its conversations and their correlation ids, its learnings."""
+    """The names to bury: the subject, its conversations and their correlation ids, its learnings."""
     names: list[tuple[SubjectKind, str]] = [(subject.kind, subject.id)]
     for conversation in mine.conversations:
         names.append(("conversation", conversation.id))

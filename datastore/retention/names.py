@@ -1,14 +1,13 @@
-"""Whether a job names a subject: by an id or by what was said, in any of its texts."""
+"""Find out whether a job names a subject, by an id or by a quoted text, in any of its values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-#: Custom ids shorter than this are not looked for inside texts: "1" is in every second one.
+#: Custom ids shorter than this are not searched for inside texts: "1" occurs in half of them.
 LEAST_PART = 8
-#: Shorter texts ("yes") are said by many: a job that has one as a value is listed in the receipt, not emptied.
+#: Texts shorter than this ("yes") are common: a job that has one as a value is listed in the receipt, not emptied.
 LEAST_TEXT = 16
 
 #: Every UUID in a text, with hyphens or without, inside longer words too.
@@ -17,12 +16,12 @@ _whole_uuid = re.compile(r"[0-9a-f]{32}")
 
 
 class Names:
-    """What a subject is called.
+    """The names of a subject.
 
     Args:
-        ids: Its ids; each counts as a whole value, in upper or lower case, with hyphens or without.
-        inside: Those that count inside a text too.
-        said: What its messages and learnings say; each counts as a whole value.
+        ids: Its ids; each matches a whole value, in upper or lower case, with or without hyphens.
+        inside: The ids that also match inside a text.
+        said: The texts of its messages and learnings; each matches a whole value.
     """
 
     def __init__(self, ids: Iterable[str], inside: Iterable[str], said: Iterable[str]) -> None:
@@ -37,7 +36,7 @@ class Names:
         self._alone = [re.compile(rf"(?<![\w-]){re.escape(part)}(?![\w-])") for part in self._parts]
 
     def looked_for(self) -> dict[str, int]:
-        """How many names of each kind, for the receipt: whole ids, ids inside texts, whole texts, short texts."""
+        """The number of names of each kind, for the receipt: whole ids, ids inside texts, whole texts, short texts."""
         inside = len(self._uuids) + len({_plain(part) for part in self._parts})
         return {
             "ids": len(self._ids),
@@ -47,10 +46,10 @@ class Names:
         }
 
     def named_in(self, values: Iterable[str]) -> bool | None:
-        """Whether one of some texts names the subject; None: perhaps, so that a person should look.
+        """Whether any of the texts names the subject; None: perhaps, and a person should check.
 
-        Perhaps is a short text as a value, and an id of the caller's own inside a longer word ("user-0001" is in
-        "user-00010", which may be somebody else).
+        Perhaps means a short text as a value, or a custom id inside a longer word ("user-0001" is in
+        "user-00010", which may be someone else).
         """
         found: bool | None = False
         for value in values:
@@ -69,8 +68,8 @@ class Names:
         return found
 
 
-def texts_in(value: Any) -> Iterator[str]:
-    """The texts in a JSON value, its keys and whole numbers too."""
+def texts_in(value: object) -> Iterator[str]:
+    """The texts in a JSON value, including its keys and whole numbers."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, int) and not isinstance(value, bool):

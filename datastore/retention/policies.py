@@ -1,4 +1,4 @@
-"""Retention policies applied: what expired is hidden, then deleted, in small batches that let others write."""
+"""Apply retention policies: expired data is hidden, then deleted, in small batches between which others can write."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
     from datastore.repositories.retention_policies import Expired
     from datastore.retention.erasure import Eraser
 
-#: A transaction deletes about so many rows with text, so that it holds the write lock for some tens of milliseconds.
+#: Rows with text deleted per transaction, about; it holds the write lock for tens of milliseconds.
 BATCH_MESSAGES = 50
-#: ... and so many conversations, jobs, uploads or other small rows.
+#: Conversations, jobs, uploads or other small rows per transaction.
 BATCH_ROWS = 25
 
-#: Behind each batch so many pages of the full-text indexes are merged: left to FTS5, a commit now and then merges hundreds.
+#: Full-text index pages merged after each batch; otherwise FTS5 would occasionally merge hundreds during a commit.
 MERGE_PAGES = 32
-#: What the full-text indexes are about.
+#: Targets that have full-text indexes.
 _FULL_TEXT = ("conversations", "learnings")
 
 _PAGE = 200
 _AT_ONCE = timedelta(microseconds=1)
 
-#: What a policy does: conversations are soft-deleted, then purged; learnings and redactions are purged, finished work is pruned.
+#: A policy's action: conversations are soft-deleted, then purged; learnings and redactions are purged, finished work is pruned.
 Action = Literal["soft_delete", "purge", "prune"]
 
-#: Called after each batch with what is gone so far, by action: "soft_deleted", "conversations", "messages", "jobs", ...
+#: Called after each batch with the counts so far, by kind: "soft_deleted", "conversations", "messages", "jobs", ...
 Progress = Callable[[Mapping[str, int]], None]
 
 
 @attrs.frozen(kw_only=True)
 class Due:
-    """What one policy would do now."""
+    """The effect that applying one policy would have now."""
 
     policy: RetentionPolicy
     action: Action
     count: int
-    #: Since when the first of them waits; None where there is none.
+    #: The time from which the oldest of them counts; None if there are none.
     oldest: datetime | None
 
 
 class Retention:
-    """``store.retention``: how long what is kept, applied when `apply` is called; and the receipts of what was erased.
+    """``store.retention``: retention policies, which take effect when `apply` is called, and the receipts of erasures.
 
     Attributes:
-        policies: `RetentionPolicyRepository`: set, listed, deleted.
-        receipts: `ReceiptRepository`: what `Datastore.erase` did, listed and read.
+        policies: `RetentionPolicyRepository`: set, list and delete policies.
+        receipts: `ReceiptRepository`: list and read the receipts of `Datastore.erase`.
     """
 
     policies: RetentionPolicyRepository
@@ -68,48 +68,48 @@ class Retention:
         self._eraser = eraser
 
     def resume(self, erasure_id: str, *, on_progress: Callable[[str], None] | None = None) -> Erasure:
-        """Go on with an erasure that was interrupted, or that a reader was in the way of; one that is complete stays.
+        """Continue an erasure that was interrupted or that a reader blocked; a complete one is left unchanged.
 
-        The text that was erased is no longer known, so nothing can be proved: the file is vacuumed, and the outcome is at
+        The erased text is no longer known, so nothing can be proved: the file is vacuumed, and the status is at
         most "scrubbed".
 
         Args:
             erasure_id: The id of its receipt.
-            on_progress: Called with what is being done.
+            on_progress: Called with a description of each step.
 
         Raises:
-            NotFoundError: There is none with this id.
+            NotFoundError: There is no erasure with this id.
             LegalHoldError: A hold was placed since: release it, then resume.
         """
         return self._eraser.resume(erasure_id, on_progress=on_progress)
 
     def preview(self, name: str | None = None) -> list[Due]:
-        """What applying would do now: a dry run that changes nothing.
+        """Return what `apply` would do now: a dry run that changes nothing.
 
         Args:
             name: Only this policy.
 
         Raises:
-            NotFoundError: There is none of this name.
+            NotFoundError: There is no policy with this name.
         """
         with self._parts.engine.snapshot():
             return [due for policy in self._chosen(name) for due in self._due(policy)]
 
     def apply(self, name: str | None = None, *, on_progress: Progress | None = None) -> dict[str, dict[str, int]]:
-        """Soft-delete, purge and prune what expired, in batches of one short transaction each; what is on legal hold stays.
+        """Soft-delete, purge and prune expired data in batches, each one short transaction; data on legal hold is kept.
 
-        Each batch stands by itself: interrupted, what is done is done, and the next call goes on. Applied again, it
-        finds nothing. The audit log says what went, without content.
+        Batches are independent: after an interruption, finished batches are kept, and the next call continues. Calling it again
+        is a no-op. The audit log records what was deleted, without content.
 
         Args:
             name: Only this policy.
             on_progress: Called after each batch.
 
         Returns:
-            By policy what went: "soft_deleted", "conversations", "messages", "learnings", "jobs", "attempts", ...
+            Counts by policy: "soft_deleted", "conversations", "messages", "learnings", "jobs", "attempts", ...
 
         Raises:
-            NotFoundError: There is none of this name.
+            NotFoundError: There is no policy with this name.
             TransactionError: Called inside a transaction.
         """
         self._parts.engine.reading("applying retention policies")
@@ -159,7 +159,7 @@ class Retention:
     def _steps(self, policy: RetentionPolicy) -> Iterator[Mapping[str, int]]:
         before = self._before(policy.age_days)
         if policy.target == "conversations":
-            # What the grace was over for before this call goes; what is hidden now has its whole grace.
+            # Purge only what was hidden before this call; what is hidden now has its full grace period.
             grace = self._before(policy.grace_days)
             yield from self._hide(policy, before)
             yield from self._purge(policy, grace)
@@ -175,7 +175,7 @@ class Retention:
         for page in self._pages(policy, before, hidden=False):
             for batch in _batches(page):
                 with self._parts.engine.transaction():
-                    # Looked at again: somebody may have written into it since.
+                    # Check again: messages may have been added since.
                     self._parts.conversations.lock([one.id for one in batch])
                     due = [one.id for one in batch if self._still(policy, one, before)]
                     hidden = self._parts.conversations.soft_delete_many(due, reason=_why(policy))
@@ -200,7 +200,7 @@ class Retention:
                     break
                 yield {"messages": gone}
                 left -= gone
-        # Those that were restored since, or held, stay.
+        # Conversations that were restored since, or are on hold, are kept.
         yield parts.conversations.purge_many((one.id for one in batch), reason=_why(policy))
 
     def _purge_slice(self, id: str, policy: RetentionPolicy) -> int:
@@ -220,14 +220,14 @@ class Retention:
                     details={"messages": gone, "part": True},
                 )
                 return gone
-        except LegalHoldError:  # placed since
+        except LegalHoldError:  # a hold was placed since
             return 0
 
     def _delete_learnings(self, policy: RetentionPolicy, before: datetime) -> Iterator[Mapping[str, int]]:
         for page in self._learnings(policy, before):
             for first in range(0, len(page), BATCH_ROWS):
                 batch = [row.id for row in page[first : first + BATCH_ROWS]]
-                # Those that changed since, or are held, stay.
+                # Learnings that changed since, or are on hold, are kept.
                 gone = self._parts.learnings.delete_many(batch, changed_before=before, reason=_why(policy))
                 yield {"learnings": len(gone)}
 
@@ -274,7 +274,7 @@ def _due(policy: RetentionPolicy, action: Action, waits: list[datetime]) -> Due:
 
 
 def _action(policy: RetentionPolicy) -> Action:
-    """What happens to small rows that expired: redactions go by age, the others are finished work."""
+    """The action for expired small rows: redactions are purged by age, the others are finished work."""
     return "purge" if policy.target == "redactions" else "prune"
 
 
@@ -295,7 +295,7 @@ def _why(policy: RetentionPolicy) -> str:
 
 
 def _batches(conversations: list[Conversation]) -> Iterator[list[Conversation]]:
-    """Conversations that together have few enough messages; a longer one stands alone."""
+    """Batches of conversations with few enough messages in total; a longer conversation is a batch by itself."""
     batch: list[Conversation] = []
     messages = 0
     for conversation in conversations:

@@ -1,6 +1,6 @@
-"""What belongs to whom: everything that the database holds of a conversation, session, correlation or learning.
+"""The data of a subject: everything that the database stores about a conversation, session, correlation or learning.
 
-Export of a subject and erasure read this one map, so that what is erased is what is shown.
+Disclosure and erasure both use this module, so exactly the disclosed data is erased.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Subject:
-    """Whose data: one conversation, all of a session, the one with a correlation id, or one learning."""
+    """A subject: one conversation, all of a session, the one with a correlation id, or one learning."""
 
     kind: SubjectKind
     id: str
@@ -36,10 +36,10 @@ class Subject:
         correlation_id: str | None = None,
         learning_id: str | None = None,
     ) -> Subject:
-        """The one that is given.
+        """Create the subject from the one argument that is given.
 
         Raises:
-            InvalidValueError: None is given, or several, or an empty one.
+            InvalidValueError: No argument is given, or several, or an empty one.
         """
         given: dict[SubjectKind, str | None] = {
             "conversation": conversation_id,
@@ -55,44 +55,44 @@ class Subject:
 
 @attrs.frozen(kw_only=True)
 class SubjectData:
-    """Everything of a subject, each kind in the order of its list. Held in memory, and meant for nobody's log."""
+    """All data of a subject, each kind in its list order. It is held in memory; its repr shows no content."""
 
     conversations: tuple[Conversation, ...] = attrs.field(repr=False)
     messages: tuple[Message, ...] = attrs.field(repr=False)
-    #: Of its conversations, and those of others that one of its messages is a source of.
+    #: Those of its conversations, and those of other conversations derived from its messages.
     learnings: tuple[Learning, ...] = attrs.field(repr=False)
     uploads: tuple[Upload, ...] = attrs.field(repr=False)
     redactions: tuple[Redaction, ...] = attrs.field(repr=False)
-    #: Those that name it, or quote it whole.
+    #: Jobs that name it or quote a whole text of it.
     jobs: tuple[Job, ...] = attrs.field(repr=False)
-    #: The ids of those that perhaps do: `datastore.retention.names.Names.named_in`.
+    #: The ids of jobs that may name it: `datastore.retention.names.Names.named_in`.
     perhaps_jobs: tuple[int, ...] = ()
-    #: What keeps it from being erased.
+    #: Holds that prevent its erasure.
     holds: tuple[LegalHold, ...] = attrs.field(repr=False)
-    #: Rows of the application's own tables that go with it, or are unlinked.
+    #: Rows of the application's own tables that are deleted with it or unlinked from it.
     own_tables: tuple[OwnRows, ...] = attrs.field(repr=False)
 
     def counts(self) -> dict[str, int]:
-        """How many of each."""
+        """The number of records of each kind."""
         names = ("conversations", "messages", "learnings", "uploads", "redactions", "jobs")
         return {name: len(getattr(self, name)) for name in names}
 
     def own_counts(self) -> dict[str, dict[str, int]]:
-        """How many rows of each own table go with it, and how many are unlinked."""
+        """The number of rows of each own table that are deleted, and that are unlinked."""
         counts: dict[str, dict[str, int]] = {}
         for own in self.own_tables:
             counts.setdefault(own.table, {})[own.fate] = len(own.rows)
         return counts
 
     def ids(self) -> list[str]:
-        """The ids that it is known by."""
+        """The ids by which it is known."""
         own = [conversation.id for conversation in self.conversations]
         own += [message.id for message in self.messages]
         own += [learning.id for learning in self.learnings]
         return own + [conversation.correlation_id for conversation in self.conversations if conversation.correlation_id]
 
     def texts(self) -> Iterator[str]:
-        """Everything that was said, titles first, then the longest."""
+        """All of its texts: titles first, then contents from the shortest to the longest, then metadata."""
         for conversation in self.conversations:
             yield conversation.title or ""
         for learning in self.learnings:
@@ -106,11 +106,11 @@ class SubjectData:
         yield from strings_in([own.rows for own in self.own_tables if own.fate == "deleted"])
 
     def said(self) -> list[str]:
-        """What its messages and learnings say."""
+        """The contents of its messages and learnings."""
         return [message.content for message in self.messages] + [learning.content for learning in self.learnings]
 
 
-def strings_in(value: Any) -> Iterator[str]:
+def strings_in(value: object) -> Iterator[str]:
     """The texts in a JSON value, without its keys."""
     if isinstance(value, str):
         yield value
@@ -123,12 +123,12 @@ def strings_in(value: Any) -> Iterator[str]:
 
 
 def subject_data(parts: Repositories, subject: Subject, *, jobs: bool = True) -> SubjectData:
-    """Everything of *subject*, as the caller's snapshot or transaction sees it.
+    """All data of *subject*, as the caller's snapshot or transaction sees it.
 
     Args:
         parts: The repositories.
-        subject: Whose.
-        jobs: Whether the jobs that name it are looked for, which reads every job.
+        subject: The subject.
+        jobs: Whether to find the jobs that name it, which reads every job.
 
     Raises:
         NotFoundError: There is no such subject.
@@ -142,15 +142,15 @@ def subject_data(parts: Repositories, subject: Subject, *, jobs: bool = True) ->
 def find_subject_data(
     parts: Repositories, subject: Subject, *, jobs: bool = True, also: Sequence[str] = ()
 ) -> SubjectData:
-    """As `subject_data`; empty where there is nothing. Jobs are looked for by the ids in *also* too."""
+    """As `subject_data`, but empty if there is no such subject. Jobs are also matched by the ids in *also*."""
     conversations = tuple(_conversations(parts, subject))
     learnings: dict[str, Learning] = {}
-    #: The conversations that it is in, which a hold may be on.
+    #: The conversations that contain it, and that may be on hold.
     places: dict[str, None] = {}
     for conversation in conversations:
         places[conversation.id] = None
         for learning in _learnings(parts, conversation.id):
-            # One may be derived from two conversations of one session.
+            # A learning may be derived from two conversations of one session.
             places[learnings.setdefault(learning.id, learning).conversation_id] = None
     if subject.kind == "learning" and (one := parts.learnings.find(subject.id)) is not None:
         learnings[one.id] = one
@@ -173,8 +173,8 @@ def find_subject_data(
 
 
 def names_of(subject: Subject, mine: SubjectData, also: Sequence[str] = ()) -> Names:
-    """What a subject is called in a job."""
-    # A message's own id stands in texts less often than there are messages: it is looked for there if it is a UUID.
+    """The names by which a job may refer to a subject."""
+    # Custom message ids are numerous and rarely occur inside texts, so only message ids that are UUIDs are searched for there.
     inside = [subject.id, *also, *(learning.id for learning in mine.learnings), *(one.id for one in mine.conversations)]
     return Names([subject.id, *also, *mine.ids()], inside, mine.said())
 

@@ -1,4 +1,4 @@
-"""What was erased and is not to come back: keyed hashes, in the database and in a file beside it."""
+"""Tombstones of erased subjects, which must not come back: keyed hashes, in the database and in a file next to it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SUFFIX = ".tombstones"
 
 @attrs.frozen
 class Tombstones:
-    """Keys and tombstones of one database, as they are carried to another copy of it."""
+    """Keys and tombstones of one database, in the form in which they are transferred to another copy of it."""
 
     keys: tuple[ErasureKey, ...] = ()
     stones: tuple[Tombstone, ...] = ()
 
 
 class Engine(Protocol):
-    """What a register needs of an engine."""
+    """The part of an engine that a register needs."""
 
     @property
     def path(self) -> Path | None: ...
@@ -43,17 +43,17 @@ class Engine(Protocol):
 
 
 class Register:
-    """The tombstones of a database: asked, added, carried."""
+    """The tombstones of a database: look them up, add them, transfer them."""
 
     def __init__(self, repository: ErasureRepository, engine: Engine) -> None:
         self._repository = repository
         self._engine = engine
         database = engine.path
-        #: None: the database is no file, and nothing stands beside it.
+        #: None: the database is not a file, and has no file of tombstones.
         self._beside = None if database is None else beside(database)
 
     def hash(self, id: str) -> str:
-        """The hash of a subject's id, with the first key; makes the key where there is none."""
+        """The hash of a subject's id with the first key, which is created if there is none."""
         keys = self._repository.keys()
         if not keys:
             self._repository.add_key(secrets.token_hex(32))
@@ -61,11 +61,11 @@ class Register:
         return keyed_hash(keys[0], id)
 
     def keys(self) -> list[ErasureKey]:
-        """The keys of the hashes; none where nothing was ever erased."""
+        """The keys of the hashes; empty if nothing was ever erased."""
         return self._repository.keys()
 
     def find(self, kind: SubjectKind, id: str, keys: list[ErasureKey] | None = None) -> Tombstone | None:
-        """The tombstone in force of a subject."""
+        """The tombstone of a subject that is in force."""
         for key in self._repository.keys() if keys is None else keys:
             stone = self._repository.find_tombstone(kind, keyed_hash(key, id))
             if stone is not None and stone.lifted_at is None:
@@ -73,16 +73,16 @@ class Register:
         return None
 
     def lift(self, kind: SubjectKind, id: str) -> None:
-        """Let a subject come back."""
+        """Allow a subject to be added again."""
         for key in self.keys():
             self._repository.lift(kind, keyed_hash(key, id))
 
     def carried(self) -> Tombstones:
-        """All of it, to be taken to another copy."""
+        """All keys and tombstones, to transfer to another copy."""
         return Tombstones(tuple(self._repository.keys()), tuple(self._repository.tombstones()))
 
     def bury(self, kind: SubjectKind, id: str, erasure_id: str, now: datetime) -> None:
-        """Note that a subject is erased; the note is later than an earlier one, whatever the clock says."""
+        """Record that a subject is erased, always with a later time than an earlier tombstone, whatever the clock says."""
         subject_hash = self.hash(id)
         earlier = self._repository.find_tombstone(kind, subject_hash)
         after = now if earlier is None else max(now, earlier.created_at + timedelta(microseconds=1))
@@ -91,7 +91,7 @@ class Register:
         )
 
     def take_in(self, carried: Tombstones) -> list[Tombstone]:
-        """Add what another copy has; the later note counts. Gives the tombstones in force that were not here before."""
+        """Add another copy's tombstones; the later one of a subject wins. Return the ones in force that are new here."""
         here = {(stone.kind, stone.subject_hash): stone.created_at for stone in self._repository.tombstones()}
         for key in carried.keys:
             self._repository.add_key(key.secret, id=key.id, created_at=key.created_at)
@@ -104,9 +104,9 @@ class Register:
         ]
 
     def save(self) -> None:
-        """Write all of it beside the database, for the day on which the database itself cannot be read.
+        """Write all keys and tombstones to a file next to the database, in case the database itself becomes unreadable.
 
-        With the database's write lock, so that of two that write it at once neither loses what the other wrote.
+        It holds the database's write lock, so that of two concurrent writers neither loses the other's tombstones.
         """
         if self._beside is not None:
             with self._engine.transaction():
@@ -114,17 +114,17 @@ class Register:
 
 
 def keyed_hash(key: ErasureKey, id: str) -> str:
-    """HMAC-SHA-256, lower-case hex: it tells nothing of the id to whoever has not the key."""
+    """HMAC-SHA-256 in lower-case hex: without the key, it reveals nothing about the id."""
     return hmac.new(bytes.fromhex(key.secret), id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def beside(database: Path) -> Path:
-    """Where a database's tombstones are kept a second time."""
+    """The file with the second copy of a database's tombstones."""
     return Path(f"{database}{_SUFFIX}")
 
 
 def write_beside(path: Path, carried: Tombstones) -> None:
-    """Write a file of tombstones, whole or not at all, for those who may write the database. One call at a time: see `Register.save`."""
+    """Write a file of tombstones atomically, for those who may write the database. One call at a time: see `Register.save`."""
     lines = [_line("key", attrs.asdict(key)) for key in carried.keys]
     lines += [_line("tombstone", attrs.asdict(stone)) for stone in carried.stones]
     draft = path.with_name(f"{path.name}.unfinished")
@@ -141,7 +141,7 @@ def write_beside(path: Path, carried: Tombstones) -> None:
 
 
 def read_beside(path: Path) -> Tombstones:
-    """What `write_beside` wrote; nothing where there is no such file. A line that is none of its own is passed over."""
+    """Read what `write_beside` wrote; empty if there is no such file. Lines in another format are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -160,7 +160,7 @@ def read_beside(path: Path) -> Tombstones:
 
 
 def together(several: Iterable[Tombstones]) -> Tombstones:
-    """Those of several places, as one: of two notes of a subject the later one."""
+    """Merge several sets: of two tombstones of a subject, the later one wins."""
     keys: dict[str, ErasureKey] = {}
     stones: dict[tuple[str, str], Tombstone] = {}
     for one in several:

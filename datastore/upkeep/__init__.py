@@ -1,1 +1,1 @@
-"""Upkeep of a database: backups, free pages, the WAL, and what is left of erased text. Each engine has its own."""
+"""Upkeep of a database: backups, free pages, the WAL, and remains of erased text. Each engine has its own upkeep."""

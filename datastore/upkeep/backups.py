@@ -1,4 +1,4 @@
-"""Backups: made online, verified before they count, registered, rotated; and restoring one."""
+"""Backups: made online, verified, registered and rotated; and restoring one."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 
 
 class Verified(Protocol):
-    """What is verified: a store."""
+    """The part of a store that verification needs."""
 
     audit: AuditRepository
 
     def verify(self, marks: Iterable[Mark] = (), *, deep: bool = False) -> Problems: ...
 
 
-#: Opens the copy that is to be verified, as a store.
+#: Opens a copy as a store, to verify it.
 Opener = Callable[[Path], AbstractContextManager[Verified]]
 
 Progress = Callable[[float], None]
 
 Noted = TypeVar("Noted")
 
-#: Room that is left beside the copy's own bytes.
+#: Free space that must remain in addition to the copy's own size.
 _SPARE_BYTES = 16 * 1024 * 1024
 
 _every_status: tuple[BackupStatus, ...] = ("kept", "writing", "removed", "failed")
@@ -73,23 +73,23 @@ class Backups:
     ) -> Backup:
         """Write a consistent copy while others read and write, verify it, register it, and rotate.
 
-        It takes no room on the database's own disk. Where that is full, so that the register cannot be written, the copy's
-        status is "unregistered": `register` it once there is room, so that erasures and rotation know of it.
+        It needs no space on the database's own disk. If that disk is full, so that the register cannot be written, the copy's
+        status is "unregistered": `register` it once there is space, so that erasures and rotation include it.
 
         Args:
-            target: A file that is not there yet, or a folder, in which the file's name is made of the time.
-            keep: Of the registered copies in that folder, only so many (the newest) stay; at least 1.
-            max_age: Of those, the ones that are older go; the newest stays whatever its age.
-            on_progress: Called now and then with the seconds so far. It may use the store.
+            target: A file that does not exist yet, or a folder, in which the file is named after the time.
+            keep: Number of registered copies (the newest) to keep in that folder; at least 1.
+            max_age: Registered copies in that folder that are older are deleted; the newest is kept whatever its age.
+            on_progress: Called periodically with the seconds elapsed. It may use the store.
 
         Raises:
-            BackupError: Something is at *target*, the copy was damaged on arrival, or *keep* is no count.
-            DiskFullError: There is no room for it.
+            BackupError: *target* exists, the copy is damaged, or *keep* is less than 1.
+            DiskFullError: There is no space for it.
             ReadOnlyDatabaseError: The folder cannot be written to.
-            BusyError: Another command writes the same file now.
+            BusyError: Another command is writing the same file.
         """
         if keep is not None and keep < 1:
-            raise BackupError("keep is at least 1: the newest copy always stays")
+            raise BackupError("keep must be at least 1: the newest copy is always kept")
         path = self._place(real_path(target))
         with typed(f"a backup to {path}"):
             self._settle()
@@ -98,31 +98,31 @@ class Backups:
         return backup
 
     def list(self, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Backup]:
-        """One page of the copies that are kept, newest first; one whose file has gone is left out, and noted as removed.
+        """One page of the kept copies, newest first; a copy whose file is gone is left out and recorded as removed.
 
         Raises:
-            CursorError: *after* is damaged or of another list.
+            CursorError: *after* is damaged or belongs to another list.
         """
         page = self._register.list(after=after, max_rows=max_rows)
         return attrs.evolve(page, items=tuple(filter(self._is_there, page)))
 
     def iterate(self) -> Iterator[Backup]:
-        """Each copy that is kept, newest first, page by page."""
+        """Every kept copy, newest first, read page by page."""
         return every(self.list)
 
     def _is_there(self, backup: Backup) -> bool:
         if Path(backup.path).exists():
             return True
-        if Path(backup.path).parent.is_dir():  # otherwise a disk that is not mounted now
+        if Path(backup.path).parent.is_dir():  # if not, its disk may be unmounted
             self._note(self._register.remove, backup.id)
         return False
 
     def verify(self, path: str | os.PathLike[str]) -> Problems:
-        """Verify one copy: its bytes, and then whatever `datastore.upkeep.verify.verify` does.
+        """Verify one copy: its bytes, then everything that `datastore.upkeep.verify.verify` checks.
 
         Raises:
             BackupError: No registered copy is at that path.
-            BusyError: Another command verifies it now.
+            BusyError: Another command is verifying it.
         """
         place = real_path(path)
         known = [backup for backup in self._register.iterate() if backup.path == str(place)]
@@ -132,24 +132,24 @@ class Backups:
             if not place.exists():
                 return {"bytes": ["the file is gone"]}
             if checksum(place) != known[0].checksum:
-                return {"bytes": ["the file is not as it was written"]}
+                return {"bytes": ["the file was changed after it was written"]}
             return {"bytes": [], **self._verify_copy(place, [_mark(known[0])])}
 
     def register(self, path: str | os.PathLike[str]) -> Backup:
-        """Register a copy of this database that is not registered: made on a full disk, or moved. It is verified first.
+        """Register an unregistered copy of this database, made on a full disk or moved. It is verified first.
 
         Raises:
-            BackupError: There is no copy at that path, it is damaged, or it is registered.
+            BackupError: There is no copy at that path, it is damaged, or it is already registered.
         """
         place = real_path(path)
         if any(backup.path == str(place) for backup in self._register.iterate()):
-            raise BackupError(f"{place} is registered")
+            raise BackupError(f"{place} is already registered")
         refuse_no_backup(place)
         with typed(f"registering {place}"):
             with self._engine.transaction():
                 self._register.fail(
                     self._register.add(str(place))
-                )  # by which `sweep` finds the draft of a killed command
+                )  # `sweep` needs this row to find the draft of a killed command
             with Draft(place) as draft:
                 shutil.copyfile(place, draft.path)
                 problems, mark = self._arrived(draft.path)
@@ -158,7 +158,7 @@ class Backups:
             return self._finish(self._register.add(str(place)), place, mark)
 
     def rotate(self, folder: Path, *, keep: int | None = None, max_age: timedelta | None = None) -> Sequence[Backup]:
-        """Delete registered copies in *folder* beyond a count or an age; the newest always stays."""
+        """Delete registered copies in *folder* beyond a count or an age; the newest is always kept."""
         held = [backup for backup in self.iterate() if Path(backup.path).parent == folder.absolute()]
         oldest = None if max_age is None else self._engine.now() - max_age
         gone = [
@@ -173,14 +173,14 @@ class Backups:
         return gone
 
     def _settle(self) -> None:
-        """Tidy up after commands that were killed: a backup's file is finished or it is gone, and so is every draft."""
+        """Clean up after killed commands: finish or fail each backup that was being written, and remove its draft."""
         self.sweep()
         for backup in self._register.iterate("writing"):
             path = Path(backup.path)
-            # In this order: between the two it may be given its name.
+            # In this order: between the two checks it may be renamed.
             if not sweep(unfinished(path)) or in_use(path):
                 continue  # it is being written
-            if path.exists():  # it is given its name only once it is verified
+            if path.exists():  # it gets its final name only after it is verified
                 with self._open(path) as copy:
                     mark = present_mark(copy.audit)
                 self._finish(backup.id, path, mark)
@@ -188,10 +188,10 @@ class Backups:
                 self._note(self._register.fail, backup.id)
 
     def sweep(self) -> tuple[int, Sequence[Path]]:
-        """Remove what killed commands left: drafts of a restored database, of backups, and of copies of them.
+        """Remove what killed commands left: drafts of restored databases, of backups, and of copies of backups.
 
         Returns:
-            How many were removed, and those that a command is writing now.
+            The number of removed drafts, and the drafts that a command is writing now.
         """
         places = [self._engine.path]
         places += [Path(backup.path) for status in _every_status for backup in self._register.iterate(status)]
@@ -201,16 +201,16 @@ class Backups:
 
     def _make(self, path: Path, progress: Progress | None) -> Backup:
         self._refuse_full(path.parent)
-        # Before there is a file, so that whatever a kill leaves is known.
+        # Register it before the file exists, so that a kill leaves nothing unknown.
         id, draft = self._note(self._register.add, str(path)), Draft(path)
         try:
             with draft:
                 if id is not None and id not in [row.id for row in self._register.iterate("writing")]:
-                    id = self._note(self._register.add, str(path))  # `settle` saw it before there was a file
+                    id = self._note(self._register.add, str(path))  # another `_settle` ran before the file existed
                 copy_into(self._engine, draft.path, progress)
                 problems, mark = self._arrived(draft.path)
                 if problems:
-                    raise BackupError(f"the copy was damaged on arrival: {problems[0]}")
+                    raise BackupError(f"the new copy is damaged: {problems[0]}")
                 draft.put_in_place()
                 return self._finish(id, path, mark)
         except BaseException:
@@ -219,7 +219,7 @@ class Backups:
             raise
 
     def _note(self, write: Callable[[str], Noted], value: str) -> Noted | None:
-        """Write the register; None where its disk is full: a copy needs no room there, and `_settle` and `list` note it later."""
+        """Write the register; None if its disk is full: the copy needs no space there, and `_settle` and `list` catch up later."""
         try:
             with typed("the register of backups"):
                 return write(value)
@@ -231,7 +231,7 @@ class Backups:
             return problems_in(copy.verify(deep=True)), present_mark(copy.audit)
 
     def _verify_copy(self, path: Path, marks: Sequence[Mark]) -> Problems:
-        # A copy of the copy: opening a database may change it (its journal mode, say).
+        # Verify a copy of the copy: opening a database may change it (its journal mode, say).
         with Draft(path) as draft:
             try:
                 shutil.copyfile(path, draft.path)
@@ -267,7 +267,7 @@ class Backups:
             at = self._engine.now()
             target /= f"{self._engine.path.stem}-{at:%Y%m%dT%H%M%S}.{at.microsecond:06d}Z.db"
         if target.exists():
-            raise BackupError(f"{target} is there already; a backup overwrites nothing")
+            raise BackupError(f"{target} already exists; give another path")
         if not target.parent.is_dir():
             raise BackupError(f"there is no folder {target.parent}")
         return target
@@ -279,12 +279,12 @@ class Backups:
 
 @attrs.frozen
 class Restored(Mark):
-    """The restored database's high-water mark, and what its tombstones did."""
+    """The restored database's high-water mark, and the effect of its tombstones."""
 
-    #: Subjects that the backup had, and that were erased again; and those that a legal hold of the backup kept.
+    #: Subjects in the backup that were erased again; and those that a legal hold in the backup protected.
     erased: int = 0
     held: int = 0
-    #: Whether its SHA-256 was compared with one that was registered or given. False: its content alone was verified.
+    #: Whether its SHA-256 was compared with a registered or given one. False: only its content was verified.
     compared: bool = False
 
 
@@ -299,29 +299,29 @@ def restore(
     force: bool = False,
     timeout: float = 1.0,
 ) -> Restored:
-    """Put a verified copy of *backup* in the place of *database*, which nobody may have open.
+    """Replace *database*, which nobody may have open, with a verified copy of *backup*.
 
-    Whatever happens on the way, *database* is either what it was or the whole backup.
+    Whenever it fails, *database* is either unchanged or the complete backup.
 
     Args:
         backup: The file that `Backups.create` made.
-        database: Where to; it may be missing.
+        database: The path to restore to; it may be missing.
         opener: Opens the copy, to verify it.
-        sums: The SHA-256 of the backup is one of these. None: nobody knows it.
-        amend: Given the copy and the backup's SHA-256: erases again what the copy has and is not to have, and registers the
-            backup in it; gives how much went and how much was kept.
-        settled: Asked once nobody can open *database* any more: whether what *amend* knew is still all there is to know.
+        sums: The allowed SHA-256 values of the backup. None: its SHA-256 is unknown.
+        amend: Called with the copy and the backup's SHA-256: erases again what was erased after the backup, and registers the
+            backup in the copy; returns the number of erased subjects and of those that a hold protected.
+        settled: Called once nobody can open *database* any more: whether *amend*'s information is still complete.
         force: Replace a database that is too damaged to tell whether it is in use.
         timeout: How long to wait for others to close it, in seconds.
 
     Returns:
-        The restored database's high-water mark, and what *amend* did.
+        The restored database's high-water mark, and the result of *amend*.
 
     Raises:
-        BackupError: The backup is missing, damaged, not what was registered, or the database itself; nothing was changed.
+        BackupError: The backup is missing, damaged, not the registered one, or the database itself; nothing was changed.
         BusyError: The database is in use, or something was erased from it meanwhile; nothing was changed.
         CorruptDatabaseError: It is damaged and *force* was not given; nothing was changed.
-        DiskFullError: There is no room; nothing was changed.
+        DiskFullError: There is no space; nothing was changed.
     """
     refuse_no_backup(backup)
     with typed(f"restoring {backup}"):
@@ -330,14 +330,14 @@ def restore(
         refuse_full(database.parent, backup.stat().st_size, "restoring")
         with Draft(database) as draft:
             shutil.copyfile(backup, draft.path)
-            # Of the copy: the backup may change between two looks at it.
+            # Of the copy: the backup may change between two reads.
             sum = checksum(draft.path)
             if sums is not None and sum not in sums:
                 raise BackupError(
-                    f"{backup} is not as it was when it was registered: its SHA-256 is another one; restore another backup"
+                    f"{backup} has changed since it was registered: its SHA-256 differs; restore another backup"
                 )
             done = _verified(draft.path, opener, lambda copy: amend(copy, sum))
-            # What the old one was for its owner; a lost one's backup was private.
+            # Keep the old database's permissions; if it is missing, the backup's, which are private.
             rights = (database if database.exists() else backup).stat()
             with _out_of_use(database, timeout=timeout, force=force):
                 if not settled():
@@ -347,39 +347,39 @@ def restore(
 
 
 def refuse_no_backup(path: Path) -> None:
-    """Refuse what is no file, is empty, or has a WAL.
+    """Refuse a path that is not a file, is empty, or has a WAL.
 
     Raises:
-        BackupError: It is.
+        BackupError: It is one of these.
     """
     if not path.is_file() or not path.stat().st_size:
         raise BackupError(f"there is no backup at {path}")
     wal = Path(f"{path}-wal")
     if wal.exists() and wal.stat().st_size:
-        raise BackupError(f"{path} has a WAL: it is a database in use, not a backup; make one of it first")
+        raise BackupError(f"{path} has a WAL: it is a database in use, not a backup; make a backup of it first")
 
 
 def known_sums(backup: Path, register: Sequence[Backup] | None) -> list[str] | None:
-    """The SHA-256 that a backup has by the register of the database that it is restored to.
+    """The SHA-256 values that a backup may have, by the register of the database that it is restored to.
 
     Args:
         backup: The file.
-        register: Every copy that was ever noted. None: the database cannot be read, and nobody knows.
+        register: Every copy that was ever registered. None: the database cannot be read, so its register is unknown.
 
     Raises:
-        BackupError: It is not registered, neither at this path nor, by its bytes, at another one.
+        BackupError: It is registered neither at this path nor, with the same bytes, at another one.
     """
     if register is None:
         return None
     here = [row.checksum for row in register if row.path == str(backup) and row.checksum is not None]
     if here:
-        return here[:1]  # the newest of that name
+        return here[:1]  # the newest at that path
     moved = [row.checksum for row in register if row.checksum is not None]
     if checksum(backup) in moved:
         return moved
     raise BackupError(
-        f"{backup} is not registered in the database that it would replace; datastore backups lists what is;"
-        " --unregistered (unregistered=True) restores it if its content is sound"
+        f"{backup} is not registered in the database that it would replace; choose one that datastore backups lists, or use"
+        " --unregistered (unregistered=True) to restore it if its content is sound"
     )
 
 
@@ -410,9 +410,9 @@ def _out_of_use(database: Path, *, timeout: float, force: bool) -> Iterator[None
     except CorruptDatabaseError as error:
         if not force:
             raise CorruptDatabaseError(
-                f"{database} is damaged, so it cannot be seen whether it is in use; stop what uses it, then force"
+                f"{database} is damaged, so it is unknown whether it is in use; stop all processes that use it, then force"
             ) from error
-        for suffix in ("-wal", "-shm", "-journal"):  # the restored file is not theirs
+        for suffix in ("-wal", "-shm", "-journal"):  # they do not belong to the restored file
             Path(f"{database}{suffix}").unlink(missing_ok=True)
         yield
         return
@@ -423,16 +423,16 @@ def _out_of_use(database: Path, *, timeout: float, force: bool) -> Iterator[None
 
 
 def checksum(path: Path) -> str:
-    """SHA-256, lower-case hex. Never of a database that this process has open: closing it drops SQLite's locks."""
+    """SHA-256 in lower-case hex. Never call it for a database that this process has open: closing it drops SQLite's locks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_sha256(text: str) -> str:
-    """A SHA-256 as a person typed it, in lower case.
+    """Normalize a typed SHA-256 to lower case.
 
     Raises:
-        InvalidValueError: It is none.
+        InvalidValueError: It is not a SHA-256.
     """
     sum = text.strip().lower()
     if len(sum) != 64 or not set(sum) <= set("0123456789abcdef"):
@@ -441,20 +441,20 @@ def check_sha256(text: str) -> str:
 
 
 def refuse_full(folder: Path, needed: int, action: str) -> None:
-    """Raise where a folder's disk has no room for so many bytes and some to spare.
+    """Raise if a folder's disk has less free space than *needed* bytes and a reserve.
 
     Raises:
-        DiskFullError: It has not.
+        DiskFullError: There is not enough space.
     """
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE_BYTES:
         raise DiskFullError(
-            f"{action} needs {(needed + _SPARE_BYTES) >> 20} MiB in {folder}, and {free >> 20} MiB are free"
+            f"{action} needs {(needed + _SPARE_BYTES) >> 20} MiB in {folder}, and {free >> 20} MiB are free; free some space"
         )
 
 
 def problems_in(results: Problems) -> list[str]:
-    """What every check found, in one list."""
+    """The problems of all checks, in one list."""
     return [problem for problems in results.values() for problem in problems]
 
 

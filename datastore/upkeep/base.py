@@ -1,4 +1,4 @@
-"""What each engine does for its own databases: backups, maintenance, cleaning after an erasure, checks of the storage."""
+"""The protocol of an engine's upkeep: backups, maintenance, cleaning after an erasure, checks of the storage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Upkeep(Protocol):
         """Copies of the database.
 
         Raises:
-            UnsupportedError: The server's own tools make them.
+            UnsupportedError: The database is on a server, whose own tools make them.
         """
 
     @property
@@ -30,16 +30,16 @@ class Upkeep(Protocol):
         """Upkeep in bounded slices.
 
         Raises:
-            UnsupportedError: The server does it by itself.
+            UnsupportedError: The database is on a server, which does this itself.
         """
 
     def clean(self, needles: Needles | None, *, vacuum: bool, tell: Tell) -> Cleaning:
-        """Remove what a deletion left in the storage, and tell what is left.
+        """Remove what a deletion left in the storage, and report what remains.
 
         Args:
-            needles: What was erased. None: it is no longer known, so that nothing can be proved.
+            needles: The erased texts. None: they are no longer known, so nothing can be proved.
             vacuum: Whether the database may be vacuumed.
-            tell: Called with what is being done.
+            tell: Called with a description of each step.
         """
 
     def checks(self) -> Sequence[Check]:

@@ -1,4 +1,4 @@
-"""After a deletion: merge full-text indexes, cut the WAL, scan the files' bytes, vacuum where something is left."""
+"""Cleaning after a deletion: merge full-text indexes, truncate the WAL, scan the files' bytes, vacuum if anything is left."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from datastore.repositories import ErasureRepository, MaintenanceRepository
     from datastore.upkeep.maintenance import Maintenance, Sweep
 
-#: Pages of a full-text index that are merged at once: some tens of milliseconds of the write lock.
+#: Full-text index pages per merge, which holds the write lock for tens of milliseconds.
 MERGE_PAGES = 128
-#: After so many such merges the WAL is written back, a little at a time, which keeps the writers waiting too.
+#: Number of merges after which the WAL is written back. Writers wait for that too, so it is done in small portions.
 _WRITTEN_BACK = 8
 
 
@@ -29,10 +29,10 @@ Tell = Callable[[str], None]
 
 @attrs.frozen(kw_only=True)
 class Cleaning:
-    """What was done after a deletion, and how far it came."""
+    """The result of cleaning after a deletion."""
 
     status: Literal["deleted", "scrubbed", "verified"]
-    #: What was in the way of more.
+    #: The reasons why the status is not "verified".
     blocked_by: list[str]
     #: For the receipt: settings, counts, no content.
     facts: dict[str, Any]
@@ -42,12 +42,12 @@ class Cleaner:
     """Cleans one database.
 
     Args:
-        engine: Its engine.
+        engine: The database's engine.
         repository: Merges the full-text indexes.
-        erasures: Knows where the trees begin, and which words other rows have.
+        erasures: Returns the root pages of the trees, and the words that other rows have.
         maintenance: Vacuums.
-        rebuild: Builds the full-text indexes again.
-        sweep: Removes the unfinished files of killed commands, and names those in use.
+        rebuild: Rebuilds the full-text indexes.
+        sweep: Removes the unfinished files of killed commands, and returns those in use.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Cleaner:
         self._sweep = sweep
 
     def clean(self, needles: Needles | None, *, vacuum: bool, tell: Tell) -> Cleaning:
-        """Merge, cut, scan, and vacuum where something is left; where even then, build the full-text indexes again.
+        """Merge, truncate and scan; vacuum if anything is left; if it still is, rebuild the full-text indexes.
 
         Args:
-            needles: What was erased. None: nobody knows any more, so that nothing is proved and the file is vacuumed.
-            vacuum: Whether it may be vacuumed, which keeps writers waiting.
-            tell: Called with what is being done.
+            needles: The erased texts. None: they are no longer known, so nothing is proved and the file is vacuumed.
+            vacuum: Whether the file may be vacuumed, which makes writers wait.
+            tell: Called with a description of each step.
         """
         blocked: list[str] = []
         tell("merging the full-text indexes")
@@ -80,7 +80,7 @@ class Cleaner:
         if not facts["settings"]["secure_delete"]:
             blocked.append("secure_delete is off")
         facts["removed_drafts"], drafts = self._sweep()
-        tell("cutting the WAL")
+        tell("truncating the WAL")
         cut = self._cut()
         facts["scans"] = []
         facts["vacuumed"] = facts["rebuilt"] = False
@@ -92,8 +92,8 @@ class Cleaner:
             cut = self._cut()
             left = self._scan(needles, facts, tell)
             if left is not None and left.hits:
-                # Merges of a small index may keep the marks of what was deleted, words and all (seen on SQLite 3.53.2).
-                tell("building the full-text indexes again")
+                # Merges of a small index may keep the delete markers, including the words (seen on SQLite 3.53.2).
+                tell("rebuilding the full-text indexes")
                 self._rebuild()
                 facts["rebuilt"] = True
                 if self._vacuum(blocked, tell):
@@ -102,12 +102,14 @@ class Cleaner:
         facts["wal_cut"] = not cut
         if needles is not None:
             blocked += [
-                f"{draft}, which another command writes now, holds it" for draft in drafts if found_in(draft, needles)
+                f"{draft}, which another command is writing, contains it"
+                for draft in drafts
+                if found_in(draft, needles)
             ]
         if cut:
             blocked.append(cut)
         if left is not None and left.elsewhere:
-            blocked.append("rows of other tables hold pieces of it")
+            blocked.append("rows of other tables contain pieces of it")
         if left is not None and left.hits:
             blocked.append("pieces of it are left in the files")
         clean = not cut and (left is None or not left.hits) and (left is not None or facts["vacuumed"])
@@ -132,18 +134,18 @@ class Cleaner:
         return slices
 
     def _cut(self) -> str:
-        """Cut the WAL to nothing; gives what is in the way, "" where nothing is."""
+        """Truncate the WAL; return what prevents it, "" if nothing does."""
         end = time.monotonic() + min(self._engine.timeout, 10.0)
         while not self._engine.checkpoint():
             if time.monotonic() > end:
                 readers = reader_processes(self._engine.path)
-                named = "a reader" if not readers else f"process {', '.join(map(str, readers))}, which reads,"
+                named = "a reader" if not readers else f"a reader (process {', '.join(map(str, readers))})"
                 return f"{named} keeps the WAL"
             time.sleep(0.01)
         return ""
 
     def _scan(self, needles: Needles | None, facts: dict[str, Any], tell: Tell) -> Residue | None:
-        """What is left in the files; None where nobody knows what to look for."""
+        """What is left in the files; None if the erased texts are not known."""
         if needles is None:
             return None
         tell("scanning the files")

@@ -1,4 +1,4 @@
-"""Upkeep in bounded slices: free pages, full-text segments, the WAL, statistics; and the full VACUUM."""
+"""Maintenance in bounded slices: free pages, full-text segments, the WAL, statistics; and the full VACUUM."""
 
 from __future__ import annotations
 
@@ -31,60 +31,60 @@ MERGE_PAGES = 64
 
 @attrs.frozen(kw_only=True)
 class Thresholds:
-    """From when on there is something to do; below it, what is there is used again."""
+    """Limits above which maintenance is due; below them, free space is simply reused."""
 
-    #: The part of the file that may be free pages, 0 to 1, ...
+    #: The share of the file that may be free pages, 0 to 1, ...
     free_ratio: float = 0.05
-    #: ... and the bytes that may be in any case.
+    #: ... and the bytes that may be free in any case.
     free_bytes: int = 16 * 1024 * 1024
-    #: Segments that a full-text table may have. Fewer than eight of a size are not merged, so that some tens are usual.
+    #: Maximum number of segments per full-text table. Fewer than eight of one size are not merged, so a few dozen are normal.
     segments: int = 40
-    #: Bytes that the WAL may have.
+    #: Maximum size of the WAL, in bytes.
     wal_bytes: int = 4 * 1024 * 1024
-    #: How old the planner's statistics may be.
+    #: Maximum age of the planner's statistics.
     optimize_every: timedelta = timedelta(days=1)
 
 
 @attrs.frozen(kw_only=True)
 class Condition:
-    """What the upkeep is about, as it is now."""
+    """The current state of everything that maintenance handles."""
 
     file_bytes: int
     wal_bytes: int
     page_bytes: int
     free_pages: int
-    #: By full-text table.
+    #: The number of segments by full-text table.
     segments: dict[str, int]
-    #: When each task last ran to its end.
+    #: When each task last ran to completion.
     last_runs: dict[str, datetime]
-    #: Processes that read an old state now, so that the WAL cannot be cut. None: this system does not tell.
+    #: Processes that are reading an old state, so the WAL cannot be truncated. None: this system does not report them.
     readers: list[int] | None
 
 
 @attrs.frozen(kw_only=True)
 class Upkeep:
-    """What one run did."""
+    """The result of one run."""
 
-    #: Pages given back to the file system.
+    #: Pages returned to the file system.
     pages_freed: int
     #: Slices of full-text merges that found something to merge.
     merges: int
-    #: Whether the whole WAL was written back and cut; None: it was small, nothing was tried.
+    #: Whether the whole WAL was written back and truncated; None: it was small, and nothing was tried.
     checkpointed: bool | None
     optimized: bool
-    #: Slices altogether, and the longest one, in seconds.
+    #: Total number of slices, and the longest one, in seconds.
     slices: int
     longest: float
-    #: Whether everything above the thresholds was done; False: the budget ran out, or a reader was in the way.
+    #: Whether everything above the thresholds was done; False: the budget ran out, or a reader blocked the WAL.
     finished: bool
-    #: Processes that kept the WAL from being cut. None: this system does not tell.
+    #: Processes that prevented the WAL from being truncated. None: this system does not report them.
     blocked_by: list[int] | None
-    #: Unfinished files of killed commands that were removed.
+    #: Number of removed files that killed commands had left unfinished.
     removed: int = 0
 
 
 class Maintenance:
-    """``store.maintenance``: what a long-running program or cron calls now and then."""
+    """``store.maintenance``: a long-running program or cron calls it periodically."""
 
     def __init__(self, engine: SQLiteEngine, repository: MaintenanceRepository, sweep: Sweep = lambda: (0, [])) -> None:
         self._engine = engine
@@ -92,7 +92,7 @@ class Maintenance:
         self._sweep = sweep
 
     def condition(self) -> Condition:
-        """Sizes, free pages, segments, last runs, and who reads."""
+        """Sizes, free pages, segments, last runs and readers."""
         pragma, path = self._engine.pragma, self._engine.path
         return Condition(
             file_bytes=pragma("page_count") * pragma("page_size"),
@@ -105,7 +105,7 @@ class Maintenance:
         )
 
     def due(self, *, interval: timedelta = timedelta(hours=1), thresholds: Thresholds | None = None) -> bool:
-        """Whether `run` should be called: something is over its threshold, or the last run is *interval* ago."""
+        """Whether `run` should be called: a threshold is exceeded, or the last run was at least *interval* ago."""
         limits, condition = thresholds or Thresholds(), self.condition()
         last = condition.last_runs.get("free_pages")
         return (
@@ -117,12 +117,12 @@ class Maintenance:
         )
 
     def run(self, *, budget: float = 1.0, everything: bool = False, thresholds: Thresholds | None = None) -> Upkeep:
-        """Do what is due, in slices that let other writers in, for about *budget* seconds.
+        """Do what is due for about *budget* seconds, in slices between which other writers can write.
 
         Args:
-            budget: Seconds; the slice that is running when they have passed is finished, and one is always done.
-            everything: As if every threshold were 0.
-            thresholds: From when on there is something to do.
+            budget: Seconds; a slice that has begun is always finished, and at least one useful slice is run.
+            everything: Act as if every threshold were 0.
+            thresholds: Limits above which maintenance is due.
 
         Raises:
             TransactionError: Called inside a transaction.
@@ -137,16 +137,16 @@ class Maintenance:
         )
 
     def vacuum(self, on_progress: Callable[[float], None] | None = None) -> int:
-        """Write the whole database anew: for an operator's window, since no other connection writes meanwhile.
+        """Rebuild the whole database. Use it in a maintenance window: no other connection can write meanwhile.
 
         Args:
-            on_progress: Called now and then with the seconds so far.
+            on_progress: Called periodically with the seconds elapsed.
 
         Returns:
-            How many bytes the file lost.
+            The number of bytes by which the file shrank.
 
         Raises:
-            DiskFullError: No room for the temporary copy, or for the WAL, which becomes as large as the database.
+            DiskFullError: There is no space for the temporary copy, or for the WAL, which becomes as large as the database.
             BusyError: Another connection held the write lock for longer than the timeout.
         """
         before = self.condition()
@@ -205,7 +205,7 @@ class _Run:
             self._slice(partial(self._vacuum_slice, min(SLICE_PAGES, left - spare)))
             now = self._engine.pragma("freelist_count")
             if now >= left:
-                break  # others free pages faster, or this file is not auto_vacuum = INCREMENTAL
+                break  # others delete faster than this frees, or this file does not have auto_vacuum = INCREMENTAL
             left = now
         if left <= spare:
             self._repository.ran("free_pages")
@@ -253,7 +253,7 @@ class _Run:
         return True
 
     def _time_left(self) -> bool:
-        # One slice that finds something to do is always done, so that ever so small budgets come to an end.
+        # At least one slice with work is always run, so that even tiny budgets make progress.
         return not self._worked or time.monotonic() < self._end
 
     def _slice(self, work: Callable[[], bool]) -> bool:
@@ -266,7 +266,7 @@ class _Run:
 
 
 def temporary_folder() -> Path:
-    """Where SQLite writes the temporary copy that VACUUM makes."""
+    """The folder in which SQLite writes VACUUM's temporary copy."""
     for folder in (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp"):  # noqa: S108
         if folder and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)

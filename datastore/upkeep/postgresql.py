@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datastore.engines.postgresql.engine import PostgreSQLEngine
     from datastore.upkeep.residue import Needles
 
-#: The tables with text, whose dead rows are vacuumed after an erasure.
+#: The tables with text, which are vacuumed after an erasure.
 _TABLES = (
     "messages",
     "learnings",
@@ -43,14 +43,14 @@ class PostgreSQLUpkeep:
         raise _unsupported("maintenance", "autovacuum and the checkpointer do it")
 
     def clean(self, needles: Needles | None, *, vacuum: bool, tell: Tell) -> Cleaning:
-        """Vacuum. The outcome is "deleted" at most, because this library cannot read the server's files."""
+        """Vacuum. The status is at most "deleted", because this library cannot read the server's files."""
         done = False
         if vacuum:
             tell("vacuuming")
             done = self._engine.vacuum(_TABLES)
         not_scanned = ["the server's files", "its WAL", "its replicas", "its backups"]
         if not done:
-            not_scanned.append("dead rows, until autovacuum comes: only their owner may vacuum them")
+            not_scanned.append("dead rows, until autovacuum runs: only the owner of their table may vacuum it")
         facts = {
             "settings": {"postgresql": self._engine.state()["version"]},
             "vacuumed": done,
@@ -59,7 +59,7 @@ class PostgreSQLUpkeep:
         return Cleaning(status="deleted", blocked_by=[], facts=facts)
 
     def checks(self) -> Sequence[Check]:
-        """None: pg_amcheck and data checksums check the server's files."""
+        """There are none: pg_amcheck and data checksums check the server's files."""
         return ()
 
 

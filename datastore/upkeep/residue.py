@@ -1,4 +1,4 @@
-"""Whether erased text is still in a database's files: looked for in their bytes, kept nowhere."""
+"""Search a database's files, byte by byte, for remains of erased text; the text itself is stored nowhere."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ import attrs
 from datastore.engines.sqlite.pages import Pages, read_whole
 from datastore.search.analysis import FORM, Analyzer
 
-#: A piece of text of so many bytes is found wherever 2 * WINDOW - 1 of its bytes are left.
+#: Length in bytes of the compared pieces: text is found wherever 2 * WINDOW - 1 of its bytes are left.
 WINDOW = 12
-#: Of each text so many bytes are looked for, and of all texts together: beginnings first.
+#: Bytes searched for, per text and in total, from the beginning of each text.
 TEXT_BYTES = 64 * 1024
 ALL_BYTES = 512 * 1024
-#: So many words are looked for in the full-text indexes' bytes, the longest ones.
+#: Number of words (the longest) searched for in the full-text indexes.
 TERMS = 16
-#: Of a word, the bytes behind the second character: the index shares beginnings between neighbours.
+#: The part of a word that is searched for: after two bytes, because the index shares prefixes between neighbouring words.
 _FRAGMENT = slice(2, 9)
 _SHORTEST_TERM = 8
-#: With more pieces than this, nothing more is told apart: they count as left.
+#: If more pieces than this are found, they all count as left, without checking whether other rows have them.
 _MOST_PIECES = 400
-#: Bytes that belong to nothing are looked through so many at a time.
+#: Bytes of free space that are searched at a time.
 _TOGETHER = 4 * 1024 * 1024
 
-#: What a tree holds.
+#: The content of a tree.
 ROWS, FULL_TEXT, OTHER = 1, 2, 3
 _row_tables = frozenset({"conversations", "messages", "learnings", "learning_tags", "learning_messages"})
 
 
 @attrs.frozen(kw_only=True)
 class Residue:
-    """What one scan found. Numbers only: the text is nowhere in it."""
+    """The result of one scan. It has only numbers, no text."""
 
-    #: By file ("db", "wal", "shm", "journal"): how many bytes were read.
+    #: Bytes read, by file ("db", "wal", "shm", "journal").
     files: dict[str, int]
-    #: Bytes of text and words that were looked for.
+    #: Bytes of text, and number of words, that were searched for.
     text_bytes: int
     terms: int
-    #: Pieces and words found where only what was erased can have put them: in bytes that belong to nothing, in
+    #: Pieces and words found where only the erased data can have left them: in free space, in
     #: full-text pages, in the WAL or a journal.
     hits: int
-    #: Pieces of texts found in the rows of other tables: copies that this library does not know of.
+    #: Pieces of texts found in the rows of other tables: copies that this library does not know about.
     elsewhere: int
 
 
 class Needles:
-    """What is looked for: the erased texts and their words. Lives in memory only, and shows nothing of itself."""
+    """The erased texts and their words, to search for. Exists only in memory; its repr shows no text."""
 
     def __init__(self, texts: Iterable[str], analyzer: Analyzer) -> None:
         kept: list[bytes] = []
         stems: set[str] = set()
         total = 0
-        #: Whether something of the texts is not looked for.
+        #: Whether a part of the texts is not searched for.
         self.sampled = False
         for text in texts:
             data = text.encode("utf-8", "surrogatepass")
@@ -66,7 +66,7 @@ class Needles:
                 token for token in f"{made.content} {made.forms}".split() if len(token.lstrip(FORM)) >= _SHORTEST_TERM
             )
         self.text = b"\x00".join(piece for piece in kept if piece)
-        #: Words of the texts as the index has them; those that other rows have too are taken out by `only`.
+        #: Words of the texts in their indexed form; `only` removes those that other rows have too.
         self.stems = sorted(stems, key=lambda stem: (-len(stem), stem))
         self.windows = {
             window
@@ -78,15 +78,15 @@ class Needles:
         return f"<Needles: {len(self.text)} bytes, {len(self.stems)} words>"
 
     def only(self, known: set[str]) -> None:
-        """Leave out the words that other rows have too."""
+        """Remove the words that other rows have too."""
         self.stems = [stem for stem in self.stems if stem not in known]
 
     def fragments(self) -> list[bytes]:
-        """What is looked for of each word, the longest words first."""
+        """The part of each word that is searched for, the longest words first."""
         return list(dict.fromkeys(stem.lstrip(FORM).encode("utf-8", "surrogatepass")[_FRAGMENT] for stem in self.stems))
 
     def pieces_in(self, data: bytes, stride: int = WINDOW) -> set[bytes]:
-        """The longest pieces of the texts that stand in *data*; each of stride + WINDOW - 1 bytes or more is found."""
+        """The longest pieces of the texts in *data*; every piece of at least stride + WINDOW - 1 bytes is found."""
         low = data.lower()
         found: set[bytes] = set()
         end = 0
@@ -107,7 +107,7 @@ class Needles:
 
 
 def tree_kinds(trees: Sequence[tuple[str, int]], full_text: Sequence[str]) -> list[tuple[int, int]]:
-    """Each tree's first page and its kind."""
+    """Each tree's root page and its kind."""
     return [(1, OTHER)] + [(root, _kind(table, full_text)) for table, root in trees]
 
 
@@ -118,14 +118,14 @@ def _kind(table: str, full_text: Sequence[str]) -> int:
 
 
 def scan(path: Path, trees: Sequence[tuple[int, int]], needles: Needles) -> Residue:
-    """Look for *needles* in a database and the files beside it; nothing is changed, nothing is kept.
+    """Search a database and its companion files for *needles*; nothing is changed or stored.
 
-    A piece or word that the rows of other conversations have too (a common phrase) is no residue.
+    A piece or word that rows of other conversations also have (a common phrase) is not residue.
 
     Args:
-        path: The database, which a snapshot of the caller's keeps from being written over meanwhile.
-        trees: What `tree_kinds` gives.
-        needles: What is looked for.
+        path: The database; the caller's snapshot prevents its pages from being overwritten during the scan.
+        trees: The result of `tree_kinds`.
+        needles: The texts and words to search for.
     """
     pages = Pages(path, trees)
     fragments = needles.fragments()
@@ -167,7 +167,7 @@ def scan(path: Path, trees: Sequence[tuple[int, int]], needles: Needles) -> Resi
 
 
 def found_in(draft: Path, needles: Needles) -> bool:
-    """Whether a whole piece of *needles* is in a file that another command is writing: a copy of the database, most likely."""
+    """Whether a long piece or a whole text of *needles* is in a file that another command is writing, probably a backup."""
     rest, whole = b"", set(needles.text.split(b"\x00"))
     try:
         with draft.open("rb") as file:
@@ -176,12 +176,12 @@ def found_in(draft: Path, needles: Needles) -> bool:
                     return True
                 rest = data[-10 * WINDOW :]
     except FileNotFoundError:
-        pass  # finished, or given up
+        pass  # finished or abandoned
     return False
 
 
 def _in_rows(pages: Pages, suspects: set[bytes]) -> set[bytes]:
-    """Those of *suspects* that rows of conversations, messages and learnings have."""
+    """The *suspects* that also occur in rows of conversations, messages and learnings."""
     left, found = set(suspects), set()
     for part in pages.parts():
         if part.kind == ROWS and left:

@@ -21,7 +21,7 @@ class SQLiteUpkeep:
 
     Args:
         engine: The file's engine.
-        parts: Its repositories.
+        parts: The file's repositories.
         opener: Opens a copy of the file as a store, to verify it.
     """
 
@@ -39,7 +39,7 @@ class SQLiteUpkeep:
         return self._cleaner.clean(needles, vacuum=vacuum, tell=tell)
 
     def checks(self) -> Sequence[Check]:
-        """The file's pages, its foreign keys, and its full-text indexes."""
+        """Checks of the file's pages, its foreign keys and its full-text indexes."""
         return (
             ("integrity", self._integrity),
             ("foreign keys", self._foreign_keys),

@@ -1,4 +1,4 @@
-"""Check a database: its storage, its audit log, its hashes, counts and indexes."""
+"""Verify a database: its storage, audit log, hashes, counts and indexes."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Mark:
-    """How far the audit log went when somebody looked: kept outside the file, it shows a log that was cut."""
+    """A high-water mark: the newest audit entry at one time. Kept outside the file, it reveals a log that was truncated."""
 
-    #: The newest entry, 0 where there is none.
+    #: The newest entry's id; 0 if there is none.
     audit_id: int
-    #: Its hash, "" where there is none.
+    #: Its hash; "" if there is none.
     audit_hash: str
 
 
-#: For each check what is wrong, without content; an empty list where nothing is.
+#: Check name to problems found, without content; an empty list if there are none.
 Problems = dict[str, list[str]]
 
-#: A check's name, and what returns its problems.
+#: A check's name, and the function that returns its problems.
 Check = tuple[str, Callable[[], list[str]]]
 
-#: Without `deep`, the hashes of so many messages are compared.
+#: Number of messages whose hashes are compared without `deep`.
 SAMPLE = 1000
 
 
 def verify(
     parts: Repositories, storage: Sequence[Check], marks: Iterable[Mark] = (), *, deep: bool = False
 ) -> Problems:
-    """Run every check, those after one that fails too.
+    """Run every check, even if one of them fails.
 
     Args:
         parts: The repositories of the database.
         storage: The engine's own checks: see `datastore.upkeep.base.Upkeep.checks`.
         marks: High-water marks of this database (or of the one that it was copied from).
-        deep: Compare every message with its hash, which reads all of them; otherwise a thousand from everywhere. Also search
-            for words of some messages and learnings: each has to find its own text.
+        deep: Compare every message with its hash, which reads all of them; otherwise compare a sample of a thousand. Also search
+            for words of some messages and learnings: each word has to find its own text.
 
     Returns:
-        For each check what is wrong, without content; an empty list where nothing is.
+        Check name to problems found, without content; an empty list if there are none.
     """
     results: Problems = {}
     for name, check in [*storage, *_checks(parts, marks, deep)]:
@@ -61,7 +61,7 @@ def verify(
 
 
 def present_mark(audit: AuditRepository) -> Mark:
-    """The high-water mark as it is now."""
+    """The current high-water mark."""
     last = audit.last()
     return Mark(0, "") if last is None else Mark(last.id, last.hash)
 
@@ -69,7 +69,7 @@ def present_mark(audit: AuditRepository) -> Mark:
 def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Check]:
     def unindexed() -> list[str]:
         return [
-            f"{count} {table} are in no full-text index: another program wrote them; datastore reindex mends it"
+            f"{count} {table} are in no full-text index: another program wrote them; run datastore reindex"
             for table, count in parts.index.unindexed().items()
             if count
         ]
@@ -85,16 +85,16 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
 
     def job_counts() -> list[str]:
         return [
-            f"jobs of type {type!r}: {count} are counted as {status}, {counted} are there"
+            f"jobs of type {type!r}: the count of {status} jobs is {count}, there are {counted}"
             for type, status, count, counted in parts.derived.miscounted_jobs()
         ]
 
     def hashes() -> list[str]:
         wrong = parts.derived.mishashed(None if deep else SAMPLE)
-        return [f"message {id}: its content is not what its hash was made of" for id in wrong]
+        return [f"message {id}: its content does not match its hash" for id in wrong]
 
     def tags() -> list[str]:
-        return [f"learning {id}: the index by tag has it under other tags" for id in parts.derived.mistagged()]
+        return [f"learning {id}: the index by tag lists it under different tags" for id in parts.derived.mistagged()]
 
     return [
         ("audit chain", lambda: list(parts.audit.verify())),
@@ -109,7 +109,7 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
 
 
 def _unfound(parts: Repositories) -> Iterator[str]:
-    """The first messages of the newest conversations, and the newest learnings, that are not found by one of their own words."""
+    """Problems: early messages of the newest conversations, and newest learnings, that a word of their text does not find."""
     for conversation in parts.conversations.list(max_rows=20):
         for message in parts.messages.list(conversation.id, max_rows=5):
             for word in _words(message.content):
@@ -126,7 +126,7 @@ def _unfound(parts: Repositories) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Up to ten different words of the beginning of *text*: three letters or more between blanks."""
+    """Up to ten different words from the beginning of *text*: three letters or more, delimited by whitespace."""
     return list(dict.fromkeys(re.findall(r"(?<!\S)[^\W\d_]{3,}(?![^\s.,;:!?])", text[:1000])))[:10]
 
 
@@ -135,5 +135,5 @@ def _behind(parts: Repositories, mark: Mark) -> list[str]:
         return []
     found = parts.backups.audit_hash(mark.audit_id)
     if found is None:
-        return [f"audit entry {mark.audit_id} is missing: the log was cut, or this is an older copy"]
-    return [] if found == mark.audit_hash else [f"audit entry {mark.audit_id} is not the one that the mark was set at"]
+        return [f"audit entry {mark.audit_id} is missing: the log was truncated, or this is an older copy"]
+    return [] if found == mark.audit_hash else [f"audit entry {mark.audit_id} is not the one that the mark recorded"]

@@ -180,7 +180,7 @@ def test_a_step_that_fails_and_one_that_cannot_be_taken_back(planted: Planted) -
 
 
 def test_a_server_that_is_not_there_and_folders_that_are_not(planted: Planted) -> None:
-    with pytest.raises(DatabaseError, match="making the database datastore_check_"):
+    with pytest.raises(DatabaseError, match="creating the database datastore_check_"):
         check_server(find_project(planted.root), "postgresql:///x?host=/nowhere")
     planted.put("pyproject.toml", '[tool.datastore]\nserver_migrations = "elsewhere"\n')
     with pytest.raises(ProjectError, match="server_migrations: there is no folder"):

@@ -282,7 +282,7 @@ def test_a_generators_consumer_is_inside_its_block(store: Datastore) -> None:
 
 def test_a_block_is_entered_once_at_a_time(store: Datastore) -> None:
     block = store.transaction()
-    with block, pytest.raises(TransactionError, match="entered before"):
+    with block, pytest.raises(TransactionError, match="already entered"):
         block.__enter__()
     with block:
         add(store, "again")

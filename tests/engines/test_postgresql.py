@@ -360,7 +360,7 @@ def test_the_isolation_cases(url: str, serializable: bool) -> None:
 
 
 def test_a_serializable_transaction_is_the_outermost(store: Datastore) -> None:
-    with store.transaction(), pytest.raises(TransactionError, match="begin that one so"):
+    with store.transaction(), pytest.raises(TransactionError, match="begin that one with serializable=True"):
         store.transaction(serializable=True).__enter__()
     with store.transaction(serializable=True), store.transaction(serializable=True), store.transaction():
         store.conversations.add(id="a", sanitization_version="1")

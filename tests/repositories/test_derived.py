@@ -64,7 +64,7 @@ def test_nothing_is_wrong_and_reindex_changes_nothing(filled: Datastore) -> None
         (
             "job counts",
             "DELETE FROM job_counts WHERE type = 'u' AND status = 'succeeded'",
-            ["jobs of type 'u': 0 are counted as succeeded, 2 are there"],
+            ["jobs of type 'u': the count of succeeded jobs is 0, there are 2"],
         ),
         ("tags", "DELETE FROM learning_tags WHERE tag = '🙂'", ["shown-0"]),
         ("tags", "DELETE FROM learning_tags", ["shown-0", "shown-1"]),
@@ -87,7 +87,7 @@ def test_damage_is_seen_and_mended(filled: Datastore, check: str, damage: str, l
     found = wrong(filled)
     assert list(found) == [check]
     if check == "tags":
-        lines = [f"learning {id}: the index by tag has it under other tags" for id in lines or []]
+        lines = [f"learning {id}: the index by tag lists it under different tags" for id in lines or []]
     assert lines is None or found[check] == lines
     filled.reindex()
     assert wrong(filled) == {}

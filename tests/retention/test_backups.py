@@ -161,7 +161,7 @@ def test_damage_on_arrival_is_noticed_and_nothing_is_left(
 
     real = backups.copy_into
     monkeypatch.setattr(backups, "copy_into", copy)
-    with pytest.raises(BackupError, match="damaged on arrival"):
+    with pytest.raises(BackupError, match="the new copy is damaged"):
         store.backups.create(folder)
     assert os.listdir(folder) == []
     assert len(list(store._parts.backups.iterate("failed"))) == 1

@@ -462,4 +462,4 @@ def test_a_hold_is_said_as_such(store: Datastore, held: str) -> None:
     with pytest.raises(ConstraintError) as caught:
         store.messages.delete("held-1")
     assert caught.value.constraint == "messages_legal_hold"
-    assert "release it first" in str(caught.value)
+    assert "release the hold first" in str(caught.value)

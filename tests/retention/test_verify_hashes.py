@@ -44,7 +44,7 @@ def found(store: Datastore, deep: bool = False) -> list[str]:
 def test_deep_finds_each(full: Datastore, number: int) -> None:
     assert found(full, deep=True) == []
     forge(full, f"m{number}")
-    assert found(full, deep=True) == [f"message m{number}: its content is not what its hash was made of"]
+    assert found(full, deep=True) == [f"message m{number}: its content does not match its hash"]
 
 
 @pytest.mark.parametrize("number", [0, MANY - 1])

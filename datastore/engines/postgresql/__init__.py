@@ -1,1 +1,1 @@
-"""PostgreSQL: the pool, transactions, settings, errors, plans."""
+"""PostgreSQL: the connection pool, transactions, settings, errors and query plans."""

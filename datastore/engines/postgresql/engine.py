@@ -1,15 +1,15 @@
 """PostgreSQL: a pool of connections, transactions and savepoints, the server's clock, notifications.
 
-psycopg is imported here and in the modules beside this one (``postgresql_*``), and only when a ``postgresql://`` URL is
-opened. As in `engines.sqlite`, what is no statement of sql/ stands in them: BEGIN, COMMIT, savepoints, LISTEN and VACUUM.
+psycopg is imported only in this package, and only when a ``postgresql://`` URL is opened. As in `engines.sqlite`, this
+package issues the SQL that cannot be a statement of sql/: BEGIN, COMMIT, savepoints, LISTEN and VACUUM.
 
 Differs because:
 
-- Writers do not queue for one lock: rows are locked by the statements that need it (READ COMMITTED), and `lock` keeps
-  others from the one thing that has no row of its own, the end of the audit chain (docs/decisions/0012-postgresql.md).
-- A statement that fails would end the whole transaction: right inside a caller's, each that writes stands behind a
-  savepoint, so that a caller who catches `UniqueError` goes on, as on SQLite.
-- Values look like SQLite's to the layers above: an instant is text of 27 characters, JSON is its own text.
+- Writers do not queue for one lock: the statements that need row locks take them (READ COMMITTED), and `lock` protects
+  the one thing without a row to lock, the end of the audit chain (docs/decisions/0012-postgresql.md).
+- A failed statement would end the whole transaction. So in a caller's transaction each writing statement follows a
+  savepoint, and a caller who catches `UniqueError` can continue, as on SQLite.
+- Values look like SQLite's to the layers above: an instant is text of 27 characters, JSON is its text.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
 
-#: Wakes `data_version` when a job is put into the queue: migrations/postgresql/0001.initial.sql notifies it.
+#: The channel that migrations/postgresql/0001.initial.sql notifies when a job is queued; it changes `data_version`.
 CHANNEL = "datastore_jobs"
 
-#: The advisory locks of this library: the first of the two numbers that PostgreSQL takes ('DatS').
+#: The class of this library's advisory locks: the first of PostgreSQL's two lock keys ('DatS').
 LOCK_CLASS = 1147237459
 
 MIGRATIONS_LOCK = 1
@@ -57,27 +57,27 @@ _locks = {"audit_log": 2}
 
 _synchronous = {"full": "on", "relaxed": "off"}
 
-#: The server's clock is asked again after so many seconds.
+#: Seconds after which the server's clock is read again.
 _CLOCK_SECONDS = 60.0
 
 
 class PostgreSQLEngine:
-    """One database on a server. Safe to share between threads; a thread has a connection while it uses one.
+    """One database on a server. Safe to share between threads; a thread has a connection only while it uses one.
 
     Args:
         url: ``postgresql://...`` or anything that libpq understands; it is never shown.
         durability: "full": a commit survives a power cut of the server. "relaxed": synchronous_commit is off, and a power
-            cut may undo the newest commits, never break consistency.
+            cut may undo the newest commits, but never break consistency.
         timeout: How long a statement waits for a lock, or a thread for a connection, in seconds.
-        pool_size: Connections at most, and as many again to the replica.
-        replica: The URL of a standby, where snapshots are read.
-        clock: Where the time comes from; None: the server's clock.
+        pool_size: The maximum number of connections, and of further ones to the replica.
+        replica: The URL of a standby that snapshots read from.
+        clock: The source of the current time; None: the server's clock.
     """
 
     name = "postgresql"
-    #: Full text is in tables of its own, which rank by what they are given.
+    #: The full-text indexes are ordinary tables of this library.
     fts5 = False
-    #: No file, so that nothing can stand beside it.
+    #: The database is not a file.
     path = None
 
     def __init__(
@@ -100,7 +100,7 @@ class PostgreSQLEngine:
         self._process = os.getpid()
         self._sessions: weakref.WeakSet[PostgreSQLSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
-        # Connections that an interrupt kept from being given back.
+        # Connections that an interrupt prevented from being returned to the pool.
         self._dropped: deque[_PooledConnection] = deque()
         self._durability = durability
         self._offset: tuple[float, timedelta] | None = None
@@ -112,7 +112,7 @@ class PostgreSQLEngine:
             self._conninfo = url
             self._pool = self._make_pool(url, pool_size)
             self._replica = None if replica is None else self._make_pool(replica, pool_size)
-            # The first connection by itself: what is wrong with it is told at once and in the server's terms.
+            # The first connection is made outside the pool: its errors are reported at once and in the server's terms.
             self.connect().close()
         except Exception as error:
             raise translate(error, "opening the database") from error
@@ -147,13 +147,13 @@ class PostgreSQLEngine:
     def bind(
         self, statements: Mapping[str, Statement], records: Mapping[str, type[object]] | None = None
     ) -> Statements:
-        """The statements as methods that run on the calling thread's connection, and give *records*."""
+        """Return the statements as methods that run on the calling thread's connection and return *records*."""
         from datastore.statements.binding import bind
 
         return bind(statements, self._thread, records, DIALECT)
 
     def now(self) -> datetime:
-        """The present instant, by the server's clock; within a transaction always the same one."""
+        """The current time by the server's clock; constant within a transaction."""
         block = self._thread.block
         if block is None:
             return self.clock()
@@ -163,11 +163,11 @@ class PostgreSQLEngine:
         return outermost.instant
 
     def transaction(self) -> Transaction:
-        """A context manager for this library's own use: a statement that fails inside ends it."""
+        """A context manager for internal use: a failed statement inside ends the transaction."""
         return Transaction(self._thread)
 
     def callers_transaction(self, *, serializable: bool = False) -> Transaction:
-        """A context manager: see `datastore.store.Datastore.transaction`. A caller may catch an error inside, and go on."""
+        """A context manager: see `datastore.store.Datastore.transaction`. Callers may catch an error inside and continue."""
         return Transaction(self._thread, guarded=True, serializable=serializable)
 
     def snapshot(self) -> Snapshot:
@@ -175,29 +175,29 @@ class PostgreSQLEngine:
         return Snapshot(self._thread)
 
     def lock(self, name: Literal["audit_log"]) -> None:
-        """Keep other transactions from what *name* stands for until this one ends."""
+        """Lock what *name* stands for against other transactions until this one ends."""
         self._thread.connected().control(session_sql("take_lock"), {"library": LOCK_CLASS, "lock": _locks[name]})
 
     def keep_writers_out(self) -> None:
-        """Keep others from writing conversations, messages, learnings and jobs until this transaction ends."""
+        """Prevent others from writing conversations, messages, learnings and jobs until this transaction ends."""
         self._thread.connected().control(session_sql("lock_writers_out"))
 
     def reading(self, action: str) -> None:
-        """Refuse to go on inside a transaction.
+        """Refuse *action* inside a transaction.
 
         Raises:
-            TransactionError: The thread is inside one; *action* is what it says.
+            TransactionError: The thread is inside one; the message names *action*.
         """
         self._thread.connected()
         self._thread.refuse_block(action)
 
     def data_version(self) -> int:
-        """A number that changes when a job is queued; waiting for it costs the server nothing.
+        """A number that changes when a job is queued; polling it puts no load on the server.
 
         Raises:
             TransactionError: Inside a transaction or snapshot.
         """
-        self._thread.connected()  # a closed store, and one from before a fork, are refused here too
+        self._thread.connected()  # refuses a closed store, and one from before a fork
         if self._thread.block is not None:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
         with self._listening, self.translated("waiting for jobs"):
@@ -205,26 +205,26 @@ class PostgreSQLEngine:
                 try:
                     self._heard += sum(1 for _ in self._listener.notifies(timeout=0))
                 except psycopg.OperationalError:
-                    self._listener = None  # the server was away meanwhile
+                    self._listener = None  # the server was unavailable in the meantime
             if self._listener is None:
                 listener = self.connect()
                 listener.execute(f"LISTEN {CHANNEL}")
                 self._listener = listener
-                self._heard += 1  # whatever came before it listened
+                self._heard += 1  # for notifications before it listened
         return self._heard
 
     def state(self) -> dict[str, Any]:
-        """The server's version, the database's bytes, its connections, the age in seconds of its oldest transaction."""
+        """The server's version, the database's size in bytes, its connections, its oldest transaction's age in seconds."""
         with self.connection() as connection:
             cursor = connection.execute(session_sql("get_server_state"))
             names = [column.name for column in cursor.description or []]
             return dict(zip(names, cursor.fetchone() or (), strict=True))
 
     def vacuum(self, tables: Sequence[str]) -> bool:
-        """Take the dead rows of some tables away, with others reading and writing.
+        """Remove the dead rows of some tables while others read and write.
 
         Returns:
-            False where the server left some of them out: only their owner may (or who was granted MAINTAIN).
+            False if the server skipped a table: only its owner may vacuum it (or a role with MAINTAIN).
 
         Raises:
             TransactionError: Inside a transaction.
@@ -244,7 +244,7 @@ class PostgreSQLEngine:
         return "WARNING" not in warnings
 
     def checkpoint(self) -> bool:
-        """Nothing: the server writes its own WAL back. True, because nobody has to wait for it."""
+        """Do nothing: the server checkpoints its own WAL. True, because no reader delays it."""
         return True
 
     def close(self) -> None:
@@ -273,10 +273,10 @@ class PostgreSQLEngine:
         for pool in filter(None, (self._pool, self._replica)):
             pool.close()
 
-    # What sessions call.
+    # Called by sessions.
 
     def new_session(self) -> PostgreSQLSession:
-        """A session for the calling thread."""
+        """Create a session for the calling thread."""
         self._refuse_fork()
         session = PostgreSQLSession(self)
         with self._sessions_lock:
@@ -284,21 +284,21 @@ class PostgreSQLEngine:
         return session
 
     def before_fork(self) -> None:
-        """Nothing: a child is refused, and the parent goes on."""
+        """Do nothing: a child is refused, and the parent continues."""
 
     def after_fork(self) -> None:
-        """In the child: keep what is the parent's as it is; see `new_session`."""
+        """In the child: leave the parent's connections untouched; see `new_session`."""
         keep((self._pool, self._replica, self._listener, [session.connection for session in self._sessions]))
         self._thread.forget()
 
     def _refuse_fork(self) -> None:
         if self.forked:
             raise ForkedError(
-                "this store was opened before the fork, and its connections are the parent's; open another"
+                "this store was opened before the fork, and its connections belong to the parent; open another store"
             )
 
     def borrow(self, *, for_reading: bool = False) -> Connection:
-        """A connection, for this thread alone until `give_back`; to the replica, where there is one to read from."""
+        """Borrow a connection, exclusive to this thread until `give_back`; for reading, from the replica if there is one."""
         if self.closed:
             raise ClosedError(CLOSED)
         self._refuse_fork()
@@ -313,19 +313,19 @@ class PostgreSQLEngine:
             connection = pool.getconn()
             if _is_there(connection):
                 return connection
-            # The server was restarted, or ended it while nobody used it: nothing was asked yet, so nobody need know.
+            # The server restarted, or ended the idle connection. No statement was sent yet, so no caller need know.
             connection.close()
             pool.putconn(connection)
 
     def give_back(self, connection: Connection) -> None:
-        """Give a borrowed connection back; one that is broken or inside a transaction is closed by its pool."""
+        """Return a borrowed connection; the pool closes one that is broken or inside a transaction."""
         if connection.closed:
-            cast(_PooledConnection, connection).dropped = None  # its pool makes another one, and forgets it
+            cast(_PooledConnection, connection).dropped = None  # the pool replaces it and forgets it
         self._pool_of(connection).putconn(connection)
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
-        """A connection for as long as the block lasts."""
+        """A connection until the block ends."""
         connection = self.borrow()
         try:
             yield connection
@@ -339,11 +339,11 @@ class PostgreSQLEngine:
 
     @staticmethod
     def sql(name: str) -> str:
-        """A statement of sql/postgresql/session.sql, with psycopg's marks."""
+        """A statement of sql/postgresql/session.sql, with psycopg's placeholders."""
         return session_sql(name)
 
     def connect(self) -> Connection:
-        """A connection beside the pool's, for the caller to close."""
+        """Open a connection outside the pool, which the caller closes."""
         return self._connect(self._conninfo)
 
     def _connect(self, url: str) -> Connection:
@@ -352,16 +352,16 @@ class PostgreSQLEngine:
         return connection
 
     def connect_alone(self) -> Connection:
-        """The same, where nobody else is connected to the database.
+        """As `connect`, if nobody else is connected to the database.
 
         Raises:
-            BusyError: Somebody is.
+            BusyError: Another client is connected.
         """
         connection = self.connect()
         others = int((connection.execute(session_sql("count_other_clients")).fetchone() or (0,))[0])
         if others:
             connection.close()
-            raise BusyError(f"{others} others are connected to {self.database}; end them first")
+            raise BusyError(f"{others} other clients are connected to {self.database}; disconnect them first")
         return connection
 
     def _configure(self, connection: Connection) -> None:
@@ -370,20 +370,20 @@ class PostgreSQLEngine:
         set_up(connection, synchronous_commit=_synchronous[self._durability], lock_timeout=self.timeout)
 
     def _server_now(self) -> datetime:
-        # The difference to this machine's clock, measured now and then: no round trip for every statement.
+        # The offset from this machine's clock is measured periodically, which avoids a round trip for every statement.
         local = utc_now()
         if self._offset is None or abs(local.timestamp() - self._offset[0]) > _CLOCK_SECONDS:
             with self.connection() as connection:
                 (text,) = connection.execute(session_sql("get_clock")).fetchone() or ("",)
-            behind = utc_now()
-            middle = local + (behind - local) / 2
-            self._offset = (behind.timestamp(), datetime.fromisoformat(text) - middle)
-            local = behind
+            after = utc_now()
+            middle = local + (after - local) / 2
+            self._offset = (after.timestamp(), datetime.fromisoformat(text) - middle)
+            local = after
         return local + self._offset[1]
 
     @contextmanager
     def translated(self, where: str) -> Iterator[None]:
-        """This library's errors for the driver's, naming *where*."""
+        """Translate the driver's errors to this library's, naming *where*."""
         try:
             yield
         except psycopg.Error as error:
@@ -391,7 +391,7 @@ class PostgreSQLEngine:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """The thread's connection inside a transaction, else one from the pool for as long as the block lasts."""
+        """The thread's connection inside a transaction, otherwise one from the pool until the block ends."""
         session: PostgreSQLSession = self._thread.connected()
         if session.connection is not None:
             yield session.connection
@@ -401,13 +401,13 @@ class PostgreSQLEngine:
 
 
 class _PooledConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that is given back to its pool even where an interrupt lost it."""
+    """A connection that returns to its pool even if an interrupt lost it."""
 
-    #: Where it goes if it is dropped while it is borrowed.
+    #: The queue that it joins if it is dropped while borrowed.
     dropped: deque[_PooledConnection] | None = None
 
     def __del__(self, *arguments: Any) -> None:
-        # Its pool's name for the pool that it was borrowed from; None while the pool has it.
+        # psycopg_pool sets `_pool` to the pool that it was borrowed from; None while it is in the pool.
         if self.dropped is not None and getattr(self, "_pool", None) is not None:
             self.dropped.append(self)
         else:
@@ -415,22 +415,24 @@ class _PooledConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def _is_there(connection: Connection) -> bool:
-    """Whether the server said nothing unasked to an idle connection: what it says so is, as good as always, that it ends."""
+    """Whether an idle connection has no unread data: unsolicited data from the server almost always means that it ends."""
     said = select.poll()
     said.register(connection.fileno(), select.POLLIN)
     return not said.poll(0)
 
 
 def shown(url: str) -> str:
-    """Where a URL leads, without user, password and options: what messages may say."""
+    """A URL without user, password and options, as messages may show it."""
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:
-        raise InvalidValueError("this is no URL of a PostgreSQL database: postgresql://user@host:5432/name") from None
+        raise InvalidValueError(
+            "this is not the URL of a PostgreSQL database; give postgresql://user@host:5432/name"
+        ) from None
     host = parts.get("host") or parts.get("hostaddr") or ""
     port = f":{parts['port']}" if parts.get("port") else ""
     return f"postgresql://{'' if str(host).startswith('/') else host}{port}/{parts.get('dbname') or ''}"
 
 
-#: How statements are written for psycopg.
+#: How statements are rewritten for psycopg.
 DIALECT = Dialect(text=by_name, named=True, encoders={"match": for_postgresql, "words": for_postgresql})

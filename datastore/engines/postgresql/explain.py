@@ -1,6 +1,6 @@
-"""What PostgreSQL says of a statement without running it: its parameters, its columns, its plan; on a scratch database.
+"""Analyze a statement on PostgreSQL without running it: its parameters, columns and plan; on a scratch database.
 
-Only `datastore check --server` and the tests load it. EXPLAIN is written here: it is no statement of an application.
+Only `datastore check --server` and the tests import it. EXPLAIN is written here, because no application runs it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from datastore.statements.optional import by_number
 #: The first version whose EXPLAIN plans a statement for any values of its parameters.
 GENERIC_PLAN = 160000
 
-#: What ends a list's reading in order: behind it a LIMIT above stops nothing.
+#: Nodes that read all of their input: a LIMIT above them does not end the reading below them.
 _GATHERS = {"Sort", "Aggregate", "Hash", "Hash Join", "WindowAgg", "SetOp", "Unique", "Bitmap Heap Scan", "ModifyTable"}
 
 
 @attrs.frozen
 class Described:
-    """What the server infers."""
+    """The types that the server infers."""
 
-    #: Parameter to the name of its type.
+    #: Parameter name to type name.
     parameters: dict[str, str]
-    #: (name, name of its type) of each column.
+    #: (name, type name) of each column.
     columns: list[tuple[str, str]]
 
 
 class Refused(Exception):
-    """The server does not prepare it; *position* is where in the text, from 0, or None."""
+    """The server cannot prepare the statement; *position* is the offset in its text, from 0, or None."""
 
     def __init__(self, message: str, position: int | None, hint: str | None) -> None:
         super().__init__(message)
@@ -42,20 +42,20 @@ class Refused(Exception):
 
 @contextmanager
 def explaining(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection on which a plan reads a whole table only where it has no other way."""
+    """A connection on which a plan reads a whole table only if there is no other way."""
     with psycopg.connect(url, autocommit=True) as connection:
-        # On empty tables every way is as good as another: what remains when these are off has no index to go by.
+        # On empty tables all plans cost the same. With these off, a remaining sequential scan has no usable index.
         for way in ("seqscan", "hashjoin", "mergejoin", "memoize"):
             connection.execute(f"SET enable_{way} = off".encode())
-        connection.execute("SET join_collapse_limit = 1")  # tables in the order in which they are written, as on SQLite
+        connection.execute("SET join_collapse_limit = 1")  # join tables in the order written, as on SQLite
         yield connection
 
 
 def describe(connection: psycopg.Connection[Any], sql: str) -> Described:
-    """What the server makes of a statement with ``:name`` parameters.
+    """The types that the server infers for a statement with ``:name`` parameters.
 
     Raises:
-        Refused: It does not prepare.
+        Refused: It cannot be prepared.
     """
     text, names = by_number(sql)
     prepared = connection.pgconn.prepare(b"", text.encode())
@@ -81,7 +81,7 @@ def _refused(prepared: Any, text: str, sql: str) -> Refused:
     at = prepared.error_field(fields.STATEMENT_POSITION)
     position = None
     if at is not None:
-        # The text before it, counted without what the numbers changed.
+        # Convert it to a position in *sql*, whose parameters have other lengths.
         before = text[: int(at) - 1]
         line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
         lines = sql.split("\n")
@@ -90,10 +90,10 @@ def _refused(prepared: Any, text: str, sql: str) -> Refused:
 
 
 def whole_tables(connection: psycopg.Connection[Any], sql: str, some_rows: Set[str]) -> list[str]:
-    """What the plan of a statement reads as a whole: a table without an index, or an index of all its rows from end to end.
+    """The tables and indexes that a statement's plan reads completely: a table without an index, or a full index.
 
-    An index of some rows alone (*some_rows* names those) does not count, which is as good as its condition: which of two a
-    plan takes, on empty tables, is chance.
+    Partial indexes (*some_rows* names them) do not count, because they are as selective as their condition: on empty tables,
+    which of two indexes a plan uses is chance.
     """
     text, _ = by_number(sql)
     (found,) = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone() or ([],)
@@ -101,7 +101,7 @@ def whole_tables(connection: psycopg.Connection[Any], sql: str, some_rows: Set[s
 
 
 def whole(node: dict[str, Any], some_rows: Set[str], *, limited: bool) -> Iterator[str]:
-    """The same of one node of a plan and what is below it; *limited*: a LIMIT above it ends its reading."""
+    """The same for one node of a plan and the nodes below it; *limited*: a LIMIT above it ends its reading."""
     kind = node["Node Type"]
     from_end_to_end = "Index Cond" not in node and node.get("Index Name") not in some_rows
     if kind == "Seq Scan" or (kind in ("Index Scan", "Index Only Scan") and from_end_to_end and not limited):

@@ -1,7 +1,7 @@
-"""PostgreSQL databases for a check or a test: made on a server, taken back to their template, dropped at the end.
+"""PostgreSQL databases for a check or a test: created on a server, restored to their template, dropped at the end.
 
-Only `datastore check --server`, `datastore.testing` and the tests load it. What makes and drops a database is written
-here, because no statement has a parameter for a name.
+Only `datastore check --server`, `datastore.testing` and the tests import it. The statements that create and drop a database
+are written here, because a name cannot be a parameter.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import psycopg
 from datastore.engines.postgresql.errors import translate
 from datastore.statements.loader import read_texts
 
-#: What it asks the server's catalogue.
+#: The queries of the server's system catalog.
 _OWN = Path(__file__).with_suffix(".sql")
 
-#: How long a row of the test before may stay locked, in milliseconds.
+#: How long to wait for rows that the previous test left locked, in milliseconds.
 _LOCK_TIMEOUT = 1000
 
 
 def new_name(purpose: str) -> str:
-    """A name for a database that nobody else uses: this process and a random part."""
+    """A unique database name: this process's id and a random part."""
     return f"datastore_{purpose}_{os.getpid()}_{secrets.token_hex(4)}"
 
 
@@ -37,27 +37,27 @@ def url_of(server: str, name: str) -> str:
 
 
 def create(server: str, name: str, template: str = "template1") -> str:
-    """Make a database, and give its URL. One of this name is dropped first.
+    """Create a database and return its URL. An existing one with this name is dropped first.
 
     Args:
         server: The URL of any database on the server.
-        name: Of the new database, in lower case.
-        template: Whose schema and rows it gets; nobody may be connected to it.
+        name: The new database's name, in lower case.
+        template: The database whose schema and rows it gets; nobody may be connected to it.
 
     Raises:
-        DatabaseError: The server cannot be reached, or the role may not make a database.
+        DatabaseError: The server cannot be reached, or the role may not create databases.
     """
     try:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     except psycopg.Error as error:
-        raise translate(error, f"making the database {name}") from error
+        raise translate(error, f"creating the database {name}") from error
     return url_of(server, name)
 
 
 def drop(server: str, name: str) -> None:
-    """Drop a database that `create` made, and end its connections."""
+    """Drop a database that `create` created, and end its connections."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
@@ -67,7 +67,7 @@ def scratch(server: str, purpose: str = "check", template: str = "template1") ->
     """The URL of a new database on the server of *server*; dropped at the end.
 
     Raises:
-        DatabaseError: The server cannot be reached, or the role may not make a database.
+        DatabaseError: The server cannot be reached, or the role may not create databases.
     """
     name = new_name(purpose)
     url = create(server, name, template)
@@ -78,11 +78,10 @@ def scratch(server: str, purpose: str = "check", template: str = "template1") ->
 
 
 class Template:
-    """A database that others are copies of; nobody is connected to it.
+    """A database to copy; nobody is connected to it.
 
-    A copy is taken back to it by deleting its rows, which takes a twentieth of the time of another copy. Another copy is
-    made where that does not give the template back: the test changed the schema, it left a lock, or the role is no
-    superuser.
+    A copy is restored by deleting its rows, which takes a twentieth of the time of a new copy. A new copy is made if that
+    cannot restore it: the test changed the schema, it left a lock, or the role is not a superuser.
     """
 
     def __init__(self, url: str) -> None:
@@ -100,23 +99,23 @@ class Template:
         self._rows = [(into, rows) for into, rows in self._rows if rows]
 
     def copy(self, name: str) -> str:
-        """Make a database that equals the template, and give its URL. One of this name is dropped first.
+        """Create a database equal to the template and return its URL. An existing one with this name is dropped first.
 
         Raises:
-            DatabaseError: The server cannot be reached, or the role may not make a database.
+            DatabaseError: The server cannot be reached, or the role may not create databases.
         """
         return create(self.server, name, self.name)
 
     def restore(self, url: str) -> None:
-        """Make a copy equal to the template again.
+        """Restore a copy to the template's state.
 
         Raises:
-            DatabaseError: The server cannot be reached, or the role may not make a database.
+            DatabaseError: The server cannot be reached, or the role may not create databases.
         """
         try:
             cleared = self._cleared(url)
         except psycopg.Error as error:
-            raise translate(error, "taking a database back to its template") from error
+            raise translate(error, "restoring a database to its template") from error
         if not cleared:
             self.copy(_name_of(url))
 

@@ -1,4 +1,4 @@
-"""A thread's use of a PostgreSQL server: how its statements run, and its BEGIN, COMMIT and savepoints."""
+"""A thread's use of a PostgreSQL server: it runs statements, BEGIN, COMMIT and savepoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POOL_ENDS = 0.01
 
 
 class PostgreSQLHost(Host, Protocol):
-    """What a PostgreSQL session needs of its engine."""
+    """The part of a PostgreSQL engine that a session needs."""
 
     #: Owners of open transactions.
     writers: set[Owner]
@@ -33,33 +33,33 @@ class PostgreSQLHost(Host, Protocol):
         """Whether this is a child of the process that opened the store."""
 
     def borrow(self, *, for_reading: bool = False) -> Connection:
-        """A connection of the pool, for this thread alone until `give_back`."""
+        """Borrow a connection from the pool, exclusive to this thread until `give_back`."""
 
     def give_back(self, connection: Connection) -> None:
         """Return a borrowed connection to its pool."""
 
     def borrowed(self) -> AbstractContextManager[Connection]:
-        """A connection for as long as the block lasts."""
+        """A connection until the block ends."""
 
 
 class PostgreSQLSession(Session):
-    """What one thread does on a server: it has a connection of the pool while a block is open, or a statement runs."""
+    """One thread's use of a server: it has a connection of the pool only while a block is open or a statement runs."""
 
     engine: PostgreSQLHost
 
     def __init__(self, engine: PostgreSQLHost) -> None:
         super().__init__(engine)
-        #: The open block's connection, else None.
+        #: The open block's connection, otherwise None.
         self.connection: Connection | None = None
-        #: Whether a failed statement can be taken back alone.
+        #: Whether a failed statement can be undone alone.
         self._protected = False
-        #: Whether a statement that is a transaction of its own may have been committed when the connection was lost.
+        #: Whether a statement outside a block may have been committed when the connection was lost.
         self._committing = False
 
     # Statements.
 
     def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that a statement gives."""
+        """Every row that a statement returns."""
         self.refuse_reentry()
         block = self.block
         if block is None:
@@ -70,18 +70,18 @@ class PostgreSQLSession(Session):
         return self._run(sql, parameters).fetchall()
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that RETURNING gives."""
+        """Every row that RETURNING returns."""
         return self._change(sql, parameters).fetchall()
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
-        """How many rows were changed."""
+        """The number of rows changed."""
         return self._change(sql, parameters).rowcount
 
     def control(self, sql: str, parameters: dict[str, Any] | None = None) -> None:
-        """Run what the engine itself needs inside the transaction."""
+        """Run a statement that the engine itself needs inside the transaction."""
         self.refuse_reentry()
         if self.block is None:
-            raise TransactionError("a lock is kept until the transaction ends; begin one")
+            raise TransactionError("a lock lasts until the transaction ends; begin a transaction first")
         self.block.admit()
         try:
             self._run(sql, parameters)
@@ -89,7 +89,7 @@ class PostgreSQLSession(Session):
             raise translate(error, "waiting for a lock") from error
 
     def failed(self, error: Exception, where: str) -> NoReturn:
-        """Raise this library's error for the driver's; a transaction goes on where the statement alone can be undone."""
+        """Raise this library's error for the driver's; a transaction continues if the statement alone can be undone."""
         connection, protected, committing = self.connection, self._protected, self._committing
         self._protected = self._committing = False
         if protected and connection is not None and not connection.closed:
@@ -152,7 +152,7 @@ class PostgreSQLSession(Session):
                 self.connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE" if block.serializable else "BEGIN")
                 return
             self.connection = engine.borrow(for_reading=True)
-            # The first statement fixes what is seen, not BEGIN.
+            # The first statement fixes the snapshot, not BEGIN.
             self.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self.connection.execute(session_sql("get_clock"))
         except Exception as error:
@@ -162,7 +162,7 @@ class PostgreSQLSession(Session):
         connection, block = self.connection, self.block
         assert connection is not None
         if block is not None and block.in_snapshot:
-            return  # `give_back` rolls back: there is nothing to keep
+            return  # a snapshot has nothing to commit: `give_back` rolls it back
         try:
             if connection.info.transaction_status is TransactionStatus.INERROR:
                 raise TransactionLostError(LOST)
@@ -181,13 +181,13 @@ class PostgreSQLSession(Session):
             if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                 connection.execute("ROLLBACK")
         except psycopg.Error:
-            connection.close()  # whatever the server still has of it ends with the connection
+            connection.close()  # the server ends its transaction with the connection
         finally:
             self.engine.give_back(connection)
 
     def _refuse_to_write(self) -> None:
-        # An event loop goes on while a thread pool's call still ends: a moment later its context, and so the transaction that it
-        # left open, is known to be gone.
+        # An event loop continues while a call of a thread pool is still ending. A moment later, the call's context is gone, and
+        # the transaction that it left open is known to be orphaned.
         writers = self.engine.writers
         if writers and in_event_loop():
             end = time.monotonic() + _POOL_ENDS
@@ -219,7 +219,7 @@ class PostgreSQLSession(Session):
     # The connection.
 
     def close(self) -> None:
-        """Nothing: connections are the pool's."""
+        """Do nothing: connections belong to the pool."""
 
     def __del__(self) -> None:
         # The thread has ended, or the store was dropped without being closed.

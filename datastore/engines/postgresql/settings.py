@@ -1,4 +1,4 @@
-"""A session of PostgreSQL: its settings, how values come and go, the statements that the engine runs for itself."""
+"""A PostgreSQL session: its settings, the conversion of values, and the statements that the engine itself runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class _InstantLoader(Loader):
-    """timestamptz as the text that SQLite keeps: 2026-11-23T09:14:05.000000Z. The session's time zone is UTC."""
+    """Loads timestamptz as the text that SQLite stores: 2026-11-23T09:14:05.000000Z. The session's time zone is UTC."""
 
     def load(self, data: Any) -> str:
         text = bytes(data).decode()
@@ -31,7 +31,7 @@ class _InstantLoader(Loader):
 
 
 class _FlagDumper(Dumper):
-    """True and False as 1 and 0: flags are integers, so that statements read the same on both engines."""
+    """Dumps True and False as 1 and 0: flags are integers, so that statements are the same on both engines."""
 
     oid = psycopg.postgres.types["int2"].oid
 
@@ -40,20 +40,20 @@ class _FlagDumper(Dumper):
 
 
 class _RefusingDumper(Dumper):
-    """What SQLite's tables would not take either: psycopg would make text of it in its own way."""
+    """Refuses types that SQLite's tables would refuse too; psycopg would convert them to text in its own way."""
 
-    def dump(self, obj: Any) -> NoReturn:
-        raise psycopg.DataError(f"{type(obj).__name__} is no type of a column")
+    def dump(self, obj: object) -> NoReturn:
+        raise psycopg.DataError(f"no column has the type {type(obj).__name__}")
 
 
 _REFUSED = (bytes, bytearray, memoryview, Decimal, UUID, list, tuple, date, datetime, clock_time, timedelta)
 
 
 def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: float) -> None:
-    """Have values look like SQLite's, and set what a session takes from its role or database otherwise.
+    """Make values look like SQLite's, and override the settings of the role and the database.
 
     Args:
-        connection: A new one, in autocommit mode.
+        connection: A new connection, in autocommit mode.
         synchronous_commit: "on" or "off".
         lock_timeout: In seconds.
     """
@@ -73,5 +73,5 @@ def _session() -> dict[str, str]:
 
 
 def session_sql(name: str) -> str:
-    """A statement that the engine runs for itself, with psycopg's marks."""
+    """A statement that the engine itself runs, with psycopg's placeholders."""
     return _session()[name]

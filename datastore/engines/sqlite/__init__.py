@@ -1,1 +1,1 @@
-"""SQLite: the connection of each thread, transactions, the write gate, errors, plans, files."""
+"""SQLite: a connection per thread, transactions, the write gate, errors, query plans and files."""

@@ -1,7 +1,7 @@
 """SQLite: a connection per thread, transactions and savepoints, the write gate, checkpoints.
 
-The module with the package's own SQL: PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints (the migrations'
-backend has a few of them too). Everything else stands in sql/.
+This module issues the SQL that cannot be a statement of sql/: PRAGMAs, BEGIN, COMMIT, ROLLBACK and savepoints
+(the migrations' backend issues a few of them too).
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: 'DatS': set by migration 0001, so that a foreign file is told apart.
+#: 'DatS': set by migration 0001 to identify the database as one of this library.
 APPLICATION_ID = 1147237459
 
-#: The WAL is written back after about so many changed rows, or when it has grown by so many bytes.
+#: The WAL is written back after about this many changed rows, or when it has grown by this many bytes.
 CHECKPOINT_ROWS = 400
 CHECKPOINT_BYTES = 16 * 1024 * 1024
 
-#: A WAL of this size is cut to nothing when it is written back. A smaller one is used again from its
-#: start, which saves the file system from growing the file at every commit.
+#: A WAL of this size is truncated when it is written back. A smaller one is reused from its
+#: start, so the file system need not grow the file at every commit.
 TRUNCATE_BYTES = 64 * 1024 * 1024
 
-#: Behind so few changed rows the WAL's size is looked at now and then only: once in 64.
+#: After commits of at most this many rows, the WAL's size is checked only once per 64 rows.
 _FEW_CHANGES = 8
 
-#: SQLite waits this long inside one call; longer waits are made of such slices, so that a signal
-#: (Ctrl-C) is served in between. Seconds.
+#: The longest wait inside one SQLite call, in seconds. Longer waits consist of such slices, so that signals
+#: (Ctrl-C) are handled in between.
 _SLICE = 0.05
 
 #: `close` waits at most this long for calls of other threads, in seconds.
@@ -60,10 +60,10 @@ _synchronous = {"full": 2, "relaxed": 1}
 
 
 class SQLiteEngine:
-    """One database file. Safe to share between threads; every thread has a connection of its own."""
+    """One database file. Safe to share between threads; every thread has its own connection."""
 
     name = "sqlite"
-    #: Full text is in tables of FTS5, which rank by BM25 and are merged.
+    #: FTS5 tables store the full-text indexes; they rank by BM25 and need merging.
     fts5 = True
 
     def __init__(
@@ -83,13 +83,13 @@ class SQLiteEngine:
         self.clock = clock
         self.gate = Gate(f"{path}.gate", across_processes=gate)
         self._wal = f"{path}-wal"
-        # Changed inside the gate only: rows changed since the last checkpoint, the WAL's size that calls for one.
+        # Changed only inside the gate: rows changed since the last checkpoint, and the WAL size that triggers one.
         self._changed = 0
         self._checkpoint_at = CHECKPOINT_BYTES
         self.closed = False
         #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
         self.orphans: list[Owner] = []
-        #: Who has the gate for a transaction, or None.
+        #: The owner of the transaction that has the gate, or None.
         self.writer: Owner | None = None
         self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
@@ -98,19 +98,19 @@ class SQLiteEngine:
 
     @property
     def database(self) -> str:
-        """What messages call it: its path."""
+        """The path, as messages show it."""
         return str(self.path)
 
     def bind(
         self, statements: Mapping[str, Statement], records: Mapping[str, type[object]] | None = None
     ) -> Statements:
-        """The statements as methods that run on the calling thread's connection, and give *records*."""
-        from datastore.statements.binding import bind  # aiosql, only once a store is opened
+        """Return the statements as methods that run on the calling thread's connection and return *records*."""
+        from datastore.statements.binding import bind  # imports aiosql, so only once a store is opened
 
         return bind(statements, self._thread, records)
 
     def now(self) -> datetime:
-        """The present instant; within a transaction always the same one."""
+        """The current time; constant within a transaction."""
         session: SQLiteSession | None = self._thread.session
         block = None if session is None else session.block
         if block is None:
@@ -125,26 +125,26 @@ class SQLiteEngine:
         return Transaction(self._thread)
 
     def callers_transaction(self, *, serializable: bool = False) -> Transaction:
-        """The same, begun by a caller: a statement that fails leaves it as it was in any case. Always serializable."""
+        """The same as `transaction`: a failed statement leaves it unchanged in any case, and it is always serializable."""
         return self.transaction()
 
     def lock(self, name: Literal["audit_log"]) -> None:
-        """Nothing: whoever writes has the database's one lock already."""
+        """Do nothing: a writer already has the database's only lock."""
 
     def keep_writers_out(self) -> None:
-        """Nothing, for the same reason."""
+        """Do nothing, for the same reason."""
 
     def snapshot(self) -> Snapshot:
         """A context manager: see `datastore.store.Datastore.snapshot`."""
         return Snapshot(self._thread)
 
     def pragma(self, name: str) -> Any:
-        """The first column of every row that ``PRAGMA name`` gives (of the first one, if it is alone)."""
+        """The first column of every row that ``PRAGMA name`` returns; of a single row, the value itself."""
         values = [row[0] for row in self.rows(name)]
         return values[0] if len(values) == 1 else values
 
     def rows(self, pragma: str) -> list[tuple[Any, ...]]:
-        """Every row that a PRAGMA gives."""
+        """Every row that a PRAGMA returns."""
         session: SQLiteSession = self._thread.connected()
         try:
             return session.read(f"PRAGMA {pragma}", ())
@@ -152,12 +152,13 @@ class SQLiteEngine:
             raise self.translated(error, f"PRAGMA {pragma.partition('(')[0]}") from error
 
     def integrity(self) -> list[tuple[Any, ...]]:
-        """What PRAGMA integrity_check says, a hundred lines at most; one "ok" where nothing is wrong.
+        """The result of PRAGMA integrity_check, at most a hundred lines; a single "ok" if nothing is wrong.
 
-        On a connection of its own: since SQLite 3.44 it looks at full-text indexes too, by what the connection knew of them
-        when it last searched, and another connection may have merged them since (seen on 3.53.2: a sound index was called corrupt).
+        It runs on a new connection. Since SQLite 3.44 it also checks full-text indexes, using the state that the connection
+        cached when it last searched; another connection may have merged them since (seen on 3.53.2: it reported a sound index
+        as corrupt).
         """
-        self._thread.connected()  # a closed store, and one from before a fork, are refused here too
+        self._thread.connected()  # refuses a closed store, and one from before a fork
         try:
             with closing(
                 sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=self.timeout)
@@ -167,10 +168,10 @@ class SQLiteEngine:
             raise translate(error, "PRAGMA integrity_check") from error
 
     def data_version(self) -> int:
-        """A number that another connection's commit changes; looking at it reads for a moment and keeps no writer waiting.
+        """A number that another connection's commit changes; reading it is quick and delays no writer.
 
         Raises:
-            TransactionError: Inside a transaction or snapshot, where it stands still.
+            TransactionError: Inside a transaction or snapshot, where it never changes.
         """
         if self._thread.block is not None:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
@@ -181,11 +182,11 @@ class SQLiteEngine:
         """Write the whole WAL back to the database and truncate it.
 
         Returns:
-            False where a reader still needs a part of it.
+            False if a reader still needs part of it.
 
         Raises:
             BusyError: A writer held the gate for longer than the timeout.
-            DatabaseError: Reading or writing failed; every commit stands, and the next checkpoint tries again.
+            DatabaseError: Reading or writing failed; every commit is kept, and the next checkpoint tries again.
         """
         with self.alone("a checkpoint") as connection:
             return write_back(connection, "TRUNCATE", _SLICE)
@@ -195,7 +196,7 @@ class SQLiteEngine:
         """The calling thread's connection, outside a transaction, while others read and write.
 
         Raises:
-            TransactionError: The thread is inside a transaction; *action* is what it says. Or inside a call of the store.
+            TransactionError: The thread is inside a transaction (the message names *action*), or inside another call to the store.
         """
         session: SQLiteSession = self._thread.connected()
         self._thread.refuse_block(action)
@@ -212,7 +213,7 @@ class SQLiteEngine:
 
     @contextmanager
     def alone(self, action: str) -> Iterator[sqlite3.Connection]:
-        """The same, while no other writer of this library writes.
+        """As `using`, while no other writer of this library writes.
 
         Raises:
             TransactionError: As in `using`.
@@ -228,19 +229,19 @@ class SQLiteEngine:
                 raise
 
     def reading(self, action: str) -> None:
-        """Refuse to go on inside a transaction.
+        """Refuse *action* inside a transaction.
 
         Raises:
-            TransactionError: The thread is inside one; *action* is what it says.
+            TransactionError: The thread is inside one; the message names *action*.
         """
         self._thread.connected()
         self._thread.refuse_block(action)
 
     def close(self) -> None:
-        """Close the store, and every thread's connection.
+        """Close the store and every thread's connection.
 
-        A call that another thread is inside is interrupted, its next call and its COMMIT raise ClosedError, and it closes its
-        own connection.
+        A call running in another thread is interrupted. That thread's next call and its COMMIT raise ClosedError, and it closes
+        its own connection.
 
         Raises:
             TransactionError: The calling thread is inside a transaction.
@@ -260,10 +261,10 @@ class SQLiteEngine:
         self.gate.close()
         unwatch(self)
 
-    # What sessions call.
+    # Called by sessions.
 
     def new_session(self) -> SQLiteSession:
-        """A connection for the calling thread, set up and read back."""
+        """Open a connection for the calling thread, configure it, and verify its settings."""
         refuse_after_fork(self.path)
         try:
             connection = sqlite3.connect(
@@ -271,7 +272,7 @@ class SQLiteEngine:
                 uri=True,
                 timeout=_SLICE,
                 isolation_level=None,
-                check_same_thread=False,  # close() closes every thread's
+                check_same_thread=False,  # close() closes every thread's connection
                 cached_statements=256,
             )
         except sqlite3.Error as error:
@@ -280,7 +281,7 @@ class SQLiteEngine:
             self._set_up(connection)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
-            # Whoever closes a store's last connection locks the file for a moment.
+            # Closing a store's last connection locks the file for a moment.
             raise (ClosedError(CLOSED) if self.closed else translate(error, f"opening {self.path}")) from error
         except BaseException:
             connection.close()
@@ -297,7 +298,7 @@ class SQLiteEngine:
     def _set_up(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            return  # not ours (yet): looked at by the store, refused there, and left as it is
+            return  # not a database of this library (yet): the store checks and refuses it; it is left unchanged
         _refuse_read_only(connection)
         change_to_wal(connection, self.timeout)
         execute("PRAGMA foreign_keys = ON")
@@ -311,24 +312,24 @@ class SQLiteEngine:
             ("secure_delete", 1),
         ):
             if execute(f"PRAGMA {pragma}").fetchone()[0] != wanted:
-                raise DatabaseError(f"this SQLite does not keep PRAGMA {pragma} = {wanted}; use another build of it")
+                raise DatabaseError(f"this SQLite build ignores PRAGMA {pragma} = {wanted}; use another build")
 
     def changed(self, connection: sqlite3.Connection, pages: int) -> None:
-        """After a change that SQLite counts no rows of: a checkpoint if one is due. The caller holds the gate.
+        """Run a checkpoint if one is due, after a change that SQLite counts no rows of. The caller has the gate.
 
-        Else what was changed waits in the WAL for whoever writes next, who then pays for all of it.
+        Otherwise the changes would stay in the WAL until the next writer, who would pay for all of them.
         """
         self._changed += pages
         self._checkpoint_if_due(connection)
 
     def translated(self, error: Exception, where: str, *, committing: bool = False) -> Exception:
-        """This library's error for the driver's; a call that `close` interrupted ends with ClosedError."""
+        """Translate the driver's error to this library's; a call that `close` interrupted ends with ClosedError."""
         if self.closed and code_of(error) == "SQLITE_INTERRUPT":
             return ClosedError(CLOSED)
         return translate(error, where, committing=committing)
 
     def patiently(self, run: Callable[[], Result], action: str) -> Result:
-        """*run*, again and again while another connection holds the lock, until the timeout."""
+        """Call *run*, and repeat it while another connection holds the lock, until the timeout."""
         deadline = time.monotonic() + self.timeout
         while True:
             try:
@@ -345,7 +346,7 @@ class SQLiteEngine:
             _pause()
 
     def wrote(self, connection: sqlite3.Connection, rows: int) -> None:
-        """After a commit, inside the gate: a checkpoint if one is due."""
+        """Run a checkpoint if one is due, after a commit, inside the gate."""
         before = self._changed
         self._changed += rows
         if rows > _FEW_CHANGES or before // 64 != self._changed // 64:
@@ -359,11 +360,11 @@ class SQLiteEngine:
         if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
             done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
             self._changed = 0
-            # What is there is used again; and a reader that stays would make every commit try again.
+            # The WAL's present bytes are reused; and with a long-lived reader, every commit would try again.
             self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES
 
     def before_fork(self) -> None:
-        """Close the forking thread's connection, so that the child inherits none; see `after_fork`."""
+        """Close the forking thread's connection, so that the child does not inherit it; see `after_fork`."""
         session: SQLiteSession | None = self._thread.session
         if session is not None and session.block is None and not session.at_work:
             self._thread.forget()
@@ -371,7 +372,7 @@ class SQLiteEngine:
             self._sessions.discard(session)
 
     def after_fork(self) -> None:
-        """In the child: start afresh, or, where the parent's connections came along, refuse."""
+        """In the child: start with no connection, or refuse the file if connections of the parent were inherited."""
         for session in list(self._sessions):
             keep(session.connection, self.path)
         self._sessions = weakref.WeakSet()
@@ -385,17 +386,17 @@ def _stop(session: SQLiteSession, deadline: float) -> None:
     session.closing = True
     while session.at_work:
         if time.monotonic() > deadline:
-            return  # what its thread is inside cannot be interrupted
-        with suppress(sqlite3.ProgrammingError):  # it has closed its connection by itself
+            return  # the call cannot be interrupted
+        with suppress(sqlite3.ProgrammingError):  # the thread has closed its own connection
             session.connection.interrupt()
         _pause()
     session.stop()
 
 
 def _refuse_read_only(connection: sqlite3.Connection) -> None:
-    # Where opening to write fails (too many open files, say), SQLite opens to read only, and does not tell: the
-    # connection would refuse every write for as long as its thread lives. BEGIN IMMEDIATE is let through then, and
-    # the first change is not; this one is never written.
+    # If opening for writing fails (too many open files, say), SQLite silently opens the file read-only, and the
+    # connection would refuse every write until its thread ends. BEGIN IMMEDIATE succeeds on such a connection, but
+    # the first change fails; the change made here is rolled back.
     execute = connection.execute
     execute("PRAGMA busy_timeout = 0").fetchall()
     try:
@@ -410,9 +411,9 @@ def _refuse_read_only(connection: sqlite3.Connection) -> None:
 
 
 def change_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
-    """Set the journal mode that the locks and the durability of this library are made for.
+    """Set WAL mode, on which the locks and the durability of this library depend.
 
-    SQLite takes an exclusive lock for it and does not always wait; this does, at most *timeout* seconds.
+    SQLite takes an exclusive lock for the change and does not always wait for it; this waits at most *timeout* seconds.
     """
     deadline = time.monotonic() + timeout
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -425,20 +426,20 @@ def change_to_wal(connection: sqlite3.Connection, timeout: float) -> None:
 
 
 def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:
-    """Write the WAL back as far as readers let it, without waiting for them; the caller holds the gate.
+    """Write the WAL back as far as readers allow, without waiting for them; the caller has the gate.
 
-    FULL and TRUNCATE hold the write lock, PASSIVE does not: that is what the WAL-reset bug needs.
+    FULL and TRUNCATE hold the write lock; PASSIVE does not, and the WAL-reset bug can occur only without it.
 
     Args:
         connection: Outside a transaction.
-        mode: TRUNCATE also cuts the file to nothing.
-        timeout: The connection's own busy timeout, to go back to; in seconds.
+        mode: TRUNCATE also truncates the file to zero bytes.
+        timeout: The connection's own busy timeout, restored at the end; in seconds.
 
     Returns:
         Whether all of it was written back.
 
     Raises:
-        sqlite3.Error: Reading or writing failed; what was committed stays so.
+        sqlite3.Error: Reading or writing failed; every commit is kept.
     """
     connection.execute("PRAGMA busy_timeout = 0").fetchall()
     try:
@@ -453,7 +454,7 @@ def write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"]
 
 
 def try_write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCATE"], timeout: float) -> bool:
-    """As `write_back`, behind a commit: a failure is not the committer's, whose changes stand; the next one tries again."""
+    """As `write_back`, after a commit. Errors are swallowed: the commit has succeeded, and the next checkpoint tries again."""
     try:
         return write_back(connection, mode, timeout)
     except sqlite3.Error:
@@ -461,5 +462,5 @@ def try_write_back(connection: sqlite3.Connection, mode: Literal["FULL", "TRUNCA
 
 
 def _pause() -> None:
-    # Constant, with jitter: waiting longer and longer starves whoever came first (docs/decisions/0003).
+    # Constant, with jitter: exponential backoff would starve the first waiter (docs/decisions/0003).
     time.sleep(random.uniform(0.0005, 0.002))

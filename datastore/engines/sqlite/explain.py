@@ -1,6 +1,6 @@
-"""What SQLite says about a statement without running it: its plan, the indexes that its program reads.
+"""Analyze a statement on SQLite without running it: its plan, and the indexes that its program reads.
 
-For the check of the statements, on a scratch database only.
+Used by `datastore check`, on a scratch database only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: EXPLAIN wants every parameter bound and looks at none of the values.
+#: EXPLAIN needs every parameter bound, but ignores the values.
 _UNBOUND: dict[str, None] = defaultdict(lambda: None)
 
-#: The opcodes that open a b-tree to look something up in it (an index that is only kept is opened to be written).
+#: The opcodes that open a b-tree for lookups (an index that is only maintained is opened for writing).
 _OPENS = frozenset({"OpenRead", "ReopenIdx"})
 
 _TOUCHES = {
@@ -26,7 +26,7 @@ _TOUCHES = {
 
 
 def open_scratch(path: Path) -> sqlite3.Connection:
-    """A connection with foreign keys off: a plan then shows what the statement reads, not what its keys look up."""
+    """Open a connection with foreign keys off: a plan then shows the statement's own reads, not foreign-key lookups."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = OFF")
     return connection
@@ -34,7 +34,7 @@ def open_scratch(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have foreign keys, as the store has them, until the block ends: `pages_read` then counts their look-ups."""
+    """Turn foreign keys on, as in a store, until the block ends: `pages_read` then includes their lookups."""
     connection.execute("PRAGMA foreign_keys = ON")
     try:
         yield
@@ -43,10 +43,10 @@ def foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def prepare(connection: sqlite3.Connection, sql: str) -> None:
-    """Prepare one statement, without running it.
+    """Prepare one statement without running it.
 
     Raises:
-        sqlite3.Error: It does not prepare, or is more than one statement.
+        sqlite3.Error: It cannot be prepared, or is more than one statement.
     """
     connection.execute(f"EXPLAIN {sql}", _UNBOUND).close()
 
@@ -57,18 +57,18 @@ def query_plan(connection: sqlite3.Connection, sql: str) -> list[str]:
 
 
 def pages_read(connection: sqlite3.Connection, sql: str) -> set[int]:
-    """The root pages of the b-trees that a statement's program looks up in: of its triggers and cascades too."""
+    """The root pages of the b-trees that a statement's program reads, including its triggers and cascades."""
     rows = connection.execute(f"EXPLAIN {sql}", _UNBOUND)
     return {int(row[3]) for row in rows if row[1] in _OPENS}
 
 
 def touched(connection: sqlite3.Connection, sql: str) -> list[tuple[str, str, str, str]]:
-    """What a statement's program may do, as SQLite asks an authorizer while it prepares it; nothing is run.
+    """The accesses of a statement's program, as SQLite reports them to an authorizer while preparing it; nothing runs.
 
     Returns:
-        (action, table, column, by) in SQLite's order, none twice: *action* is "read", "insert", "update" or "delete";
-        *column* is "" for a whole row; *by* is the trigger or view in which it stands, "" for the statement and for
-        what a foreign key does. ("enter", "", "", by) stands for each trigger and view that the program goes into.
+        Distinct (action, table, column, by) in SQLite's order: *action* is "read", "insert", "update" or "delete";
+        *column* is "" for a whole row; *by* is the trigger or view that contains the access, "" for the statement itself
+        and for foreign-key actions. ("enter", "", "", by) marks each trigger and view that the program enters.
     """
     found: dict[tuple[str, str, str, str], None] = {}
 
@@ -79,7 +79,7 @@ def touched(connection: sqlite3.Connection, sql: str) -> list[tuple[str, str, st
             found[_TOUCHES[action], table, column or "", by or ""] = None
         return sqlite3.SQLITE_OK
 
-    prepare(connection, sql)  # a virtual table's first use declares it, which the authorizer would be asked about too
+    prepare(connection, sql)  # the first use of a virtual table declares it, which the authorizer would see too
     connection.set_authorizer(note)
     try:
         prepare(connection, sql)
@@ -95,12 +95,12 @@ def schema_marks(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def begin(connection: sqlite3.Connection) -> None:
-    """Begin a transaction, for `back`."""
+    """Begin a transaction that `back` rolls back."""
     connection.execute("BEGIN")
 
 
 def back(connection: sqlite3.Connection) -> None:
-    """Take everything since `begin` back."""
+    """Roll back everything since `begin`."""
     connection.execute("ROLLBACK")
 
 

@@ -1,4 +1,4 @@
-"""Whole files: a consistent copy, the full VACUUM, and a database held so that nobody else has it open."""
+"""Whole files: a consistent copy, the full VACUUM, and exclusive access to a database."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from datastore.engines.sqlite.engine import SQLiteEngine, write_back
 from datastore.engines.sqlite.errors import is_busy, translate
 from datastore.errors import BusyError, DatastoreError
 
-#: How many steps of SQLite's machine lie between two calls of a progress function (some milliseconds).
+#: The number of SQLite virtual-machine steps between two calls of a progress function (some milliseconds).
 _STEPS = 100_000
 
 
 def copy_into(engine: SQLiteEngine, target: Path, progress: Callable[[float], None] | None = None) -> None:
     """Write one consistent state of the database into *target*, which is missing or empty, while others write.
 
-    VACUUM INTO, not the backup API: that one copies what deleted rows left in free space.
+    It uses VACUUM INTO: the backup API would also copy what deleted rows left in free space.
 
     Args:
         engine: Outside a transaction.
         target: The file.
-        progress: Called now and then with the seconds so far; it may use the store. What it raises ends the copy.
+        progress: Called periodically with the seconds elapsed; it may use the store. An exception that it raises ends the copy.
     """
     engine.reading("a backup")
-    # On a connection of its own, so that *progress* may use the store.
+    # On a separate connection, so that *progress* may use the store.
     with closing(sqlite3.connect(f"{engine.path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {int(engine.timeout * 1000)}").fetchall()
         try:
@@ -38,9 +38,9 @@ def copy_into(engine: SQLiteEngine, target: Path, progress: Callable[[float], No
 
 
 def rebuild(engine: SQLiteEngine, progress: Callable[[float], None] | None = None) -> None:
-    """Write the whole database anew (VACUUM) and cut the WAL; no other connection writes meanwhile.
+    """Rebuild the whole database (VACUUM) and truncate the WAL; no other connection can write meanwhile.
 
-    The temporary copy goes to a file (SQLITE_TMPDIR says where), not into memory as this library's do otherwise.
+    The temporary copy goes to a file (SQLITE_TMPDIR sets the folder), not into memory like this library's other temporary data.
 
     Raises:
         BusyError: Another connection held the write lock for longer than the timeout.
@@ -55,26 +55,26 @@ def rebuild(engine: SQLiteEngine, progress: Callable[[float], None] | None = Non
 
 
 def give_back(engine: SQLiteEngine, pages: int) -> None:
-    """Give at most so many free pages back to the file system, in one transaction of its own.
+    """Return at most *pages* free pages to the file system, in a separate transaction.
 
     Raises:
         BusyError: Another connection held the write lock for longer than the timeout.
     """
     with engine.alone("giving pages back") as connection:
-        # Each step of this PRAGMA frees one page. It gives no columns, so execute() takes one step and stops
-        # (fetchall() does not go on); executescript() steps to the end.
+        # Each step of this PRAGMA frees one page. It returns no columns, so execute() takes one step and stops
+        # (fetchall() does not continue); executescript() steps to the end.
         engine.patiently(lambda: connection.executescript(f"PRAGMA incremental_vacuum({pages})"), "incremental_vacuum")
-        # For each, a page from the end of the file takes its place, and the page that pointed there is written too.
+        # Each freed page is replaced by one from the end of the file, and the page that pointed to that one changes too.
         engine.changed(connection, 2 * pages)
 
 
 @contextmanager
 def held_alone(path: Path, timeout: float) -> Iterator[None]:
-    """Hold a database that nobody else has open: its WAL is written back and gone, and nobody can come in.
+    """Lock a database that nobody else has open: its WAL is written back and removed, and nobody else can open it.
 
     Raises:
-        BusyError: Some connection has it open (an idle one counts).
-        CorruptDatabaseError: It is damaged, so that this cannot be known.
+        BusyError: Another connection has it open (an idle one counts).
+        CorruptDatabaseError: It is damaged, so it is unknown whether it is in use.
     """
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0.05, isolation_level=None)
     try:
@@ -91,7 +91,7 @@ def held_alone(path: Path, timeout: float) -> Iterator[None]:
                     raise translate(error, f"opening {path}") from error
                 if time.monotonic() >= deadline:
                     raise BusyError(
-                        f"{path} is in use; stop what has it open (workers, the application) and try again"
+                        f"{path} is in use; stop the processes that have it open (workers, the application) and try again"
                     ) from error
             time.sleep(0.01)
         yield
@@ -110,7 +110,7 @@ def _watched(connection: sqlite3.Connection, progress: Callable[[float], None] |
     def tell() -> int:
         try:
             progress(time.monotonic() - begun)
-        except BaseException as error:  # the driver would drop it and say "interrupted"
+        except BaseException as error:  # the driver would discard it and report "interrupted"
             raised.append(error)
         return len(raised)
 

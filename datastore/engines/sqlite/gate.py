@@ -1,17 +1,17 @@
-"""The write gate: a lock on a side file that every writer of ours holds around its transaction.
+"""The write gate: a lock on a side file that every writer of this library holds during its transaction.
 
-SQLite's own write lock is a race: its busy handler sleeps and tries again, so that with several
-writer processes one does thousands of commits while another does none. Here writers that have to wait
-draw tickets and go in by their numbers. The gate also keeps checkpoints away from commits, without which
-SQLite 3.7.0 to 3.51.2 can corrupt a WAL (the WAL-reset bug). perf/gate.py measures it,
-docs/decisions/0003-write-gate.md tells more.
+SQLite's own write lock is unfair: its busy handler sleeps and tries again, so with several writer
+processes one does thousands of commits while another does none. Here writers that have to wait draw
+tickets and enter in ticket order. The gate also keeps checkpoints and commits apart; otherwise
+SQLite 3.7.0 to 3.51.2 can corrupt a WAL (the WAL-reset bug). perf/gate.py measures the gate, and
+docs/decisions/0003-write-gate.md explains it.
 
-What excludes is ``flock`` alone, which ends with the process that holds it. The tickets only say whose turn it is:
-two numbers in the side file, mapped into every process's memory, read without a system call. Whatever they hold
-(a process died, or was stopped, with a ticket), nobody is let in beside another; at worst the order is lost once.
+Only ``flock`` provides mutual exclusion, and it ends with the process that holds it. The tickets determine only whose turn
+it is: two numbers in the side file, mapped into every process's memory and read without a system call. Whatever their values
+(a process died, or was stopped, with a ticket), two writers never enter at once; at worst the order is lost once.
 
-It helps processes on one machine that use this library; anybody else meets SQLite's ordinary lock, as
-ever. Where there is no ``flock`` (Windows) the gate orders the threads of one process only.
+The gate works between processes on one machine that use this library; other programs still compete for SQLite's ordinary
+lock. Without ``flock`` (Windows) it orders only the threads of one process.
 """
 
 from __future__ import annotations
@@ -30,51 +30,52 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-#: The two numbers of the side file: the last ticket drawn, the last ticket that went in.
+#: The two numbers in the side file: the last ticket drawn, and the last ticket that entered.
 _DRAWN, _SERVED = 0, 1
 _BYTES = 16
 _MASK = 2**48 - 1
 
-#: Whoever goes in by ticket may go in again without one for so long: a change of processes costs as much as a commit.
+#: Seconds during which a writer that entered by ticket may enter again without one: switching processes costs as much as a
+#: commit.
 _SLICE = 0.002
 
-#: Seconds between two looks: of whoever is next, of those behind (for each one ahead), and of anybody at most.
+#: Poll intervals in seconds: for the next in line, for the others (per waiter in front), and the maximum.
 _NEXT = 0.00005
 _BEHIND = 0.0002
 _LONGEST = 0.001
 
-#: A wait that lasts is looked at less often: this part of it may be lost at its end.
+#: The poll interval grows to this fraction of the time waited.
 _LOST = 0.05
 
-#: When nobody has gone in for so long, a waiter behind looks whether the gate stands open: whoever is next may be dead.
+#: If nobody has entered for this many seconds, the later waiters check whether the gate is open: the next in line may be dead.
 _STALLED = 0.01
 
-#: Seconds between two looks at the thread that has the gate: it may have been taken away from it.
+#: Seconds between two checks while waiting for another thread: the gate may have been taken away from that thread.
 _LOOK = 0.05
 
 
 class Gate:
     """A lock between threads and, through a side file, between processes. Not reentrant.
 
-    Ctrl-C, or any signal handler that raises, may interrupt the gate's own code after a lock was taken and before it was
-    noted. The lock between threads therefore knows its owner: `reset` gives back whatever the calling thread still has.
+    Ctrl-C, or any signal handler that raises, may interrupt the gate's own code after a lock was taken and before that was
+    recorded. The lock between threads therefore knows its owner: `reset` releases whatever the calling thread still has.
     """
 
     def __init__(self, path: str, *, across_processes: bool = True) -> None:
-        """*path* is the side file. It is created when it is first needed, and stays."""
+        """*path* is the side file. It is created when first needed, and is never removed."""
         self._path = path
         self._across = across_processes and fcntl is not None
         self._threads = threading.RLock()
         self._file: int | None = None
         self._turns = memoryview(bytearray(_BYTES)).cast("Q")
         self._slice_end = 0.0
-        #: Counts the turns, so that an old one is told from the present one.
+        #: The number of the current turn, which distinguishes it from earlier ones.
         self.number = 0
 
     @property
     def mine(self) -> bool:
-        """Whether the calling thread has the gate, or was interrupted while it took it or gave it back."""
-        # threading.Condition asks the same of its lock; there is no public way.
+        """Whether the calling thread has the gate, or was interrupted while it acquired or released it."""
+        # threading.Condition calls the same method of its lock; there is no public one.
         return bool(self._threads._is_owned())  # type: ignore[attr-defined]
 
     def acquire(self, timeout: float, refuse: Callable[[float], None] = lambda waited: None) -> None:
@@ -82,10 +83,10 @@ class Gate:
 
         Args:
             timeout: In seconds.
-            refuse: Called again and again with the seconds waited, by whoever has to wait: raises where waiting is useless.
+            refuse: Called repeatedly with the seconds waited, while waiting; raises if waiting is useless.
 
         Raises:
-            BusyError: Another thread or process had the gate for all that time.
+            BusyError: The gate was not free within that time.
         """
         self.reset()
         try:
@@ -106,27 +107,27 @@ class Gate:
             raise
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Let the next writer enter."""
         if self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._threads.release()
 
     def reset(self) -> None:
-        """Give back whatever the calling thread has of the gate; nothing, if it has nothing."""
+        """Release whatever the calling thread has of the gate; do nothing if it has nothing."""
         while self.mine:
-            # No other thread is in the gate, so that the file's lock, if it is taken, is this thread's.
+            # No other thread is in the gate, so the file's lock, if taken, belongs to this thread.
             if self._file is not None:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
             self._threads.release()
 
     def take_away(self) -> None:
-        """Open the gate that another thread has and will not give back."""
+        """Open the gate that another thread has and will never release."""
         if self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._threads = threading.RLock()  # those who wait for the old lock look at this one soon
+        self._threads = threading.RLock()  # threads that wait for the old lock soon switch to this one
 
     def close(self) -> None:
-        """Close the side file; a later `acquire` opens it again. Nothing happens while another thread is in the gate."""
+        """Close the side file; a later `acquire` reopens it. Does nothing while another thread is in the gate."""
         threads = self._threads
         if not threads.acquire(blocking=False):
             return
@@ -141,7 +142,7 @@ class Gate:
     __del__ = close
 
     def forget(self) -> None:
-        """In a forked child: the parent's lock is not ours to have or to give back."""
+        """In a forked child: drop the parent's lock, which the child neither owns nor may release."""
         self._threads = threading.RLock()
         with suppress(OSError):
             self.close()
@@ -160,7 +161,7 @@ class Gate:
     def _open(self) -> None:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            # Room on the disk, not only a length: a write into a mapped hole would kill the process on a full disk.
+            # Allocate disk space, not only a length: a write into a mapped hole would kill the process on a full disk.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file, 0, _BYTES)
             elif os.fstat(file).st_size < _BYTES:
@@ -180,7 +181,7 @@ class Gate:
         return True
 
     def _wait(self, seconds: float, timeout: float, refuse: Callable[[float], None]) -> None:
-        # Two that draw at the same instant may draw the same number: then both are next at the same time, no harm.
+        # Two waiters that draw at the same instant may draw the same number. Both are then next at once, which is harmless.
         turns = self._turns
         ticket = (turns[_DRAWN] + 1) & _MASK
         turns[_DRAWN] = ticket
@@ -198,11 +199,11 @@ class Gate:
             elif now - moved > _STALLED and self._try():
                 if stood_open:
                     break
-                # Once may be chance: whoever is next gets the time to look.
+                # Once may be chance: give the next in line time to check.
                 fcntl.flock(self._file, fcntl.LOCK_UN)  # type: ignore[arg-type]
                 stood_open, moved = True, now
             if now - begun >= seconds:
-                # Those ahead may be gone: an open gate is not refused.
+                # The waiters in front may be gone: enter if the gate is open.
                 if self._try():
                     break
                 raise _busy(timeout)

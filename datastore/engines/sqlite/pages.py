@@ -1,8 +1,8 @@
-"""A database file's pages: which bytes belong to a row or an index entry, and which to nothing.
+"""A database file's pages: which bytes belong to a row or an index entry, and which are free space.
 
-A deleted row's bytes may stay in what belongs to nothing: pages of no tree, the gap and the free blocks of a page, the
-end of an overflow chain (https://www.sqlite.org/fileformat2.html). Read with the file's own descriptor, which is never
-closed: closing one would drop this process's locks on the database.
+A deleted row's bytes may remain in free space: pages outside every tree, the gap and the free blocks of a page, the
+end of an overflow chain (https://www.sqlite.org/fileformat2.html). Each file is read through one descriptor that is never
+closed: closing it would drop this process's locks on the database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import attrs
 _held: dict[tuple[int, int], int] = {}
 _held_lock = threading.Lock()
 
-#: Pages read at once.
+#: Pages per read.
 _RUN = 256
 _NOTHING = 0
 _LOCK_BYTE = 1 << 30
@@ -29,17 +29,17 @@ _LOCK_BYTE = 1 << 30
 class Part:
     """Some bytes of the file."""
 
-    #: The kind that their tree was given; None: they belong to nothing.
+    #: The kind that the caller assigned to their tree; None: free space.
     kind: int | None
     data: bytes
 
 
 class Pages:
-    """The pages of one file, as they are while a snapshot keeps them from being written over.
+    """The pages of one file, while a snapshot prevents them from being overwritten.
 
     Args:
         path: The database.
-        trees: Each tree's first page and its kind, 1 to 255.
+        trees: Each tree's root page and its kind, 1 to 255.
     """
 
     def __init__(self, path: Path, trees: Iterable[tuple[int, int]]) -> None:
@@ -50,15 +50,15 @@ class Pages:
         self.usable = self.size - head[20]
         self.count = os.fstat(self._file).st_size // self.size
         self._kinds = bytearray(self.count + 1)
-        #: Of a chain's last page: how many of its bytes are used.
+        #: The number of bytes used in the last page of each overflow chain.
         self._ends: dict[int, int] = {}
         self._auto_vacuum = int.from_bytes(head[52:56], "big") != 0
         for root, kind in trees:
             self._walk(root, kind)
 
     def parts(self) -> Iterator[Part]:
-        """Every byte of the file that is not zero, each either a tree's (what is not is zero there) or nothing's."""
-        # Overflow chains are found on the way, so their pages come last.
+        """Every nonzero byte of the file, either in a part of a tree (with its free space zeroed) or in free space."""
+        # Overflow chains are found while reading, so their pages come last.
         later: list[int] = []
         for number, page in self._pages():
             kind = self._kinds[number]
@@ -90,7 +90,7 @@ class Pages:
                 page = self._page(number)
                 head = 100 if number == 1 else 0
                 if not page or page[head] not in (2, 5):
-                    return  # leaves: their depth is the same everywhere
+                    return  # leaves: all have the same depth
                 below += [int.from_bytes(page[at : at + 4], "big") for at in self._cells(page, head)]
                 below.append(int.from_bytes(page[head + 8 : head + 12], "big"))
             level = [number for number in below if 0 < number <= self.count]
@@ -107,7 +107,7 @@ class Pages:
         return struct.unpack_from(f">{count}H", page, start)
 
     def _free(self, page: bytes, head: int, kind: int) -> list[tuple[int, int]]:
-        """Where a tree's page belongs to nothing: the gap and the free blocks. Follows its overflow chains."""
+        """The free space in a tree's page: the gap and the free blocks. Also follows the page's overflow chains."""
         cells = self._cells(page, head)
         leaf = page[head] in (10, 13)
         start = head + (8 if leaf else 12) + 2 * len(cells)
@@ -154,7 +154,7 @@ class Pages:
             number = int.from_bytes(os.pread(self._file, 4, (number - 1) * self.size), "big")
 
     def _is_map(self, number: int) -> bool:
-        # The pages that tell each page's parent, which auto_vacuum needs; and the one that locks are taken on.
+        # The pointer-map pages that auto_vacuum needs, and the lock-byte page.
         if number == _LOCK_BYTE // self.size + 1:
             return True
         return self._auto_vacuum and number >= 2 and (number - 2) % (self.usable // 5 + 1) == 0
@@ -170,7 +170,7 @@ class Pages:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """SQLite's number of 1 to 9 bytes, and the place behind it."""
+    """Decode a SQLite varint of 1 to 9 bytes; return its value and the offset after it."""
     value = 0
     for place in range(at, min(at + 8, len(data))):
         value = value << 7 | data[place] & 0x7F
@@ -180,7 +180,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def descriptor(path: Path) -> int:
-    """A file of a database, opened to read and kept open for as long as the process lives."""
+    """A descriptor of a database's file, opened for reading and kept open until the process ends."""
     with _held_lock:
         found = path.stat()
         key = found.st_dev, found.st_ino
@@ -190,7 +190,7 @@ def descriptor(path: Path) -> int:
 
 
 def read_whole(path: Path) -> bytes:
-    """All bytes of a file of a database; b"" where it is missing."""
+    """All bytes of a database's file; b"" if it is missing."""
     try:
         file = descriptor(path)
     except FileNotFoundError:

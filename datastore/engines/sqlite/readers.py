@@ -1,20 +1,20 @@
-"""Which processes read a database now: they keep its WAL from being cut."""
+"""Find the processes that are reading a database and so prevent its WAL from being truncated."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-#: The bytes of the -shm file that a reader locks one of (SQLite's walformat: WAL_READ_LOCK).
+#: The range of bytes in the -shm file; each reader locks one of them (SQLite's walformat: WAL_READ_LOCK).
 _FIRST, _LAST = 123, 127
 
 _locks = Path("/proc/locks")
 
 
 def reader_processes(path: Path) -> list[int] | None:
-    """The ids of the processes with a read transaction on a database in WAL mode; None where the system does not tell.
+    """The ids of the processes with a read transaction on a database in WAL mode; None if the system does not report them.
 
-    Read from /proc/locks (Linux): no file of the database is opened. A process in another container may show as 0.
+    They come from /proc/locks (Linux): no file of the database is opened. A process in another container may show as 0.
     """
     try:
         shm = os.stat(f"{path}-shm")

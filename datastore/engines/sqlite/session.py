@@ -1,4 +1,4 @@
-"""A thread's SQLite connection: how its statements run, and its BEGIN, COMMIT and savepoints."""
+"""A thread's SQLite connection: it runs statements, BEGIN, COMMIT and savepoints."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ Result = TypeVar("Result")
 _LOOP_WAITS = 0.1
 
 _LOOP = (
-    "the event loop waits for a transaction that was entered in a call of a thread pool, and may be what that one waits for;"
+    "the event loop waits for a transaction that was entered in a call of a thread pool, which may in turn wait for the loop;"
     " enter and leave a transaction in one function, or in an `async def` dependency"
 )
 
-#: Instead of a turn's number, while the gate is waited for.
+#: Replaces a turn's number while the session waits for the gate.
 _TAKING = -1
 
 
 class SQLiteHost(Host, Protocol):
-    """What a SQLite session needs of its engine."""
+    """The part of a SQLite engine that a session needs."""
 
     path: Path
     gate: Gate
-    #: Who has the gate for a transaction, or None.
+    #: The owner of the transaction that has the gate, or None.
     writer: Owner | None
 
     def patiently(self, run: Callable[[], Result], action: str) -> Result:
-        """*run*, again and again while another connection has the lock, until the timeout."""
+        """Call *run*, and repeat it while another connection has the lock, until the timeout."""
 
     def translated(self, error: Exception, where: str, *, committing: bool = False) -> Exception:
-        """This library's error for the driver's."""
+        """Translate the driver's error to this library's."""
 
     def wrote(self, connection: sqlite3.Connection, rows: int) -> None:
-        """After a commit, inside the gate: a checkpoint if one is due."""
+        """Run a checkpoint if one is due, after a commit, inside the gate."""
 
 
 class SQLiteSession(Session):
@@ -64,7 +64,7 @@ class SQLiteSession(Session):
     # Statements.
 
     def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that a statement gives."""
+        """Every row that a statement returns."""
         block = self.block
         if block is not None:
             if current().owner is not block.admitted:
@@ -83,7 +83,7 @@ class SQLiteSession(Session):
             self.at_work = False
 
     def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
-        """Every row that RETURNING gives, with the write lock held to the end."""
+        """Every row that RETURNING returns; the write lock is held until the end."""
         block = self.block
         if block is None:
             return self._write_alone(lambda: self._execute(sql, parameters).fetchall())
@@ -98,7 +98,7 @@ class SQLiteSession(Session):
             self.at_work = False
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
-        """How many rows were changed."""
+        """The number of rows changed."""
         block = self.block
         if block is None:
             return self._write_alone(lambda: self._execute(sql, parameters).rowcount)
@@ -117,7 +117,7 @@ class SQLiteSession(Session):
         raise TransactionError(SNAPSHOT)
 
     def _write_alone(self, run: Callable[[], Result]) -> Result:
-        # One writing statement as a transaction of its own.
+        # Runs one writing statement as its own transaction.
         engine = self.engine
         if current() is not NOBODY:
             self.refuse_copies()
@@ -127,7 +127,7 @@ class SQLiteSession(Session):
             if self.closing:
                 raise ClosedError(CLOSED)
             if self.connection.in_transaction:
-                self.give_back()  # an interrupt came between the end of a block and its tidying up
+                self.give_back()  # an interrupt came between the end of a block and its cleanup
             engine.gate.acquire(engine.timeout, self.refuse_to_wait)
             try:
                 result = run()
@@ -135,7 +135,7 @@ class SQLiteSession(Session):
                 if not is_busy(error):
                     raise
                 result = engine.patiently(run, "write")
-            engine.wrote(self.connection, 2)  # itself, and as a rule a counter that a trigger keeps
+            engine.wrote(self.connection, 2)  # the row itself, and usually a counter that a trigger maintains
             engine.gate.release()
         except BaseException:
             engine.gate.reset()
@@ -145,7 +145,7 @@ class SQLiteSession(Session):
         return result
 
     def failed(self, error: Exception, where: str) -> NoReturn:
-        """Raise this library's error for the driver's; note a transaction that SQLite ended by itself."""
+        """Raise this library's error for the driver's; record the loss of a transaction that SQLite ended itself."""
         block = self.block
         if block is not None and self.is_lost():
             block.lose(LOST)
@@ -162,7 +162,7 @@ class SQLiteSession(Session):
             self.give_back()
         if block.in_snapshot:
             self._do("BEGIN DEFERRED")
-            # The first read fixes what is seen; until then another commit could still come in.
+            # The first read fixes the snapshot; until then another commit could still become visible.
             engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
         self._turn = _TAKING
@@ -175,7 +175,7 @@ class SQLiteSession(Session):
     def commit(self) -> None:
         connection = self.connection
         if self._turn is None:
-            return  # a snapshot: `give_back` rolls back, there is nothing to keep
+            return  # a snapshot has nothing to commit: `give_back` rolls it back
         self._do("COMMIT", committing=True)
         self.engine.wrote(connection, connection.total_changes - self._changes)
 
@@ -186,7 +186,7 @@ class SQLiteSession(Session):
         finally:
             if self._turn is not None:
                 if gate.mine:
-                    self.engine.writer = None  # before the gate is open: the next writer notes itself
+                    self.engine.writer = None  # before the gate opens: the next writer records itself
                     gate.reset()
                 elif self._turn == gate.number:
                     self.engine.writer = None
@@ -216,7 +216,7 @@ class SQLiteSession(Session):
         self._do(f"RELEASE s{number}")
 
     def _do(self, sql: str, *, committing: bool = False) -> None:
-        # `close` may interrupt each of these too, in a block as well: it comes a moment after a call that it was meant for.
+        # `close` may interrupt these as well, even in a block: an interrupt may arrive just after the call that it was meant for.
         try:
             self.connection.execute(sql)
         except sqlite3.Error as error:
@@ -227,11 +227,11 @@ class SQLiteSession(Session):
         return self._turn is not None and not self.connection.in_transaction
 
     def refuse_to_wait(self, waited: float) -> None:
-        """Asked while the gate is waited for: refuse where that is useless, or the store is closed."""
+        """Called while waiting for the gate: refuse if waiting is useless, or the store is closed."""
         self.refuse_orphans()
         writer = self.engine.writer
         if waited > _LOOP_WAITS and writer is not None and in_event_loop() and not writer.may_go_on():
-            # A thread pool keeps the context of its calls until the loop goes on, which this thread blocks.
+            # A thread pool keeps the context of its calls until the loop continues, which this thread blocks.
             raise TransactionError(_LOOP)
 
     # The connection.
@@ -239,7 +239,7 @@ class SQLiteSession(Session):
     def close(self) -> None:
         self.connection.close()
         if self.engine.closed:
-            self.engine.gate.close()  # the store left it open if this thread was in it
+            self.engine.gate.close()  # the store left the gate open if this thread was in it
 
     def __del__(self) -> None:
         # The thread has ended, or the store was dropped without being closed.
