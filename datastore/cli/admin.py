@@ -21,6 +21,7 @@ from datastore.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from datastore.engines.base import Engine
     from datastore.engines.sqlite.engine import SQLiteEngine
     from datastore.upkeep.maintenance import Condition
 
@@ -190,7 +191,7 @@ def _condition(engine: SQLiteEngine) -> Condition:
     return Maintenance(engine, repository).condition()
 
 
-def _unindexed(engine: Any) -> dict[str, int]:
+def _unindexed(engine: Engine) -> dict[str, int]:
     """The number of rows per table that search does not find; tables without such rows are omitted."""
     from datastore.opening import bind_statements
     from datastore.repositories import SearchIndex

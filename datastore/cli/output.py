@@ -102,7 +102,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print one JSON document, escaped to ASCII so that every terminal and pipe accepts it."""
     click.echo(json.dumps(plain(value), indent=2))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datastore.repositories.search_index import IndexedRepository
 
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from datastore.statements.typed.derived import DerivedStatements
+    from datastore.statements.typed.derived import DerivedStatements, ListMessageHashesRow
     from datastore.statements.typed.messages import MessagesStatements
     from datastore.statements.typed.verify import VerifyStatements
 
@@ -50,14 +50,14 @@ class DerivedRepository(IndexedRepository):
         """
         first, last = self._statements.get_message_places()
         if sample is None or last - first < sample:
-            pages: Iterable[Sequence[Any]] = self._message_hashes(first - 1)
+            pages: Iterable[Sequence[ListMessageHashesRow]] = self._message_hashes(first - 1)
         else:
             places = (first - 1 + (last - first) * number // (sample - 1) for number in range(sample))
             pages = (self._statements.list_message_hashes(after_seq=place, max_rows=1) for place in places)
         wrong = (row.id for page in pages for row in page if _hash(row.content) != row.content_hash)
         return [*dict.fromkeys(wrong)]
 
-    def _message_hashes(self, after: int) -> Iterator[Sequence[Any]]:
+    def _message_hashes(self, after: int) -> Iterator[Sequence[ListMessageHashesRow]]:
         # Each content may be one mebibyte long.
         while page := self._statements.list_message_hashes(after_seq=after, max_rows=64):
             yield page

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from datastore.engines.base import Engine
 from datastore.engines.own_rows import Lookup, bind_lookups
 from datastore.engines.schema import Reference, Schema, library_tables, read_schema
 from datastore.records.own_rows import OwnRows
@@ -53,7 +54,7 @@ class _Walk:
     """One traversal of the foreign keys."""
 
     def __init__(
-        self, engine: Any, schema: Schema, own: set[str], edges: Sequence[Reference], leading: set[str]
+        self, engine: Engine, schema: Schema, own: set[str], edges: Sequence[Reference], leading: set[str]
     ) -> None:
         self._schema, self._own = schema, own
         self._edges: dict[str, list[tuple[Lookup, Reference, tuple[str, ...]]]] = {}

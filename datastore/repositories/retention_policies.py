@@ -14,7 +14,7 @@ from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository
 from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text
 
 if TYPE_CHECKING:
-    from datastore.statements.typed.retention_policies import RetentionPoliciesStatements
+    from datastore.statements.typed.retention_policies import ListExpiredLearningsRow, RetentionPoliciesStatements
 
 #: The number of expired rows, and the time of the oldest.
 Expired = tuple[int, datetime | None]
@@ -117,7 +117,7 @@ class ExpiryRepository(Repository):
 
     def expired_learnings(
         self, policy: RetentionPolicy, before: datetime, after: tuple[datetime, str] = (TIME_MIN, ""), *, max_rows: int
-    ) -> list[Any]:
+    ) -> list[ListExpiredLearningsRow]:
         """A batch of learnings that a policy deletes, oldest first: (id, created_at, updated_at)."""
         return self._statements.list_expired_learnings(
             category=policy.scope_value,

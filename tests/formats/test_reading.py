@@ -222,7 +222,7 @@ def test_a_file_without_line_ends_comes_to_an_end(tmp_path: Path, monkeypatch: p
     path = tmp_path / "file"
     for data in (b"x" * (5 * sources.PIECE), bytes(5 * sources.PIECE), b"\n" * (5 * sources.PIECE)):
         path.write_bytes(data)
-        with pytest.raises(ImportFileError, match="no lines of text"):
+        with pytest.raises(ImportFileError, match="without a line of text"):
             list(read_items(path, "chat"))
 
 
@@ -239,7 +239,7 @@ def test_bad_lines_have_their_number_and_hide_no_other(tmp_path: Path) -> None:
     found = list(read_items(path))
     assert [number for number, _ in found] == [1, 2, 4, 5]
     assert [item for _, item in found if isinstance(item, BadLine)] == [
-        BadLine(str(path), 2, "no UTF-8 at byte 9 of the line"),
+        BadLine(str(path), 2, "invalid UTF-8 at byte 9 of the line"),
         BadLine(str(path), 4, "not JSON: Expecting property name enclosed in double quotes at character 3"),
     ]
 

@@ -155,7 +155,7 @@ def test_a_changed_row_with_a_new_hash_is_found(store, forger, log):
     (created_at,) = forger.execute("SELECT created_at FROM audit_log WHERE id = 3").fetchone()
     new = entry_hash(entry.previous_hash, "delete", "message", "m3", entry.actor, "other", {}, created_at)
     forger.execute("UPDATE audit_log SET reason = 'other', details = '{}', hash = ? WHERE id = 3", (new,))
-    assert store.audit.verify() == ["audit entry 4: not linked to the entry before it"]
+    assert store.audit.verify() == ["audit entry 4: not linked to the previous entry"]
 
 
 def test_a_deleted_middle_row_is_found(store, forger):
@@ -179,7 +179,7 @@ def test_a_deleted_and_renumbered_row_is_found(store, forger):
     forger.execute("UPDATE audit_log SET id = 3 WHERE id = 4")
     forger.execute("UPDATE audit_log SET id = 4 WHERE id = 5")
     assert store.audit.verify() == [
-        "audit entry 3: not linked to the entry before it",
+        "audit entry 3: not linked to the previous entry",
         "audit entries 5 missing at the end",
     ]
 
@@ -191,7 +191,7 @@ def test_details_that_are_no_json_and_a_lowered_mark_are_found(store, forger):
     forger.execute("DROP TRIGGER audit_log_counter_forward")
     forger.execute("UPDATE audit_log_counter SET last_id = 1")
     assert store.audit.verify() == [
-        "audit entry -4: the log gives out no such id",
+        "audit entry -4: the log never assigns this id",
         "audit entry 2: changed, its hash does not match",
         "audit entries 4 missing",
         "audit entry 5: above the log's own high-water mark 1",

@@ -110,7 +110,7 @@ def test_at_most_one_row_is_at_most_one(load: Load, operator: str) -> None:
     statements = load(text(f"get_note(low){operator}", "SELECT id FROM notes WHERE id >= :low;", "low  integer"))
     assert statements.get_note(low=3) is None
     assert statements.get_note(low=2) in (2, (2,))
-    with pytest.raises(StatementError, match=r"get_note \(notes\.sql\) gave 2 rows"):
+    with pytest.raises(StatementError, match=r"get_note \(notes\.sql\) returned 2 rows"):
         statements.get_note(low=1)
 
 
@@ -164,7 +164,7 @@ def test_rows_become_the_records_that_they_are_said_to(load: Load) -> None:
 
 
 def test_a_record_that_is_not_there_is_refused(load: Load) -> None:
-    with pytest.raises(StatementError, match=r"notes\.sql:1: .*Record: Note is no record class \(known are Other\)"):
+    with pytest.raises(StatementError, match=r"notes\.sql:1: .*Record: Note is not a record class \(known are Other\)"):
         load(text("get_one()^", "SELECT 1;").replace("Rows: any", "Rows: 1\n-- Record: Note"), {"Other": Note})
 
 
@@ -174,9 +174,9 @@ def test_one_row_that_is_promised_is_there(load: Load) -> None:
         + text("find_note(low)$", "SELECT id FROM notes WHERE id >= :low;", "low  integer").replace("any", "1 (a test)")
     )
     assert (statements.get_note(low=2), statements.find_note(low=2)) == ((2,), 2)
-    with pytest.raises(StatementError, match="gave no row where one was promised"):
+    with pytest.raises(StatementError, match="returned no row where one was promised"):
         statements.get_note(low=3)
-    with pytest.raises(StatementError, match="gave 2 rows where one was promised"):
+    with pytest.raises(StatementError, match="returned 2 rows where one was promised"):
         statements.find_note(low=1)
 
 
@@ -244,8 +244,14 @@ ORDER BY id;
     ("sql", "message"),
     [
         ("SELECT id FROM notes\nWHERE id = :id -- if: word\nAND word = :word;", "'-- if:' names|a line without"),
-        ("SELECT id FROM notes\nWHERE word = :word\nAND id = :id -- if: idea\n;", "names idea, which is no parameter"),
-        ("SELECT id FROM notes\nWHERE id = :id AND word = :word -- if: id, word\n;", "given id, no line uses :id"),
+        (
+            "SELECT id FROM notes\nWHERE word = :word\nAND id = :id -- if: idea\n;",
+            "names idea, which is not a parameter",
+        ),
+        (
+            "SELECT id FROM notes\nWHERE id = :id AND word = :word -- if: id, word\n;",
+            "if id is given, no line uses :id",
+        ),
         ("SELECT id FROM notes\nWHERE id = :id OR word = :word -- if: id, word\n;", "no line uses"),
     ],
 )
