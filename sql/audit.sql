@@ -1,7 +1,7 @@
 -- The audit log. Portable: every statement runs unchanged on every engine.
 
 -- name: add_audit_entry(action, subject_type, subject_id, actor, reason, details, created_at, previous_hash, hash)^
--- Appends one entry to the log, linked to the entry before it.
+-- Appends one entry to the log, linked to the previous entry.
 --   action  text  soft_delete, restore, delete, purge or redact
 --   subject_type  text  conversation, message, learning, job or upload
 --   subject_id  text  id of the subject
@@ -54,7 +54,7 @@ RETURNING
 -- Index: none (the primary key, read from its end)
 -- Rows: 0 or 1
 -- Record: AuditEntry
--- Allow: full-scan, the plan says SCAN, but LIMIT 1 stops it at the first row
+-- Allow: full-scan, the plan says SCAN, but LIMIT 1 stops at the first row
 SELECT
     id,
     action,

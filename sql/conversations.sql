@@ -5,12 +5,12 @@
 --   id  text  supplied by the caller, or a time-ordered UUID; 1 to 200 characters
 --   session_id  text?  the session that the conversation belongs to; 1 to 200 characters
 --   correlation_id  text?  the caller's own key; unique if set
---   source  text  where it came from; 1 to 200 characters
+--   source  text  where the conversation came from; 1 to 200 characters
 --   title  text?  at most 1000 characters
 --   sanitization_version  text  version of the sanitization applied to the text; 1 to 100 characters
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when the conversation began
---   updated_at  timestamp  its last change
+--   updated_at  timestamp  when it was last changed
 --   completed_at  timestamp?  when it ended; NULL if it has not
 -- Index: none (an insert)
 -- Rows: 1
@@ -79,7 +79,7 @@ WHERE id = :id;
 
 -- name: find_conversation_by_correlation(correlation_id)^
 -- The conversation with a correlation id, deleted or not.
---   correlation_id  text  the key
+--   correlation_id  text  the caller's own key
 -- Index: conversations_correlation_id_key (unique)
 -- Rows: 0 or 1
 -- Record: Conversation
@@ -219,7 +219,7 @@ WHERE
 --   id  text  id of the conversation
 --   session_id  text?  the session that the conversation belongs to; 1 to 200 characters
 --   correlation_id  text?  the caller's own key; unique if set
---   source  text  where it came from; 1 to 200 characters
+--   source  text  where the conversation came from; 1 to 200 characters
 --   title  text?  at most 1000 characters
 --   metadata  json  an object, at most 1 MiB
 --   now  timestamp  the instant of the transaction

@@ -26,7 +26,7 @@ LIMIT :max_rows;
 
 -- name: get_message_places()^
 -- The lowest and the highest seq (place on disk) of the messages.
--- Index: messages primary key (both its ends)
+-- Index: messages primary key (one lookup at each end)
 -- Rows: 1
 SELECT
     (SELECT coalesce(min(messages.seq), 0) FROM messages) AS first_seq,

@@ -249,7 +249,7 @@ RETURNING id;
 -- name: list_derived_learnings(conversation_id)
 -- Learnings of other conversations that have a message of this conversation as a source.
 --   conversation_id  text  id of the conversation
--- Index: messages_conversation_id_created_at_id_idx, learning_messages_message_id_idx, learnings_id_key; sorts them
+-- Index: messages_conversation_id_created_at_id_idx, learning_messages_message_id_idx, learnings_id_key; sorts the learnings
 -- Rows: one per learning
 -- Record: Learning
 -- Allow: max-rows, an erasure needs all of them

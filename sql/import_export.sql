@@ -36,7 +36,7 @@ WHERE
 -- name: set_conversation_times(id, updated_at, deleted_at)!
 -- Sets the times of an imported conversation to those of the exported one; hides its learnings with it.
 --   id  text  id of the conversation
---   updated_at  timestamp?  its last change; NULL keeps the stored value
+--   updated_at  timestamp?  when it was last changed; NULL keeps the stored value
 --   deleted_at  timestamp?  when it was soft-deleted; NULL if it was not
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1

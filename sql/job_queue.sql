@@ -9,7 +9,7 @@
 --   priority  integer  0 to 9; 9 is claimed first
 --   run_at  timestamp  not claimed before this instant
 --   payload  json  any value, at most 1 MiB
---   dedupe_key  text?  at most one live (queued or running) job has it; 1 to 200 characters
+--   dedupe_key  text?  at most one live (queued or running) job has a given key; 1 to 200 characters
 --   max_attempts  integer  1 to 1000
 --   backoff_seconds  real  wait after the first failure, doubled after each further one
 --   backoff_cap_seconds  real  the longest wait, at most a year
@@ -467,7 +467,7 @@ RETURNING
 -- Returns a running job to the queue for later and does not count the attempt; its progress is kept.
 --   id  integer  id of the job
 --   lease_token  integer  lease_token of the caller's claim
---   lease_after  timestamp  the lease must end after this
+--   lease_after  timestamp  the lease must end after this instant
 --   run_at  timestamp  not claimed before this instant
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue primary key (integer)

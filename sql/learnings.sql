@@ -12,7 +12,7 @@
 --   dedupe_key  text  two learnings of a conversation with the same key are the same learning; 1 to 200 characters
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when the learning was made
---   updated_at  timestamp  its last change
+--   updated_at  timestamp  when it was last changed
 -- Index: conversations_id_key (unique)
 -- Rows: 0 or 1 (0: the conversation is not found or is deleted, or the learning exists: find_learning_by_dedupe_key returns it)
 -- Record: Learning
@@ -325,7 +325,7 @@ WHERE learning_id = :learning_id;
 --   max_rows  integer  1 to 1000
 -- Index: learnings_category_created_at_id_idx (full scan); sorts one row per category
 -- Rows: 0 to max_rows
--- Allow: full-scan, a report; it reads the index only
+-- Allow: full-scan, a report; it reads only the index
 SELECT
     category,
     count(*) AS learning_count

@@ -159,7 +159,7 @@ LIMIT :max_rows;
 -- The number of uploads in each status.
 -- Index: uploads_status_created_at_id_idx (scan in its order, no sort)
 -- Rows: 0 to 5, one per status that occurs, by status
--- Allow: full-scan, a report; it reads the index only, not the rows
+-- Allow: full-scan, a report; it reads only the index, not the rows
 -- Allow: max-rows, at most one row per status, of which there are five
 SELECT
     status,

@@ -245,7 +245,7 @@ FROM times;
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
 --   type  text  only of this type
--- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
+-- Index: job_queue_lease_expires_at_idx (full scan), then job_queue primary key (integer)
 -- Rows: 0 to max_rows
 -- Record: Job
 -- Differs: PostgreSQL has no INDEXED BY

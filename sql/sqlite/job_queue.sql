@@ -224,11 +224,11 @@ FROM times;
 --   before_id  integer  2^63 - 1 for the first page
 --   max_rows  integer  1 to 1001
 --   type  text  only of this type
--- Index: job_queue_lease_expires_at_idx (read as a whole), then job_queue primary key (integer)
+-- Index: job_queue_lease_expires_at_idx (full scan), then job_queue primary key (integer)
 -- Rows: 0 to max_rows
 -- Record: Job
 -- Differs: only SQLite has INDEXED BY, without which every job of the table would be read
--- Allow: full-scan, the index holds the running jobs only
+-- Allow: full-scan, the index contains only running jobs
 SELECT
     id,
     type,
@@ -269,13 +269,13 @@ LIMIT :max_rows;
 -- name: count_jobs()
 -- The number of jobs per type and status; for queued and running jobs also the earliest run_at. The number of queued jobs is
 -- the number of stored jobs minus those that run or have ended, so a million waiting jobs need not be read.
--- Index: job_counts primary key (read as a whole, in its order), job_queue_lease_expires_at_idx (covering scan of the
+-- Index: job_counts primary key (full scan in its order), job_queue_lease_expires_at_idx (covering scan of the
 --   running jobs), job_queue_claim_idx (one seek per type and priority); sorts one row per type and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
 -- Differs: PostgreSQL reads the queued jobs instead: each of its counts has 16 rows, and every enqueue would write one
 -- Allow: full-scan, because a summary has one row per type and status, which are few, and counts the running jobs
--- Allow: max-rows, at most one row for each type and status
+-- Allow: max-rows, at most one row per type and status
 WITH levels (priority) AS (
     VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
 ),

@@ -23,7 +23,7 @@ WHERE
 -- Stores many learnings in the given order, except those that their conversations already have.
 --   rows  rows  a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata, created_at, updated_at]
 -- Index: conversations_id_key (unique)
--- Rows: 0 to the length of rows (fewer: as add_learning), in any order
+-- Rows: 0 to the length of rows (fewer: see add_learning), in any order
 -- Record: Learning
 -- Differs: SQLite passes a list as JSON (json_each); PostgreSQL unnests an array
 INSERT INTO learnings (
