@@ -5,14 +5,9 @@
 -- is needed. They hold the shown rows only. Triggers take out what is changed or hidden, whoever does it; the application
 -- writes it again. What another program wrote or changed is found after `datastore reindex`, and `datastore verify` counts it.
 --
-<<<<<<< HEAD:migrations/postgresql/0004.search.sql
--- Lexemes are the stems of the words, with their places (weight A: in the title), and without places whole words
--- ("=organization"), words with their signs ("=c++") and what a search filters by, as in migrations/sqlite/0004.search.sql.
-=======
 -- Lexemes are the stems of the words, with their places (weight A: in the title), and without places the words that are not
 -- their own stems ("=organization"), words with their signs ("=c++") and what a search filters by, as in
--- migrations/sqlite/0005.search.sql.
->>>>>>> search2:migrations/postgresql/0005.search.sql
+-- migrations/sqlite/0004.search.sql.
 --
 -- Locks: writes to conversations, learnings and messages wait until the step ends, for milliseconds: the tables are new and
 -- empty. `datastore reindex` indexes rows that were stored before.
