@@ -174,12 +174,12 @@ HEAD = """<!-- Written by `make acid`. Do not edit: change tests/acid/ and run i
 # ACID: the evidence
 
 `make acid` runs every suite of `tests/acid/` and writes this page; `python -m tests.acid.page test_kill` runs one file
-again and keeps what is known of the others. What is below was seen on SQLite {sqlite}, Python {python}, {system}, in
-{minutes} minutes together. `make test` runs the quick tier of the same suites.
+again and keeps the known results of the others. The results below were obtained on SQLite {sqlite}, Python {python}, {system}, in
+{minutes} minutes in total. `make test` runs the quick tier of the same suites.
 
-A suite is a body that is run on the library, and finds nothing; and on mutants of it, each a change of a few words in
-a copy of the source, where it has to find the anomaly that the change allows. The matrix further down is the proof that
-the suites can fail.
+A suite runs the same test on the library, where it must find nothing, and on mutants of the library, where it must find the
+anomaly that the mutation allows. A mutant changes a few words in a copy of the source. The matrix below proves that the suites
+can fail.
 
 ## Outcome
 
@@ -189,40 +189,42 @@ ISOLATION = """
 ## Isolation, case by case
 
 Hermitage's cases. P: prevented. B: somebody had to wait. E: a transaction was refused. A: the anomaly happened. The
-first row is the library: transactions begin with BEGIN IMMEDIATE behind the write gate, readers have a snapshot. The
-others are mutants, to show that the cases can tell.
+first row is the library: transactions begin with BEGIN IMMEDIATE after entering the write gate, and readers have a snapshot. The
+other rows are mutants, which show that the cases can detect anomalies.
 
 """
 
 MATRIX = """
 ## The mutation matrix
 
-Where chance is involved, a mutant is run with ten seeds and has to be seen in nine at least.
+If chance is involved, a mutant is run with ten seeds and has to be detected with at least nine of them.
 
 """
 
 LIMITS = """
 ## The limits
 
-- *Tests show the presence of faults.* The numbers above are how much was looked at, not a proof.
-- *kill -9 says nothing about power cuts*: the page cache survives it, and synchronous = OFF passes it too. Only the
-  crash images speak of durability, within their model: a sync makes everything durable that was written to that file
-  before it, files are independent, an un-synced write may be lost, torn or reordered. A drive that lies about syncs, or
-  damages sectors that were not being written, is not modelled.
-- *Relaxed durability* loses the newest commits in a power cut, as documented; the images show how many here.
-- *Crash images are of one small workload*, one process, one page size and one SQLite; random images are samples of what
-  a disk may hold.
-- *`datastore verify` does not see everything*: a bit flip in text makes other text (the counts above say how many
+- *Tests show the presence of faults, not their absence.* The numbers above say how much was tested; they are not a proof.
+- *kill -9 does not test power failures*: the page cache survives it, and synchronous = OFF passes it too. Only the crash
+  images test durability, within their model: a sync makes everything durable that was written to that file before it, files are
+  independent, an un-synced write may be lost, torn or reordered. The model does not cover a drive that acknowledges syncs
+  falsely, or damages sectors that were not being written.
+- *Relaxed durability* loses the newest commits in a power failure, as documented; the images show how many here.
+- *Crash images come from one small workload*, one process, one page size and one version of SQLite; random images are samples
+  of the possible states of a disk.
+- *`datastore verify` does not detect everything*: a bit flip in text produces another text (the counts above say how many
   flips were found), and a flip in the WAL silently ends the log there, which looks like an older database. Whoever can
-  write the file can also rewrite the newest audit entries; note the last hash elsewhere.
-- *The gate orders this library's processes on one machine.* Others meet SQLite's own lock; an affected SQLite's
-  automatic checkpoint in their process is not held off. Network file systems are out of scope.
-- *Fairness is a measurement* on the machine above; writers that hold their transaction for 2 ms each.
-- *Ctrl-C at the first instruction of a transaction's exit* leaves it open until its traceback is let go, which in
-  CPython is the end of the `except` block; what is done with the store inside that block may be rolled back with it.
-- *The guard against copying live files* is the tests' own: it sees what goes through Python in this process, not `cp`.
-- *PostgreSQL* has the isolation rows above, histories judged by the same checker, kill -9 of the server, and a standby that is promoted (tests/engines/test_postgresql_*.py, each with a weaker setting that is seen to fail); the state machine runs on it, the matrix does not.
-- The WAL-reset schedule needs gdb and SQLite's symbols; where they are missing, the outcome says "skipped".
+  write the file can also rewrite the newest audit entries; keep the last hash elsewhere.
+- *The gate orders this library's processes on one machine.* Other programs compete for SQLite's own lock; the gate does not
+  prevent an affected SQLite's automatic checkpoint in their process. Network file systems are out of scope.
+- *Fairness is a measurement* on the machine above, with writers whose transactions take 2 ms each.
+- *Ctrl-C at the first instruction of a transaction's exit* leaves the transaction open until its traceback is released, which in
+  CPython is the end of the `except` block; calls to the store inside that block may be rolled back with it.
+- *The guard against copying live files* belongs to the tests: it sees copies made by Python in this process, not `cp`.
+- *PostgreSQL* has the isolation rows above, histories judged by the same checker, kill -9 of the server, and promotion of a
+  standby (tests/engines/test_postgresql_*.py, each with a weaker setting that is seen to fail). The state machine runs on it,
+  the matrix does not.
+- The WAL-reset schedule needs gdb and SQLite's symbols; if they are missing, the outcome says "skipped".
 """
 
 
