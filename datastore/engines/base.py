@@ -26,7 +26,6 @@ class Engine(Protocol):
     #: The source of the current time; returns aware datetimes.
     clock: Callable[[], datetime]
     #: Whether FTS5 tables store the full-text indexes.
-    fts5: bool
     #: Whether `close` has been called.
     closed: bool
 

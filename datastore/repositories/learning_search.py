@@ -96,7 +96,7 @@ class LearningSearch(IndexedRepository):
             count=do.count_learning_matches,
             rank=do.rank_learnings,
             before=do.list_learning_matches_before,
-            tokens=do.list_learning_tokens if self._engine.fts5 else None,
+            tokens=getattr(do, "list_learning_tokens", None),
             found=do.list_found_learnings,
             words_like=do.list_learning_words_like,
             tested=do.list_passing_learnings,

@@ -29,7 +29,7 @@ class MaintenanceRepository(Repository):
         super().__init__(statements, engine, new_id=new_id, audit=audit)
         #: The statements that merge each full-text table of this library and count its segments.
         self._full_text: dict[str, tuple[Callable[..., int], Callable[[], int]]] = {}
-        if engine.fts5:
+        if hasattr(statements, "merge_learnings_fts_slice"):  # statements that only SQLite has
             self._full_text = {
                 "learnings_fts": (statements.merge_learnings_fts_slice, statements.count_learnings_fts_segments),
                 "messages_fts": (statements.merge_messages_fts_slice, statements.count_messages_fts_segments),

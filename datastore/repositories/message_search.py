@@ -64,7 +64,7 @@ class MessageSearch(IndexedRepository):
             count=do.count_message_matches,
             rank=do.rank_messages,
             before=do.list_message_matches_before,
-            tokens=do.list_message_tokens if self._engine.fts5 else None,
+            tokens=getattr(do, "list_message_tokens", None),
             found=do.list_found_messages,
             words_like=do.list_message_words_like,
             tested=tested,

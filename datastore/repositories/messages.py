@@ -302,8 +302,8 @@ class MessageRepository(MessageSearch):
                 "message",
             )
             self._index.add_messages([message])
-            if merge and self._engine.fts5:  # elsewhere there is nothing to merge
-                self._statements.merge_messages_fts()
+            if merge:
+                self._index.merge_messages()
             self._audit("redact", "message", id, reason, conversation_id=message.conversation_id)
             return message
 

@@ -113,9 +113,19 @@ class SearchIndex(Repository):
             self._statements.clear_learnings_index()
             self._statements.clear_messages_index()
             self.fill(on_progress=on_progress)
-            if self._engine.fts5:
+            if self._has_segments:
                 self._statements.merge_learnings_fts()
                 self._statements.merge_messages_fts()
+
+    def merge_messages(self) -> None:
+        """Merge the index of the messages into one segment, where it has segments."""
+        if self._has_segments:
+            self._statements.merge_messages_fts()
+
+    @property
+    def _has_segments(self) -> bool:
+        # Only SQLite's statements write and merge segments.
+        return hasattr(self._statements, "merge_messages_fts")
 
     def open_language(self, language: str) -> None:
         """Refuse to go on where the indexes are of another language; empty ones get this one.
@@ -179,7 +189,7 @@ class SearchIndex(Repository):
         do = self._statements
         if not is_learning:
             do.index_messages(rows=Rows(made))
-        elif len(made) > 1 or not self._engine.fts5:
+        elif len(made) > 1 or not self._has_segments:
             do.index_learnings(rows=Rows(made))
         else:
             (id, words), *_ = made.items()

@@ -76,7 +76,7 @@ def erase(m: Any, data: Any) -> None:
         expect(receipt.status == "blocked", f"erased in spite of a hold: {receipt.status}")
         return
     # A server's files are nobody's here to scan.
-    wanted = "verified" if m.store.engine.fts5 else "deleted"
+    wanted = "verified" if m.store.engine.path else "deleted"
     expect(receipt.status == wanted, f"erased, but {receipt.status}")
     m.model.erase(id, m.now())
 

@@ -75,8 +75,6 @@ class PostgreSQLEngine:
     """
 
     name = "postgresql"
-    #: The full-text indexes are ordinary tables of this library.
-    fts5 = False
     #: The database is not a file.
     path = None
 

@@ -63,8 +63,6 @@ class SQLiteEngine:
     """One database file. Safe to share between threads; every thread has its own connection."""
 
     name = "sqlite"
-    #: FTS5 tables store the full-text indexes; they rank by BM25 and need merging.
-    fts5 = True
 
     def __init__(
         self,

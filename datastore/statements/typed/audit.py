@@ -42,23 +42,23 @@ class AuditStatements(Protocol):
         previous_hash: str,
         hash: str,
     ) -> AuditEntry:
-        """Appends one entry to the log, linked to the entry before it.
+        """Appends one entry to the log, linked to the previous entry.
 
         Args:
             action: soft_delete, restore, delete, purge or redact.
             subject_type: conversation, message, learning, job or upload.
-            subject_id: which one.
+            subject_id: id of the subject.
             actor: who did it; 1 to 200 characters.
             reason: why.
             details: an object of counts and names, never content.
             created_at: the instant of the transaction.
-            previous_hash: the hash of the entry before; 64 zeros for the first.
+            previous_hash: hash of the previous entry; 64 zeros for the first entry.
             hash: SHA-256 over previous_hash and the entry, lower-case hex.
         """
         ...
 
     def find_last_audit_entry(self) -> AuditEntry | None:
-        """The newest entry: the end of the chain."""
+        """The newest entry, which is the end of the chain."""
         ...
 
     def list_audit_entries(
@@ -70,7 +70,7 @@ class AuditStatements(Protocol):
         """One page of the log, oldest first.
 
         Args:
-            after_id: the last id of the page before; 0 for the first page.
+            after_id: the last id of the previous page; 0 for the first page.
             max_rows: 1 to 1001.
         """
         ...
@@ -83,12 +83,12 @@ class AuditStatements(Protocol):
         after_id: int,
         max_rows: int,
     ) -> list[AuditEntry]:
-        """One page of what happened to one subject, oldest first.
+        """One page of the entries about one subject, oldest first.
 
         Args:
             subject_type: conversation, message, learning, job or upload.
-            subject_id: which one; it need not be there any more.
-            after_id: the last id of the page before; 0 for the first page.
+            subject_id: id of the subject, which may have been deleted.
+            after_id: the last id of the previous page; 0 for the first page.
             max_rows: 1 to 1001.
         """
         ...
@@ -99,19 +99,21 @@ class AuditStatements(Protocol):
         after_id: int,
         max_rows: int,
     ) -> list[ListAuditChainRow]:
-        """The log as it is stored, oldest first, for a walk along its hashes: damaged details and times are given
-        as they are.
+        """The log as stored, oldest first, to verify the hash chain: damaged details and times are returned
+        unchanged.
 
         Args:
-            after_id: the last id of the page before; the lowest integer for the first page.
+            after_id: the last id of the previous page; the lowest integer for the first page.
             max_rows: 1 to 1000.
         """
         ...
 
     def count_audit_entries(self) -> int:
-        """How many entries the log has."""
+        """The number of entries in the log."""
         ...
 
     def audit_high_water(self) -> int | None:
-        """How many entries the log was ever given; above the newest entry's id, the log lost its tail."""
+        """The number of entries ever added to the log. If it is greater than the newest entry's id, the end of the
+        log was lost.
+        """
         ...

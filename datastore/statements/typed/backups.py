@@ -21,7 +21,7 @@ class BackupsStatements(Protocol):
         path: str,
         created_at: datetime,
     ) -> int:
-        """Notes that a copy is being written, before its first byte is.
+        """Records a copy before the first byte of it is written.
 
         Args:
             id: a time-ordered UUID.
@@ -40,15 +40,15 @@ class BackupsStatements(Protocol):
         audit_id: int,
         audit_hash: str,
     ) -> Backup | None:
-        """A copy was verified and stands in its place.
+        """Records that a copy was verified and moved to its final path.
 
         Args:
-            id: which one.
+            id: id of the backup.
             finished_at: the instant of the transaction.
             file_bytes: the size of the file.
             checksum: SHA-256 of the file, lower-case hex.
-            audit_id: the newest audit entry in it; 0 where there is none.
-            audit_hash: that entry's hash; '' where there is none.
+            audit_id: id of the newest audit entry in the copy; 0 if it has none.
+            audit_hash: hash of that entry; '' if there is none.
         """
         ...
 
@@ -57,10 +57,10 @@ class BackupsStatements(Protocol):
         *,
         id: str,
     ) -> int:
-        """A copy was not finished: its file is gone.
+        """Records that a copy failed and that its file was removed.
 
         Args:
-            id: which one.
+            id: id of the backup.
         """
         ...
 
@@ -70,10 +70,10 @@ class BackupsStatements(Protocol):
         id: str,
         removed_at: datetime,
     ) -> int:
-        """A kept copy was deleted, or is not there any more.
+        """Records that a kept copy was deleted or no longer exists.
 
         Args:
-            id: which one.
+            id: id of the backup.
             removed_at: the instant of the transaction.
         """
         ...
@@ -86,7 +86,7 @@ class BackupsStatements(Protocol):
         before_id: str,
         max_rows: int,
     ) -> list[Backup]:
-        """One page of the copies in one status, newest first.
+        """One page of the copies that have one status, newest first.
 
         Args:
             status: writing, kept, removed or failed.
@@ -102,9 +102,9 @@ class BackupsStatements(Protocol):
         *,
         id: int,
     ) -> str | None:
-        """The hash of one audit entry, to hold a high-water mark that was kept elsewhere against the log.
+        """The hash of one audit entry, to compare the log with a high-water mark that is kept elsewhere.
 
         Args:
-            id: which entry.
+            id: id of the entry.
         """
         ...

@@ -71,19 +71,19 @@ class ConversationsStatements(Protocol):
         updated_at: datetime,
         completed_at: datetime | None,
     ) -> Conversation:
-        """Stores a conversation; its messages follow.
+        """Stores a conversation without messages; they are added separately.
 
         Args:
-            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
-            session_id: groups conversations; 1 to 200 characters.
-            correlation_id: the caller's own key, unique where given.
-            source: where it came from; 1 to 200 characters.
+            id: supplied by the caller, or a time-ordered UUID; 1 to 200 characters.
+            session_id: the session that the conversation belongs to; 1 to 200 characters.
+            correlation_id: the caller's own key; unique if set.
+            source: where the conversation came from; 1 to 200 characters.
             title: at most 1000 characters.
-            sanitization_version: which sanitization the text went through; 1 to 100 characters.
+            sanitization_version: version of the sanitization applied to the text; 1 to 100 characters.
             metadata: an object, at most 1 MiB.
-            created_at: when it began.
-            updated_at: its last change.
-            completed_at: its end, if it is over.
+            created_at: when the conversation began.
+            updated_at: when it was last changed.
+            completed_at: when it ended; NULL if it has not.
         """
         ...
 
@@ -95,7 +95,7 @@ class ConversationsStatements(Protocol):
         """One conversation, deleted or not.
 
         Args:
-            id: which one.
+            id: id of the conversation.
         """
         ...
 
@@ -104,10 +104,10 @@ class ConversationsStatements(Protocol):
         *,
         correlation_id: str,
     ) -> Conversation | None:
-        """The conversation with the caller's own key, deleted or not.
+        """The conversation with a correlation id, deleted or not.
 
         Args:
-            correlation_id: the key.
+            correlation_id: the caller's own key.
         """
         ...
 
@@ -121,15 +121,16 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> list[Conversation]:
-        """One page of the conversations that are not deleted, newest first. BETWEEN where a session is given: an
-        index on the source, which has more rows than a session, shall not tempt the planner
-        (perf/optional_lines.py: 120 ms instead of 0.2).
+        """One page of the conversations that are not deleted, newest first. With a session, the source is compared
+        by BETWEEN, so that the planner does not choose the index on the source, which has more rows per value than
+        a session (perf/optional_lines.py: 120 ms instead of 0.2).
 
         Args:
-            session_id: only of this session; None: the filter is not applied.
-            source: only of this source; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            session_id: only in this session; None: the filter is not applied.
+            source: only from this source; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); for the first page, the end of the
+                time range.
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
@@ -145,13 +146,14 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> list[Conversation]:
-        """One page of the soft-deleted conversations, newest first; a filter looks through all of them.
+        """One page of the soft-deleted conversations, newest first; a filter reads all of them.
 
         Args:
-            session_id: only of this session; None: the filter is not applied.
-            source: only of this source; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            session_id: only in this session; None: the filter is not applied.
+            source: only from this source; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); for the first page, the end of the
+                time range.
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
@@ -165,13 +167,13 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> int:
-        """How many conversations are not deleted. BETWEEN: as in list_conversations.
+        """The number of conversations that are not deleted. list_conversations explains BETWEEN.
 
         Args:
-            session_id: only of this session; None: the filter is not applied.
-            source: only of this source; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            created_before: the latest created_at, exclusive.
+            session_id: only in this session; None: the filter is not applied.
+            source: only from this source; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            created_before: upper bound of created_at, exclusive.
         """
         ...
 
@@ -183,13 +185,13 @@ class ConversationsStatements(Protocol):
         session_id: str | None = None,
         source: str | None = None,
     ) -> int:
-        """How many conversations are soft-deleted; a filter looks through all of them.
+        """The number of soft-deleted conversations; a filter reads all of them.
 
         Args:
-            session_id: only of this session; None: the filter is not applied.
-            source: only of this source; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            created_before: the latest created_at, exclusive.
+            session_id: only in this session; None: the filter is not applied.
+            source: only from this source; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            created_before: upper bound of created_at, exclusive.
         """
         ...
 
@@ -204,13 +206,13 @@ class ConversationsStatements(Protocol):
         metadata: Any,
         now: datetime,
     ) -> Conversation | None:
-        """Replaces what a caller may change.
+        """Replaces the fields of a conversation that a caller may change.
 
         Args:
-            id: which one.
-            session_id: groups conversations; 1 to 200 characters.
-            correlation_id: the caller's own key, unique where given.
-            source: where it came from; 1 to 200 characters.
+            id: id of the conversation.
+            session_id: the session that the conversation belongs to; 1 to 200 characters.
+            correlation_id: the caller's own key; unique if set.
+            source: where the conversation came from; 1 to 200 characters.
             title: at most 1000 characters.
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
@@ -223,10 +225,10 @@ class ConversationsStatements(Protocol):
         id: str,
         now: datetime,
     ) -> Conversation | None:
-        """Marks a conversation as over; one that was over already keeps its time.
+        """Marks a conversation as completed. One that was already completed keeps its completion time.
 
         Args:
-            id: which one.
+            id: id of the conversation.
             now: the instant of the transaction.
         """
         ...
@@ -237,10 +239,10 @@ class ConversationsStatements(Protocol):
         id: str,
         now: datetime,
     ) -> Conversation | None:
-        """Soft deletion: hides a conversation and (by a trigger) its learnings.
+        """Soft-deletes a conversation: hides it and, by a trigger, its learnings.
 
         Args:
-            id: which one.
+            id: id of the conversation.
             now: the instant of the transaction.
         """
         ...
@@ -251,10 +253,10 @@ class ConversationsStatements(Protocol):
         id: str,
         now: datetime,
     ) -> Conversation | None:
-        """Undoes a soft deletion.
+        """Restores a soft-deleted conversation.
 
         Args:
-            id: which one.
+            id: id of the conversation.
             now: the instant of the transaction.
         """
         ...
@@ -264,10 +266,10 @@ class ConversationsStatements(Protocol):
         *,
         id: str,
     ) -> int:
-        """Deletes a conversation for good, with its messages, learnings, uploads and redactions.
+        """Deletes a conversation permanently, with its messages, learnings, uploads and redactions.
 
         Args:
-            id: which one.
+            id: id of the conversation.
         """
         ...
 
@@ -276,10 +278,10 @@ class ConversationsStatements(Protocol):
         *,
         id: str,
     ) -> CountConversationPartsRow:
-        """How much goes when a conversation is deleted for good.
+        """The number of rows that would be deleted permanently with a conversation.
 
         Args:
-            id: which one.
+            id: id of the conversation.
         """
         ...
 
@@ -289,11 +291,11 @@ class ConversationsStatements(Protocol):
         deleted_before: datetime,
         max_rows: int,
     ) -> list[ListPurgeableConversationsRow]:
-        """The conversations that were soft-deleted before an instant and are not on legal hold, longest hidden
+        """Conversations that were soft-deleted before a given instant and are not on legal hold, longest hidden
         first.
 
         Args:
-            deleted_before: the latest deleted_at, exclusive.
+            deleted_before: upper bound of deleted_at, exclusive.
             max_rows: 1 to 1000.
         """
         ...
@@ -308,7 +310,7 @@ class ConversationsStatements(Protocol):
         """Merges an object into the metadata: RFC 7396, so a null removes its key.
 
         Args:
-            id: which one.
+            id: id of the conversation.
             patch: an object.
             now: the instant of the transaction.
         """
@@ -320,7 +322,7 @@ class ConversationsStatements(Protocol):
         ids: Any,
         now: datetime,
     ) -> list[SoftDeleteConversationsRow]:
-        """Soft deletion of many: hides conversations and (by a trigger) their learnings.
+        """Soft-deletes many conversations: hides them and, by a trigger, their learnings.
 
         Args:
             ids: a list of conversation ids.
@@ -333,8 +335,8 @@ class ConversationsStatements(Protocol):
         *,
         ids: Any,
     ) -> list[ListPurgeablePartsRow]:
-        """Which of some conversations may be deleted for good (they are hidden and not on legal hold), and how much
-        goes with each.
+        """Those of the given conversations that may be deleted permanently (hidden, not on legal hold), and the
+        number of rows that would be deleted with each.
 
         Args:
             ids: a list of conversation ids.
@@ -346,8 +348,8 @@ class ConversationsStatements(Protocol):
         *,
         ids: Any,
     ) -> list[DeleteHiddenConversationsRow]:
-        """Deletes many hidden conversations for good, with their messages, learnings, uploads and redactions. As
-        one statement, because FTS5 writes what its index is to forget whenever another statement begins.
+        """Deletes many hidden conversations permanently, with their messages, learnings, uploads and redactions.
+        One statement, because FTS5 flushes the pending deletions of its index whenever another statement begins.
 
         Args:
             ids: a list of conversation ids.
@@ -359,7 +361,7 @@ class ConversationsStatements(Protocol):
         *,
         ids: Any,
     ) -> list[LockConversationsRow]:
-        """Which of some conversations there are; nobody else changes them until the transaction ends.
+        """Those of the given conversations that exist, locked until the transaction ends.
 
         Args:
             ids: a list of conversation ids.

@@ -55,7 +55,7 @@ class DerivedStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListMiscountedConversationsRow]:
-        """Conversations whose message_count is not the number of their messages.
+        """Conversations whose message_count differs from the number of their messages.
 
         Args:
             max_rows: 1 to 1000.
@@ -63,7 +63,7 @@ class DerivedStatements(Protocol):
         ...
 
     def get_message_places(self) -> GetMessagePlacesRow:
-        """Between which places on disk the messages are."""
+        """The lowest and the highest seq (place on disk) of the messages."""
         ...
 
     def list_message_hashes(
@@ -72,24 +72,24 @@ class DerivedStatements(Protocol):
         after_seq: int,
         max_rows: int,
     ) -> list[ListMessageHashesRow]:
-        """Some messages in the order in which they were stored, each with the hash that it should have.
+        """One page of the messages in the order in which they were stored, each with the hash that it should have.
 
         Args:
-            after_seq: messages behind this place; 0 for the first page.
+            after_seq: return messages after this place; 0 for the first page.
             max_rows: 1 to 1000.
         """
         ...
 
     def recount_conversations(self) -> int:
-        """Sets the message_count that is not the number of the conversation's messages."""
+        """Corrects every message_count that differs from the number of the conversation's messages."""
         ...
 
     def clear_learning_tags(self) -> int:
-        """Empties the index of the learnings by tag, to fill it again in the same transaction."""
+        """Empties the tag index of the learnings, which the same transaction fills again."""
         ...
 
     def clear_job_counts(self) -> int:
-        """Forgets the counts of jobs, to count them again in the same transaction."""
+        """Deletes the job counts, which the same transaction computes again."""
         ...
 
     def raise_audit_high_water(
@@ -97,16 +97,16 @@ class DerivedStatements(Protocol):
         *,
         id: int,
     ) -> int:
-        """Notes how many entries the log was ever given in the database that was copied from; the number never goes
-        back.
+        """Records the number of entries ever added to the log in the source database of a copy; the number never
+        decreases.
 
         Args:
-            id: how many.
+            id: the number of entries.
         """
         ...
 
     def add_job_counts(self) -> int:
-        """Counts the jobs again, in the place of what was counted: behind a copy, whose rows no trigger saw."""
+        """Computes the job counts after a copy, whose rows fired no trigger."""
         ...
 
     def list_miscounted_jobs(
@@ -114,8 +114,7 @@ class DerivedStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListMiscountedJobsRow]:
-        """Types whose jobs are not as many as their counts say: all that are stored, or those that ended in some
-        way.
+        """Job types whose counts differ from the number of stored jobs, or of jobs that ended with one status.
 
         Args:
             max_rows: 1 to 1000.
@@ -127,8 +126,8 @@ class DerivedStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListMistaggedLearningsRow]:
-        """Learnings that the index by tag has under other tags than their own, or at another time; hidden ones are
-        not in it.
+        """Learnings whose rows in the tag index have the wrong tags or the wrong time. Hidden learnings must have
+        none.
 
         Args:
             max_rows: 1 to 1000.
@@ -136,7 +135,5 @@ class DerivedStatements(Protocol):
         ...
 
     def fill_learning_tags(self) -> int:
-        """Fills the index of the learnings by tag: those that are shown, under each of their tags (once, where a
-        tag stands twice).
-        """
+        """Fills the tag index with each tag of every learning that is not hidden (a duplicate tag once)."""
         ...

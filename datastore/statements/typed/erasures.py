@@ -73,15 +73,15 @@ class ErasuresStatements(Protocol):
         receipt: Any,
         now: datetime,
     ) -> Erasure:
-        """Notes what is to be erased, before anything is deleted.
+        """Records the subject of an erasure before anything is deleted.
 
         Args:
             id: a time-ordered UUID.
             subject_kind: conversation, session, correlation or learning.
             subject_hash: HMAC-SHA-256 of the subject's id, lower-case hex.
             status: blocked or deleting.
-            actor: who asked: the name that the store was opened with.
-            reason: why; no content.
+            actor: who requested it: the name that the store was opened with.
+            reason: why, without content.
             receipt: an object of counts and names.
             now: the instant of the transaction.
         """
@@ -95,10 +95,10 @@ class ErasuresStatements(Protocol):
         receipt: Any,
         now: datetime,
     ) -> Erasure | None:
-        """Notes how far an erasure came.
+        """Records the progress of an erasure.
 
         Args:
-            id: which one.
+            id: id of the erasure.
             status: deleted, scrubbed or verified.
             receipt: an object of counts and names.
             now: the instant of the transaction.
@@ -113,7 +113,7 @@ class ErasuresStatements(Protocol):
         """One receipt.
 
         Args:
-            id: which one.
+            id: id of the erasure.
         """
         ...
 
@@ -141,12 +141,12 @@ class ErasuresStatements(Protocol):
         secret: str,
         created_at: datetime,
     ) -> int:
-        """Keeps a key, unless it is there.
+        """Stores a key unless it is already stored.
 
         Args:
             id: a time-ordered UUID.
             secret: 32 random bytes, lower-case hex.
-            created_at: when it was made.
+            created_at: when the key was created.
         """
         ...
 
@@ -155,7 +155,7 @@ class ErasuresStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ErasureKey]:
-        """The keys, oldest first: new hashes are made with the first one.
+        """The keys, oldest first; the first one is used for new hashes.
 
         Args:
             max_rows: 1 to 1000.
@@ -171,14 +171,14 @@ class ErasuresStatements(Protocol):
         created_at: datetime,
         lifted_at: datetime | None,
     ) -> int:
-        """Notes that something was erased; the later of two notes counts.
+        """Records that a subject was erased; of two records, the later one applies.
 
         Args:
             kind: conversation, session, correlation or learning.
-            subject_hash: HMAC-SHA-256 of its id, lower-case hex.
-            erasure_id: by which erasure.
-            created_at: when.
-            lifted_at: when it was imported again, on purpose.
+            subject_hash: HMAC-SHA-256 of the subject's id, lower-case hex.
+            erasure_id: id of the erasure.
+            created_at: when it was erased.
+            lifted_at: when it was deliberately imported again.
         """
         ...
 
@@ -188,11 +188,11 @@ class ErasuresStatements(Protocol):
         kind: str,
         subject_hash: str,
     ) -> Tombstone | None:
-        """The tombstone of something that was erased.
+        """The tombstone of a subject.
 
         Args:
             kind: conversation, session, correlation or learning.
-            subject_hash: HMAC-SHA-256 of its id, lower-case hex.
+            subject_hash: HMAC-SHA-256 of the subject's id, lower-case hex.
         """
         ...
 
@@ -203,11 +203,11 @@ class ErasuresStatements(Protocol):
         subject_hash: str,
         lifted_at: datetime,
     ) -> int:
-        """Lets something that was erased come back: somebody imports it again, on purpose.
+        """Lifts a tombstone, so that an erased subject can deliberately be imported again.
 
         Args:
             kind: conversation, session, correlation or learning.
-            subject_hash: HMAC-SHA-256 of its id, lower-case hex.
+            subject_hash: HMAC-SHA-256 of the subject's id, lower-case hex.
             lifted_at: the instant of the transaction.
         """
         ...
@@ -219,7 +219,7 @@ class ErasuresStatements(Protocol):
         after_subject_hash: str,
         max_rows: int,
     ) -> list[Tombstone]:
-        """One page of the tombstones, the lifted ones too.
+        """One page of the tombstones, including lifted ones.
 
         Args:
             after_kind: '' for the first page.
@@ -234,10 +234,10 @@ class ErasuresStatements(Protocol):
         conversation_id: str,
         max_rows: int,
     ) -> list[DeleteLastMessagesRow]:
-        """Deletes the last messages of a conversation: a slice of what is erased.
+        """Deletes the last messages of a conversation: one batch of an erasure.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             max_rows: 1 to 1000.
         """
         ...
@@ -247,10 +247,10 @@ class ErasuresStatements(Protocol):
         *,
         conversation_id: str,
     ) -> list[Learning]:
-        """Learnings of other conversations that a message of this one is a source of.
+        """Learnings of other conversations that have a message of this conversation as a source.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...
 
@@ -260,10 +260,10 @@ class ErasuresStatements(Protocol):
         after_id: int,
         max_rows: int,
     ) -> list[ListJobTextsRow]:
-        """One page of the jobs, oldest first: whatever of them a person could be named in.
+        """One page of the jobs, oldest first, with the fields that could name a person.
 
         Args:
-            after_id: the last id of the page before; 0 for the first page.
+            after_id: the last id of the previous page; 0 for the first page.
             max_rows: 1 to 1000.
         """
         ...
@@ -275,11 +275,11 @@ class ErasuresStatements(Protocol):
         after_lease_token: int,
         max_rows: int,
     ) -> list[ListAttemptTextsRow]:
-        """One page of the jobs' earlier attempts: whatever of them a person could be named in.
+        """One page of the jobs' earlier attempts, with the fields that could name a person.
 
         Args:
-            after_job_id: of the last row of the page before; 0 for the first page.
-            after_lease_token: of the same row.
+            after_job_id: job_id of the last row of the previous page; 0 for the first page.
+            after_lease_token: lease_token of the same row.
             max_rows: 1 to 1000.
         """
         ...
@@ -290,11 +290,11 @@ class ErasuresStatements(Protocol):
         id: int,
         now: datetime,
     ) -> int:
-        """Takes everything out of a job that a person could be named in. One that waits or runs ends: its worker
-        has lost the lease, and stores neither result nor progress nor error any more.
+        """Clears every field of a job that could name a person. A queued or running job ends: its worker loses the
+        lease, and can no longer store a result, progress or an error.
 
         Args:
-            id: which job.
+            id: id of the job.
             now: the instant of the transaction.
         """
         ...
@@ -304,10 +304,10 @@ class ErasuresStatements(Protocol):
         *,
         job_id: int,
     ) -> int:
-        """Takes the errors out of a job's earlier attempts.
+        """Clears the errors of a job's earlier attempts.
 
         Args:
-            job_id: which job.
+            job_id: id of the job.
         """
         ...
 
@@ -318,12 +318,12 @@ class ErasuresStatements(Protocol):
         type: str,
         worker: str | None,
     ) -> int:
-        """Gives a job, whose type or worker names a subject, others.
+        """Replaces the type and the worker of a job when one of them names a subject.
 
         Args:
-            id: which job.
-            type: its type, or erased.
-            worker: its worker, or erased.
+            id: id of the job.
+            type: the current type, or erased.
+            worker: the current worker, or erased.
         """
         ...
 
@@ -332,10 +332,10 @@ class ErasuresStatements(Protocol):
         *,
         job_id: int,
     ) -> int:
-        """Takes the workers out of a job's earlier attempts.
+        """Clears the workers of a job's earlier attempts.
 
         Args:
-            job_id: which job.
+            job_id: id of the job.
         """
         ...
 
@@ -344,10 +344,10 @@ class ErasuresStatements(Protocol):
         *,
         type: str,
     ) -> int:
-        """Takes the counts of a type away that no job has any more.
+        """Deletes the counts of a type that no job has any longer.
 
         Args:
-            type: which type.
+            type: the job type.
         """
         ...
 
@@ -356,7 +356,7 @@ class ErasuresStatements(Protocol):
         *,
         terms: Any,
     ) -> list[ListKnownMessageTermsRow]:
-        """Those of some words that the messages' full-text index still has in some row.
+        """Those of the given stems that still occur in the full-text index of the messages.
 
         Args:
             terms: a list of stems.
@@ -368,7 +368,7 @@ class ErasuresStatements(Protocol):
         *,
         terms: Any,
     ) -> list[ListKnownLearningTermsRow]:
-        """Those of some words that the learnings' full-text index still has in some row.
+        """Those of the given stems that still occur in the full-text index of the learnings.
 
         Args:
             terms: a list of stems.
@@ -381,7 +381,7 @@ class ErasuresStatements(Protocol):
         after_rootpage: int,
         max_rows: int,
     ) -> list[ListTreesRow]:
-        """Where each table and index begins in the file.
+        """The root page of each table and index in the file.
 
         Args:
             after_rootpage: 0 for the first page.

@@ -28,10 +28,10 @@ class ImportExportStatements(Protocol):
         from_position: int,
         to_position: int,
     ) -> list[MessageKey]:
-        """What tells whether a message of a file is stored already.
+        """The keys that tell whether a message of a file is already stored.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             from_position: the first position, inclusive.
             to_position: the last position, inclusive.
         """
@@ -43,11 +43,11 @@ class ImportExportStatements(Protocol):
         id: str,
         last_position: int,
     ) -> int:
-        """Leaves a gap before the next message: the place of one that was deleted before the export.
+        """Leaves a gap before the next message, where a message was deleted before the export.
 
         Args:
-            id: which conversation.
-            last_position: the next message has the position after this one; it never goes back.
+            id: id of the conversation.
+            last_position: the next message gets the position after this one; it never decreases.
         """
         ...
 
@@ -58,12 +58,12 @@ class ImportExportStatements(Protocol):
         updated_at: datetime | None,
         deleted_at: datetime | None,
     ) -> int:
-        """Gives an imported conversation the times that it had where it was exported; hides its learnings with it.
+        """Sets the times of an imported conversation to those of the exported one; hides its learnings with it.
 
         Args:
-            id: which one.
-            updated_at: its last change; NULL keeps what is stored.
-            deleted_at: its soft deletion; NULL is none.
+            id: id of the conversation.
+            updated_at: when it was last changed; NULL keeps the stored value.
+            deleted_at: when it was soft-deleted; NULL if it was not.
         """
         ...
 
@@ -72,10 +72,10 @@ class ImportExportStatements(Protocol):
         *,
         conversation_id: str,
     ) -> list[Learning]:
-        """Every learning of one conversation, deleted with it or not.
+        """Every learning of one conversation, whether or not it was soft-deleted with the conversation.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...
 
@@ -84,9 +84,9 @@ class ImportExportStatements(Protocol):
         *,
         conversation_id: str,
     ) -> list[ListConversationSourcesRow]:
-        """Which messages the learnings of one conversation came from.
+        """The source messages of the learnings of one conversation.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...

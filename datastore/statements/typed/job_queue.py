@@ -45,14 +45,14 @@ class JobQueueStatements(Protocol):
         backoff_cap_seconds: float,
         now: datetime,
     ) -> Job:
-        """Enqueues a job; where a live one has its key, gives that one, unchanged.
+        """Enqueues a job. If a live job has the same dedupe_key, returns that job unchanged.
 
         Args:
-            type: which handler; 1 to 200 characters.
+            type: selects the handler; 1 to 200 characters.
             priority: 0 to 9; 9 is claimed first.
             run_at: not claimed before this instant.
             payload: any value, at most 1 MiB.
-            dedupe_key: at most one live (queued or running) job has it; 1 to 200 characters.
+            dedupe_key: at most one live (queued or running) job has a given key; 1 to 200 characters.
             max_attempts: 1 to 1000.
             backoff_seconds: wait after the first failure, doubled after each further one.
             backoff_cap_seconds: the longest wait, at most a year.
@@ -68,7 +68,7 @@ class JobQueueStatements(Protocol):
         """One job.
 
         Args:
-            id: which one.
+            id: id of the job.
         """
         ...
 
@@ -92,8 +92,8 @@ class JobQueueStatements(Protocol):
         status: str | None = None,
         type: str | None = None,
     ) -> list[Job]:
-        """One page of the jobs, newest first. Goes down the ids and passes over other statuses and types, so that a
-        filter that few jobs meet reads many; running and unsuccessful jobs have statements of their own.
+        """One page of the jobs, newest first. Scans the ids downwards and skips other statuses and types, so a
+        filter that few jobs match reads many rows. Running and unsuccessful jobs have separate statements.
 
         Args:
             before_id: 2^63 - 1 for the first page.
@@ -130,7 +130,7 @@ class JobQueueStatements(Protocol):
         """The latest claims of a job, newest first.
 
         Args:
-            job_id: which job.
+            job_id: id of the job.
             max_rows: 1 to 1000.
         """
         ...
@@ -144,13 +144,13 @@ class JobQueueStatements(Protocol):
         progress: Any,
         now: datetime,
     ) -> Job | None:
-        """Extends a lease and says whether somebody asked the worker to stop (cancel_requested).
+        """Extends a lease and returns whether the worker was asked to stop (cancel_requested).
 
         Args:
-            id: which one.
-            lease_token: the caller's lease.
+            id: id of the job.
+            lease_token: lease_token of the caller's claim.
             lease_expires_at: the new end of the lease.
-            progress: any value; NULL keeps what is stored.
+            progress: any value; NULL keeps the stored value.
             now: the instant of the transaction.
         """
         ...
@@ -163,12 +163,12 @@ class JobQueueStatements(Protocol):
         result: Any,
         now: datetime,
     ) -> int:
-        """Ends a running job well. The same as finish_job, without reading the job back: it is what every job ends
-        with.
+        """Ends a running job as succeeded. Like finish_job, but does not return the job, because most jobs end with
+        this statement.
 
         Args:
-            id: which one.
-            lease_token: the caller's lease.
+            id: id of the job.
+            lease_token: lease_token of the caller's claim.
             result: any value.
             now: the instant of the transaction.
         """
@@ -186,14 +186,14 @@ class JobQueueStatements(Protocol):
         last_error: str | None,
         now: datetime,
     ) -> Job | None:
-        """Ends a running job for good.
+        """Ends a running job with a final status.
 
         Args:
-            id: which one.
-            lease_token: the caller's lease.
-            lease_after: the lease must end after this: now for its holder, the earliest instant for recovery.
+            id: id of the job.
+            lease_token: lease_token of the caller's claim.
+            lease_after: the lease must end after this: now for its holder, the lowest timestamp for recovery.
             status: succeeded, quarantined or cancelled.
-            result: any value, of a job that succeeded.
+            result: any value, for a job that succeeded.
             last_outcome: succeeded, failed, expired or cancelled.
             last_error: why, at most 10000 characters.
             now: the instant of the transaction.
@@ -211,13 +211,13 @@ class JobQueueStatements(Protocol):
         last_error: str | None,
         now: datetime,
     ) -> Job | None:
-        """Puts a running job back into the queue after an attempt that failed; its progress stays.
+        """Returns a running job to the queue after a failed attempt; its progress is kept.
 
         Args:
-            id: which one.
-            lease_token: the caller's lease.
-            lease_after: the lease must end after this: now for its holder, the earliest instant for recovery.
-            run_at: the next attempt, not before this.
+            id: id of the job.
+            lease_token: lease_token of the caller's claim.
+            lease_after: the lease must end after this: now for its holder, the lowest timestamp for recovery.
+            run_at: the next attempt starts no earlier than this.
             last_outcome: failed or expired.
             last_error: why, at most 10000 characters.
             now: the instant of the transaction.
@@ -232,12 +232,12 @@ class JobQueueStatements(Protocol):
         lease_after: datetime,
         now: datetime,
     ) -> Job | None:
-        """Puts a running job back at its place in the queue and gives the attempt back; its progress stays.
+        """Returns a running job to its place in the queue and does not count the attempt; its progress is kept.
 
         Args:
-            id: which one.
-            lease_token: the caller's lease.
-            lease_after: the lease must end after this: now for its holder, the earliest instant for recovery.
+            id: id of the job.
+            lease_token: lease_token of the caller's claim.
+            lease_after: the lease must end after this: now for its holder, the lowest timestamp for recovery.
             now: the instant of the transaction.
         """
         ...
@@ -251,12 +251,12 @@ class JobQueueStatements(Protocol):
         run_at: datetime,
         now: datetime,
     ) -> Job | None:
-        """Puts a running job back into the queue for later and gives the attempt back; its progress stays.
+        """Returns a running job to the queue for later and does not count the attempt; its progress is kept.
 
         Args:
-            id: which one.
-            lease_token: the caller's lease.
-            lease_after: the lease must end after this.
+            id: id of the job.
+            lease_token: lease_token of the caller's claim.
+            lease_after: the lease must end after this instant.
             run_at: not claimed before this instant.
             now: the instant of the transaction.
         """
@@ -268,10 +268,11 @@ class JobQueueStatements(Protocol):
         id: int,
         now: datetime,
     ) -> Job | None:
-        """Puts an ended job that did not succeed back into the queue with all its attempts; the history stays.
+        """Returns a job that ended without success to the queue and allows it all its attempts again; its history
+        is kept.
 
         Args:
-            id: which one.
+            id: id of the job.
             now: the instant of the transaction.
         """
         ...
@@ -283,10 +284,10 @@ class JobQueueStatements(Protocol):
         run_at: datetime,
         now: datetime,
     ) -> Job | None:
-        """Changes when a job that waits may be claimed.
+        """Changes when a queued job may be claimed.
 
         Args:
-            id: which one.
+            id: id of the job.
             run_at: not claimed before this instant.
             now: the instant of the transaction.
         """
@@ -298,11 +299,11 @@ class JobQueueStatements(Protocol):
         id: int,
         now: datetime,
     ) -> Job | None:
-        """Ends a queued job; asks the worker of a running one to stop: its next heartbeat says so, and the job is
-        not tried again.
+        """Ends a queued job, or asks the worker of a running one to stop: its next heartbeat tells it, and the job
+        is not retried.
 
         Args:
-            id: which one.
+            id: id of the job.
             now: the instant of the transaction.
         """
         ...
@@ -312,10 +313,10 @@ class JobQueueStatements(Protocol):
         *,
         id: int,
     ) -> int:
-        """Deletes a job and its history, unless it runs.
+        """Deletes a job and its history, unless the job is running.
 
         Args:
-            id: which one.
+            id: id of the job.
         """
         ...
 
@@ -325,11 +326,12 @@ class JobQueueStatements(Protocol):
         finished_before: datetime,
         max_rows: int,
     ) -> list[PruneJobsRow]:
-        """Deletes ended jobs and their history, longest ended first. finished_at is asked twice: PostgreSQL looks
-        at the outer condition again where somebody queued the job meanwhile, not at the inner one.
+        """Deletes ended jobs and their history, longest ended first. finished_at is compared twice: if another
+        transaction requeues the job meanwhile, PostgreSQL evaluates the outer condition again, but not the inner
+        one.
 
         Args:
-            finished_before: the latest finished_at, exclusive.
+            finished_before: upper bound of finished_at, exclusive.
             max_rows: 1 to 1000.
         """
         ...
@@ -341,7 +343,7 @@ class JobQueueStatements(Protocol):
         reason: str | None,
         now: datetime,
     ) -> int:
-        """Pauses a type: its jobs are not claimed. One that is paused keeps its reason.
+        """Pauses a job type: its jobs are not claimed. A type that is already paused keeps its reason.
 
         Args:
             type: 1 to 200 characters.
@@ -355,10 +357,10 @@ class JobQueueStatements(Protocol):
         *,
         type: str,
     ) -> int:
-        """Resumes a type.
+        """Resumes a job type.
 
         Args:
-            type: which one.
+            type: the job type.
         """
         ...
 
@@ -367,7 +369,7 @@ class JobQueueStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[JobPause]:
-        """The paused types, in order.
+        """The paused job types, in order.
 
         Args:
             max_rows: 1 to 1000.
@@ -379,10 +381,10 @@ class JobQueueStatements(Protocol):
         *,
         id: int,
     ) -> Job | None:
-        """One job as it is now; nobody else changes it until the transaction ends.
+        """The current state of one job, which is locked until the transaction ends.
 
         Args:
-            id: which one.
+            id: id of the job.
         """
         ...
 
@@ -391,7 +393,8 @@ class JobQueueStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListQueuedJobTypesRow]:
-        """The types that have queued jobs, in order: one seek a type, however many jobs it has.
+        """The types that have queued jobs, in order. Each type takes one seek, regardless of the number of its
+        jobs.
 
         Args:
             max_rows: 1 to 1000.
@@ -407,13 +410,13 @@ class JobQueueStatements(Protocol):
         lease_expires_at: datetime,
         max_rows: int,
     ) -> list[Job]:
-        """Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Looks at the
-        head of each type and priority only, so that jobs of the future, of other types and ended ones cost nothing.
-        Paused types are passed over.
+        """Leases the first jobs that are due: highest priority, then earliest run_at, then lowest id. Reads only
+        the head of each type and priority, so that future jobs, jobs of other types and ended jobs cost nothing.
+        Skips paused types.
 
         Args:
             types: a list of distinct types.
-            worker: who claims.
+            worker: name of the worker that claims.
             now: the instant of the transaction.
             lease_expires_at: the end of the lease.
             max_rows: 1 to 1000.
@@ -426,7 +429,7 @@ class JobQueueStatements(Protocol):
         now: datetime,
         max_rows: int,
     ) -> list[Job]:
-        """The running jobs whose lease is over, longest over first.
+        """The running jobs whose lease has expired, longest expired first.
 
         Args:
             now: the instant of the transaction.
@@ -439,8 +442,8 @@ class JobQueueStatements(Protocol):
         *,
         types: Any,
     ) -> str | None:
-        """The earliest run_at among the queued jobs of some types that are not paused, or the end of the earliest
-        lease of any job, whichever is first: nothing can be claimed before it.
+        """The earliest instant at which a job can be claimed: the earliest run_at of the queued jobs of the given
+        types that are not paused, or the earliest end of a lease of any job, whichever is first.
 
         Args:
             types: a list of distinct types.
@@ -454,7 +457,7 @@ class JobQueueStatements(Protocol):
         max_rows: int,
         type: str | None = None,
     ) -> list[Job]:
-        """One page of the running jobs, newest first. Reads all of them: there are as many as the workers hold.
+        """One page of the running jobs, newest first. Reads all of them; there are only as many as the workers run.
 
         Args:
             before_id: 2^63 - 1 for the first page.
@@ -464,8 +467,9 @@ class JobQueueStatements(Protocol):
         ...
 
     def count_jobs(self) -> list[JobCount]:
-        """How many jobs of each type have each status; of the queued and running ones also the earliest run_at.
-        Queued are those that are stored and neither run nor have ended: nobody goes through a million that wait.
+        """The number of jobs per type and status; for queued and running jobs also the earliest run_at. The number
+        of queued jobs is the number of stored jobs minus those that run or have ended, so a million waiting jobs
+        need not be read.
         """
         ...
 
@@ -475,7 +479,7 @@ class JobQueueStatements(Protocol):
         rows: list[Any],
         now: datetime,
     ) -> list[SucceedJobsRow]:
-        """Ends running jobs well, as many as still have their lease.
+        """Ends running jobs as succeeded, if they still have their lease.
 
         Args:
             rows: a list of [id, lease_token, result as JSON text or null].
@@ -489,12 +493,12 @@ class JobQueueStatements(Protocol):
         rows: list[Any],
         now: datetime,
     ) -> list[Job]:
-        """Enqueues many jobs in their order: an earlier one has the lower id. Of those whose key a live job has,
-        that job is given.
+        """Enqueues many jobs in the given order: an earlier job gets a lower id. If a live job has the same
+        dedupe_key, returns that job.
 
         Args:
             rows: a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds,
-                dedupe_key], of distinct keys.
+                dedupe_key], with distinct keys.
             now: the instant of the transaction.
         """
         ...

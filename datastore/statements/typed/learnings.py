@@ -55,20 +55,21 @@ class LearningsStatements(Protocol):
         created_at: datetime,
         updated_at: datetime,
     ) -> Learning | None:
-        """Stores a learning, unless its conversation has the same one already.
+        """Stores a learning, unless its conversation already has one with the same dedupe_key.
 
         Args:
-            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
+            id: supplied by the caller, or a time-ordered UUID; 1 to 200 characters.
             conversation_id: a conversation that is not deleted.
             category: 1 to 200 characters.
             title: 1 to 1000 characters.
             content: 1 byte to 1 MiB of UTF-8.
             confidence: 0 (a guess) to 1 (certain).
             tags: a list of distinct strings, sorted.
-            dedupe_key: what makes two learnings of the conversation the same one; 1 to 200 characters.
+            dedupe_key: two learnings of a conversation with the same key are the same learning; 1 to 200
+                characters.
             metadata: an object, at most 1 MiB.
-            created_at: when it was learned.
-            updated_at: its last change.
+            created_at: when the learning was made.
+            updated_at: when it was last changed.
         """
         ...
 
@@ -78,10 +79,10 @@ class LearningsStatements(Protocol):
         conversation_id: str,
         dedupe_key: str,
     ) -> Learning | None:
-        """The learning of a conversation that has this dedupe key, deleted or not.
+        """The learning of a conversation that has a dedupe key, deleted or not.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             dedupe_key: the key.
         """
         ...
@@ -94,7 +95,7 @@ class LearningsStatements(Protocol):
         """One learning, deleted or not.
 
         Args:
-            id: which one.
+            id: id of the learning.
         """
         ...
 
@@ -110,9 +111,10 @@ class LearningsStatements(Protocol):
         """One page of the learnings that are not deleted, newest first.
 
         Args:
-            category: only of this category; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            category: only in this category; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); for the first page, the end of the
+                time range.
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
@@ -128,13 +130,14 @@ class LearningsStatements(Protocol):
         max_rows: int,
         category: str | None = None,
     ) -> list[Learning]:
-        """One page of a tag's learnings that are not deleted, newest first.
+        """One page of the learnings that have a tag and are not deleted, newest first.
 
         Args:
-            tag: which tag.
-            category: only of this category; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            tag: the tag.
+            category: only in this category; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); for the first page, the end of the
+                time range.
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
@@ -151,15 +154,17 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> list[Learning]:
-        """One page of a conversation's learnings that are not deleted, newest first. BETWEEN, not =: an index on
-        the category, which has more rows than a conversation, shall not tempt the planner.
+        """One page of a conversation's learnings that are not deleted, newest first. The category is compared by
+        BETWEEN, so that the planner does not choose the index on the category, which has more rows per value than a
+        conversation.
 
         Args:
-            conversation_id: which conversation.
-            category: only of this category; None: the filter is not applied.
+            conversation_id: id of the conversation.
+            category: only in this category; None: the filter is not applied.
             tag: only with this tag; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            before_created_at: rows older than (before_created_at, before_id); first the end of the time range.
+            created_from: lower bound of created_at, inclusive.
+            before_created_at: rows older than (before_created_at, before_id); for the first page, the end of the
+                time range.
             before_id: '' for the first page.
             max_rows: 1 to 1001.
         """
@@ -175,7 +180,7 @@ class LearningsStatements(Protocol):
         """The messages that a learning came from, oldest first.
 
         Args:
-            learning_id: which learning.
+            learning_id: id of the learning.
             after_position: 0 for the first page, then the last position returned.
             max_rows: 1 to 1000.
         """
@@ -188,12 +193,12 @@ class LearningsStatements(Protocol):
         created_before: datetime,
         category: str | None = None,
     ) -> int:
-        """How many learnings are not deleted.
+        """The number of learnings that are not deleted.
 
         Args:
-            category: only of this category; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            created_before: the latest created_at, exclusive.
+            category: only in this category; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            created_before: upper bound of created_at, exclusive.
         """
         ...
 
@@ -205,13 +210,13 @@ class LearningsStatements(Protocol):
         created_before: datetime,
         category: str | None = None,
     ) -> int:
-        """How many learnings with a tag are not deleted.
+        """The number of learnings with a tag that are not deleted.
 
         Args:
-            tag: which tag.
-            category: only of this category; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            created_before: the latest created_at, exclusive.
+            tag: the tag.
+            category: only in this category; None: the filter is not applied.
+            created_from: lower bound of created_at, inclusive.
+            created_before: upper bound of created_at, exclusive.
         """
         ...
 
@@ -224,15 +229,15 @@ class LearningsStatements(Protocol):
         category: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """How many learnings of a conversation are not deleted. BETWEEN, not =: as in
-        list_learnings_by_conversation.
+        """The number of learnings of a conversation that are not deleted. list_learnings_by_conversation explains
+        BETWEEN.
 
         Args:
-            conversation_id: which conversation.
-            category: only of this category; None: the filter is not applied.
+            conversation_id: id of the conversation.
+            category: only in this category; None: the filter is not applied.
             tag: only with this tag; None: the filter is not applied.
-            created_from: the earliest created_at, inclusive.
-            created_before: the latest created_at, exclusive.
+            created_from: lower bound of created_at, inclusive.
+            created_before: upper bound of created_at, exclusive.
         """
         ...
 
@@ -241,10 +246,10 @@ class LearningsStatements(Protocol):
         *,
         learning_id: str,
     ) -> int:
-        """How many uploads go when a learning is deleted.
+        """The number of uploads that would be deleted with a learning.
 
         Args:
-            learning_id: which learning.
+            learning_id: id of the learning.
         """
         ...
 
@@ -284,10 +289,10 @@ class LearningsStatements(Protocol):
         metadata: Any,
         now: datetime,
     ) -> Learning | None:
-        """Replaces what a learning says; its dedupe key stays that of what was first learned.
+        """Replaces the content of a learning; its dedupe key does not change.
 
         Args:
-            id: which one.
+            id: id of the learning.
             category: 1 to 200 characters.
             title: 1 to 1000 characters.
             content: 1 byte to 1 MiB of UTF-8.
@@ -303,10 +308,10 @@ class LearningsStatements(Protocol):
         *,
         id: str,
     ) -> int:
-        """Deletes a learning for good, with its tags, its links to messages and its uploads.
+        """Deletes a learning permanently, with its tags, its links to messages and its uploads.
 
         Args:
-            id: which one.
+            id: id of the learning.
         """
         ...
 
@@ -316,10 +321,10 @@ class LearningsStatements(Protocol):
         learning_id: str,
         message_ids: Any,
     ) -> int:
-        """Links a learning to messages of its own conversation.
+        """Links a learning to messages of its conversation.
 
         Args:
-            learning_id: which learning.
+            learning_id: id of the learning.
             message_ids: a list of distinct message ids.
         """
         ...
@@ -329,7 +334,7 @@ class LearningsStatements(Protocol):
         *,
         rows: list[Any],
     ) -> list[Learning]:
-        """Stores many learnings in their order, but for those that their conversations have already.
+        """Stores many learnings in the given order, except those that their conversations already have.
 
         Args:
             rows: a list of [id, conversation_id, category, title, content, confidence, tags, dedupe_key, metadata,
@@ -342,7 +347,7 @@ class LearningsStatements(Protocol):
         *,
         ids: Any,
     ) -> list[LockLearningsRow]:
-        """Which of some learnings there are; nobody else changes them until the transaction ends.
+        """Those of the given learnings that exist, locked until the transaction ends.
 
         Args:
             ids: a list of learning ids.
@@ -354,8 +359,8 @@ class LearningsStatements(Protocol):
         *,
         ids: Any,
     ) -> list[LockConversationsOfLearningsRow]:
-        """Which of some conversations there are; nobody else stores many learnings of them until the transaction
-        ends.
+        """Those of the given conversations that exist, locked until the transaction ends against others that store
+        many learnings.
 
         Args:
             ids: a list of conversation ids.

@@ -23,12 +23,13 @@ class LegalHoldsStatements(Protocol):
         placed_by: str,
         placed_at: datetime,
     ) -> LegalHold:
-        """Keeps a conversation from being deleted or changed; where it is held already, gives that hold, unchanged.
+        """Places a hold that prevents a conversation from being deleted or changed. If one is in force, returns it
+        unchanged.
 
         Args:
             id: a time-ordered UUID.
-            conversation_id: which conversation.
-            reason: why; 1 to 1000 characters, no content.
+            conversation_id: id of the conversation.
+            reason: why, without content; 1 to 1000 characters.
             placed_by: the name that the store was opened with.
             placed_at: the instant of the transaction.
         """
@@ -42,7 +43,7 @@ class LegalHoldsStatements(Protocol):
         """The hold in force on a conversation.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...
 
@@ -56,7 +57,7 @@ class LegalHoldsStatements(Protocol):
         """Ends the hold on a conversation.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             released_by: the name that the store was opened with.
             released_at: the instant of the transaction.
         """

@@ -31,7 +31,7 @@ class MaintenanceStatements(Protocol):
         name: str,
         ran_at: datetime,
     ) -> int:
-        """Notes that a task ran to its end.
+        """Records that a task completed.
 
         Args:
             name: free_pages, full_text, checkpoint, optimize or vacuum.
@@ -44,7 +44,7 @@ class MaintenanceStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListMaintenanceTasksRow]:
-        """When each task last ran to its end, by name.
+        """When each task last completed, by name.
 
         Args:
             max_rows: 1 to 100.
@@ -56,7 +56,7 @@ class MaintenanceStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListFullTextTablesRow]:
-        """The full-text tables of the schema, an application's own too.
+        """The full-text tables of the schema, including those of the application.
 
         Args:
             max_rows: 1 to 1000.
@@ -64,7 +64,9 @@ class MaintenanceStatements(Protocol):
         ...
 
     def count_changes(self) -> int:
-        """How many rows this connection ever changed: a merge that adds fewer than two found nothing to merge."""
+        """The number of rows changed by this connection since it was opened. A merge that adds fewer than two had
+        nothing to merge.
+        """
         ...
 
     def merge_learnings_fts_slice(
@@ -72,15 +74,15 @@ class MaintenanceStatements(Protocol):
         *,
         pages: int,
     ) -> int:
-        """Merges segments of the learnings' full-text index, a slice at a time.
+        """Merges segments of the learnings' full-text index, one slice per call.
 
         Args:
-            pages: how many pages at most; a negative number begins to merge all segments into one.
+            pages: the maximum number of pages to write; a negative number starts to merge all segments into one.
         """
         ...
 
     def count_learnings_fts_segments(self) -> int:
-        """How many segments the learnings' full-text index has: a search looks into each."""
+        """The number of segments of the learnings' full-text index; a search reads each of them."""
         ...
 
     def merge_messages_fts_slice(
@@ -88,13 +90,13 @@ class MaintenanceStatements(Protocol):
         *,
         pages: int,
     ) -> int:
-        """Merges segments of the messages' full-text index, a slice at a time.
+        """Merges segments of the messages' full-text index, one slice per call.
 
         Args:
-            pages: how many pages at most; a negative number begins to merge all segments into one.
+            pages: the maximum number of pages to write; a negative number starts to merge all segments into one.
         """
         ...
 
     def count_messages_fts_segments(self) -> int:
-        """How many segments the messages' full-text index has: a search looks into each."""
+        """The number of segments of the messages' full-text index; a search reads each of them."""
         ...

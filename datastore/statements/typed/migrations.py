@@ -31,7 +31,7 @@ class MigrationsStatements(Protocol):
     """sql/sqlite/migrations.sql."""
 
     def list_applied_migrations(self) -> list[ListAppliedMigrationsRow]:
-        """The applied migrations, each with the checksum of its text when it was applied."""
+        """The applied migrations, each with the checksum of the text that was applied."""
         ...
 
     def update_migration_log_comment(
@@ -40,10 +40,10 @@ class MigrationsStatements(Protocol):
         id: str,
         comment: str,
     ) -> int:
-        """Writes the checksum of a migration's text beside its entry in yoyo's log.
+        """Stores the checksum of a migration's text with its entry in yoyo's log.
 
         Args:
-            id: the log entry.
+            id: id of the log entry.
             comment: "sha256:" and 64 hex digits.
         """
         ...
@@ -53,7 +53,8 @@ class MigrationsStatements(Protocol):
         *,
         max_rows: int,
     ) -> list[ListForeignTablesRow]:
-        """Tables and views that are not yoyo's own: in a file without our application_id, they are somebody's.
+        """Tables and views that do not belong to yoyo; in a file without this library's application_id, they belong
+        to another program.
 
         Args:
             max_rows: 1 to 1000.
@@ -61,9 +62,11 @@ class MigrationsStatements(Protocol):
         ...
 
     def list_table_names(self) -> list[ListTableNamesRow]:
-        """Every table's name: yoyo looks here for its own."""
+        """The name of every table; yoyo searches the list for its tables."""
         ...
 
     def add_rollback_mark(self) -> int:
-        """Lets rollbacks on this connection destroy what they refuse to destroy otherwise (docs/migrations.md)."""
+        """Allows rollbacks on this connection to destroy data that they otherwise refuse to destroy
+        (docs/migrations.md).
+        """
         ...

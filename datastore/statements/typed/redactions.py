@@ -28,17 +28,17 @@ class RedactionsStatements(Protocol):
         confidence: float,
         created_at: datetime,
     ) -> Redaction:
-        """Notes one thing that sanitization replaced.
+        """Records one piece of text that sanitization replaced.
 
         Args:
-            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
-            conversation_id: which conversation.
-            message_id: which message of it; NULL: its title or metadata.
-            category: what kind of thing it was; 1 to 200 characters.
-            rule: which rule found it; 1 to 200 characters.
-            detector: in which detector; 1 to 200 characters.
-            original_hash: a (keyed) hash of the original, never the original; 16 to 200 characters.
-            replacement: what stands there now; at most 1000 characters.
+            id: supplied by the caller, or a time-ordered UUID; 1 to 200 characters.
+            conversation_id: id of the conversation.
+            message_id: a message of the conversation; NULL: the conversation's title or metadata.
+            category: the kind of data that was replaced; 1 to 200 characters.
+            rule: the rule that found it; 1 to 200 characters.
+            detector: the detector that has the rule; 1 to 200 characters.
+            original_hash: a hash (keyed or not) of the original, never the original itself; 16 to 200 characters.
+            replacement: the text that replaced it; at most 1000 characters.
             confidence: 0 to 1.
             created_at: the instant of the transaction.
         """
@@ -49,10 +49,10 @@ class RedactionsStatements(Protocol):
         *,
         message_id: str,
     ) -> str | None:
-        """Which conversation a message is in.
+        """The id of the conversation that a message belongs to.
 
         Args:
-            message_id: which message.
+            message_id: id of the message.
         """
         ...
 
@@ -64,10 +64,10 @@ class RedactionsStatements(Protocol):
         after_id: str,
         max_rows: int,
     ) -> list[Redaction]:
-        """One page of a conversation's redactions, those of its messages included, oldest first.
+        """One page of a conversation's redactions, including those of its messages, oldest first.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             after_created_at: the earliest instant for the first page.
             after_id: '' for the first page.
             max_rows: 1 to 1001.
@@ -85,7 +85,7 @@ class RedactionsStatements(Protocol):
         """One page of a message's redactions, oldest first.
 
         Args:
-            message_id: which message.
+            message_id: id of the message.
             after_created_at: the earliest instant for the first page.
             after_id: '' for the first page.
             max_rows: 1 to 1001.
@@ -97,9 +97,9 @@ class RedactionsStatements(Protocol):
         *,
         conversation_id: str,
     ) -> int:
-        """How many redactions a conversation has, those of its messages included.
+        """The number of redactions of a conversation, including those of its messages.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...

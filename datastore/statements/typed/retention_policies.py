@@ -80,16 +80,16 @@ class RetentionPoliciesStatements(Protocol):
         grace_days: float,
         now: datetime,
     ) -> RetentionPolicy:
-        """Keeps a policy; one of the same name is replaced.
+        """Stores a policy; replaces one with the same name.
 
         Args:
             name: 1 to 100 characters.
             target: conversations, learnings, jobs, attempts, uploads or redactions.
             scope: all; source or session_prefix (conversations); category (learnings).
-            scope_value: the source, the beginning of the session id, the category; NULL for all.
-            since: activity or completion: what the age is counted from.
+            scope_value: the source, the prefix of the session id, or the category; NULL for all.
+            since: activity or completion: the event that the age is counted from.
             age_days: 0 to 36500.
-            grace_days: 0 to 36500: how long a conversation stays hidden before it is deleted for good.
+            grace_days: 0 to 36500: how long a conversation stays hidden before it is deleted permanently.
             now: the instant of the transaction.
         """
         ...
@@ -103,7 +103,7 @@ class RetentionPoliciesStatements(Protocol):
         """One page of the policies, by name.
 
         Args:
-            after_name: only with a greater name; empty for the first page.
+            after_name: return policies after this name; '' for the first page.
             max_rows: 1 to 1001.
         """
         ...
@@ -113,10 +113,10 @@ class RetentionPoliciesStatements(Protocol):
         *,
         name: str,
     ) -> int:
-        """Deletes a policy; what it soft-deleted stays so.
+        """Deletes a policy; conversations that it soft-deleted stay soft-deleted.
 
         Args:
-            name: which one.
+            name: name of the policy.
         """
         ...
 
@@ -132,14 +132,14 @@ class RetentionPoliciesStatements(Protocol):
         session_to: str | None = None,
         completed_before: datetime | None = None,
     ) -> list[Conversation]:
-        """One page of the conversations that a policy hides, oldest first; those on legal hold are none of them.
+        """One page of the conversations that a policy would hide, oldest first; excludes those on legal hold.
 
         Args:
             source: only from this source; None: the filter is not applied.
-            session_from: only with a session id from here on: the prefix itself; None: the filter is not applied.
-            session_to: ... and before this; None: the filter is not applied.
-            completed_before: only those that were over before then; None: the filter is not applied.
-            updated_before: the latest updated_at, exclusive; what began later was active later.
+            session_from: lower bound of session_id, inclusive: the prefix itself; None: the filter is not applied.
+            session_to: upper bound of session_id, exclusive; None: the filter is not applied.
+            completed_before: only those completed before this instant; None: the filter is not applied.
+            updated_before: upper bound of updated_at, exclusive; a conversation that began later was active later.
             after_created_at: rows newer than (after_created_at, after_id); the earliest instant for the first page.
             after_id: '' for the first page.
             max_rows: 1 to 1000.
@@ -157,15 +157,16 @@ class RetentionPoliciesStatements(Protocol):
         session_from: str | None = None,
         session_to: str | None = None,
     ) -> list[Conversation]:
-        """One page of the hidden conversations whose grace is over, longest hidden first; those on legal hold are
-        none of them.
+        """One page of the hidden conversations whose grace period has ended, longest hidden first; excludes those
+        on legal hold.
 
         Args:
             source: only from this source; None: the filter is not applied.
-            session_from: only with a session id from here on: the prefix itself; None: the filter is not applied.
-            session_to: ... and before this; None: the filter is not applied.
-            deleted_before: the latest deleted_at, exclusive.
-            after_deleted_at: rows hidden later than (after_deleted_at, after_id); the earliest for the first page.
+            session_from: lower bound of session_id, inclusive: the prefix itself; None: the filter is not applied.
+            session_to: upper bound of session_id, exclusive; None: the filter is not applied.
+            deleted_before: upper bound of deleted_at, exclusive.
+            after_deleted_at: rows hidden later than (after_deleted_at, after_id); the earliest instant for the
+                first page.
             after_id: '' for the first page.
             max_rows: 1 to 1000.
         """
@@ -180,12 +181,12 @@ class RetentionPoliciesStatements(Protocol):
         max_rows: int,
         category: str | None = None,
     ) -> list[ListExpiredLearningsRow]:
-        """One page of the learnings that a policy deletes, oldest first; those of a conversation on legal hold are
-        none of them.
+        """One page of the learnings that a policy would delete, oldest first; excludes those of a conversation on
+        legal hold.
 
         Args:
-            category: only of this category; None: the filter is not applied.
-            updated_before: the latest updated_at, exclusive.
+            category: only in this category; None: the filter is not applied.
+            updated_before: upper bound of updated_at, exclusive.
             after_created_at: rows newer than (after_created_at, after_id); the earliest instant for the first page.
             after_id: '' for the first page.
             max_rows: 1 to 1000.
@@ -197,10 +198,10 @@ class RetentionPoliciesStatements(Protocol):
         *,
         finished_before: datetime,
     ) -> CountExpiredJobsRow:
-        """How many jobs a policy deletes, and when the first of them ended.
+        """The number of jobs that a policy would delete, and when the first of them ended.
 
         Args:
-            finished_before: the latest finished_at, exclusive.
+            finished_before: upper bound of finished_at, exclusive.
         """
         ...
 
@@ -209,10 +210,10 @@ class RetentionPoliciesStatements(Protocol):
         *,
         finished_before: datetime,
     ) -> CountExpiredAttemptsRow:
-        """How many earlier attempts a policy deletes, and when the first of them ended.
+        """The number of earlier attempts that a policy would delete, and when the first of them ended.
 
         Args:
-            finished_before: the latest finished_at, exclusive.
+            finished_before: upper bound of finished_at, exclusive.
         """
         ...
 
@@ -222,10 +223,10 @@ class RetentionPoliciesStatements(Protocol):
         finished_before: datetime,
         max_rows: int,
     ) -> list[PruneAttemptsRow]:
-        """Deletes earlier attempts, those of the first jobs first.
+        """Deletes earlier attempts, in the order of the job ids.
 
         Args:
-            finished_before: the latest finished_at, exclusive.
+            finished_before: upper bound of finished_at, exclusive.
             max_rows: 1 to 1000.
         """
         ...
@@ -235,11 +236,11 @@ class RetentionPoliciesStatements(Protocol):
         *,
         confirmed_before: datetime,
     ) -> CountExpiredUploadsRow:
-        """How many uploads a policy deletes, and when the first of them was confirmed; none of a conversation on
-        legal hold.
+        """The number of uploads that a policy would delete, and when the first of them was confirmed; excludes
+        those of a conversation on legal hold.
 
         Args:
-            confirmed_before: the latest confirmed_at, exclusive.
+            confirmed_before: upper bound of confirmed_at, exclusive.
         """
         ...
 
@@ -249,11 +250,11 @@ class RetentionPoliciesStatements(Protocol):
         confirmed_before: datetime,
         max_rows: int,
     ) -> list[PruneUploadsRow]:
-        """Deletes uploads that were confirmed, oldest first; what is at the destination stays there, and so does
-        what belongs to a conversation on legal hold.
+        """Deletes confirmed uploads, oldest first, except those of a conversation on legal hold. Nothing is deleted
+        at the destination.
 
         Args:
-            confirmed_before: the latest confirmed_at, exclusive.
+            confirmed_before: upper bound of confirmed_at, exclusive.
             max_rows: 1 to 1000.
         """
         ...
@@ -263,11 +264,11 @@ class RetentionPoliciesStatements(Protocol):
         *,
         created_before: datetime,
     ) -> CountExpiredRedactionsRow:
-        """How many redactions a policy deletes, and when the first of them was made; none of a conversation on
-        legal hold.
+        """The number of redactions that a policy would delete, and when the first of them was made; excludes those
+        of a conversation on legal hold.
 
         Args:
-            created_before: the latest created_at, exclusive.
+            created_before: upper bound of created_at, exclusive.
         """
         ...
 
@@ -277,10 +278,10 @@ class RetentionPoliciesStatements(Protocol):
         created_before: datetime,
         max_rows: int,
     ) -> list[PurgeRedactionsRow]:
-        """Deletes redactions, the first stored first; those of a conversation on legal hold stay.
+        """Deletes redactions in the order in which they were stored, except those of a conversation on legal hold.
 
         Args:
-            created_before: the latest created_at, exclusive.
+            created_before: upper bound of created_at, exclusive.
             max_rows: 1 to 1000.
         """
         ...

@@ -39,13 +39,13 @@ class SchemaStatements(Protocol):
     """sql/sqlite/schema.sql."""
 
     def list_tables(self) -> list[ListTablesRow]:
-        """Every table but SQLite's own, yoyo's, and those that a virtual table keeps its rows in."""
+        """Every table except SQLite's, yoyo's, and the shadow tables of virtual tables."""
         ...
 
     def list_stored_columns(self) -> list[ListStoredColumnsRow]:
-        """The columns of every table that are stored, not computed, with their place in the primary key."""
+        """The stored (not generated) columns of every table, with their position in the primary key."""
         ...
 
     def list_foreign_keys(self) -> list[ListForeignKeysRow]:
-        """The foreign keys of every table, a row a column."""
+        """The foreign keys of every table, one row per column."""
         ...

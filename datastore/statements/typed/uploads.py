@@ -30,12 +30,12 @@ class UploadsStatements(Protocol):
         metadata: Any,
         now: datetime,
     ) -> Upload:
-        """Plans the upload of a learning to a destination; where there is one already, gives that one, unchanged.
+        """Plans the upload of a learning to a destination. If one exists, returns it unchanged.
 
         Args:
-            id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
-            learning_id: which learning.
-            destination: where to; 1 to 200 characters.
+            id: supplied by the caller, or a time-ordered UUID; 1 to 200 characters.
+            learning_id: id of the learning.
+            destination: where it is uploaded to; 1 to 200 characters.
             metadata: an object, at most 1 MiB.
             now: the instant of the transaction.
         """
@@ -49,7 +49,7 @@ class UploadsStatements(Protocol):
         """One upload.
 
         Args:
-            id: which one.
+            id: id of the upload.
         """
         ...
 
@@ -62,8 +62,8 @@ class UploadsStatements(Protocol):
         """The upload of a learning to a destination.
 
         Args:
-            learning_id: which learning.
-            destination: where to.
+            learning_id: id of the learning.
+            destination: where it is uploaded to.
         """
         ...
 
@@ -76,14 +76,15 @@ class UploadsStatements(Protocol):
         max_rows: int,
         status: str | None = None,
     ) -> list[Upload]:
-        """One page of the uploads, oldest first; those in one status are what is to be done next.
+        """One page of the uploads, oldest first; with a status, the uploads to process next.
 
         Args:
-            status: only in this status: pending, uploading, uploaded, confirmed or failed; None: the filter is not
-                applied.
-            after_created_at: rows newer than (after_created_at, after_id); first the start of the time range.
+            status: only with this status: pending, uploading, uploaded, confirmed or failed; None: the filter is
+                not applied.
+            after_created_at: rows newer than (after_created_at, after_id); for the first page, the start of the
+                time range.
             after_id: '' for the first page.
-            created_before: the latest created_at, exclusive.
+            created_before: upper bound of created_at, exclusive.
             max_rows: 1 to 1001.
         """
         ...
@@ -98,14 +99,14 @@ class UploadsStatements(Protocol):
         """One page of a learning's uploads, by destination.
 
         Args:
-            learning_id: which learning.
+            learning_id: id of the learning.
             after_destination: '' for the first page.
             max_rows: 1 to 1001.
         """
         ...
 
     def count_uploads(self) -> list[CountUploadsRow]:
-        """How many uploads are in each status."""
+        """The number of uploads in each status."""
         ...
 
     def start_upload(
@@ -114,10 +115,10 @@ class UploadsStatements(Protocol):
         id: str,
         now: datetime,
     ) -> Upload | None:
-        """Begins an upload, for the first time or again: pending or failed -> uploading.
+        """Starts or restarts an upload: pending or failed -> uploading.
 
         Args:
-            id: which one.
+            id: id of the upload.
             now: the instant of the transaction.
         """
         ...
@@ -130,12 +131,12 @@ class UploadsStatements(Protocol):
         receipt: Any,
         now: datetime,
     ) -> Upload | None:
-        """The destination took it: uploading -> uploaded.
+        """Records that the destination accepted the upload: uploading -> uploaded.
 
         Args:
-            id: which one.
-            remote_id: the destination's own key for it.
-            receipt: what the destination answered.
+            id: id of the upload.
+            remote_id: the destination's key for the upload.
+            receipt: the destination's response.
             now: the instant of the transaction.
         """
         ...
@@ -147,11 +148,11 @@ class UploadsStatements(Protocol):
         receipt: Any,
         now: datetime,
     ) -> Upload | None:
-        """The destination was seen to have it: uploaded -> confirmed.
+        """Records that the upload was verified at the destination: uploaded -> confirmed.
 
         Args:
-            id: which one.
-            receipt: what the destination answered; NULL keeps the receipt of the upload.
+            id: id of the upload.
+            receipt: the destination's response; NULL keeps the receipt of the upload.
             now: the instant of the transaction.
         """
         ...
@@ -163,10 +164,10 @@ class UploadsStatements(Protocol):
         last_error: str,
         now: datetime,
     ) -> Upload | None:
-        """Refused, or lost at the destination: uploading or uploaded -> failed.
+        """Records that the destination refused or lost the upload: uploading or uploaded -> failed.
 
         Args:
-            id: which one.
+            id: id of the upload.
             last_error: why.
             now: the instant of the transaction.
         """
@@ -178,10 +179,10 @@ class UploadsStatements(Protocol):
         id: str,
         now: datetime,
     ) -> Upload | None:
-        """Puts a failed upload back in line: failed -> pending. Attempts and the last error stay.
+        """Returns a failed upload to pending: failed -> pending. Its attempts and last error are kept.
 
         Args:
-            id: which one.
+            id: id of the upload.
             now: the instant of the transaction.
         """
         ...
@@ -192,10 +193,10 @@ class UploadsStatements(Protocol):
         id: str,
         now: datetime,
     ) -> Upload | None:
-        """Gives up an upload that was begun, its worker being gone: uploading -> pending.
+        """Releases an upload whose worker is gone: uploading -> pending.
 
         Args:
-            id: which one.
+            id: id of the upload.
             now: the instant of the transaction.
         """
         ...
@@ -205,10 +206,10 @@ class UploadsStatements(Protocol):
         *,
         id: str,
     ) -> str | None:
-        """Deletes one upload for good; what is at the destination stays there.
+        """Deletes one upload permanently. Nothing is deleted at the destination.
 
         Args:
-            id: which one.
+            id: id of the upload.
         """
         ...
 
@@ -217,9 +218,9 @@ class UploadsStatements(Protocol):
         *,
         id: str,
     ) -> str | None:
-        """The status of an upload as it is now; nobody else changes it until the transaction ends.
+        """The current status of an upload, which is locked until the transaction ends.
 
         Args:
-            id: which one.
+            id: id of the upload.
         """
         ...

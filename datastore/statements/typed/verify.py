@@ -12,17 +12,17 @@ class VerifyStatements(Protocol):
     """sql/sqlite/verify.sql."""
 
     def check_learnings_fts(self) -> int:
-        """Compares the full-text index of learnings with the tokens that it was given; a difference is an error
-        (the file is damaged).
+        """Compares the full-text index of learnings with the tokens that were added to it; a difference raises an
+        error (the file is damaged).
         """
         ...
 
     def check_messages_fts(self) -> int:
-        """Compares the full-text index of messages with the tokens that it was given; a difference is an error (the
-        file is damaged).
+        """Compares the full-text index of messages with the tokens that were added to it; a difference raises an
+        error (the file is damaged).
         """
         ...
 
     def merge_learnings_fts(self) -> int:
-        """Merges the parts of the full-text index into one, which is smaller and faster."""
+        """Merges the segments of the learnings' full-text index into one, which is smaller and faster to search."""
         ...
