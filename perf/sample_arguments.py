@@ -159,7 +159,8 @@ class Sampler:
             return query if name == "query" else Matches([query] * 3)
         if parameter.type == "words":
             document = Document(" ".join(self._word() for _ in range(50)), "", "")
-            return Rows([Indexed(f"nowhere-{next(_numbers)}", document, "in:index") for _ in range(10)])
+            row = Indexed(document, "in:index")
+            return row if name == "words" else Rows({f"nowhere-{next(_numbers)}": row for _ in range(10)})
         if parameter.type == "rows" and inserted == "learnings":
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])
