@@ -99,7 +99,7 @@ def test_operations(path: Path, ids: dict[str, int]) -> None:
         assert store.jobs.get(ids["bad"]).status == "queued"
         assert len(store.jobs.attempts(ids["bad"])) == 1
         assert ok(path, "jobs", "pause", "mail", "--reason", "r") == "mail paused\n"
-        assert ok(path, "jobs", "pause", "mail") == "mail was paused already\n"
+        assert ok(path, "jobs", "pause", "mail") == "mail was already paused\n"
         assert store.jobs.claim(["mail"], worker="w") is None
         assert ok(path, "jobs", "resume", "mail") == "mail resumed\n"
         assert ok(path, "jobs", "resume", "mail") == "mail was not paused\n"

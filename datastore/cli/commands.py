@@ -34,7 +34,7 @@ from datastore.errors import DatastoreError
 _codes = "\n".join(f"  {code:<4} {code.meaning}" for code in Exit)
 EPILOG = f"""\b
 Commands that use a database read its path or URL from --database or from the environment variable
-DATASTORE_DATABASE. Only import and copy create a missing database.
+DATASTORE_DATABASE. Only import, copy and restore create a missing database.
 
 \b
 Exit codes:

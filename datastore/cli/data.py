@@ -81,6 +81,7 @@ def import_command(
 
     Reads chat JSON lines, ChatGPT exports (conversations.json), Claude Code transcripts and learnings as
     JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing the same file twice is a no-op. Exits with 3 if
+    some lines were invalid.
     """
     from datastore.formats import TextSource, detect, open_text
     from datastore.importing import import_file

@@ -155,7 +155,7 @@ def test_the_command_writes_and_then_finds_nothing_to_write(planted: Planted) ->
         "notebook/queries/__init__.py: written",
         "contract.json: written",
     ]
-    assert run(planted, "generate", "--check").stdout == "3 statements: everything is as generated\n"
+    assert run(planted, "generate", "--check").stdout == "3 statements: everything is up to date\n"
 
 
 def test_what_drifts_is_told_by_the_check(planted: Planted) -> None:

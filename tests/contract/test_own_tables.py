@@ -72,4 +72,4 @@ def test_the_command_line_takes_a_database_with_more_tables(project: Path) -> No
 
 
 def test_a_second_generate_writes_nothing(project: Path) -> None:
-    assert run(project, "-m", "datastore.cli", "generate") == "3 statements: everything is as generated\n"
+    assert run(project, "-m", "datastore.cli", "generate") == "3 statements: everything is up to date\n"

@@ -73,7 +73,7 @@ def test_without_current_node_the_newest_leaf_counts() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (5, "must be a JSON object"),
+        (5, "expected a JSON object"),
         ({"id": "c"}, "mapping: must be a JSON object"),
         (conversation(node("a", "a", "user", "x"), current="a"), "not a tree"),
         (conversation(node("a", None, "robot", "x"), current="a"), "role"),

@@ -93,7 +93,7 @@ def test_a_sub_agent_is_a_conversation_of_its_own() -> None:
         (turn("2", "a\0"), "NUL"),
         (turn("2", "\ud800"), "lone surrogate"),
         (turn("2", "x" * 1_048_577), "1048577 bytes"),
-        (turn("", "x"), "uuid: is empty"),
+        (turn("", "x"), "uuid: must not be empty"),
         (turn("2", "x", sessionId=None), "sessionId: is missing"),
         (turn("2", "x", timestamp="2026-01-06T09:14:05"), "no offset"),
     ],
