@@ -24,6 +24,7 @@ DECISIONS = [
     "0015-whose-transaction",
     "0017-fresh-stores-for-tests",
     "0016-queue-goals",
+    "0019-rooms",
 ]
 
 
