@@ -203,7 +203,7 @@ def test_what_can_be_a_handler_is_taken(store: Datastore, handler: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"name": 5}, {"lease_seconds": 0}, {"lease_seconds": "1"}, {"batch": 0}, {"batch": 1001}]
+    "given", [{"worker": 5}, {"lease_seconds": 0}, {"lease_seconds": "1"}, {"batch": 0}, {"batch": 1001}]
 )
 def test_what_a_worker_cannot_go_by_is_refused_at_once(store: Datastore, given: Any) -> None:
     with pytest.raises(InvalidValueError):
