@@ -206,8 +206,8 @@ def _parameters(source: Source) -> list[Problem]:
 #: What the loader's messages are about, by a part of them; all others are about the header.
 _ABOUT = {
     "operators <!": "operator",
-    "gives no rows": "operator",
-    "gives rows, so !": "operator",
+    "returns no rows": "operator",
+    "returns rows, which !": "operator",
     "more than one statement": "many-statements",
 }
 

@@ -405,7 +405,7 @@ def test_the_plan_uses_the_index_that_the_header_promises(variant: str, migrated
         table = promised[0]
         # "SEARCH table" alone: min() or max() of the row's number, at an end of the table.
         pattern = rf"SEARCH {table}(\b.*(PRIMARY KEY|sqlite_autoindex_{table}_)|$)"
-        if "read as a whole" in index:
+        if "full scan" in index:
             pattern = rf"SCAN {table}$"
     else:
         choices = "|".join([promised[0], *re.findall(r"\bor (\w+_idx|\w+_key)", index)])
@@ -414,7 +414,7 @@ def test_the_plan_uses_the_index_that_the_header_promises(variant: str, migrated
     if "conflict" not in index and "ON CONFLICT" not in statement.sql:
         assert any(re.search(pattern, step) for step in steps), steps
     tables = {row[0] for row in migrated.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    if not statement.header.waivers and "read as a whole" not in index:
+    if not statement.header.waivers and "full scan" not in index:
         scans = [s for s in steps if (found := re.match(r"SCAN (\w+)", s)) and found[1] in tables and "INDEX" not in s]
         assert not [s for s in scans if "VIRTUAL TABLE" not in s], steps
 
