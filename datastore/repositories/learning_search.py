@@ -1,4 +1,4 @@
-"""Search for learnings: ranked by text, or the last stored first, within filters; counts of categories and tags."""
+"""Search for learnings, ranked or newest first, with filters; counts of categories and tags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from datastore.search.ranking import Index
 if TYPE_CHECKING:
     from datastore.statements.typed.search import SearchStatements
 
-#: So many matches are counted for facets.
+#: The number of matches that facets count.
 COUNTED = 5000
 
 #: Every learning: a search without text.
@@ -26,7 +26,7 @@ _EVERY = SearchText((Term("", Leaf((EVERY,))),))
 
 
 class LearningSearch(IndexedRepository):
-    """The searching half of `LearningRepository`."""
+    """The search methods of `LearningRepository`."""
 
     _statements: SearchStatements
 
@@ -42,7 +42,7 @@ class LearningSearch(IndexedRepository):
         html: bool = False,
         **filters: Unpack[LearningFilters],
     ) -> SearchPage[LearningHit]:
-        """The learnings that are not deleted and pass every filter: best first, without text the last stored first.
+        """Learnings that are not deleted and pass every filter: best first, or newest first without text.
 
         Args:
             text: Anything a person types: words, phrases in double quotes, -words to exclude, beginnings of
@@ -58,10 +58,10 @@ class LearningSearch(IndexedRepository):
                 *created_from*, *created_before*: see `datastore.search.filters.LearningFilters`.
 
         Returns:
-            The hits; none where *text* has nothing that can be searched for.
+            The hits; none if *text* has nothing to search for.
 
         Raises:
-            InvalidValueError: A filter cannot be right (*tags_any* is one string, NaN, *max_rows* of 0, ...).
+            InvalidValueError: An argument has an invalid value (*tags_any* is one string, NaN, *max_rows* of 0, ...).
             CursorError: *after* is damaged or of another search.
         """
         sort = "recent" if text == "" and sort == "relevance" else sort
@@ -70,9 +70,9 @@ class LearningSearch(IndexedRepository):
     def facets(
         self, text: str, *, match: Match = "any", max_rows: int = 20, **filters: Unpack[LearningFilters]
     ) -> Facets:
-        """How many matches of a text have which category and which tag; the arguments are those of `search`.
+        """Count the matches of a text by category and by tag; the arguments are those of `search`.
 
-        The 5,000 matches stored last are counted; *exact* says whether these are all.
+        Only the 5,000 newest matches are counted; *exact* tells whether these are all.
         """
         size = check_max_rows(max_rows)
         seqs = self._search(text, match, filters, "recent", Marker()).newest(COUNTED)

@@ -1,4 +1,4 @@
-"""Search for messages: ranked by text, or the last stored first, within filters."""
+"""Search for messages, ranked or newest first, with filters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MessageSearch(IndexedRepository):
-    """The searching half of `MessageRepository`."""
+    """The search methods of `MessageRepository`."""
 
     _statements: SearchStatements
 
@@ -33,7 +33,7 @@ class MessageSearch(IndexedRepository):
         html: bool = False,
         **filters: Unpack[MessageFilters],
     ) -> SearchPage[MessageHit]:
-        """The messages of conversations that are not deleted, best first.
+        """Messages of conversations that are not deleted, best first.
 
         Args:
             text: Anything a person types, as for `LearningRepository.search`. Nothing matches "".
@@ -47,10 +47,10 @@ class MessageSearch(IndexedRepository):
                 `datastore.search.filters.MessageFilters`.
 
         Returns:
-            The hits; none where *text* has nothing that can be searched for. `by_conversation` groups them.
+            The hits; none if *text* has nothing to search for. `by_conversation` groups them.
 
         Raises:
-            InvalidValueError: A filter cannot be right.
+            InvalidValueError: An argument has an invalid value.
             CursorError: *after* is damaged or of another search.
         """
         do, analyzer = self._statements, self._index.analyzer

@@ -1,4 +1,4 @@
-"""The full-text indexes: what is written into them, in whose language, and what is not in them yet."""
+"""The full-text indexes: writing rows into them, their language, and the rows that they lack."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from datastore.statements.typed.verify import VerifyStatements
 
     class _Statements(SearchStatements, MessagesStatements, VerifyStatements, Protocol):
-        """What the indexes are asked, and how they are merged."""
+        """The statements of the indexes."""
 
 
-#: So many rows are indexed at once.
+#: Rows per batch.
 BATCH = 1000
 
-#: Called with an index's name, how far it is and how far it goes.
+#: Called with the name of an index, the rows done, and the rows in total.
 Progress = Callable[[str, int, int], None]
 
 
 class SearchIndex(Repository):
     """The full-text indexes of learnings and messages.
 
-    Rows are written in the transaction that stores them. Triggers take out what is changed, hidden or deleted.
+    Rows are indexed in the transaction that stores them. Triggers remove rows that are changed, hidden or deleted.
     """
 
     _statements: _Statements
@@ -44,41 +44,41 @@ class SearchIndex(Repository):
 
     @property
     def language(self) -> str:
-        """The language of the words, as the database has it."""
+        """The language of the indexes, from the database."""
         return self._statements.get_search_setting(name="language") or DEFAULT_LANGUAGE
 
     @property
     def analyzer(self) -> Analyzer:
-        """What takes texts and queries apart; made once, and again where another process changed the language."""
+        """The analyzer of texts and queries. It is replaced after another process has changed the language."""
         if self._analyzer is None:
             self._analyzer = analyzer(self.language)
         return self._analyzer
 
     def message(self, content: str, conversation_id: str, role: str, created_at: datetime) -> Indexed:
-        """What a message is found by, but for what its conversation says."""
+        """What a message is found by, without the facets of its conversation."""
         return Indexed(self.analyzer.document(content), message_facets(conversation_id, role, created_at))
 
     def learning(self, learning: Any) -> Indexed:
-        """What a learning is found by, but for what its conversation says."""
+        """What a learning is found by, without the facets of its conversation."""
         return Indexed(self.analyzer.document(learning.content, learning.title), learning_facets(learning))
 
     def has_changed(self) -> bool:
-        """Whether another process gave the index another language: what was analysed has to be so again."""
+        """Whether another process has changed the language, so that texts must be analyzed again."""
         if self.analyzer.language == (language := self.language):
             return False
         self._analyzer = analyzer(language)
         return True
 
     def add_messages(self, messages: Sequence[Message]) -> None:
-        """Write what some messages are found by; nothing of those that are hidden."""
+        """Index some messages, except hidden ones."""
         self._add("messages", messages)
 
     def add_learnings(self, learnings: Sequence[Learning]) -> None:
-        """Write what some learnings are found by; nothing of those that are hidden."""
+        """Index some learnings, except hidden ones."""
         self._add("learnings", learnings)
 
     def fill(self, conversation_id: str | None = None, on_progress: Progress | None = None) -> None:
-        """Write what is shown and not in the indexes.
+        """Index the rows that are neither hidden nor indexed yet.
 
         Args:
             conversation_id: Only of this conversation.
@@ -101,7 +101,7 @@ class SearchIndex(Repository):
         """Empty the indexes and fill them again, in one transaction.
 
         Args:
-            language: The language of the words from now on; None keeps it.
+            language: The new language; None keeps the present one.
             on_progress: Called after each batch.
 
         Raises:
@@ -128,10 +128,10 @@ class SearchIndex(Repository):
         return hasattr(self._statements, "merge_messages_fts")
 
     def open_language(self, language: str) -> None:
-        """Refuse to go on where the indexes are of another language; empty ones get this one.
+        """Set the language of empty indexes; refuse indexes in another language.
 
         Raises:
-            InvalidValueError: They are, or there is no such language.
+            InvalidValueError: The indexes are in another language, or there is no such language.
         """
         do = self._statements
         if (present := self.language) == language:
@@ -145,7 +145,7 @@ class SearchIndex(Repository):
             self._use(language)
 
     def unindexed(self) -> dict[str, int]:
-        """How many shown rows of each table are in no index: another program wrote or changed them."""
+        """The number of rows of each table that should be indexed and are not: another program wrote or changed them."""
         found = {"learnings": 0, "messages": 0}
         for table in found:
             after = 0
@@ -198,7 +198,7 @@ class SearchIndex(Repository):
 
 
 class IndexedRepository(Repository):
-    """Base of the repositories whose rows are in a full-text index."""
+    """Base class of the repositories whose rows have a full-text index."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What both searches share: one page of a ranking, or of what was stored last; what is likely meant."""
+"""Shared by both searches: one page of a ranking or of the newest matches, and "did you mean"."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Hit = TypeVar("Hit")
 Match = Literal["any", "all"]
 Sort = Literal["relevance", "recent"]
 
-#: After every row.
+#: Greater than every row number.
 LAST = 2**62
 
-#: So many hits are ranked and kept in a cursor; the other matches follow them, the last stored first.
+#: The number of hits that are ranked and kept in a cursor; the other matches follow, newest first.
 KEPT = 500
 
-#: So many rows of a ranking are read beyond a page.
+#: The number of rows that are read in excess of a page, because some may be hidden.
 _SPARE = 5
 
 
@@ -48,7 +48,7 @@ def parsed(analyzer: Analyzer, text: str, match: Match) -> SearchText | None:
     """The query in *text*; see `datastore.search.query.parse`.
 
     Raises:
-        InvalidValueError: *text* is no text, *match* is neither "any" nor "all".
+        InvalidValueError: *text* is not a string, or *match* is neither "any" nor "all".
     """
     if not isinstance(text, str):
         raise InvalidValueError(f"text: text is needed, not {type(text).__name__}")
@@ -61,8 +61,8 @@ def checked_filters(filters: Mapping[str, Any], known: type) -> Filters:
     """The filters of a search.
 
     Raises:
-        TypeError: It knows no filter of a name.
-        InvalidValueError: A filter cannot be right.
+        TypeError: There is no filter of this name.
+        InvalidValueError: A filter has an invalid value.
     """
     if unknown := filters.keys() - known.__annotations__.keys():
         raise TypeError(f"search() got an unexpected keyword argument {min(unknown)!r}")
@@ -76,7 +76,7 @@ class Search(Generic[Found, Hit]):
     index: Index
     analyzer: Analyzer
     text: str
-    #: None: nothing can be searched for.
+    #: None: the text has nothing to search for.
     query: SearchText | None
     filters: Filters
     sort: Sort
@@ -87,8 +87,8 @@ class Search(Generic[Found, Hit]):
         """One page.
 
         Args:
-            scope: What was searched for and how; a cursor belongs to it.
-            after: The *next* of the page before, or None.
+            scope: Further arguments of the search, which its cursors belong to.
+            after: The *next* of the previous page, or None.
             max_rows: The page's size, 1 to 1000.
 
         Raises:
@@ -116,7 +116,7 @@ class Search(Generic[Found, Hit]):
         )
 
     def newest(self, wanted: int) -> list[int]:
-        """The rows that match, the last stored first."""
+        """The matching rows, newest first."""
         if self.query is None:
             return []
         return self.index.newest(self.query.match(self.filters.groups()), LAST, wanted)
@@ -139,12 +139,12 @@ def _plain(value: Any) -> Any:
     return encode_timestamp(value) if isinstance(value, datetime) else str(value)
 
 
-#: Scores and records of a page, what makes its cursor, and whether they are exact.
+#: Scores and records of a page, a function that makes its cursor, and whether the ranking is exact.
 Paged = tuple[list[tuple[float, Found]], Callable[[], str | None], bool]
 
 
 class _Pager(Generic[Found, Hit]):
-    """Reads a cursor, makes a page and its cursor."""
+    """Reads a cursor and makes the page after it."""
 
     def __init__(self, search: Search[Found, Hit], query: SearchText, sealed: str, size: int) -> None:
         self.query = query
@@ -154,7 +154,7 @@ class _Pager(Generic[Found, Hit]):
         self.size = size
 
     def records(self, seqs: Sequence[int]) -> dict[int, Found]:
-        """Those of some rows that are there and pass every filter."""
+        """The records of those rows that still exist, are not hidden and pass every filter."""
         passing = self.index.passing(seqs)
         if not passing:
             return {}
@@ -163,10 +163,10 @@ class _Pager(Generic[Found, Hit]):
 
 
 class _Recent(_Pager[Found, Hit]):
-    """The last stored first."""
+    """Pages of matches, newest first."""
 
     def page(self, after: str | None) -> Paged[Found]:
-        """Scores and records, the next cursor, and that it is exact."""
+        """Returns scores and records, a function that makes the next cursor, and True."""
         before = LAST if after is None else decode_cursor(self.sealed, after, (int,))[0]
         query = self.query.match(self.groups)
         hits: list[tuple[int, Found]] = []
@@ -186,14 +186,14 @@ class _Recent(_Pager[Found, Hit]):
 
 
 class _Ranked(_Pager[Found, Hit]):
-    """The best first, up to `KEPT` of them; then the other matches, the last stored first.
+    """Pages of matches, best first up to `KEPT` of them, then the others, newest first.
 
-    A cursor has the ranking, so that the pages go on as it began, whatever is written meanwhile. What follows the ranking is in
-    the order of rows' numbers, which no writing changes. So every match is on one page, once.
+    A cursor contains the ranking, so that later pages continue it whatever is written meanwhile. The other matches come in the
+    order of their row numbers, which never change. So every match is on exactly one page.
     """
 
     def page(self, after: str | None) -> Paged[Found]:
-        """Scores and records, what makes the next cursor, and whether they are exact."""
+        """Returns scores and records, a function that makes the next cursor, and whether the ranking is exact."""
         begun = _Begun(last=self.index.last_seq()) if after is None else self._read(after)
         if after is None:
             begun = self._ranked(begun, self.size + _SPARE)
@@ -213,13 +213,13 @@ class _Ranked(_Pager[Found, Hit]):
         if at is None:
             return None
         if not begun.complete:
-            # Of a store that was closed meanwhile the cursor has a part of the ranking; the next page completes it.
+            # If the store was closed meanwhile, the cursor has a part of the ranking, and the next page completes it.
             with suppress(ClosedError):
                 begun = self._ranked(begun, max(KEPT, len(begun.matches)))
         return self._write(attrs.evolve(begun, place=at.place, before=at.before))
 
     def _ranked(self, begun: _Begun, wanted: int) -> _Begun:
-        """The same with so many matches that pass every filter, if there are so many; what is known stays where it is."""
+        """The ranking extended to *wanted* matches that pass every filter; known matches keep their places."""
         known = {seq for _, seq in begun.matches}
         asked, ended, matches = wanted, False, begun.matches
         while len(matches) < wanted and not ended:
@@ -238,7 +238,7 @@ class _Ranked(_Pager[Found, Hit]):
         )
 
     def _take_ranked(self, begun: _Begun, hits: list[_Place[Found]]) -> None:
-        """Add the matches of the ranking to *hits*, until there is one more than the page has."""
+        """Append matches of the ranking to *hits* until there is one more than fits on the page."""
         place = hits[-1].place if hits else begun.place
         step = self.size + _SPARE
         while place < len(begun.matches) and len(hits) <= self.size:
@@ -252,7 +252,7 @@ class _Ranked(_Pager[Found, Hit]):
             place, step = place + len(part), min(5000, step * 2)
 
     def _take_newest(self, begun: _Begun, hits: list[_Place[Found]]) -> None:
-        """Add the matches that are not in the ranking to *hits*, until there is one more than the page has."""
+        """Append matches outside the ranking to *hits* until there is one more than fits on the page."""
         query, ranked = self.query.match(self.groups), {seq for _, seq in begun.matches}
         before, step = begun.before or begun.last + 1, self.size + _SPARE
         while len(hits) <= self.size:
@@ -280,35 +280,35 @@ class _Ranked(_Pager[Found, Hit]):
 
 @attrs.frozen
 class _Place(Generic[Found]):
-    """A hit, and where the next page begins if it is the last one."""
+    """A hit, and where the next page begins if it is the last one of its page."""
 
     score: float
     record: Found
-    #: So many matches of the ranking come up to it.
+    #: The number of matches of the ranking up to and including it.
     place: int
-    #: Its number, where it is not in the ranking.
+    #: Its row number, if it is outside the ranking.
     before: int | None = None
 
 
 @attrs.frozen
 class _Begun:
-    """A ranking that pages go through."""
+    """The ranking that the pages of one search walk through."""
 
-    #: The last row that counts.
+    #: The last row to consider.
     last: int
-    #: The best matches, in their order.
+    #: The best matches, best first.
     matches: Sequence[tuple[float, int]] = ()
     #: How many of them were on earlier pages.
     place: int = 0
-    #: Where the newest others go on, once all of these were on pages.
+    #: The row number before which the other matches continue, once the ranking is exhausted.
     before: int | None = None
-    #: Whether the ranking gets no longer.
+    #: Whether the ranking is not extended any further.
     complete: bool = False
-    #: Whether no other row matches.
+    #: Whether no row outside the ranking matches.
     whole: bool = False
     exact: bool = True
 
 
 def _rounded(score: float) -> float:
-    """As a cursor keeps it."""
+    """A score as a cursor stores it."""
     return float(struct.unpack("<f", struct.pack("<f", score))[0])

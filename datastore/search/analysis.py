@@ -1,14 +1,14 @@
-"""The analyzer: what a text is found by. The index of both engines, queries, marks and scores all use it.
+"""The analyzer: it turns a text into the tokens that it is found by. Both engines' indexes, queries, marks and scores use it.
 
-A text becomes tokens, one after the other:
+The tokens of a text, in their order:
 
 - A word is letters, digits and the marks that belong to them. Its token is its stem, in lower case, without diacritics.
 - A word of a script without blanks (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese) becomes its overlapping pairs of
   characters and its last character.
-- The parts of a camelCase word follow behind the text.
+- The parts of camelCase words come after the tokens of the text.
 
-Beside the tokens are *forms*: whole words that are not their own tokens ("=organization"), because beginnings of words are
-compared with words, and words with the signs that belong to them ("=c++", "=.net", "=-m").
+In addition a text has *forms*: whole words that differ from their tokens ("=organization"), because the beginning of a word is
+compared with words, not with stems; and words with the signs that belong to them ("=c++", "=.net", "=-m").
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import attrs
 
 from datastore.errors import InvalidValueError
 
-#: Where nothing else was chosen.
+#: The language of a new database where none is given.
 DEFAULT_LANGUAGE = "english"
 
-#: Begins a form; no token begins so.
+#: The first character of every form, and of no token.
 FORM = "="
 
 #: The shortest word that has a form.
 SHORTEST_FORM = 3
 
-#: A longer token is cut, and a hash of the whole is put behind: PostgreSQL indexes none of more than 2 KB.
+#: A longer token is cut, and a hash of the whole token is appended: PostgreSQL does not index lexemes over 2 KB.
 _LONGEST = 60
 
-#: A longer word is data (base64, say), and no camelCase name.
+#: A longer word is data (for example base64), not a camelCase name.
 _LONGEST_NAME = 256
 
-#: So many words are remembered.
+#: Number of words that an analyzer remembers.
 _REMEMBERED = 100_000
 
 _english = """
@@ -47,13 +47,13 @@ _english = """
     they this to was we were what when where which who why will with would you your
 """
 
-#: English words that say nothing about what is looked for. They are looked for all the same where
-#: nothing else was typed ("to be or not to be").
+#: English words that say nothing about the topic of a search. A query of such words alone still searches for them
+#: ("to be or not to be").
 STOP_WORDS = frozenset(_english.split())
 
 _run = re.compile("[^ ]+")
 
-# Scripts that write no blanks between words, and Korean, which joins particles to them.
+# Scripts without blanks between words, and Korean, which joins particles to words.
 _WIDE = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u1aaf\u3005-\u3007\u3040-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua960-\ua97f\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdf\U0001b000-\U0001b16f\U00020000-\U0003ffff"
@@ -61,22 +61,22 @@ _WIDE = (
 _piece = re.compile(f"[{_WIDE}]+|[^{_WIDE}]+")
 _wide = re.compile(f"[{_WIDE}]")
 
-# The places in front of the parts of a camelCase word.
+# The places before the parts of a camelCase word.
 _camel = re.compile("(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
 
-# A sign that belongs to the word after it (.NET, -m, --force, @app, #tag, $HOME), or to the word before it (C++, C#). It
-# begins with the sign, which few characters are: the search for it is fast.
+# A sign that belongs to the word after it (.NET, -m, --force, @app, #tag, $HOME) or before it (C++, C#). The pattern begins
+# with the sign, because few characters are signs, so that searching is fast.
 _sign = re.compile(r"""[-.@#$+](?:(?<![^\s(\[{<"'`,;:=/|].)(?<!\+)-?(?P<after>[^\W_]+)|(?<=[^\W_][+#])\+?(?![\w+#]))""")
 _last_word = re.compile(r"[^\W_]+\Z")
 
-# Letters that Unicode does not decompose, as they are written without their mark.
+# Letters that Unicode does not decompose, and how they are written without their mark.
 _plain = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}
 )
 
 
 class _Characters(dict[int, str]):
-    """Every character as itself where it is of a word, else as a blank; filled as characters come."""
+    """Maps a character of a word to itself, and any other character to a blank; filled on first use."""
 
     def __missing__(self, code: int) -> str:
         category = unicodedata.category(chr(code))
@@ -89,9 +89,9 @@ _characters = _Characters()
 
 @functools.cache
 def _is_diacritic(character: str) -> bool:
-    """Whether a word is the same without this mark: Latin, Greek and Cyrillic accents, Hebrew points, Arabic vowels.
+    """Whether a word stays the same without this mark: Latin, Greek and Cyrillic accents, Hebrew points, Arabic vowels.
 
-    The vowel signs of Indic scripts, the tones of Thai and the like are of other combining classes, and are kept.
+    Vowel signs of Indic scripts, tones of Thai and similar marks have other combining classes and are kept.
     """
     kind = unicodedata.combining(character)
     return kind >= 200 or 10 <= kind <= 36 or kind == 1 or unicodedata.category(character) == "Cf"
@@ -106,7 +106,7 @@ def fold(word: str) -> str:
 
 
 def composed(text: str) -> str:
-    """A text with its letters composed, so that a Korean syllable is one; places in a text are places in this."""
+    """A text with composed letters, so that a Korean syllable is one character; all offsets refer to this text."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -126,23 +126,23 @@ def _cut(token: str) -> str:
 
 @attrs.frozen(eq=False)
 class Entry:
-    """What one run of letters becomes."""
+    """The tokens and forms of one run of letters."""
 
-    #: Its tokens, in their order.
+    #: Its tokens, in text order.
     tokens: tuple[str, ...]
-    #: Where each begins and ends in the run.
+    #: The start and end of each token in the run.
     spans: tuple[tuple[int, int], ...]
     #: The tokens of the parts of a camelCase word.
     parts: tuple[str, ...]
     #: Its forms, and those of its parts.
     forms: tuple[str, ...]
-    #: Whether it is of a script without blanks.
+    #: Whether its script has no blanks between words.
     wide: bool
 
 
 @attrs.frozen
 class Document:
-    """What a text is found by: tokens, and different forms, between blanks."""
+    """The tokens and the distinct forms that a text is found by, separated by blanks."""
 
     content: str
     title: str
@@ -150,10 +150,10 @@ class Document:
 
 
 class Analyzer:
-    """Takes texts apart; one for each language."""
+    """Analyzes texts of one language."""
 
     def __init__(self, language: str) -> None:
-        import snowballstemmer  # only where a text is taken apart: `import datastore` stays fast
+        import snowballstemmer  # imported on first use: `import datastore` stays fast
 
         if language not in snowballstemmer.algorithms():
             raise InvalidValueError(
@@ -169,17 +169,17 @@ class Analyzer:
         return analyzer, (self.language,)
 
     def runs(self, text: str) -> list[tuple[int, Entry]]:
-        """Every run of letters of *text*: where it begins, and what it becomes."""
+        """Every run of letters of *text*: its start and its entry."""
         kept = composed(text).translate(_characters)
         found_runs = [(found.start(), self._remembered(found[0])) for found in _run.finditer(kept)]
         return [(start, entry) for start, entry in found_runs if entry.tokens]
 
     def entries(self, text: str) -> list[Entry]:
-        """What every run of letters of *text* becomes."""
+        """The entry of every run of letters of *text*."""
         return list(map(self._remembered, _runs(text)))
 
     def document(self, content: str, title: str = "") -> Document:
-        """What a text is found by. Every append waits for it: most words are looked up, by loops in C."""
+        """What a text is found by. Every append waits for this, so loops in C look up the words that are known."""
         words = self._words
         if len(words) >= _REMEMBERED:
             words.forget()
@@ -197,11 +197,11 @@ class Analyzer:
         return Document(tokens, named_tokens, " ".join(forms))
 
     def is_stop_word(self, word: str) -> bool:
-        """Whether a word says nothing about what is looked for."""
+        """Whether a word says nothing about the topic of a search."""
         return fold(word) in self._stop_words
 
     def _brief(self, run: str) -> tuple[str, str, str]:
-        """The tokens of a run of letters, of its parts, and its forms, between blanks."""
+        """The tokens of a run of letters, those of its parts, and its forms, each separated by blanks."""
         low = run.lower()
         if run.isascii() and low[1:] == run[1:] and len(run) <= _LONGEST and run.isalpha():  # nearly every new word
             token = _marked(self._stem(low)) if self.language == DEFAULT_LANGUAGE else self._stem(low)
@@ -222,7 +222,7 @@ class Analyzer:
                     tokens.append(_cut(token))
                     spans.append((found.start() + start, found.start() + end))
             else:
-                # A sign that is only seen in a word (a soft hyphen) may be all that is there.
+                # A sign that is invisible inside a word (a soft hyphen) may be alone here.
                 for word in filter(strip, fold(found[0]).translate(_characters).split()):
                     tokens.append(self._token(word))
                     spans.append(found.span())
@@ -240,17 +240,17 @@ class Analyzer:
             return _cut(strip(word))
         if self.language == DEFAULT_LANGUAGE:
             return _marked(_cut(self._stem(strip(word))))
-        return _cut(strip(self._stem(word)))  # its algorithm knows the letters with their diacritics
+        return _cut(strip(self._stem(word)))  # the stemmer expects letters with their diacritics
 
     def _forms(self, word: str, token: str) -> list[str]:
-        """The form of a folded word, where it is not its own token."""
+        """The form of a folded word, unless the word is its own token."""
         bare = strip(word)
         own = len(bare) < SHORTEST_FORM or bare in self._stop_words or form(bare) == FORM + token
         return [] if own else [form(bare)]
 
 
 def _marked(stem: str) -> str:
-    """An English stem as a token: where it may be no beginning of its word (happi, of happy), no beginning of a word finds it."""
+    """An English stem as a token. A stem that need not be a prefix of its word (happi, of happy) gets a mark, so that no prefix finds it."""
     return f"~{stem}" if stem[-1] == "i" else stem
 
 
@@ -260,7 +260,7 @@ def form(word: str) -> str:
 
 
 def signed(text: str) -> list[tuple[int, int, str]]:
-    """The words of *text* that have a sign: where each begins and ends, and its form."""
+    """The words of *text* that have a sign: start, end and form of each."""
     found = []
     for match in _sign.finditer(text):
         if match["after"]:
@@ -282,7 +282,7 @@ def is_wide(text: str) -> bool:
 
 
 def _pairs(run: str) -> list[tuple[int, int, str]]:
-    """The overlapping pairs of characters, each with its marks, and the last one alone."""
+    """The overlapping pairs of characters, each character with its marks, and the last character alone."""
     starts = [place for place, one in enumerate(run) if place == 0 or not unicodedata.category(one).startswith("M")]
     ends = [*starts[1:], len(run)]
     units = [strip(fold(run[start:end])) for start, end in zip(starts, ends, strict=True)]
@@ -291,17 +291,17 @@ def _pairs(run: str) -> list[tuple[int, int, str]]:
 
 
 class _Words(dict[str, str]):
-    """The tokens of runs of letters, between blanks."""
+    """The tokens of runs of letters, separated by blanks."""
 
     def __init__(self, make: Callable[[str], tuple[str, str, str]]) -> None:
         super().__init__()
         self._make = make
-        #: The parts of those that have some, and the forms.
+        #: The tokens of the parts, and the forms, of the runs that have any.
         self.parts: dict[str, str] = {}
         self.forms: dict[str, str] = {}
 
     def forget(self) -> None:
-        """Forget everything: never within a text, whose words are looked up more than once."""
+        """Forget all words. Not while a text is analyzed: its words are looked up more than once."""
         for known in (self, self.parts, self.forms):
             known.clear()
 
@@ -317,5 +317,5 @@ class _Words(dict[str, str]):
 
 @functools.cache
 def analyzer(language: str) -> Analyzer:
-    """The analyzer of a language; one a process."""
+    """The analyzer of a language; one per process."""
     return Analyzer(language)

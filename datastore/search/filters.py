@@ -1,7 +1,7 @@
-"""What a search filters by, as tokens of the index: of a row, and of a search.
+"""Filters of a search as tokens of the index: those of a row, and those that a search asks for.
 
-Categories, tags, conversations, sessions, sources and roles are known to the index exactly. Of confidence it knows the tenth, of
-time the month and the year: where a filter does not end with one, the rows are tested besides.
+The index has categories, tags, conversations, sessions, sources and roles exactly. It has confidence by tenths, and time by month
+and year. A filter that does not end at such a step also tests the rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet, plain_facet
 from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags, encode_timestamp
 
-#: Earlier years, and later ones, are one to the index.
+#: The index treats all earlier years as one, and all later years as one.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 _ROLES = ("user", "assistant", "system", "tool")
@@ -30,7 +30,7 @@ def learning_facets(learning: Any) -> str:
 
 def message_facets(conversation_id: str, role: str, created_at: datetime) -> str:
     """The tokens of a message itself, without its conversation's."""
-    # What is no role is refused by the table.
+    # The table refuses other roles.
     return _facets(conversation_id, created_at) + (f" r:{role}" if role in _ROLES else "")
 
 
@@ -52,7 +52,7 @@ def _year(year: int) -> str:
 
 
 class MessageFilters(TypedDict, total=False):
-    """What a search for messages may ask for besides its text."""
+    """The filters of a search for messages."""
 
     #: Only of this conversation.
     conversation_id: str | None
@@ -60,7 +60,7 @@ class MessageFilters(TypedDict, total=False):
     session_id: str | None
     #: Only of conversations of this source.
     source: str | None
-    #: Only said by this role.
+    #: Only by this role.
     role: str | None
     #: The earliest *created_at*, inclusive.
     created_from: datetime | None
@@ -69,15 +69,15 @@ class MessageFilters(TypedDict, total=False):
 
 
 class LearningFilters(TypedDict, total=False):
-    """What a search for learnings may ask for besides its text."""
+    """The filters of a search for learnings."""
 
     #: Only of this category.
     category: str | None
-    #: Only with one of these tags at least.
+    #: Only with at least one of these tags.
     tags_any: Sequence[str]
     #: Only with every one of these tags.
     tags_all: Sequence[str]
-    #: Only so certain or more; 0 to 1.
+    #: Only with at least this confidence, 0 to 1.
     min_confidence: float
     #: Only from this conversation.
     conversation_id: str | None
@@ -112,10 +112,10 @@ _tags: Any = attrs.field(default=(), converter=_distinct)
 
 @attrs.frozen(kw_only=True)
 class Filters:
-    """What a search asks for besides its text: `LearningFilters` and `MessageFilters`, checked.
+    """The checked values of `LearningFilters` or `MessageFilters`.
 
     Raises:
-        InvalidValueError: A filter cannot be right (*tags_any* is one string, NaN, a lone surrogate, ...).
+        InvalidValueError: A filter has an invalid value (*tags_any* is one string, NaN, a lone surrogate, ...).
     """
 
     category: str | None = _optional_text
@@ -130,7 +130,7 @@ class Filters:
     created_before: datetime | None = None
 
     def groups(self) -> tuple[tuple[Leaf, ...], ...]:
-        """What passes the filters has a token of each group."""
+        """Groups of tokens: a row that passes the filters has at least one token of each group."""
         exact = [("c", self.category, facet), ("v", self.conversation_id, facet)]
         exact += [("s", self.session_id, plain_facet), ("o", self.source, plain_facet)]
         tokens = [token(kind, value) for kind, value, token in exact if value is not None]
@@ -146,7 +146,7 @@ class Filters:
         )
 
     def _times(self) -> list[str]:
-        """The months and years of the time range; none where it has no bound."""
+        """The months and years of the time range; none if it has no bound."""
         if self.created_from is None and self.created_before is None:
             return []
         low = encode_timestamp(self.created_from or TIME_MIN)
@@ -161,7 +161,7 @@ class Filters:
         return [*months, *years]
 
     def tests(self) -> dict[str, Any] | None:
-        """What the rows are to be tested by besides; None where the index knows all."""
+        """The tests that rows must pass in addition; None if the index decides all filters."""
         tenths = self.min_confidence * 10
         if self.created_from is None and self.created_before is None and tenths == int(tenths):
             return None

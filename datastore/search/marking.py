@@ -1,4 +1,4 @@
-"""Marks what matched in a text, and cuts the telling part out of it; done when a hit's marks are read."""
+"""Marks the matches in a text and cuts out its most relevant part, when a hit's marks are read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import attrs
 from datastore.search.analysis import FORM, Analyzer, Entry, composed, signed
 from datastore.search.query import Term
 
-#: A snippet has so many words.
+#: Words in a snippet.
 SNIPPET_WORDS = 32
 
-#: A snippet is looked for in so many characters at the start of a content.
+#: A snippet comes from this many characters at the start of a content.
 SEARCHED = 20_000
 
 Span = tuple[int, int, int]
@@ -24,9 +24,9 @@ class Marker:
     """How matches are shown.
 
     Attributes:
-        before: What is put before a match.
-        after: What is put behind it.
-        escape: Whether the text (not the marks) is made safe to stand in HTML.
+        before: The text before a match.
+        after: The text after a match.
+        escape: Whether to escape the text (not the marks) for HTML.
     """
 
     before: str = "**"
@@ -46,7 +46,7 @@ class Marker:
 
 @attrs.frozen
 class Marked:
-    """The terms of a query, for texts that they were found in."""
+    """Marks the terms of a query in the texts that matched."""
 
     analyzer: Analyzer
     terms: Sequence[Term]
@@ -58,25 +58,25 @@ class Marked:
         return self.marker.mark(text, _merged(self.spans(text)))
 
     def snippet(self, text: str) -> str:
-        """The part of *text* with the most different terms, marked, "..." where it is cut."""
+        """The part of *text* with the most distinct terms, marked, with "..." where it is cut."""
         part = composed(text[:SEARCHED])
         spans = self.spans(part)
         words = [(start, start + entry.spans[-1][1]) for start, entry in self.analyzer.runs(part)]
         first = 0 if len(words) <= SNIPPET_WORDS else _best(spans, words)
-        behind = min(len(words), first + SNIPPET_WORDS)
+        past = min(len(words), first + SNIPPET_WORDS)
         start = words[first][0] if first else 0
-        cut = behind < len(words) or len(text) > SEARCHED
-        end = words[behind - 1][1] if cut and words else len(part)
+        cut = past < len(words) or len(text) > SEARCHED
+        end = words[past - 1][1] if cut and words else len(part)
         inside = [(low - start, high - start) for low, high in _merged(spans) if low >= start and high <= end]
         return ("..." if start else "") + self.marker.mark(part[start:end], inside) + ("..." if cut else "")
 
     def found(self, *texts: str) -> tuple[str, ...]:
-        """Which terms stand in some texts, as they were typed, in their order."""
+        """The terms that occur in some texts, as they were typed, in query order."""
         there = {number for text in texts for _, _, number in self.spans(composed(text))}
         return tuple(dict.fromkeys(term.text for number, term in enumerate(self.terms) if number in there))
 
     def spans(self, text: str) -> list[Span]:
-        """Where the terms stand: first character, the one behind the last, which term; in the text's order."""
+        """The occurrences of the terms, in text order: start, end (exclusive), number of the term."""
         tokens: list[tuple[int, int, str]] = []
         found: list[Span] = []
         named: dict[str, list[int]] = {}
@@ -100,7 +100,7 @@ class Marked:
                 if tuple(one for _, _, one in there) == wanted:
                     found.append((start, there[-1][1], number))
             found += [
-                # Of a pair the first character is meant.
+                # A beginning of a pair is its first character.
                 (start, start + 1, number)
                 for begun, number in beginnings
                 if not begun.startswith(FORM) and token != begun and token.startswith(begun)
@@ -114,7 +114,7 @@ def _begins(entry: Entry, begun: str) -> bool:
 
 
 def _merged(spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """The characters of some occurrences, ascending, overlapping ones as one."""
+    """The ranges of some occurrences, ascending; overlapping ones are merged."""
     merged: list[tuple[int, int]] = []
     for start, end, _ in spans:
         if merged and start < merged[-1][1]:
@@ -125,7 +125,7 @@ def _merged(spans: Sequence[Span]) -> list[tuple[int, int]]:
 
 
 def _best(spans: Sequence[Span], words: Sequence[tuple[int, int]]) -> int:
-    """The first word of the window with the most different terms; a few words ahead of its first match."""
+    """The first word of the window with the most distinct terms; it begins a few words before its first match."""
     starts = {start: number for number, (start, _) in enumerate(words)}
     places = [(starts.get(start, 0), number) for start, _, number in spans[:500]]
     best, most = 0, (0, 0)

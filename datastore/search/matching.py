@@ -1,8 +1,7 @@
 """Queries and documents as each engine takes them: FTS5's syntax, or PostgreSQL's tsquery and tsvector.
 
-Statements have them as parameters of the types ``match`` and ``words``: ``str()`` writes them for SQLite,
-`for_postgresql` for PostgreSQL. Tokens are letters, digits, marks and the signs ``= : + # . @ $ ~ -``, so that none needs an
-escape in either syntax.
+They are parameters of the types ``match`` and ``words``: ``str()`` writes them for SQLite, `for_postgresql` for
+PostgreSQL. Tokens consist of letters, digits, marks and the signs ``= : + # . @ $ ~ -``, which need no escape in either syntax.
 """
 
 from __future__ import annotations
@@ -16,34 +15,34 @@ import attrs
 
 from datastore.search.analysis import FORM, Document
 
-#: How often a token counts that is in a title, and a form.
+#: How much a token in a title counts, and a form.
 TITLE_WEIGHT, FORM_WEIGHT = 5.0, 10.0
 
-#: PostgreSQL keeps no greater place of a lexeme, and no larger tsvector than 1 MiB: what is behind is not indexed there.
+#: PostgreSQL's limits on the position of a lexeme and the size of a tsvector: the rest of a longer text is not indexed there.
 _LAST_PLACE, _LARGEST = 16_383, 1_000_000
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-#: In the facets of every row.
+#: A token in the facets of every row.
 EVERY = "in:index"
 
 
 @attrs.frozen
 class Leaf:
-    """Tokens that follow each other."""
+    """Consecutive tokens."""
 
     tokens: tuple[str, ...]
-    #: Whether the last one is the beginning of one; a beginning of a form is one of a token too, which may be the word itself.
+    #: Whether the last one is only a prefix. The prefix of a form also matches tokens: a word may be its own token.
     prefix: bool = False
 
     @property
     def is_word(self) -> bool:
-        """Whether it is one token of a text, which may be there more than once."""
+        """Whether it is a single token of a text, which may occur more than once."""
         return len(self.tokens) == 1 and not self.prefix and not self.tokens[0].startswith(FORM)
 
     @property
     def beginnings(self) -> tuple[str, ...]:
-        """What a token begins with, where it is a beginning."""
+        """The prefixes that a token may have, if this is a prefix."""
         first = self.tokens[0]
         return (first, first.removeprefix(FORM)) if first.startswith(FORM) else (first,)
 
@@ -65,11 +64,11 @@ class Leaf:
 
 @attrs.frozen
 class Match:
-    """What a row must have: one leaf at least of each group, and none that is excluded."""
+    """What a row must have: at least one leaf of each group, and no excluded leaf."""
 
     groups: tuple[tuple[Leaf, ...], ...]
     excluded: tuple[Leaf, ...] = ()
-    #: For PostgreSQL, which has no BM25: how much each leaf counts.
+    #: For PostgreSQL, which has no BM25: the weight of each leaf.
     weights: tuple[tuple[Leaf, float], ...] = ()
 
     def __str__(self) -> str:
@@ -82,7 +81,7 @@ class Match:
         return query + "".join(f" & !{leaf.tsquery()}" for leaf in self.excluded)
 
     def for_postgresql(self) -> str:
-        """The query, and what its matches are ranked by, as JSON."""
+        """The query and the weights for ranking, as JSON."""
         words = [[leaf.tokens[0], weight] for leaf, weight in self.weights if leaf.is_word]
         phrases = [
             [leaf.tsquery(), weight, FORM_WEIGHT if leaf.tokens[0].startswith(FORM) else 1.0]
@@ -108,14 +107,14 @@ class Matches:
 
 @attrs.frozen
 class Indexed:
-    """What the index has of a row; a parameter of a statement that stores one."""
+    """A row's entry in the index, as a parameter of a statement that stores it."""
 
     document: Document
-    #: Between blanks.
+    #: Separated by blanks.
     facets: str
 
     def of(self, source: str, session_id: str | None) -> Indexed:
-        """With what its conversation says; append_message adds the same."""
+        """With the facets of its conversation. The statement append_message adds the same."""
         session = "" if session_id is None else f" {plain_facet('s', session_id)}"
         return Indexed(self.document, f"{self.facets} {plain_facet('o', source)}{session}")
 
@@ -134,7 +133,7 @@ class Indexed:
 
 @attrs.frozen
 class Rows:
-    """Rows to be indexed, by id, for one statement."""
+    """The entries of several rows by their ids, for one statement."""
 
     rows: Mapping[str, Indexed]
 
@@ -147,10 +146,10 @@ class Rows:
 
 
 def tsvector(row: Indexed) -> tuple[str, int]:
-    """A row's tsvector, and how many tokens it has."""
+    """A row's tsvector, and its number of tokens."""
     document = row.document
     places: dict[str, list[str]] = {}
-    # No phrase reaches from the title into the content.
+    # A gap in the positions, so that no phrase spans title and content.
     title, content = document.title.split(), document.content.split()
     others = f"{row.facets} {document.forms}".split()
     size = 0
@@ -174,23 +173,23 @@ def tsvector(row: Indexed) -> tuple[str, int]:
 
 @functools.lru_cache(maxsize=10_000)
 def facet(kind: str, value: str) -> str:
-    """A category, tag, conversation, ... as a token, whatever it is made of."""
+    """A category, tag, conversation, ... as a token: a hash, because it may contain any character."""
     return f"{kind}:{hashlib.blake2b(value.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
 
 
 @functools.lru_cache(maxsize=10_000)
 def plain_facet(kind: str, value: str) -> str:
-    """A session or source as a token that SQL can make too: its bytes in hexadecimal digits."""
+    """A session or source as a token that SQL can compute too: its bytes in hexadecimal digits."""
     return f"{kind}:{value.encode('utf-8', 'replace').hex()}"
 
 
 def all_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
-    """Groups that ask for every one of *tokens*."""
+    """Groups that require every one of *tokens*."""
     return [(Leaf((token,)),) for token in tokens]
 
 
 def any_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
-    """A group that asks for one of *tokens*; none where there are none."""
+    """A group that requires one of *tokens*; no group if there are none."""
     leaves = tuple(Leaf((token,)) for token in tokens)
     return [leaves] if leaves else []
 

@@ -1,4 +1,4 @@
-"""What a person types, as a query that no text can break."""
+"""Parses what a person types. No text is a syntax error."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ import attrs
 from datastore.search.analysis import SHORTEST_FORM, Analyzer, composed, fold, form, is_wide, signed
 from datastore.search.matching import Leaf, Match
 
-#: Longer text is cut before anything else; nobody types so much.
+#: Longer text is cut first; nobody types that much.
 MAX_LENGTH = 10_000
 
-#: A query has at most this many terms; the first ones count.
+#: Terms per query; further ones are ignored.
 MAX_TERMS = 32
 
-#: A hyphen in front of a shorter word is an option of a command (rm -rf), and excludes nothing.
+#: A hyphen before a shorter word is an option of a command (rm -rf) and excludes nothing.
 _SHORTEST_EXCLUDED = 3
 
-# A NUL ends FTS5's text, a lone surrogate is no UTF-8.
+# A NUL ends FTS5's text; a lone surrogate is not UTF-8.
 _unstorable = re.compile("[\x00\ud800-\udfff]")
 _chunk = re.compile(r'(?P<minus>(?<!\S)-(?=["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
-# What joins the words of an identifier, a path or a version; a hyphen between words is as good as a blank.
+# What joins the words of an identifier, a path or a version. A hyphen between words counts as a blank.
 _joined = re.compile(r"[^\W_][_./\\:@]+[^\W_]|\d")
 _star = re.compile(r"(?P<word>[^\W_]+)\*\Z")
 
 
 @attrs.frozen
 class Term:
-    """One word, beginning of a word, quoted phrase or word with its sign of a query."""
+    """One term of a query: a word, the beginning of a word, a quoted phrase, or a word with its sign."""
 
-    #: As it was typed, without its quotes and its star.
+    #: As it was typed, without quotes and star.
     text: str
-    #: What a row has that has it.
+    #: What a matching row has.
     leaf: Leaf
-    #: The word itself, folded, where it is one that may be misspelt.
+    #: The folded word, if it may be misspelt.
     word: str | None = None
 
 
 @attrs.frozen
 class SearchText:
-    """A person's query: what a row has one of (or all of), and what it must not have."""
+    """A parsed query: the terms of which a row must have one (or all), and the excluded terms."""
 
-    #: Repeated ones count twice, as they do in BM25.
+    #: Repeated terms count twice, as in BM25.
     terms: tuple[Term, ...]
     excluded: tuple[Term, ...] = ()
-    #: Whether a row has to have every term.
+    #: Whether a row must have every term.
     every: bool = False
 
     def match(self, filters: tuple[tuple[Leaf, ...], ...] = (), terms: tuple[Term, ...] = ()) -> Match:
-        """The whole query, and what else a row must have.
+        """The whole query with filters.
 
         Args:
             filters: Groups of facets.
@@ -60,39 +60,39 @@ class SearchText:
         return Match((*asked, *filters), tuple(dict.fromkeys(term.leaf for term in self.excluded)))
 
     def together(self, filters: tuple[tuple[Leaf, ...], ...], terms: tuple[Term, ...]) -> Match:
-        """Every one of some terms, and what else a row must have."""
+        """All of some terms, with filters."""
         return Match((*((term.leaf,) for term in terms), *filters), tuple(term.leaf for term in self.excluded))
 
 
 @attrs.define
 class _Chunk:
-    """What stands between two blanks, or between quotes."""
+    """The text between two blanks, or between quotes."""
 
     terms: list[Term]
-    #: Those that say something about what is looked for.
+    #: The terms that are not stop words.
     telling: list[Term]
 
 
 def parse(analyzer: Analyzer, text: str, *, every: bool = False) -> SearchText | None:
     """The query in *text*: words, "quoted phrases", -excluded ones, and beginnings of words with a star.
 
-    Terms without a letter or digit are dropped, and so are stop words outside phrases, if anything else is
-    left. A double quote that is never closed is a blank. A hyphen excludes only where a quote or a word of three
+    Terms without a letter or digit are dropped, and so are stop words outside phrases if other terms are
+    left. An unclosed double quote counts as a blank. A hyphen excludes only where a quote or a word of three
     letters or more follows it, and another term is left.
 
     Args:
-        analyzer: The index's own.
-        text: Anything at all; what is behind its first 10,000 characters or 32 terms is ignored.
-        every: A row has to have every term, not one of them.
+        analyzer: The analyzer of the index.
+        text: Any text. Everything after its first 10,000 characters or 32 terms is ignored.
+        every: A row must have every term, instead of one of them.
 
     Returns:
-        The query, or None if nothing in *text* can be searched for.
+        The query, or None if *text* has nothing to search for.
     """
     kept: list[tuple[_Chunk, _Chunk | None]] = []
     for found in _chunk.finditer(composed(_unstorable.sub(" ", text[:MAX_LENGTH]))):
         phrase, word = found["phrase"], found["word"]
         chunk = _phrase(analyzer, phrase) if phrase is not None else _bare(analyzer, word, every)
-        # What a hyphen stands in front of, as it is where the hyphen excludes nothing.
+        # The chunk as it is if its hyphen excludes nothing.
         plain = None
         if found["minus"]:
             whole = found[0] if phrase is None else phrase
@@ -112,7 +112,7 @@ def parse(analyzer: Analyzer, text: str, *, every: bool = False) -> SearchText |
 
 
 def _whole(analyzer: Analyzer, chunk: _Chunk) -> Term:
-    """What a row must not have: the phrase of all the words, the beginning, the word."""
+    """The term that a row must not have: the phrase of all words, the beginning, or the word."""
     return max(chunk.terms, key=lambda term: (term.leaf.prefix, len(term.leaf.tokens)))
 
 
@@ -126,7 +126,7 @@ def _phrase(analyzer: Analyzer, text: str) -> _Chunk:
 
 
 def _term(analyzer: Analyzer, text: str, tokens: tuple[str, ...]) -> Term:
-    """A phrase of tokens; of a script without blanks, one character is the beginning of a pair."""
+    """A phrase of tokens. In a script without blanks, one character is the prefix of a pair."""
     return Term(text, Leaf(tokens if len(tokens) == 1 or not is_wide(tokens[-1]) else tokens[:-1], _is_half(tokens)))
 
 
@@ -135,12 +135,12 @@ def _is_half(tokens: tuple[str, ...]) -> bool:
 
 
 def _signs(text: str) -> list[Term]:
-    """The words of *text* with the signs that belong to them: what has them as they were typed ranks first."""
+    """The words of *text* with their signs: a row that has them as they were typed ranks first."""
     return [Term(text[start:end], Leaf((name,))) for start, end, name in signed(text)]
 
 
 def _bare(analyzer: Analyzer, text: str, every: bool) -> _Chunk:
-    """What was typed without quotes: its words, and their sequence; what has it whole has them all, and ranks first."""
+    """Text without quotes: its words and their sequence. A row that has the whole sequence ranks first."""
     star = _star.search(text)
     terms: list[Term] = []
     telling: list[Term] = []
@@ -167,7 +167,7 @@ def _bare(analyzer: Analyzer, text: str, every: bool) -> _Chunk:
 
 
 def _words(analyzer: Analyzer, run: str, wide: bool, every: bool) -> list[Term]:
-    """One run of letters: its words; every two characters of a script without blanks; the parts of a camelCase word."""
+    """The terms of one run of letters: words, pairs of characters of a script without blanks, parts of a camelCase word."""
     (entry,) = analyzer.entries(run)
     if not wide:
         word = fold(run) if len(entry.tokens) == 1 else None

@@ -1,7 +1,7 @@
-"""Ranks the matches of a text: all of them while they are few, and those of its rarest terms where they are many.
+"""Ranks the matches of a query: all of them if they are few, those of its rarest terms if they are many.
 
-docs/search.md says why, perf/search.py what it costs. FTS5 finds a match in 0.05 µs and ranks it in 1.5 µs, and its bm25()
-first counts every row of every term.
+docs/search.md explains why, perf/search.py measures the cost. FTS5 finds a match in 0.05 µs and ranks it in 1.5 µs, and its
+bm25() first counts every row of every term.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from datastore.search.analysis import FORM
 from datastore.search.matching import EVERY, FORM_WEIGHT, TITLE_WEIGHT, Leaf, Match, Matches
 from datastore.search.query import SearchText, Term
 
-#: So many matches are all ranked.
+#: Up to this many matches, all are ranked.
 RANKED = 5_000
 
-#: In an index of so many rows, all matches are ranked at once.
+#: In an index of up to this many rows, all matches are ranked without counting first.
 SMALL = 20_000
 
-#: Where more match: the rows of the rarest terms are ranked, up to about so many.
+#: If more rows match, those of the rarest terms are ranked, up to about this many.
 LEADING = 2_500
 
-#: Of these and of the newest rows of the other terms, so many are scored by all terms.
+#: This many of them, and of the newest rows of the other terms, are scored by all terms.
 SCORED = 100
 
 #: FTS5's own constants of BM25.
@@ -38,33 +38,33 @@ Groups = tuple[tuple[Leaf, ...], ...]
 class Index:
     """The statements of one full-text index."""
 
-    #: The greatest number of a row, 0 where there is none.
+    #: The greatest row number, 0 if there are no rows.
     last_seq: Callable[[], int]
-    #: For each query: how many rows match, up to a limit, and the row at which the count stopped.
+    #: For each query: the number of matching rows, up to a limit, and the row at which counting stopped.
     count: Callable[..., Sequence[Any]]
-    #: The rows that match between two numbers, best first, with scores.
+    #: The matching rows between two row numbers, best first, with scores.
     rank: Callable[..., Sequence[Any]]
-    #: The rows that match before a number, the last stored first.
+    #: The matching rows before a row number, newest first.
     before: Callable[..., Sequence[Any]]
-    #: The tokens of some rows; None: the engine has scored them by all terms already.
+    #: The tokens of some rows. None: the engine itself scores by all terms.
     tokens: Callable[..., Sequence[Any]] | None
-    #: Some rows that are shown, with their numbers.
+    #: The records of some rows, without hidden ones.
     found: Callable[..., Sequence[Any]]
-    #: The forms between two bounds, and in how many rows each is.
+    #: The forms between two bounds, each with its number of rows.
     words_like: Callable[..., Sequence[Any]]
-    #: Those of some rows that pass *tests*.
+    #: The rows among some that pass *tests*.
     tested: Callable[..., Sequence[Any]]
-    #: What the index knows only about; None: it knows all filters.
+    #: The filters that the index knows only roughly. None: it knows all filters exactly.
     tests: Mapping[str, Any] | None = None
 
     def passing(self, seqs: Sequence[int]) -> Sequence[int]:
-        """Those of some rows that pass the filters which the index does not know, in their order."""
+        """The rows among *seqs*, in their order, that pass the filters which the index does not know exactly."""
         if self.tests is None or not seqs:
             return seqs
         return [row.seq for row in self.tested(seqs=seqs, **self.tests)]
 
     def newest(self, query: Match, last: int, wanted: int) -> list[int]:
-        """The last rows stored that match and pass every filter; *wanted* of them, if there are so many."""
+        """The newest rows that match and pass every filter, at most *wanted*."""
         found: list[int] = []
         before, step = last + 1, wanted
         while len(found) < wanted:
@@ -83,19 +83,19 @@ class Ranking:
     matches: list[tuple[float, int]]
     #: Whether these are the best of all matches, in their order.
     exact: bool
-    #: Whether these are all matches, where they are fewer than was asked for.
+    #: Whether these are all matches, if they are fewer than asked for.
     whole: bool
 
 
 def rank(index: Index, text: SearchText, filters: Groups, last: int, wanted: int) -> Ranking:
-    """The matches of *text*, best first.
+    """The matches of a query, best first.
 
     Args:
-        index: Where.
-        text: What for.
-        filters: Groups of facets, of which a row must have one each.
-        last: The last row that counts.
-        wanted: So many matches at least, if there are so many.
+        index: The index to search.
+        text: The query.
+        filters: Groups of facets; a row must have one facet of each group.
+        last: The last row to consider.
+        wanted: The least number of matches to return, if that many rows match.
     """
     query = text.match(filters)
     if last <= SMALL and index.tokens is not None:  # FTS5 counts the terms itself
@@ -130,9 +130,9 @@ def _likeliest(
     weights: dict[Leaf, float],
     rows: int,
 ) -> Ranking:
-    """The rows with the rarest terms, and the newest rows with the others: all terms count for their scores."""
+    """The rows with the rarest terms, and the newest rows with the other terms, scored by all terms."""
     terms = sorted(frequencies, key=lambda term: frequencies[term])
-    # What is in more than half of the rows weighs nothing.
+    # A term in more than half of the rows has no weight.
     telling = terms if text.every else [term for term in terms if frequencies[term] <= rows / 2] or terms
     leading: list[Term] = []
     room = RANKED
@@ -172,7 +172,7 @@ def _by_engine(
     newest: list[int],
     weights: tuple[tuple[Leaf, float], ...],
 ) -> Ranking:
-    """Where the engine scores by weights that it is given: the newest rows too, in the range that they are in."""
+    """The ranking of an engine that scores by given weights: it also scores the range of the newest rows."""
     if newest:
         query = attrs.evolve(text.match(filters), weights=weights)
         found = index.rank(query=query, from_seq=sorted(newest)[-SCORED:][0], to_seq=last, max_rows=2 * SCORED)
@@ -183,18 +183,18 @@ def _by_engine(
 
 
 def _estimate(count: int, stopped: int | None, last: int) -> int:
-    """How many rows match, where so many of the first ones do, up to the row at which the count stopped."""
+    """The estimated number of matching rows: *count* of them come before row *stopped*, where counting stopped."""
     return count if stopped is None else max(count, count * last // stopped)
 
 
 def _weight(count: int, rows: int) -> float:
-    """BM25's weight of a term that so many rows have, as FTS5 computes it."""
+    """The weight of a term that *count* of *rows* rows have: BM25's, as FTS5 computes it."""
     weight = math.log((rows - count + 0.5) / (count + 0.5)) if count < rows else 0.0
     return weight if weight > 0 else 1e-6
 
 
 def _scores(rows: Iterable[Any], weights: dict[Leaf, float]) -> list[tuple[float, int]]:
-    """BM25 of some rows by their tokens, best first."""
+    """The BM25 scores of some rows, computed from their tokens, best first."""
     texts = [(row.seq, row.content.split(), row.title.split(), row.forms.split()) for row in rows]
     average = sum(len(text) for _, *parts in texts for text in parts) / max(1, len(texts))
     found = []
@@ -211,7 +211,7 @@ def _scores(rows: Iterable[Any], weights: dict[Leaf, float]) -> list[tuple[float
 
 
 def _frequency(leaf: Leaf, content: list[str], title: list[str], forms: list[str]) -> float:
-    """How often a row has a leaf; in a title and as a form it counts more."""
+    """The number of occurrences of a leaf in a row; those in the title and in the forms count more."""
     first = leaf.tokens[0]
     if leaf.prefix:
         found = FORM_WEIGHT * sum(form.startswith(first) for form in forms)

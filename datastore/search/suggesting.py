@@ -1,4 +1,4 @@
-"""What is likely meant by a word that is stored nowhere."""
+"""Suggests stored words for misspelt ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from datastore.search.analysis import FORM, Analyzer, form
 from datastore.search.query import Term
 
-#: Words between two bounds of the index that are compared with a misspelt one.
+#: The number of words of the index that are compared with a misspelt word.
 _COMPARED = 5000
 
-#: After every character of a token.
+#: Sorts after every character of a token.
 _LAST = "\U0010ffff"
 
 
@@ -23,14 +23,14 @@ def did_you_mean(
     is_known: Callable[[Term], bool],
     like: Callable[[str, str, int], Sequence[Any]],
 ) -> str | None:
-    """*text* with each word that is stored nowhere replaced by the likest one that is; None if there is none.
+    """*text* with each unknown word replaced by the most similar stored word; None if no word was replaced.
 
     Args:
-        analyzer: The index's own.
-        text: What was typed.
-        terms: Its terms; phrases and beginnings of words are left as they are.
-        is_known: Whether a term is stored.
-        like: The index's tokens between two bounds, and in how many rows each is.
+        analyzer: The analyzer of the index.
+        text: The query as it was typed.
+        terms: Its terms; phrases and beginnings of words are not replaced.
+        is_known: Whether any row has a term.
+        like: Returns the index's tokens between two bounds, each with its number of rows.
     """
     better = text
     for term in dict.fromkeys(terms):
@@ -55,13 +55,16 @@ def _likest(analyzer: Analyzer, word: str, like: Callable[[str, str, int], Seque
 
 
 def _rows_with_forms(analyzer: Analyzer, token: str, forms: Mapping[str, int]) -> int:
-    """In how many rows *token* is the stem of other words at most: in more of them it is a word itself."""
+    """The greatest number of rows in which *token* is only a stem. If more rows have it, it is a word itself."""
     others = [word for word in forms if word.startswith(token[:-1])]
     return sum(forms[word] for word in others if token in analyzer.entries(word)[0].tokens)
 
 
 def distance(one: str, other: str, limit: int) -> int:
-    """How many letters have to be put in, left out, changed or swapped with the next; above *limit* any number."""
+    """The number of insertions, deletions, replacements and swaps of adjacent letters; if above *limit*, any greater number.
+
+    This is the optimal string alignment distance (a restricted Damerau-Levenshtein distance).
+    """
     before: list[int] = []
     row = list(range(len(other) + 1))
     for place, letter in enumerate(one, 1):
