@@ -1,9 +1,9 @@
--- Search: what the full-text indexes of learnings and messages share. Portable: each statement runs as it stands on
--- every engine. The application writes what the indexes hold (datastore/search/analysis.py); no statement takes a text apart.
+-- Search: statements that the full-text indexes of learnings and messages share. Portable: every statement runs unchanged on
+-- every engine. The application computes the contents of the indexes (datastore/search/analysis.py); no statement analyzes text.
 
 -- name: get_search_setting(name)$
 -- A setting of the full-text indexes.
---   name  text  language: of which the words are; no row is English
+--   name  text  "language"; English if there is no row
 -- Index: search_settings primary key
 -- Rows: 0 or 1
 SELECT value
@@ -11,7 +11,7 @@ FROM search_settings
 WHERE name = :name;
 
 -- name: set_search_setting(name, value)!
--- Changes a setting of the full-text indexes, which are filled again in the same transaction.
+-- Changes a setting of the full-text indexes, which must be rebuilt in the same transaction.
 --   name  text  language
 --   value  text  a Snowball algorithm's name
 -- Index: none (an insert)
@@ -21,10 +21,10 @@ VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: get_conversation_facets(conversation_id)^
--- What the rows of a conversation are found by besides their own columns, and of which language the words are.
---   conversation_id  text  which conversation
+-- What the rows of a conversation are found by in addition to their own columns, and the language of the index.
+--   conversation_id  text  id of the conversation
 -- Index: conversations_id_key (unique), search_settings primary key
--- Rows: 0 or 1 (0: there is no such conversation, or it is deleted: its rows are not in the index)
+-- Rows: 0 or 1 (0: not found, or deleted: its rows are not indexed)
 SELECT
     conversations.session_id,
     conversations.source,
@@ -35,14 +35,14 @@ WHERE
     AND conversations.deleted_at IS NULL;
 
 -- name: get_last_learning_seq()$
--- The greatest number of a learning; 0 where there is none.
+-- The greatest row number of a learning; 0 if there are none.
 -- Index: none (the end of the primary key)
 -- Rows: 1
 SELECT CAST(coalesce(max(seq), 0) AS BIGINT) AS last_seq
 FROM learnings;
 
 -- name: get_last_message_seq()$
--- The greatest number of a message; 0 where there is none.
+-- The greatest row number of a message; 0 if there are none.
 -- Index: none (the end of the primary key)
 -- Rows: 1
 SELECT CAST(coalesce(max(seq), 0) AS BIGINT) AS last_seq

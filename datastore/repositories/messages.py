@@ -1,4 +1,4 @@
-"""Messages: appended, paged both ways, the latest that fit a model, redacted, deleted."""
+"""Messages: append, page in both directions, fit a context, redact, delete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         RedactionsStatements,
         Protocol,
     ):
-        """What messages call."""
+        """The statements that the repository calls."""
 
 
 #: Larger than every position.
@@ -98,7 +98,7 @@ class MessageRepository(MessageSearch):
                 break
             if not self._index.has_changed():
                 raise NotFoundError("conversation")
-        # What is stored is what was given, but for the position: reading all of it back costs an append 5 %.
+        # Only the position is not known yet. Reading the whole row back would cost an append 5 %.
         return Message(
             id=id,
             conversation_id=conversation_id,
@@ -112,7 +112,7 @@ class MessageRepository(MessageSearch):
         )
 
     def append_many(self, conversation_id: str, messages: Iterable[NewMessage]) -> Sequence[Message]:
-        """Append several in their order, or none if one is refused; one statement for all.
+        """Append several messages in their order, in one statement; if one is refused, none is stored.
 
         Raises:
             NotFoundError: There is no such conversation, or it is deleted.
@@ -156,8 +156,8 @@ class MessageRepository(MessageSearch):
 
         Args:
             conversation_id: Which conversation; a deleted one's messages are still listed.
-            after: A page's *next*: the page behind it.
-            before: A page's *previous*: the page ahead of it.
+            after: Cursor from a page's *next*: return the messages after it.
+            before: Cursor from a page's *previous*: return the messages before it.
             last: The last page instead of the first, to read backwards from.
             max_rows: 1 to 1000.
 
@@ -199,7 +199,7 @@ class MessageRepository(MessageSearch):
             created_from: The earliest *created_at*, inclusive.
             created_before: The latest *created_at*, exclusive.
             after: A page's *next*.
-            before: A page's *previous*.
+            before: Cursor from a page's *previous*.
             max_rows: 1 to 1000.
 
         Raises:
@@ -233,7 +233,7 @@ class MessageRepository(MessageSearch):
     def list_by_learning(
         self, learning_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS
     ) -> Page[Message]:
-        """One page of the messages that a learning came from, oldest first; none where it is unknown.
+        """One page of the messages that a learning came from, oldest first; empty if there is no such learning.
 
         Raises:
             CursorError: *after* is damaged or of another list.
@@ -260,7 +260,7 @@ class MessageRepository(MessageSearch):
         )
 
     def count(self, conversation_id: str | None = None) -> int:
-        """How many messages a conversation has; of all conversations where none is named.
+        """The number of messages of a conversation, or of all conversations if none is given.
 
         Raises:
             NotFoundError: There is no such conversation.
@@ -270,7 +270,7 @@ class MessageRepository(MessageSearch):
         return found(self._statements.count_messages(conversation_id=conversation_id), "conversation")
 
     def update(self, id: str, *, metadata: Mapping[str, Any]) -> Message:
-        """Replace a message's metadata. What was said changes by `redact` only.
+        """Replace a message's metadata. Only `redact` changes its content.
 
         Raises:
             NotFoundError: There is none.
@@ -278,7 +278,7 @@ class MessageRepository(MessageSearch):
         return found(self._statements.update_message_metadata(id=id, metadata=metadata), "message")
 
     def redact(self, id: str, *, content: str, reason: str | None = None, merge: bool = False) -> Message:
-        """Replace a message's text by a more sanitized one, and say so in the audit log.
+        """Replace a message's text with a more sanitized one, and record it in the audit log.
 
         Args:
             id: Which message.
@@ -308,13 +308,13 @@ class MessageRepository(MessageSearch):
             return message
 
     def delete(self, id: str, *, reason: str | None = None) -> None:
-        """Delete one message for good; its position stays unused.
+        """Delete a message permanently; its position is not reused.
 
         Raises:
             NotFoundError: There is none.
         """
         with self._engine.transaction():
-            # The conversation first, as who deletes all of it takes it: neither waits for the other then.
+            # Lock the conversation first, as a deletion of the whole conversation does, so that the two cannot deadlock.
             conversation_id = found(self._statements.find_conversation_of_message(message_id=id), "message")
             self._statements.lock_conversations(ids=[conversation_id])
             if self._statements.delete_message(id=id) is None:
@@ -322,7 +322,7 @@ class MessageRepository(MessageSearch):
             self._audit("delete", "message", id, reason, conversation_id=conversation_id)
 
     def _values(self, message: NewMessage, now: datetime) -> Sequence[Any]:
-        # Through JSON a NUL would cut the text off, so it is refused here and not by the table.
+        # In JSON a NUL would truncate the text, so it is refused here instead of by the table.
         content_hash, estimate = _measure(check_text(message.content, "content"))
         return [
             self._new_id() if message.id is None else check_text(message.id, "id"),
@@ -336,7 +336,7 @@ class MessageRepository(MessageSearch):
 
 
 def _measure(content: str) -> tuple[str, int]:
-    """The content's hash, and its tokens as estimated."""
+    """The hash of a content, and its estimated number of tokens."""
     try:
         data = content.encode()
     except UnicodeEncodeError:

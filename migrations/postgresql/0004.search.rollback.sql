@@ -1,4 +1,4 @@
--- LOSES DATA: the language of the words, which is English again. `datastore reindex` fills the indexes after the step is applied.
+-- LOSES DATA: the language of the indexes, which is English again. `datastore reindex` fills the indexes after the step is applied.
 DROP TRIGGER conversations_words_update ON conversations;
 
 DROP FUNCTION datastore_forget_conversation();

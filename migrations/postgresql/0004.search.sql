@@ -1,27 +1,26 @@
 -- Search: the full-text indexes of learnings and messages.
 --
--- The application writes what a row is found by, in the transaction that stores the row (datastore/search/analysis.py makes
--- it, sql/postgresql/search.sql writes it): a tsvector, for which no text search configuration, no locale and no extension
--- is needed. They hold the shown rows only. Triggers take out what is changed or hidden, whoever does it; the application
--- writes it again. What another program wrote or changed is found after `datastore reindex`, and `datastore verify` counts it.
+-- The application indexes a row in the transaction that stores it: datastore/search/analysis.py computes a tsvector, which needs
+-- no text search configuration, locale or extension; sql/postgresql/search.sql writes it. Hidden rows are not indexed. Triggers
+-- remove changed and hidden rows, whoever changes them; the application indexes them again. Rows that another program wrote or
+-- changed are found after `datastore reindex`; `datastore verify` counts them.
 --
--- Lexemes are the stems of the words, with their places (weight A: in the title), and without places the words that are not
--- their own stems ("=organization"), words with their signs ("=c++") and what a search filters by, as in
--- migrations/sqlite/0004.search.sql.
+-- Lexemes with positions are stems (weight A: of the title). Lexemes without positions are words that differ from their stems
+-- ("=organization"), words with their signs ("=c++"), and what a search filters by, as in migrations/sqlite/0004.search.sql.
 --
 -- Locks: writes to conversations, learnings and messages wait until the step ends, for milliseconds: the tables are new and
 -- empty. `datastore reindex` indexes rows that were stored before.
--- Rollback: LOSES DATA (the language of the words); the indexes are filled again by `datastore reindex`.
+-- Rollback: LOSES DATA (the language of the indexes); `datastore reindex` fills the indexes again.
 -- depends: 0003.audit
 
--- Every function of this step looks for names in this schema, and in the session's own temporary tables last, never first.
+-- Every function of this step resolves names in this schema first, and in the session's temporary tables last.
 DO $$
 BEGIN
     PERFORM set_config('search_path', quote_ident(current_schema()) || ', pg_temp', TRUE);
 END;
 $$;
 
--- Settings of the indexes: "language", of which the words are; English where there is no row.
+-- Settings of the indexes: "language"; English if there is no row.
 CREATE TABLE search_settings (
     name TEXT COLLATE "C" NOT NULL,
     value TEXT COLLATE "C" NOT NULL,
@@ -30,35 +29,35 @@ CREATE TABLE search_settings (
     CONSTRAINT search_settings_value_check CHECK (length(value) BETWEEN 1 AND 100)
 );
 
--- What the learnings are found by.
+-- The words of the learnings.
 CREATE TABLE learning_words (
     seq BIGINT NOT NULL,
     words TSVECTOR NOT NULL,
-    -- How many tokens a row has, for BM25.
+    -- Number of tokens, for BM25.
     word_count INTEGER NOT NULL,
     CONSTRAINT learning_words_pkey PRIMARY KEY (seq),
     CONSTRAINT learning_words_seq_fkey FOREIGN KEY (seq) REFERENCES learnings (seq) ON DELETE CASCADE,
     CONSTRAINT learning_words_word_count_check CHECK (word_count >= 0)
 );
 
--- Serves rank_learnings, count_learning_matches and their kin.
+-- Serves rank_learnings, count_learning_matches and list_learning_matches_before.
 CREATE INDEX learning_words_idx ON learning_words USING gin (words);
 
--- What the messages are found by.
+-- The words of the messages.
 CREATE TABLE message_words (
     seq BIGINT NOT NULL,
     words TSVECTOR NOT NULL,
-    -- How many tokens a row has, for BM25.
+    -- Number of tokens, for BM25.
     word_count INTEGER NOT NULL,
     CONSTRAINT message_words_pkey PRIMARY KEY (seq),
     CONSTRAINT message_words_seq_fkey FOREIGN KEY (seq) REFERENCES messages (seq) ON DELETE CASCADE,
     CONSTRAINT message_words_word_count_check CHECK (word_count >= 0)
 );
 
--- Serves rank_messages, count_message_matches and their kin.
+-- Serves rank_messages, count_message_matches and list_message_matches_before.
 CREATE INDEX message_words_idx ON message_words USING gin (words);
 
--- A changed or hidden learning leaves the index, until it is written there again.
+-- Changed and hidden learnings are removed from the index until they are indexed again.
 CREATE FUNCTION datastore_forget_learning() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM learning_words WHERE seq = old.seq;
@@ -70,7 +69,7 @@ CREATE TRIGGER learnings_words_update
 AFTER UPDATE OF category, title, content, confidence, tags, created_at, deleted_at ON learnings
 FOR EACH ROW EXECUTE FUNCTION datastore_forget_learning();
 
--- A redacted message leaves the index, until it is written there again.
+-- Redacted messages are removed from the index until they are indexed again.
 CREATE FUNCTION datastore_forget_message() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM message_words WHERE seq = old.seq;
@@ -81,7 +80,8 @@ $$;
 CREATE TRIGGER messages_words_update AFTER UPDATE OF role, content, created_at ON messages
 FOR EACH ROW EXECUTE FUNCTION datastore_forget_message();
 
--- The messages of a conversation leave the index with it; they and its learnings do where it gets another session or source.
+-- The messages of a deleted conversation are removed. If its session or source changes, its messages and learnings are removed
+-- until they are indexed again.
 CREATE FUNCTION datastore_forget_conversation() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM message_words

@@ -1,22 +1,22 @@
 -- Search: the full-text indexes of learnings and messages.
 --
--- The application writes what a row is found by, in the transaction that stores the row (datastore/search/analysis.py makes
--- it, sql/sqlite/search.sql writes it): tokens between blanks, which FTS5 takes as they are. It holds the shown rows only.
--- Triggers take out what is changed, hidden or deleted, whoever does it; the application writes it again. What another
--- program wrote or changed is found after `datastore reindex`, and `datastore verify` counts it.
+-- The application indexes a row in the transaction that stores it: datastore/search/analysis.py computes tokens, which are
+-- separated by blanks and which FTS5 indexes unchanged; sql/sqlite/search.sql writes them. Hidden rows are not indexed.
+-- Triggers remove changed, hidden and deleted rows, whoever changes them; the application indexes them again. Rows that
+-- another program wrote or changed are found after `datastore reindex`; `datastore verify` counts them.
 --
--- content and title have the stems of the words, forms the words that are not their own stems ("=organization") and words with
--- their signs ("=c++"), facets what a search filters by: "c:" and a hash for the category, t: for each tag, v: conversation; s:
--- and hexadecimal digits for the session, o: source; r: role, p: tenth of confidence, m: month, y: year. No word of a text has a
+-- content and title contain stems. forms contains words that differ from their stems ("=organization") and words with their signs
+-- ("=c++"). facets contains what a search filters by: c: and a hash for the category, t: for each tag, v: conversation; s: and
+-- hexadecimal digits for the session, o: source; r: role, p: tenth of confidence, m: month, y: year. No word of a text contains a
 -- colon or begins with "=".
 --
--- content is the first column, because FTS5 writes the number of every other one into each posting.
+-- content is the first column, because FTS5 stores the column number in each posting of any other column.
 --
 -- Locks: the write lock, for milliseconds: the tables are new and empty. `datastore reindex` indexes rows that were stored before.
--- Rollback: LOSES DATA (the language of the words); the indexes are filled again by `datastore reindex`.
+-- Rollback: LOSES DATA (the language of the indexes); `datastore reindex` fills the indexes again.
 -- depends: 0003.audit
 
--- Settings of the indexes: "language", of which the words are; English where there is no row.
+-- Settings of the indexes: "language"; English if there is no row.
 CREATE TABLE search_settings (
     name TEXT NOT NULL,
     value TEXT NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE search_settings (
     CONSTRAINT search_settings_value_check CHECK (length(value) BETWEEN 1 AND 100)
 ) STRICT, WITHOUT ROWID;
 
--- Serves rank_learnings, count_learning_matches and their kin.
+-- Serves rank_learnings, count_learning_matches and list_learning_matches_before.
 CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     content,
     title,
@@ -34,27 +34,27 @@ CREATE VIRTUAL TABLE learnings_fts USING fts5 (
     tokenize = 'ascii tokenchars ''=:+#.@$~-'''
 );
 
--- Learnings may come by thousands in one statement: what FTS5 gathers before it writes a segment may be 4 MiB large, not 1, which
--- halves the number of segments: the index of 100,000 is 5 % smaller, and searched a sixth faster.
+-- One statement may insert thousands of learnings. FTS5 collects 4 MiB instead of 1 MiB before it writes a segment, which halves
+-- the number of segments: an index of 100,000 learnings is 5 % smaller, and a search a sixth faster.
 INSERT INTO learnings_fts (learnings_fts, rank) VALUES ('hashsize', 4194304);
 
--- Serves list_learning_words_like: "did you mean" takes its words from what is stored.
+-- Serves list_learning_words_like, for "did you mean".
 CREATE VIRTUAL TABLE learnings_terms USING fts5vocab (learnings_fts, 'row');
 
--- A deleted learning leaves the index, ...
+-- Deleted learnings are removed from the index, ...
 CREATE TRIGGER learnings_fts_delete AFTER DELETE ON learnings
 BEGIN
     DELETE FROM learnings_fts WHERE rowid = old.seq;
 END;
 
--- ... and so does a changed or hidden one, until it is written there again.
+-- ... and so are changed and hidden ones, until they are indexed again.
 CREATE TRIGGER learnings_fts_update
 AFTER UPDATE OF seq, category, title, content, confidence, tags, created_at, deleted_at ON learnings
 BEGIN
     DELETE FROM learnings_fts WHERE rowid = old.seq;
 END;
 
--- Serves rank_messages, count_message_matches and their kin. title stays empty.
+-- Serves rank_messages, count_message_matches and list_message_matches_before. title is always empty.
 CREATE VIRTUAL TABLE messages_fts USING fts5 (
     content,
     title,
@@ -63,7 +63,7 @@ CREATE VIRTUAL TABLE messages_fts USING fts5 (
     tokenize = 'ascii tokenchars ''=:+#.@$~-'''
 );
 
--- Messages with what each is found by: who inserts here has the message in the index too, in one statement. append_message does.
+-- Messages with their words: an insert into this view, which append_message does, stores and indexes a message in one statement.
 CREATE VIEW new_messages AS
 SELECT
     id,
@@ -97,26 +97,27 @@ BEGIN
     );
 END;
 
--- Segments are merged eight at a time, not four as FTS5 does by itself: a quarter more is deleted a second, and appends wait
--- less at worst. (A larger hashsize would change nothing: an append writes its segment when its statement ends.)
+-- Eight segments are merged at a time instead of FTS5's default of four: deletions are a quarter faster, and the longest wait of
+-- an append is shorter. (A larger hashsize has no effect: an append writes its segment when its statement ends.)
 INSERT INTO messages_fts (messages_fts, rank) VALUES ('automerge', 8), ('usermerge', 8);
 
 -- Serves list_message_words_like.
 CREATE VIRTUAL TABLE messages_terms USING fts5vocab (messages_fts, 'row');
 
--- A deleted message leaves the index, ...
+-- Deleted messages are removed from the index, ...
 CREATE TRIGGER messages_fts_delete AFTER DELETE ON messages
 BEGIN
     DELETE FROM messages_fts WHERE rowid = old.seq;
 END;
 
--- ... and so does a redacted one, until it is written there again.
+-- ... and so are redacted ones, until they are indexed again.
 CREATE TRIGGER messages_fts_update AFTER UPDATE OF seq, role, content, created_at ON messages
 BEGIN
     DELETE FROM messages_fts WHERE rowid = old.seq;
 END;
 
--- The messages of a conversation leave the index with it; they and its learnings do where it gets another session or source.
+-- The messages of a deleted conversation are removed. If its session or source changes, its messages and learnings are removed
+-- until they are indexed again.
 CREATE TRIGGER conversations_fts_update AFTER UPDATE OF session_id, source, deleted_at ON conversations
 WHEN
     new.session_id IS NOT old.session_id

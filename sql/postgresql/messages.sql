@@ -1,8 +1,8 @@
--- Messages: what PostgreSQL needs its own words for.
+-- Messages: statements specific to PostgreSQL.
 
 -- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at, words, language)$
--- Appends one message at the end of a conversation, which gives it its position, and what it is found by: only the position
--- is given back, because the caller has the rest, and its text need not be copied.
+-- Appends a message to a conversation, which assigns its position, and indexes it. Returns only the position: the caller has
+-- the rest, so that its text is not copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
 --   role  text  user, assistant, system or tool
@@ -11,12 +11,12 @@
 --   token_count  integer  0 or more
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was said
---   words  words  tsvector and number of tokens, without what the conversation says
---   language  text  of which the words are
+--   words  words  tsvector and number of tokens, without the facets of the conversation
+--   language  text  language of the words
 -- Index: conversations_id_key (unique), search_settings primary key
--- Rows: 0 or 1 (0: there is no such conversation, or it is deleted, or the index is of another language)
--- Differs: the conversation's row is locked before its last position is read; the words are in a table of their own
--- Locks: two appenders to one conversation wait for each other, so that positions are never shared
+-- Rows: 0 or 1 (0: not found, deleted, or the index has another language)
+-- Differs: the conversation's row is locked before its last position is read; the words are in a separate table
+-- Locks: appends to one conversation wait for each other, so that no position is used twice
 WITH conversation AS MATERIALIZED (
     SELECT
         conversations.id,
@@ -74,14 +74,14 @@ SELECT stored.position
 FROM stored;
 
 -- name: append_messages(conversation_id, rows)
--- Appends many messages at the end of a conversation, in their order.
+-- Appends several messages to a conversation, in their order.
 --   conversation_id  text  a conversation that is not deleted
 --   rows  rows  a list of [id, role, content, content_hash, token_count, metadata, created_at]
 -- Index: conversations_id_key (unique)
--- Rows: 0 to the length of rows (0: there is no such conversation, or it is deleted); in any order
+-- Rows: 0 to the length of rows (0: not found or deleted); in any order
 -- Record: Message
 -- Differs: the conversation's row is locked before its last position is read
--- Locks: two appenders to one conversation wait for each other, so that positions are never shared
+-- Locks: appends to one conversation wait for each other, so that no position is used twice
 INSERT INTO messages (
     id,
     conversation_id,

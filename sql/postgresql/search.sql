@@ -1,12 +1,12 @@
--- Search: what PostgreSQL needs its own words for. Every statement here reads or writes learning_words or message_words,
--- whose rows are what datastore/search/analysis.py made of the texts.
+-- Search: statements specific to PostgreSQL. They read and write learning_words and message_words, whose contents
+-- datastore/search/analysis.py computes from the texts.
 
 -- name: index_learnings(rows)!
--- Writes what some learnings are found by. Each must not be in the index; triggers take out what is changed or deleted.
---   rows  words  each one's id, tsvector and number of tokens
--- Index: learnings_id_key (one look-up a row)
--- Rows: as many as rows has
--- Differs: tsvector is PostgreSQL's
+-- Indexes some learnings, which must not be indexed yet; triggers remove changed and deleted ones.
+--   rows  words  for each: id, tsvector, number of tokens
+-- Index: learnings_id_key (one lookup per row)
+-- Rows: the length of rows
+-- Differs: tsvector is specific to PostgreSQL
 INSERT INTO learning_words (seq, words, word_count)
 SELECT
     learnings.seq,
@@ -16,22 +16,22 @@ FROM json_array_elements(CAST(:rows AS JSON)) AS new_row (value)
 INNER JOIN learnings ON learnings.id = new_row.value ->> 0;
 
 -- name: clear_learnings_index()!
--- Empties the full-text index of learnings, to fill it again in the same transaction.
--- Index: none (reads every row)
+-- Empties the full-text index of learnings, which is refilled in the same transaction.
+-- Index: none (full scan)
 -- Rows: one per indexed row
--- Differs: FTS5 is SQLite's; PostgreSQL has the words in a table of their own
--- Allow: no-where, all of it is filled again
+-- Differs: SQLite has FTS5, PostgreSQL a table with a tsvector
+-- Allow: no-where, the whole index is refilled
 DELETE FROM learning_words;
 
 -- name: list_unindexed_learnings(conversation_id, after_seq, max_rows)
--- Shown learnings that the full-text index has not: another program wrote them, or they are to be written again.
+-- Learnings that should be indexed and are not: another program wrote them, or they must be indexed again.
 --   conversation_id  text  only of this conversation
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
--- Index: learnings primary key (range scan), learning_words, conversations_id_key (one look-up each a row)
+-- Index: learnings primary key (range scan), learning_words, conversations_id_key (one lookup each per row)
 --   with conversation_id: learnings_conversation_id_created_at_id_idx; sorts its rows
--- Rows: 0 to max_rows, by number
--- Differs: the words are in a table of their own
+-- Rows: 0 to max_rows, by row number
+-- Differs: the tsvector is in a separate table
 SELECT
     learnings.seq,
     learnings.id,
@@ -60,13 +60,13 @@ ORDER BY learnings.seq
 LIMIT :max_rows;
 
 -- name: count_learning_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
+-- For each query: the number of matching rows, and the row at which counting stopped if more than max_rows match.
 --   queries  match  a list of queries
---   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting after so many
+--   to_seq  integer  the last row to consider, inclusive
+--   max_rows  integer  counting stops after this many rows
 -- Index: learning_words_idx; sorts the matches
--- Rows: one a query, in their order
--- Differs: tsvector is PostgreSQL's
+-- Rows: one per query, in their order
+-- Differs: tsvector is specific to PostgreSQL
 SELECT
     counted.stopped_seq,
     counted.match_count
@@ -89,14 +89,14 @@ CROSS JOIN
 ORDER BY asked.place;
 
 -- name: rank_learnings(query, from_seq, to_seq, max_rows)
--- The rows that match, best first, of equal ones the last stored; a title's words weigh five times.
+-- The matching rows, best first, newest first among equals; words of a title weigh five times.
 --   query  match  what a row must have, and the weight of each word, phrase and form
---   from_seq  integer  the first row that counts, inclusive
---   to_seq  integer  the last row that counts, inclusive
+--   from_seq  integer  the first row to consider, inclusive
+--   to_seq  integer  the last row to consider, inclusive
 --   max_rows  integer  1 to 20000
 -- Index: learning_words_idx; sorts by score
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL has no BM25: it is computed here, from the places of the words in each row that matches
+-- Differs: PostgreSQL has no BM25; it is computed here from the positions of the words in each matching row
 WITH asked AS MATERIALIZED (
     SELECT
         word.value ->> 0 AS lexeme,
@@ -156,13 +156,13 @@ ORDER BY score DESC, scored.seq DESC
 LIMIT :max_rows;
 
 -- name: list_learning_matches_before(query, before_seq, max_rows)
--- The rows that match, the last stored first.
+-- The matching rows, newest first.
 --   query  match  what a row must have
 --   before_seq  integer  only rows before this one; 2^62 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: learning_words_idx; sorts the matches
 -- Rows: 0 to max_rows
--- Differs: tsvector is PostgreSQL's
+-- Differs: tsvector is specific to PostgreSQL
 SELECT learning_words.seq
 FROM learning_words
 WHERE
@@ -172,13 +172,13 @@ ORDER BY learning_words.seq DESC
 LIMIT :max_rows;
 
 -- name: list_learning_words_like(prefix_from, prefix_to, max_rows)
--- Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+-- The words of the index between two bounds, each with its number of rows: candidates for a misspelt word.
 --   prefix_from  text  the lower bound, inclusive
 --   prefix_to  text  the upper bound, exclusive
 --   max_rows  integer  1 to 5000
--- Index: learning_words primary key (its end)
+-- Index: learning_words primary key (from its end)
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL has no list of an index's words: those of the newest 2,000 rows are taken
+-- Differs: PostgreSQL has no list of the words of an index; the words of the newest 2,000 rows are used
 SELECT
     known.word AS term,
     known.ndoc AS row_count
@@ -190,14 +190,14 @@ ORDER BY known.word COLLATE "C"
 LIMIT :max_rows;
 
 -- name: list_passing_learnings(min_confidence, seqs, created_from, created_before)
--- Those of some rows that pass the filters which the index knows about only, in the order of the list.
+-- The rows of a list, in its order, that pass the filters which the index does not know exactly.
 --   min_confidence  real  0 to 1, inclusive
---   seqs  json  a list of rows' numbers
+--   seqs  json  a list of row numbers
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: learnings primary key; sorts the list
 -- Rows: 0 to the length of seqs
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list differently
 SELECT learnings.seq
 FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
 INNER JOIN learnings ON learnings.seq = CAST(wanted.value AS BIGINT)
@@ -209,12 +209,12 @@ ORDER BY wanted.key;
 
 -- name: list_found_learnings(seqs, max_rows)
 -- Some learnings that are not deleted, in the order of the list.
---   seqs  json  a list of rows' numbers, best first
+--   seqs  json  a list of row numbers, best first
 --   max_rows  integer  1 to 1001
 -- Index: learnings primary key; sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundLearning
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list differently
 SELECT
     learnings.seq,
     learnings.id,
@@ -238,11 +238,11 @@ ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
 -- name: index_messages(rows)!
--- Writes what some messages are found by. Each must not be in the index; triggers take out what is changed or deleted.
---   rows  words  each one's id, tsvector and number of tokens
--- Index: messages_id_key (one look-up a row)
--- Rows: as many as rows has
--- Differs: tsvector is PostgreSQL's
+-- Indexes some messages, which must not be indexed yet; triggers remove changed and deleted ones.
+--   rows  words  for each: id, tsvector, number of tokens
+-- Index: messages_id_key (one lookup per row)
+-- Rows: the length of rows
+-- Differs: tsvector is specific to PostgreSQL
 INSERT INTO message_words (seq, words, word_count)
 SELECT
     messages.seq,
@@ -252,22 +252,22 @@ FROM json_array_elements(CAST(:rows AS JSON)) AS new_row (value)
 INNER JOIN messages ON messages.id = new_row.value ->> 0;
 
 -- name: clear_messages_index()!
--- Empties the full-text index of messages, to fill it again in the same transaction.
--- Index: none (reads every row)
+-- Empties the full-text index of messages, which is refilled in the same transaction.
+-- Index: none (full scan)
 -- Rows: one per indexed row
--- Differs: FTS5 is SQLite's; PostgreSQL has the words in a table of their own
--- Allow: no-where, all of it is filled again
+-- Differs: SQLite has FTS5, PostgreSQL a table with a tsvector
+-- Allow: no-where, the whole index is refilled
 DELETE FROM message_words;
 
 -- name: list_unindexed_messages(conversation_id, after_seq, max_rows)
--- Shown messages that the full-text index has not: another program wrote them, or they are to be written again.
+-- Messages that should be indexed and are not: another program wrote them, or they must be indexed again.
 --   conversation_id  text  only of this conversation
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
--- Index: messages primary key (range scan), message_words, conversations_id_key (one look-up each a row)
+-- Index: messages primary key (range scan), message_words, conversations_id_key (one lookup each per row)
 --   with conversation_id: messages_conversation_id_position_key; sorts its rows
--- Rows: 0 to max_rows, by number
--- Differs: the words are in a table of their own
+-- Rows: 0 to max_rows, by row number
+-- Differs: the tsvector is in a separate table
 SELECT
     messages.seq,
     messages.id,
@@ -293,13 +293,13 @@ ORDER BY messages.seq
 LIMIT :max_rows;
 
 -- name: count_message_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
+-- For each query: the number of matching rows, and the row at which counting stopped if more than max_rows match.
 --   queries  match  a list of queries
---   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting after so many
+--   to_seq  integer  the last row to consider, inclusive
+--   max_rows  integer  counting stops after this many rows
 -- Index: message_words_idx; sorts the matches
--- Rows: one a query, in their order
--- Differs: tsvector is PostgreSQL's
+-- Rows: one per query, in their order
+-- Differs: tsvector is specific to PostgreSQL
 SELECT
     counted.stopped_seq,
     counted.match_count
@@ -322,14 +322,14 @@ CROSS JOIN
 ORDER BY asked.place;
 
 -- name: rank_messages(query, from_seq, to_seq, max_rows)
--- The rows that match, best first, of equal ones the last stored.
+-- The matching rows, best first, newest first among equals.
 --   query  match  what a row must have, and the weight of each word, phrase and form
---   from_seq  integer  the first row that counts, inclusive
---   to_seq  integer  the last row that counts, inclusive
+--   from_seq  integer  the first row to consider, inclusive
+--   to_seq  integer  the last row to consider, inclusive
 --   max_rows  integer  1 to 20000
 -- Index: message_words_idx; sorts by score
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL has no BM25: it is computed here, from the places of the words in each row that matches
+-- Differs: PostgreSQL has no BM25; it is computed here from the positions of the words in each matching row
 WITH asked AS MATERIALIZED (
     SELECT
         word.value ->> 0 AS lexeme,
@@ -389,13 +389,13 @@ ORDER BY score DESC, scored.seq DESC
 LIMIT :max_rows;
 
 -- name: list_message_matches_before(query, before_seq, max_rows)
--- The rows that match, the last stored first.
+-- The matching rows, newest first.
 --   query  match  what a row must have
 --   before_seq  integer  only rows before this one; 2^62 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: message_words_idx; sorts the matches
 -- Rows: 0 to max_rows
--- Differs: tsvector is PostgreSQL's
+-- Differs: tsvector is specific to PostgreSQL
 SELECT message_words.seq
 FROM message_words
 WHERE
@@ -405,13 +405,13 @@ ORDER BY message_words.seq DESC
 LIMIT :max_rows;
 
 -- name: list_message_words_like(prefix_from, prefix_to, max_rows)
--- Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+-- The words of the index between two bounds, each with its number of rows: candidates for a misspelt word.
 --   prefix_from  text  the lower bound, inclusive
 --   prefix_to  text  the upper bound, exclusive
 --   max_rows  integer  1 to 5000
--- Index: message_words primary key (its end)
+-- Index: message_words primary key (from its end)
 -- Rows: 0 to max_rows
--- Differs: PostgreSQL has no list of an index's words: those of the newest 2,000 rows are taken
+-- Differs: PostgreSQL has no list of the words of an index; the words of the newest 2,000 rows are used
 SELECT
     known.word AS term,
     known.ndoc AS row_count
@@ -423,13 +423,13 @@ ORDER BY known.word COLLATE "C"
 LIMIT :max_rows;
 
 -- name: list_passing_messages(seqs, created_from, created_before)
--- Those of some rows that pass the filters which the index knows about only, in the order of the list.
---   seqs  json  a list of rows' numbers
+-- The rows of a list, in its order, that pass the filters which the index does not know exactly.
+--   seqs  json  a list of row numbers
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: messages primary key; sorts the list
 -- Rows: 0 to the length of seqs
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list differently
 SELECT messages.seq
 FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
 INNER JOIN messages ON messages.seq = CAST(wanted.value AS BIGINT)
@@ -440,12 +440,12 @@ ORDER BY wanted.key;
 
 -- name: list_found_messages(seqs, max_rows)
 -- Some messages of conversations that are not deleted, in the order of the list.
---   seqs  json  a list of rows' numbers, best first
+--   seqs  json  a list of row numbers, best first
 --   max_rows  integer  1 to 1001
--- Index: messages primary key, conversations_id_key (one look-up each a row); sorts max_rows
+-- Index: messages primary key, conversations_id_key (one lookup each per row); sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundMessage
--- Differs: PostgreSQL unnests a JSON list otherwise
+-- Differs: PostgreSQL unnests a JSON list differently
 SELECT
     messages.seq,
     messages.id,

@@ -1,8 +1,8 @@
--- Messages: what SQLite needs its own words for.
+-- Messages: statements specific to SQLite.
 
 -- name: append_message(id, conversation_id, role, content, content_hash, token_count, metadata, created_at, words, language)$
--- Appends one message at the end of a conversation, which gives it its position, and what it is found by: only the position
--- is given back, because the caller has the rest, and its text need not be copied.
+-- Appends a message to a conversation, which assigns its position, and indexes it. Returns only the position: the caller has
+-- the rest, so that its text is not copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
 --   conversation_id  text  a conversation that is not deleted
 --   role  text  user, assistant, system or tool
@@ -11,13 +11,13 @@
 --   token_count  integer  0 or more
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was said
---   words  words  tokens of content and title, forms and facets, without those of the conversation
---   language  text  of which the words are
+--   words  words  tokens of content and title, forms, and facets without those of the conversation
+--   language  text  language of the words
 -- Index: conversations_id_key (unique), search_settings primary key
--- Rows: 0 or 1 (0: there is no such conversation, or it is deleted, or the index is of another language)
+-- Rows: 0 or 1 (0: not found, deleted, or the index has another language)
 -- Returns: position integer
--- Differs: SQLite's writers come one by one, PostgreSQL's lock the conversation; the view's trigger writes message and words
--- Locks: two appenders to one conversation wait for each other, so that positions are never shared
+-- Differs: SQLite has one writer at a time, PostgreSQL locks the conversation; the trigger of the view writes message and words
+-- Locks: appends to one conversation wait for each other, so that no position is used twice
 INSERT INTO new_messages (
     id,
     conversation_id,
@@ -52,14 +52,14 @@ WHERE
 RETURNING position;
 
 -- name: append_messages(conversation_id, rows)
--- Appends many messages at the end of a conversation, in their order.
+-- Appends several messages to a conversation, in their order.
 --   conversation_id  text  a conversation that is not deleted
 --   rows  rows  a list of [id, role, content, content_hash, token_count, metadata, created_at]
 -- Index: conversations_id_key (unique)
--- Rows: 0 to the length of rows (0: there is no such conversation, or it is deleted); in any order
+-- Rows: 0 to the length of rows (0: not found or deleted); in any order
 -- Record: Message
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL unnests an array
--- Locks: two appenders to one conversation wait for each other, so that positions are never shared
+-- Differs: SQLite passes a list as JSON to json_each; PostgreSQL unnests an array
+-- Locks: appends to one conversation wait for each other, so that no position is used twice
 INSERT INTO messages (
     id,
     conversation_id,
@@ -98,9 +98,9 @@ RETURNING
     created_at;
 
 -- name: merge_messages_fts()!
--- Merges the parts of the full-text index into one, which is smaller and faster.
--- Index: none (reads the index to its end)
+-- Merges the segments of the full-text index into one, which is smaller and faster.
+-- Index: none (reads the whole index)
 -- Rows: 0 or 1, without meaning
--- Differs: FTS5 is SQLite's, and takes its commands as rows
--- Locks: the write lock while it merges, about 10 s per million rows
+-- Differs: FTS5 is specific to SQLite, and takes its commands as rows
+-- Locks: the write lock, for about 10 s per million rows
 INSERT INTO messages_fts (messages_fts) VALUES ('optimize');

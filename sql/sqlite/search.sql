@@ -1,25 +1,25 @@
--- Search: what SQLite needs its own words for. Every statement here reads or writes the full-text indexes, whose rows are
--- what datastore/search/analysis.py made of the texts.
+-- Search: statements specific to SQLite. They read and write the full-text indexes, whose contents datastore/search/analysis.py
+-- computes from the texts.
 
 -- name: index_learning(id, content, title, forms, facets)!
--- Writes what a learning is found by. It must not be in the index; triggers take out what is changed or deleted.
---   id  text  which learning
---   content  text  its tokens, between blanks
---   title  text  those of its title
+-- Indexes a learning, which must not be indexed yet; triggers remove changed and deleted ones.
+--   id  text  id of the learning
+--   content  text  the tokens of its content, separated by blanks
+--   title  text  the tokens of its title
 --   forms  text  its forms
---   facets  text  what a search filters by
--- Index: learnings_id_key (one look-up)
+--   facets  text  the tokens that a search filters by
+-- Index: learnings_id_key (one lookup)
 -- Rows: 1
--- Differs: FTS5 is SQLite's, and gathers rows until the transaction ends where they come by VALUES
+-- Differs: FTS5 is specific to SQLite; it collects rows that come from VALUES until the transaction ends
 INSERT INTO learnings_fts (rowid, content, title, forms, facets)
 VALUES ((SELECT learnings.seq FROM learnings WHERE learnings.id = :id), :content, :title, :forms, :facets);
 
 -- name: index_learnings(rows)!
--- Writes what some learnings are found by. Each must not be in the index.
---   rows  words  each one's id, tokens of content and title, forms and facets
--- Index: learnings_id_key (one look-up a row)
--- Rows: as many as rows has
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+-- Indexes some learnings, which must not be indexed yet.
+--   rows  words  for each: id, tokens of content and title, forms, facets
+-- Index: learnings_id_key (one lookup per row)
+-- Rows: the length of rows
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 INSERT INTO learnings_fts (rowid, content, title, forms, facets)
 SELECT
     learnings.seq,
@@ -32,22 +32,22 @@ CROSS JOIN learnings
 WHERE learnings.id = json_extract(new_row.value, '$[0]');
 
 -- name: clear_learnings_index()!
--- Empties the full-text index of learnings, to fill it again in the same transaction.
--- Index: none (reads every row)
+-- Empties the full-text index of learnings, which is refilled in the same transaction.
+-- Index: none (full scan)
 -- Rows: one per indexed row
--- Differs: FTS5 is SQLite's; PostgreSQL has the words in a table of their own
--- Allow: no-where, all of it is filled again
+-- Differs: SQLite has FTS5, PostgreSQL a table with a tsvector
+-- Allow: no-where, the whole index is refilled
 DELETE FROM learnings_fts;
 
 -- name: list_unindexed_learnings(conversation_id, after_seq, max_rows)
--- Shown learnings that the full-text index has not: another program wrote them, or they are to be written again.
+-- Learnings that should be indexed and are not: another program wrote them, or they must be indexed again.
 --   conversation_id  text  only of this conversation
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
--- Index: learnings primary key (range scan), learnings_fts_docsize, conversations_id_key (one look-up each a row)
+-- Index: learnings primary key (range scan), learnings_fts_docsize, conversations_id_key (one lookup each per row)
 --   with conversation_id: learnings_conversation_id_dedupe_key_key; sorts its rows
--- Rows: 0 to max_rows, by number
--- Differs: FTS5's table of rows
+-- Rows: 0 to max_rows, by row number
+-- Differs: FTS5 is specific to SQLite
 SELECT
     learnings.seq,
     learnings.id,
@@ -76,16 +76,16 @@ ORDER BY learnings.seq
 LIMIT :max_rows;
 
 -- name: count_learning_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
+-- For each query: the number of matching rows, and the row at which counting stopped if more than max_rows match.
 --   queries  match  a list of queries
---   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting after so many
+--   to_seq  integer  the last row to consider, inclusive
+--   max_rows  integer  counting stops after this many rows
 -- Index: learnings_fts (MATCH, in its order); sorts the queries
--- Rows: one a query, in their order
+-- Rows: one per query, in their order
 -- Returns: match_count integer
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
--- Allow: max-rows, queries is the bound
--- Allow: offset, it is the row at which the count stops
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
+-- Allow: max-rows, the length of queries bounds the result
+-- Allow: offset, it finds the row at which counting stops
 WITH counted AS MATERIALIZED (
     SELECT
         asked.key AS place,
@@ -119,14 +119,14 @@ FROM counted
 ORDER BY counted.place;
 
 -- name: rank_learnings(query, from_seq, to_seq, max_rows)
--- The rows that match, best first, of equal ones the last stored; a title's words weigh five times. Counts each term to its end.
+-- The matching rows, best first, newest first among equals; words of a title weigh five times. Reads all rows of each term.
 --   query  match  what a row must have
---   from_seq  integer  the first row that counts, inclusive
---   to_seq  integer  the last row that counts, inclusive
+--   from_seq  integer  the first row to consider, inclusive
+--   to_seq  integer  the last row to consider, inclusive
 --   max_rows  integer  1 to 20000
 -- Index: learnings_fts (MATCH); sorts by rank
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 SELECT
     learnings_fts.rowid AS seq,
     CAST(-bm25(learnings_fts, 1.0, 5.0, 10.0, 0.0) AS REAL) AS score
@@ -138,13 +138,13 @@ ORDER BY score DESC, seq DESC
 LIMIT :max_rows;
 
 -- name: list_learning_matches_before(query, before_seq, max_rows)
--- The rows that match, the last stored first.
+-- The matching rows, newest first.
 --   query  match  what a row must have
 --   before_seq  integer  only rows before this one; 2^62 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: learnings_fts (MATCH, backwards, no sort)
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 SELECT learnings_fts.rowid AS seq
 FROM learnings_fts
 WHERE
@@ -154,12 +154,12 @@ ORDER BY learnings_fts.rowid DESC
 LIMIT :max_rows;
 
 -- name: list_learning_tokens(seqs)
--- What the full-text index has of some rows: what their rank is made of.
---   seqs  json  a list of rows' numbers
+-- The tokens of some rows in the full-text index, for scoring.
+--   seqs  json  a list of row numbers
 -- Index: learnings_fts (one row each)
 -- Rows: 0 to the length of seqs
--- Differs: FTS5 is SQLite's; PostgreSQL scores by its tsvector
--- Allow: max-rows, seqs is the bound
+-- Differs: FTS5 is specific to SQLite; PostgreSQL scores by its tsvector
+-- Allow: max-rows, the length of seqs bounds the result
 SELECT
     learnings_fts.rowid AS seq,
     CAST(learnings_fts.content AS TEXT) AS content,
@@ -170,14 +170,14 @@ CROSS JOIN learnings_fts
 WHERE learnings_fts.rowid = wanted.value;
 
 -- name: list_learning_words_like(prefix_from, prefix_to, max_rows)
--- Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+-- The words of the index between two bounds, each with its number of rows: candidates for a misspelt word.
 --   prefix_from  text  the lower bound, inclusive
 --   prefix_to  text  the upper bound, exclusive
 --   max_rows  integer  1 to 5000
--- Index: learnings_terms (a range of the index's own words)
+-- Index: learnings_terms (a range of the words of the index)
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has ts_stat
--- Allow: limit-order, the index has each word once
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has ts_stat
+-- Allow: limit-order, each word occurs once in the index
 SELECT
     CAST(learnings_terms.term AS TEXT) AS term,
     CAST(learnings_terms.doc AS INTEGER) AS row_count
@@ -189,15 +189,15 @@ ORDER BY learnings_terms.term
 LIMIT :max_rows;
 
 -- name: list_passing_learnings(min_confidence, seqs, created_from, created_before)
--- Those of some rows that pass the filters which the index knows about only, in the order of the list.
+-- The rows of a list, in its order, that pass the filters which the index does not know exactly.
 --   min_confidence  real  0 to 1, inclusive
---   seqs  json  a list of rows' numbers
+--   seqs  json  a list of row numbers
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: learnings primary key; sorts the list
 -- Rows: 0 to the length of seqs
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
--- Allow: max-rows, seqs is the bound
+-- Differs: SQLite passes a list as JSON to json_each; PostgreSQL has arrays
+-- Allow: max-rows, the length of seqs bounds the result
 SELECT learnings.seq
 FROM json_each(:seqs) AS wanted
 CROSS JOIN learnings
@@ -210,13 +210,13 @@ ORDER BY wanted.key;
 
 -- name: list_found_learnings(seqs, max_rows)
 -- Some learnings that are not deleted, in the order of the list.
---   seqs  json  a list of rows' numbers, best first
+--   seqs  json  a list of row numbers, best first
 --   max_rows  integer  1 to 1001
 -- Index: learnings primary key; sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundLearning
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
--- Allow: limit-order, wanted.key is each place in the list once
+-- Differs: SQLite passes a list as JSON to json_each; PostgreSQL has arrays
+-- Allow: limit-order, wanted.key is unique
 SELECT
     learnings.seq,
     learnings.id,
@@ -240,11 +240,11 @@ ORDER BY wanted.key, learnings.seq
 LIMIT :max_rows;
 
 -- name: index_messages(rows)!
--- Writes what some messages are found by. Each must not be in the index.
---   rows  words  each one's id, tokens of content and title, forms and facets
--- Index: messages_id_key (one look-up a row)
--- Rows: as many as rows has
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+-- Indexes some messages, which must not be indexed yet.
+--   rows  words  for each: id, tokens of content and title, forms, facets
+-- Index: messages_id_key (one lookup per row)
+-- Rows: the length of rows
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 INSERT INTO messages_fts (rowid, content, title, forms, facets)
 SELECT
     messages.seq,
@@ -257,22 +257,22 @@ CROSS JOIN messages
 WHERE messages.id = json_extract(new_row.value, '$[0]');
 
 -- name: clear_messages_index()!
--- Empties the full-text index of messages, to fill it again in the same transaction.
--- Index: none (reads every row)
+-- Empties the full-text index of messages, which is refilled in the same transaction.
+-- Index: none (full scan)
 -- Rows: one per indexed row
--- Differs: FTS5 is SQLite's; PostgreSQL has the words in a table of their own
--- Allow: no-where, all of it is filled again
+-- Differs: SQLite has FTS5, PostgreSQL a table with a tsvector
+-- Allow: no-where, the whole index is refilled
 DELETE FROM messages_fts;
 
 -- name: list_unindexed_messages(conversation_id, after_seq, max_rows)
--- Shown messages that the full-text index has not: another program wrote them, or they are to be written again.
+-- Messages that should be indexed and are not: another program wrote them, or they must be indexed again.
 --   conversation_id  text  only of this conversation
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
--- Index: messages primary key (range scan), messages_fts_docsize, conversations_id_key (one look-up each a row)
+-- Index: messages primary key (range scan), messages_fts_docsize, conversations_id_key (one lookup each per row)
 --   with conversation_id: messages_conversation_id_created_at_id_idx or messages_conversation_id_position_key; sorts its rows
--- Rows: 0 to max_rows, by number
--- Differs: FTS5's table of rows
+-- Rows: 0 to max_rows, by row number
+-- Differs: FTS5 is specific to SQLite
 SELECT
     messages.seq,
     messages.id,
@@ -298,16 +298,16 @@ ORDER BY messages.seq
 LIMIT :max_rows;
 
 -- name: count_message_matches(queries, to_seq, max_rows)
--- For each of some queries: how many rows match, and where more than max_rows do, the row at which the count stopped.
+-- For each query: the number of matching rows, and the row at which counting stopped if more than max_rows match.
 --   queries  match  a list of queries
---   to_seq  integer  the last row that counts, inclusive
---   max_rows  integer  stops counting after so many
+--   to_seq  integer  the last row to consider, inclusive
+--   max_rows  integer  counting stops after this many rows
 -- Index: messages_fts (MATCH, in its order); sorts the queries
--- Rows: one a query, in their order
+-- Rows: one per query, in their order
 -- Returns: match_count integer
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
--- Allow: max-rows, queries is the bound
--- Allow: offset, it is the row at which the count stops
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
+-- Allow: max-rows, the length of queries bounds the result
+-- Allow: offset, it finds the row at which counting stops
 WITH counted AS MATERIALIZED (
     SELECT
         asked.key AS place,
@@ -341,14 +341,14 @@ FROM counted
 ORDER BY counted.place;
 
 -- name: rank_messages(query, from_seq, to_seq, max_rows)
--- The rows that match, best first, of equal ones the last stored. Counts each term to its end.
+-- The matching rows, best first, newest first among equals. Reads all rows of each term.
 --   query  match  what a row must have
---   from_seq  integer  the first row that counts, inclusive
---   to_seq  integer  the last row that counts, inclusive
+--   from_seq  integer  the first row to consider, inclusive
+--   to_seq  integer  the last row to consider, inclusive
 --   max_rows  integer  1 to 20000
 -- Index: messages_fts (MATCH); sorts by rank
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 SELECT
     messages_fts.rowid AS seq,
     CAST(-bm25(messages_fts, 1.0, 5.0, 10.0, 0.0) AS REAL) AS score
@@ -360,13 +360,13 @@ ORDER BY score DESC, seq DESC
 LIMIT :max_rows;
 
 -- name: list_message_matches_before(query, before_seq, max_rows)
--- The rows that match, the last stored first.
+-- The matching rows, newest first.
 --   query  match  what a row must have
 --   before_seq  integer  only rows before this one; 2^62 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: messages_fts (MATCH, backwards, no sort)
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has tsvector
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 SELECT messages_fts.rowid AS seq
 FROM messages_fts
 WHERE
@@ -376,12 +376,12 @@ ORDER BY messages_fts.rowid DESC
 LIMIT :max_rows;
 
 -- name: list_message_tokens(seqs)
--- What the full-text index has of some rows: what their rank is made of.
---   seqs  json  a list of rows' numbers
+-- The tokens of some rows in the full-text index, for scoring.
+--   seqs  json  a list of row numbers
 -- Index: messages_fts (one row each)
 -- Rows: 0 to the length of seqs
--- Differs: FTS5 is SQLite's; PostgreSQL scores by its tsvector
--- Allow: max-rows, seqs is the bound
+-- Differs: FTS5 is specific to SQLite; PostgreSQL scores by its tsvector
+-- Allow: max-rows, the length of seqs bounds the result
 SELECT
     messages_fts.rowid AS seq,
     CAST(messages_fts.content AS TEXT) AS content,
@@ -392,14 +392,14 @@ CROSS JOIN messages_fts
 WHERE messages_fts.rowid = wanted.value;
 
 -- name: list_message_words_like(prefix_from, prefix_to, max_rows)
--- Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+-- The words of the index between two bounds, each with its number of rows: candidates for a misspelt word.
 --   prefix_from  text  the lower bound, inclusive
 --   prefix_to  text  the upper bound, exclusive
 --   max_rows  integer  1 to 5000
--- Index: messages_terms (a range of the index's own words)
+-- Index: messages_terms (a range of the words of the index)
 -- Rows: 0 to max_rows
--- Differs: FTS5 is SQLite's; PostgreSQL has ts_stat
--- Allow: limit-order, the index has each word once
+-- Differs: FTS5 is specific to SQLite; PostgreSQL has ts_stat
+-- Allow: limit-order, each word occurs once in the index
 SELECT
     CAST(messages_terms.term AS TEXT) AS term,
     CAST(messages_terms.doc AS INTEGER) AS row_count
@@ -411,14 +411,14 @@ ORDER BY messages_terms.term
 LIMIT :max_rows;
 
 -- name: list_passing_messages(seqs, created_from, created_before)
--- Those of some rows that pass the filters which the index knows about only, in the order of the list.
---   seqs  json  a list of rows' numbers
+-- The rows of a list, in its order, that pass the filters which the index does not know exactly.
+--   seqs  json  a list of row numbers
 --   created_from  timestamp  the earliest created_at, inclusive
 --   created_before  timestamp  the latest created_at, exclusive
 -- Index: messages primary key; sorts the list
 -- Rows: 0 to the length of seqs
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
--- Allow: max-rows, seqs is the bound
+-- Differs: SQLite passes a list as JSON to json_each; PostgreSQL has arrays
+-- Allow: max-rows, the length of seqs bounds the result
 SELECT messages.seq
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages
@@ -430,13 +430,13 @@ ORDER BY wanted.key;
 
 -- name: list_found_messages(seqs, max_rows)
 -- Some messages of conversations that are not deleted, in the order of the list.
---   seqs  json  a list of rows' numbers, best first
+--   seqs  json  a list of row numbers, best first
 --   max_rows  integer  1 to 1001
--- Index: messages primary key, conversations_id_key (one look-up each a row); sorts max_rows
+-- Index: messages primary key, conversations_id_key (one lookup each per row); sorts max_rows
 -- Rows: 0 to max_rows
 -- Record: FoundMessage
--- Differs: json_each is SQLite's way to hand a list to one statement; PostgreSQL has arrays
--- Allow: limit-order, wanted.key is each place in the list once
+-- Differs: SQLite passes a list as JSON to json_each; PostgreSQL has arrays
+-- Allow: limit-order, wanted.key is unique
 SELECT
     messages.seq,
     messages.id,

@@ -22,7 +22,7 @@ class MessagesStatements(Protocol):
         """One message.
 
         Args:
-            id: which one.
+            id: id of the message.
         """
         ...
 
@@ -33,10 +33,10 @@ class MessagesStatements(Protocol):
         after_position: int,
         max_rows: int,
     ) -> list[Message]:
-        """One page of a conversation, oldest first; page on with the last position returned.
+        """One page of a conversation, oldest first; continue with the last position returned.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             after_position: 0 for the first page.
             max_rows: 1 to 1001.
         """
@@ -49,10 +49,10 @@ class MessagesStatements(Protocol):
         before_position: int,
         max_rows: int,
     ) -> list[Message]:
-        """One page of a conversation, newest first; page on with the last position returned.
+        """One page of a conversation, newest first; continue with the last position returned.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             before_position: 2^53 for the last page.
             max_rows: 1 to 1001.
         """
@@ -71,7 +71,7 @@ class MessagesStatements(Protocol):
         """One page of a conversation by time, oldest first.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
             after_created_at: the earliest instant for the first page.
@@ -93,7 +93,7 @@ class MessagesStatements(Protocol):
         """One page of a conversation by time, newest first.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
             before_created_at: the latest instant for the first page.
@@ -109,12 +109,12 @@ class MessagesStatements(Protocol):
         max_tokens: int,
         max_rows: int,
     ) -> list[Message]:
-        """The latest messages whose tokens together fit a budget, oldest first: what a model is shown again.
+        """The latest messages whose tokens fit a budget together, oldest first: the context of a model.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
             max_tokens: the budget, 0 or more.
-            max_rows: 1 to 1000: looks no further back.
+            max_rows: 1 to 1000: reads no further back.
         """
         ...
 
@@ -123,15 +123,15 @@ class MessagesStatements(Protocol):
         *,
         conversation_id: str,
     ) -> int | None:
-        """How many messages a conversation has, as its triggers keep it.
+        """The number of messages of a conversation, which triggers maintain.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...
 
     def count_all_messages(self) -> int:
-        """How many messages are stored, deleted conversations included."""
+        """The number of stored messages, including those of deleted conversations."""
         ...
 
     def update_message_content(
@@ -142,10 +142,10 @@ class MessagesStatements(Protocol):
         content_hash: str,
         token_count: int,
     ) -> Message | None:
-        """Replaces a message's text by a more sanitized one.
+        """Replaces a message's text with a more sanitized one.
 
         Args:
-            id: which one.
+            id: id of the message.
             content: sanitized text, 1 byte to 1 MiB of UTF-8.
             content_hash: SHA-256 of the content's UTF-8, lower-case hex.
             token_count: 0 or more.
@@ -161,7 +161,7 @@ class MessagesStatements(Protocol):
         """Replaces a message's metadata.
 
         Args:
-            id: which one.
+            id: id of the message.
             metadata: an object, at most 1 MiB.
         """
         ...
@@ -171,10 +171,10 @@ class MessagesStatements(Protocol):
         *,
         id: str,
     ) -> str | None:
-        """Deletes one message for good; its position stays unused.
+        """Deletes a message permanently; its position is not reused.
 
         Args:
-            id: which one.
+            id: id of the message.
         """
         ...
 
@@ -192,8 +192,8 @@ class MessagesStatements(Protocol):
         words: object,
         language: str,
     ) -> int | None:
-        """Appends one message at the end of a conversation, which gives it its position, and what it is found by:
-        only the position is given back, because the caller has the rest, and its text need not be copied.
+        """Appends a message to a conversation, which assigns its position, and indexes it. Returns only the
+        position: the caller has the rest, so that its text is not copied.
 
         Args:
             id: the caller's own, or a time-ordered UUID; 1 to 200 characters.
@@ -204,8 +204,8 @@ class MessagesStatements(Protocol):
             token_count: 0 or more.
             metadata: an object, at most 1 MiB.
             created_at: when it was said.
-            words: tokens of content and title, forms and facets, without those of the conversation.
-            language: of which the words are.
+            words: tokens of content and title, forms, and facets without those of the conversation.
+            language: language of the words.
         """
         ...
 
@@ -215,7 +215,7 @@ class MessagesStatements(Protocol):
         conversation_id: str,
         rows: list[Any],
     ) -> list[Message]:
-        """Appends many messages at the end of a conversation, in their order.
+        """Appends several messages to a conversation, in their order.
 
         Args:
             conversation_id: a conversation that is not deleted.
@@ -224,5 +224,5 @@ class MessagesStatements(Protocol):
         ...
 
     def merge_messages_fts(self) -> int:
-        """Merges the parts of the full-text index into one, which is smaller and faster."""
+        """Merges the segments of the full-text index into one, which is smaller and faster."""
         ...

@@ -143,7 +143,7 @@ class SearchStatements(Protocol):
         """A setting of the full-text indexes.
 
         Args:
-            name: language: of which the words are; no row is English.
+            name: "language"; English if there is no row.
         """
         ...
 
@@ -153,7 +153,7 @@ class SearchStatements(Protocol):
         name: str,
         value: str,
     ) -> int:
-        """Changes a setting of the full-text indexes, which are filled again in the same transaction.
+        """Changes a setting of the full-text indexes, which must be rebuilt in the same transaction.
 
         Args:
             name: language.
@@ -166,20 +166,20 @@ class SearchStatements(Protocol):
         *,
         conversation_id: str,
     ) -> GetConversationFacetsRow | None:
-        """What the rows of a conversation are found by besides their own columns, and of which language the words
-        are.
+        """What the rows of a conversation are found by in addition to their own columns, and the language of the
+        index.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: id of the conversation.
         """
         ...
 
     def get_last_learning_seq(self) -> int:
-        """The greatest number of a learning; 0 where there is none."""
+        """The greatest row number of a learning; 0 if there are none."""
         ...
 
     def get_last_message_seq(self) -> int:
-        """The greatest number of a message; 0 where there is none."""
+        """The greatest row number of a message; 0 if there are none."""
         ...
 
     def index_learning(
@@ -191,15 +191,14 @@ class SearchStatements(Protocol):
         forms: str,
         facets: str,
     ) -> int:
-        """Writes what a learning is found by. It must not be in the index; triggers take out what is changed or
-        deleted.
+        """Indexes a learning, which must not be indexed yet; triggers remove changed and deleted ones.
 
         Args:
-            id: which learning.
-            content: its tokens, between blanks.
-            title: those of its title.
+            id: id of the learning.
+            content: the tokens of its content, separated by blanks.
+            title: the tokens of its title.
             forms: its forms.
-            facets: what a search filters by.
+            facets: the tokens that a search filters by.
         """
         ...
 
@@ -208,15 +207,15 @@ class SearchStatements(Protocol):
         *,
         rows: object,
     ) -> int:
-        """Writes what some learnings are found by. Each must not be in the index.
+        """Indexes some learnings, which must not be indexed yet.
 
         Args:
-            rows: each one's id, tokens of content and title, forms and facets.
+            rows: for each: id, tokens of content and title, forms, facets.
         """
         ...
 
     def clear_learnings_index(self) -> int:
-        """Empties the full-text index of learnings, to fill it again in the same transaction."""
+        """Empties the full-text index of learnings, which is refilled in the same transaction."""
         ...
 
     def list_unindexed_learnings(
@@ -226,8 +225,7 @@ class SearchStatements(Protocol):
         max_rows: int,
         conversation_id: str | None = None,
     ) -> list[ListUnindexedLearningsRow]:
-        """Shown learnings that the full-text index has not: another program wrote them, or they are to be written
-        again.
+        """Learnings that should be indexed and are not: another program wrote them, or they must be indexed again.
 
         Args:
             conversation_id: only of this conversation; None: the filter is not applied.
@@ -243,13 +241,13 @@ class SearchStatements(Protocol):
         to_seq: int,
         max_rows: int,
     ) -> list[CountLearningMatchesRow]:
-        """For each of some queries: how many rows match, and where more than max_rows do, the row at which the
-        count stopped.
+        """For each query: the number of matching rows, and the row at which counting stopped if more than max_rows
+        match.
 
         Args:
             queries: a list of queries.
-            to_seq: the last row that counts, inclusive.
-            max_rows: stops counting after so many.
+            to_seq: the last row to consider, inclusive.
+            max_rows: counting stops after this many rows.
         """
         ...
 
@@ -261,13 +259,13 @@ class SearchStatements(Protocol):
         to_seq: int,
         max_rows: int,
     ) -> list[RankLearningsRow]:
-        """The rows that match, best first, of equal ones the last stored; a title's words weigh five times. Counts
-        each term to its end.
+        """The matching rows, best first, newest first among equals; words of a title weigh five times. Reads all
+        rows of each term.
 
         Args:
             query: what a row must have.
-            from_seq: the first row that counts, inclusive.
-            to_seq: the last row that counts, inclusive.
+            from_seq: the first row to consider, inclusive.
+            to_seq: the last row to consider, inclusive.
             max_rows: 1 to 20000.
         """
         ...
@@ -279,7 +277,7 @@ class SearchStatements(Protocol):
         before_seq: int,
         max_rows: int,
     ) -> list[ListLearningMatchesBeforeRow]:
-        """The rows that match, the last stored first.
+        """The matching rows, newest first.
 
         Args:
             query: what a row must have.
@@ -293,10 +291,10 @@ class SearchStatements(Protocol):
         *,
         seqs: Any,
     ) -> list[ListLearningTokensRow]:
-        """What the full-text index has of some rows: what their rank is made of.
+        """The tokens of some rows in the full-text index, for scoring.
 
         Args:
-            seqs: a list of rows' numbers.
+            seqs: a list of row numbers.
         """
         ...
 
@@ -307,7 +305,7 @@ class SearchStatements(Protocol):
         prefix_to: str,
         max_rows: int,
     ) -> list[ListLearningWordsLikeRow]:
-        """Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+        """The words of the index between two bounds, each with its number of rows: candidates for a misspelt word.
 
         Args:
             prefix_from: the lower bound, inclusive.
@@ -324,11 +322,11 @@ class SearchStatements(Protocol):
         created_from: datetime,
         created_before: datetime,
     ) -> list[ListPassingLearningsRow]:
-        """Those of some rows that pass the filters which the index knows about only, in the order of the list.
+        """The rows of a list, in its order, that pass the filters which the index does not know exactly.
 
         Args:
             min_confidence: 0 to 1, inclusive.
-            seqs: a list of rows' numbers.
+            seqs: a list of row numbers.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -343,7 +341,7 @@ class SearchStatements(Protocol):
         """Some learnings that are not deleted, in the order of the list.
 
         Args:
-            seqs: a list of rows' numbers, best first.
+            seqs: a list of row numbers, best first.
             max_rows: 1 to 1001.
         """
         ...
@@ -353,15 +351,15 @@ class SearchStatements(Protocol):
         *,
         rows: object,
     ) -> int:
-        """Writes what some messages are found by. Each must not be in the index.
+        """Indexes some messages, which must not be indexed yet.
 
         Args:
-            rows: each one's id, tokens of content and title, forms and facets.
+            rows: for each: id, tokens of content and title, forms, facets.
         """
         ...
 
     def clear_messages_index(self) -> int:
-        """Empties the full-text index of messages, to fill it again in the same transaction."""
+        """Empties the full-text index of messages, which is refilled in the same transaction."""
         ...
 
     def list_unindexed_messages(
@@ -371,8 +369,7 @@ class SearchStatements(Protocol):
         max_rows: int,
         conversation_id: str | None = None,
     ) -> list[ListUnindexedMessagesRow]:
-        """Shown messages that the full-text index has not: another program wrote them, or they are to be written
-        again.
+        """Messages that should be indexed and are not: another program wrote them, or they must be indexed again.
 
         Args:
             conversation_id: only of this conversation; None: the filter is not applied.
@@ -388,13 +385,13 @@ class SearchStatements(Protocol):
         to_seq: int,
         max_rows: int,
     ) -> list[CountMessageMatchesRow]:
-        """For each of some queries: how many rows match, and where more than max_rows do, the row at which the
-        count stopped.
+        """For each query: the number of matching rows, and the row at which counting stopped if more than max_rows
+        match.
 
         Args:
             queries: a list of queries.
-            to_seq: the last row that counts, inclusive.
-            max_rows: stops counting after so many.
+            to_seq: the last row to consider, inclusive.
+            max_rows: counting stops after this many rows.
         """
         ...
 
@@ -406,12 +403,12 @@ class SearchStatements(Protocol):
         to_seq: int,
         max_rows: int,
     ) -> list[RankMessagesRow]:
-        """The rows that match, best first, of equal ones the last stored. Counts each term to its end.
+        """The matching rows, best first, newest first among equals. Reads all rows of each term.
 
         Args:
             query: what a row must have.
-            from_seq: the first row that counts, inclusive.
-            to_seq: the last row that counts, inclusive.
+            from_seq: the first row to consider, inclusive.
+            to_seq: the last row to consider, inclusive.
             max_rows: 1 to 20000.
         """
         ...
@@ -423,7 +420,7 @@ class SearchStatements(Protocol):
         before_seq: int,
         max_rows: int,
     ) -> list[ListMessageMatchesBeforeRow]:
-        """The rows that match, the last stored first.
+        """The matching rows, newest first.
 
         Args:
             query: what a row must have.
@@ -437,10 +434,10 @@ class SearchStatements(Protocol):
         *,
         seqs: Any,
     ) -> list[ListMessageTokensRow]:
-        """What the full-text index has of some rows: what their rank is made of.
+        """The tokens of some rows in the full-text index, for scoring.
 
         Args:
-            seqs: a list of rows' numbers.
+            seqs: a list of row numbers.
         """
         ...
 
@@ -451,7 +448,7 @@ class SearchStatements(Protocol):
         prefix_to: str,
         max_rows: int,
     ) -> list[ListMessageWordsLikeRow]:
-        """Words of the index between two bounds, and in how many rows each is: what a misspelt word may have meant.
+        """The words of the index between two bounds, each with its number of rows: candidates for a misspelt word.
 
         Args:
             prefix_from: the lower bound, inclusive.
@@ -467,10 +464,10 @@ class SearchStatements(Protocol):
         created_from: datetime,
         created_before: datetime,
     ) -> list[ListPassingMessagesRow]:
-        """Those of some rows that pass the filters which the index knows about only, in the order of the list.
+        """The rows of a list, in its order, that pass the filters which the index does not know exactly.
 
         Args:
-            seqs: a list of rows' numbers.
+            seqs: a list of row numbers.
             created_from: the earliest created_at, inclusive.
             created_before: the latest created_at, exclusive.
         """
@@ -485,7 +482,7 @@ class SearchStatements(Protocol):
         """Some messages of conversations that are not deleted, in the order of the list.
 
         Args:
-            seqs: a list of rows' numbers, best first.
+            seqs: a list of row numbers, best first.
             max_rows: 1 to 1001.
         """
         ...
