@@ -121,10 +121,12 @@ def test_two_hundred_thousand_words(store: Datastore) -> None:
         other = (number * 37 + 11) % len(texts)
         there = list(_counts(store, text, number))
         assert not [word for word, count in zip(text, there, strict=True) if count != 1]
-        elsewhere = list(_counts(store, text, other))
+        # The tokens are the same on both engines. PostgreSQL needs 1.5 ms for each count, so it tries every tenth word here.
+        asked = text if store.engine.path else text[::10]
+        elsewhere = list(_counts(store, asked, other))
         wrong = [
             word
-            for word, count in zip(text, elsewhere, strict=True)
+            for word, count in zip(asked, elsewhere, strict=True)
             if count != any(token in stems[other] for entry in made.entries(word) for token in entry.tokens)
         ]
         assert not wrong
