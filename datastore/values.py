@@ -30,8 +30,7 @@ _escaped_nul = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # not in typeshed
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
-#: Sentinels below and above every text and every time: "no lower bound", "no upper bound".
-TEXT_MIN = ""
+#: Sentinels above every text, and below and above every time: "no lower bound", "no upper bound".
 TEXT_MAX = "\U0010ffff"
 TIME_MIN = datetime.min.replace(tzinfo=UTC)
 TIME_MAX = datetime.max.replace(tzinfo=UTC)

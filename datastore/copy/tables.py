@@ -109,9 +109,9 @@ def _side(place: str, *, target: bool) -> Iterator[Side]:
         side: Side
         if is_server(place):
             engine = server_engine(place)
-            from datastore.copy.postgresql import PostgreSQLSide  # imports psycopg, so only where needed
-
             stack.callback(engine.close)
+            from datastore.copy.postgresql import PostgreSQLSide  # psycopg is there: the engine was created
+
             side = PostgreSQLSide(engine, target=target)
         else:
             side = SQLiteSide(database_path(place), target=target)

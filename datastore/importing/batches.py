@@ -119,8 +119,8 @@ class _Import:
     def __init__(self, target: Target, conversation_id: str | None) -> None:
         self.report = ImportReport()
         self._target = target
-        self._conversations = ConversationImport(target)
         self._learnings = LearningImport(target, conversation_id)
+        self._conversations = ConversationImport(target, self._learnings)
 
     def store_batch(self, batch: list[tuple[int, _Item]]) -> ImportReport:
         """Store one batch: all lines at once, or, if one is refused, each line separately."""
@@ -165,15 +165,11 @@ class _Import:
         elif isinstance(item, ImportedLearning):
             self._learnings.store(line, item)
         else:
-            if not self._conversations.store(line, item, careful=careful):
-                return
-            for learning in item.learnings:
-                self._learnings.store(line, learning, item.id)
-            self._conversations.finish(item)
+            self._conversations.store(line, item, careful=careful)
 
     def _marks(self) -> tuple[dict[str, int], bool]:
         """The state to restore if a batch fails."""
         return dict(self._conversations.last_positions), self._learnings.has_own_conversation
 
     def _go_back(self, marks: tuple[dict[str, int], bool]) -> None:
-        self._conversations.last_positions, self._learnings.has_own_conversation = dict(marks[0]), marks[1]
+        self._conversations.last_positions, self._learnings.has_own_conversation = marks

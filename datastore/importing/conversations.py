@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from datastore.errors import UniqueError
 from datastore.formats import ImportedConversation, ImportedMessage
+from datastore.importing.learnings import LearningImport
 from datastore.importing.target import Target
 from datastore.records import Conversation, NewMessage
 
@@ -19,26 +20,22 @@ Placed = tuple[int, str, ImportedMessage]
 
 
 class ConversationImport:
-    """The conversations of one file."""
+    """The conversations of one file, with their learnings."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, learnings: LearningImport) -> None:
         self._target = target
+        self._learnings = learnings
         #: The last position of each conversation so far; only transcripts come in several pieces.
         self.last_positions: dict[str, int] = {}
-        self._added = False
 
-    def store(self, line: int, item: ImportedConversation, *, careful: bool) -> bool:
+    def store(self, line: int, item: ImportedConversation, *, careful: bool) -> None:
         """Add a conversation, or append the messages that a stored one lacks.
 
         Args:
             line: Its line in the file.
             item: The conversation.
             careful: Leave out messages whose ids other conversations have, instead of failing.
-
-        Returns:
-            Whether it is stored; False: it was erased on request, and stays erased.
         """
-        self._added = False
         messages = _placed(item, self.last_positions.get(item.id, 0) if item.continued else 0)
         if self._target.kind == "claude-code" and messages:
             self.last_positions[item.id] = messages[-1][0]
@@ -52,10 +49,9 @@ class ConversationImport:
             }
             if self._target.is_erased(names):
                 self._target.batch.skipped["conversation that was erased"] += 1
-                return False
+                return
             stored = self._add_conversation(item)
         if stored is None:
-            self._added = True
             if careful:
                 messages = self._without_taken(line, messages)
             self._append(item.id, 0, messages, item.created_at)
@@ -63,11 +59,10 @@ class ConversationImport:
                 self._target.more.skip_positions(item.id, item.last_position)
         else:
             self._store_more(line, item, stored, messages, careful=careful)
-        return True
-
-    def finish(self, item: ImportedConversation) -> None:
-        """Restore the times of an added conversation, once all of it is stored."""
-        if self._added and (item.updated_at is not None or item.deleted_at is not None):
+        for learning in item.learnings:
+            self._learnings.store(line, learning, item.id)
+        # Last, because everything above changes updated_at, and nothing can be added to a deleted conversation.
+        if stored is None and (item.updated_at is not None or item.deleted_at is not None):
             self._target.more.set_conversation_times(item.id, updated_at=item.updated_at, deleted_at=item.deleted_at)
 
     def _store_more(

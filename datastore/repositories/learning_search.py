@@ -47,13 +47,13 @@ class LearningSearch(IndexedRepository):
         Args:
             text: Anything a person types: words, phrases in double quotes, -words to exclude, beginnings of
                 words with a star ("migrat*", three letters at least). A learning matches if it has one of
-                them; more, rarer ones and those in the title rank higher. "" is no text.
-            match: "any": one of the words is enough; "all": every one is needed.
-            sort: "relevance": best first; "recent": stored last first.
+                them; more words, rarer words and words in the title rank higher. "" searches without text.
+            match: "any": one of the words is enough; "all": every word is required.
+            sort: "relevance": best first; "recent": newest first.
             max_rows: 1 to 1000.
-            after: The *next* of the page before.
-            marks: What is put before and after a match in title and snippet.
-            html: Whether title and snippet are made safe to stand in HTML; the marks are left as they are.
+            after: Cursor from the previous page's *next*.
+            marks: The text before and after a match in title and snippet.
+            html: Whether to escape title and snippet for HTML; the marks are not escaped.
             filters: *category*, *tags_any*, *tags_all*, *min_confidence*, *conversation_id*, *session_id*, *source*,
                 *created_from*, *created_before*: see `datastore.search.filters.LearningFilters`.
 

@@ -37,12 +37,12 @@ class MessageSearch(IndexedRepository):
 
         Args:
             text: Anything a person types, as for `LearningRepository.search`. Nothing matches "".
-            match: "any": one of the words is enough; "all": every one is needed.
-            sort: "relevance": best first; "recent": stored last first.
+            match: "any": one of the words is enough; "all": every word is required.
+            sort: "relevance": best first; "recent": newest first.
             max_rows: 1 to 1000.
-            after: The *next* of the page before.
-            marks: What is put before and after a match in the snippet.
-            html: Whether the snippet is made safe to stand in HTML; the marks are left as they are.
+            after: Cursor from the previous page's *next*.
+            marks: The text before and after a match in the snippet.
+            html: Whether to escape the snippet for HTML; the marks are not escaped.
             filters: *conversation_id*, *session_id*, *source*, *role*, *created_from*, *created_before*: see
                 `datastore.search.filters.MessageFilters`.
 

@@ -64,10 +64,7 @@ class SearchIndex(Repository):
 
     def has_changed(self) -> bool:
         """Whether another process has changed the language, so that texts must be analyzed again."""
-        if self.analyzer.language == (language := self.language):
-            return False
-        self._analyzer = analyzer(language)
-        return True
+        return self._adopt(self.language)
 
     def add_messages(self, messages: Sequence[Message]) -> None:
         """Index some messages, except hidden ones."""
@@ -159,8 +156,13 @@ class SearchIndex(Repository):
         unindexed = do.list_unindexed_learnings if table == "learnings" else do.list_unindexed_messages
         return unindexed(conversation_id=conversation_id, after_seq=after, max_rows=BATCH)
 
+    def _adopt(self, language: str) -> bool:
+        """Use the analyzer of *language*; returns whether it was a different one before."""
+        before, self._analyzer = self.analyzer, analyzer(language)
+        return before is not self._analyzer
+
     def _use(self, language: str) -> None:
-        self._analyzer = analyzer(language)
+        self._adopt(language)
         self._statements.set_search_setting(name="language", value=language)
 
     def _add(self, table: str, records: Sequence[Learning] | Sequence[Message]) -> None:
@@ -175,8 +177,7 @@ class SearchIndex(Repository):
 
     def _write(self, table: str, rows: Sequence[tuple[Any, Any]], language: str) -> None:
         """Index some rows, each with the session and source of its conversation."""
-        if self.analyzer.language != language:  # another process changed it
-            self._analyzer = analyzer(language)
+        self._adopt(language)
         is_learning = table == "learnings"
         made = {
             row.id: (

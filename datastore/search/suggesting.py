@@ -8,12 +8,10 @@ from typing import Any
 
 from datastore.search.analysis import FORM, Analyzer, form
 from datastore.search.query import Term
+from datastore.values import TEXT_MAX
 
 #: The number of words of the index that are compared with a misspelt word.
 _COMPARED = 5000
-
-#: Sorts after every character of a token.
-_LAST = "\U0010ffff"
 
 
 def did_you_mean(
@@ -44,9 +42,9 @@ def did_you_mean(
 def _likest(analyzer: Analyzer, word: str, like: Callable[[str, str, int], Sequence[Any]]) -> str | None:
     limit = 1 if len(word) < 5 else 2
     low = word[:2] if len(word) > 3 else word[:1]
-    forms = {row.term[len(FORM) :]: row.row_count for row in like(FORM + low, FORM + low + _LAST, _COMPARED)}
+    forms = {row.term[len(FORM) :]: row.row_count for row in like(FORM + low, FORM + low + TEXT_MAX, _COMPARED)}
     best = (limit + 1, 0, "")
-    for known, count in [*forms.items(), *((row.term, row.row_count) for row in like(low, low + _LAST, _COMPARED))]:
+    for known, count in [*forms.items(), *((row.term, row.row_count) for row in like(low, low + TEXT_MAX, _COMPARED))]:
         if abs(len(known) - len(word)) <= limit and known.isalnum():
             found = (distance(word, known, limit), -count, known)
             if found < best and (known in forms or count > _rows_with_forms(analyzer, known, forms)):
