@@ -385,7 +385,7 @@ def section() -> str:
         missed += f" Goals that [decisions](docs/decisions/) have given up: {'; '.join(without)}."
     return (
         f"Times as multiples of hand-written sqlite3 on the same schema, all in one run ({found['machine'].split(',')[0]}, {found['measured']},"
-        f" commit {found['commit']}):\n\n{text}\n"
+        f" commit {found['commit']}). Appends of the ORM and of peewee are not indexed for search; those of the other two are.\n\n{text}\n"
         "`make bench` (about twelve minutes) measures this on your machine; [docs/query-times.md](docs/query-times.md) has every"
         f" operation from a thousand to a million messages, the queue, search and PostgreSQL.{missed}\n"
     )

@@ -1,8 +1,8 @@
 """What a user would take instead of this library to keep messages, each behind the same five calls on one SQLite file.
 
-All but the last work on the schema that the migrations make (its constraints, indexes, triggers and full-text index
-too), with the same journal, the same durability and the same duties (foreign keys, secure_delete). openai-agents'
-session makes its own two tables.
+All but the last work on the schema that the migrations make (including its constraints, indexes and triggers), with the same
+journal, the same durability and the same duties (foreign keys, secure_delete). Hand-written sqlite3 also writes the words of each
+message into the full-text index, as this library does; the others do not. openai-agents' session makes its own two tables.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from datastore import Datastore, Message, NewMessage
+from datastore.search.analysis import analyzer
+from datastore.search.filters import message_facets
+from datastore.search.matching import Indexed
 from datastore.values import encode_timestamp, new_id
 
 Durability = Literal["full", "relaxed"]
@@ -137,24 +140,28 @@ class Peer:
 class ByHand(Peer):
     """The floor: sqlite3 with prepared values, and the same records made by position."""
 
-    less = "values are made before and not timed; nothing is checked in Python"
+    less = "values and words are made before and not timed; nothing is checked in Python"
     GET = f"SELECT {COLUMNS} FROM messages WHERE id = :id"
     LIST = (
         f"SELECT {COLUMNS} FROM messages WHERE conversation_id = :conversation_id AND position > :after_position"
         " ORDER BY position LIMIT :max_rows"
     )
     LAST = f"SELECT {COLUMNS} FROM messages WHERE conversation_id = ? ORDER BY position DESC LIMIT ?"
-    INSERT = f"INSERT INTO messages ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"
+    INSERT = f"INSERT INTO new_messages ({COLUMNS}, words, facets) VALUES ({', '.join('?' * len(FIELDS))}, ?, '')"
 
     def connect(self) -> None:
         self.connection = sqlite3.connect(self.path, isolation_level=None)
         pragmas(self.connection, self.durability)
         self.ready: list[tuple[Any, ...]] = []
+        (self.source,) = self.connection.execute("SELECT source FROM conversations WHERE id = 'c'").fetchone()
         self.ids = [f"m{n}" for n in range(MESSAGES)]
 
     def prepare(self, calls: int) -> None:
-        """Make the values of the next *calls* messages."""
-        self.ready = [tuple(self.values().values()) for _ in range(calls)][::-1]
+        """Make the values of the next *calls* messages, and their words."""
+        document = analyzer("english").document(CONTENT)
+        facets = message_facets("c", "user", datetime.now(timezone.utc))
+        words = str(Indexed(document, facets).of(self.source, None))
+        self.ready = [(*self.values().values(), words) for _ in range(calls)][::-1]
 
     @staticmethod
     def record(row: tuple[Any, ...]) -> Message:
@@ -244,7 +251,7 @@ class _Alchemy(Peer):
 class Core(_Alchemy):
     """SQLAlchemy Core: rows, with the instant and the JSON converted."""
 
-    less = "rows instead of records; nothing is checked in Python"
+    less = "rows instead of records; nothing is checked in Python; its messages are not indexed for search"
 
     def begun(self) -> None:
         table = self.table.c
@@ -277,7 +284,7 @@ class Core(_Alchemy):
 class Orm(_Alchemy):
     """SQLAlchemy's ORM: mapped objects, a session a call, as a web application has."""
 
-    less = "nothing is checked in Python"
+    less = "nothing is checked in Python; its messages are not indexed for search"
 
     def begun(self) -> None:
         from sqlalchemy.orm import Session, registry
@@ -326,7 +333,7 @@ class Orm(_Alchemy):
 class Peewee(Peer):
     """peewee: model objects."""
 
-    less = "nothing is checked in Python"
+    less = "nothing is checked in Python; its messages are not indexed for search"
 
     def connect(self) -> None:
         import peewee
@@ -399,7 +406,7 @@ class Peewee(Peer):
 class SqliteUtils(Peer):
     """sqlite-utils: dictionaries of what the file holds."""
 
-    less = "dictionaries; instants and JSON stay text"
+    less = "dictionaries; instants and JSON stay text; its messages are not indexed for search"
 
     def connect(self) -> None:
         import sqlite_utils
