@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         DatabaseMissingError,
         DatastoreError,
         DiskFullError,
+        EmbeddingError,
         ForeignKeyError,
         ForkedError,
         ImportFileError,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         BackupStatus,
         Conversation,
         ConversationHits,
+        Embed,
         Erasure,
         ErasureStatus,
         Facets,
@@ -87,10 +89,14 @@ if TYPE_CHECKING:
         RetentionPolicy,
         Role,
         SearchPage,
+        StoredVector,
         SubjectKind,
         SubjectType,
         Upload,
         UploadStatus,
+        Vector,
+        VectorStatus,
+        VectorTable,
         by_conversation,
     )
     from datastore.retention.policies import Due
@@ -99,6 +105,7 @@ if TYPE_CHECKING:
     from datastore.store import Datastore
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
+    from datastore.upkeep.vectors import Embedded
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
     from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
@@ -128,6 +135,7 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    "Embedded",
     "new_id",
     "utc_now",
     # The records, stored and new.
@@ -137,6 +145,7 @@ __all__ = [
     "BackupStatus",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureStatus",
     "Facets",
@@ -168,10 +177,14 @@ __all__ = [
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorStatus",
+    "VectorTable",
     "by_conversation",
     # The errors: docs/errors.md.
     "BackupError",
@@ -189,6 +202,7 @@ __all__ = [
     "DatabaseMissingError",
     "DatastoreError",
     "DiskFullError",
+    "EmbeddingError",
     "ForeignKeyError",
     "ForkedError",
     "ImportFileError",
@@ -233,6 +247,7 @@ _homes = {
     "Upkeep": "datastore.upkeep.maintenance",
     "Due": "datastore.retention.policies",
     "SubjectData": "datastore.retention.subjects",
+    "Embedded": "datastore.upkeep.vectors",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",
     "MessageFilters": "datastore.search.filters",

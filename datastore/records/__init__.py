@@ -25,6 +25,7 @@ from datastore.records.search import (
     by_conversation,
 )
 from datastore.records.uploads import NewUpload, Upload, UploadStatus
+from datastore.records.vectors import Embed, StoredVector, Vector, VectorSettings, VectorStatus, VectorTable
 
 __all__ = [
     "AuditAction",
@@ -33,6 +34,7 @@ __all__ = [
     "BackupStatus",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureKey",
     "ErasureStatus",
@@ -66,10 +68,15 @@ __all__ = [
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
     "Tombstone",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorSettings",
+    "VectorStatus",
+    "VectorTable",
     "by_conversation",
 ]

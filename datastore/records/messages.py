@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import attrs
 
+from datastore.records.vectors import Vector
+
 Role = Literal["user", "assistant", "system", "tool"]
 
 
@@ -56,3 +58,10 @@ class NewMessage:
     metadata: Mapping[str, Any] | None = None
     #: Aware; None: the time of the transaction.
     created_at: datetime | None = None
+    #: The vector of its content; None: it is made later.
+    vector: Vector | None = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def embedded_text(self) -> str:
+        """The text that its vector is of."""
+        return self.content

@@ -25,6 +25,8 @@ from datastore.repositories.redactions import RedactionRepository
 from datastore.repositories.retention_policies import ExpiryRepository, RetentionPolicyRepository
 from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
+from datastore.repositories.vector_index import VectorIndex
+from datastore.search.embedding import Embedder
 
 __all__ = [
     "AuditRepository",
@@ -46,6 +48,7 @@ __all__ = [
     "RetentionPolicyRepository",
     "SearchIndex",
     "UploadRepository",
+    "VectorIndex",
 ]
 
 
@@ -58,6 +61,7 @@ class Repositories:
     actor: str
     audit: AuditRepository
     index: SearchIndex
+    vectors: VectorIndex
     conversations: ConversationRepository
     messages: MessageRepository
     learnings: LearningRepository
@@ -77,7 +81,14 @@ class Repositories:
 
     @classmethod
     def of(
-        cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
+        cls,
+        engine: Engine,
+        statements: Any,
+        *,
+        actor: str,
+        new_id: Callable[[], str],
+        rng: random.Random | None = None,
+        embedder: Embedder | None = None,
     ) -> Repositories:
         """Create the repositories on an engine.
 
@@ -86,13 +97,15 @@ class Repositories:
         """
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
         audit = AuditRepository(**make, actor=actor)
+        vectors = VectorIndex(**make, embedder=embedder)
+        index = SearchIndex(**make, vectors=vectors)
         make["audit"] = audit.record
-        index = SearchIndex(**make)
         return cls(
             engine=engine,
             actor=actor,
             audit=audit,
             index=index,
+            vectors=vectors,
             conversations=ConversationRepository(**make, index=index),
             messages=MessageRepository(**make, index=index),
             learnings=LearningRepository(**make, index=index),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page, every
+from datastore.records.vectors import Vector
 from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
 from datastore.repositories.message_search import MessageSearch
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
@@ -53,6 +54,8 @@ class MessageRepository(MessageSearch):
         token_count: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         created_at: datetime | None = None,
+        vector: Vector | None = None,
+        embed_now: bool = False,
     ) -> Message:
         """Append one message at the end of a conversation; the database gives it its position.
 
@@ -64,6 +67,8 @@ class MessageRepository(MessageSearch):
             token_count: None estimates one token per 4 bytes of UTF-8, rounded up.
             metadata: A JSON object, at most 1 MiB.
             created_at: When it was said, aware; None is now.
+            vector: The vector of its content; None: a job, `datastore embed` or *embed_now* makes it.
+            embed_now: Whether the function of the store makes its vector before it is stored.
 
         Returns:
             The stored message, with its *position*.
@@ -73,7 +78,14 @@ class MessageRepository(MessageSearch):
             UniqueError: The id is taken.
             CheckError: *role*, *content* or another value is outside its range.
             InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime).
+            EmbeddingError: *embed_now*, and the function failed; nothing is stored.
         """
+        if vector is not None or embed_now:
+            new = NewMessage(
+                role=role, content=content, id=id, token_count=token_count, metadata=metadata, created_at=created_at,
+                vector=vector,
+            )  # fmt: skip
+            return self.append_many(conversation_id, [new], embed_now=embed_now)[0]
         content_hash, estimate = _measure(content)
         if id is None:
             id = self._new_id()
@@ -111,7 +123,9 @@ class MessageRepository(MessageSearch):
             created_at=instant,
         )
 
-    def append_many(self, conversation_id: str, messages: Iterable[NewMessage]) -> Sequence[Message]:
+    def append_many(
+        self, conversation_id: str, messages: Iterable[NewMessage], *, embed_now: bool = False
+    ) -> Sequence[Message]:
         """Append several messages in their order, in one statement; if one is refused, none is stored.
 
         Raises:
@@ -121,6 +135,8 @@ class MessageRepository(MessageSearch):
         messages = list(messages)
         if not messages:
             return []
+        if embed_now:
+            messages = self._index.vectors.with_vectors(messages)
         with self._engine.transaction():
             now = self._now()
             stored: Sequence[Message] = self._statements.append_messages(
@@ -129,7 +145,11 @@ class MessageRepository(MessageSearch):
             if not stored:
                 raise NotFoundError("conversation")
             self._index.add_messages(stored)
-        return sorted(stored, key=lambda message: message.position)
+            stored = sorted(stored, key=lambda message: message.position)
+            made = [(one, new.vector) for one, new in zip(stored, messages, strict=True) if new.vector is not None]
+            texts = [(one.id, one.content) for one, _ in made]
+            self._index.vectors.store("messages", texts, [vector for _, vector in made])
+        return stored
 
     def get(self, id: str) -> Message:
         """One message.

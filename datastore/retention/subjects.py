@@ -14,6 +14,7 @@ from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records import Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
+from datastore.records.vectors import StoredVector
 from datastore.retention.names import Names, texts_in
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class SubjectData:
     learnings: tuple[Learning, ...] = attrs.field(repr=False)
     uploads: tuple[Upload, ...] = attrs.field(repr=False)
     redactions: tuple[Redaction, ...] = attrs.field(repr=False)
+    #: The vectors of its messages and learnings.
+    vectors: tuple[StoredVector, ...] = attrs.field(repr=False)
     #: Jobs that name it or quote a whole text of it.
     jobs: tuple[Job, ...] = attrs.field(repr=False)
     #: The ids of jobs that may name it: `datastore.retention.names.Names.named_in`.
@@ -74,7 +77,7 @@ class SubjectData:
 
     def counts(self) -> dict[str, int]:
         """The number of records of each kind."""
-        names = ("conversations", "messages", "learnings", "uploads", "redactions", "jobs")
+        names = ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs")
         return {name: len(getattr(self, name)) for name in names}
 
     def own_counts(self) -> dict[str, dict[str, int]]:
@@ -104,6 +107,11 @@ class SubjectData:
         metadata += [(upload.metadata, upload.receipt, upload.last_error) for upload in self.uploads]
         yield from strings_in(metadata)
         yield from strings_in([own.rows for own in self.own_tables if own.fate == "deleted"])
+
+    def vector_bytes(self) -> Iterator[bytes]:
+        """Its vectors as they are stored."""
+        for vector in self.vectors:
+            yield bytes(number % 256 for number in vector.vector)
 
     def said(self) -> list[str]:
         """The contents of its messages and learnings."""
@@ -155,13 +163,18 @@ def find_subject_data(
     if subject.kind == "learning" and (one := parts.learnings.find(subject.id)) is not None:
         learnings[one.id] = one
         places[one.conversation_id] = None
+    messages = tuple(message for one in conversations for message in parts.messages.iterate(one.id))
     mine = SubjectData(
         conversations=conversations,
-        messages=tuple(message for one in conversations for message in parts.messages.iterate(one.id)),
+        messages=messages,
         learnings=tuple(learnings.values()),
         uploads=tuple(upload for id in learnings for upload in parts.uploads.iterate_by_learning(id)),
         redactions=tuple(
             redaction for one in conversations for redaction in parts.redactions.iterate_by_conversation(one.id)
+        ),
+        vectors=(
+            *parts.vectors.stored("messages", [message.id for message in messages]),
+            *parts.vectors.stored("learnings", list(learnings)),
         ),
         jobs=(),
         holds=tuple(hold for place in places if (hold := parts.holds.find(place)) is not None),

@@ -22,7 +22,7 @@ from datastore.errors import StatementError
 from datastore.records.rows import RowReader
 from datastore.statements.loader import Statement
 from datastore.statements.optional import by_position
-from datastore.values import encode_json, encode_timestamp
+from datastore.values import encode_blob, encode_json, encode_timestamp
 
 #: By name if a parameter is optional or used more than once, otherwise by position, which is faster in the driver.
 Parameters = dict[str, Any] | tuple[Any, ...]
@@ -32,6 +32,7 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
     "timestamp": encode_timestamp,
     "json": encode_json,
     "rows": functools.partial(encode_json, max_bytes=math.inf),
+    "blob": encode_blob,
     "match": str,
     "words": str,
 }

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _TABLES = (
     "messages",
     "learnings",
+    "message_vectors",
+    "learning_vectors",
     "learning_tags",
     "conversations",
     "uploads",
