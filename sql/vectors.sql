@@ -96,6 +96,27 @@ WHERE
     name = :name
     AND generation < :before_generation;
 
+-- name: add_learning_vector(id, cell, text_hash, vector)!
+-- Stores the vector of a learning, in place of a present one.
+--   id  text  id of the learning
+--   cell  integer  the cell of the nearest centroid
+--   text_hash  text  hash of its text
+--   vector  blob  8-bit integers
+-- Index: learnings_id_key (one lookup)
+-- Rows: 1
+INSERT INTO learning_vectors (place, seq, text_hash, vector)
+SELECT
+    CAST(:cell AS BIGINT) * 1099511627776 + learnings.seq,
+    learnings.seq,
+    :text_hash,
+    :vector
+FROM learnings
+WHERE learnings.id = :id
+ON CONFLICT (seq) DO UPDATE SET
+    place = excluded.place,
+    text_hash = excluded.text_hash,
+    vector = excluded.vector;
+
 -- name: list_learning_vectors(after_place, before_place, max_rows)
 -- Some vectors of a cell, by row number.
 --   after_place  integer  the cell times 2^40, plus the last row number of the page before
@@ -211,6 +232,27 @@ WHERE seq = :seq;
 -- Rows: one per vector
 -- Allow: no-where, no vector of the model before may stay
 DELETE FROM learning_vectors;
+
+-- name: add_message_vector(id, cell, text_hash, vector)!
+-- Stores the vector of a message, in place of a present one.
+--   id  text  id of the message
+--   cell  integer  the cell of the nearest centroid
+--   text_hash  text  hash of its text
+--   vector  blob  8-bit integers
+-- Index: messages_id_key (one lookup)
+-- Rows: 1
+INSERT INTO message_vectors (place, seq, text_hash, vector)
+SELECT
+    CAST(:cell AS BIGINT) * 1099511627776 + messages.seq,
+    messages.seq,
+    :text_hash,
+    :vector
+FROM messages
+WHERE messages.id = :id
+ON CONFLICT (seq) DO UPDATE SET
+    place = excluded.place,
+    text_hash = excluded.text_hash,
+    vector = excluded.vector;
 
 -- name: list_message_vectors(after_place, before_place, max_rows)
 -- Some vectors of a cell, by row number.

@@ -128,7 +128,7 @@ class Search(Generic[Found, Hit]):
     def rank(self, last: int, wanted: int) -> Ranking:
         """The matches, best first: by words, by vectors, or by both."""
         words, groups = None, self.filters.groups()
-        if self.nearest is not None:
+        if self.mode == "hybrid":
             wanted = max(wanted, _FUSED)
         if self.query is not None and self.mode != "vectors":
             words = rank(self.index, self.query, groups, last, wanted)

@@ -142,21 +142,24 @@ class VectorIndex(Repository):
         Raises:
             InvalidValueError: A vector is wrong, or the database has the vectors of another model.
         """
-        from datastore.search.vectors import matrix, packed
+        from datastore.search.vectors import packed
 
         if not texts:
             return
         model, do, table = self.model, self._statements, self.tables[name]
         settings = self.settings(name, lock=True)
-        found = matrix(vectors, None if settings is None else settings.dimensions)
-        dimensions = found.shape[1]
+        rows = packed(vectors, None if settings is None else settings.dimensions)
+        dimensions = rows.shape[1]
         if settings is None or settings.dimensions is None:
             do.add_vector_index(name=name, model=model, dimensions=dimensions)
             settings = self.settings(name, lock=True)
             if settings is None or settings.dimensions != dimensions:
                 raise InvalidValueError("vector: another connection has just stored vectors of another length")
-        rows = packed(found)
         cells = self.cells(name, settings).assign(rows)
+        if len(texts) == 1:
+            ((id, text),) = texts
+            table.add_one(id=id, cell=cells[0], text_hash=text_hash(text), vector=rows.tobytes())
+            return
         entries: list[list[str | int]] = [
             [id, cell, text_hash(text)] for (id, text), cell in zip(texts, cells, strict=True)
         ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Mode = Literal["words", "vectors", "hybrid"]
 
 #: If at most this many rows pass the filters, all of them are compared.
-FEW = 2_000
+FEW = 4_000
 
 #: Vectors read per statement.
 _READ = 1_000
@@ -114,7 +114,8 @@ class Nearest:
         if counted.match_count <= FEW:
             found = self._compared(required, last)
             return Ranking(found[:wanted], exact=True, whole=len(found) <= wanted)
-        return self._probed(required, last, wanted)
+        share = min(1.0, counted.match_count / max(1, counted.stopped_seq or last))
+        return self._probed(required, last, wanted, share)
 
     def _compared(self, required: Match, last: int) -> list[tuple[float, int]]:
         """Every row that passes, compared with the query."""
@@ -129,7 +130,7 @@ class Nearest:
                 scores.append(similarities(self._query, [row.vector for row in rows]))
         return best(seqs, scores)
 
-    def _probed(self, required: Match, last: int, wanted: int) -> Ranking:
+    def _probed(self, required: Match, last: int, wanted: int, share: float) -> Ranking:
         """The rows of the nearest cells, and of further ones until enough of them pass."""
         from datastore.search.vectors import best
 
@@ -139,7 +140,7 @@ class Nearest:
         seqs: list[int] = []
         scores: list[Floats] = []
         passed: dict[int, bool] = {}
-        done, wanted_cells = 0, cells.probes
+        done, wanted_cells = 0, cells.probes(share)
         while True:
             for cell in order[done:wanted_cells]:
                 self._read(cell, seqs, scores)

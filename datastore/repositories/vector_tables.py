@@ -79,6 +79,10 @@ class _Add(Protocol):
     def __call__(self, *, rows: list[list[str | int]], vectors: bytes, dimensions: int) -> int: ...
 
 
+class _AddOne(Protocol):
+    def __call__(self, *, id: str, cell: int, text_hash: str, vector: bytes) -> int: ...
+
+
 class _Move(Protocol):
     def __call__(self, *, rows: list[list[int]]) -> int: ...
 
@@ -109,6 +113,8 @@ class Table:
 
     name: VectorTable
     add: _Add
+    #: The same for one row, which is faster.
+    add_one: _AddOne
     move: _Move
     #: Vectors between two places.
     page: _Page
@@ -135,6 +141,7 @@ def tables_of(do: VectorsStatements) -> dict[VectorTable, Table]:
     learnings = Table(
         name="learnings",
         add=do.add_learning_vectors,
+        add_one=do.add_learning_vector,
         move=do.move_learning_vectors,
         page=do.list_learning_vectors,
         of=do.list_vectors_of_learnings,
@@ -151,6 +158,7 @@ def tables_of(do: VectorsStatements) -> dict[VectorTable, Table]:
     messages = Table(
         name="messages",
         add=do.add_message_vectors,
+        add_one=do.add_message_vector,
         move=do.move_message_vectors,
         page=do.list_message_vectors,
         of=do.list_vectors_of_messages,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_DIMENSIONS = 8192
 
 #: The number of nearest cells that a search reads first.
-PROBES = 16
+PROBES = 24
 
 #: Fewer vectors than this are one cell.
 SMALL = 5_000
@@ -51,8 +51,8 @@ _TOGETHER = 4096
 _SHORTEST = 1e-30
 
 
-def matrix(vectors: Iterable[Vector], dimensions: int | None = None) -> Doubles:
-    """Vectors as the rows of a matrix.
+def checked(vectors: Iterable[Vector], dimensions: int | None = None) -> tuple[Doubles, Doubles]:
+    """Vectors as the rows of a matrix, and the greatest magnitude in each row.
 
     Args:
         vectors: The vectors.
@@ -71,16 +71,20 @@ def matrix(vectors: Iterable[Vector], dimensions: int | None = None) -> Doubles:
         raise InvalidValueError(
             f"vector: the vectors of this database have {dimensions} dimensions, this one has {found.shape[1]}"
         )
-    peaks = np.abs(found).max(axis=1, initial=0.0)
+    peaks: Doubles = np.abs(found).max(axis=1, keepdims=True)
     if not ((peaks > _SHORTEST) & (peaks < np.inf)).all():  # a NaN compares as false
         raise InvalidValueError("vector: NaN, infinite and zero vectors have no direction")
-    return found
+    return found, peaks
 
 
-def packed(found: Doubles) -> Bytes:
-    """The rows of a matrix as they are stored."""
-    scaled = found * (127.0 / np.abs(found).max(axis=1, keepdims=True))
-    result: Bytes = np.rint(scaled, out=scaled).astype(np.int8)
+def packed(vectors: Iterable[Vector], dimensions: int | None = None) -> Bytes:
+    """Vectors as they are stored, one per row.
+
+    Raises:
+        InvalidValueError: See `checked`.
+    """
+    found, peaks = checked(vectors, dimensions)
+    result: Bytes = np.rint(found * (127.0 / peaks)).astype(np.int8)
     return result
 
 
@@ -95,10 +99,10 @@ def direction(vector: Vector, dimensions: int) -> Floats:
     """The vector of a query, of length 1.
 
     Raises:
-        InvalidValueError: See `matrix`.
+        InvalidValueError: See `checked`.
     """
-    found = matrix([vector], dimensions)[0]
-    found = found / np.abs(found).max()
+    rows, peaks = checked([vector], dimensions)
+    found = rows[0] / peaks[0]
     result: Floats = (found / np.sqrt(found @ found)).astype(np.float32)
     return result
 
@@ -123,33 +127,32 @@ class Cells:
     centroids: Floats
     #: The generation that new vectors belong to.
     generation: int
+    #: The numbers and centroids of the present generation.
+    present: tuple[NDArray[np.int64], Floats]
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, int, bytes]], generation: int) -> Cells:
         """The cells with these numbers, generations and centroids."""
         found = [np.frombuffer(row[2], dtype="<f2") for row in rows]
-        return cls(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            np.array([row[1] for row in rows], dtype=np.int64),
-            np.array(found, dtype=np.float32) if found else np.zeros((0, 1), dtype=np.float32),
-            generation,
-        )
+        numbers = np.array([row[0] for row in rows], dtype=np.int64)
+        generations = np.array([row[1] for row in rows], dtype=np.int64)
+        centroids = np.array(found, dtype=np.float32) if found else np.zeros((0, 1), dtype=np.float32)
+        mine = generations == generation
+        present = (numbers, centroids) if mine.all() else (numbers[mine], centroids[mine])
+        return cls(numbers, generations, centroids, generation, present)
 
     @property
     def earlier(self) -> list[int]:
         """The cells whose vectors have to move to those of the present generation."""
-        if not (self.generations == self.generation).any():
+        if not len(self.present[0]):
             return []
         return [0, *map(int, self.numbers[self.generations < self.generation])]
 
     def assign(self, rows: Bytes) -> list[int]:
         """The cell of each vector in the present generation; 0 if that is not divided."""
-        mine = self.generations == self.generation
-        if not mine.any():
+        numbers, centroids = self.present
+        if not len(numbers):
             return [0] * len(rows)
-        numbers, centroids = (
-            (self.numbers, self.centroids) if mine.all() else (self.numbers[mine], self.centroids[mine])
-        )
         found: list[int] = []
         for first in range(0, len(rows), _TOGETHER):
             found += numbers[_nearest(rows[first : first + _TOGETHER].astype(np.float32), centroids)].tolist()
@@ -161,10 +164,13 @@ class Cells:
             return [0]
         return [0, *self.numbers[np.argsort(-(self.centroids @ query), kind="stable")].tolist()]
 
-    @property
-    def probes(self) -> int:
-        """The number of cells that a search reads first."""
-        return 1 + PROBES * len(np.unique(self.generations))
+    def probes(self, share: float) -> int:
+        """The number of cells that a search reads first.
+
+        Args:
+            share: The share of all rows that pass its filters: the fewer pass, the farther away are the nearest of them.
+        """
+        return 1 + int(PROBES * len(np.unique(self.generations)) * share**-0.75)
 
 
 def _nearest(rows: Floats, centroids: Floats) -> NDArray[np.intp]:

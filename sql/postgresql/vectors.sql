@@ -21,7 +21,7 @@ FOR SHARE;
 --   rows  rows  a list of [id of the learning, cell, hash of its text]
 --   vectors  blob  the vectors, one after another in the order of rows
 --   dimensions  integer  bytes per vector
--- Index: learnings_id_key (one lookup per row), learning_vectors_seq_key (decides the conflict)
+-- Index: learnings_id_key (one lookup per row)
 -- Rows: one per learning that exists
 -- Differs: PostgreSQL unnests a JSON list differently
 INSERT INTO learning_vectors (place, seq, text_hash, vector)
@@ -108,7 +108,7 @@ FOR SHARE OF learnings;
 --   rows  rows  a list of [id of the message, cell, hash of its text]
 --   vectors  blob  the vectors, one after another in the order of rows
 --   dimensions  integer  bytes per vector
--- Index: messages_id_key (one lookup per row), message_vectors_seq_key (decides the conflict)
+-- Index: messages_id_key (one lookup per row)
 -- Rows: one per message that exists
 -- Differs: PostgreSQL unnests a JSON list differently
 INSERT INTO message_vectors (place, seq, text_hash, vector)

@@ -20,7 +20,7 @@ WHERE name = :name;
 --   rows  rows  a list of [id of the learning, cell, hash of its text]
 --   vectors  blob  the vectors, one after another in the order of rows
 --   dimensions  integer  bytes per vector
--- Index: learnings_id_key (one lookup per row), learning_vectors_seq_key (decides the conflict)
+-- Index: learnings_id_key (one lookup per row)
 -- Rows: one per learning that exists
 -- Differs: SQLite passes a list as JSON to json_each
 INSERT INTO learning_vectors (place, seq, text_hash, vector)
@@ -116,7 +116,7 @@ WHERE learnings.id = wanted.value;
 --   rows  rows  a list of [id of the message, cell, hash of its text]
 --   vectors  blob  the vectors, one after another in the order of rows
 --   dimensions  integer  bytes per vector
--- Index: messages_id_key (one lookup per row), message_vectors_seq_key (decides the conflict)
+-- Index: messages_id_key (one lookup per row)
 -- Rows: one per message that exists
 -- Differs: SQLite passes a list as JSON to json_each
 INSERT INTO message_vectors (place, seq, text_hash, vector)

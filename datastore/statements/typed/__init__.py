@@ -109,12 +109,12 @@ from datastore.statements.typed.search import (
 )
 from datastore.statements.typed.uploads import CountUploadsRow, UploadsStatements
 from datastore.statements.typed.vectors import (
-    ListLearningVectorsRow,
     ListLearningVectorTextsRow,
+    ListLearningVectorsRow,
     ListMatchingLearningsRow,
     ListMatchingMessagesRow,
-    ListMessageVectorsRow,
     ListMessageVectorTextsRow,
+    ListMessageVectorsRow,
     ListStrayLearningVectorsRow,
     ListStrayMessageVectorsRow,
     ListUnembeddedLearningsRow,

@@ -247,6 +247,24 @@ class VectorsStatements(Protocol):
         """
         ...
 
+    def add_learning_vector(
+        self,
+        *,
+        id: str,
+        cell: int,
+        text_hash: str,
+        vector: bytes,
+    ) -> int:
+        """Stores the vector of a learning, in place of a present one.
+
+        Args:
+            id: id of the learning.
+            cell: the cell of the nearest centroid.
+            text_hash: hash of its text.
+            vector: 8-bit integers.
+        """
+        ...
+
     def list_learning_vectors(
         self,
         *,
@@ -325,6 +343,24 @@ class VectorsStatements(Protocol):
 
     def clear_learning_vectors(self) -> int:
         """Deletes all vectors of learnings: another model will make them."""
+        ...
+
+    def add_message_vector(
+        self,
+        *,
+        id: str,
+        cell: int,
+        text_hash: str,
+        vector: bytes,
+    ) -> int:
+        """Stores the vector of a message, in place of a present one.
+
+        Args:
+            id: id of the message.
+            cell: the cell of the nearest centroid.
+            text_hash: hash of its text.
+            vector: 8-bit integers.
+        """
         ...
 
     def list_message_vectors(
