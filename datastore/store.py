@@ -20,8 +20,7 @@ from datastore.errors import ConflictError, DatastoreError, InvalidValueError, T
 from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
-from datastore.search.embedding import TIMEOUT, Embedder
-from datastore.values import new_id, utc_now
+from datastore.values import EMBED_TIMEOUT, new_id, utc_now
 
 if TYPE_CHECKING:
     from datastore.opening import Opened
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from datastore.retention.policies import Retention
     from datastore.retention.subjects import SubjectData
     from datastore.retention.tombstones import Tombstones
+    from datastore.search.embedding import Embedder
     from datastore.statements.binding import Statements
     from datastore.upkeep.backups import Backups, Restored
     from datastore.upkeep.base import Upkeep
@@ -134,7 +134,7 @@ class Datastore:
         language: str | None = None,
         embed: Embed | None = None,
         embed_model: str | None = None,
-        embed_timeout: float | None = TIMEOUT,
+        embed_timeout: float | None = EMBED_TIMEOUT,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -182,7 +182,11 @@ class Datastore:
             UnsupportedError: *embed_model* is given, and numpy is not installed.
         """
         refuse_green_threads()
-        embedder = Embedder.of(embed, embed_model, embed_timeout)
+        embedder = None
+        if embed is not None or embed_model is not None:
+            from datastore.search.embedding import Embedder
+
+            embedder = Embedder.of(embed, embed_model, embed_timeout)
         folders = own_folders(migrations)
         opened: Opened
         if is_server(database):

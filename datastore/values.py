@@ -179,6 +179,10 @@ def check_text(value: str, name: str) -> str:
     return value
 
 
+#: Seconds that a call of the application's function `embed` may take, unless the application says otherwise.
+EMBED_TIMEOUT = 60.0
+
+
 def encode_blob(value: bytes) -> bytes:
     """Return *value* if it is bytes.
 

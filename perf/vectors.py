@@ -194,7 +194,10 @@ def main() -> int:
     parser.add_argument("--server", help="the URL of an empty PostgreSQL database to measure too")
     arguments = parser.parse_args()
     with folder() as place:
-        for engine, target in (("sqlite", arguments.database or place / "vectors.db"), ("postgresql", arguments.server)):
+        for engine, target in (
+            ("sqlite", arguments.database or place / "vectors.db"),
+            ("postgresql", arguments.server),
+        ):
             if target is None:
                 continue
             if arguments.what == "relevance":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datastore.cli.output import database_option, one_line
-from datastore.search.embedding import TIMEOUT
+from datastore.values import EMBED_TIMEOUT
 
 if TYPE_CHECKING:
     from datastore.records import Embed
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @click.command("embed", short_help="Make the vectors that search by meaning needs.")
 @click.argument("function", metavar="MODULE:FUNCTION")
-@click.option("--model", required=True, metavar="NAME", help="The name of the function's model.")
+@click.option("--embed-model", required=True, metavar="NAME", help="The name of the function's model.")
 @click.option(
     "--change-model", is_flag=True, help="Delete the vectors of another model first; search finds by words meanwhile."
 )
 @click.option("--batch", type=click.IntRange(1, 1000), default=64, show_default=True, help="Texts per call.")
 @click.option("--max-rows", type=click.IntRange(1), metavar="N", help="Stop after this many texts. Default: all.")
 @click.option(
-    "--timeout",
+    "--embed-timeout",
     type=click.FloatRange(0.1),
-    default=TIMEOUT,
+    default=EMBED_TIMEOUT,
     show_default=True,
     metavar="SECONDS",
     help="Longest time that a call may take.",
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 @database_option
 def embed_command(
     function: str,
-    model: str,
+    embed_model: str,
     change_model: bool,
     batch: int,
     max_rows: int | None,
-    timeout: float,
+    embed_timeout: float,
     database: str,
 ) -> None:
     """Make the vectors of learnings and messages that have none, in batches; an interrupted run continues where it ended.
@@ -51,10 +51,10 @@ def embed_command(
     embed = _function(function)
     if change_model:
         with Datastore.open(database, actor="datastore command") as store:
-            if store.vectors.change_model(embed, model, embed_timeout=timeout):
+            if store.vectors.change_model(embed, embed_model, embed_timeout=embed_timeout):
                 click.echo("the vectors of the other model are deleted", err=True)
     with Datastore.open(
-        database, embed=embed, embed_model=model, embed_timeout=timeout, actor="datastore command"
+        database, embed=embed, embed_model=embed_model, embed_timeout=embed_timeout, actor="datastore command"
     ) as store:
         done = store.vectors.embed(batch=batch, max_rows=max_rows, on_progress=_say)
     click.echo(", ".join(f"{count} {table} embedded" for table, count in done.made.items()))

@@ -64,6 +64,8 @@ class NewLearning:
     updated_at: datetime | None = None
     #: The vector of its title, a newline and its content; None: it is made later.
     vector: Vector | None = attrs.field(default=None, eq=False, repr=False)
+    #: Whether the function of the store makes its vector before it is stored.
+    embed_now: bool = False
 
     @property
     def embedded_text(self) -> str:

@@ -60,6 +60,8 @@ class NewMessage:
     created_at: datetime | None = None
     #: The vector of its content; None: it is made later.
     vector: Vector | None = attrs.field(default=None, eq=False, repr=False)
+    #: Whether the function of the store makes its vector before it is stored.
+    embed_now: bool = False
 
     @property
     def embedded_text(self) -> str:

@@ -110,7 +110,7 @@ class LearningRepository(LearningSearch):
         check_text(content, "content")
         key = _dedupe_key(category, title, content) if dedupe_key is None else check_text(dedupe_key, "dedupe_key")
         if embed_now and vector is None:
-            (vector,) = self._index.vectors.embedded([f"{title}\n{content}"])
+            (vector,) = self._index.vectors.embedded("learnings", [f"{title}\n{content}"])
         with self._engine.transaction():
             learned = self._now() if created_at is None else created_at
             values: dict[str, Any] = {
@@ -138,12 +138,15 @@ class LearningRepository(LearningSearch):
     def add_many(self, learnings: Iterable[NewLearning], *, embed_now: bool = False) -> Sequence[Learning]:
         """Store several learnings in one transaction, or none of them if one is refused; see `add`.
 
+        Args:
+            learnings: The learnings.
+            embed_now: As if each learning had it.
+
         Returns:
             One learning for each that was given, in order; the same one twice if two are the same.
         """
         now = self._now()
-        if embed_now:
-            learnings = self._index.vectors.with_vectors(list(learnings))
+        learnings = self._index.vectors.with_vectors("learnings", list(learnings), every=embed_now)
         stored: list[Learning] = []
         with self._engine.transaction():
             given = [(learning, self._values(learning, now)) for learning in learnings]

@@ -128,6 +128,11 @@ class MessageRepository(MessageSearch):
     ) -> Sequence[Message]:
         """Append several messages in their order, in one statement; if one is refused, none is stored.
 
+        Args:
+            conversation_id: A conversation that is not deleted.
+            messages: The messages.
+            embed_now: As if each message had it.
+
         Raises:
             NotFoundError: There is no such conversation, or it is deleted.
             UniqueError, CheckError, InvalidValueError: As `append`.
@@ -135,8 +140,7 @@ class MessageRepository(MessageSearch):
         messages = list(messages)
         if not messages:
             return []
-        if embed_now:
-            messages = self._index.vectors.with_vectors(messages)
+        messages = self._index.vectors.with_vectors("messages", messages, every=embed_now)
         with self._engine.transaction():
             now = self._now()
             stored: Sequence[Message] = self._statements.append_messages(

@@ -136,7 +136,11 @@ class Search(Generic[Found, Hit]):
             assert words is not None
             return words
         vectors = self.nearest.rank(self._required(groups), last, wanted)
-        return vectors if words is None else fused(words, vectors)
+        if words is None:
+            return vectors
+        passing = set(self.index.passing([seq for _, seq in words.matches]))
+        words = attrs.evolve(words, matches=[match for match in words.matches if match[1] in passing])
+        return fused(words, vectors)
 
     def _required(self, groups: tuple[tuple[Leaf, ...], ...]) -> Query:
         """What a row must have whatever its vector is: the filters, no excluded word, and with match="all" every word."""

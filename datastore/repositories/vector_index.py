@@ -108,28 +108,43 @@ class VectorIndex(Repository):
 
     # Storing.
 
-    def embedded(self, texts: list[str]) -> Sequence[Vector]:
+    def embedded(self, name: VectorTable, texts: list[str]) -> Sequence[Vector]:
         """The vectors that the application's function makes of some texts; outside a transaction, because it may take long.
 
         Raises:
-            EmbeddingError: The function failed.
-            InvalidValueError: The store was opened without a function.
+            EmbeddingError: The function failed, or made a wrong vector.
+            InvalidValueError: The store was opened without a function, or the database has the vectors of another model.
             TransactionError: Inside a transaction, which would make all writers wait for the model.
         """
+        from datastore.search.vectors import checked
+
         self._engine.reading("embedding a text (give its vector instead)")
         if self.embedder is None:
             raise InvalidValueError("embed: open the store with embed= and embed_model=")
-        return self.embedder([check_text(text, "content") for text in texts])
+        dimensions = self._dimensions(name, self.settings(name))
+        found = self.embedder([check_text(text, "content") for text in texts])
+        try:
+            checked(found, dimensions)
+        except InvalidValueError as error:
+            raise EmbeddingError(f"embed returned a wrong vector: {error}") from error
+        return found
 
-    def with_vectors(self, given: Sequence[New]) -> list[New]:
-        """New rows with the vectors that the application's function makes; those that have one keep it.
+    def with_vectors(self, name: VectorTable, given: Sequence[New], *, every: bool) -> Sequence[New]:
+        """New rows with the vectors that the application's function makes for those that ask for it; given vectors stay.
+
+        Args:
+            name: Their table.
+            given: The rows.
+            every: Whether all rows ask for it.
 
         Raises:
             EmbeddingError, InvalidValueError, TransactionError: See `embedded`.
         """
-        lacking = [row.embedded_text for row in given if row.vector is None]
-        made = iter(self.embedded(lacking) if lacking else ())
-        return [row if row.vector is not None else attrs.evolve(row, vector=next(made)) for row in given]
+        lacking = [row for row in given if row.vector is None and (every or row.embed_now)]
+        if not lacking:
+            return given
+        made = dict(zip(map(id, lacking), self.embedded(name, [row.embedded_text for row in lacking]), strict=True))
+        return [attrs.evolve(row, vector=made.get(id(row), row.vector)) for row in given]
 
     def store(self, name: VectorTable, texts: Sequence[tuple[str, str]], vectors: Sequence[Vector]) -> None:
         """Store the vectors of some texts, in a transaction that has stored or locked their rows.
@@ -148,7 +163,7 @@ class VectorIndex(Repository):
             return
         model, do, table = self.model, self._statements, self.tables[name]
         settings = self.settings(name, lock=True)
-        rows = packed(vectors, None if settings is None else settings.dimensions)
+        rows = packed(vectors, self._dimensions(name, settings))
         dimensions = rows.shape[1]
         if settings is None or settings.dimensions is None:
             do.add_vector_index(name=name, model=model, dimensions=dimensions)
@@ -165,14 +180,18 @@ class VectorIndex(Repository):
         ]
         table.add(rows=entries, vectors=rows.tobytes(), dimensions=dimensions)
 
+    def _dimensions(self, name: VectorTable, settings: VectorSettings | None) -> int | None:
+        """The length of the model's vectors; None if no table has one yet."""
+        if settings is not None and settings.dimensions is not None:
+            return settings.dimensions
+        others = (self.settings(other) for other in self.tables if other != name)
+        return next((found.dimensions for found in others if found is not None), None)
+
     def store_present(self, name: VectorTable, rows: Sequence[ContentRow], vectors: Sequence[Vector]) -> int:
         """Store the vectors of texts that were read before; not of those that have changed or gone since.
 
         Returns:
             The number of vectors stored.
-
-        Raises:
-            EmbeddingError: A vector is wrong.
         """
         with self._engine.transaction():
             present = {row.id: text_of(row) for row in self.tables[name].lock(ids=[row.id for row in rows])}
@@ -181,11 +200,7 @@ class VectorIndex(Repository):
                 for row, vector in zip(rows, vectors, strict=True)
                 if present.get(row.id) == text_of(row)
             ]
-            self.settings(name)  # another model is the caller's mistake, not the function's
-            try:
-                self.store(name, [(id, text) for id, text, _ in pairs], [vector for *_, vector in pairs])
-            except InvalidValueError as error:
-                raise EmbeddingError(f"embed returned a wrong vector: {error}") from error
+            self.store(name, [(id, text) for id, text, _ in pairs], [vector for *_, vector in pairs])
             return len(pairs)
 
     def cells(self, name: VectorTable, settings: VectorSettings) -> Cells:

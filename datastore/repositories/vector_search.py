@@ -76,7 +76,7 @@ class Nearest:
             return self.vectors.model
         try:
             numbers = [float(number) for number in self.given]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InvalidValueError("vector: a list of numbers is needed") from error
         packed = struct.pack(f"<{len(numbers)}d", *numbers)
         return f"{self.vectors.model} {hashlib.blake2b(packed, digest_size=16).hexdigest()}"

@@ -13,10 +13,7 @@ import attrs
 
 from datastore.errors import EmbeddingError, InvalidValueError, UnsupportedError
 from datastore.records.vectors import Embed, Vector
-from datastore.values import check_number, check_text
-
-#: Seconds that a call of the application's function may take, unless the application says otherwise.
-TIMEOUT = 60.0
+from datastore.values import EMBED_TIMEOUT, check_number, check_text
 
 
 def require_numpy() -> None:
@@ -47,7 +44,7 @@ class Embedder:
     #: None: the application gives each vector itself.
     function: Embed | None = None
     #: Seconds that one call may take; None: no limit.
-    timeout: float | None = TIMEOUT
+    timeout: float | None = EMBED_TIMEOUT
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= len(check_text(self.model, "embed_model")) <= 200:
@@ -58,20 +55,18 @@ class Embedder:
             raise InvalidValueError("embed_timeout must be more than 0, or None")
 
     @classmethod
-    def of(cls, embed: Embed | None, model: str | None, timeout: float | None) -> Embedder | None:
-        """The embedder of a store; None if it was opened without one.
+    def of(cls, embed: Embed | None, model: str | None, timeout: float | None) -> Embedder:
+        """The embedder of a store.
 
         Raises:
             InvalidValueError: A function without a name of its model, or a value is out of range.
             UnsupportedError: numpy is not installed.
         """
         if model is None:
-            if embed is not None:
-                raise InvalidValueError(
-                    "embed_model: give the model a name, for example embed_model='all-MiniLM-L6-v2': vectors of two"
-                    " models cannot be compared, so the database stores the name"
-                )
-            return None
+            raise InvalidValueError(
+                "embed_model: give the model a name, for example embed_model='all-MiniLM-L6-v2': vectors of two models"
+                " cannot be compared, so the database stores the name"
+            )
         require_numpy()
         return cls(model, embed, timeout)
 

@@ -9,10 +9,10 @@ import attrs
 
 from datastore.errors import EmbeddingError, InvalidValueError
 from datastore.records.job_queue import Job, NewJob
-from datastore.records.vectors import Embed, Vector, VectorStatus, VectorTable
+from datastore.records.vectors import Embed, VectorStatus, VectorTable
 from datastore.repositories.vector_index import text_of
-from datastore.search.embedding import TIMEOUT, Embedder, require_numpy
-from datastore.values import check_text
+from datastore.search.embedding import Embedder, require_numpy
+from datastore.values import EMBED_TIMEOUT, check_text
 
 if TYPE_CHECKING:
     from datastore.repositories import Repositories
@@ -121,7 +121,9 @@ class Vectors:
         (job,) = self._parts.jobs.enqueue_many([NewJob(type=JOB_TYPE, payload={}, dedupe_key=JOB_TYPE)])
         return job
 
-    def change_model(self, embed: Embed | None, embed_model: str, *, embed_timeout: float | None = TIMEOUT) -> bool:
+    def change_model(
+        self, embed: Embed | None, embed_model: str, *, embed_timeout: float | None = EMBED_TIMEOUT
+    ) -> bool:
         """Delete all vectors of the present model and use another one; then `embed` makes the new vectors.
 
         Open the store without *embed_model* for it. The deletion is one transaction. Rows are found by words until they have a new
@@ -175,7 +177,7 @@ class Vectors:
     def _batch(self, name: VectorTable, rows: Sequence[UnembeddedRow], refused: _Refusals) -> int:
         """Make and store the vectors of some rows; if the function refuses them together, one by one."""
         try:
-            stored = self._index.store_present(name, rows, self._made(rows))
+            stored = self._index.store_present(name, rows, self._index.embedded(name, [text_of(row) for row in rows]))
             refused.in_a_row = 0
             return stored
         except EmbeddingError as error:
@@ -183,9 +185,6 @@ class Vectors:
                 refused.add(error)
                 return 0
         return sum(self._batch(name, [row], refused) for row in rows)
-
-    def _made(self, rows: Sequence[UnembeddedRow]) -> Sequence[Vector]:
-        return self._index.embedded([text_of(row) for row in rows])
 
 
 def _within(rows: Sequence[UnembeddedRow]) -> Sequence[UnembeddedRow]:
