@@ -24,7 +24,8 @@ WHERE name = :name;
 -- Rows: 0 or 1
 INSERT INTO vector_indexes (name, model, dimensions)
 VALUES (:name, :model, :dimensions)
-ON CONFLICT (name) DO UPDATE SET dimensions = excluded.dimensions
+ON CONFLICT (name) DO UPDATE SET
+    dimensions = excluded.dimensions
 WHERE vector_indexes.dimensions IS NULL;
 
 -- name: change_vector_model(name, model)!
