@@ -17,6 +17,7 @@ from datastore.address import database_path, is_server, real_path
 from datastore.engines.base import Durability, Engine
 from datastore.engines.ownership import refuse_green_threads
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
+from datastore.events import Listener, Observation
 from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
@@ -214,6 +215,21 @@ class Datastore:
 
         return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
 
+    def observe(self, listener: Listener) -> Observation:
+        """Call *listener* with every statement, transaction and long operation of this store from now on.
+
+        The listener runs in the thread that causes an event, inside the call: it should return quickly, and must not use the
+        store. What it raises is logged, not propagated. Without a listener, a statement costs what it costs without this method.
+
+        Args:
+            listener: Called with a `StatementEvent`, `TransactionStarted`, `TransactionEnded` or `OperationEvent`. Ready-made
+                ones are in `datastore.observing`: logging, OpenTelemetry.
+
+        Returns:
+            Call its ``stop()``, or use it in a ``with`` block, to end it. Otherwise it ends with the store.
+        """
+        return Observation(self.engine.events, listener)
+
     @property
     def backups(self) -> Backups:
         """Make, list, verify and rotate copies of the database.
@@ -274,7 +290,9 @@ class Datastore:
             except ConflictError:
                 if attempt == attempts:
                     raise
-                time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
+                with self.engine.events.operation("retry") as counts:
+                    counts["attempt"] = attempt
+                    time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
         raise InvalidValueError("attempts: 1 or more are needed")
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -299,7 +317,10 @@ class Datastore:
         """
         from datastore.upkeep.verify import verify
 
-        return verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+        with self.engine.events.operation("verify") as counts:
+            problems = verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+            counts["problems"] = sum(map(len, problems.values()))
+        return problems
 
     def reindex(
         self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
@@ -316,7 +337,8 @@ class Datastore:
         Raises:
             InvalidValueError: There is no such language.
         """
-        self._parts.derived.reindex(on_progress, language=language)
+        with self.engine.events.operation("reindex"):
+            self._parts.derived.reindex(on_progress, language=language)
 
     def disclose(
         self,
@@ -389,7 +411,8 @@ class Datastore:
             correlation_id=correlation_id,
             learning_id=learning_id,
         )
-        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
+        with self.engine.events.operation("erase"):
+            return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
 
     @staticmethod
     def restore(

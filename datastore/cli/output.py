@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
@@ -40,9 +41,16 @@ def json_option(function: Function) -> Function:
 
 def open_store(database: str, *, migrate: bool = False) -> Datastore:
     """Open the store; a missing database is an error unless *migrate*."""
+    from datastore.observing.logs import LogEvents, log_level
     from datastore.store import Datastore
 
-    return Datastore.open(database, migrate=migrate, actor="datastore command")
+    level = log_level()
+    store = Datastore.open(database, migrate=migrate, actor="datastore command")
+    if level is not None:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("datastore").setLevel(level)
+        store.observe(LogEvents())
+    return store
 
 
 def is_missing(database: str) -> bool:

@@ -45,6 +45,8 @@ class Dialect:
     text: Callable[[str], str]
     #: Whether parameters are always passed by name.
     named: bool
+    #: Whether a comment with a statement's name precedes its text, so that the server's log and pg_stat_statements show it.
+    labelled: bool = False
     #: Additional encoders, by parameter type.
     encoders: Mapping[str, Callable[[Any], Any]] = attrs.field(factory=dict)
 
@@ -192,11 +194,14 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
             f" where {promised} promised"
         )
 
+    def text(sql: str) -> str:
+        return f"/* {statement.name} */ {dialect.text(sql)}" if dialect.labelled else dialect.text(sql)
+
     scope: dict[str, Any] = {
         "_sql": by_position(statement.sql)[0]
         if _positional(statement) and not dialect.named
-        else dialect.text(statement.sql),
-        "_texts": tuple(map(dialect.text, statement.texts)),
+        else text(statement.sql),
+        "_texts": tuple(map(text, statement.texts)),
         "_thread": executor,
         "_failed": executor.failed,
         "_too_many": too_many,

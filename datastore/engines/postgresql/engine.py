@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from datastore.engines.postgresql.settings import Connection, session_sql, set_u
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError
+from datastore.events import Events
 from datastore.search.matching import for_postgresql
 from datastore.statements.binding import Dialect
 from datastore.statements.optional import by_name
@@ -44,6 +46,7 @@ from datastore.values import utc_now
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
+    from datastore.statements.observed import ObservedStatements
 
 #: The channel that migrations/postgresql/0001.initial.sql notifies when a job is queued; it changes `data_version`.
 CHANNEL = "datastore_jobs"
@@ -123,6 +126,8 @@ class PostgreSQLEngine:
         for pool in filter(None, (self._pool, self._replica)):
             pool.open()
         self._thread = ThreadState(self)
+        self.events = Events()
+        self._observed: ObservedStatements | None = None
         watch(self)
 
     @property
@@ -147,8 +152,11 @@ class PostgreSQLEngine:
     ) -> Statements:
         """Return the statements as methods that run on the calling thread's connection and return *records*."""
         from datastore.statements.binding import bind
+        from datastore.statements.observed import ObservedStatements
 
-        return bind(statements, self._thread, records, DIALECT)
+        if self._observed is None:
+            self._observed = ObservedStatements(self.events, self._thread)
+        return self._observed.add(bind(statements, self._thread, records, DIALECT), statements)
 
     def now(self) -> datetime:
         """The current time by the server's clock; constant within a transaction."""
@@ -308,12 +316,22 @@ class PostgreSQLEngine:
                 self._pool_of(dropped).putconn(dropped)
         pool = (self._replica if for_reading else None) or self._pool
         while True:
-            connection = pool.getconn()
+            connection = self._from(pool)
             if _is_there(connection):
                 return connection
             # The server restarted, or ended the idle connection. No statement was sent yet, so no caller need know.
             connection.close()
             pool.putconn(connection)
+
+    def _from(self, pool: ConnectionPool[Connection]) -> Connection:
+        session = self._thread.session
+        if session is None or not self.events.listeners:
+            return pool.getconn()
+        began = time.perf_counter()
+        try:
+            return pool.getconn()
+        finally:
+            session.waited += time.perf_counter() - began
 
     def give_back(self, connection: Connection) -> None:
         """Return a borrowed connection; the pool closes one that is broken or inside a transaction."""
@@ -433,4 +451,4 @@ def shown(url: str) -> str:
 
 
 #: How statements are rewritten for psycopg.
-DIALECT = Dialect(text=by_name, named=True, encoders={"match": for_postgresql, "words": for_postgresql})
+DIALECT = Dialect(text=by_name, named=True, labelled=True, encoders={"match": for_postgresql, "words": for_postgresql})

@@ -27,11 +27,13 @@ from datastore.engines.sqlite.gate import Gate
 from datastore.engines.sqlite.session import SQLiteSession
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, DatabaseError, InvalidValueError, TransactionError
+from datastore.events import Events
 from datastore.values import utc_now
 
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
+    from datastore.statements.observed import ObservedStatements
 
 Result = TypeVar("Result")
 
@@ -92,6 +94,8 @@ class SQLiteEngine:
         self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
         self._thread = ThreadState(self)
+        self.events = Events()
+        self._observed: ObservedStatements | None = None
         watch(self)
 
     @property
@@ -104,8 +108,11 @@ class SQLiteEngine:
     ) -> Statements:
         """Return the statements as methods that run on the calling thread's connection and return *records*."""
         from datastore.statements.binding import bind  # imports aiosql, so only once a store is opened
+        from datastore.statements.observed import ObservedStatements
 
-        return bind(statements, self._thread, records)
+        if self._observed is None:
+            self._observed = ObservedStatements(self.events, self._thread)
+        return self._observed.add(bind(statements, self._thread, records), statements)
 
     def now(self) -> datetime:
         """The current time; constant within a transaction."""
@@ -356,7 +363,10 @@ class SQLiteEngine:
         except OSError:
             return
         if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
-            done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
+            with self.events.operation("checkpoint") as counts:
+                counts["bytes"] = size
+                done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
+                counts["complete"] = int(done)
             self._changed = 0
             # The WAL's present bytes are reused; and with a long-lived reader, every commit would try again.
             self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -128,7 +129,7 @@ class SQLiteSession(Session):
                 raise ClosedError(CLOSED)
             if self.connection.in_transaction:
                 self.give_back()  # an interrupt came between the end of a block and its cleanup
-            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+            self._enter_gate()
             try:
                 result = run()
             except sqlite3.OperationalError as error:
@@ -143,6 +144,17 @@ class SQLiteSession(Session):
         finally:
             self.at_work = False
         return result
+
+    def _enter_gate(self) -> None:
+        engine = self.engine
+        if not engine.events.listeners:
+            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+            return
+        began = time.perf_counter()
+        try:
+            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+        finally:
+            self.waited += time.perf_counter() - began
 
     def failed(self, error: Exception, where: str) -> NoReturn:
         """Raise this library's error for the driver's; record the loss of a transaction that SQLite ended itself."""
@@ -166,7 +178,7 @@ class SQLiteSession(Session):
             engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
         self._turn = _TAKING
-        engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+        self._enter_gate()
         self._turn = engine.gate.number
         engine.writer = block.owner
         engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")
