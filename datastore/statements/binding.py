@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import attrs
 
@@ -82,15 +82,25 @@ class Statements:
 
     ``statements.get_message(id="...")`` runs on the calling thread's connection and returns a `Message` or None. The
     class of a row is the one that the header's ``Record:`` names, else the generated row class, else a tuple.
+
+    A function is compiled when it is first used: a process uses few of them, and opening a store must be fast.
+
+    Args:
+        makers: By statement name, what compiles its function.
     """
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        self.__dict__.update(functions)
+    def __init__(self, makers: Mapping[str, Callable[[], Callable[..., Any]]]) -> None:
+        self._makers = makers
 
-    if TYPE_CHECKING:
+    def __getattr__(self, name: str) -> Any:
+        # No statement begins with an underscore; without this test a copy, which has no _makers yet, would recurse.
+        if name.startswith("_") or name not in self._makers:
+            raise AttributeError(f"there is no statement {name!r}", name=name, obj=self)
+        function = self.__dict__[name] = self._makers[name]()
+        return function
 
-        def __getattr__(self, name: str) -> Any:
-            """Return a statement's function; the names are known once the files are read."""
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._makers]
 
 
 def bind(
@@ -112,7 +122,7 @@ def bind(
     """
     return Statements(
         {
-            name: _bind(statement, executor, _record_class(statement, records or {}), dialect)
+            name: functools.partial(_bind, statement, executor, _record_class(statement, records or {}), dialect)
             for name, statement in statements.items()
         }
     )
