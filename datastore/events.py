@@ -6,6 +6,7 @@ which are made in a third of the time of an attrs class.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -137,7 +138,7 @@ class Observation:
     def __init__(self, events: Events, listener: Listener) -> None:
         self._events = events
         # An object of its own: the same function may listen twice.
-        self._call: Listener = lambda event: listener(event)
+        self._call: Listener = functools.partial(listener)
         with _changing:
             events.change((*events.listeners, self._call))
 

@@ -68,7 +68,7 @@ class LogEvents:
             return
         _statement.log(
             level,
-            "%s%s (%s): %d rows, %.3f ms%s%s%s",
+            "%s%s (%s): rows %d, %.3f ms%s%s%s",
             "slow statement " if slow else "",
             event.name,
             event.file,

@@ -91,13 +91,23 @@ class Statements:
 
     def __init__(self, makers: Mapping[str, Callable[[], Callable[..., Any]]]) -> None:
         self._makers = makers
+        self._wrapped: Callable[[str, Callable[..., Any]], Callable[..., Any]] = lambda name, function: function
 
     def __getattr__(self, name: str) -> Any:
         # No statement begins with an underscore; without this test a copy, which has no _makers yet, would recurse.
         if name.startswith("_") or name not in self._makers:
             raise AttributeError(f"there is no statement {name!r}", name=name, obj=self)
-        function = self.__dict__[name] = self._makers[name]()
+        function = self.__dict__[name] = self._wrapped(name, self._makers[name]())
         return function
+
+    def _wrap(self, wrapped: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Replace each function, when it is first used, by what *wrapped* makes of it."""
+        self._wrapped = wrapped
+
+    def _forget(self) -> None:
+        """Make every function again when it is next used."""
+        for name in self._makers:
+            self.__dict__.pop(name, None)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._makers]

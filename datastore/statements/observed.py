@@ -20,31 +20,25 @@ class Thread(Protocol):
 
 
 class ObservedStatements:
-    """Replaces the functions of an engine's `Statements` while its events have listeners."""
+    """An engine's bound statements: their functions report to its events while these have listeners."""
 
     def __init__(self, events: Events, thread: Thread) -> None:
         self._events = events
         self._thread = thread
-        self._bound: list[tuple[weakref.ref[Statements], dict[str, Callable[..., Any]], Mapping[str, Statement]]] = []
+        self._bound: weakref.WeakSet[Statements] = weakref.WeakSet()
         events.on_change = self._change
 
     def add(self, bound: Statements, statements: Mapping[str, Statement]) -> Statements:
         """Observe some bound statements from now on, whenever somebody listens."""
-        self._bound = [entry for entry in self._bound if entry[0]() is not None]
-        self._bound.append((weakref.ref(bound), dict(vars(bound)), statements))
-        if self._events.listeners:
-            self._change()
+        bound._wrap(
+            lambda name, function: self._reporting(function, statements[name]) if self._events.listeners else function
+        )
+        self._bound.add(bound)
         return bound
 
     def _change(self) -> None:
-        for reference, functions, statements in self._bound:
-            bound = reference()
-            if bound is None:
-                continue
-            if self._events.listeners:
-                vars(bound).update({name: self._reporting(one, statements[name]) for name, one in functions.items()})
-            else:
-                vars(bound).update(functions)
+        for bound in list(self._bound):
+            bound._forget()
 
     def _reporting(self, function: Callable[..., Any], statement: Statement) -> Callable[..., Any]:
         name, file, result = statement.name, statement.file, statement.result
