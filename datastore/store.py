@@ -123,6 +123,7 @@ class Datastore:
         gate: bool = True,
         pool_size: int = 10,
         replica: str | None = None,
+        read_only: bool = False,
         migrations: Iterable[str | os.PathLike[str]] = (),
         language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -143,6 +144,8 @@ class Datastore:
                 (docs/decisions/0003-write-gate.md).
             pool_size: PostgreSQL: the maximum number of connections; a thread has one only while it uses it.
             replica: PostgreSQL: the URL of a standby that `snapshot` reads from.
+            read_only: Refuse every change with ReadOnlyDatabaseError. A file then need not be writable, nor its folder, as on a
+                read-only mount; there it is read as it is when it is opened, so nobody may change it meanwhile.
             migrations: Folders with the application's own steps, for its tables in the same database (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), which distinguishes them from this library's.
             language: The language of the texts, for search: "english", "german", ... (Snowball's names). A new
@@ -159,12 +162,16 @@ class Datastore:
             InvalidValueError: *database* is not a file name, or it is a connection string.
             NotADatastoreError: It is a folder, a device, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
-            ReadOnlyDatabaseError: The file or its folder cannot be written to.
+            ReadOnlyDatabaseError: The file or its folder cannot be written to, and *read_only* is False.
             CorruptDatabaseError: The file is damaged; or it is empty or missing, but its WAL exists.
             UnsupportedError: gevent or eventlet has patched the process.
             InvalidValueError: The full-text index has another language than *language*, or there is no such language.
         """
         refuse_green_threads()
+        if read_only and migrate:
+            raise InvalidValueError(
+                "migrate: a store that is opened read-only cannot be migrated; leave one of the two out"
+            )
         folders = own_folders(migrations)
         opened: Opened
         if is_server(database):
@@ -176,6 +183,7 @@ class Datastore:
                 timeout=timeout,
                 pool_size=pool_size,
                 replica=replica,
+                read_only=read_only,
                 clock=None if clock is utc_now else clock,
             )
         elif replica is not None:
@@ -189,6 +197,7 @@ class Datastore:
                 durability=durability,
                 timeout=timeout,
                 gate=gate,
+                read_only=read_only,
                 clock=clock,
             )
         engine, statements, upkeep = opened

@@ -27,6 +27,8 @@ class Engine(Protocol):
     timeout: float
     #: The source of the current time; returns aware datetimes.
     clock: Callable[[], datetime]
+    #: Whether it refuses every change.
+    read_only: bool
     #: Who listens to what the engine does.
     events: Events
     #: Whether `close` has been called.

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol
 
 from datastore.engines import ownership
 from datastore.engines.ownership import Owner
-from datastore.errors import ClosedError, TransactionError, TransactionLostError
+from datastore.errors import ClosedError, ReadOnlyDatabaseError, TransactionError, TransactionLostError
 from datastore.events import Events, TransactionEnded, TransactionStarted
 
 CLOSED = "the store is closed; open it again"
@@ -48,6 +48,8 @@ REENTRANT = (
     "the store was called while this thread was inside another call to it (by a callback, a signal handler or a finalizer);"
     " set a flag there, and act on it outside the store"
 )
+
+READ_ONLY = "this store was opened read-only; open it without read_only=True to change something"
 
 SNAPSHOT = "a snapshot is read-only; write outside it, in a transaction"
 
@@ -142,6 +144,7 @@ class Host(Protocol):
     """The part of an engine that a session needs."""
 
     timeout: float
+    read_only: bool
     closed: bool
     #: Owners of transactions whose context is gone.
     orphans: list[Owner]
@@ -331,6 +334,11 @@ class Session(ABC):
             self.end_for_another(block.outermost, CLOSED)
 
     # Callers that are refused.
+
+    def refuse_read_only(self) -> None:
+        """Refuse to write if the store was opened read-only."""
+        if self.engine.read_only:
+            raise ReadOnlyDatabaseError(READ_ONLY)
 
     def refuse_reentry(self) -> None:
         if self.at_work:

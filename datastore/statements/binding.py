@@ -218,9 +218,7 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
         return f"/* {statement.name} */ {dialect.text(sql)}" if dialect.labelled else dialect.text(sql)
 
     scope: dict[str, Any] = {
-        "_sql": by_position(statement.sql)[0]
-        if _positional(statement) and not dialect.named
-        else text(statement.sql),
+        "_sql": by_position(statement.sql)[0] if _positional(statement) and not dialect.named else text(statement.sql),
         "_texts": tuple(map(text, statement.texts)),
         "_thread": executor,
         "_failed": executor.failed,

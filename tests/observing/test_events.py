@@ -37,7 +37,9 @@ def test_a_statement_is_reported_with_its_rows(store: Datastore) -> None:
     assert ("get_message", 0) in named
     assert ("list_messages_after", 1) in named
     assert sum(name == "get_message" for name, _ in named) == 2
-    assert all(event.seconds > 0 and event.error is None and event.file.endswith(".sql") for event in statements(events))
+    assert all(
+        event.seconds > 0 and event.error is None and event.file.endswith(".sql") for event in statements(events)
+    )
 
 
 def test_a_transaction_is_reported_with_its_statements(store: Datastore) -> None:

@@ -39,9 +39,12 @@ def test_spans_and_metrics(store: Datastore) -> None:
     request = next(span for span in finished if span.name == "request")
     transaction = next(span for span in finished if span.name == "transaction")
     added, refused = (span for span in finished if span.name == "add_conversation")
-    assert transaction.parent is not None and transaction.parent.span_id == request.context.span_id
-    assert added.parent is not None and added.parent.span_id == transaction.context.span_id
-    assert refused.parent is not None and refused.parent.span_id == request.context.span_id
+    assert transaction.parent is not None
+    assert transaction.parent.span_id == request.context.span_id
+    assert added.parent is not None
+    assert added.parent.span_id == transaction.context.span_id
+    assert refused.parent is not None
+    assert refused.parent.span_id == request.context.span_id
     assert dict(transaction.attributes or {})["datastore.committed"] is True
     assert dict(added.attributes or {}) | {"datastore.waited": 0} == {
         "db.system.name": store.engine.name,
@@ -57,7 +60,5 @@ def test_spans_and_metrics(store: Datastore) -> None:
 
     data = reader.get_metrics_data()
     assert data is not None
-    names = {
-        metric.name for of in data.resource_metrics for scope in of.scope_metrics for metric in scope.metrics
-    }
+    names = {metric.name for of in data.resource_metrics for scope in of.scope_metrics for metric in scope.metrics}
     assert {"db.client.operation.duration", "datastore.operation.duration"} <= names

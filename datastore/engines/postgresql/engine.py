@@ -74,6 +74,7 @@ class PostgreSQLEngine:
         timeout: How long a statement waits for a lock, or a thread for a connection, in seconds.
         pool_size: The maximum number of connections, and of further ones to the replica.
         replica: The URL of a standby that snapshots read from.
+        read_only: Whether every change is refused, by the server too.
         clock: The source of the current time; None: the server's clock.
     """
 
@@ -89,9 +90,11 @@ class PostgreSQLEngine:
         timeout: float = 30.0,
         pool_size: int = 10,
         replica: str | None = None,
+        read_only: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.timeout = timeout
+        self.read_only = read_only
         self.clock = clock or self._server_now
         self.closed = False
         #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
@@ -383,7 +386,12 @@ class PostgreSQLEngine:
     def _configure(self, connection: Connection) -> None:
         if isinstance(connection, _PooledConnection):
             connection.dropped = self._dropped
-        set_up(connection, synchronous_commit=_synchronous[self._durability], lock_timeout=self.timeout)
+        set_up(
+            connection,
+            synchronous_commit=_synchronous[self._durability],
+            lock_timeout=self.timeout,
+            read_only=self.read_only,
+        )
 
     def _server_now(self) -> datetime:
         # The offset from this machine's clock is measured periodically, which avoids a round trip for every statement.

@@ -123,6 +123,7 @@ class SQLiteSession(Session):
         if current() is not NOBODY:
             self.refuse_copies()
         self.refuse_reentry()
+        self.refuse_read_only()
         self.at_work = True
         try:
             if self.closing:
@@ -177,6 +178,7 @@ class SQLiteSession(Session):
             # The first read fixes the snapshot; until then another commit could still become visible.
             engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
+        self.refuse_read_only()
         self._turn = _TAKING
         self._enter_gate()
         self._turn = engine.gate.number
