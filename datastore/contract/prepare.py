@@ -22,12 +22,18 @@ _Located: TypeAlias = tuple[Token | None, str | None]
 
 
 def check_prepares(source: Source, sql: str, schema: Schema) -> Problem | None:
-    """What SQLite says against a statement, at its place; ``None`` if it prepares."""
+    """What SQLite says against a statement, at its place; ``None`` if it prepares, or has no SQL."""
+    every = tokens(source.body)
+    if not every:
+        return None
+    if odd := next((token for token in every if token.kind == "other"), None):
+        message = f'"{odd.text}" is a parameter that no call can give'
+        return Problem("parameters", source.at_token(odd), message, "parameters are written :name")
     message = _error(schema.connection, sql)
     if not message:
         return None
     token, hint = _locate(message, source.body, schema)
-    place = source.at_token(token or tokens(source.body)[0])
+    place = source.at_token(token or every[0])
     return Problem("prepare", place, message, hint)
 
 

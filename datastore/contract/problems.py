@@ -22,6 +22,7 @@ class Rule:
 RULES: dict[str, Rule] = {
     # The files themselves.
     "configuration": Rule("`[tool.datastore]` names only what exists", waivable=False),
+    "file": Rule("a file can be read: UTF-8, a name that Python can have, no merge marks", waivable=False),
     "header": Rule("each statement has its whole header, in order", waivable=False),
     "duplicate-name": Rule("a name is defined once: aiosql lets the last one win", waivable=False),
     "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),
@@ -40,7 +41,7 @@ RULES: dict[str, Rule] = {
     "released": Rule("the statements of the last release prepare on it too"),
     "parameters": Rule("name line, header and SQL have the same parameters", waivable=False),
     "parameter-type": Rule("a parameter's type is the type of the column that it meets"),
-    "rows": Rule("`Rows:` says what the operator says", waivable=False),
+    "rows": Rule("`Rows:` says what the operator says, and `Rows: 1` is certain"),
     "record": Rule("the record's fields are the select list", waivable=False),
     "no-caller": Rule("a repository calls the statement"),
     # The vet rules.

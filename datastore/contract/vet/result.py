@@ -6,25 +6,27 @@ import importlib
 import itertools
 import re
 import sys
+import traceback
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 import attrs
 from sqlglot import exp
 
 from datastore.contract.generate import can_be_field
 from datastore.contract.inference.parse import Unsure, parse
-from datastore.contract.inference.queries import Queries
+from datastore.contract.inference.queries import Queries, changed_table
 from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
 from datastore.contract.parameters import check_parameter_types
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant
-from datastore.contract.text import Token, did_you_mean, tokens, verb
+from datastore.contract.text import Token, did_you_mean, find_phrase, tokens, verb
 from datastore.errors import ProjectError
 from datastore.records.rows import fields
 from datastore.statements.loader import Statement
@@ -65,6 +67,15 @@ def _differs(hint: object, column: Column) -> str | None:
     return None
 
 
+def _raised_at(error: BaseException, project: Project) -> str:
+    """``file:line: `` of the project's line that raised; "" where there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{project.show(Path(error.filename))}:{error.lineno}: "
+    lines = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(path, line) for path, line in lines if project.root in path.parents and "site-packages" not in path.parts]
+    return f"{project.show(own[-1][0])}:{own[-1][1]}: " if own else ""
+
+
 _at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
 
 
@@ -101,9 +112,21 @@ def _gives_one(sql: str, schema: Schema) -> bool:
         return False
     if not isinstance(tree, exp.Insert):
         return Queries(schema).has_one_row(tree)
-    rows, conflict = tree.args.get("expression"), tree.args.get("conflict")
-    ignores = tree.args.get("alternative") == "IGNORE" or (conflict is not None and not conflict.expressions)
-    return not ignores and (rows is None or (isinstance(rows, exp.Values) and len(rows.expressions) == 1))
+    rows = tree.args.get("expression")
+    is_one = rows is None or (isinstance(rows, exp.Values) and len(rows.expressions) == 1)
+    return is_one and not _may_pass_over(sql, schema, changed_table(tree).name)
+
+
+def _may_pass_over(sql: str, schema: Schema, table: str) -> bool:
+    """Whether an INSERT may store nothing without an error: OR IGNORE, DO NOTHING, DO UPDATE ... WHERE, or as the table says."""
+    every = [token for token in tokens(sql) if token.depth == 0]
+    words = [token.upper for token in every]
+    if any(pair in (("OR", "IGNORE"), ("DO", "NOTHING")) for pair in itertools.pairwise(words)):
+        return True
+    if any(token.upper == "WHERE" and "SET" in words[:number] for number, token in enumerate(every)):
+        return True
+    made = [schema.sql.get(table, ""), *(schema.sql[one] for one, of in schema.triggers.items() if of == table)]
+    return any(find_phrase(text, "CONFLICT", "IGNORE") or find_phrase(text, "RAISE", "(", "IGNORE") for text in made)
 
 
 def check_max_rows(source: Source) -> Iterator[Problem]:
@@ -139,8 +162,8 @@ class Results:
         sys.path.insert(0, root)
         try:
             module = importlib.import_module(name)
-        except ImportError as error:
-            raise ProjectError(f"the records' module {name} cannot be imported: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise ProjectError(f"{_raised_at(error, self.project)}{name} cannot be imported: {error!r}") from error
         finally:
             sys.path.remove(root)
         return {key: value for key, value in vars(module).items() if _is_record(value)}
