@@ -11,10 +11,11 @@ import attrs
 
 from datastore.contract import generate, plans, released, schema_checks
 from datastore.contract.callers import check_callers
+from datastore.contract.draft import with_drafts, without_drafted
 from datastore.contract.facts import STATISTIC_ROWS, Migrated, gather, migrate_project, with_statistics
-from datastore.contract.plans import Plan, check_plan, read_plan
+from datastore.contract.plans import Plan, check_plans, read_plan
 from datastore.contract.prepare import check_prepares
-from datastore.contract.problems import Problem, sort_key
+from datastore.contract.problems import Problem, distinct, sort_key
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
@@ -137,6 +138,8 @@ class _Run:
     def _statements(self, schema: Schema, migrated: Migrated) -> None:
         # Of many statements sqlite3 says no more.
         sources = [one for one in self.sources if one.refused != "many-statements" and tokens(one.body)]
+        sources, drafted = with_drafts(sources, schema)
+        self.found = without_drafted(self.found, drafted) + drafted
         for source in sources:
             self._prepare(source, schema)
         for source in sources:
@@ -162,15 +165,10 @@ class _Run:
 
     def _plan_rules(self, schema: Schema) -> None:
         read = [variant for variant in self.variants.values() if variant.source.statement]
-        found = [problem for one in read for problem in check_plan(one, self.plans[one.name], schema)]
+        self.found += check_plans(read, self.plans, schema)
         with with_statistics(schema):
             under = f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"
-            for variant in read:
-                found += check_plan(variant, read_plan(variant.sql, schema), schema, under)
-        first: dict[tuple[object, ...], Problem] = {}
-        for one in found:  # with statistics, and with other optional lines, most plans are wrong in the same way
-            first.setdefault((one.statement, one.rule, one.message, one.place), one)
-        self.found += first.values()
+            self.found += check_plans(read, {one.name: read_plan(one.sql, schema) for one in read}, schema, under)
 
     def _used_indexes(self, schema: Schema) -> set[str] | None:
         if any(problem.rule == "prepare" for problem in self.found):
@@ -201,4 +199,4 @@ class _Run:
             lines, wrong = read_waivers(source)
             waivers += lines
             problems += wrong
-        return apply_waivers(self.found, waivers) + problems
+        return distinct(apply_waivers(self.found, waivers) + problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import shutil
 import sqlite3
 import tempfile
@@ -21,7 +22,7 @@ from datastore.contract.schema import Schema, rows, statements
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.text import normal
 from datastore.engines.sqlite import explain as sqlite_explain
-from datastore.errors import DatastoreError, ProjectError
+from datastore.errors import DatastoreError, ProjectError, StatementError
 from datastore.migrations.steps import check_folders
 from datastore.statements.loader import Statement, read_sql
 
@@ -107,8 +108,13 @@ def _migrate(project: Project, path: Path, result: Migrated) -> None:
 
     from datastore.migrations.sqlite import open_backend
 
+    # It logs the traceback of a step in Python that it cannot import; the error says it.
+    logging.getLogger("yoyo").addHandler(logging.NullHandler())
     check_folders(project.migration_folders)
     for file in _step_files(project.own_migrations):
+        if file.read_bytes().startswith(b"\xef\xbb\xbf"):
+            message = "the file begins with a byte order mark, after which yoyo does not read its first line"
+            raise StatementError(f"{file.name}:1: {message}; save it as UTF-8 without one")
         read_sql(file, file.name)
     copies = {}
     for number, folder in enumerate(project.migration_folders):

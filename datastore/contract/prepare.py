@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
-from datastore.contract.sources import Source
+from datastore.contract.sources import Source, odd_parameter
 from datastore.contract.text import KEYWORDS, Token, did_you_mean, find_name, tokens
 from datastore.engines.sqlite import explain as sqlite_explain
 
@@ -27,8 +27,7 @@ def check_prepares(source: Source, sql: str, schema: Schema) -> Problem | None:
     if not every:
         return None
     if odd := next((token for token in every if token.kind == "other"), None):
-        message = f'"{odd.text}" is a parameter that no call can give'
-        return Problem("parameters", source.at_token(odd), message, "parameters are written :name")
+        return odd_parameter(source, odd)
     message = _error(schema.connection, sql)
     if not message:
         return None

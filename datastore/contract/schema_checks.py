@@ -30,6 +30,7 @@ def check_indexes(project: Project, schema: Schema, migrated: Migrated, used: se
     for step, (before, after) in zip(migrated.steps, pairwise(migrated.up), strict=False):
         own |= {name for _, name in {*after.objects} - {*before.objects}} if step.own else set()
     yield from _primary_keys(project, schema, migrated, own)
+    yield from _not_strict(project, schema, migrated, own)
     yield from _foreign_keys(project, schema, migrated, own)
     if used is not None:
         yield from _unused(project, schema, migrated, own - used)
@@ -42,6 +43,19 @@ def _primary_keys(project: Project, schema: Schema, migrated: Migrated, own: set
         constraint = f"CONSTRAINT {identifier(table + '_pkey')} PRIMARY KEY (...)"
         hint = f"{constraint}: without one, nothing tells two equal rows apart"
         yield Problem("primary-key", find_created(project, migrated, table), message, hint, subject=table)
+
+
+def _not_strict(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
+    """Tables of which nothing can be promised, each with the same message: it is shown once, with every place."""
+    for table in filter(None, map(schema.table, sorted(own))):
+        if table.kind != "table" or table.strict:
+            continue
+        message = (
+            "the table is not STRICT: its columns take values of any type, and a primary key but INTEGER's takes NULL"
+        )
+        hint = "write STRICT after its last parenthesis (types are then INTEGER, REAL, TEXT, BLOB and ANY), or say in"
+        hint += ' pyproject.toml why not: "not-strict TABLE" = "..."'
+        yield Problem("not-strict", find_created(project, migrated, table.name), message, hint, subject=table.name)
 
 
 def _foreign_keys(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
@@ -158,6 +172,7 @@ def _refused(project: Project, files: list[Path], message: str) -> Problem:
     shown = project.show(path)
     if message.startswith(f"{path.name}:"):
         return attrs.evolve(of_file(path, shown, message), rule="migration")
+    message = re.sub(r"\('[^']*', (.*)\)$", r"\1", message)  # without the path of the copy
     message, _, hint = message.partition("; ")
     word = re.search(r" has (\w+) in it", message)
     found = re.search(rf"(?im)^\s*{word[1]}\b.*$" if word else r"(?m)^--\s*depends:.*$", text)

@@ -13,7 +13,7 @@ import attrs
 
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
-from datastore.contract.text import Token, did_you_mean, parameters
+from datastore.contract.text import Token, did_you_mean, parameters, tokens
 from datastore.errors import StatementError
 from datastore.statements.headers import LABELS, PARAMETER_TYPES, check_name
 from datastore.statements.loader import Statement, read_file, read_sql
@@ -213,6 +213,9 @@ def _parameters(source: Source) -> list[Problem]:
         hint = did_you_mean(name, set(declared) - set(used)) or "name it in the parentheses of the name line"
         message = f'the SQL uses ":{name}", which the name line does not declare'
         out.append((source.at_token(used[name]), message, hint))
+    others = [token for token in tokens(source.body) if token.kind == "other"]
+    if others and {*declared} - {*used}:
+        return [odd_parameter(source, others[0])]
     for name in declared:
         place = source.header_place(name) or source.name_place
         if name not in used:
@@ -226,6 +229,11 @@ def _parameters(source: Source) -> list[Problem]:
         message = f'the header describes "{name}", which the name line does not declare'
         out.append((place, message, did_you_mean(name, set(declared) - set(described))))
     return [Problem("parameters", place, message, hint) for place, message, hint in out]
+
+
+def odd_parameter(source: Source, token: Token) -> Problem:
+    message = f'"{token.text}" is a parameter that no call can give'
+    return Problem("parameters", source.at_token(token), message, "parameters are written :name")
 
 
 #: What the loader's messages are about, by a part of them; all others are about the header.

@@ -49,6 +49,9 @@ _merge_mark = re.compile(r"(?m)^(?:<{7}|={7}|>{7}|\|{7})(?= |$)")
 _name_line = re.compile(r"--\s*name\s*:\s*(?P<name>[^\s(^$!*<#]*)[^(]*(?:\((?P<parameters>[^)]*)\))?")
 
 
+_name_op = re.compile(r"--\s*name\s*:\s*\w+\s*\(\s*(?:\w+\s*(?:,\s*\w+\s*)*)?\)\s*(?:\^|\$|!|<!|\*!|#)?\s*")
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Statement:
     """One named statement: its SQL and its contract."""
@@ -177,6 +180,11 @@ def _check_names(line: str, where: str) -> bool:
     found = _name_line.match(line)
     if found:
         check_name(found["name"], "statement", where)
+        if not _name_op.fullmatch(line):
+            raise StatementError(
+                f"{where}: statement {found['name']}: the name line is not understood; write"
+                f" '-- name: {found['name']}(parameter, ...)' and one of the operators ^, $ and !, or none"
+            )
         for name in filter(None, map(str.strip, (found["parameters"] or "").split(","))):
             check_name(name, "parameter", f"{where}: statement {found['name']}")
     return found is not None

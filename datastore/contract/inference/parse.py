@@ -41,7 +41,7 @@ _word_parameter = re.compile(rf"{QUOTED}|(?<![:\w]):(?P<name>[^\W\d]\w*)", re.DO
 _update_or = re.compile(r"\A(\s*UPDATE)\s+OR\s+(?:ROLLBACK|ABORT|REPLACE|FAIL|IGNORE)\b", re.IGNORECASE)
 
 
-class _Parser(SQLite.Parser):
+class _Parser(SQLite.Parser):  # type: ignore[valid-type, misc]  # sqlglot 30 has it as a variable
     """sqlglot takes mod(a, b) for a % b; SQLite's mod() is a real."""
 
     FUNCTIONS: ClassVar = {name: build for name, build in SQLite.Parser.FUNCTIONS.items() if name != "MOD"}

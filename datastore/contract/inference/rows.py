@@ -132,7 +132,9 @@ class Rows:
     def _absent(self, select: Node, scope: Scope, filters: list[Node]) -> Iterator[Relation]:
         """The outer-joined relations of which a filter keeps only the missing row: ``WHERE joined.id IS NULL``."""
         joins = [join for join in parts(select, "joins") if join.text("side").upper() == "LEFT"]
-        equated = set().union(*(where_true(join.args["on"], scope) for join in joins if join.args.get("on") is not None))
+        equated = set().union(
+            *(where_true(join.args["on"], scope) for join in joins if join.args.get("on") is not None)
+        )
         for term in filters:
             if isinstance(term, exp.Is) and isinstance(term.expression, exp.Null):
                 place = place_of(bare(term.this), scope)
@@ -260,8 +262,10 @@ def _at(term: Node, select: Node, scope: Scope) -> Node:
     place, term = whole_number(term), bare(term)
     if place is not None and 1 <= place <= len(select.expressions):
         return bare(select.expressions[place - 1].unalias())
-    if isinstance(term, exp.Column) and not term.args.get("table") and not any(
-        relation.opaque or relation.has(name_of(term)) for relation in scope.relations
+    if (
+        isinstance(term, exp.Column)
+        and not term.args.get("table")
+        and not any(relation.opaque or relation.has(name_of(term)) for relation in scope.relations)
     ):
         named = [node for node in select.expressions if node.alias.lower() == name_of(term)]
         return bare(named[0].unalias()) if len(named) == 1 else term

@@ -22,10 +22,11 @@ from datastore.contract.inference.parse import Unsure, parse
 from datastore.contract.inference.queries import Queries, changed_table
 from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
 from datastore.contract.parameters import check_parameter_types
+from datastore.contract.plans import table_names
 from datastore.contract.problems import Place, Problem
-from datastore.contract.project import Project
+from datastore.contract.project import FILE, Project
 from datastore.contract.schema import Schema
-from datastore.contract.sources import Source, Variant
+from datastore.contract.sources import Source, Variant, of_file
 from datastore.contract.text import Token, did_you_mean, find_phrase, tokens, verb
 from datastore.errors import ProjectError
 from datastore.records.rows import fields
@@ -99,12 +100,12 @@ def check_header(source: Source, schema: Schema) -> Iterator[Problem]:
         near = did_you_mean(bound[1], names)
         yield Problem("rows", source.label_place("Rows", bound[1]), message, near)
     # "Rows: 1" is an error at run time where there is none: it must be sure that there is one.
-    if statement.result in ("row", "value") and statement.always_one and not _gives_one(statement.sql, schema):
+    if statement.result in ("row", "value") and statement.always_one and not gives_one(statement.sql, schema):
         message = '"Rows: 1" promises a row always, and this statement may give none'
         yield Problem("rows", place, message, "write: Rows: 0 or 1")
 
 
-def _gives_one(sql: str, schema: Schema) -> bool:
+def gives_one(sql: str, schema: Schema) -> bool:
     """An INSERT of one row that nothing passes over, an aggregate of everything, a SELECT from nothing."""
     try:
         tree = parse(sql)
@@ -181,7 +182,7 @@ class Results:
         given = {one.name for one in header.parameters if not one.nullable}
         columns = result_columns(self.schema, variant.sql, not_null_parameters=given)
         yield from _names(variant.source, columns)
-        yield from _types(variant.source, columns, header.returns)
+        yield from self._types(variant, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
             message = f"$ gives the first of {len(columns)} columns and drops the others"
             hint = "select one column, or take the operator ^"
@@ -189,14 +190,36 @@ class Results:
         if header.record:
             yield from self._record(variant.source, header.record, columns)
 
+    def _types(self, variant: Variant, columns: Sequence[Column], promised: Mapping[str, str]) -> Iterator[Problem]:
+        loose = ""
+        for place, column in enumerate(columns):
+            if column.type is not None or column.name in promised:
+                continue
+            if column.origin and self._loose(column.origin[0]):
+                continue  # a column as it is: no CAST is missing, the table is not STRICT
+            loose = loose or self._loose(*sorted(set().union(*table_names(variant.sql, self.schema).values())))
+            message = f'nothing promises the type of "{column.name}"'
+            hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
+            doubt = column.reason.startswith(("not understood", "the engine"))
+            notes = (column.reason,) if doubt else ()
+            yield Problem("uncast", _column_place(variant.source, place), message, hint, notes, loose)
+
     def _record(self, source: Source, name: str, columns: Sequence[Column]) -> Iterator[Problem]:
         """Where a record differs from the select list that it is made of."""
         place = source.label_place("Record", name)
-        if name not in self.records:
-            message = f'{self.project.records} has no record "{name}"'
-            yield Problem("record", place, message, did_you_mean(name, self.records))
+        try:
+            records = self.records
+        except ProjectError as error:
+            where = re.match(r"[^:\s]+:\d+: ", str(error))
+            path = self.project.root / (where[0].split(":")[0] if where else FILE)
+            file = self.project.show(path)
+            yield of_file(path, file, str(error) if where else f"{file}: {error}")
             return
-        hints = dict(fields(self.records[name]))
+        if name not in records:
+            message = f'{self.project.records} has no record "{name}"'
+            yield Problem("record", place, message, did_you_mean(name, records))
+            return
+        hints = dict(fields(records[name]))
         made, selected = list(hints), [column.name for column in columns]
         if selected != made:
             pairs = enumerate(itertools.zip_longest(made, selected))
@@ -208,7 +231,13 @@ class Results:
             return
         for column in columns:
             if differs := _differs(hints[column.name], column):
-                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,))
+                loose = self._loose(column.origin[0] if column.origin else "")
+                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,), loose)
+
+    def _loose(self, *names: str) -> str:
+        """The first of some tables that is not STRICT; "" for none."""
+        tables = (self.schema.table(name) for name in names)
+        return next((table.name for table in tables if table and table.kind == "table" and not table.strict), "")
 
     def _rows(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         source = variant.source
@@ -247,16 +276,6 @@ def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
             message = f'two columns are named "{column.name}"'
             yield Problem("duplicate-column", _column_place(source, number), message, "give one an alias")
         seen.add(column.name)
-
-
-def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str]) -> Iterator[Problem]:
-    for number, column in enumerate(columns):
-        if column.type is None and column.name not in promised:
-            message = f'nothing promises the type of "{column.name}"'
-            hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
-            doubt = column.reason.startswith(("not understood", "the engine"))
-            notes = (column.reason,) if doubt else ()
-            yield Problem("uncast", _column_place(source, number), message, hint, notes)
 
 
 def _column_place(source: Source, number: int) -> Place:
