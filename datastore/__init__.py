@@ -93,6 +93,7 @@ if TYPE_CHECKING:
         UploadStatus,
         by_conversation,
     )
+    from datastore.repositories.base import Cursor
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
     from datastore.search.filters import LearningFilters, MessageFilters
@@ -128,6 +129,7 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    "Cursor",
     "new_id",
     "utc_now",
     # The records, stored and new.
@@ -231,6 +233,7 @@ _homes = {
     "Condition": "datastore.upkeep.maintenance",
     "Thresholds": "datastore.upkeep.maintenance",
     "Upkeep": "datastore.upkeep.maintenance",
+    "Cursor": "datastore.repositories.base",
     "Due": "datastore.retention.policies",
     "SubjectData": "datastore.retention.subjects",
     "Mark": "datastore.upkeep.verify",
