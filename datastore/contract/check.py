@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from datastore.contract.plans import Plan, check_plans, read_plan
 from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem, distinct, sort_key
 from datastore.contract.project import Project
-from datastore.contract.schema import Schema
+from datastore.contract.schema import Schema, Table
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.text import tokens
 from datastore.contract.vet.result import Results, check_header
@@ -39,6 +40,8 @@ class Report:
     written: list[Path] = attrs.field(factory=list)
     statements: int = 0
     steps: int = 0
+    #: SQLite's tables, which a server's are compared with.
+    tables: Mapping[str, Table] = attrs.field(factory=dict)
     #: "PostgreSQL 18.4 (186 statements)", where a server was asked too.
     server: str = ""
 
@@ -51,7 +54,7 @@ class Report:
         require_psycopg()
         from datastore.contract.server import check_server
 
-        found = check_server(self.project, url)
+        found = check_server(self.project, url, self.tables)
         known = {(problem.rule, problem.place, problem.message) for problem in self.problems}
         new = [one for one in found.problems if (one.rule, one.place, one.message) not in known]
         self.problems = sorted([*self.problems, *new], key=sort_key)
@@ -128,6 +131,7 @@ class _Run:
             return
         with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
             schema = Schema(connection)
+            self.report.tables = {name: table for name, table in schema.tables.items() if table.kind == "table"}
             self._statements(schema, migrated)
             self.report.problems = self._left()
             if not self.report.problems:

@@ -47,6 +47,7 @@ RULES: dict[str, Rule] = {
     "rows": Rule("`Rows:` says what the operator says, and `Rows: 1` is certain"),
     "record": Rule("the record's fields are the select list", waivable=False),
     "no-caller": Rule("a repository calls the statement"),
+    "engines": Rule("both engines promise the same: NOT NULL, unique keys, results that are never NULL"),
     # The vet rules.
     "star": Rule("columns are spelled out, never `*`"),
     "uncast": Rule("an expression has a `CAST`, so that its type is a promise"),

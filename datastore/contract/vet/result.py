@@ -197,7 +197,7 @@ class Results:
                 continue
             if column.origin and self._loose(column.origin[0]):
                 continue  # a column as it is: no CAST is missing, the table is not STRICT
-            loose = loose or self._loose(*sorted(set().union(*table_names(variant.sql, self.schema).values())))
+            loose = loose or self._loose_of(variant)
             message = f'nothing promises the type of "{column.name}"'
             hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
             doubt = column.reason.startswith(("not understood", "the engine"))
@@ -234,6 +234,9 @@ class Results:
                 loose = self._loose(column.origin[0] if column.origin else "")
                 yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,), loose)
 
+    def _loose_of(self, variant: Variant) -> str:
+        return self._loose(*sorted(set().union(*table_names(variant.sql, self.schema).values())))
+
     def _loose(self, *names: str) -> str:
         """The first of some tables that is not STRICT; "" for none."""
         tables = (self.schema.table(name) for name in names)
@@ -252,7 +255,7 @@ class Results:
                 sign = "^" if statement.result == "row" else "$"
                 message = f"nothing proves that {sign} gives one row at most: {why}"
                 hint = "compare every column of a unique index, or add LIMIT 1 after a total order"
-                yield Problem("one-row", _verb_place(source), message, hint)
+                yield Problem("one-row", _verb_place(source), message, hint, (), self._loose_of(variant))
         yield from check_max_rows(source)
         limits = [token for token in tokens(source.body) if token.upper == "LIMIT"]
         for limit, query in zip(limits, _limited(variant.sql), strict=False):
@@ -261,7 +264,7 @@ class Results:
             if not is_total and (query == variant.sql or not why.startswith("not understood")):
                 message = f"LIMIT takes rows by chance: {why}"
                 hint = "end the ORDER BY in the columns of a unique index"
-                yield Problem("limit-order", source.at_token(limit), message, hint)
+                yield Problem("limit-order", source.at_token(limit), message, hint, (), self._loose_of(variant))
 
 
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
