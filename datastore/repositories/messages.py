@@ -12,6 +12,8 @@ from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page, every
 from datastore.repositories.base import DEFAULT_ROWS, Cursor, TimePager, check_max_rows, found
 from datastore.repositories.message_search import MessageSearch
+from datastore.search.filters import message_facets
+from datastore.search.matching import Words
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ class MessageRepository(MessageSearch):
                 token_count=token_count,
                 metadata={} if metadata is None else metadata,
                 created_at=instant,
-                words=self._index.message(content, conversation_id, role, instant),
+                words=Words(self._index.analyzer.document(content)),
+                facets=message_facets(conversation_id, role, instant),
                 language=self._index.analyzer.language,
             )
             if position is not None:
