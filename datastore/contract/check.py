@@ -12,7 +12,7 @@ import attrs
 
 from datastore.contract import generate, plans, released, schema_checks
 from datastore.contract.callers import check_callers
-from datastore.contract.draft import with_drafts, without_drafted
+from datastore.contract.draft import needs_header, with_drafts, without_drafted
 from datastore.contract.facts import STATISTIC_ROWS, Migrated, gather, migrate_project, with_statistics
 from datastore.contract.plans import Plan, check_plans, read_plan
 from datastore.contract.prepare import check_prepares
@@ -126,8 +126,10 @@ class _Run:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
             self.report.notes.append("a step fails, so the statements were not checked against the schema")
-            # Nothing says which waivers are needed.
-            self.report.problems = [problem for problem in self._left() if problem.rule != "waiver"]
+            # Nothing says which waivers are needed, and which headers are to be written.
+            new = {(one.file, one.name) for one in self.sources if needs_header(one)}
+            left = [one for one in self._left() if one.rule != "waiver" and (one.place.file, one.statement) not in new]
+            self.report.problems = left
             return
         with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
             schema = Schema(connection)
@@ -169,10 +171,10 @@ class _Run:
 
     def _plan_rules(self, schema: Schema) -> None:
         read = [variant for variant in self.variants.values() if variant.source.statement]
-        self.found += check_plans(read, self.plans, schema)
+        under = f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"
         with with_statistics(schema):
-            under = f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"
-            self.found += check_plans(read, {one.name: read_plan(one.sql, schema) for one in read}, schema, under)
+            large = {one.name: read_plan(one.sql, schema) for one in read}
+        self.found += check_plans(read, {"": self.plans, under: large}, schema)
 
     def _used_indexes(self, schema: Schema) -> set[str] | None:
         if any(problem.rule == "prepare" for problem in self.found):

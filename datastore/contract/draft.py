@@ -6,12 +6,14 @@ A statement that came from elsewhere is checked as if it had its drafted header,
 from __future__ import annotations
 
 import re
-import sqlite3
+from collections.abc import Sequence
 
+from datastore.contract.facts import with_statistics
 from datastore.contract.inference.parse import Unsure
 from datastore.contract.inference.results import at_most_one_row
 from datastore.contract.parameters import Expectation, parameter_expectations
-from datastore.contract.plans import read_plan
+from datastore.contract.plans import Plan, read_plan
+from datastore.contract.prepare import check_prepares
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, read_alone
@@ -21,14 +23,13 @@ from datastore.contract.vet.result import gives_one
 _labels = re.compile(r"-- (?:Index|Rows): ")
 
 
-def draft(source: Source, schema: Schema) -> tuple[Source, Problem] | None:
-    """The statement with a drafted header, and the problem that it has none; None where it has one, or wrong SQL."""
-    if source.statement is not None or any(map(_labels.match, source.header)):
-        return None
-    try:
-        lines = _header(source, schema)
-    except sqlite3.Error:
-        return None  # that it does not prepare is said
+def needs_header(source: Source) -> bool:
+    return source.statement is None and not any(map(_labels.match, source.header))
+
+
+def draft(source: Source, schema: Schema, plans: Sequence[Plan]) -> tuple[Source, Problem] | None:
+    """The statement with a drafted header, and the problem that it has none; None where the loader refuses it still."""
+    lines = _header(source, schema, plans)
     moved = source.line + len(source.header) - len(lines)
     drafted = Source(source.name.lower(), source.file, moved, [*lines, *source.lines[len(source.header) :]])
     read_alone(drafted, source.file, [])
@@ -39,17 +40,17 @@ def draft(source: Source, schema: Schema) -> tuple[Source, Problem] | None:
     return drafted, Problem("header", source.name_place, message, hint, notes)
 
 
-def _header(source: Source, schema: Schema) -> list[str]:
+def _header(source: Source, schema: Schema, plans: Sequence[Plan]) -> list[str]:
     names, name = list(parameters(source.body)), source.name.lower()
     sql = source.body.rstrip().removesuffix(";")
-    operator = _operator(source)
+    operator = _operator(source) or "^" * at_most_one_row(schema, sql)[0]
     purpose = [line for line in source.header[1:] if re.match(r"-- \S", line)]
     about = [f"-- {name.replace('_', ' ').capitalize()}."]
     return [
         f"-- name: {name}({', '.join(names)}){operator}",
         *(purpose or about),
         *_parameters(sql, names, schema),
-        f"-- Index: {_index(sql, schema)}",
+        f"-- Index: {_index(sql, plans)}",
         f"-- Rows: {_rows(sql, operator, schema)}",
     ]
 
@@ -77,18 +78,22 @@ def _parameters(sql: str, names: list[str], schema: Schema) -> list[str]:
     return lines
 
 
-def _index(sql: str, schema: Schema) -> str:
-    plan = read_plan(sql, schema)
-    used = sorted({access.by for access in plan.accesses if access.by})
+def _index(sql: str, plans: Sequence[Plan]) -> str:
+    """What the plans use of each table; they may differ, as the sizes of the tables do."""
+    used: dict[str, dict[str, None]] = {}
+    for access in (access for plan in plans for access in plan.accesses):
+        used.setdefault(access.table, {})[access.by or "none"] = None
+    groups = [sorted(ways, key=lambda way: way == "none") for _, ways in sorted(used.items())]
     does = verb(tokens(sql))
     why = "an insert" if does is not None and does.upper == "INSERT" else "why not"
-    return f"{', '.join(used) or f'none ({why})'}{'; sorts at most how many rows' if plan.sorts else ''}"
+    named = ", ".join(" or ".join(ways) for ways in groups if ways != ["none"])
+    return f"{named or f'none ({why})'}{'; sorts at most how many rows' * any(plan.sorts for plan in plans)}"
 
 
 def _rows(sql: str, operator: str, schema: Schema) -> str:
     if operator in ("^", "$"):
         return "1" if gives_one(sql, schema) else "0 or 1"
-    if at_most_one_row(schema, sql)[0]:
+    if operator == "!" and at_most_one_row(schema, sql)[0]:
         return "0 or 1"
     every = tokens(sql)
     limits = [at(every, number + 1) for number, token in enumerate(every) if token.upper == "LIMIT"]
@@ -97,9 +102,15 @@ def _rows(sql: str, operator: str, schema: Schema) -> str:
 
 
 def with_drafts(sources: list[Source], schema: Schema) -> tuple[list[Source], list[Problem]]:
-    """The sources, those without a header with a drafted one; and that they have none."""
-    found = [draft(source, schema) for source in sources]
-    problems = [one[1] for one in found if one]
+    """The sources, those without a header with a drafted one; and that they have none, or do not prepare."""
+    wrong = {one.name: check_prepares(one, one.body, schema) for one in sources if needs_header(one)}
+    new = [source for source in sources if wrong.get(source.name, 0) is None]
+    plans = {source.name: [read_plan(source.body, schema)] for source in new}
+    with with_statistics(schema):
+        for source in new:
+            plans[source.name].append(read_plan(source.body, schema))
+    found = [draft(source, schema, plans[source.name]) if source in new else None for source in sources]
+    problems = [*filter(None, wrong.values()), *(one[1] for one in found if one)]
     return [one[0] if one else source for one, source in zip(found, sources, strict=True)], problems
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import io
 import logging
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -128,7 +129,8 @@ def _migrate(project: Project, path: Path, result: Migrated) -> None:
         for step in steps:
             folder = copies[Path(step.path).parent]
             result.steps.append(Step(step.id, folder / Path(step.path).name, folder in project.own_migrations))
-        _up_down_up(backend, steps, result, path)
+        with redirect_stdout(io.StringIO()):  # yoyo prints the rows of a step's SELECT
+            _up_down_up(backend, steps, result, path)
 
 
 def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) -> None:

@@ -143,16 +143,16 @@ def _alias(every: Sequence[Token], index: int) -> str:
 
 
 def check_plans(
-    variants: Sequence[Variant], plans: Mapping[str, Plan], schema: Schema, under: str = ""
+    variants: Sequence[Variant], made: Mapping[str, Mapping[str, Plan]], schema: Schema
 ) -> Iterator[Problem]:
-    """What the rules have against plans, by variant; *under* says under which statistics they were made.
+    """What the rules have against plans, by variant; *made* has them by the statistics under which they were made.
 
-    A line of the header may be that of many choices of optional lines: that it sorts is true where one of them does.
+    A line of the header may be that of many plans: that it sorts is true where one of them does.
     """
-    sorting = {(one.source.name, _promise_of(one)) for one in variants if plans[one.name].sorts}
-    for variant in variants:
-        sorts = (variant.source.name, _promise_of(variant)) in sorting
-        yield from _check_plan(variant, plans[variant.name], schema, under, sorts)
+    every = [(variant, under, plans[variant.name]) for under, plans in made.items() for variant in variants]
+    sorting = {(one.source.name, _promise_of(one)) for one, _, plan in every if plan.sorts}
+    for variant, under, plan in every:
+        yield from _check_plan(variant, plan, schema, under, (variant.source.name, _promise_of(variant)) in sorting)
 
 
 def _promise_of(variant: Variant) -> str:
@@ -166,7 +166,7 @@ def _check_plan(variant: Variant, plan: Plan, schema: Schema, under: str, sorts:
     when = [f"where {variant.which} is given"] * bool(variant.given) + [under] * bool(under)
     notes = [f"plan: {line}" for line in plan.lines] + [f"({', '.join(when)})"] * bool(when)
     of_index, of_sorts = _index(source, index, variant.sql, plan, schema), _sorts(source, index, plan, sorts)
-    problems = (*of_index, *_scans(source, plan, schema), *of_sorts)
+    problems = (*of_index, *_scans(source, variant.sql, plan, schema), *of_sorts)
     for problem in problems:
         yield attrs.evolve(problem, notes=tuple(notes))
 
@@ -245,22 +245,30 @@ def _is_used(name: str, uses: _Uses, sql: str, plan: Plan, schema: Schema) -> bo
     return any({*listed(every, n + 3)} == {*index.columns} for n in conflicts)
 
 
-def _scans(source: Source, plan: Plan, schema: Schema) -> Iterator[Problem]:
+def _scans(source: Source, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
     for access in plan.accesses:
-        if "AUTOMATIC" in access.line:
+        if "AUTOMATIC" in access.line and (hint := _missing_index(sql, access, schema)):
             message = f"the plan builds an index of {access.table} for itself, on each call"
-            columns = {name.lower() for name in re.findall(r"(\w+)=\?", access.line)}
-            theirs = [one for one in schema.indexes.values() if one.table == access.table and not one.partial]
-            leading = [one.name for one in theirs if one.columns and (one.columns[0] or "").lower() in columns]
-            hint = f"create it in a migration: it would lead with {', '.join(sorted(columns))}"
-            if leading:
-                hint = f"{leading[0]} is not used: the other side has another type or collation; CAST it, or make them alike"
             yield Problem("automatic-index", _table_place(source, access), message, hint)
         if access.how == "SCAN" and "VIRTUAL TABLE" not in access.line:
             by = f' (by the index "{access.index}")' if access.index else ""
             message = f"the plan reads the whole of {access.table}{by}"
             hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
             yield Problem("full-scan", _table_place(source, access), message, hint, subject=access.table)
+
+
+def _missing_index(sql: str, access: Access, schema: Schema) -> str:
+    """What to do about an automatic index; "" where one that exists would do, and sizes alone made the choice."""
+    columns = {name.lower() for name in re.findall(r"(\w+)=\?", access.line)}
+    theirs = [one for one in schema.indexes.values() if one.table == access.table and not one.partial]
+    leading = [one.name for one in theirs if one.columns and (one.columns[0] or "").lower() in columns]
+    if not leading:
+        return f"create it in a migration: it would lead with {', '.join(sorted(columns))}"
+    with sqlite_explain.without_automatic_indexes(schema.connection):
+        others = read_plan(sql, schema).accesses
+    if any(one.index in leading and one.how == "SEARCH" and one.shown == access.shown for one in others):
+        return ""
+    return f"{leading[0]} is not used: the other side has another type or collation; CAST it, or make them alike"
 
 
 def _table_place(source: Source, access: Access) -> Place:

@@ -74,6 +74,16 @@ def first_failure(connection: sqlite3.Connection, script: str) -> int | None:
     return None
 
 
+@contextmanager
+def without_automatic_indexes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Plan with the indexes that there are, until the block ends."""
+    connection.execute("PRAGMA automatic_index = OFF")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA automatic_index = ON")
+
+
 def pages_read(connection: sqlite3.Connection, sql: str) -> set[int]:
     """The root pages of the b-trees that a statement's program reads, including its triggers and cascades."""
     rows = connection.execute(f"EXPLAIN {sql}", _UNBOUND)
