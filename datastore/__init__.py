@@ -102,6 +102,7 @@ if TYPE_CHECKING:
         UploadStatus,
         by_conversation,
     )
+    from datastore.repositories.base import Cursor
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
     from datastore.search.filters import LearningFilters, MessageFilters
@@ -145,6 +146,7 @@ __all__ = [
     "StatementEvent",
     "TransactionEnded",
     "TransactionStarted",
+    "Cursor",
     "new_id",
     "utc_now",
     # The records, stored and new.
@@ -248,6 +250,7 @@ _homes = {
     "Condition": "datastore.upkeep.maintenance",
     "Thresholds": "datastore.upkeep.maintenance",
     "Upkeep": "datastore.upkeep.maintenance",
+    "Cursor": "datastore.repositories.base",
     "Due": "datastore.retention.policies",
     "Event": "datastore.events",
     "Listener": "datastore.events",

@@ -12,7 +12,7 @@ from datastore.errors import InvalidValueError
 from datastore.records.audit import AuditAction, AuditEntry, SubjectType
 from datastore.records.pages import Page, every
 from datastore.repositories.actors import Actor
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, Repository
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Cursor, Repository
 from datastore.values import check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class AuditRepository(Repository):
         """
         if (subject_type is None) != (subject_id is None):
             raise InvalidValueError("give subject_type and subject_id together, or neither")
-        pager = Pager("audit entries", [subject_type, subject_id], (int,), after=after, max_rows=max_rows)
+        pager = Cursor("audit entries", [subject_type, subject_id], (int,), after=after, max_rows=max_rows)
         arguments: dict[str, Any] = {
             "after_id": 0 if pager.start is None else pager.start[0],
             "max_rows": pager.max_rows,

@@ -11,7 +11,7 @@ from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
 from datastore.records.pages import Page, every
 from datastore.repositories.actors import Actor
-from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Pager, Repository
+from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Cursor, Repository
 from datastore.values import TIME_MIN, check_text
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class LegalHoldRepository(Repository):
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        pager = Pager("legal holds", [], (datetime, str), after=after, max_rows=max_rows)
+        pager = Cursor("legal holds", [], (datetime, str), after=after, max_rows=max_rows)
         at, id = (TIME_MIN, "") if pager.start is None else pager.start
         rows = self._statements.list_legal_holds(after_placed_at=at, after_id=id, max_rows=pager.max_rows)
         return pager.page(rows, lambda hold: (hold.placed_at, hold.id))
