@@ -260,6 +260,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "worker": [datastore.Worker, datastore.Worker.run, PARTS["jobs"].claim],
     "stats": [],
     "status": [],
+    "metrics": [],
     "verify": [datastore.Datastore.verify],
     "backup": [Backups.create],
     "backups": [Backups.list],
@@ -334,6 +335,7 @@ def test_each_way_to_delete_has_one_word() -> None:
         if any(word in name for word in ("delete", "purge", "prune", "erase", "remove", "forget", "drop", "destroy"))
     }
     assert words == {
+        "branches.delete",
         "conversations.delete",
         "conversations.purge",
         "conversations.purge_many",

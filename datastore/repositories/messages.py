@@ -14,6 +14,8 @@ from datastore.repositories.message_body import body_of
 from datastore.repositories.message_pages import MessagePages
 from datastore.repositories.message_search import MessageSearch
 from datastore.repositories.message_streams import MessageStreams
+from datastore.search.filters import message_facets
+from datastore.search.matching import Words
 from datastore.values import as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -102,7 +104,8 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
                 metadata={} if metadata is None else metadata,
                 created_at=instant,
                 source_id=source_id,
-                words=self._index.message(body.content, conversation_id, role, instant),
+                words=Words(self._index.analyzer.document(body.content)),
+                facets=message_facets(conversation_id, role, instant),
                 language=self._index.analyzer.language,
             )
             if place is not None:
