@@ -143,11 +143,6 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             NotFoundError: There is no such conversation or branch, or the conversation is deleted.
             UniqueError, CheckError, InvalidValueError: As `append`.
         """
-        return self._append_rows(conversation_id, messages, branch=branch, partial=False)
-
-    def _append_rows(
-        self, conversation_id: str, messages: Iterable[NewMessage], *, branch: int | None, partial: bool
-    ) -> Sequence[Message]:
         messages = list(messages)
         if not messages:
             return []
@@ -156,12 +151,11 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             stored: Sequence[Message] = self._statements.append_messages(
                 conversation_id=conversation_id,
                 branch=branch,
-                rows=[self._values(message, now, partial) for message in messages],
+                rows=[self._values(message, now) for message in messages],
             )
             if not stored:
                 raise NotFoundError("conversation" if branch is None else "conversation or branch")
-            if not partial:
-                self._index.add_messages(stored)
+            self._index.add_messages([message for message in stored if not message.partial])
         return sorted(stored, key=lambda message: message.position)
 
     def get(self, id: str) -> Message:
@@ -247,8 +241,8 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
                 raise NotFoundError("message")
             self._audit("delete", "message", id, reason, conversation_id=conversation_id)
 
-    def _values(self, message: NewMessage, now: datetime, partial: bool) -> Sequence[Any]:
-        body = body_of(message.content, message.parts, partial=partial)
+    def _values(self, message: NewMessage, now: datetime) -> Sequence[Any]:
+        body = body_of(message.content, message.parts, partial=message.partial)
         return [
             self._new_id() if message.id is None else check_text(message.id, "id"),
             message.role,
@@ -260,5 +254,5 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             "{}" if not message.metadata else encode_json(message.metadata),
             encode_timestamp(now if message.created_at is None else message.created_at),
             None if message.source_id is None else check_text(message.source_id, "source_id"),
-            int(partial),
+            int(message.partial),
         ]
