@@ -158,7 +158,7 @@ WHERE
 ORDER BY learnings.seq
 LIMIT :max_rows;
 
--- name: list_learning_vector_texts(after_seq, max_rows)
+-- name: list_embedded_learnings(after_seq, max_rows)
 -- The texts of learnings that have a vector, each with the hash of the text that it is of, to find vectors of other texts.
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 1000
@@ -273,7 +273,7 @@ ORDER BY place
 LIMIT :max_rows;
 
 -- name: list_unembedded_messages(after_seq, max_rows)
--- Messages that are not hidden and have no vector: nobody has made one yet, or their text has changed.
+-- Messages with a text that are finished, not hidden and have no vector: nobody has made one yet, or their text has changed.
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 1000
 -- Index: messages primary key (range scan), message_vectors_seq_key, conversations_id_key (one lookup each per row)
@@ -286,6 +286,8 @@ FROM messages
 CROSS JOIN conversations
 WHERE
     messages.seq > :after_seq
+    AND messages.partial = 0
+    AND messages.content <> ''
     AND conversations.id = messages.conversation_id
     AND conversations.deleted_at IS NULL
     AND NOT EXISTS (
@@ -296,7 +298,7 @@ WHERE
 ORDER BY messages.seq
 LIMIT :max_rows;
 
--- name: list_message_vector_texts(after_seq, max_rows)
+-- name: list_embedded_messages(after_seq, max_rows)
 -- The texts of messages that have a vector, each with the hash of the text that it is of, to find vectors of other texts.
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 1000

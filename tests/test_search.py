@@ -415,15 +415,13 @@ class Writes(RuleBasedStateMachine):
         self.store._parts.derived.check_full_text()
         assert wrong_rows(self.store) == {"learnings": [], "messages": []}
         shown = self._rows("SELECT id FROM learnings WHERE deleted_at IS NULL AND title || content LIKE '%fox%'")
-        assert {row[0] for row in shown} == set(
-            ids(self.store.learnings.search("fox", mode="words", max_rows=1000))
-        )
+        assert {row[0] for row in shown} == set(ids(self.store.learnings.search("fox", mode="words", max_rows=1000)))
         # Each vector is of its text, and finds what is shown and nothing else.
         assert self.store.verify(deep=True)["vectors"] == []
-        embedded = self._rows(
-            "SELECT id FROM learnings JOIN learning_vectors USING (seq) WHERE deleted_at IS NULL"
+        embedded = self._rows("SELECT id FROM learnings JOIN learning_vectors USING (seq) WHERE deleted_at IS NULL")
+        assert {row[0] for row in embedded} == set(
+            ids(self.store.learnings.search("fox", mode="vectors", max_rows=1000))
         )
-        assert {row[0] for row in embedded} == set(ids(self.store.learnings.search("fox", mode="vectors", max_rows=1000)))
 
     def teardown(self):
         if hasattr(self, "store"):

@@ -25,6 +25,7 @@ from datastore.cli import (
     generate,
     jobs,
     maintenance,
+    metrics,
     retention,
     search,
 )
@@ -161,6 +162,7 @@ for command in (
     jobs.worker_command,
     admin.stats_command,
     admin.status_command,
+    metrics.metrics_command,
     backups.verify_command,
     backups.backup_command,
     backups.backups_command,
@@ -177,6 +179,7 @@ for command in (
     maintenance.vacuum_command,
     search.reindex_command,
     embed.embed_command,
+    generate.init_command,
     check.check_command,
     generate.generate_command,
     generate.diff_command,

@@ -9,8 +9,10 @@ from typing import Any
 import attrs
 
 from datastore.engines.base import Engine
+from datastore.repositories.actors import Actor
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
+from datastore.repositories.branches import BranchRepository
 from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.derived import DerivedRepository
 from datastore.repositories.erasures import ErasureRepository, ReceiptRepository
@@ -31,6 +33,7 @@ from datastore.search.embedding import Embedder
 __all__ = [
     "AuditRepository",
     "BackupRepository",
+    "BranchRepository",
     "ConversationRepository",
     "DerivedRepository",
     "ErasureRepository",
@@ -58,11 +61,12 @@ class Repositories:
 
     engine: Engine
     #: The actor named in the audit log and in receipts.
-    actor: str
+    actor: Actor
     audit: AuditRepository
     index: SearchIndex
     vectors: VectorIndex
     conversations: ConversationRepository
+    branches: BranchRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
@@ -96,23 +100,25 @@ class Repositories:
             InvalidValueError: *actor* is not text of 1 to 200 characters.
         """
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
-        audit = AuditRepository(**make, actor=actor)
         vectors = VectorIndex(**make, embedder=embedder)
         index = SearchIndex(**make, vectors=vectors)
+        who = Actor(actor)
+        audit = AuditRepository(**make, actor=who)
         make["audit"] = audit.record
         return cls(
             engine=engine,
-            actor=actor,
+            actor=who,
             audit=audit,
             index=index,
             vectors=vectors,
             conversations=ConversationRepository(**make, index=index),
+            branches=BranchRepository(**make),
             messages=MessageRepository(**make, index=index),
             learnings=LearningRepository(**make, index=index),
             jobs=JobQueueRepository(**make, rng=rng),
             uploads=UploadRepository(**make),
             redactions=RedactionRepository(**make),
-            holds=LegalHoldRepository(**make, actor=actor),
+            holds=LegalHoldRepository(**make, actor=who),
             policies=RetentionPolicyRepository(**make),
             expiry=ExpiryRepository(**make),
             erasures=ErasureRepository(**make),

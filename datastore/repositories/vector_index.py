@@ -18,7 +18,7 @@ from datastore.repositories.vector_tables import ContentRow, Table, UnembeddedRo
 from datastore.search.embedding import Embedder, require_numpy, text_hash
 from datastore.values import check_text
 
-New = TypeVar("New", NewLearning, NewMessage)
+New = TypeVar("New", bound=NewLearning | NewMessage)
 
 if TYPE_CHECKING:
     from datastore.search.vectors import Bytes, Cells
@@ -138,9 +138,12 @@ class VectorIndex(Repository):
             every: Whether all rows ask for it.
 
         Raises:
-            EmbeddingError, InvalidValueError, TransactionError: See `embedded`.
+            EmbeddingError, InvalidValueError, TransactionError: See `embedded`; or a message is partial.
         """
-        lacking = [row for row in given if row.vector is None and (every or row.embed_now)]
+        asking = [row for row in given if every or row.embed_now or row.vector is not None]
+        if any(isinstance(row, NewMessage) and row.partial for row in asking):
+            raise InvalidValueError("vector: a message that is still being written has none; it is made after `finish`")
+        lacking = [row for row in asking if row.vector is None and row.embedded_text]
         if not lacking:
             return given
         made = dict(zip(map(id, lacking), self.embedded(name, [row.embedded_text for row in lacking]), strict=True))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from datastore.records import (
     AuditEntry,
     Backup,
+    Branch,
     Conversation,
     Erasure,
     ErasureKey,
@@ -26,12 +27,14 @@ from datastore.records import (
     MessageKey,
     Redaction,
     RetentionPolicy,
+    Segment,
     Tombstone,
     Upload,
     VectorSettings,
 )
 from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
 from datastore.statements.typed.backups import BackupsStatements
+from datastore.statements.typed.branches import BranchesStatements, CountBranchUsesRow
 from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
@@ -44,6 +47,7 @@ from datastore.statements.typed.conversations import (
 from datastore.statements.typed.derived import (
     DerivedStatements,
     GetMessagePlacesRow,
+    ListBrokenBranchesRow,
     ListMessageHashesRow,
     ListMiscountedConversationsRow,
     ListMiscountedJobsRow,
@@ -69,7 +73,7 @@ from datastore.statements.typed.learnings import (
 )
 from datastore.statements.typed.legal_holds import LegalHoldsStatements
 from datastore.statements.typed.maintenance import ListFullTextTablesRow, ListMaintenanceTasksRow, MaintenanceStatements
-from datastore.statements.typed.messages import MessagesStatements
+from datastore.statements.typed.messages import AppendMessageRow, MessagesStatements
 from datastore.statements.typed.migrations import (
     ListAppliedMigrationsRow,
     ListForeignTablesRow,
@@ -109,11 +113,11 @@ from datastore.statements.typed.search import (
 )
 from datastore.statements.typed.uploads import CountUploadsRow, UploadsStatements
 from datastore.statements.typed.vectors import (
-    ListLearningVectorTextsRow,
+    ListEmbeddedLearningsRow,
+    ListEmbeddedMessagesRow,
     ListLearningVectorsRow,
     ListMatchingLearningsRow,
     ListMatchingMessagesRow,
-    ListMessageVectorTextsRow,
     ListMessageVectorsRow,
     ListStrayLearningVectorsRow,
     ListStrayMessageVectorsRow,
@@ -137,6 +141,7 @@ if TYPE_CHECKING:
 RECORDS: dict[str, type[Any]] = {
     "AuditEntry": AuditEntry,
     "Backup": Backup,
+    "Branch": Branch,
     "Conversation": Conversation,
     "Erasure": Erasure,
     "ErasureKey": ErasureKey,
@@ -152,9 +157,12 @@ RECORDS: dict[str, type[Any]] = {
     "MessageKey": MessageKey,
     "Redaction": Redaction,
     "RetentionPolicy": RetentionPolicy,
+    "Segment": Segment,
     "Tombstone": Tombstone,
     "Upload": Upload,
     "VectorSettings": VectorSettings,
+    "append_message": AppendMessageRow,
+    "count_branch_uses": CountBranchUsesRow,
     "count_conversation_parts": CountConversationPartsRow,
     "count_expired_attempts": CountExpiredAttemptsRow,
     "count_expired_jobs": CountExpiredJobsRow,
@@ -170,8 +178,11 @@ RECORDS: dict[str, type[Any]] = {
     "list_applied_migrations": ListAppliedMigrationsRow,
     "list_attempt_texts": ListAttemptTextsRow,
     "list_audit_chain": ListAuditChainRow,
+    "list_broken_branches": ListBrokenBranchesRow,
     "list_category_counts": ListCategoryCountsRow,
     "list_conversation_sources": ListConversationSourcesRow,
+    "list_embedded_learnings": ListEmbeddedLearningsRow,
+    "list_embedded_messages": ListEmbeddedMessagesRow,
     "list_expired_learnings": ListExpiredLearningsRow,
     "list_foreign_keys": ListForeignKeysRow,
     "list_foreign_tables": ListForeignTablesRow,
@@ -181,7 +192,6 @@ RECORDS: dict[str, type[Any]] = {
     "list_known_message_terms": ListKnownMessageTermsRow,
     "list_learning_matches_before": ListLearningMatchesBeforeRow,
     "list_learning_tokens": ListLearningTokensRow,
-    "list_learning_vector_texts": ListLearningVectorTextsRow,
     "list_learning_vectors": ListLearningVectorsRow,
     "list_learning_words_like": ListLearningWordsLikeRow,
     "list_maintenance_tasks": ListMaintenanceTasksRow,
@@ -190,7 +200,6 @@ RECORDS: dict[str, type[Any]] = {
     "list_message_hashes": ListMessageHashesRow,
     "list_message_matches_before": ListMessageMatchesBeforeRow,
     "list_message_tokens": ListMessageTokensRow,
-    "list_message_vector_texts": ListMessageVectorTextsRow,
     "list_message_vectors": ListMessageVectorsRow,
     "list_message_words_like": ListMessageWordsLikeRow,
     "list_miscounted_conversations": ListMiscountedConversationsRow,
@@ -236,6 +245,7 @@ RECORDS: dict[str, type[Any]] = {
 class Statements(
     AuditStatements,
     BackupsStatements,
+    BranchesStatements,
     ConversationsStatements,
     DerivedStatements,
     ErasuresStatements,

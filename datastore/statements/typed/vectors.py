@@ -34,8 +34,8 @@ class ListUnembeddedLearningsRow(NamedTuple):
     content: str
 
 
-class ListLearningVectorTextsRow(NamedTuple):
-    """A row of list_learning_vector_texts."""
+class ListEmbeddedLearningsRow(NamedTuple):
+    """A row of list_embedded_learnings."""
 
     seq: int
     id: str
@@ -65,8 +65,8 @@ class ListUnembeddedMessagesRow(NamedTuple):
     content: str
 
 
-class ListMessageVectorTextsRow(NamedTuple):
-    """A row of list_message_vector_texts."""
+class ListEmbeddedMessagesRow(NamedTuple):
+    """A row of list_embedded_messages."""
 
     seq: int
     id: str
@@ -295,12 +295,12 @@ class VectorsStatements(Protocol):
         """
         ...
 
-    def list_learning_vector_texts(
+    def list_embedded_learnings(
         self,
         *,
         after_seq: int,
         max_rows: int,
-    ) -> list[ListLearningVectorTextsRow]:
+    ) -> list[ListEmbeddedLearningsRow]:
         """The texts of learnings that have a vector, each with the hash of the text that it is of, to find vectors
         of other texts.
 
@@ -385,7 +385,8 @@ class VectorsStatements(Protocol):
         after_seq: int,
         max_rows: int,
     ) -> list[ListUnembeddedMessagesRow]:
-        """Messages that are not hidden and have no vector: nobody has made one yet, or their text has changed.
+        """Messages with a text that are finished, not hidden and have no vector: nobody has made one yet, or their
+        text has changed.
 
         Args:
             after_seq: rows after this number; 0 for the first page.
@@ -393,12 +394,12 @@ class VectorsStatements(Protocol):
         """
         ...
 
-    def list_message_vector_texts(
+    def list_embedded_messages(
         self,
         *,
         after_seq: int,
         max_rows: int,
-    ) -> list[ListMessageVectorTextsRow]:
+    ) -> list[ListEmbeddedMessagesRow]:
         """The texts of messages that have a vector, each with the hash of the text that it is of, to find vectors
         of other texts.
 
