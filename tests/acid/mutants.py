@@ -270,7 +270,7 @@ _mutants = (
         Sql("trigger messages_branch_insert", r"last_position = max\(last_position, new\.position\)", "last_position = last_position"),
     )),
     Mutant("a branch hears what its parent says after the fork", "SQL", (
-        Sql("list_branch_segments", r"SELECT branches\.fork_position", "SELECT branches.fork_position + 1"),
+        Sql("list_branch_segments", r"SELECT branches\.fork_position", "SELECT branches.fork_position + 1000"),
     )),
     Mutant("purge takes what was never hidden", "SQL", (
         Sql("list_purgeable_conversations", r"deleted_at IS NOT NULL AND deleted_at <", "coalesce(deleted_at, '') <"),
