@@ -10,7 +10,7 @@ from datastore.errors import NotFoundError
 from datastore.records.branches import Segment
 from datastore.records.messages import Message
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, TimePager, check_max_rows, found
 from datastore.repositories.search_index import IndexedRepository
 from datastore.values import TIME_MAX, TIME_MIN, encode_timestamp
 
@@ -68,7 +68,7 @@ class MessagePages(IndexedRepository):
             NotFoundError: There is no such branch.
             CursorError: A cursor is damaged or of another list.
         """
-        pager = Pager("messages", [conversation_id, branch], (int, int), after=after, before=before, max_rows=max_rows)
+        pager = Cursor("messages", [conversation_id, branch], (int, int), after=after, before=before, max_rows=max_rows)
         if pager.start is not None:
             position, branch = pager.start
         else:
@@ -158,7 +158,7 @@ class MessagePages(IndexedRepository):
         Raises:
             CursorError: *after* is damaged or of another list.
         """
-        pager = Pager("messages by learning", [learning_id], (int, str), after=after, max_rows=max_rows)
+        pager = Cursor("messages by learning", [learning_id], (int, str), after=after, max_rows=max_rows)
         position, id = (0, "") if pager.start is None else pager.start
         rows = self._statements.list_learning_messages(
             learning_id=learning_id, after_position=position, after_id=id, max_rows=pager.max_rows
