@@ -10,8 +10,8 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# One worker per processor, at most eight; an idle worker takes tests from a busy one.
-PARALLEL := -n logical --maxprocesses 8 --dist worksteal
+# tests/conftest.py says how many workers these are; an idle worker takes tests from a busy one.
+PARALLEL := -n logical --dist worksteal
 
 .PHONY: help demo install test test-all acid bench bench-full check lint generate clean
 .DELETE_ON_ERROR:
