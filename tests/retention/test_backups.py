@@ -591,13 +591,13 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
             store.messages.append(conversation_id=conversation.id, role="user", content=f"message {number} " * 20)
     chance = random.Random(6)
     kept_seen = 0
-    for _ in range(100):
+    for _ in range(40):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path), str(folder)], cwd=ROOT, stdout=subprocess.PIPE
         )
         assert child.stdout is not None
         child.stdout.readline()
-        time.sleep(chance.uniform(0.0, 2.0))
+        time.sleep(chance.uniform(0.0, 1.0))
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
@@ -611,7 +611,7 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
             for backup in kept[:1]:
                 assert not any(store.backups.verify(backup.path).values())
             assert not list(folder.glob("*.unfinished*"))
-    assert kept_seen > 5
+    assert kept_seen > 2
 
 
 def _killed_at(number: int, at: Path, run: Callable[[], object]) -> bool:
