@@ -13,10 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -580,7 +581,19 @@ while True:
     with Datastore.open(path, durability="relaxed") as store:
         made = store.backups.create(folder, keep=2)
     Datastore.restore(made.path, path)
+    print("round", flush=True)
 """
+
+
+@contextmanager
+def _backing_up(path: Path, folder: Path) -> Iterator[IO[bytes]]:
+    """What a process says that makes backups and restores them, until it is killed."""
+    command = [sys.executable, "-c", CHILD, str(path), str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"go\n"
+        yield child.stdout
+        child.send_signal(signal.SIGKILL)
 
 
 @pytest.mark.long
@@ -591,16 +604,13 @@ def test_killed_at_any_point_nothing_is_inconsistent(path: Path, folder: Path) -
             store.messages.append(conversation_id=conversation.id, role="user", content=f"message {number} " * 20)
     chance = random.Random(6)
     kept_seen = 0
+    with _backing_up(path, folder) as said:
+        begun = time.monotonic()
+        assert said.readline() == b"round\n"
+        took = time.monotonic() - begun
     for _ in range(40):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path), str(folder)], cwd=ROOT, stdout=subprocess.PIPE
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(chance.uniform(0.0, 1.0))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+        with _backing_up(path, folder):
+            time.sleep(chance.uniform(0.0, 4 * took))
         with Datastore.open(path, durability="relaxed") as store:
             assert not any(store.verify().values())
             assert store.messages.count("kept") == 200
