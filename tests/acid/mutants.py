@@ -193,7 +193,7 @@ _mutants = (
     Mutant("synchronous NORMAL where FULL was asked", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2,', '_synchronous = {"full": 1,'),)),
     Mutant("synchronous OFF", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2, "relaxed": 1}', '_synchronous = {"full": 0, "relaxed": 0}'),)),
     Mutant("journal OFF", "PRAGMA", (Edit(
-        ENGINE, 'execute("PRAGMA temp_store = MEMORY")', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")',
+        ENGINE, 'execute("PRAGMA temp_store = MEMORY")\n        for pragma', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")\n        for pragma',
     ),)),
     # --- the gate and the WAL -----------------------------------------------------------------------------------
     Mutant("gate off", "engine", (_open_gate,)),
