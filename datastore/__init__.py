@@ -48,6 +48,15 @@ if TYPE_CHECKING:
         UniqueError,
         UnsupportedError,
     )
+    from datastore.events import (
+        Event,
+        Listener,
+        Observation,
+        OperationEvent,
+        StatementEvent,
+        TransactionEnded,
+        TransactionStarted,
+    )
     from datastore.exporting import export
     from datastore.formats import BadLine, TextSource, open_text
     from datastore.importing import ImportReport, import_file
@@ -129,6 +138,14 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    # What a store reports: docs/observing.md.
+    "Event",
+    "Listener",
+    "Observation",
+    "OperationEvent",
+    "StatementEvent",
+    "TransactionEnded",
+    "TransactionStarted",
     "Cursor",
     "new_id",
     "utc_now",
@@ -235,6 +252,13 @@ _homes = {
     "Upkeep": "datastore.upkeep.maintenance",
     "Cursor": "datastore.repositories.base",
     "Due": "datastore.retention.policies",
+    "Event": "datastore.events",
+    "Listener": "datastore.events",
+    "Observation": "datastore.events",
+    "OperationEvent": "datastore.events",
+    "StatementEvent": "datastore.events",
+    "TransactionEnded": "datastore.events",
+    "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",

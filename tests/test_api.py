@@ -259,6 +259,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "worker": [datastore.Worker, datastore.Worker.run, PARTS["jobs"].claim],
     "stats": [],
     "status": [],
+    "metrics": [],
     "verify": [datastore.Datastore.verify],
     "backup": [Backups.create],
     "backups": [Backups.list],

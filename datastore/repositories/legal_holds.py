@@ -10,6 +10,7 @@ from datastore.engines.base import Engine
 from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
 from datastore.records.pages import Page, every
+from datastore.repositories.actors import Actor
 from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Cursor, Repository
 from datastore.values import TIME_MIN, check_text
 
@@ -28,7 +29,7 @@ class LegalHoldRepository(Repository):
         engine: Engine,
         *,
         new_id: Callable[[], str],
-        actor: str,
+        actor: Actor,
         audit: AuditWriter | None = None,
     ) -> None:
         super().__init__(statements, engine, new_id=new_id, audit=audit)
@@ -49,7 +50,7 @@ class LegalHoldRepository(Repository):
             id=self._new_id(),
             conversation_id=conversation_id,
             reason=check_text(reason, "reason"),
-            placed_by=self._actor,
+            placed_by=self._actor.name,
             placed_at=self._now(),
         )
 
@@ -64,7 +65,7 @@ class LegalHoldRepository(Repository):
             NotFoundError: It is not under legal hold.
         """
         released = self._statements.release_legal_hold(
-            conversation_id=conversation_id, released_by=self._actor, released_at=self._now()
+            conversation_id=conversation_id, released_by=self._actor.name, released_at=self._now()
         )
         if released is None:
             raise NotFoundError("legal hold")
