@@ -45,6 +45,11 @@ def datastore(folder: Path, *command: str, code: int = 0) -> str:
     return run(folder, "-m", "datastore.cli", *command, code=code)
 
 
+def build(folder: Path) -> None:
+    """Write the project."""
+    datastore(folder, *INIT)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebook")
