@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datastore.records.backups import BackupStatus
     from datastore.repositories import (
         AuditRepository,
+        BranchRepository,
         ConversationRepository,
         JobQueueRepository,
         LearningRepository,
@@ -57,6 +58,7 @@ class Datastore:
 
     Attributes:
         conversations: `ConversationRepository`.
+        branches: `BranchRepository`.
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
@@ -71,6 +73,7 @@ class Datastore:
 
     engine: Engine
     conversations: ConversationRepository
+    branches: BranchRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
@@ -100,6 +103,7 @@ class Datastore:
         #: backups use.
         self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
         self.conversations = parts.conversations
+        self.branches = parts.branches
         self.messages = parts.messages
         self.learnings = parts.learnings
         self.jobs = parts.jobs

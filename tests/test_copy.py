@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import datastore.copy.tables as module
-from datastore import Datastore
+from datastore import Datastore, ToolResultPart
 from datastore.cli.commands import cli
 from datastore.copy import copy
 from datastore.copy.sqlite import SQLiteSide
@@ -49,6 +49,10 @@ def full(path: Path) -> Path:
         first, second, third, *_ = store.conversations.list().items
         store.conversations.soft_delete(first.id, reason="why")
         store.redactions.add(second.id, **REDACTION)
+        store.branches.fork(second.id, position=2, label="again")
+        store.messages.append(second.id, role="tool", parts=[ToolResultPart(text="ß", call_id="1")], source_id="s1")
+        store.branches.fork(second.id, position=3, switch=False)
+        store.messages.begin(second.id, content="so far", branch=2)
         learning = next(iter(store.learnings.list().items))
         upload = store.uploads.add(learning_id=learning.id, destination="wiki")
         store.uploads.start(upload.id)

@@ -27,6 +27,9 @@ DERIVED = {"learning_tags", "learning_words", "message_words"}
 FREE = {
     ("conversations", "message_count"),
     ("conversations", "last_position"),
+    ("conversations", "active_branch"),
+    ("conversations", "last_branch"),
+    ("branches", "last_position"),
     ("conversations", "updated_at"),
     ("conversations", "deleted_at"),
     ("learnings", "deleted_at"),
@@ -158,6 +161,8 @@ def fill(store: Datastore, name: str) -> str:
     )
     store.uploads.add(learning.id, "wiki")
     store.redactions.add(id, message_id=messages[0], **REDACTION)
+    store.branches.fork(id, position=1, label="again")
+    store.messages.append(id, role="user", content="on a branch", source_id="s")
     return id
 
 
@@ -189,6 +194,7 @@ def test_the_schema_owns_what_this_file_knows(store: Datastore) -> None:
     """A new table of a conversation's needs its triggers, and a line in `of_held`."""
     with shell(store) as plain:
         assert set(plain.owned()) == {
+            "branches",
             "conversations",
             "learning_messages",
             "learning_tags",
@@ -237,7 +243,13 @@ def test_no_row_of_what_is_held_goes_by_plain_sql(store: Datastore, held: str) -
 
 @pytest.mark.parametrize("column", sorted(name for table, name in FREE if table == "conversations"))
 def test_what_may_change(store: Datastore, held: str, column: str) -> None:
-    changed = {"message_count": "2", "last_position": "9", "updated_at": "'2099-01-01T00:00:00.000000Z'"}
+    changed = {
+        "message_count": "2",
+        "last_position": "9",
+        "active_branch": "0",
+        "last_branch": "9",
+        "updated_at": "'2099-01-01T00:00:00.000000Z'",
+    }
     value = changed.get(column, "'2001-01-01T00:00:00.000000Z'")
     with shell(store) as plain:
         assert plain.refused(f"UPDATE conversations SET {column} = {value} WHERE id = 'held'") is None
