@@ -5,13 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
 from datastore.contract.text import did_you_mean
 from datastore.errors import ProjectError
 from datastore.resources import migrations_folder
+from datastore.values import JsonObject
 
 FILE = "pyproject.toml"
 ENGINES = ("sqlite",)
@@ -125,7 +125,7 @@ def _read(root: Path, table: object) -> Project:
         if name not in _SETTINGS:
             hint = did_you_mean(name, _SETTINGS) or f"known are {', '.join(sorted(_SETTINGS))}"
             raise ProjectError(f'{where}: unknown setting "{name}"; {hint}')
-    values: dict[str, Any] = dict(table)
+    values: JsonObject = dict(table)
     for name, shape in _TABLES.items():
         texts = values.get(name, {})
         if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
