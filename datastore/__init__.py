@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         DatabaseMissingError,
         DatastoreError,
         DiskFullError,
+        EmbeddingError,
         ForeignKeyError,
         ForkedError,
         ImportFileError,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         Branch,
         Conversation,
         ConversationHits,
+        Embed,
         Erasure,
         ErasureStatus,
         Facets,
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
         RetentionPolicy,
         Role,
         SearchPage,
+        StoredVector,
         SubjectKind,
         SubjectType,
         TextPart,
@@ -110,6 +113,9 @@ if TYPE_CHECKING:
         ToolResultPart,
         Upload,
         UploadStatus,
+        Vector,
+        VectorStatus,
+        VectorTable,
         by_conversation,
         text_of,
     )
@@ -120,6 +126,7 @@ if TYPE_CHECKING:
     from datastore.store import Datastore
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
+    from datastore.upkeep.vectors import Embedded
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
     from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
@@ -149,6 +156,7 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    "Embedded",
     # What a store reports: docs/observing.md.
     "Event",
     "Listener",
@@ -168,6 +176,7 @@ __all__ = [
     "Branch",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureStatus",
     "Facets",
@@ -204,6 +213,7 @@ __all__ = [
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
     "TextPart",
@@ -212,6 +222,9 @@ __all__ = [
     "ToolResultPart",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorStatus",
+    "VectorTable",
     "by_conversation",
     "text_of",
     # The errors: docs/errors.md.
@@ -230,6 +243,7 @@ __all__ = [
     "DatabaseMissingError",
     "DatastoreError",
     "DiskFullError",
+    "EmbeddingError",
     "ForeignKeyError",
     "ForkedError",
     "ImportFileError",
@@ -282,6 +296,7 @@ _homes = {
     "TransactionEnded": "datastore.events",
     "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
+    "Embedded": "datastore.upkeep.vectors",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",
     "MessageFilters": "datastore.search.filters",
