@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import time
@@ -135,9 +136,16 @@ def migrated_server(datastore_server_template: ServerTemplate) -> str:
 
 
 @pytest.fixture
-def store(datastore_store: Datastore) -> Datastore:
-    """An open store; relaxed, because no test here cuts the power."""
-    return datastore_store
+def store(datastore_store: Datastore) -> Iterator[Datastore]:
+    """An open store; relaxed, because no test here cuts the power. With DATASTORE_TEST_ASYNC, an asynchronous one."""
+    if not os.environ.get("DATASTORE_TEST_ASYNC"):
+        yield datastore_store
+        return
+    from tests.aio.driving import DrivenStore
+
+    driven = DrivenStore(datastore_store)
+    yield driven  # type: ignore[misc]  # a test calls it like a synchronous one
+    driven.shut_down()
 
 
 @pytest.fixture(scope="session")
