@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from datastore.aio.pins import Pin, enter
-from datastore.engines.sessions import ENDED_ELSEWHERE, FOREIGN
+from datastore.aio.pins import OTHER_TASK, Pin, enter
+from datastore.engines.sessions import ENDED_ELSEWHERE
 from datastore.engines.transactions import LEFT_ELSEWHERE
 from datastore.errors import CommitOutcomeUnknownError, TransactionError
 
@@ -62,7 +62,7 @@ class AsyncBlock:
             return
         if not pin.ended and not pin.is_mine:
             if id(frame) != self._frame and not pin.is_abandoned:
-                raise TransactionError(FOREIGN)
+                raise TransactionError(OTHER_TASK)
             pin.abandon(LEFT_ELSEWHERE)
             if error is None:
                 raise TransactionError(LEFT_ELSEWHERE)
@@ -108,8 +108,6 @@ class AsyncTransaction(AsyncBlock):
         except asyncio.CancelledError as cancelled:
             # The outcome is known: a COMMIT that failed is the cause.
             self.committed = self._outcome(error, cancelled.__cause__)
-            if self.committed:
-                cancelled.add_note("The transaction was committed before its task was cancelled.")
             raise
         except BaseException as failed:
             self.committed = self._outcome(error, failed)

@@ -32,11 +32,13 @@ class Call(Generic[Result]):
         context: The context in which the function runs.
         function: What to call.
         interrupt: Interrupts what a thread does, given its number; None: the call must be finished. It may block.
+        done: What a CancelledError says if the call was completed before.
     """
 
     __slots__ = (
         "_cancellation",
         "_context",
+        "_done",
         "_function",
         "_interrupt",
         "_lock",
@@ -58,8 +60,10 @@ class Call(Generic[Result]):
         function: Callable[[], Result],
         *,
         interrupt: Callable[[int], None] | None = None,
+        done: str | None = None,
     ) -> None:
         self._loop = loop
+        self._done = done
         self._context = context
         self._function: Callable[[], Result] | None = function
         self._interrupt = interrupt
@@ -168,6 +172,8 @@ class Call(Generic[Result]):
                 raise
         self._waiter = None
         if cancelled is not None:
+            if self._done is not None and self.error is None:
+                cancelled.add_note(self._done)
             try:
                 raise cancelled from self.error
             finally:

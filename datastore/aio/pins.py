@@ -14,10 +14,15 @@ from typing import Any, Protocol, TypeVar
 from datastore.aio.calls import Call
 from datastore.aio.lanes import Lane
 from datastore.engines.ownership import drop_ended_claims, share_claim
-from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, FOREIGN
+from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
 Result = TypeVar("Result")
+
+OTHER_TASK = (
+    "another task entered this transaction or snapshot, and only that one may use it; inside it, await one call after the other"
+    " instead of starting tasks (asyncio.gather, create_task, and wait_for before Python 3.12: use asyncio.timeout)"
+)
 
 
 class Host(Protocol):
@@ -98,7 +103,7 @@ class Pin:
         if task is not None:
             task.remove_done_callback(self._task_ended)
         try:
-            await self._post(call).wait()
+            await self._post(call).wait()  # COMMIT is never abandoned
         finally:
             drop_ended_claims()
 
@@ -118,7 +123,8 @@ class Pin:
             finally:
                 self.ended = True
 
-        return Call(self._loop, self._context, leave)
+        committed = "The transaction was committed before its task was cancelled." if error is None else None
+        return Call(self._loop, self._context, leave, done=committed)
 
     def _post(self, call: Call[Result]) -> Call[Result]:
         with self._lock:
@@ -189,7 +195,7 @@ def entered(host: Host) -> Pin | None:
     while inside is not None:
         if inside.pin.host is host and not inside.pin.ended:
             if not inside.pin.is_mine:
-                raise TransactionError(FOREIGN)
+                raise TransactionError(OTHER_TASK)
             return inside.pin
         inside = inside.outer
     return None

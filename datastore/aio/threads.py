@@ -31,6 +31,9 @@ _BACKGROUND = 2
 #: `close` waits at most this long for the threads, in seconds.
 _CLOSING = 5.0
 
+#: What a CancelledError says of a call that was completed before.
+_STORED = "This call of the store was completed before its task was cancelled: what it wrote is stored."
+
 
 class Threads:
     """The threads that run a store's calls for the tasks of one event loop.
@@ -52,6 +55,8 @@ class Threads:
         self._engine = engine
         self._loop = running_loop()
         self.closed = False
+        #: Done once `close` has ended; None before it was called.
+        self._closing: asyncio.Future[None] | None = None
         self._pins: set[Pin] = set()
 
         def lane(name: str, threads: int) -> Lane:
@@ -76,11 +81,11 @@ class Threads:
 
     async def write(self, function: Callable[P, Result], /, *arguments: P.args, **keywords: P.kwargs) -> Result:
         """Call a function that may write."""
-        return await self._call(self.writing, functools.partial(function, *arguments, **keywords))
+        return await self._call(self.writing, functools.partial(function, *arguments, **keywords), done=_STORED)
 
     async def slow(self, function: Callable[P, Result], /, *arguments: P.args, **keywords: P.kwargs) -> Result:
         """Call a function that takes long, next to the others."""
-        return await self._call(self.background, functools.partial(function, *arguments, **keywords))
+        return await self._call(self.background, functools.partial(function, *arguments, **keywords), done=_STORED)
 
     def iterate(
         self, function: Callable[P, Iterator[Record]], /, *arguments: P.args, **keywords: P.kwargs
@@ -107,12 +112,16 @@ class Threads:
             await asyncio.sleep(pause)
 
     async def _call(
-        self, lane: Lane, function: Callable[[], Result], interrupt: Callable[[int], None] | None = None
+        self,
+        lane: Lane,
+        function: Callable[[], Result],
+        interrupt: Callable[[int], None] | None = None,
+        done: str | None = None,
     ) -> Result:
         pin = self.pin()
         if pin is not None:
             return await pin.call(function, interrupt=interrupt)
-        call = Call(self._loop, contextvars.copy_context(), function, interrupt=interrupt)
+        call = Call(self._loop, contextvars.copy_context(), function, interrupt=interrupt, done=done)
         lane.submit(call)
         try:
             return await call.wait()
@@ -155,18 +164,23 @@ class Threads:
         Raises:
             TransactionError: The calling task is inside a transaction.
         """
-        if self.closed:
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
             return
         if self.pin() is not None:
             raise TransactionError("the store cannot be closed inside a transaction")
         self.closed = True
+        self._closing = self._loop.create_future()
         for lane in self._lanes:
             lane.refuse_all(lambda: ClosedError(CLOSED))
         for pin in self._pins:
             pin.abandon(CLOSED)
         for lane in self._lanes:
             lane.stop()
-        await once(lambda: self._finish(close_store)).wait()
+        try:
+            await once(lambda: self._finish(close_store)).wait()
+        finally:
+            self._closing.set_result(None)
 
     def _finish(self, close_store: Callable[[], None]) -> None:
         close_store()

@@ -35,6 +35,8 @@ class Project:
     server_migrations: tuple[str, ...] = ("migrations/postgresql",)
     #: Where `datastore generate` writes.
     output: str = "datastore/statements/typed"
+    #: Whether `datastore generate` also writes the Protocols of statements that are awaited, for `AsyncDatastore.bind`.
+    asynchronous: bool = False
     #: The module that the names in ``Record:`` lines are looked up in.
     records: str = "datastore.records"
     #: The folder (a package) whose code calls the statements.
@@ -124,7 +126,9 @@ def _read(root: Path, table: object) -> Project:
         texts = values.get(name, {})
         if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
             raise ProjectError(f"{where}: {name} is a table of {shape}")
-    for name in {*values} - {*_TABLES}:
+    if not isinstance(values.get("asynchronous", False), bool):
+        raise ProjectError(f"{where}: asynchronous is true or false")
+    for name in {*values} - {*_TABLES, "asynchronous"}:
         is_list = name in ("migrations", "server_migrations")
         texts = values[name] if is_list and isinstance(values[name], list) else [values[name]]
         if not all(isinstance(text, str) for text in texts):

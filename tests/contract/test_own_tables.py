@@ -57,11 +57,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_has_the_files_of_a_project() -> None:
-    assert len(FILES) == 7
+    assert len(FILES) == 8
 
 
 def test_the_application_runs(project: Path) -> None:
     assert run(project, "main.py") == block("text")
+
+
+def test_the_asynchronous_application_runs(project: Path) -> None:
+    (printed,) = re.findall(r"It prints `(.*)`", PAGE)
+    assert run(project, "main_async.py").rstrip("\n") == printed
 
 
 def test_the_command_line_takes_a_database_with_more_tables(project: Path) -> None:
