@@ -121,7 +121,21 @@ def _read(root: Path, table: object) -> Project:
         if name not in _SETTINGS:
             hint = did_you_mean(name, _SETTINGS) or f"known are {', '.join(sorted(_SETTINGS))}"
             raise ProjectError(f'{where}: unknown setting "{name}"; {hint}')
-    values: dict[str, Any] = dict(table)
+    values = _checked(table, where)
+    project = Project(root=root, **values)
+    if project.engine not in ENGINES:
+        raise ProjectError(f'{where}: engine "{project.engine}" is not known; known are {", ".join(ENGINES)}')
+    if not project.migrations:
+        raise ProjectError(f"{where}: migrations names no folder")
+    folders = [("statements", project.statements_folder), *(("migrations", one) for one in project.migration_folders)]
+    for name, folder in folders:
+        if not folder.is_dir():
+            raise ProjectError(f"{where}: {name}: there is no folder {folder}")
+    return project
+
+
+def _checked(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    values = dict(table)
     for name, shape in _TABLES.items():
         texts = values.get(name, {})
         if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
@@ -134,13 +148,4 @@ def _read(root: Path, table: object) -> Project:
         if not all(isinstance(text, str) for text in texts):
             raise ProjectError(f"{where}: {name} is a text{', or a list of them' * is_list}")
         values[name] = tuple(texts) if is_list else values[name]
-    project = Project(root=root, **values)
-    if project.engine not in ENGINES:
-        raise ProjectError(f'{where}: engine "{project.engine}" is not known; known are {", ".join(ENGINES)}')
-    if not project.migrations:
-        raise ProjectError(f"{where}: migrations names no folder")
-    folders = [("statements", project.statements_folder), *(("migrations", one) for one in project.migration_folders)]
-    for name, folder in folders:
-        if not folder.is_dir():
-            raise ProjectError(f"{where}: {name}: there is no folder {folder}")
-    return project
+    return values
