@@ -44,7 +44,7 @@ class AsyncBlock:
         pin = self._threads.pin()
         self._block = block = self._make()
         if pin is not None:
-            await pin.call(block.__enter__)
+            await pin.enter(block)
             self._pin = pin
             return
         self._outermost = True
@@ -72,7 +72,7 @@ class AsyncBlock:
         if self._outermost:
             await pin.leave(error)
         else:
-            await pin.call(lambda: block.__exit__(None if error is None else type(error), error, None))
+            await pin.leave_inner(block, error)
 
     def __del__(self) -> None:
         # The task was dropped inside the block, with its event loop say: no other code will end the transaction.

@@ -32,6 +32,7 @@ class Call(Generic[Result]):
         context: The context in which the function runs.
         function: What to call.
         interrupt: Interrupts what a thread does, given its number; None: the call must be finished. It may block.
+        firm: Whether it runs even if its task is cancelled before its turn: COMMIT, ROLLBACK and the ends of savepoints.
         done: What a CancelledError says if the call was completed before.
     """
 
@@ -39,6 +40,7 @@ class Call(Generic[Result]):
         "_cancellation",
         "_context",
         "_done",
+        "_firm",
         "_function",
         "_interrupt",
         "_lock",
@@ -60,9 +62,11 @@ class Call(Generic[Result]):
         function: Callable[[], Result],
         *,
         interrupt: Callable[[int], None] | None = None,
+        firm: bool = False,
         done: str | None = None,
     ) -> None:
         self._loop = loop
+        self._firm = firm
         self._done = done
         self._context = context
         self._function: Callable[[], Result] | None = function
@@ -163,12 +167,13 @@ class Call(Generic[Result]):
             try:
                 await self._waiter
             except asyncio.CancelledError as error:
-                if self.withdraw():
+                if not self._firm and self.withdraw():
                     raise
                 cancelled = error
                 self._cancel()
             except BaseException:  # the coroutine is closed: nobody wants the call any more
-                self.withdraw()
+                if not self._firm:
+                    self.withdraw()
                 raise
         self._waiter = None
         if cancelled is not None:

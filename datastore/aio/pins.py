@@ -96,6 +96,33 @@ class Pin:
         """Call *function* on the thread, inside the transaction."""
         return await self._post(Call(self._loop, self._context, function, interrupt=interrupt)).wait()
 
+    async def enter(self, block: AbstractContextManager[None]) -> None:
+        """Enter another *block* inside the transaction."""
+        entered = False
+
+        def enter() -> None:
+            nonlocal entered
+            block.__enter__()
+            entered = True
+
+        try:
+            await self.call(enter)
+        except asyncio.CancelledError as error:
+            if entered:  # nobody will leave it
+                await self.leave_inner(block, error)
+            raise
+        except GeneratorExit:
+            self.abandon(ENDED_ELSEWHERE)
+            raise
+
+    async def leave_inner(self, block: AbstractContextManager[None], error: BaseException | None) -> None:
+        """Leave a *block* that was entered by `enter`."""
+
+        def leave() -> None:
+            block.__exit__(None if error is None else type(error), error, None)
+
+        await self._post(Call(self._loop, self._context, leave, firm=True)).wait()
+
     async def leave(self, error: BaseException | None) -> None:
         """End the transaction: COMMIT, or ROLLBACK if there was an *error*."""
         call = self._exit(error)
@@ -124,7 +151,7 @@ class Pin:
                 self.ended = True
 
         committed = "The transaction was committed before its task was cancelled." if error is None else None
-        return Call(self._loop, self._context, leave, done=committed)
+        return Call(self._loop, self._context, leave, firm=True, done=committed)
 
     def _post(self, call: Call[Result]) -> Call[Result]:
         with self._lock:

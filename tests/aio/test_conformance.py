@@ -27,7 +27,12 @@ def run_suite(*paths: str, at_least: int) -> None:
 
 
 def test_a_part_of_the_suite() -> None:
-    run_suite("tests/aio/test_driving.py", "tests/repositories/test_messages.py", "tests/statements/test_names.py", at_least=50)
+    run_suite(
+        "tests/aio/test_driving.py",
+        "tests/repositories/test_messages.py",
+        "tests/statements/test_names.py",
+        at_least=50,
+    )
 
 
 @pytest.mark.long
