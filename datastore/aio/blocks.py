@@ -60,14 +60,16 @@ class AsyncBlock:
         if isinstance(error, GeneratorExit):  # the coroutine is closed, and may not wait
             pin.abandon(ENDED_ELSEWHERE)
             return
-        if not pin.ended and not pin.is_mine:
+        if pin.left:
+            if error is None:
+                raise pin.lost()
+            return
+        if not pin.is_mine:
             if id(frame) != self._frame and not pin.is_abandoned:
                 raise TransactionError(OTHER_TASK)
             pin.abandon(LEFT_ELSEWHERE)
             if error is None:
                 raise TransactionError(LEFT_ELSEWHERE)
-            return
-        if pin.ended and error is not None:
             return
         if self._outermost:
             await pin.leave(error)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from datastore.aio.calls import Call
 from datastore.aio.lanes import Lane
-from datastore.engines.ownership import drop_ended_claims, share_claim
+from datastore.engines.ownership import Claim, drop_claim, share_claim
 from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
@@ -61,8 +61,11 @@ class Pin:
         self._begin: Call[None] = Call(loop, self._context, lambda: None)
         #: Held while a call is added and while the thread leaves: a call that is added is run or refused.
         self._lock = threading.Lock()
-        #: Whether the outermost block has ended, for whatever reason.
-        self.ended = False
+        self._claim: Claim | None = None
+        #: Whether somebody has left the outermost block, or given it up: what the task does now is outside.
+        self.left = False
+        #: Whether it has ended on its thread.
+        self._ended = False
         #: Why calls are refused after that.
         self._why = ENDED_ELSEWHERE
 
@@ -87,7 +90,7 @@ class Pin:
             raise
         finally:
             self._lane.forget(self._begin)
-        share_claim(self._context)
+        self._claim = share_claim(self._context)
         task = self._task()
         assert task is not None
         task.add_done_callback(self._task_ended)
@@ -126,16 +129,23 @@ class Pin:
     async def leave(self, error: BaseException | None) -> None:
         """End the transaction: COMMIT, or ROLLBACK if there was an *error*."""
         call = self._exit(error)
+        self.left = True
         task = self._task()
         if task is not None:
             task.remove_done_callback(self._task_ended)
         try:
-            await self._post(call).wait()  # COMMIT is never abandoned
+            await self._post(call).wait()
         finally:
-            drop_ended_claims()
+            self.forget_claim()
+
+    def forget_claim(self) -> None:
+        """The calling context is outside again, also for synchronous calls."""
+        if self._claim is not None:
+            drop_claim(self._claim)
 
     def abandon(self, why: str) -> None:
         """Roll back, without waiting for it; callable from any thread. Does nothing if the transaction has ended."""
+        self.left = True
         with suppress(TransactionError):
             self._post(self._exit(TransactionLostError(why)))
             self._why = why
@@ -148,19 +158,20 @@ class Pin:
             try:
                 self._block.__exit__(None if error is None else type(error), error, None)
             finally:
-                self.ended = True
+                self._ended = True
 
         committed = "The transaction was committed before its task was cancelled." if error is None else None
         return Call(self._loop, self._context, leave, firm=True, done=committed)
 
     def _post(self, call: Call[Result]) -> Call[Result]:
         with self._lock:
-            if self.ended:
-                raise self._lost()
+            if self._ended:
+                raise self.lost()
             self._calls.put(call)
         return call
 
-    def _lost(self) -> TransactionError:
+    def lost(self) -> TransactionError:
+        """The error of a call that comes too late."""
         return ClosedError(CLOSED) if self._why is CLOSED else TransactionLostError(self._why)
 
     def run(self) -> None:
@@ -173,14 +184,14 @@ class Pin:
                 self._begin.end(None, error)
             else:
                 self._begin.end(None, None)
-                while not self.ended:
+                while not self._ended:
                     self._calls.get().run()
         with self._lock:
-            self.ended = True
+            self._ended = True
         while not self._calls.empty():
             late = self._calls.get()
             if late.start():
-                late.end(None, self._lost())
+                late.end(None, self.lost())
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._left)
 
@@ -216,11 +227,11 @@ def entered(host: Host) -> Pin | None:
     inside = _entered.get()
     if inside is None:
         return None
-    if inside.pin.ended:
+    if inside.pin.left:
         inside = _live()
         _entered.set(inside)
     while inside is not None:
-        if inside.pin.host is host and not inside.pin.ended:
+        if inside.pin.host is host and not inside.pin.left:
             if not inside.pin.is_mine:
                 raise TransactionError(OTHER_TASK)
             return inside.pin
@@ -230,6 +241,7 @@ def entered(host: Host) -> Pin | None:
 
 def _live() -> _Entered | None:
     inside = _entered.get()
-    while inside is not None and inside.pin.ended:
+    while inside is not None and inside.pin.left:
+        inside.pin.forget_claim()
         inside = inside.outer
     return inside

@@ -12,10 +12,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+import pytest
 
 from datastore import AsyncDatastore, Datastore
 from datastore.aio.statements import AsyncStatements
+from datastore.aio.threads import Threads
+from datastore.engines.postgresql.session import PostgreSQLSession
+from datastore.engines.sqlite.session import SQLiteSession
 
 #: The parts that are awaited; what else a test asks of a store, its engine say, is the synchronous store's.
 PARTS = {
@@ -126,6 +132,34 @@ class Driven:
                 raise
         else:
             self._ask(lambda: block.__aexit__(None, None, None))
+
+
+#: Whether the calling context is inside a call of `Threads.read`.
+_reading: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+def watch_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse a write inside a call that the generated code takes for one that only reads."""
+    read: Any = Threads.read
+
+    async def watched(self: Threads, function: Any, /, *arguments: Any, **keywords: Any) -> Any:
+        token = _reading.set(True)
+        try:
+            return await read(self, function, *arguments, **keywords)
+        finally:
+            _reading.reset(token)
+
+    def refusing(write: Any) -> Any:
+        def refuse(self: Any, sql: str, parameters: Any, /) -> Any:
+            assert not _reading.get(), f"a call that only reads writes: {sql}"
+            return write(self, sql, parameters)
+
+        return refuse
+
+    monkeypatch.setattr(Threads, "read", watched)
+    for session in (SQLiteSession, PostgreSQLSession):
+        for name in ("write", "change"):
+            monkeypatch.setattr(session, name, refusing(getattr(session, name)))
 
 
 class DrivenStore(Driven):
