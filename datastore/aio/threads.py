@@ -8,7 +8,7 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Generic, ParamSpec, TypeVar
@@ -91,7 +91,13 @@ class Threads:
         self, function: Callable[P, Iterator[Record]], /, *arguments: P.args, **keywords: P.kwargs
     ) -> AsyncIterator[Record]:
         """Iterate over what a reading function returns, page by page."""
-        return _Iteration(self, functools.partial(function, *arguments, **keywords))
+        return _Iteration(self.read, functools.partial(function, *arguments, **keywords))
+
+    def iterate_slowly(
+        self, function: Callable[P, Iterator[Record]], /, *arguments: P.args, **keywords: P.kwargs
+    ) -> AsyncIterator[Record]:
+        """As `iterate`, with a function that may write."""
+        return _Iteration(self.slow, functools.partial(function, *arguments, **keywords))
 
     async def poll(
         self, function: Callable[P, Generator[float, None, Result]], /, *arguments: P.args, **keywords: P.kwargs
@@ -192,8 +198,12 @@ class Threads:
 class _Iteration(AsyncIterator[Record], Generic[Record]):
     """Fetches the records of an iterator on the threads, a page at a time."""
 
-    def __init__(self, threads: Threads, begin: Callable[[], Iterator[Record]]) -> None:
-        self._threads = threads
+    def __init__(
+        self,
+        call: Callable[[Callable[[], list[Record]]], Awaitable[list[Record]]],
+        begin: Callable[[], Iterator[Record]],
+    ) -> None:
+        self._call = call
         self._begin = begin
         self._source: Iterator[Record] | None = None
         self._records: deque[Record] = deque()
@@ -204,7 +214,7 @@ class _Iteration(AsyncIterator[Record], Generic[Record]):
 
     async def __anext__(self) -> Record:
         if not self._records and not self._ended:
-            page = await self._threads.read(self._page)
+            page = await self._call(self._page)
             self._ended = len(page) < EVERY_ROWS
             self._records.extend(page)
         if not self._records:
