@@ -96,8 +96,8 @@ class Pin:
         task.add_done_callback(self._task_ended)
 
     async def call(self, function: Callable[[], Result], *, interrupt: Callable[[int], None] | None = None) -> Result:
-        """Call *function* on the thread, inside the transaction."""
-        return await self._post(Call(self._loop, self._context, function, interrupt=interrupt)).wait()
+        """Call *function* on the thread, inside the transaction, with the calling task's context variables."""
+        return await self._post(Call(self._loop, contextvars.copy_context(), function, interrupt=interrupt)).wait()
 
     async def enter(self, block: AbstractContextManager[None]) -> None:
         """Enter another *block* inside the transaction."""
@@ -124,7 +124,7 @@ class Pin:
         def leave() -> None:
             block.__exit__(None if error is None else type(error), error, None)
 
-        await self._post(Call(self._loop, self._context, leave, firm=True)).wait()
+        await self._post(Call(self._loop, contextvars.copy_context(), leave, firm=True)).wait()
 
     async def leave(self, error: BaseException | None) -> None:
         """End the transaction: COMMIT, or ROLLBACK if there was an *error*."""

@@ -24,6 +24,7 @@ from datastore.cli import (
     generate,
     jobs,
     maintenance,
+    metrics,
     retention,
     search,
 )
@@ -160,6 +161,7 @@ for command in (
     jobs.worker_command,
     admin.stats_command,
     admin.status_command,
+    metrics.metrics_command,
     backups.verify_command,
     backups.backup_command,
     backups.backups_command,
@@ -175,6 +177,7 @@ for command in (
     maintenance.maintain_command,
     maintenance.vacuum_command,
     search.reindex_command,
+    generate.init_command,
     check.check_command,
     generate.generate_command,
     generate.diff_command,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_own_tables import ROOT, build, run
+from tests.contract.test_own_tables import INIT, ROOT, datastore
 
 #: A mistake and the line of a method that has it; `statements` is a NotesStatements.
 MISTAKES = {
@@ -121,8 +121,10 @@ PLANTED |= {name: ASYNC_HEAD + f"    {line}\n" for name, line in ASYNC_MISTAKES.
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook of docs/own-tables.md, with a module for each mistake and one without any."""
     folder = tmp_path_factory.mktemp("mistakes")
-    build(folder)
-    run(folder, "-m", "datastore.cli", "generate")
+    datastore(folder, *INIT)
+    settings = folder / "pyproject.toml"
+    settings.write_text(settings.read_text().replace("[tool.datastore]\n", "[tool.datastore]\nasynchronous = true\n"))
+    datastore(folder, "generate")
     (folder / "planted").mkdir()
     for number, text in enumerate(PLANTED.values()):
         (folder / "planted" / f"mistake_{number}.py").write_text(text)
