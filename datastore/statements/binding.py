@@ -87,6 +87,12 @@ class Binder(Protocol):
     def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type] | None = None) -> Any: ...
 
 
+class AsyncBinder(Protocol):
+    """Binds a folder of statements that are awaited: a `datastore.aio.store.AsyncDatastore`."""
+
+    async def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
+
+
 class Statements:
     """Every statement as a function with exactly its declared parameters, keyword-only.
 
