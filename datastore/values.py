@@ -14,11 +14,17 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 from datastore.errors import InvalidValueError
 
 UTC = timezone.utc
+
+#: A value that JSON can express, as `json` reads and writes it.
+Json: TypeAlias = Any
+
+#: A JSON object.
+JsonObject: TypeAlias = dict[str, Any]
 
 #: Longer JSON is refused before it reaches the database.
 MAX_JSON_BYTES = 1_048_576
