@@ -1,4 +1,4 @@
-"""The recipes of docs/threads.md run as they are printed there."""
+"""The recipes of docs/threads.md and docs/how-to/ run as they are printed there."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def serve(database: Database, command: Sequence[str], routes: Sequence[str], req
 
 def test_fastapi(database: Database) -> None:
     serve(database, ["uvicorn", "fastapi_app:app", "--port", "{port}"], ["/sync", "/async", "/dependency"])
+
+
+def test_async_fastapi(database: Database) -> None:
+    command = ["uvicorn", "async_fastapi_app:app", "--port", "{port}"]
+    serve(database, command, ["/conversations", "/dependency", "/sync"])
+
+
+def test_async_starlette(database: Database) -> None:
+    serve(database, ["uvicorn", "async_starlette_app:app", "--port", "{port}"], ["/conversations"])
 
 
 def test_flask(database: Database) -> None:
