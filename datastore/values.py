@@ -185,6 +185,22 @@ def check_text(value: str, name: str) -> str:
     return value
 
 
+#: Seconds that a call of the application's function `embed` may take, unless the application says otherwise.
+EMBED_TIMEOUT = 60.0
+
+
+def encode_blob(value: bytes) -> bytes:
+    """Return *value* if it is bytes.
+
+    Raises:
+        InvalidValueError: It is not bytes, a bytearray or a memoryview.
+    """
+    given: object = value
+    if not isinstance(given, bytes | bytearray | memoryview):
+        raise InvalidValueError(f"a blob needs bytes, not {type(given).__name__}")
+    return bytes(given)
+
+
 def check_number(value: float, name: str) -> float:
     """Return *value* as a float if it is a finite number.
 

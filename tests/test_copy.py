@@ -67,6 +67,11 @@ def full(path: Path) -> Path:
         store.jobs.pause("t1", reason="r")
         store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
         store.erase(conversation_id=third.id)
+        store.vectors.change_model(None, "toy")
+        talk = second.id
+        store.messages.append(talk, role="user", content="with a vector", vector=[1.0, -2.0])
+        store.learnings.add(conversation_id=talk, category="c", title="t", content="x", vector=[0.25, 1.0])
+        store._parts.vectors._statements.add_vector_cell(name="learnings", cell=1, generation=1, centroid=b"\0\x3c\0\0")
         store.reindex(language="german")
         store.maintenance.run(budget=1.0)
         store.backups.create(path.with_name("backup.db"))
@@ -125,8 +130,9 @@ def test_life_goes_on_after_a_copy(full: Path, url: str) -> None:
         assert store.jobs.enqueue("new").id > newest
         conversation = next(iter(store.conversations.list().items))
         count = conversation.message_count
+        last_position = store.branches.get(conversation.id, conversation.active_branch).last_position
         position = store.messages.append(conversation.id, role="user", content="one more").position
-        assert position == conversation.last_position + 1
+        assert position == last_position + 1
         assert store.conversations.get(conversation.id).message_count == count + 1
         assert not any(store.verify().values())
 

@@ -72,7 +72,11 @@ def modules(facts: ProjectFacts) -> dict[str, str]:
         nouns.setdefault(one.noun, []).append(one)
     every = [Module(noun, nouns[noun], facts.project.statements, facts.project.records) for noun in sorted(nouns)]
     template = _templates().get_template("module.py.jinja")
-    texts = {f"{module.noun}.py": template.render(module=module, project=facts.project) for module in every}
+    protocols = [("", "def"), ("Async", "async def")][: 1 + facts.project.asynchronous]
+    texts = {
+        f"{module.noun}.py": template.render(module=module, project=facts.project, protocols=protocols)
+        for module in every
+    }
     texts["__init__.py"] = _package(every, facts.project)
     for name, text in texts.items():
         _check_names(name, text)
@@ -86,6 +90,7 @@ def _package(every: Sequence[Module], project: Project) -> str:
     imports = [(project.records, named)] if named else []
     for module in every:
         names = [*(row_class_name(one.name) for one in module.with_rows), protocol_name(module.noun)]
+        names += [f"Async{protocol_name(module.noun)}"] * project.asynchronous
         imports.append((f"{package}.{module.noun}", sorted(names)))
     classes = {name: name for name in named} | dict(rows)
     template = _templates().get_template("package.py.jinja")

@@ -232,21 +232,22 @@ class MessagePages(IndexedRepository):
     def _before(self, conversation_id: str, branch: int | None, position: int, max_rows: int) -> tuple[_Messages, int]:
         """Messages of a branch before a position, newest first, and the branch."""
         read = self._statements.list_messages_before
+        rows: _Messages = []
         if not branch:
             rows = read(conversation_id=conversation_id, branch=branch, before_position=position, max_rows=max_rows)
-            if rows or branch == 0:
-                return rows, 0
-        collected: _Messages = []
+            branch = rows[0].branch if rows else branch
+            if branch == 0 or len(rows) == max_rows:
+                return rows, branch or 0
         segments = self._segments(conversation_id, branch)
-        for segment in segments:
-            if len(collected) < max_rows:
-                collected += read(
+        for segment in segments[bool(rows) :]:
+            if len(rows) < max_rows:
+                rows += read(
                     conversation_id=conversation_id,
                     branch=segment.branch,
                     before_position=min(position, segment.to_position + 1),
-                    max_rows=max_rows - len(collected),
+                    max_rows=max_rows - len(rows),
                 )
-        return collected, segments[0].branch if segments else 0
+        return rows, segments[0].branch if segments else 0
 
     def _segments(self, conversation_id: str, branch: int | None) -> Sequence[Segment]:
         """What a branch consists of, the newest part first; empty if there is no such conversation.

@@ -22,7 +22,7 @@ from datastore.errors import InvalidValueError, StatementError
 from datastore.records.rows import RowReader
 from datastore.statements.loader import Statement
 from datastore.statements.optional import by_position
-from datastore.values import encode_json, encode_timestamp
+from datastore.values import encode_blob, encode_json, encode_timestamp
 
 #: By name if a parameter is optional or used more than once, otherwise by position, which is faster in the driver.
 Parameters: TypeAlias = dict[str, object] | tuple[object, ...]
@@ -41,6 +41,7 @@ _ENCODERS: Mapping[str, Encoder] = {
     "timestamp": encode_timestamp,
     "json": encode_json,
     "rows": functools.partial(encode_json, max_bytes=math.inf),
+    "blob": encode_blob,
     "match": str,
     "words": str,
 }
@@ -84,6 +85,12 @@ class Binder(Protocol):
     """Binds a folder of statements: a `datastore.store.Datastore`."""
 
     def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type] | None = None) -> Any: ...
+
+
+class AsyncBinder(Protocol):
+    """Binds a folder of statements that are awaited: a `datastore.aio.store.AsyncDatastore`."""
+
+    async def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
 
 
 class Statements:
