@@ -350,10 +350,10 @@ def test_a_store_that_is_dropped_ends_its_threads(store: Datastore) -> None:
         assert threading.active_count() > before
 
     asyncio.run(main())
-    gc.collect()
     end = time.monotonic() + 30
     while threading.active_count() > before:
         assert time.monotonic() < end
+        gc.collect()
         time.sleep(0.005)
 
 
