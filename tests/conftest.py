@@ -41,6 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     share()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many workers ``-n logical`` starts: one more than processors, because many tests wait for a process or a lock."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     from tests.postgresql import stop
 

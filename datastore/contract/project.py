@@ -5,13 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
 from datastore.contract.text import did_you_mean
 from datastore.errors import ProjectError
 from datastore.resources import migrations_folder
+from datastore.values import JsonObject
 
 FILE = "pyproject.toml"
 ENGINES = ("sqlite",)
@@ -140,7 +140,7 @@ def _read(root: Path, table: object) -> Project:
     return project
 
 
-def _checked(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _checked(table: JsonObject, where: str) -> JsonObject:
     values = dict(table)
     for name, shape in _TABLES.items():
         texts = values.get(name, {})

@@ -195,7 +195,7 @@ _mutants = (
     Mutant("synchronous NORMAL where FULL was asked", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2,', '_synchronous = {"full": 1,'),)),
     Mutant("synchronous OFF", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2, "relaxed": 1}', '_synchronous = {"full": 0, "relaxed": 0}'),)),
     Mutant("journal OFF", "PRAGMA", (Edit(
-        ENGINE, 'execute("PRAGMA temp_store = MEMORY")', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")',
+        ENGINE, 'execute("PRAGMA temp_store = MEMORY")\n        for pragma', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")\n        for pragma',
     ),)),
     # --- the gate and the WAL -----------------------------------------------------------------------------------
     Mutant("gate off", "engine", (_open_gate,)),
@@ -284,7 +284,13 @@ _mutants = (
         ),
     )),
     Mutant("positions used twice", "SQL", (
-        Sql("append_message", r"conversations\.last_position \+ 1", "conversations.message_count + 1"),
+        Sql("append_message", r"WHEN 0 THEN conversations\.last_position", "WHEN 0 THEN conversations.message_count"),
+    )),
+    Mutant("positions of a branch used twice", "trigger", (
+        Sql("trigger messages_branch_insert", r"last_position = max\(last_position, new\.position\)", "last_position = last_position"),
+    )),
+    Mutant("a branch hears what its parent says after the fork", "SQL", (
+        Sql("list_branch_segments", r"SELECT branches\.fork_position", "SELECT branches.fork_position + 1000"),
     )),
     Mutant("purge takes what was never hidden", "SQL", (
         Sql("list_purgeable_conversations", r"deleted_at IS NOT NULL AND deleted_at <", "coalesce(deleted_at, '') <"),

@@ -54,7 +54,7 @@ def test_multiprocessing(database: Database) -> None:
     Outcome(out.split()).assert_kept(database)
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [12, pytest.param(60, marks=pytest.mark.long)])
 def test_celery(database: Database, tmp_path: Path, number: int) -> None:
     sessions = [f"s{i}" for i in range(number)]
     settings = {"CELERY_FOLDER": str(tmp_path)}

@@ -33,7 +33,7 @@ from datastore.engines.fork import keep, unwatch, watch
 from datastore.engines.ownership import Owner
 from datastore.engines.postgresql.errors import translate
 from datastore.engines.postgresql.session import PostgreSQLSession
-from datastore.engines.postgresql.settings import Connection, session_sql, set_up
+from datastore.engines.postgresql.settings import Blob, Connection, session_sql, set_up
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError
@@ -467,4 +467,9 @@ def shown(url: str) -> str:
 
 
 #: How statements are rewritten for psycopg.
-DIALECT = Dialect(text=by_name, named=True, labelled=True, encoders={"match": for_postgresql, "words": for_postgresql})
+DIALECT = Dialect(
+    text=by_name,
+    named=True,
+    labelled=True,
+    encoders={"match": for_postgresql, "words": for_postgresql, "blob": Blob.of},
+)
