@@ -25,7 +25,7 @@ DECISIONS = [
     "0017-fresh-stores-for-tests",
     "0016-queue-goals",
     "0019-rooms",
-    "0020-vectors",
+    "0021-vectors",
     "0023-asyncio",
 ]
 

@@ -140,8 +140,8 @@ def _read(root: Path, table: object) -> Project:
     return project
 
 
-def _checked(table: JsonObject, where: str) -> JsonObject:
-    values = dict(table)
+def _checked(table: Mapping[str, object], where: str) -> JsonObject:
+    values: JsonObject = dict(table)
     for name, shape in _TABLES.items():
         texts = values.get(name, {})
         if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):

@@ -28,7 +28,7 @@ LEADING = 2_500
 #: This many of them, and of the newest rows of the other terms, are scored by all terms.
 SCORED = 100
 
-#: How reciprocal rank fusion weighs the first ranks (docs/decisions/0020-vectors.md).
+#: How reciprocal rank fusion weighs the first ranks (docs/decisions/0021-vectors.md).
 _K = 10
 
 #: FTS5's own constants of BM25.

@@ -41,7 +41,7 @@ _MOST_CELLS, _SAMPLE = 4096, 32
 #: A cell of the sample with fewer vectors is dropped: a centroid is never the vector of one text.
 _FEWEST = 4
 
-#: Rounds of k-means. More gain nothing that was measured (docs/decisions/0020-vectors.md).
+#: Rounds of k-means. More gain nothing that was measured (docs/decisions/0021-vectors.md).
 _ROUNDS = 8
 
 #: Vectors that are compared with all centroids at a time.
