@@ -1,4 +1,4 @@
-"""stats, status, migrations, purge."""
+"""stats, status, purge."""
 
 from __future__ import annotations
 
@@ -217,14 +217,6 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, except 3.44.6 and later 3.44 and 3.50.7 and later 3.50."""
     fixed = (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
     return (3, 7, 0) <= version <= (3, 51, 2) and not fixed
-
-
-@click.command("migrations", short_help="Print the folder of the migrations.")
-def migrations_command() -> None:
-    """Print the folder of the migrations, in the form that yoyo accepts."""
-    from datastore.resources import migrations_folder
-
-    click.echo(str(migrations_folder()))
 
 
 @click.command("purge", short_help="Permanently delete soft-deleted conversations.")

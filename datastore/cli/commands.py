@@ -24,6 +24,7 @@ from datastore.cli import (
     generate,
     jobs,
     maintenance,
+    migrations,
     retention,
     search,
 )
@@ -164,7 +165,8 @@ for command in (
     backups.backup_command,
     backups.backups_command,
     backups.restore_command,
-    admin.migrations_command,
+    migrations.migrations_command,
+    migrations.rollback_command,
     admin.purge_command,
     erasure.erase_command,
     erasure.erasures_command,

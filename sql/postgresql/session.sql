@@ -15,13 +15,47 @@ SELECT
     set_config('synchronous_commit', :synchronous_commit, FALSE) AS synchronous_commit,
     set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
 
--- name: set_lock_timeout(lock_timeout)^
--- Sets how long a statement of this session waits for a lock.
---   lock_timeout  text  with its unit: 30000ms
+-- name: set_setting(name, value)^
+-- Sets an option of this session.
+--   name  text  of the option: lock_timeout
+--   value  text  with its unit: 100ms
 -- Index: none (no table)
 -- Rows: 1
 -- Differs: only PostgreSQL has session settings
-SELECT set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
+SELECT set_config(:name, :value, FALSE) AS value;
+
+-- name: find_oldest_transaction()
+-- The oldest open transaction of another client in this database.
+-- Index: none (the server's view); sorts
+-- Rows: 0 or 1
+-- Differs: SQLite has no server
+SELECT
+    pid AS process,
+    application_name,
+    CAST(extract(EPOCH FROM clock_timestamp() - xact_start) AS DOUBLE PRECISION) AS seconds
+FROM pg_stat_activity
+WHERE
+    datname = current_database()
+    AND pid <> pg_backend_pid()
+    AND xact_start IS NOT NULL
+ORDER BY xact_start, pid
+LIMIT 1;
+
+-- name: list_invalid_indexes()
+-- The indexes that a failed CREATE INDEX CONCURRENTLY left, each with the command that drops it.
+-- Index: none (the server's catalogue is small); sorts
+-- Rows: one per such index
+-- Differs: SQLite builds an index completely or not at all
+-- Allow: full-scan, because the server's catalogue is small
+SELECT
+    CAST(pg_class.relname AS TEXT) AS name,
+    format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', current_schema(), pg_class.relname) AS command
+FROM pg_index
+INNER JOIN pg_class ON pg_index.indexrelid = pg_class.oid
+WHERE
+    NOT pg_index.indisvalid
+    AND pg_class.relnamespace = to_regnamespace(quote_ident(current_schema()))
+ORDER BY CAST(pg_class.relname AS TEXT);
 
 -- name: take_lock(library, lock)^
 -- Acquires a lock that is released at the end of the transaction; waits while another transaction has it.
