@@ -46,7 +46,7 @@ class Clients:
     """Threads that append to a conversation each, and delete one, until they are stopped."""
 
     def __init__(self, url: str, count: int) -> None:
-        self.url = url
+        self.url = f"{url}&options=-cdeadlock_timeout%3D1s"  # as a server has it; that of the tests is impatient
         self.errors: list[str] = []
         #: The longest time that one transaction took, in seconds.
         self.longest = 0.0
@@ -88,7 +88,6 @@ class Clients:
 
 @pytest.mark.parametrize("first", range(2, len(IDS)))
 def test_no_client_notices_a_step_or_its_rollback(url: str, first: int) -> None:
-    url += "&options=-cdeadlock_timeout%3D1s"  # as a server has it; that of the tests is impatient
     with Clients(url, 6) as clients:
         for _ in range(3):
             assert len(migrations.rollback(url, steps=len(IDS) - first, allow_loss=True)) == len(IDS) - first

@@ -42,6 +42,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 0.8
 
 #: The statement of a step that locks the tables which the step changes.
 _lock_table = re.compile(r"^LOCK TABLE [^;]+;", re.MULTILINE)
+_concurrently = re.compile(r"^(?:CREATE|DROP)\b[^;]* CONCURRENTLY ", re.MULTILINE)
 
 #: Errors after which a step is tried again: nothing of it was done.
 _GAVE_WAY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -74,6 +75,13 @@ def _milliseconds(seconds: float) -> str:
 
 def _for_yoyo(url: str) -> str:
     return f"postgresql+datastore://{url.partition('://')[2]}"
+
+
+def _file(migration: Migration, direction: str) -> Path:
+    path = Path(migration.path)
+    if direction == "rollback" and path.suffix == ".sql":
+        return path.with_name(f"{migration.id}{ROLLBACK}")
+    return path
 
 
 class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
@@ -151,7 +159,10 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     def _run(self, migration: Migration, direction: str, force: bool) -> None:
         if not migration.use_transactions:
-            self._drop_invalid_indexes(migration)
+            text = _file(migration, direction).read_text(encoding="utf-8")
+            self._drop_invalid_indexes(text)
+            if _concurrently.search(text):  # waits for transactions, but lets nobody wait for it
+                _set(self.connection, "lock_timeout", "0")
             super()._run(migration, direction, force)
             return
         self._lock_tables(migration, direction)
@@ -164,10 +175,9 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     def _lock_tables(self, migration: Migration, direction: str) -> None:
         """Run the step's LOCK TABLE in limited time; the step then has the locks."""
-        path = Path(migration.path)
-        if direction == "rollback":
-            path = path.with_name(f"{migration.id}{ROLLBACK}")
-        if path.suffix != ".sql" or not (found := _lock_table.search(path.read_text(encoding="utf-8"))):
+        path = _file(migration, direction)
+        found = _lock_table.search(path.read_text(encoding="utf-8")) if path.suffix == ".sql" else None
+        if found is None:
             return
         _set(self.connection, "statement_timeout", _milliseconds(self._wait))
         try:
@@ -176,9 +186,8 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
             raise psycopg.errors.LockNotAvailable from error
         _set(self.connection, "statement_timeout", "0")
 
-    def _drop_invalid_indexes(self, migration: Migration) -> None:
+    def _drop_invalid_indexes(self, text: str) -> None:
         """Drop what a CREATE INDEX CONCURRENTLY of this step left when it failed; IF NOT EXISTS would take it for the index."""
-        text = Path(migration.path).read_text(encoding="utf-8")
         for name, command in self.connection.execute(session_sql("list_invalid_indexes"), {}).fetchall():
             if re.search(rf"\b{re.escape(name)}\b", text):
                 self.connection.execute(command.encode())

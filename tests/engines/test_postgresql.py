@@ -59,7 +59,9 @@ ONLY_SQLITE = {
 #: A session's settings, advisory locks, transactions, the server's clock, its sequences and triggers.
 ONLY_POSTGRESQL = {
     "set_session",
-    "set_lock_timeout",
+    "set_setting",
+    "find_oldest_transaction",
+    "list_invalid_indexes",
     "set_rollback",
     "take_lock",
     "lock_writers_out",
