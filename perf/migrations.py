@@ -110,8 +110,16 @@ def measure(database: Path | str, name: str, change: Callable[[], object]) -> di
         change()
         seconds = time.perf_counter() - begun
     errors = append.errors + read.errors
-    line = {"step": name, "seconds": round(seconds, 2), "append": round(append.longest, 2), "read": round(read.longest, 2)}
-    print(f"{name}: {seconds:.2f} s; longest append {append.longest:.2f} s, longest read {read.longest:.2f} s", *errors[:3])
+    line = {
+        "step": name,
+        "seconds": round(seconds, 2),
+        "append": round(append.longest, 2),
+        "read": round(read.longest, 2),
+    }
+    print(
+        f"{name}: {seconds:.2f} s; longest append {append.longest:.2f} s, longest read {read.longest:.2f} s",
+        *errors[:3],
+    )
     sys.stdout.flush()
     return {**line, "errors": len(errors)}
 
@@ -132,7 +140,9 @@ def run(database: Path | str, engine: str, rows: int, work: Path) -> list[dict[s
         part = only(library, ids[: number + 1], work / f"{engine}{number}")
         lines.append(measure(database, f"{engine}, {ids[number]}", lambda part=part: migrations.apply(database, part)))
     for name in reversed(ids[1:]):
-        undo = measure(database, f"{engine}, rollback of {name}", lambda: migrations.rollback(database, allow_loss=True))
+        undo = measure(
+            database, f"{engine}, rollback of {name}", lambda: migrations.rollback(database, allow_loss=True)
+        )
         lines.append(undo)
     lines.append(measure(database, f"{engine}, {ids[1]} to {ids[-1]}", lambda: migrations.apply(database)))
     return lines

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +16,6 @@ import pytest
 
 from datastore import Datastore, migrations
 from datastore.errors import (
-    BusyError,
     DatastoreError,
     InvalidValueError,
     RollbackRefusedError,
@@ -28,7 +25,6 @@ from datastore.errors import (
 )
 from datastore.migrations.steps import transaction_control
 from datastore.resources import migrations_folder
-from tests.conftest import until
 from tests.postgresql import database
 
 NEWEST = migrations.migration_ids(migrations_folder())[-1]
@@ -248,7 +244,9 @@ def test_no_step_is_undone_under_one_that_the_checkout_lacks(place: Any, steps: 
 def test_steps_that_were_merged_late_are_rolled_back_in_the_order_of_their_application(
     place: Any, steps: Callable[..., Path]
 ) -> None:
-    folder = steps(b="CREATE TABLE b (id INTEGER);", **{f"app-{name}.rollback.sql": f"DROP TABLE {name};" for name in "abc"})
+    folder = steps(
+        b="CREATE TABLE b (id INTEGER);", **{f"app-{name}.rollback.sql": f"DROP TABLE {name};" for name in "abc"}
+    )
     open_(place, folder)
     steps(a="CREATE TABLE a (id INTEGER);", c="-- depends: app-a\nCREATE TABLE c (id INTEGER);")
     open_(place, folder)

@@ -25,9 +25,7 @@ LIBRARY = migrations_folder("postgresql")
 IDS = migrations.migration_ids(LIBRARY)
 
 #: A conversation and an append to it, on the schema of every step, with the locks that the library's own append takes.
-CONVERSATION = (
-    "INSERT INTO conversations (id, source, sanitization_version, created_at, updated_at) VALUES (%s, 's', '1', now(), now())"
-)
+CONVERSATION = "INSERT INTO conversations (id, source, sanitization_version, created_at, updated_at) VALUES (%s, 's', '1', now(), now())"
 APPEND = """
 WITH conversation AS MATERIALIZED (SELECT id, last_position FROM conversations WHERE id = %s FOR UPDATE)
 INSERT INTO messages (id, conversation_id, position, role, content, content_hash, token_count, created_at)
@@ -157,9 +155,8 @@ def steps(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("kind", ["", "-- transactional: false\n"])
 def test_nothing_is_left_of_a_killed_client(url: str, steps: Callable[..., Path], kind: str) -> None:
     """Its statement ends, with the locks that it has: on the table, and against other migrations."""
-    folder = steps(a=f"{kind}LOCK TABLE messages;" if not kind else kind, b="SELECT 1;")
-    text = "SELECT pg_sleep(300);"
-    steps(a=f"LOCK TABLE messages;\n{text}" if not kind else f"{kind}{text}")
+    begin = kind or "LOCK TABLE messages;\n"
+    folder = steps(a=f"{begin}SELECT pg_sleep(300);", b="SELECT 1;")
     code = "import sys; from datastore import migrations; migrations.apply(sys.argv[1], *map(__import__('pathlib').Path, sys.argv[2:]))"
     killed = subprocess.Popen([sys.executable, "-c", code, url, str(LIBRARY), str(folder)])
 

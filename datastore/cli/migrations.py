@@ -33,9 +33,7 @@ def migrations_command() -> None:
     help="The application's own migrations; repeatable.",
 )
 @database_option
-def rollback_command(
-    steps: int, every: bool, allow_loss: bool, migrations: tuple[Path, ...], database: str
-) -> None:
+def rollback_command(steps: int, every: bool, allow_loss: bool, migrations: tuple[Path, ...], database: str) -> None:
     """Roll back the newest migrations. This may lose data: the first line of each rollback file is printed before it runs."""
     from datastore.address import is_server
     from datastore.migrations import rollback

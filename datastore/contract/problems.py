@@ -34,6 +34,8 @@ RULES: dict[str, Rule] = {
     "migration-changed": Rule("a released step never changes", waivable=False),
     "primary-key": Rule("a table has a primary key"),
     "foreign-key-index": Rule("an index leads with a foreign key's columns"),
+    "engines": Rule("both engines have the same steps, tables, columns, defaults, keys and CHECKs"),
+    "narrower": Rule("a step that changes the type of a column keeps every value (PostgreSQL)"),
     "unused-index": Rule("some statement, foreign key or trigger uses each index"),
     # Against the schema.
     "prepare": Rule("the statement prepares on the schema that the migrations make", waivable=False),
@@ -67,10 +69,16 @@ RULES: dict[str, Rule] = {
     "full-scan": Rule("no plan reads a whole table that is not marked small"),
     "sort": Rule("a plan sorts where the header says so, and nowhere else"),
     "automatic-index": Rule("no plan builds an index for itself"),
+    "row-lock": Rule(
+        "rows that a statement selects up to a LIMIT and then changes are locked: FOR UPDATE (PostgreSQL)"
+    ),
     "plan": Rule("the plan is the one that was last accepted (`--update`)", waivable=False),
     # What is generated (`datastore generate`).
     "generated": Rule("the generated code and the lock file are those of the statements", waivable=False),
 }
+
+#: Rules that only a server can tell of: without one, nobody knows whether their waivers are needed.
+SERVER_RULES = frozenset({"engines", "narrower", "row-lock"})
 
 
 @attrs.frozen

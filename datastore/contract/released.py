@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datastore.contract.problems import Place, Problem
@@ -22,6 +22,7 @@ from datastore.contract.text import normal
 from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.errors import ProjectError
 from datastore.migrations import checksums
+from datastore.migrations.steps import step_files
 
 
 def run(root: Path, *arguments: str) -> bytes:
@@ -124,7 +125,7 @@ def _sql_lines(source: Source, message: str) -> list[tuple[int, str]]:
 
 def check_migrations_released(project: Project, ref: str) -> Iterator[Problem]:
     """The steps at *ref* whose text is another now, or that are gone."""
-    for folder in project.own_migrations:
+    for folder in (*project.own_migrations, *project.own_server_migrations):
         for name, text in sorted(files_at(project.root, ref, project.show(folder)).items()):
             path = folder / name
             shown = project.show(path)
@@ -146,9 +147,26 @@ def _first_difference(shown: str, path: Path, text: str) -> Place:
     return Place(file=shown)
 
 
+def check_same_steps(project: Project) -> Iterator[Problem]:
+    """Steps that one engine has and the other lacks."""
+    ours, theirs = (_own_steps(folders) for folders in (project.own_migrations, project.own_server_migrations))
+    if not ours or not theirs:
+        return
+    for name in sorted({*ours} ^ {*theirs}):
+        path = ours.get(name) or theirs[name]
+        folders = project.own_server_migrations if name in ours else project.own_migrations
+        message = f"this step is only for {'SQLite' if name in ours else 'PostgreSQL'}"
+        hint = f"write {project.show(folders[-1])}/{name}.sql; if there is nothing to do, a comment says why"
+        yield Problem("engines", Place(project.show(path)), message, hint, subject=name)
+
+
+def _own_steps(folders: Sequence[Path]) -> dict[str, Path]:
+    return {path.stem: path for folder in folders if folder.is_dir() for path in step_files(folder)}
+
+
 def check_lock(project: Project) -> Iterator[Problem]:
     """The steps that are not what their folder's SHA256SUMS says; a folder without one is not checked."""
-    for folder in project.own_migrations:
+    for folder in (*project.own_migrations, *project.own_server_migrations):
         lock, sums = project.show(folder / checksums.LOCK_NAME), checksums.read_lock(folder)
         steps = {path.name: path for path in folder.glob("*.sql")} if sums else {}
         for name in sorted({*steps, *sums}):
@@ -167,7 +185,7 @@ def check_lock(project: Project) -> Iterator[Problem]:
 def update_locks(project: Project) -> list[Path]:
     """Write the checksums of new steps; those that are in a lock file already are left as they are."""
     written = []
-    for folder in project.own_migrations:
+    for folder in (*project.own_migrations, *project.own_server_migrations):
         sums = checksums.read_lock(folder)
         new = {path.name: checksums.checksum(path) for path in folder.glob("*.sql") if path.name not in sums}
         if new:

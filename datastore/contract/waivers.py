@@ -84,5 +84,5 @@ def apply_waivers(problems: Iterable[Problem], waivers: list[Waiver]) -> list[Pr
     for waiver in waivers:
         if not waiver.needed:
             message = f'nothing needs the waiver of "{f"{waiver.rule} {waiver.subject}".strip()}"'
-            left.append(Problem("waiver", waiver.place, message, "take it out"))
+            left.append(Problem("waiver", waiver.place, message, "take it out", subject=waiver.rule))
     return left

@@ -77,11 +77,12 @@ def _for_yoyo(url: str) -> str:
     return f"postgresql+datastore://{url.partition('://')[2]}"
 
 
-def _file(migration: Migration, direction: str) -> Path:
+def _text(migration: Migration, direction: str) -> str:
+    """The text of a step or of its rollback; "" if there is none."""
     path = Path(migration.path)
-    if direction == "rollback" and path.suffix == ".sql":
-        return path.with_name(f"{migration.id}{ROLLBACK}")
-    return path
+    if direction == "rollback" and migration.is_raw_sql():
+        path = path.with_name(f"{migration.id}{ROLLBACK}")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
@@ -97,7 +98,10 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection[tuple[Any, ...]]:
         named = dburi._replace(args={"fallback_application_name": "datastore migrations", **dburi.args})
         connection: psycopg.Connection[tuple[Any, ...]] = super().connect(named)
-        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):  # of a role whose transactions are short
+        for name in (
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+        ):  # of a role whose transactions are short
             _set(connection, name, "0")
         # A server on an operating system that cannot check its connections refuses the setting.
         with suppress(psycopg.errors.InvalidParameterValue):
@@ -159,7 +163,7 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     def _run(self, migration: Migration, direction: str, force: bool) -> None:
         if not migration.use_transactions:
-            text = _file(migration, direction).read_text(encoding="utf-8")
+            text = _text(migration, direction)
             self._drop_invalid_indexes(text)
             if _concurrently.search(text):  # waits for transactions, but lets nobody wait for it
                 _set(self.connection, "lock_timeout", "0")
@@ -175,8 +179,7 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
 
     def _lock_tables(self, migration: Migration, direction: str) -> None:
         """Run the step's LOCK TABLE in limited time; the step then has the locks."""
-        path = _file(migration, direction)
-        found = _lock_table.search(path.read_text(encoding="utf-8")) if path.suffix == ".sql" else None
+        found = _lock_table.search(_text(migration, direction)) if migration.is_raw_sql() else None
         if found is None:
             return
         _set(self.connection, "statement_timeout", _milliseconds(self._wait))

@@ -53,7 +53,8 @@ class Planted:
         self.root = root
         self.put("pyproject.toml", '[tool.datastore]\nmigrations = "migrations/sqlite"\nrepositories = "sql"\n')
         self.put(
-            "migrations/sqlite/0001.notes.sql", "CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT, made_at TEXT);"
+            "migrations/sqlite/0001.notes.sql",
+            "CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT NOT NULL, made_at TEXT NOT NULL) STRICT;",
         )
         self.put("migrations/postgresql/0001.notes.sql", SCHEMA)
         self.put("migrations/postgresql/0001.notes.rollback.sql", "DROP TABLE notes;")
@@ -168,15 +169,6 @@ def test_two_engines_one_contract(planted: Planted) -> None:
     ]
     planted.put("sql/sqlite/notes.sql", NOTES.replace("get_note(id)^", "get_note(id)"))
     assert [rule for rule, _, _ in planted.found()] == ["operator"]
-
-
-def test_a_step_that_fails_and_one_that_cannot_be_taken_back(planted: Planted) -> None:
-    planted.put("migrations/postgresql/0002.more.sql", "-- depends: 0001.notes\nCREATE TABLE notes (id BIGINT);")
-    assert [rule for rule, _, _ in planted.found()] == ["migration"]
-    planted.put("migrations/postgresql/0002.more.sql", "-- depends: 0001.notes\nCREATE TABLE more (id BIGINT);")
-    assert [rule for rule, _, _ in planted.found()] == ["migration"]
-    planted.put("migrations/postgresql/0002.more.rollback.sql", "DROP TABLE more;")
-    assert planted.found() == []
 
 
 def test_a_server_that_is_not_there_and_folders_that_are_not(planted: Planted) -> None:
