@@ -166,7 +166,7 @@ def _statements(
     else:
         report.notes.append("plans need PostgreSQL 16 or newer: not checked")
     locked = lock.read(project.root / project.lock)["statements"]
-    for source in sources:
+    for source in (source for source in sources if source.statement):
         problems = _statement(source, connection, locked.get(source.name, {}).get("columns"), some_rows, plans)
         first = {(problem.rule, problem.message): problem for problem in reversed(list(problems))}
         found += reversed(first.values())

@@ -650,3 +650,39 @@ def test_the_datastore_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(run("export").splitlines()) == 64
         refused = CliRunner().invoke(cli, ["backup", "/tmp/nothing"])
         assert (refused.exit_code, "pg_dump" in refused.output) == (1, True)
+
+
+def test_jobs_that_end_in_opposite_order_do_not_wait_for_their_counts() -> None:
+    """Two transactions count the ends of two types, each in its own order; the server processes have equal numbers modulo 16."""
+    with database("counts") as url:
+        with Datastore.open(url, migrate=True) as store:
+            jobs = {type: [store.jobs.enqueue(type).id for _ in range(4)] for type in ("a", "b")}
+            for type in jobs:
+                for _ in range(2):
+                    job = store.jobs.claim(worker="w", types=[type])
+                    assert job is not None
+                    store.jobs.succeed(job)
+        end = "UPDATE job_queue SET status = 'failed', finished_at = now() WHERE id = %s"
+        connections = [psycopg.connect(f"{url}&options=-clock_timeout%3D2s") for _ in range(17)]
+        try:
+            numbers = [connection.info.backend_pid % 16 for connection in connections]
+            first, second = next(
+                (connections[i], connections[j]) for j in range(17) for i in range(j) if numbers[i] == numbers[j]
+            )
+            first.execute(end, [jobs["a"][2]])
+            second.execute(end, [jobs["b"][2]])
+            first.execute(end, [jobs["b"][3]])
+            second.execute(end, [jobs["a"][3]])
+            first.commit()
+            second.commit()
+        finally:
+            for connection in connections:
+                connection.close()
+        with Datastore.open(url) as store:
+            assert {(count.type, count.status): count.count for count in store.jobs.counts() if count.count} == {
+                ("a", "succeeded"): 2,
+                ("a", "failed"): 2,
+                ("b", "succeeded"): 2,
+                ("b", "failed"): 2,
+            }
+            assert not any(store.verify().values())

@@ -51,6 +51,7 @@ from datastore.statements.typed.derived import (
 from datastore.statements.typed.erasures import (
     DeleteLastMessagesRow,
     ErasuresStatements,
+    ForgetJobTypeRow,
     ListAttemptTextsRow,
     ListJobTextsRow,
     ListKnownLearningTermsRow,
@@ -143,6 +144,7 @@ RECORDS: dict[str, type[Any]] = {
     "count_uploads": CountUploadsRow,
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
     "delete_last_messages": DeleteLastMessagesRow,
+    "forget_job_type": ForgetJobTypeRow,
     "get_conversation_facets": GetConversationFacetsRow,
     "get_message_places": GetMessagePlacesRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
