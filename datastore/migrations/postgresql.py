@@ -31,7 +31,8 @@ from datastore.engines.postgresql.errors import translate
 from datastore.engines.postgresql.settings import session_sql
 from datastore.errors import BusyError, TransactionLostError
 from datastore.migrations.backend import Steps
-from datastore.migrations.steps import ROLLBACK
+from datastore.migrations.comments import comments
+from datastore.migrations.steps import ROLLBACK, is_library_id
 
 #: Seconds between two attempts to take the lock. A wait inside the server would hold a snapshot, and a CREATE INDEX CONCURRENTLY
 #: of the process that has the lock would wait for it.
@@ -168,10 +169,12 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
             if _concurrently.search(text):  # waits for transactions, but lets nobody wait for it
                 _set(self.connection, "lock_timeout", "0")
             super()._run(migration, direction, force)
+            self._comment(migration, direction)
             return
         self._lock_tables(migration, direction)
         before = self._transaction()
         super()._run(migration, direction, force)
+        self._comment(migration, direction)
         if self._transaction() != before:
             raise TransactionLostError(
                 f"migration {migration.id} ended its own transaction; remove commit and rollback from its Python"
@@ -194,6 +197,15 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
         for name, command in self.connection.execute(session_sql("list_invalid_indexes"), {}).fetchall():
             if re.search(rf"\b{re.escape(name)}\b", text):
                 self.connection.execute(command.encode())
+
+    def _comment(self, migration: Migration, direction: str) -> None:
+        """Store the comments in a step of this library with the objects that it made."""
+        if direction != "apply" or not is_library_id(migration.id):
+            return
+        for target, words in comments(_text(migration, direction)):
+            values = {"target": target, "words": words}
+            (command,) = self.connection.execute(session_sql("get_comment_command"), values).fetchone() or ("",)
+            self.connection.execute(command.encode())
 
     def _transaction(self) -> str:
         return str((self.connection.execute(session_sql("get_transaction_number")).fetchone() or ("",))[0])

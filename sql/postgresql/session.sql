@@ -57,6 +57,15 @@ WHERE
     AND pg_class.relnamespace = to_regnamespace(quote_ident(current_schema()))
 ORDER BY CAST(pg_class.relname AS TEXT);
 
+-- name: get_comment_command(target, words)$
+-- The command that stores a comment with a table, a column, a function, ...
+--   target  text  what, as COMMENT ON names it: COLUMN messages.role
+--   words  text  the comment
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: SQLite keeps the text of CREATE TABLE with its comments
+SELECT format('COMMENT ON %s IS %L', CAST(:target AS TEXT), CAST(:words AS TEXT)) AS command;
+
 -- name: take_lock(library, lock)^
 -- Acquires a lock that is released at the end of the transaction; waits while another transaction has it.
 --   library  integer  number of this library
