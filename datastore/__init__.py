@@ -48,6 +48,15 @@ if TYPE_CHECKING:
         UniqueError,
         UnsupportedError,
     )
+    from datastore.events import (
+        Event,
+        Listener,
+        Observation,
+        OperationEvent,
+        StatementEvent,
+        TransactionEnded,
+        TransactionStarted,
+    )
     from datastore.exporting import export
     from datastore.formats import BadLine, TextSource, open_text
     from datastore.importing import ImportReport, import_file
@@ -93,6 +102,7 @@ if TYPE_CHECKING:
         UploadStatus,
         by_conversation,
     )
+    from datastore.repositories.base import Cursor
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
     from datastore.search.filters import LearningFilters, MessageFilters
@@ -128,6 +138,15 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    # What a store reports: docs/observing.md.
+    "Event",
+    "Listener",
+    "Observation",
+    "OperationEvent",
+    "StatementEvent",
+    "TransactionEnded",
+    "TransactionStarted",
+    "Cursor",
     "new_id",
     "utc_now",
     # The records, stored and new.
@@ -231,7 +250,15 @@ _homes = {
     "Condition": "datastore.upkeep.maintenance",
     "Thresholds": "datastore.upkeep.maintenance",
     "Upkeep": "datastore.upkeep.maintenance",
+    "Cursor": "datastore.repositories.base",
     "Due": "datastore.retention.policies",
+    "Event": "datastore.events",
+    "Listener": "datastore.events",
+    "Observation": "datastore.events",
+    "OperationEvent": "datastore.events",
+    "StatementEvent": "datastore.events",
+    "TransactionEnded": "datastore.events",
+    "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",

@@ -32,10 +32,11 @@ def export(
     """
     sources = store._parts.import_export
     count = 0
-    with store.snapshot():
+    with store.engine.events.operation("export") as counts, store.snapshot():
         for deleted in (False, True) if include_deleted else (False,):
             for conversation in store.conversations.iterate(session_id=session_id, source=source, deleted=deleted):
                 messages = list(store.messages.iterate(conversation.id))
                 stream.write(write_chat(conversation, messages, sources.learnings(conversation.id)) + "\n")
                 count += 1
+                counts["conversations"] = count
     return count

@@ -7,9 +7,7 @@ would read the tables.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Set
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,12 @@ import attrs
 import psycopg
 
 from datastore.contract import lock
-from datastore.contract.both_engines import compare, server_tables, sqlite_tables
-from datastore.contract.facts import OWN_PREFIXES, Migrated, migrate_project
+from datastore.contract.both_engines import Table, compare, server_tables
+from datastore.contract.facts import OWN_PREFIXES, Migrated
 from datastore.contract.plans import check_snapshot, write_snapshot
 from datastore.contract.problems import SERVER_RULES, Place, Problem, sort_key
 from datastore.contract.project import Project
-from datastore.contract.schema import Schema
+from datastore.contract.promises import check_nulls
 from datastore.contract.schema_checks import find_created
 from datastore.contract.server_migrations import check_server_keys, check_server_steps, migrate_server
 from datastore.contract.sources import Source, read_sources, variants
@@ -30,7 +28,6 @@ from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines.postgresql import explain
 from datastore.engines.postgresql.scratch import scratch
-from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.errors import ProjectError
 from datastore.statements.loader import Statement, read_texts
 
@@ -80,10 +77,13 @@ class ServerReport:
     written: list[Path] = attrs.field(factory=list)
 
 
-def check_server(project: Project, url: str, *, update: bool = False) -> ServerReport:
+def check_server(
+    project: Project, url: str, tables: Mapping[str, Table] | None = None, *, update: bool = False
+) -> ServerReport:
     """Check a project's statements as they run on the server of *url*, in a database that is made for it and dropped.
 
     Args:
+        tables: SQLite's tables, to compare with; None compares none.
         update: Write the plans instead of comparing them with those that were accepted.
 
     Raises:
@@ -106,7 +106,7 @@ def check_server(project: Project, url: str, *, update: bool = False) -> ServerR
         else:
             with explain.explaining(place) as connection:
                 report.version = connection.info.parameter_status("server_version") or ""
-                found += _schema(project, migrated, connection, own)
+                found += _schema(project, migrated, connection, own, tables or {})
                 found += _statements(project, sources, connection, report, update=update)
     found += _contract(sources, read_sources(project)[0])
     lines = [*project_waivers(project)[0], *(waiver for source in sources for waiver in read_waivers(source)[0])]
@@ -119,31 +119,27 @@ def check_server(project: Project, url: str, *, update: bool = False) -> ServerR
 
 
 def _schema(
-    project: Project, migrated: Migrated, connection: psycopg.Connection[Any], own: Mapping[str, str]
+    project: Project,
+    migrated: Migrated,
+    connection: psycopg.Connection[Any],
+    own: Mapping[str, str],
+    ours: Mapping[str, Table],
 ) -> Iterator[Problem]:
     """The tables without a key, and the differences between the engines."""
     tables = {
         name: table for name, table in server_tables(connection, own).items() if not name.startswith(OWN_PREFIXES)
     }
     yield from check_server_keys(project, migrated, {name: table.primary_key for name, table in tables.items()})
-    if not project.own_migrations or not project.own_server_migrations:
+    if not ours or not project.own_migrations or not project.own_server_migrations:
         return
-    with tempfile.TemporaryDirectory(prefix="datastore-check-") as folder:
-        file = Path(folder) / "schema.db"
-        on_file = migrate_project(project, file)
-        if not on_file.has_schema:
-            return  # the check on SQLite says what fails
-        with closing(sqlite_explain.open_scratch(file)) as sqlite:
-            ours = {
-                name: table
-                for name, table in sqlite_tables(Schema(sqlite)).items()
-                if not name.startswith(OWN_PREFIXES)
-            }
-            for subject, message in compare(ours, tables):
-                name = subject.partition(".")[0]
-                place = find_created(project, migrated if name in tables else on_file, name)
-                hint = f'correct the steps, or say why they differ: "engines {subject}" = "..."'
-                yield Problem("engines", place, message, hint, subject=subject)
+    for subject, message in compare(_own(ours), tables):
+        place = find_created(project, migrated, subject.partition(".")[0])
+        hint = f'correct the steps, or say why they differ: "engines {subject}" = "..."'
+        yield Problem("engines", place, message, hint, subject=subject)
+
+
+def _own(tables: Mapping[str, Table]) -> dict[str, Table]:
+    return {name: table for name, table in tables.items() if not name.startswith(OWN_PREFIXES)}
 
 
 def _statements(
@@ -206,6 +202,8 @@ def _statement(
         yield from _types(source, described)
         if locked is not None:
             yield from _columns(source, described, {name: kind.removesuffix("?") for name, kind in locked.items()})
+            never_null = {name for name, kind in locked.items() if not kind.endswith("?")}
+            yield from check_nulls(source, variant.sql, never_null)
         if plans is None or not variant.sql.lstrip().upper().startswith(_PLANNED):
             continue
         root = explain.plan(connection, variant.sql)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError, NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, TimePager, check_max_rows, found
 from datastore.repositories.message_search import MessageSearch
+from datastore.search.filters import message_facets
+from datastore.search.matching import Words
 from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ class MessageRepository(MessageSearch):
                 token_count=token_count,
                 metadata={} if metadata is None else metadata,
                 created_at=instant,
-                words=self._index.message(content, conversation_id, role, instant),
+                words=Words(self._index.analyzer.document(content)),
+                facets=message_facets(conversation_id, role, instant),
                 language=self._index.analyzer.language,
             )
             if position is not None:
@@ -164,7 +167,7 @@ class MessageRepository(MessageSearch):
         Raises:
             CursorError: A cursor is damaged or of another list.
         """
-        pager = Pager("messages", [conversation_id], (int,), after=after, before=before, max_rows=max_rows)
+        pager = Cursor("messages", [conversation_id], (int,), after=after, before=before, max_rows=max_rows)
         if pager.backwards or (last and pager.start is None):
             pager.backwards = True
             position = _END if pager.start is None else pager.start[0]
@@ -238,7 +241,7 @@ class MessageRepository(MessageSearch):
         Raises:
             CursorError: *after* is damaged or of another list.
         """
-        pager = Pager("messages by learning", [learning_id], (int,), after=after, max_rows=max_rows)
+        pager = Cursor("messages by learning", [learning_id], (int,), after=after, max_rows=max_rows)
         rows = self._statements.list_learning_messages(
             learning_id=learning_id,
             after_position=0 if pager.start is None else pager.start[0],

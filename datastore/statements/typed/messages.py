@@ -190,6 +190,7 @@ class MessagesStatements(Protocol):
         metadata: Any,
         created_at: datetime,
         words: object,
+        facets: str,
         language: str,
     ) -> int | None:
         """Appends a message to a conversation, which assigns its position, and indexes it. Returns only the
@@ -204,7 +205,8 @@ class MessagesStatements(Protocol):
             token_count: 0 or more.
             metadata: an object, at most 1 MiB.
             created_at: when it was said.
-            words: tokens of content and title, forms, and facets without those of the conversation.
+            words: its tokens and forms.
+            facets: the tokens that a search filters by, without those of the conversation.
             language: language of the words.
         """
         ...
