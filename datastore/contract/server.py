@@ -22,7 +22,7 @@ from datastore.contract.problems import SERVER_RULES, Place, Problem, sort_key
 from datastore.contract.project import Project
 from datastore.contract.promises import check_nulls
 from datastore.contract.schema_checks import find_created
-from datastore.contract.server_migrations import check_server_keys, check_server_steps, migrate_server
+from datastore.contract.server_migrations import check_server_keys, check_server_steps, library_tables, migrate_server
 from datastore.contract.sources import Source, read_sources, variants
 from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
@@ -132,7 +132,11 @@ def _schema(
     yield from check_server_keys(project, migrated, {name: table.primary_key for name, table in tables.items()})
     if not ours or not project.own_migrations or not project.own_server_migrations:
         return
-    for subject, message in compare(_own(ours), tables):
+    library = library_tables(migrated)
+    mine, theirs = (
+        {name: table for name, table in found.items() if name not in library} for found in (_own(ours), tables)
+    )
+    for subject, message in compare(mine, theirs):
         place = find_created(project, migrated, subject.partition(".")[0])
         hint = f'correct the steps, or say why they differ: "engines {subject}" = "..."'
         yield Problem("engines", place, message, hint, subject=subject)

@@ -135,12 +135,22 @@ def _type(definition: str) -> str:
     return words[0] if words else definition
 
 
+def library_tables(migrated: Migrated) -> set[str]:
+    """The tables that the steps of this library made, where a project builds on it."""
+    return _made(migrated, own=False)
+
+
+def _made(migrated: Migrated, *, own: bool) -> set[str]:
+    found: set[str] = set()
+    for step, (before, after) in zip(migrated.steps, pairwise(migrated.up), strict=False):
+        new = {*after.objects} - {*before.objects} if step.own is own else ()
+        found |= {name for kind, name in new if kind == "table"}
+    return found
+
+
 def check_server_keys(project: Project, migrated: Migrated, tables: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
     """Tables that the project's own steps made without a primary key; *tables*: each with the columns of its key."""
-    own: set[str] = set()
-    for step, (before, after) in zip(migrated.steps, pairwise(migrated.up), strict=False):
-        own |= {name for kind, name in {*after.objects} - {*before.objects} if kind == "table"} if step.own else set()
-    for name in sorted(own & {*tables}):
+    for name in sorted(_made(migrated, own=True) & {*tables}):
         if not tables[name]:
             message = f'the table "{name}" has no primary key on PostgreSQL'
             hint = f"CONSTRAINT {name}_pkey PRIMARY KEY (...): without one, logical replication cannot update or delete its rows"

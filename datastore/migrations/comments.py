@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 _create = re.compile(
-    r"CREATE (?:OR REPLACE )?(?:UNIQUE )?(?P<kind>TABLE|VIEW|INDEX|FUNCTION|TRIGGER) (?:CONCURRENTLY )?(?:IF NOT EXISTS )?(?P<name>\w+)"
+    r"(?:CREATE) (?:OR REPLACE )?(?:UNIQUE )?(?P<kind>TABLE|VIEW|INDEX|FUNCTION|TRIGGER) (?:CONCURRENTLY )?(?:IF NOT EXISTS )?(?P<name>\w+)"
 )
-_add_column = re.compile(r"ALTER TABLE (?P<table>\w+)\s+ADD (?:COLUMN )?(?P<name>\w+)")
+_add_column = re.compile(r"(?:ALTER) TABLE (?P<table>\w+)\s+ADD (?:COLUMN )?(?P<name>\w+)")
 _column = re.compile(r"    (?P<name>[a-z_]\w*) [A-Z]")
 _on_table = re.compile(r"\bON (?P<table>\w+)")
 

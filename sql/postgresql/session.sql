@@ -111,9 +111,10 @@ SELECT CAST(pg_current_xact_id() AS TEXT) AS number;
 SELECT clock_timestamp() AS clock;
 
 -- name: get_server_state()^
--- The state of the server for an operator: version, size, connected clients, and the age of the oldest open transaction (which
--- prevents vacuum from removing dead rows, and slows down claims).
--- Index: none (the server's views)
+-- The state of the server for an operator: version, size, connected clients, the age of the oldest open transaction (which
+-- prevents vacuum from removing dead rows, and slows down claims), the table with the most dead rows per live one (of those with more
+-- than 100,000), how far a replica is behind, and the WAL that a replication slot retains.
+-- Index: none (the server's views); sorts
 -- Rows: 1
 -- Differs: SQLite has no server
 SELECT
@@ -131,7 +132,34 @@ SELECT
         WHERE
             datname = current_database()
             AND pid <> pg_backend_pid()
-    ) AS oldest_transaction_seconds;
+    ) AS oldest_transaction_seconds,
+    dead.relname AS dead_table,
+    dead.share AS dead_share,
+    CASE
+        WHEN pg_is_in_recovery()
+            THEN CAST(extract(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS DOUBLE PRECISION)
+        ELSE (
+            SELECT CAST(extract(EPOCH FROM max(replay_lag)) AS DOUBLE PRECISION)
+            FROM pg_stat_replication
+        )
+    END AS replica_lag_seconds,
+    CASE
+        WHEN NOT pg_is_in_recovery()
+            THEN (
+                SELECT CAST(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS BIGINT)
+                FROM pg_replication_slots
+            )
+    END AS retained_wal_bytes
+FROM (VALUES (1)) AS one (number)
+LEFT JOIN (
+    SELECT
+        CAST(relname AS TEXT) AS relname,
+        CAST(n_dead_tup AS DOUBLE PRECISION) / greatest(n_live_tup, 1) AS share
+    FROM pg_stat_user_tables
+    WHERE n_dead_tup > 100000
+    ORDER BY CAST(n_dead_tup AS DOUBLE PRECISION) / greatest(n_live_tup, 1) DESC
+    LIMIT 1
+) AS dead ON TRUE;
 
 -- name: count_other_clients()$
 -- The number of other clients connected to this database.

@@ -58,6 +58,7 @@ from datastore.statements.typed.erasures import (
     ListKnownMessageTermsRow,
     ListTreesRow,
 )
+from datastore.statements.typed.health import FindOldestDueJobRow, HealthStatements
 from datastore.statements.typed.import_export import ImportExportStatements, ListConversationSourcesRow
 from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PruneJobsRow, SucceedJobsRow
 from datastore.statements.typed.learnings import (
@@ -144,6 +145,7 @@ RECORDS: dict[str, type[Any]] = {
     "count_uploads": CountUploadsRow,
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
     "delete_last_messages": DeleteLastMessagesRow,
+    "find_oldest_due_job": FindOldestDueJobRow,
     "forget_job_type": ForgetJobTypeRow,
     "get_conversation_facets": GetConversationFacetsRow,
     "get_message_places": GetMessagePlacesRow,
@@ -202,6 +204,7 @@ class Statements(
     ConversationsStatements,
     DerivedStatements,
     ErasuresStatements,
+    HealthStatements,
     ImportExportStatements,
     JobQueueStatements,
     LearningsStatements,
