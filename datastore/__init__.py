@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datastore.aio.store import AsyncDatastore
     from datastore.errors import (
         BackupError,
         BusyError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         DatabaseMissingError,
         DatastoreError,
         DiskFullError,
+        EmbeddingError,
         ForeignKeyError,
         ForkedError,
         ImportFileError,
@@ -65,11 +67,15 @@ if TYPE_CHECKING:
         AuditEntry,
         Backup,
         BackupStatus,
+        Branch,
         Conversation,
         ConversationHits,
+        Embed,
         Erasure,
         ErasureStatus,
         Facets,
+        FilePart,
+        ImagePart,
         Job,
         JobAttempt,
         JobCount,
@@ -86,21 +92,33 @@ if TYPE_CHECKING:
         NewMessage,
         NewRedaction,
         NewUpload,
+        OtherPart,
         Outcome,
         OwnRows,
         Page,
+        Part,
         PolicyScope,
         PolicySince,
         PolicyTarget,
         Redaction,
+        RefusalPart,
         RetentionPolicy,
         Role,
         SearchPage,
+        StoredVector,
         SubjectKind,
         SubjectType,
+        TextPart,
+        ThinkingPart,
+        ToolCallPart,
+        ToolResultPart,
         Upload,
         UploadStatus,
+        Vector,
+        VectorStatus,
+        VectorTable,
         by_conversation,
+        text_of,
     )
     from datastore.repositories.base import Cursor
     from datastore.retention.policies import Due
@@ -109,6 +127,7 @@ if TYPE_CHECKING:
     from datastore.store import Datastore
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
+    from datastore.upkeep.vectors import Embedded
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
     from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
@@ -119,6 +138,7 @@ __all__ = [
     "__version__",
     # The store, the worker, import and export, and the types that they return.
     "Datastore",
+    "AsyncDatastore",
     "Worker",
     "Task",
     "Handler",
@@ -138,6 +158,7 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    "Embedded",
     # What a store reports: docs/observing.md.
     "Event",
     "Listener",
@@ -154,11 +175,15 @@ __all__ = [
     "AuditEntry",
     "Backup",
     "BackupStatus",
+    "Branch",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureStatus",
     "Facets",
+    "FilePart",
+    "ImagePart",
     "Job",
     "JobAttempt",
     "JobCount",
@@ -177,21 +202,33 @@ __all__ = [
     "NewMessage",
     "NewRedaction",
     "NewUpload",
+    "OtherPart",
     "Outcome",
     "OwnRows",
     "Page",
+    "Part",
     "PolicyScope",
     "PolicySince",
     "PolicyTarget",
     "Redaction",
+    "RefusalPart",
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
+    "TextPart",
+    "ThinkingPart",
+    "ToolCallPart",
+    "ToolResultPart",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorStatus",
+    "VectorTable",
     "by_conversation",
+    "text_of",
     # The errors: docs/errors.md.
     "BackupError",
     "BusyError",
@@ -208,6 +245,7 @@ __all__ = [
     "DatabaseMissingError",
     "DatastoreError",
     "DiskFullError",
+    "EmbeddingError",
     "ForeignKeyError",
     "ForkedError",
     "ImportFileError",
@@ -232,6 +270,7 @@ __all__ = [
 #: a program that only needs `Datastore` does not load every record, and `datastore --version` loads none.
 _homes = {
     "Datastore": "datastore.store",
+    "AsyncDatastore": "datastore.aio.store",
     "new_id": "datastore.values",
     "utc_now": "datastore.values",
     "Handler": "datastore.worker",
@@ -260,6 +299,7 @@ _homes = {
     "TransactionEnded": "datastore.events",
     "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
+    "Embedded": "datastore.upkeep.vectors",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",
     "MessageFilters": "datastore.search.filters",

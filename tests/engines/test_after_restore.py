@@ -120,7 +120,9 @@ def test_logical_replication() -> None:
         primary.execute("SELECT pg_create_logical_replication_slot('moving', 'pgoutput')")
         options = "create_slot = false, slot_name = 'moving'"
         source = f"host={primary.folder} user=postgres dbname={NAME}"
-        primary.execute(f"CREATE SUBSCRIPTION moving CONNECTION '{source}' PUBLICATION everything WITH ({options})", "second")
+        primary.execute(
+            f"CREATE SUBSCRIPTION moving CONNECTION '{source}' PUBLICATION everything WITH ({options})", "second"
+        )
         with Datastore.open(first) as store:
             store.messages.delete(store.messages.list(id).items[1].id)
             last = store.messages.append(id, role="user", content="streamed").id
@@ -134,7 +136,11 @@ def test_logical_replication() -> None:
             store.conversations.add(sanitization_version="1")  # its sequence begins at 1
         complete(second, "public")
         with Datastore.open(second) as store:
-            assert [message.content[-8:] for message in store.messages.list(id).items] == ["nobody 0", "nobody 2", "streamed"]
+            assert [message.content[-8:] for message in store.messages.list(id).items] == [
+                "nobody 0",
+                "nobody 2",
+                "streamed",
+            ]
             assert store.messages.append(id, role="user", content="more").position == 5
             assert store.conversations.add(sanitization_version="1")
             store.jobs.enqueue("t")
