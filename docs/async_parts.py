@@ -201,7 +201,12 @@ class _Names:
                 if "" in group[module]:
                     yield f"import {module}"
                 elif group[module]:
-                    yield _lines(f"from {module} import ", sorted(group[module]), "", "")
+                    yield _lines(
+                        f"from {module} import ",
+                        sorted(group[module], key=lambda name: (name.upper() != name, name.lower())),
+                        "",
+                        "",
+                    )
             if group is others and any(others.values()) and any(own.values()):
                 yield ""
 
