@@ -1,139 +1,319 @@
 """The chat JSON-lines format: one conversation per line, an extension of OpenAI's fine-tuning format.
 
 ``{"id": "c1", "messages": [{"role": "user", "content": "Hello"}], "metadata": {}}``; every stored
-field of a conversation, a message or a learning may be added under its own name.
+field of a conversation, a branch, a message or a learning may be added under its own name. Requests and responses of OpenAI's and
+Anthropic's interfaces, lines of their batch files, and plain arrays of messages are read, too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from pathlib import PurePath
+from typing import Any
+
+import attrs
 
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.items import ImportedConversation, ImportedLearning, ImportedMessage
+from datastore.formats.base import Context, Format, Items, Notes, as_object, hash_of, id_of, make_message, objects, title_of
+from datastore.formats.blocks import parts_of, text_of
+from datastore.formats.items import ROOT, ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
-from datastore.records import Conversation, Learning, Message, Role
-
-ROLES: Mapping[str, Role] = {
-    "user": "user", "assistant": "assistant", "system": "system", "tool": "tool",
-    "developer": "system", "function": "tool",
-}  # fmt: skip
+from datastore.formats.records import Record
+from datastore.formats.turns import is_turn, read_turns
+from datastore.records import Conversation, Learning, Message
+from datastore.records.parts import decode_parts, text_of as text_of_parts
 
 CONVERSATION_KEYS = frozenset(
     {
         "id", "session_id", "correlation_id", "source", "title", "sanitization_version", "metadata",
         "created_at", "updated_at", "completed_at", "deleted_at", "last_position", "messages", "learnings",
+        "active_branch", "last_branch", "branches",
     }
 )  # fmt: skip
-MESSAGE_KEYS = frozenset({"id", "position", "role", "content", "token_count", "metadata", "created_at"})
+
+#: The keys of a message that only this library writes.
+_OWN_KEYS = frozenset({"position", "branch", "source_id", "partial"})
+
+#: Where the list of messages is, in records that are not chat lines themselves.
+_LISTS = ("messages", "conversations", "conversation", "contents", "chat", "turns", "dialogue", "history", "items", "conv")
+
+#: Requests of batch files, and pairs of a request and its response.
+_WRAPPERS = ("body", "params", "request", "response", "result", "message", "data", "input")
+
+
+def _recognize(value: Any) -> str | None:
+    if isinstance(value, list):
+        return "it is an array of messages" if value and all(map(is_turn, value)) else None
+    if not isinstance(value, dict):
+        return None
+    if isinstance(value.get("messages"), list):
+        return "it has messages"
+    if is_turn(value) and "message_tree_id" not in value:
+        return "it is a message with a role"
+    if isinstance(value.get("contents"), list) or _is_response(value):
+        return "it is a request or a response of a model's interface"
+    if ("custom_id" in value or "request" in value) and _wrapped(value):
+        return "it has a request or a response with messages"
+    if isinstance(value.get("prompt"), str) and isinstance(value.get("completion"), str):
+        return "it has a prompt and a completion"
+    return None
+
+
+def _is_response(value: Mapping[str, Any]) -> bool:
+    return (
+        isinstance(value.get("choices"), list)
+        or isinstance(value.get("output"), list)
+        or isinstance(value.get("candidates"), list)
+        or isinstance(value.get("preferred_output"), list)
+        or ("input" in value and "model" in value)
+        or (value.get("type") == "message" and "content" in value and "role" in value)
+    )
+
+
+def _wrapped(value: Mapping[str, Any], depth: int = 0) -> bool:
+    inner = [value[key] for key in _WRAPPERS if isinstance(value.get(key), dict)]
+    return depth < 3 and any(
+        isinstance(part.get("messages"), list) or "prompt" in part or _is_response(part) or _wrapped(part, depth + 1) for part in inner
+    )
+
+
+def _read(records: Iterator[Record], context: Context) -> Items:
+    for value, line, name in _gathered(records, context):
+        notes = Notes(context, line)
+        try:
+            yield line, read_conversation(value, notes, name)
+        except InvalidValueError as error:
+            notes.bad(error)
+        yield from notes.take()
+
+
+#: Messages of one array that are read at once; the rest of a longer array is a conversation of its own.
+MAX_TURNS = 100_000
+
+
+def _gathered(records: Iterator[Record], context: Context) -> Iterator[tuple[Any, int, str | None]]:
+    """Records as they are; messages that follow each other, in one array or as lines of their own, as one list."""
+    turns: list[Any] = []
+    line = array = 0
+    for record in records:
+        turn = is_turn(record.value) and not (isinstance(record.value, dict) and record.value.get("type") == "message")
+        if turns and (not turn or record.array != array or len(turns) == MAX_TURNS):
+            yield turns, line, None if array else _name_of(context)
+            turns = []
+        if turn:
+            if not turns:
+                line, array = record.line, record.array
+            turns.append(record.value)
+        else:
+            yield record.value, record.line, None
+    if turns:
+        yield turns, line, None if array else _name_of(context)
+
+
+def _name_of(context: Context) -> str:
+    """The id of a conversation whose messages are the lines of a file: the file grows, so its content cannot name it."""
+    name = PurePath(context.file).name.encode("utf-8", "backslashreplace").decode()
+    return id_of(f"chat:{name}") or "chat"
 
 
 def read_chat(text: str) -> ImportedConversation:
-    """Read one line of chat.
-
-    A line without an id gets one derived from its SHA-256, so it is stable. Unknown keys are stored in the metadata.
+    """Read one line of chat; messages that cannot be stored are left out.
 
     Raises:
         InvalidValueError: The line is invalid; the message says why, without quoting the line.
     """
-    data = read.parse_object(text)
-    lines = data.get("messages")
-    if not isinstance(lines, list):
-        raise InvalidValueError("messages: must be a list")
-    id = read.optional_text(data, "id", longest=200) or _line_id(data)
-    messages = _messages(lines)
-    learnings = read.as_list(data, "learnings")
+    return read_conversation(read.parse_object(text), Notes(Context(""), 1))
+
+
+def read_conversation(value: Any, notes: Notes, name: str | None = None) -> ImportedConversation:
+    """The conversation of one record.
+
+    A record without an id gets *name*, or an id derived from its SHA-256, so it is stable. Unknown keys are stored in the metadata.
+
+    Raises:
+        InvalidValueError: It has no messages.
+    """
+    if isinstance(value, list):
+        return ImportedConversation(id=name or hash_of(value), messages=read_turns(value, notes))
+    data = as_object(value)
+    if not isinstance(data.get("messages"), list):
+        return _interface(data, notes)
+    messages, branches, metadata_of_branches = _messages(data, notes)
+    id = notes.field(id_of, data.get("id")) or notes.field(id_of, data.get("custom_id")) or hash_of(data)
+    metadata = {**metadata_of_branches, **(notes.field(read.read_metadata, data, CONVERSATION_KEYS | _used(data)) or {})}
+    learnings = notes.field(read.as_list, data, "learnings") or []
+    found = [notes.field(_learning, part, f"learnings[{number}].", id) for number, part in enumerate(learnings, 1)]
     return ImportedConversation(
         id=id,
-        session_id=read.optional_text(data, "session_id", longest=200),
-        correlation_id=read.optional_text(data, "correlation_id", longest=200),
-        source=read.optional_text(data, "source", longest=200),
-        title=read.optional_text(data, "title", longest=1000, may_be_empty=True),
-        sanitization_version=read.optional_text(data, "sanitization_version", longest=100),
-        metadata=read.read_metadata(data, CONVERSATION_KEYS),
-        created_at=read.optional_time(data, "created_at"),
-        updated_at=read.optional_time(data, "updated_at"),
-        completed_at=read.optional_time(data, "completed_at"),
-        deleted_at=read.optional_time(data, "deleted_at"),
-        last_position=read.optional_integer(data, "last_position", "", 0),
+        session_id=notes.field(_text, data, "session_id", 200),
+        correlation_id=notes.field(_text, data, "correlation_id", 200),
+        source=notes.field(_text, data, "source", 200),
+        title="" if data.get("title") == "" else notes.field(title_of, data.get("title"), metadata),
+        sanitization_version=notes.field(_text, data, "sanitization_version", 100),
+        metadata=metadata,
+        created_at=notes.field(read.any_time, data, "created_at"),
+        updated_at=notes.field(read.any_time, data, "updated_at"),
+        completed_at=notes.field(read.any_time, data, "completed_at"),
+        deleted_at=notes.field(read.any_time, data, "deleted_at"),
+        last_position=notes.field(read.optional_integer, data, "last_position", "", 0),
         messages=messages,
-        learnings=tuple(_learning(part, f"learnings[{number}].", id) for number, part in enumerate(learnings, 1)),
+        branches=branches,
+        active_branch=notes.field(read.optional_integer, data, "active_branch", "", 0),
+        last_branch=notes.field(read.optional_integer, data, "last_branch", "", 0),
+        learnings=tuple(learning for learning in found if learning is not None),
     )
 
 
-def _line_id(data: Mapping[str, Any]) -> str:
-    try:
-        canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        raise InvalidValueError("not JSON that can be stored: nested too deeply") from None
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+def _used(data: Mapping[str, Any]) -> frozenset[str]:
+    """Keys that are read into messages: Anthropic's system prompt, alternatives for preference tuning."""
+    return frozenset(key for key in ("system", "choices", "output", "preferred_output", "non_preferred_output", "custom_id") if key in data)
 
 
-def _messages(lines: list[Any]) -> tuple[ImportedMessage, ...]:
-    messages: list[ImportedMessage] = []
-    ids: set[str] = set()
-    last = 0
-    for number, part in enumerate(lines, 1):
-        message = _message(part, f"messages[{number}].")
-        position = last + 1 if message.position is None else message.position
-        if position <= last:
-            raise InvalidValueError(f"messages[{number}].position: must be greater than the previous one")
-        if message.id is not None and message.id in ids:
-            raise InvalidValueError(f"messages[{number}].id: another message of this conversation has the same id")
-        if message.id is not None:
-            ids.add(message.id)
-        last = position
-        messages.append(message)
-    return tuple(messages)
-
-
-def _message(data: Any, where: str) -> ImportedMessage:
-    if not isinstance(data, dict):
-        raise InvalidValueError(f"{where[:-1]}: must be a JSON object")
-    content, metadata, known = data.get("content"), {}, MESSAGE_KEYS
-    if content is None:
-        for calls in ("tool_calls", "function_call"):
-            if data.get(calls):
-                content, metadata, known = read.compact(data[calls]), {"tool_calls": True}, known | {calls}
-                break
-    elif isinstance(content, list):
-        content = _joined_parts(content, f"{where}content")
-    if content is None:
-        raise InvalidValueError(f"{where}content: is missing")
-    return ImportedMessage(
-        role=_role(data, where),
-        content=read.check_content(content, f"{where}content"),
-        id=read.optional_text(data, "id", where, 200),
-        position=read.optional_integer(data, "position", where, 1),
-        token_count=read.optional_integer(data, "token_count", where, 0),
-        metadata={**read.read_metadata(data, known, where), **metadata},
-        created_at=read.optional_time(data, "created_at", where),
-    )
-
-
-def _role(data: Mapping[str, Any], where: str) -> Role:
-    role = data.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidValueError(f"{where}role: must be one of {', '.join(ROLES)}")
-    return ROLES[role]
-
-
-def _joined_parts(parts: list[Any], name: str) -> str:
-    texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
-    if not all(isinstance(text, str) or text is None for text in texts):
-        raise InvalidValueError(f"{name}: the text of a part must be a string")
-    return "\n".join(cast("list[str]", [text for text in texts if text]))
+def _text(data: Mapping[str, Any], key: str, longest: int) -> str | None:
+    """A text; a number is one, too, and an empty one is none."""
+    value = data.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return read.optional_text({key: value}, key, longest=longest) if value != "" else None
 
 
 def _learning(data: Any, where: str, conversation_id: str) -> ImportedLearning:
     if not isinstance(data, dict):
         raise InvalidValueError(f"{where[:-1]}: must be a JSON object")
     return learning_of(data, where, conversation_id)
+
+
+def _messages(data: Mapping[str, Any], notes: Notes) -> tuple[tuple[ImportedMessage, ...], tuple[ImportedBranch, ...], dict[str, Any]]:
+    lines = data["messages"]
+    if any(isinstance(line, dict) and _OWN_KEYS & line.keys() for line in lines):
+        branches = [notes.field(_branch, part) for part in objects(data.get("branches"))]
+        return _own_messages(lines, notes), tuple(branch for branch in branches if branch is not None), {}
+    first = parts_of(data.get("system")) if not isinstance(data.get("system"), int | float | bool) else []
+    system = make_message("system", first) if first else None
+    found = read_turns(lines, notes)
+    return tuple(_answered([*((system,) if system else ()), *found], data, notes)), (), {}
+
+
+def _branch(data: Mapping[str, Any]) -> ImportedBranch:
+    label = data.get("label")
+    return ImportedBranch(
+        branch=read.check_integer(data.get("branch"), "branches: branch", 1),
+        parent_branch=read.check_integer(data.get("parent_branch", 0), "branches: parent_branch", 0),
+        fork_position=read.check_integer(data.get("fork_position", 0), "branches: fork_position", 0),
+        last_position=read.optional_integer(data, "last_position", "branches: ", 0),
+        label=read.optional_text({"label": label}, "label", "branches: ", 200),
+        created_at=read.any_time(data, "created_at", "branches: "),
+    )
+
+
+def _own_messages(lines: list[Any], notes: Notes) -> tuple[ImportedMessage, ...]:
+    """Messages with the fields that an export of this library writes."""
+    messages: list[ImportedMessage] = []
+    ids: set[str] = set()
+    last: dict[int, int] = {}
+    for number, line in enumerate(lines, 1):
+        where = f"messages[{number}]"
+        try:
+            data = as_object(line)
+            found = _own_message(data, notes, where)
+            if found is None:
+                notes.ignored("empty message")
+                continue
+            position = last.get(found.branch or 0, 0) + 1 if found.position is None else found.position
+            if found.position is not None and position <= last.get(found.branch or 0, 0):
+                raise InvalidValueError("position: must be greater than the previous one on its branch")
+            if found.id is not None and found.id in ids:
+                raise InvalidValueError("id: another message of this conversation has the same id")
+        except InvalidValueError as error:
+            notes.bad(f"{where}: {error}")
+            continue
+        if found.id is not None:
+            ids.add(found.id)
+        last[found.branch or 0] = position
+        messages.append(found)
+    return tuple(messages)
+
+
+def _own_message(data: dict[str, Any], notes: Notes, where: str) -> ImportedMessage | None:
+    plain = {key: value for key, value in data.items() if key not in _OWN_KEYS}
+    if isinstance(data.get("parts"), list) and all(isinstance(part, dict) and "type" in part for part in data["parts"]):
+        plain["content"] = "x"
+        del plain["parts"]
+    found = read_turns([plain], notes, where)
+    if len(found) != 1:
+        return None
+    parts = decode_parts(data["parts"]) if "parts" in data and "parts" not in plain else found[0].parts
+    content = found[0].content
+    if "parts" in data and "parts" not in plain:
+        given = data.get("content")
+        content = given if isinstance(given, str) and given else text_of_parts(parts)
+        values.encode_json(data["parts"])
+    return attrs.evolve(
+        found[0],
+        content=read.check_content(content, "content", may_be_empty=bool(parts) or data.get("partial") is True),
+        parts=parts,
+        source_id=id_of(data.get("source_id")),
+        branch=read.optional_integer(data, "branch", "", 0),
+        position=read.optional_integer(data, "position", "", 1),
+        partial=data.get("partial") is True,
+    )
+
+
+def _interface(data: dict[str, Any], notes: Notes) -> ImportedConversation:
+    """A request, a response, or both, of a model's interface; or a line of a batch file."""
+    id = notes.field(id_of, data.get("custom_id")) or notes.field(id_of, data.get("id"))
+    messages: list[ImportedMessage] = []
+    metadata: dict[str, Any] = {}
+    _collect(data, messages, metadata, notes)
+    if not messages:
+        raise InvalidValueError("messages: must be a list")
+    if "custom_id" in data and not any(message.role in ("user", "system") for message in messages):
+        id = f"{id}/response"[:200]  # the request has the same custom_id
+    return ImportedConversation(id=id or hash_of(data), metadata=metadata, messages=tuple(messages))
+
+
+def _collect(data: Mapping[str, Any], messages: list[ImportedMessage], metadata: dict[str, Any], notes: Notes, depth: int = 0) -> None:
+    metadata |= {key: data[key] for key in ("model", "usage", "status_code", "method", "url", "error") if data.get(key) not in (None, "", {})}
+    for key in ("system", "instructions", "systemInstruction", "system_instruction"):
+        if found := make_message("system", parts_of(data.get(key)) if isinstance(data.get(key), str | list | dict) else []):
+            messages.append(found)
+    for key in ("messages", "contents", "input", "prompt"):
+        value = data.get(key)
+        if isinstance(value, str):
+            value = [{"role": "user", "content": value}]
+        if isinstance(value, list):
+            messages += read_turns(value, notes, key)
+    if isinstance(data.get("completion"), str):
+        messages += read_turns([{"role": "assistant", "content": data["completion"]}], notes, "completion")
+    if data.get("type") == "message" or (depth and is_turn(data)):
+        messages += read_turns([{key: data[key] for key in ("id", "role", "content") if key in data}], notes, "message")
+    for key in _WRAPPERS:
+        if isinstance(value := data.get(key), dict) and depth < 4:
+            _collect(value, messages, metadata, notes, depth + 1)
+    messages[:] = _answered(messages, data, notes)
+
+
+def _answered(messages: Sequence[ImportedMessage], data: Mapping[str, Any], notes: Notes) -> list[ImportedMessage]:
+    """The messages and what the model answered; of several answers to one question, each but the first is a branch."""
+    found = list(messages)
+    if isinstance(output := data.get("output"), list):
+        found += read_turns(output, notes, "output")
+    choices = [choice.get("message", choice.get("content")) for key in ("choices", "candidates") for choice in objects(data.get(key))]
+    texts = [choice.get("text") for choice in objects(data.get("choices")) if isinstance(choice.get("text"), str)]
+    choices = [choice for choice in choices if choice is not None] + [{"role": "assistant", "content": text} for text in texts]
+    preferred = [data.get("preferred_output"), data.get("non_preferred_output")]
+    alternatives = [[{"role": "assistant", **choice}] for choice in choices if isinstance(choice, dict)]
+    alternatives += [value for value in preferred if isinstance(value, list)]
+    if len(alternatives) > 1:  # a fork needs the id of the message before it
+        found = [attrs.evolve(turn, id=turn.id or f"message {number}") for number, turn in enumerate(found, 1)]
+    parent = found[-1].id if found else ROOT
+    for number, alternative in enumerate(alternatives):
+        turns = read_turns(alternative, notes, "choices")
+        found += [attrs.evolve(turns[0], parent=parent), *turns[1:]] if number and turns else turns
+    return found
 
 
 def write_chat(
@@ -197,6 +377,9 @@ def _written_learning(learning: Learning, message_ids: Sequence[str]) -> dict[st
         "created_at": _time(learning.created_at),
         "updated_at": _time(learning.updated_at),
     }
+
+
+CHAT = Format("chat", _recognize, _read)
 
 
 def _time(value: datetime | None) -> str | None:
