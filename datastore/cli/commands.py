@@ -22,6 +22,7 @@ from datastore.cli import (
     data,
     erasure,
     generate,
+    imports,
     jobs,
     maintenance,
     retention,
@@ -151,7 +152,7 @@ def cli() -> None:
 
 
 for command in (
-    data.import_command,
+    imports.import_command,
     data.export_command,
     copy.copy_command,
     search.search_command,

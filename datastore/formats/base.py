@@ -18,6 +18,9 @@ from datastore.formats.records import Record
 from datastore.records import Role
 from datastore.records.parts import decode_parts, text_of
 
+#: Errors of reading that make one record, or one part of it, bad: it is reported, and the rest is kept.
+BAD = (InvalidValueError, RecursionError, OverflowError)
+
 #: Characters of a title; a longer one is cut, and kept whole in the metadata.
 MAX_TITLE = 1000
 
@@ -58,7 +61,8 @@ class Notes:
 
     def bad(self, reason: object) -> None:
         """Report something that cannot be stored."""
-        self._items.append((self.line, BadLine(self.file, self.line, str(reason))))
+        text = "nested too deeply" if isinstance(reason, RecursionError) else str(reason)
+        self._items.append((self.line, BadLine(self.file, self.line, text)))
 
     def ignored(self, kind: str) -> None:
         """Count something that nobody said."""
@@ -73,7 +77,7 @@ class Notes:
         """A field's value; if it is invalid, None: it is reported, and the rest of the record is kept."""
         try:
             return function(*arguments, **options)
-        except InvalidValueError as error:
+        except BAD as error:
             self.bad(f"{error}; the field is left out")
             return None
 
@@ -90,7 +94,7 @@ def per_record(convert: Callable[[Any, Notes], ImportedConversation | None]) -> 
             notes = Notes(context, record.line)
             try:
                 item = convert(record.value, notes)
-            except InvalidValueError as error:
+            except BAD as error:
                 notes.bad(error)
             else:
                 if item is not None:

@@ -17,7 +17,7 @@ import attrs
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.base import Context, Format, Items, Notes, as_object, hash_of, id_of, make_message, objects, title_of
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, hash_of, id_of, make_message, objects, title_of
 from datastore.formats.blocks import parts_of, text_of
 from datastore.formats.items import ROOT, ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
@@ -85,7 +85,7 @@ def _read(records: Iterator[Record], context: Context) -> Items:
         notes = Notes(context, line)
         try:
             yield line, read_conversation(value, notes, name)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(error)
         yield from notes.take()
 
@@ -227,7 +227,7 @@ def _own_messages(lines: list[Any], notes: Notes) -> tuple[ImportedMessage, ...]
                 raise InvalidValueError("position: must be greater than the previous one on its branch")
             if found.id is not None and found.id in ids:
                 raise InvalidValueError("id: another message of this conversation has the same id")
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(f"{where}: {error}")
             continue
         if found.id is not None:

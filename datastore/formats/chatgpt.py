@@ -11,7 +11,7 @@ from typing import Any
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import Format, Notes, as_object, id_of, make_message, objects, per_record, some, title_of
+from datastore.formats.base import BAD, Format, Notes, as_object, id_of, make_message, objects, per_record, some, title_of
 from datastore.formats.blocks import decoded, text_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -103,7 +103,7 @@ def _messages(nodes: Mapping[str, Any], notes: Notes) -> tuple[list[ImportedMess
             continue
         try:
             found = _message(data, place, parent, notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(f"message {len(messages) + 1}: {error}")
             continue
         if found is None:

@@ -8,7 +8,7 @@ from typing import Any
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import Format, Notes, as_object, id_of, make_message, objects, per_record, some, title_of
+from datastore.formats.base import BAD, Format, Notes, as_object, id_of, make_message, objects, per_record, some, title_of
 from datastore.formats.blocks import parts_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -47,7 +47,7 @@ def _conversation(value: Any, notes: Notes) -> ImportedConversation:
     for number, message in enumerate(data.get("chat_messages") or [], 1):
         try:
             found = _message(as_object(message), ids, gone, notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(f"message {number}: {error}")
             if isinstance(message, dict) and isinstance(message.get("uuid"), str):
                 gone[message["uuid"]] = str(message.get("parent_message_uuid") or "")

@@ -16,7 +16,7 @@ import attrs
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import Context, Format, Items, Notes, as_object, id_of, make_message, some, title_of
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, some, title_of
 from datastore.formats.blocks import parts_of, text_of
 from datastore.formats.items import ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -159,7 +159,7 @@ class _Reader:
             notes = Notes(self._context, record.line)
             try:
                 yield from self._record(as_object(record.value), record.line, notes)
-            except InvalidValueError as error:
+            except BAD as error:
                 notes.bad(error)
                 self._pass(record.value)
             yield from notes.take()

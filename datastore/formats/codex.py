@@ -14,7 +14,7 @@ import attrs
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import Context, Format, Items, Notes, as_object, id_of, make_message, some
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, some
 from datastore.formats.blocks import parts_of, text_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -119,7 +119,7 @@ class _Reader:
             notes = Notes(self._context, record.line)
             try:
                 self._record(as_object(record.value), notes)
-            except InvalidValueError as error:
+            except BAD as error:
                 notes.bad(error)
             self._give_up(notes, self._number - _PATIENCE)
             session = self._session

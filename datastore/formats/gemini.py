@@ -10,7 +10,7 @@ import attrs
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import Context, Format, Items, Notes, as_object, id_of, make_message, objects, some, title_of
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, objects, some, title_of
 from datastore.formats.blocks import parts_of, text_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -53,7 +53,7 @@ def _read(records: Iterator[Record], context: Context) -> Items:
             if session is None:
                 raise InvalidValueError("sessionId: is missing")
             _add(session, data, notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(error)
         yield from notes.take()
     if session is not None:
@@ -78,7 +78,7 @@ def _fields(session: _Session, data: Mapping[str, Any], notes: Notes) -> None:
     for turn in data.get("messages") or []:
         try:
             _turn(session, as_object(turn), notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(error)
 
 
@@ -103,7 +103,7 @@ def _conversation(session: _Session, context: Context) -> Items:
         last[id] = last.get(parent, ROOT)
         try:
             found = _messages(id, turn, last[id], notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(error)
             continue
         if not found:
@@ -112,15 +112,17 @@ def _conversation(session: _Session, context: Context) -> Items:
         messages += found
         last[id] = found[-1].id or ROOT
     yield from notes.take()
-    id = id_of(data.get("sessionId"))
-    if id is not None:
+    id = notes.field(id_of, data.get("sessionId"))
+    if id is None:
+        notes.bad("sessionId: is missing")
+    else:
         yield (
             session.line,
             ImportedConversation(
                 id=id,
                 session_id=id,
                 source="gemini-cli",
-                title=title_of(data.get("summary"), metadata),
+                title=notes.field(title_of, data.get("summary"), metadata),
                 metadata=metadata,
                 created_at=notes.field(read.any_time, data, "startTime"),
                 updated_at=notes.field(read.any_time, data, "lastUpdated"),
@@ -142,12 +144,12 @@ def _messages(id: str, turn: Mapping[str, Any], parent: str, notes: Notes) -> li
     calls = objects(turn.get("toolCalls"))
     parts = [make.thinking(text) for thought in objects(turn.get("thoughts")) if (text := _thought(thought))]
     parts += parts_of(turn.get("content"))
-    parts += [make.tool_call(id_of(call.get("id")), str(call.get("name") or ""), call.get("args")) for call in calls]
+    parts += [make.tool_call(notes.field(id_of, call.get("id")), str(call.get("name") or ""), call.get("args")) for call in calls]
     found = [make_message(_ROLES[kind], parts, id=id, parent=parent, metadata=metadata, created_at=made, line=notes.line)]
     for number, call in enumerate(calls, 1):
         if call.get("result") is not None or call.get("resultDisplay") is not None:
             time = notes.field(read.any_time, call, "timestamp")
-            found.append(make_message("tool", _result(call), id=f"{id}:{number}", created_at=time or made, line=notes.line))
+            found.append(make_message("tool", _result(call, notes), id=f"{id}:{number}", created_at=time or made, line=notes.line))
     return [message for message in found if message is not None]
 
 
@@ -155,11 +157,11 @@ def _thought(thought: Mapping[str, Any]) -> str:
     return "\n".join(filter(None, (text_of(thought.get("subject")), text_of(thought.get("description")))))
 
 
-def _result(call: Mapping[str, Any]) -> list[Part]:
+def _result(call: Mapping[str, Any], notes: Notes) -> list[Part]:
     inner = parts_of(call.get("result")) or parts_of(text_of(call.get("resultDisplay")))
     text = make.content_of(part for part in inner if part["type"] not in ("image", "file"))
     is_error = True if call.get("status") == "error" else None
-    result = make.tool_result(id_of(call.get("id")), text, name=str(call.get("name") or "") or None, is_error=is_error)
+    result = make.tool_result(notes.field(id_of, call.get("id")), text, name=str(call.get("name") or "") or None, is_error=is_error)
     return [result, *(part for part in inner if part["type"] in ("image", "file"))]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.base import Context, Format, Items, as_object
+from datastore.formats.base import BAD, Context, Format, Items, as_object
 from datastore.formats.items import BadLine, ImportedLearning
 from datastore.formats.records import Record
 
@@ -57,7 +57,7 @@ def _read(records: Iterator[Record], context: Context) -> Items:
     for record in records:
         try:
             yield record.line, _read_learning(as_object(record.value), context.fields)
-        except InvalidValueError as error:
+        except BAD as error:
             yield record.line, BadLine(context.file, record.line, str(error))
 
 
@@ -112,5 +112,5 @@ def learning_of(data: Mapping[str, Any], where: str = "", conversation_id: str |
 def _tags(data: Mapping[str, Any], where: str) -> tuple[str, ...]:
     try:
         return tuple(values.distinct_tags(read.as_list(data, "tags")))
-    except InvalidValueError as error:
+    except BAD as error:
         raise InvalidValueError(f"{where}{error}") from None

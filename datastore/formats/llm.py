@@ -13,7 +13,7 @@ from typing import Any
 from datastore.errors import ImportFileError, InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import Context, Items, Notes, id_of, make_message, some, title_of
+from datastore.formats.base import BAD, Context, Items, Notes, id_of, make_message, some, title_of
 from datastore.formats.blocks import decoded
 from datastore.formats.items import ROOT, BadLine, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -92,7 +92,7 @@ def _of(convert: Any, number: int, context: Context) -> Items:
     notes = Notes(context, number)
     try:
         found = convert(notes)
-    except InvalidValueError as error:
+    except BAD as error:
         yield number, BadLine(context.file, number, str(error))
     else:
         if found is not None:
@@ -153,7 +153,7 @@ def _response(logs: _Logs, row: dict[str, Any], system: str | None, notes: Notes
     for name, role, parts, about in pieces:
         try:
             message = make_message(role, parts, id=f"{id}:{name}", metadata=about, created_at=made)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(f"{name} of a response: {error}")
             continue
         if message is None:
@@ -217,7 +217,7 @@ def _message(logs: _Logs, row: Row, parent: str, made: Any, notes: Notes) -> Imp
     try:
         parts = [part for part_row in logs.rows("parts", row["hash"]) for part in _parts(logs, part_row)]
         message = make_message(role, parts, id=id_of(row["hash"]), parent=parent, created_at=made)
-    except InvalidValueError as error:
+    except BAD as error:
         notes.bad(f"a message: {error}")
         return None
     if message is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.base import Context, Format, Items, Notes, as_object, id_of, make_message, objects, some
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, objects, some
 from datastore.formats.blocks import parts_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.records import Record
@@ -50,7 +50,7 @@ def _read(records: Iterator[Record], context: Context) -> Items:
                 yield record.line, _tree(tree, data, notes)
             else:
                 flat.append((data, record.line))
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(error)
         yield from notes.take()
     if flat:
@@ -67,7 +67,7 @@ def _tree(id: str, data: Mapping[str, Any], notes: Notes) -> ImportedConversatio
             continue
         try:
             message = _message(node, parent, notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(f"message {len(messages) + 1}: {error}")
             message = None
         if message is not None:
@@ -144,7 +144,7 @@ def _flat(flat: list[tuple[dict[str, Any], int]], begun: set[str], context: Cont
                 notes.bad("parent_id: there is no such message before it; it is read as the first of its tree")
         try:
             message = _message(data, parent, notes)
-        except InvalidValueError as error:
+        except BAD as error:
             notes.bad(error)
             message = None
         if message is not None:

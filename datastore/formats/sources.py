@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import os
+import re
 import stat
 import time
 import zipfile
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from io import BufferedReader
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from datastore.errors import ImportFileError
 from datastore.formats.records import INVALID, Broken, Record, read_records
@@ -23,6 +24,8 @@ from datastore.formats.records import INVALID, Broken, Record, read_records
 PIPE_WAIT = 10.0
 
 PIECE = 1_048_576
+
+_unstorable = re.compile("[\0\ud800-\udfff]")
 
 _GZIP = b"\x1f\x8b"
 
@@ -138,11 +141,25 @@ class TextSource:
         try:
             for record in read_records(self):
                 line = record.line
+                if self.replace_invalid and isinstance(record, Record):
+                    record = Record(record.line, self._cleaned(record.value), record.array)  # noqa: PLW2901
                 yield record
         except ImportFileError as error:
             raise ImportFileError(f"{self.name}: {str(error).removeprefix(f'{self.name}: ')}") from error
         if self.damage:
             yield Broken(line, self.damage)
+
+    def _cleaned(self, value: Any) -> Any:
+        """A value whose texts have no NUL characters and lone surrogates, which JSON can escape."""
+        if isinstance(value, str):
+            text = _unstorable.sub("\ufffd", value)
+            self.replaced += text is not value and text != value and len(_unstorable.findall(value))
+            return text
+        if isinstance(value, dict):
+            return {self._cleaned(key): self._cleaned(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._cleaned(part) for part in value]
+        return value
 
     def close(self) -> None:
         """Close the file; closing it twice is a no-op."""
