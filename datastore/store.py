@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datastore.records.backups import BackupStatus
     from datastore.repositories import (
         AuditRepository,
+        BranchRepository,
         ConversationRepository,
         JobQueueRepository,
         LearningRepository,
@@ -56,6 +57,7 @@ class Datastore:
 
     Attributes:
         conversations: `ConversationRepository`.
+        branches: `BranchRepository`.
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
@@ -70,6 +72,7 @@ class Datastore:
 
     engine: Engine
     conversations: ConversationRepository
+    branches: BranchRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
@@ -99,6 +102,7 @@ class Datastore:
         #: backups use.
         self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
         self.conversations = parts.conversations
+        self.branches = parts.branches
         self.messages = parts.messages
         self.learnings = parts.learnings
         self.jobs = parts.jobs

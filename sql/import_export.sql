@@ -1,23 +1,27 @@
 -- Import and export: exact timestamps, gaps between positions, sources of learnings.
 -- Portable: every statement runs unchanged on every engine.
 
--- name: list_message_keys(conversation_id, from_position, to_position)
+-- name: list_message_keys(conversation_id, branch, from_position, to_position)
 -- The keys that tell whether a message of a file is already stored.
 --   conversation_id  text  id of the conversation
+--   branch  integer  the branch that the messages were appended to
 --   from_position  integer  the first position, inclusive
 --   to_position  integer  the last position, inclusive
--- Index: messages_conversation_id_position_key (range scan, no sort)
+-- Index: messages_conversation_id_branch_position_key (range scan, no sort)
 -- Rows: 0 to to_position - from_position + 1, by position
 -- Record: MessageKey
 -- Allow: max-rows, bounded by the two positions, because a position occurs once
 SELECT
     id,
+    branch,
     position,
     role,
-    content_hash
+    content_hash,
+    source_id
 FROM messages
 WHERE
     conversation_id = :conversation_id
+    AND branch = :branch
     AND position BETWEEN :from_position AND :to_position
 ORDER BY position;
 

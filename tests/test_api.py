@@ -29,6 +29,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: The parts of a store, by what they are called on it.
 PARTS: dict[str, type[Any]] = {
     "conversations": repositories.ConversationRepository,
+    "branches": repositories.BranchRepository,
     "messages": repositories.MessageRepository,
     "learnings": repositories.LearningRepository,
     "jobs": repositories.JobQueueRepository,
@@ -44,7 +45,7 @@ PARTS: dict[str, type[Any]] = {
 }
 
 #: Records of statements that only this library reads.
-INTERNAL = {"FoundLearning", "FoundMessage", "MessageKey", "ErasureKey", "Tombstone"}
+INTERNAL = {"FoundLearning", "FoundMessage", "MessageKey", "Segment", "ErasureKey", "Tombstone"}
 
 
 def methods(part: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -132,7 +133,7 @@ def test_the_parts_of_a_store_are_these(store: datastore.Datastore) -> None:
     properties = {name for name, one in vars(of).items() if isinstance(one, property)}
     parts = {name for name in {*vars(store), *properties} if not name.startswith("_")} - {"engine"}
     assert parts == {name for name in PARTS if "." not in name}
-    (sentence,) = re.findall(r"A store has eight repositories (.*?)\. One grammar", README, re.DOTALL)
+    (sentence,) = re.findall(r"A store has nine repositories (.*?)\. One grammar", README, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", sentence)) == parts
     for name, part in PARTS.items():
         assert type(functools.reduce(getattr, name.split("."), store)) is part
@@ -151,7 +152,7 @@ def test_a_list_is_a_page_and_can_be_walked_with_the_same_filters(of: type[Any],
     listed = getattr(of, name)
     assert str(inspect.signature(listed).return_annotation).startswith("Page[")
     assert {"after", "max_rows"} <= set(parameters(listed))
-    assert name == "list" or name.startswith("list_by_")
+    assert name in ("list", "list_partial") or name.startswith("list_by_")
     walked = getattr(of, name.replace("list", "iterate", 1))
     wanted = {one: p for one, p in parameters(listed).items() if one not in ("after", "before", "last", "max_rows")}
     assert {one: (p.kind, p.default) for one, p in parameters(walked).items()} == {
@@ -183,8 +184,8 @@ def test_a_batch_takes_records_of_what_a_single_call_takes(noun: str) -> None:
         name: attrs.NOTHING if parameter.default is inspect.Parameter.empty else parameter.default
         for name, parameter in parameters(one).items()
     }
-    if noun == "messages":  # one conversation for the whole batch
-        del taken["conversation_id"]
+    if noun == "messages":  # one conversation and one branch for the whole batch
+        del taken["conversation_id"], taken["branch"]
     assert fields == taken
     assert f"Iterable[{new.__name__}]" in str(inspect.signature(many))
 

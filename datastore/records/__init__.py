@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datastore.records.audit import AuditAction, AuditEntry, SubjectType
 from datastore.records.backups import Backup, BackupStatus
+from datastore.records.branches import Branch, Segment
 from datastore.records.conversations import Conversation, NewConversation
 from datastore.records.erasures import Erasure, ErasureKey, ErasureStatus, SubjectKind, Tombstone
 from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob, Outcome
@@ -12,6 +13,18 @@ from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.own_rows import OwnRows
 from datastore.records.pages import Page
+from datastore.records.parts import (
+    FilePart,
+    ImagePart,
+    OtherPart,
+    Part,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    text_of,
+)
 from datastore.records.redactions import NewRedaction, Redaction
 from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
 from datastore.records.search import (
@@ -31,14 +44,17 @@ __all__ = [
     "AuditEntry",
     "Backup",
     "BackupStatus",
+    "Branch",
     "Conversation",
     "ConversationHits",
     "Erasure",
     "ErasureKey",
     "ErasureStatus",
     "Facets",
+    "FilePart",
     "FoundLearning",
     "FoundMessage",
+    "ImagePart",
     "Job",
     "JobAttempt",
     "JobCount",
@@ -56,20 +72,29 @@ __all__ = [
     "NewMessage",
     "NewRedaction",
     "NewUpload",
+    "OtherPart",
     "Outcome",
     "OwnRows",
     "Page",
+    "Part",
     "PolicyScope",
     "PolicySince",
     "PolicyTarget",
     "Redaction",
+    "RefusalPart",
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "Segment",
     "SubjectKind",
     "SubjectType",
+    "TextPart",
+    "ThinkingPart",
     "Tombstone",
+    "ToolCallPart",
+    "ToolResultPart",
     "Upload",
     "UploadStatus",
     "by_conversation",
+    "text_of",
 ]

@@ -11,6 +11,7 @@ import attrs
 from datastore.engines.base import Engine
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
+from datastore.repositories.branches import BranchRepository
 from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.derived import DerivedRepository
 from datastore.repositories.erasures import ErasureRepository, ReceiptRepository
@@ -29,6 +30,7 @@ from datastore.repositories.uploads import UploadRepository
 __all__ = [
     "AuditRepository",
     "BackupRepository",
+    "BranchRepository",
     "ConversationRepository",
     "DerivedRepository",
     "ErasureRepository",
@@ -59,6 +61,7 @@ class Repositories:
     audit: AuditRepository
     index: SearchIndex
     conversations: ConversationRepository
+    branches: BranchRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
@@ -94,6 +97,7 @@ class Repositories:
             audit=audit,
             index=index,
             conversations=ConversationRepository(**make, index=index),
+            branches=BranchRepository(**make),
             messages=MessageRepository(**make, index=index),
             learnings=LearningRepository(**make, index=index),
             jobs=JobQueueRepository(**make, rng=rng),

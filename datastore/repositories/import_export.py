@@ -19,10 +19,12 @@ class ImportExportRepository(Repository):
 
     _statements: ImportExportStatements
 
-    def message_keys(self, conversation_id: str, from_position: int, to_position: int) -> list[MessageKey]:
-        """The keys of the messages between two positions, both inclusive, by position."""
+    def message_keys(
+        self, conversation_id: str, from_position: int, to_position: int, *, branch: int = 0
+    ) -> list[MessageKey]:
+        """The keys of a branch's own messages between two positions, both inclusive, by position."""
         return self._statements.list_message_keys(
-            conversation_id=conversation_id, from_position=from_position, to_position=to_position
+            conversation_id=conversation_id, branch=branch, from_position=from_position, to_position=to_position
         )
 
     def skip_positions(self, conversation_id: str, last_position: int) -> None:

@@ -83,6 +83,12 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
             for id, count, counted in parts.derived.miscounted()
         ]
 
+    def branches() -> list[str]:
+        return [
+            f"conversation {id}: branch {branch} contradicts its conversation, its parent or its messages"
+            for id, branch in parts.derived.broken_branches()
+        ]
+
     def job_counts() -> list[str]:
         return [
             f"jobs of type {type!r}: the count of {status} jobs is {count}, there are {counted}"
@@ -101,6 +107,7 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
         ("high-water mark", high_water),
         ("content hashes", hashes),
         ("message counts", counts),
+        ("branches", branches),
         ("job counts", job_counts),
         ("tags", tags),
         ("searchable rows", unindexed),
@@ -112,7 +119,7 @@ def _unfound(parts: Repositories) -> Iterator[str]:
     """Problems: early messages of the newest conversations, and newest learnings, that a word of their text does not find."""
     for conversation in parts.conversations.list(max_rows=20):
         for message in parts.messages.list(conversation.id, max_rows=5):
-            for word in _words(message.content):
+            for word in () if message.partial else _words(message.content):
                 found = parts.messages.search(word, conversation_id=conversation.id, sort="recent", max_rows=1000)
                 if found.next is None and message.id not in {hit.message.id for hit in found}:
                     yield f"message {message.id}: a word of its text does not find it"

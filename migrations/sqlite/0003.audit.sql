@@ -26,7 +26,7 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_action_check
     CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'prune', 'redact')),
     CONSTRAINT audit_log_subject_type_check
-    CHECK (subject_type IN ('conversation', 'message', 'learning', 'job', 'upload')),
+    CHECK (subject_type IN ('conversation', 'branch', 'message', 'learning', 'job', 'upload')),
     CONSTRAINT audit_log_subject_id_check
     CHECK (length(subject_id) BETWEEN 1 AND 200 AND instr(subject_id, char(0)) = 0),
     CONSTRAINT audit_log_actor_check

@@ -68,13 +68,16 @@ CREATE VIEW new_messages AS
 SELECT
     id,
     conversation_id,
+    branch,
     position,
     role,
     content,
     content_hash,
     token_count,
+    parts,
     metadata,
     created_at,
+    source_id,
     -- A JSON list: tokens of content and title, forms, facets.
     '' AS words,
     -- The facets of the conversation.
@@ -83,9 +86,22 @@ FROM messages;
 
 CREATE TRIGGER new_messages_insert INSTEAD OF INSERT ON new_messages
 BEGIN
-    INSERT INTO messages (id, conversation_id, position, role, content, content_hash, token_count, metadata, created_at)
+    INSERT INTO messages (
+        id, conversation_id, branch, position, role, content, content_hash, token_count, parts, metadata, created_at, source_id
+    )
     VALUES (
-        new.id, new.conversation_id, new.position, new.role, new.content, new.content_hash, new.token_count, new.metadata, new.created_at
+        new.id,
+        new.conversation_id,
+        new.branch,
+        new.position,
+        new.role,
+        new.content,
+        new.content_hash,
+        new.token_count,
+        new.parts,
+        new.metadata,
+        new.created_at,
+        new.source_id
     );
     INSERT INTO messages_fts (rowid, content, title, forms, facets)
     VALUES (
@@ -112,6 +128,7 @@ END;
 
 -- ... and so are redacted ones, until they are indexed again.
 CREATE TRIGGER messages_fts_update AFTER UPDATE OF seq, role, content, created_at ON messages
+WHEN old.partial = 0 OR new.partial = 0
 BEGIN
     DELETE FROM messages_fts WHERE rowid = old.seq;
 END;

@@ -270,7 +270,7 @@ DELETE FROM messages_fts;
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: messages primary key (range scan), messages_fts_docsize, conversations_id_key (one lookup each per row)
---   with conversation_id: messages_conversation_id_created_at_id_idx or messages_conversation_id_position_key; sorts its rows
+--   with conversation_id: messages_conversation_id_created_at_id_idx or messages_conversation_id_branch_position_key; sorts its rows
 -- Rows: 0 to max_rows, by row number
 -- Differs: FTS5 is specific to SQLite
 SELECT
@@ -287,6 +287,7 @@ CROSS JOIN conversations
 WHERE
     messages.seq > :after_seq
     AND messages.conversation_id = :conversation_id -- if: conversation_id
+    AND messages.partial = 0
     AND conversations.id = messages.conversation_id
     AND conversations.deleted_at IS NULL
     AND NOT EXISTS (
@@ -441,13 +442,17 @@ SELECT
     messages.seq,
     messages.id,
     messages.conversation_id,
+    messages.branch,
     messages.position,
     messages.role,
     messages.content,
     messages.content_hash,
     messages.token_count,
+    messages.parts,
     messages.metadata,
-    messages.created_at
+    messages.created_at,
+    messages.source_id,
+    messages.partial
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages
 CROSS JOIN conversations

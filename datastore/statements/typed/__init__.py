@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from datastore.records import (
     AuditEntry,
     Backup,
+    Branch,
     Conversation,
     Erasure,
     ErasureKey,
@@ -26,11 +27,13 @@ from datastore.records import (
     MessageKey,
     Redaction,
     RetentionPolicy,
+    Segment,
     Tombstone,
     Upload,
 )
 from datastore.statements.typed.audit import AuditStatements, ListAuditChainRow
 from datastore.statements.typed.backups import BackupsStatements
+from datastore.statements.typed.branches import BranchesStatements, CountBranchUsesRow
 from datastore.statements.typed.conversations import (
     ConversationsStatements,
     CountConversationPartsRow,
@@ -43,6 +46,7 @@ from datastore.statements.typed.conversations import (
 from datastore.statements.typed.derived import (
     DerivedStatements,
     GetMessagePlacesRow,
+    ListBrokenBranchesRow,
     ListMessageHashesRow,
     ListMiscountedConversationsRow,
     ListMiscountedJobsRow,
@@ -68,7 +72,7 @@ from datastore.statements.typed.learnings import (
 )
 from datastore.statements.typed.legal_holds import LegalHoldsStatements
 from datastore.statements.typed.maintenance import ListFullTextTablesRow, ListMaintenanceTasksRow, MaintenanceStatements
-from datastore.statements.typed.messages import MessagesStatements
+from datastore.statements.typed.messages import AppendMessageRow, MessagesStatements
 from datastore.statements.typed.migrations import (
     ListAppliedMigrationsRow,
     ListForeignTablesRow,
@@ -116,6 +120,7 @@ if TYPE_CHECKING:
 RECORDS: dict[str, type[Any]] = {
     "AuditEntry": AuditEntry,
     "Backup": Backup,
+    "Branch": Branch,
     "Conversation": Conversation,
     "Erasure": Erasure,
     "ErasureKey": ErasureKey,
@@ -131,8 +136,11 @@ RECORDS: dict[str, type[Any]] = {
     "MessageKey": MessageKey,
     "Redaction": Redaction,
     "RetentionPolicy": RetentionPolicy,
+    "Segment": Segment,
     "Tombstone": Tombstone,
     "Upload": Upload,
+    "append_message": AppendMessageRow,
+    "count_branch_uses": CountBranchUsesRow,
     "count_conversation_parts": CountConversationPartsRow,
     "count_expired_attempts": CountExpiredAttemptsRow,
     "count_expired_jobs": CountExpiredJobsRow,
@@ -148,6 +156,7 @@ RECORDS: dict[str, type[Any]] = {
     "list_applied_migrations": ListAppliedMigrationsRow,
     "list_attempt_texts": ListAttemptTextsRow,
     "list_audit_chain": ListAuditChainRow,
+    "list_broken_branches": ListBrokenBranchesRow,
     "list_category_counts": ListCategoryCountsRow,
     "list_conversation_sources": ListConversationSourcesRow,
     "list_expired_learnings": ListExpiredLearningsRow,
@@ -197,6 +206,7 @@ RECORDS: dict[str, type[Any]] = {
 class Statements(
     AuditStatements,
     BackupsStatements,
+    BranchesStatements,
     ConversationsStatements,
     DerivedStatements,
     ErasuresStatements,

@@ -25,6 +25,7 @@ class ImportExportStatements(Protocol):
         self,
         *,
         conversation_id: str,
+        branch: int,
         from_position: int,
         to_position: int,
     ) -> list[MessageKey]:
@@ -32,6 +33,7 @@ class ImportExportStatements(Protocol):
 
         Args:
             conversation_id: id of the conversation.
+            branch: the branch that the messages were appended to.
             from_position: the first position, inclusive.
             to_position: the last position, inclusive.
         """

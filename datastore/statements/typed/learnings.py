@@ -175,13 +175,15 @@ class LearningsStatements(Protocol):
         *,
         learning_id: str,
         after_position: int,
+        after_id: str,
         max_rows: int,
     ) -> list[Message]:
         """The messages that a learning came from, oldest first.
 
         Args:
             learning_id: id of the learning.
-            after_position: 0 for the first page, then the last position returned.
+            after_position: rows after (after_position, after_id); 0 for the first page.
+            after_id: '' for the first page.
             max_rows: 1 to 1000.
         """
         ...
