@@ -35,7 +35,10 @@ def export(
     with store.snapshot():
         for deleted in (False, True) if include_deleted else (False,):
             for conversation in store.conversations.iterate(session_id=session_id, source=source, deleted=deleted):
-                messages = list(store.messages.iterate(conversation.id))
-                stream.write(write_chat(conversation, messages, sources.learnings(conversation.id)) + "\n")
+                branches = list(store.branches.iterate(conversation.id))
+                messages = [
+                    message for branch in branches for message in sources.own_messages(conversation.id, branch.branch)
+                ]
+                stream.write(write_chat(conversation, messages, sources.learnings(conversation.id), branches[1:]) + "\n")
                 count += 1
     return count

@@ -37,6 +37,62 @@ WHERE
     id = :id
     AND last_position < :last_position;
 
+-- name: set_branch_last_position(conversation_id, branch, last_position)!
+-- Leaves a gap before the next message of a branch, where a message was deleted before the export.
+--   conversation_id  text  id of the conversation
+--   branch  integer  number of the branch, 1 or more
+--   last_position  integer  the next message gets the position after this one; it never decreases
+-- Index: branches primary key
+-- Rows: 0 or 1 (0: not found, or last_position is already as high)
+UPDATE branches
+SET last_position = :last_position
+WHERE
+    conversation_id = :conversation_id
+    AND branch = :branch
+    AND last_position < :last_position;
+
+-- name: restore_branch(conversation_id, branch, parent_branch, fork_position, created_at, label)!
+-- Stores an exported branch under its own number.
+--   conversation_id  text  id of the conversation
+--   branch  integer  number of the branch, 1 or more
+--   parent_branch  integer  the branch that owns the message at fork_position
+--   fork_position  integer  the last shared position; 0 shares none
+--   created_at  timestamp  when it was forked
+--   label  text?  1 to 200 characters
+-- Index: none (an insert)
+-- Rows: 1
+INSERT INTO branches (
+    conversation_id,
+    branch,
+    parent_branch,
+    fork_position,
+    last_position,
+    created_at,
+    label
+)
+VALUES (
+    :conversation_id,
+    :branch,
+    :parent_branch,
+    :fork_position,
+    :fork_position,
+    :created_at,
+    :label
+);
+
+-- name: restore_branch_numbers(id, active_branch, last_branch)!
+-- Sets the active branch of an imported conversation, and the number after which its next branch is numbered.
+--   id  text  id of the conversation
+--   active_branch  integer  0, or the number of a branch
+--   last_branch  integer  the highest number ever given to a branch; it never decreases
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1
+UPDATE conversations
+SET
+    active_branch = :active_branch,
+    last_branch = CASE WHEN last_branch < :last_branch THEN :last_branch ELSE last_branch END
+WHERE id = :id;
+
 -- name: set_conversation_times(id, updated_at, deleted_at)!
 -- Sets the times of an imported conversation to those of the exported one; hides its learnings with it.
 --   id  text  id of the conversation

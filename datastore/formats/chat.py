@@ -23,8 +23,9 @@ from datastore.formats.items import ROOT, ImportedBranch, ImportedConversation, 
 from datastore.formats.learnings import learning_of
 from datastore.formats.records import Record
 from datastore.formats.turns import is_turn, read_turns
-from datastore.records import Conversation, Learning, Message
-from datastore.records.parts import decode_parts, text_of as text_of_parts
+from datastore.records import Branch, Conversation, Learning, Message
+from datastore.records.parts import decode_parts, encode_parts
+from datastore.records.parts import text_of as text_of_parts
 
 CONVERSATION_KEYS = frozenset(
     {
@@ -320,13 +321,15 @@ def write_chat(
     conversation: Conversation,
     messages: Iterable[Message],
     learnings: Iterable[tuple[Learning, Sequence[str]]] = (),
+    branches: Iterable[Branch] = (),
 ) -> str:
     """Write one conversation as one line, without the newline; `read_chat` restores every stored field.
 
     Args:
         conversation: May be soft-deleted; *deleted_at* is written.
-        messages: All of its messages, ordered by position.
+        messages: All of its messages, ordered by branch and position.
         learnings: Its learnings, each with the ids of its source messages.
+        branches: Its branches except branch 0.
     """
     line = _without_none(
         {
@@ -344,6 +347,10 @@ def write_chat(
             "last_position": conversation.last_position,
         }
     )
+    if conversation.last_branch:
+        line["active_branch"] = conversation.active_branch
+        line["last_branch"] = conversation.last_branch
+        line["branches"] = [_written_branch(branch) for branch in branches]
     line["messages"] = [_written_message(message) for message in messages]
     written = [_written_learning(learning, message_ids) for learning, message_ids in learnings]
     if written:
@@ -351,10 +358,30 @@ def write_chat(
     return read.compact(line)
 
 
+def _written_branch(branch: Branch) -> dict[str, Any]:
+    return _without_none(
+        {
+            "branch": branch.branch,
+            "parent_branch": branch.parent_branch,
+            "fork_position": branch.fork_position,
+            "last_position": branch.last_position,
+            "label": branch.label,
+            "created_at": _time(branch.created_at),
+        }
+    )
+
+
 def _written_message(message: Message) -> dict[str, Any]:
+    own = {
+        "branch": message.branch or None,
+        "parts": None if message.parts is None else encode_parts(message.parts),
+        "source_id": message.source_id,
+        "partial": message.partial or None,
+    }
     return {
         "id": message.id,
         "position": message.position,
+        **_without_none(own),
         "role": message.role,
         "content": message.content,
         "token_count": message.token_count,

@@ -68,7 +68,7 @@ def _listed(data: Mapping[str, Any], key: str, source: str, notes: Notes) -> Imp
     id = next((id for name in ("conversation_hash", "conversation_id", "id") if (id := notes.field(id_of, data.get(name)))), None)
     metadata = _metadata(data, {key})
     system = make_message("system", parts_of(data.get("system"))) if isinstance(data.get("system"), str) else None
-    turns = read_turns(data[key], notes, key)
+    turns = read_turns(data.get(key), notes, key)
     made = next((t for k in ("created_at", "timestamp", "tstamp", "create_time") if (t := notes.field(read.any_time, data, k))), None)
     return ImportedConversation(
         id=id or hash_of(data),
@@ -92,7 +92,7 @@ def _battle(data: Mapping[str, Any], notes: Notes) -> ImportedConversation:
     """Two models' conversations about the same questions: two branches."""
     messages: list[ImportedMessage] = []
     for side in ("a", "b"):
-        for number, turn in enumerate(read_turns(data[f"conversation_{side}"], notes, f"conversation_{side}"), 1):
+        for number, turn in enumerate(read_turns(data.get(f"conversation_{side}"), notes, f"conversation_{side}"), 1):
             model = data.get(f"model_{side}")
             metadata = {**turn.metadata, "model": model} if turn.role == "assistant" and isinstance(model, str) else turn.metadata
             messages.append(attrs.evolve(turn, id=f"{side}:{number}", parent=ROOT if number == 1 else None, metadata=metadata))

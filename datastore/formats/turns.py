@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from datastore import values
@@ -45,8 +45,14 @@ _KNOWN = frozenset(
 _DEFAULTS: Mapping[str, object] = {"example": False, "artifact": None, "status": "success", "name": None}
 
 
-def read_turns(turns: Iterable[Any], notes: Notes, where: str = "messages") -> tuple[ImportedMessage, ...]:
-    """The messages of a list; one that cannot be stored, or has nothing in it, is reported, and costs no other."""
+def read_turns(turns: Any, notes: Notes, where: str = "messages") -> tuple[ImportedMessage, ...]:
+    """The messages of a list; one that cannot be stored, or has nothing in it, is reported, and costs no other.
+
+    Raises:
+        InvalidValueError: *turns* is no list.
+    """
+    if not isinstance(turns, list):
+        raise InvalidValueError(f"{where}: must be a list of messages")
     found: list[ImportedMessage] = []
     ids: set[str] = set()
     for number, turn in enumerate(turns, 1):

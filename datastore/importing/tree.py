@@ -142,7 +142,10 @@ class Tree:
     def _nodes_of(self, id: str) -> list[Node]:
         """The nodes of a message of the file, by its id; those on later branches come last."""
         self._flush()
-        return [(key.branch, key.position) for key in self._target.more.message_keys_of(self._stored.id, id)]
+        messages = self._target.store.messages
+        found = [messages.find_by_source(self._stored.id, id, branch=branch) for branch in sorted(self._branches)]
+        found.append(messages.find(id))
+        return [(key.branch, key.position) for key in found if key is not None and key.conversation_id == self._stored.id]
 
     def _child(self, parent: Node, message: ImportedMessage) -> Node | None:
         """The child that is the same message, or a place where a message was deleted."""

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from datastore.records.learnings import Learning
-from datastore.records.messages import MessageKey
+from datastore.records.messages import Message, MessageKey
 from datastore.repositories.base import Repository
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from datastore.statements.typed.import_export import ImportExportStatements
+    from datastore.statements.typed.messages import MessagesStatements
+
+    class _Statements(ImportExportStatements, MessagesStatements, Protocol):
+        """The statements that the repository calls."""
+
+
+#: Messages that are read at once.
+_PAGE = 1000
 
 
 class ImportExportRepository(Repository):
     """Statements over conversations, messages and learnings that only import, export and erasure need."""
 
-    _statements: ImportExportStatements
+    _statements: _Statements
 
     def message_keys(
         self, conversation_id: str, from_position: int, to_position: int, *, branch: int = 0
@@ -27,15 +38,62 @@ class ImportExportRepository(Repository):
             conversation_id=conversation_id, branch=branch, from_position=from_position, to_position=to_position
         )
 
-    def skip_positions(self, conversation_id: str, last_position: int) -> None:
-        """Leave a gap: the next message is stored at the position after *last_position*."""
-        self._statements.set_last_position(id=conversation_id, last_position=last_position)
+    def skip_positions(self, conversation_id: str, last_position: int, *, branch: int = 0) -> None:
+        """Leave a gap on a branch: the next message is stored at the position after *last_position*."""
+        if branch:
+            self._statements.set_branch_last_position(
+                conversation_id=conversation_id, branch=branch, last_position=last_position
+            )
+        else:
+            self._statements.set_last_position(id=conversation_id, last_position=last_position)
+
+    def add_branch(
+        self,
+        conversation_id: str,
+        *,
+        branch: int,
+        parent_branch: int,
+        fork_position: int,
+        created_at: datetime | None,
+        label: str | None,
+    ) -> None:
+        """Store an exported branch under its own number.
+
+        Raises:
+            UniqueError: The conversation has a branch with this number.
+            CheckError: A value is outside its range.
+        """
+        self._statements.restore_branch(
+            conversation_id=conversation_id,
+            branch=branch,
+            parent_branch=parent_branch,
+            fork_position=fork_position,
+            created_at=self._now() if created_at is None else created_at,
+            label=label,
+        )
+
+    def set_branches(self, id: str, *, active_branch: int, last_branch: int) -> None:
+        """Restore which branch is active, and the highest number ever given to one."""
+        self._statements.restore_branch_numbers(id=id, active_branch=active_branch, last_branch=last_branch)
 
     def set_conversation_times(
         self, id: str, *, updated_at: datetime | None = None, deleted_at: datetime | None = None
     ) -> None:
         """Restore an imported conversation's original times; *updated_at* None keeps the stored one."""
         self._statements.set_conversation_times(id=id, updated_at=updated_at, deleted_at=deleted_at)
+
+    def own_messages(self, conversation_id: str, branch: int) -> Iterator[Message]:
+        """The messages that were appended to a branch, without those that it shares, page by page."""
+        position = 0
+        while page := self._statements.list_messages_after(
+            conversation_id=conversation_id,
+            branch=branch,
+            after_position=position,
+            to_position=2**53,
+            max_rows=_PAGE,
+        ):
+            yield from page
+            position = page[-1].position
 
     def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
         """Every learning of a conversation, deleted or not, with the ids of its source messages."""

@@ -53,6 +53,61 @@ class ImportExportStatements(Protocol):
         """
         ...
 
+    def set_branch_last_position(
+        self,
+        *,
+        conversation_id: str,
+        branch: int,
+        last_position: int,
+    ) -> int:
+        """Leaves a gap before the next message of a branch, where a message was deleted before the export.
+
+        Args:
+            conversation_id: id of the conversation.
+            branch: number of the branch, 1 or more.
+            last_position: the next message gets the position after this one; it never decreases.
+        """
+        ...
+
+    def restore_branch(
+        self,
+        *,
+        conversation_id: str,
+        branch: int,
+        parent_branch: int,
+        fork_position: int,
+        created_at: datetime,
+        label: str | None,
+    ) -> int:
+        """Stores an exported branch under its own number.
+
+        Args:
+            conversation_id: id of the conversation.
+            branch: number of the branch, 1 or more.
+            parent_branch: the branch that owns the message at fork_position.
+            fork_position: the last shared position; 0 shares none.
+            created_at: when it was forked.
+            label: 1 to 200 characters.
+        """
+        ...
+
+    def restore_branch_numbers(
+        self,
+        *,
+        id: str,
+        active_branch: int,
+        last_branch: int,
+    ) -> int:
+        """Sets the active branch of an imported conversation, and the number after which its next branch is
+        numbered.
+
+        Args:
+            id: id of the conversation.
+            active_branch: 0, or the number of a branch.
+            last_branch: the highest number ever given to a branch; it never decreases.
+        """
+        ...
+
     def set_conversation_times(
         self,
         *,
