@@ -48,6 +48,15 @@ if TYPE_CHECKING:
         UniqueError,
         UnsupportedError,
     )
+    from datastore.events import (
+        Event,
+        Listener,
+        Observation,
+        OperationEvent,
+        StatementEvent,
+        TransactionEnded,
+        TransactionStarted,
+    )
     from datastore.exporting import export
     from datastore.formats import BadLine, TextSource, open_text
     from datastore.importing import ImportReport, import_file
@@ -139,6 +148,14 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    # What a store reports: docs/observing.md.
+    "Event",
+    "Listener",
+    "Observation",
+    "OperationEvent",
+    "StatementEvent",
+    "TransactionEnded",
+    "TransactionStarted",
     "new_id",
     "utc_now",
     # The records, stored and new.
@@ -254,6 +271,13 @@ _homes = {
     "Thresholds": "datastore.upkeep.maintenance",
     "Upkeep": "datastore.upkeep.maintenance",
     "Due": "datastore.retention.policies",
+    "Event": "datastore.events",
+    "Listener": "datastore.events",
+    "Observation": "datastore.events",
+    "OperationEvent": "datastore.events",
+    "StatementEvent": "datastore.events",
+    "TransactionEnded": "datastore.events",
+    "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",

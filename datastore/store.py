@@ -17,6 +17,7 @@ from datastore.address import database_path, is_server, real_path
 from datastore.engines.base import Durability, Engine
 from datastore.engines.ownership import refuse_green_threads
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
+from datastore.events import Listener, Observation
 from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
@@ -126,6 +127,7 @@ class Datastore:
         gate: bool = True,
         pool_size: int = 10,
         replica: str | None = None,
+        read_only: bool = False,
         migrations: Iterable[str | os.PathLike[str]] = (),
         language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -146,6 +148,8 @@ class Datastore:
                 (docs/decisions/0003-write-gate.md).
             pool_size: PostgreSQL: the maximum number of connections; a thread has one only while it uses it.
             replica: PostgreSQL: the URL of a standby that `snapshot` reads from.
+            read_only: Refuse every change with ReadOnlyDatabaseError. A file then need not be writable, nor its folder, as on a
+                read-only mount; there it is read as it is when it is opened, so nobody may change it meanwhile.
             migrations: Folders with the application's own steps, for its tables in the same database (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), which distinguishes them from this library's.
             language: The language of the texts, for search: "english", "german", ... (Snowball's names). A new
@@ -162,12 +166,16 @@ class Datastore:
             InvalidValueError: *database* is not a file name, or it is a connection string.
             NotADatastoreError: It is a folder, a device, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
-            ReadOnlyDatabaseError: The file or its folder cannot be written to.
+            ReadOnlyDatabaseError: The file or its folder cannot be written to, and *read_only* is False.
             CorruptDatabaseError: The file is damaged; or it is empty or missing, but its WAL exists.
             UnsupportedError: gevent or eventlet has patched the process.
             InvalidValueError: The full-text index has another language than *language*, or there is no such language.
         """
         refuse_green_threads()
+        if read_only and migrate:
+            raise InvalidValueError(
+                "migrate: a store that is opened read-only cannot be migrated; leave one of the two out"
+            )
         folders = own_folders(migrations)
         opened: Opened
         if is_server(database):
@@ -179,6 +187,7 @@ class Datastore:
                 timeout=timeout,
                 pool_size=pool_size,
                 replica=replica,
+                read_only=read_only,
                 clock=None if clock is utc_now else clock,
             )
         elif replica is not None:
@@ -192,6 +201,7 @@ class Datastore:
                 durability=durability,
                 timeout=timeout,
                 gate=gate,
+                read_only=read_only,
                 clock=clock,
             )
         engine, statements, upkeep = opened
@@ -217,6 +227,21 @@ class Datastore:
         from datastore.statements.loader import read_statements
 
         return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
+
+    def observe(self, listener: Listener) -> Observation:
+        """Call *listener* with every statement, transaction and long operation of this store from now on.
+
+        The listener runs in the thread that causes an event, inside the call: it should return quickly, and must not use the
+        store. What it raises is logged, not propagated. Without a listener, a statement costs what it costs without this method.
+
+        Args:
+            listener: Called with a `StatementEvent`, `TransactionStarted`, `TransactionEnded` or `OperationEvent`. Ready-made
+                ones are in `datastore.observing`: logging, OpenTelemetry.
+
+        Returns:
+            Call its ``stop()``, or use it in a ``with`` block, to end it. Otherwise it ends with the store.
+        """
+        return Observation(self.engine.events, listener)
 
     @property
     def backups(self) -> Backups:
@@ -278,7 +303,9 @@ class Datastore:
             except ConflictError:
                 if attempt == attempts:
                     raise
-                time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
+                with self.engine.events.operation("retry") as counts:
+                    counts["attempt"] = attempt
+                    time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
         raise InvalidValueError("attempts: 1 or more are needed")
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -303,7 +330,10 @@ class Datastore:
         """
         from datastore.upkeep.verify import verify
 
-        return verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+        with self.engine.events.operation("verify") as counts:
+            problems = verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+            counts["problems"] = sum(map(len, problems.values()))
+        return problems
 
     def reindex(
         self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
@@ -320,7 +350,8 @@ class Datastore:
         Raises:
             InvalidValueError: There is no such language.
         """
-        self._parts.derived.reindex(on_progress, language=language)
+        with self.engine.events.operation("reindex"):
+            self._parts.derived.reindex(on_progress, language=language)
 
     def disclose(
         self,
@@ -393,7 +424,8 @@ class Datastore:
             correlation_id=correlation_id,
             learning_id=learning_id,
         )
-        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
+        with self.engine.events.operation("erase"):
+            return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
 
     @staticmethod
     def restore(

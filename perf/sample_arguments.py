@@ -19,7 +19,7 @@ import attrs
 from datastore.contract.facts import StatementFacts
 from datastore.contract.touches import Touch
 from datastore.search.analysis import Document
-from datastore.search.matching import Indexed, Leaf, Match, Matches, Rows
+from datastore.search.matching import Indexed, Leaf, Match, Matches, Rows, Words
 from datastore.statements.headers import Parameter
 
 FIRST, LAST = "2026-01-01T00:00:00.000000Z", "2029-01-01T00:00:00.000000Z"
@@ -160,7 +160,7 @@ class Sampler:
         if parameter.type == "words":
             document = Document(" ".join(self._word() for _ in range(50)), "", "")
             row = Indexed(document, "in:index")
-            return row if name == "words" else Rows({f"nowhere-{next(_numbers)}": row for _ in range(10)})
+            return Words(document) if name == "words" else Rows({f"nowhere-{next(_numbers)}": row for _ in range(10)})
         if parameter.type == "rows" and inserted == "learnings":
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])

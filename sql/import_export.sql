@@ -25,36 +25,40 @@ WHERE
     AND position BETWEEN :from_position AND :to_position
 ORDER BY position;
 
--- name: set_last_position(id, last_position)!
--- Leaves a gap before the next message, where a message was deleted before the export.
---   id  text  id of the conversation
---   last_position  integer  the next message gets the position after this one; it never decreases
--- Index: conversations_id_key (unique)
--- Rows: 0 or 1 (0: not found, or last_position is already as high)
-UPDATE conversations
-SET last_position = :last_position
-WHERE
-    id = :id
-    AND last_position < :last_position;
-
--- name: set_branch_last_position(conversation_id, branch, last_position)!
--- Leaves a gap before the next message of a branch, where a message was deleted before the export.
+-- name: list_conversation_messages(conversation_id, after_branch, after_position, max_rows)
+-- One page of all messages of a conversation, branch by branch.
 --   conversation_id  text  id of the conversation
---   branch  integer  number of the branch, 1 or more
---   last_position  integer  the next message gets the position after this one; it never decreases
--- Index: branches primary key
--- Rows: 0 or 1 (0: not found, or last_position is already as high)
-UPDATE branches
-SET last_position = :last_position
+--   after_branch  integer  rows after (after_branch, after_position); 0 for the first page
+--   after_position  integer  0 for the first page
+--   max_rows  integer  1 to 1000
+-- Index: messages_conversation_id_branch_position_key (range scan, no sort)
+-- Rows: 0 to max_rows
+-- Record: Message
+SELECT
+    id,
+    conversation_id,
+    branch,
+    position,
+    role,
+    content,
+    content_hash,
+    token_count,
+    parts,
+    metadata,
+    created_at,
+    source_id,
+    partial
+FROM messages
 WHERE
     conversation_id = :conversation_id
-    AND branch = :branch
-    AND last_position < :last_position;
+    AND (branch, position) > (:after_branch, :after_position)
+ORDER BY branch, position
+LIMIT :max_rows;
 
 -- name: restore_branch(conversation_id, branch, parent_branch, fork_position, created_at, label)!
--- Stores an exported branch under its own number.
+-- Stores a branch of an exported conversation under its number.
 --   conversation_id  text  id of the conversation
---   branch  integer  number of the branch, 1 or more
+--   branch  integer  1 or more
 --   parent_branch  integer  the branch that owns the message at fork_position
 --   fork_position  integer  the last shared position; 0 shares none
 --   created_at  timestamp  when it was forked
@@ -80,18 +84,49 @@ VALUES (
     :label
 );
 
--- name: restore_branch_numbers(id, active_branch, last_branch)!
--- Sets the active branch of an imported conversation, and the number after which its next branch is numbered.
+-- name: set_branches(id, active_branch, last_branch)!
+-- Sets the active branch of an imported conversation, and the number after which the next branch is numbered.
 --   id  text  id of the conversation
---   active_branch  integer  0, or the number of a branch
---   last_branch  integer  the highest number ever given to a branch; it never decreases
--- Index: conversations_id_key (unique)
--- Rows: 0 or 1
+--   active_branch  integer  0, or a branch of the conversation
+--   last_branch  integer  the highest number that was ever used; it never decreases
+-- Index: conversations_id_key (unique), branches primary key
+-- Rows: 0 or 1 (0: there is no such conversation or branch)
 UPDATE conversations
 SET
     active_branch = :active_branch,
     last_branch = CASE WHEN last_branch < :last_branch THEN :last_branch ELSE last_branch END
-WHERE id = :id;
+WHERE
+    id = :id
+    AND (
+        :active_branch = 0
+        OR EXISTS (SELECT 1 FROM branches WHERE branches.conversation_id = :id AND branches.branch = :active_branch)
+    );
+
+-- name: set_branch_last_position(conversation_id, branch, last_position)!
+-- Leaves a gap before the next message of a branch, where a message was deleted before the export.
+--   conversation_id  text  id of the conversation
+--   branch  integer  1 or more
+--   last_position  integer  the next message gets the position after this one; it never decreases
+-- Index: branches primary key
+-- Rows: 0 or 1 (0: not found, or last_position is already as high)
+UPDATE branches
+SET last_position = :last_position
+WHERE
+    conversation_id = :conversation_id
+    AND branch = :branch
+    AND last_position < :last_position;
+
+-- name: set_last_position(id, last_position)!
+-- Leaves a gap before the next message of branch 0, where a message was deleted before the export.
+--   id  text  id of the conversation
+--   last_position  integer  the next message gets the position after this one; it never decreases
+-- Index: conversations_id_key (unique)
+-- Rows: 0 or 1 (0: not found, or last_position is already as high)
+UPDATE conversations
+SET last_position = :last_position
+WHERE
+    id = :id
+    AND last_position < :last_position;
 
 -- name: set_conversation_times(id, updated_at, deleted_at)!
 -- Sets the times of an imported conversation to those of the exported one; hides its learnings with it.

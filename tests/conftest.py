@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from datastore.contract.facts import ProjectFacts
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Hundreds of programs are started here: each would compile the package again where the environment forbids bytecode files.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -186,6 +186,7 @@ def test_a_batch_takes_records_of_what_a_single_call_takes(noun: str) -> None:
     }
     if noun == "messages":  # one conversation and one branch for the whole batch
         del taken["conversation_id"], taken["branch"]
+        assert fields.pop("partial") is False  # `begin` appends one
     assert fields == taken
     assert f"Iterable[{new.__name__}]" in str(inspect.signature(many))
 
@@ -260,6 +261,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "worker": [datastore.Worker, datastore.Worker.run, PARTS["jobs"].claim],
     "stats": [],
     "status": [],
+    "metrics": [],
     "verify": [datastore.Datastore.verify],
     "backup": [Backups.create],
     "backups": [Backups.list],
@@ -334,6 +336,7 @@ def test_each_way_to_delete_has_one_word() -> None:
         if any(word in name for word in ("delete", "purge", "prune", "erase", "remove", "forget", "drop", "destroy"))
     }
     assert words == {
+        "branches.delete",
         "conversations.delete",
         "conversations.purge",
         "conversations.purge_many",

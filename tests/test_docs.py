@@ -54,8 +54,10 @@ GENERATED = {
 
 def test_what_has_drifted_is_noticed_and_restored_byte_for_byte(tmp_path: Path) -> None:
     for name in ("sql", "datastore", "docs", "README.md"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, tmp_path / name)
     for name in ("migrations", "tests", "perf", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name, part in GENERATED.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @database_option
 def stats_command(as_json: bool, database: str) -> None:
     """Count conversations, messages, learnings, jobs, uploads and audit entries."""
-    with open_store(database) as store, store.snapshot():
+    with open_store(database, reading=True) as store, store.snapshot():
         uploads = store.uploads.counts()
         stats: dict[str, Any] = {
             "conversations": store.conversations.count(),
@@ -157,8 +158,9 @@ def _status(database: str) -> dict[str, Any]:
     from datastore.opening import applied_in_file, apply_command, bind_statements, refuse_foreign
 
     path = database_path(database)
-    refuse_foreign(path)
-    engine = SQLiteEngine(path)
+    read_only = not all(os.access(place, os.W_OK) for place in (path, path.parent))
+    refuse_foreign(path, read_only=read_only)
+    engine = SQLiteEngine(path, read_only=read_only)
     try:
         schema = _schema(applied_in_file(engine, bind_statements(engine)), "sqlite", apply_command(path))
         free = engine.pragma("freelist_count")

@@ -25,6 +25,7 @@ from datastore.cli import (
     imports,
     jobs,
     maintenance,
+    metrics,
     retention,
     search,
 )
@@ -161,6 +162,7 @@ for command in (
     jobs.worker_command,
     admin.stats_command,
     admin.status_command,
+    metrics.metrics_command,
     backups.verify_command,
     backups.backup_command,
     backups.backups_command,

@@ -329,7 +329,7 @@ def write_chat(
         conversation: May be soft-deleted; *deleted_at* is written.
         messages: All of its messages, ordered by branch and position.
         learnings: Its learnings, each with the ids of its source messages.
-        branches: Its branches except branch 0.
+        branches: Its branches; branch 0 is not written.
     """
     line = _without_none(
         {
@@ -345,12 +345,12 @@ def write_chat(
             "completed_at": _time(conversation.completed_at),
             "deleted_at": _time(conversation.deleted_at),
             "last_position": conversation.last_position,
+            "active_branch": conversation.active_branch or None,
+            "last_branch": conversation.last_branch or None,
         }
     )
-    if conversation.last_branch:
-        line["active_branch"] = conversation.active_branch
-        line["last_branch"] = conversation.last_branch
-        line["branches"] = [_written_branch(branch) for branch in branches]
+    if written_branches := [_written_branch(branch) for branch in branches if branch.branch]:
+        line["branches"] = written_branches
     line["messages"] = [_written_message(message) for message in messages]
     written = [_written_learning(learning, message_ids) for learning, message_ids in learnings]
     if written:
@@ -365,29 +365,28 @@ def _written_branch(branch: Branch) -> dict[str, Any]:
             "parent_branch": branch.parent_branch,
             "fork_position": branch.fork_position,
             "last_position": branch.last_position,
-            "label": branch.label,
             "created_at": _time(branch.created_at),
+            "label": branch.label,
         }
     )
 
 
 def _written_message(message: Message) -> dict[str, Any]:
-    own = {
-        "branch": message.branch or None,
-        "parts": None if message.parts is None else encode_parts(message.parts),
-        "source_id": message.source_id,
-        "partial": message.partial or None,
-    }
-    return {
-        "id": message.id,
-        "position": message.position,
-        **_without_none(own),
-        "role": message.role,
-        "content": message.content,
-        "token_count": message.token_count,
-        "metadata": message.metadata,
-        "created_at": _time(message.created_at),
-    }
+    return _without_none(
+        {
+            "id": message.id,
+            "branch": message.branch or None,
+            "position": message.position,
+            "role": message.role,
+            "content": message.content,
+            "parts": None if message.parts is None else encode_parts(message.parts),
+            "token_count": message.token_count,
+            "metadata": message.metadata,
+            "created_at": _time(message.created_at),
+            "source_id": message.source_id,
+            "partial": message.partial or None,
+        }
+    )
 
 
 def _written_learning(learning: Learning, message_ids: Sequence[str]) -> dict[str, Any]:

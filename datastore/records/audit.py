@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 
 AuditAction = Literal["soft_delete", "restore", "delete", "purge", "prune", "redact"]
-SubjectType = Literal["conversation", "message", "learning", "job", "upload"]
+SubjectType = Literal["conversation", "branch", "message", "learning", "job", "upload"]
 
 
 @attrs.frozen(kw_only=True)

@@ -72,3 +72,5 @@ class NewMessage:
     parts: Sequence[Part] | None = None
     #: The id that it has where it was imported from, 1 to 200 characters; unique on its branch.
     source_id: str | None = None
+    #: Whether it is still being written; `MessageRepository.begin` appends such a message.
+    partial: bool = False

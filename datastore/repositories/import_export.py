@@ -7,28 +7,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from datastore.errors import NotFoundError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message, MessageKey
+from datastore.records.pages import EVERY_ROWS
 from datastore.repositories.base import Repository
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from datastore.statements.typed.import_export import ImportExportStatements
-    from datastore.statements.typed.messages import MessagesStatements
-
-    class _Statements(ImportExportStatements, MessagesStatements, Protocol):
-        """The statements that the repository calls."""
-
-
-#: Messages that are read at once.
-_PAGE = 1000
 
 
 class ImportExportRepository(Repository):
     """Statements over conversations, messages and learnings that only import, export and erasure need."""
 
-    _statements: _Statements
+    _statements: ImportExportStatements
 
     def message_keys(
         self, conversation_id: str, from_position: int, to_position: int, *, branch: int = 0
@@ -38,14 +30,14 @@ class ImportExportRepository(Repository):
             conversation_id=conversation_id, branch=branch, from_position=from_position, to_position=to_position
         )
 
-    def skip_positions(self, conversation_id: str, last_position: int, *, branch: int = 0) -> None:
-        """Leave a gap on a branch: the next message is stored at the position after *last_position*."""
-        if branch:
-            self._statements.set_branch_last_position(
-                conversation_id=conversation_id, branch=branch, last_position=last_position
-            )
-        else:
-            self._statements.set_last_position(id=conversation_id, last_position=last_position)
+    def messages(self, conversation_id: str) -> Iterator[Message]:
+        """Every message of a conversation, branch by branch, each once; pages underneath."""
+        branch = position = 0
+        while rows := self._statements.list_conversation_messages(
+            conversation_id=conversation_id, after_branch=branch, after_position=position, max_rows=EVERY_ROWS
+        ):
+            yield from rows
+            branch, position = rows[-1].branch, rows[-1].position
 
     def add_branch(
         self,
@@ -54,13 +46,14 @@ class ImportExportRepository(Repository):
         branch: int,
         parent_branch: int,
         fork_position: int,
-        created_at: datetime | None,
-        label: str | None,
+        created_at: datetime | None = None,
+        label: str | None = None,
     ) -> None:
-        """Store an exported branch under its own number.
+        """Add a branch under the number that it had when it was exported.
 
         Raises:
             UniqueError: The conversation has a branch with this number.
+            ForeignKeyError: There is no such conversation.
             CheckError: A value is outside its range.
         """
         self._statements.restore_branch(
@@ -72,28 +65,31 @@ class ImportExportRepository(Repository):
             label=label,
         )
 
-    def set_branches(self, id: str, *, active_branch: int, last_branch: int) -> None:
-        """Restore which branch is active, and the highest number ever given to one."""
-        self._statements.restore_branch_numbers(id=id, active_branch=active_branch, last_branch=last_branch)
+    def set_branches(self, conversation_id: str, *, active_branch: int, last_branch: int) -> None:
+        """Set the active branch; the next branch gets at least the number after *last_branch*.
+
+        Raises:
+            NotFoundError: There is no such conversation or branch.
+        """
+        if not self._statements.set_branches(
+            id=conversation_id, active_branch=active_branch, last_branch=max(active_branch, last_branch)
+        ):
+            raise NotFoundError("branch")
+
+    def skip_positions(self, conversation_id: str, last_position: int, *, branch: int = 0) -> None:
+        """Leave a gap: the next message of the branch is stored at the position after *last_position*."""
+        if branch:
+            self._statements.set_branch_last_position(
+                conversation_id=conversation_id, branch=branch, last_position=last_position
+            )
+        else:
+            self._statements.set_last_position(id=conversation_id, last_position=last_position)
 
     def set_conversation_times(
         self, id: str, *, updated_at: datetime | None = None, deleted_at: datetime | None = None
     ) -> None:
         """Restore an imported conversation's original times; *updated_at* None keeps the stored one."""
         self._statements.set_conversation_times(id=id, updated_at=updated_at, deleted_at=deleted_at)
-
-    def own_messages(self, conversation_id: str, branch: int) -> Iterator[Message]:
-        """The messages that were appended to a branch, without those that it shares, page by page."""
-        position = 0
-        while page := self._statements.list_messages_after(
-            conversation_id=conversation_id,
-            branch=branch,
-            after_position=position,
-            to_position=2**53,
-            max_rows=_PAGE,
-        ):
-            yield from page
-            position = page[-1].position
 
     def learnings(self, conversation_id: str) -> list[tuple[Learning, list[str]]]:
         """Every learning of a conversation, deleted or not, with the ids of its source messages."""

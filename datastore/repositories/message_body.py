@@ -33,15 +33,16 @@ def body_of(content: str | None, parts: Iterable[Part] | None, *, partial: bool 
     """The columns of a message with this text or with these parts. A single `TextPart` is plain text.
 
     Raises:
-        InvalidValueError: Both or neither are given, or one cannot be stored.
+        InvalidValueError: Both or neither are given, no part is given, or one cannot be stored.
     """
     if parts is None and content is not None:
         content_hash = PARTIAL_HASH if partial else hash_of(content, None)
         return Body(content, content_hash, estimate(content), None, None)
     if parts is None or content is not None:
         raise InvalidValueError("give content or parts, and not both: the content of parts is their text")
-    encoded = encode_json(encode_parts(parts := tuple(parts)))
-    stored = decode_parts(decode_json(encoded))
+    encoded = encode_json(encode_parts(parts))
+    if not (stored := decode_parts(decode_json(encoded))):
+        raise InvalidValueError("parts: give at least one")
     text = text_of(stored)
     if len(stored) == 1 and isinstance(stored[0], TextPart) and text:
         return body_of(text, None, partial=partial)

@@ -56,9 +56,15 @@ class MessageStreams(IndexedRepository):
             NotFoundError, UniqueError, CheckError, InvalidValueError: As `append`.
         """
         new = NewMessage(
-            role=role, content=content, id=id, metadata=metadata, created_at=created_at, source_id=source_id
+            role=role,
+            content=content,
+            id=id,
+            metadata=metadata,
+            created_at=created_at,
+            source_id=source_id,
+            partial=True,
         )
-        return self._append_rows(conversation_id, [new], branch=branch, partial=True)[0]
+        return self.append_many(conversation_id, [new], branch=branch)[0]
 
     def extend(self, id: str, content: str) -> None:
         """Add text to a partial message, durably; collect small pieces, because each call is a commit.
@@ -129,6 +135,6 @@ class MessageStreams(IndexedRepository):
 
     if TYPE_CHECKING:
 
-        def _append_rows(
-            self, conversation_id: str, messages: Iterable[NewMessage], *, branch: int | None, partial: bool
+        def append_many(
+            self, conversation_id: str, messages: Iterable[NewMessage], *, branch: int | None = None
         ) -> Sequence[Message]: ...

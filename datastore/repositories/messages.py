@@ -14,6 +14,8 @@ from datastore.repositories.message_body import body_of
 from datastore.repositories.message_pages import MessagePages
 from datastore.repositories.message_search import MessageSearch
 from datastore.repositories.message_streams import MessageStreams
+from datastore.search.filters import message_facets
+from datastore.search.matching import Words
 from datastore.values import as_stored, check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -102,7 +104,8 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
                 metadata={} if metadata is None else metadata,
                 created_at=instant,
                 source_id=source_id,
-                words=self._index.message(body.content, conversation_id, role, instant),
+                words=Words(self._index.analyzer.document(body.content)),
+                facets=message_facets(conversation_id, role, instant),
                 language=self._index.analyzer.language,
             )
             if place is not None:
@@ -140,11 +143,6 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             NotFoundError: There is no such conversation or branch, or the conversation is deleted.
             UniqueError, CheckError, InvalidValueError: As `append`.
         """
-        return self._append_rows(conversation_id, messages, branch=branch, partial=False)
-
-    def _append_rows(
-        self, conversation_id: str, messages: Iterable[NewMessage], *, branch: int | None, partial: bool
-    ) -> Sequence[Message]:
         messages = list(messages)
         if not messages:
             return []
@@ -153,12 +151,11 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             stored: Sequence[Message] = self._statements.append_messages(
                 conversation_id=conversation_id,
                 branch=branch,
-                rows=[self._values(message, now, partial) for message in messages],
+                rows=[self._values(message, now) for message in messages],
             )
             if not stored:
                 raise NotFoundError("conversation" if branch is None else "conversation or branch")
-            if not partial:
-                self._index.add_messages(stored)
+            self._index.add_messages([message for message in stored if not message.partial])
         return sorted(stored, key=lambda message: message.position)
 
     def get(self, id: str) -> Message:
@@ -244,8 +241,8 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
                 raise NotFoundError("message")
             self._audit("delete", "message", id, reason, conversation_id=conversation_id)
 
-    def _values(self, message: NewMessage, now: datetime, partial: bool) -> Sequence[Any]:
-        body = body_of(message.content, message.parts, partial=partial)
+    def _values(self, message: NewMessage, now: datetime) -> Sequence[Any]:
+        body = body_of(message.content, message.parts, partial=message.partial)
         return [
             self._new_id() if message.id is None else check_text(message.id, "id"),
             message.role,
@@ -257,5 +254,5 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             "{}" if not message.metadata else encode_json(message.metadata),
             encode_timestamp(now if message.created_at is None else message.created_at),
             None if message.source_id is None else check_text(message.source_id, "source_id"),
-            int(partial),
+            int(message.partial),
         ]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from datastore.errors import InvalidValueError, NotFoundError
-from datastore.records import Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
+from datastore.records import Branch, Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
+from datastore.records.parts import encode_parts
 from datastore.retention.names import Names, texts_in
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class SubjectData:
     """All data of a subject, each kind in its list order. It is held in memory; its repr shows no content."""
 
     conversations: tuple[Conversation, ...] = attrs.field(repr=False)
+    #: The branches of conversations with a fork.
+    branches: tuple[Branch, ...] = attrs.field(repr=False)
+    #: Those of every branch.
     messages: tuple[Message, ...] = attrs.field(repr=False)
     #: Those of its conversations, and those of other conversations derived from its messages.
     learnings: tuple[Learning, ...] = attrs.field(repr=False)
@@ -92,14 +96,17 @@ class SubjectData:
         return own + [conversation.correlation_id for conversation in self.conversations if conversation.correlation_id]
 
     def texts(self) -> Iterator[str]:
-        """All of its texts: titles first, then contents from the shortest to the longest, then metadata."""
+        """All of its texts: titles and labels first, then contents from the shortest to the longest, then parts and metadata."""
         for conversation in self.conversations:
             yield conversation.title or ""
+        for branch in self.branches:
+            yield branch.label or ""
         for learning in self.learnings:
             yield learning.title
         yield from sorted(self.said(), key=len)
         metadata: list[Any] = [conversation.metadata for conversation in self.conversations]
         metadata += [message.metadata for message in self.messages]
+        metadata += [encode_parts(message.parts) for message in self.messages if message.parts]
         metadata += [learning.metadata for learning in self.learnings]
         metadata += [(upload.metadata, upload.receipt, upload.last_error) for upload in self.uploads]
         yield from strings_in(metadata)
@@ -157,7 +164,8 @@ def find_subject_data(
         places[one.conversation_id] = None
     mine = SubjectData(
         conversations=conversations,
-        messages=tuple(message for one in conversations for message in parts.messages.iterate(one.id)),
+        branches=tuple(branch for one in conversations if one.last_branch for branch in parts.branches.iterate(one.id)),
+        messages=tuple(message for one in conversations for message in parts.import_export.messages(one.id)),
         learnings=tuple(learnings.values()),
         uploads=tuple(upload for id in learnings for upload in parts.uploads.iterate_by_learning(id)),
         redactions=tuple(

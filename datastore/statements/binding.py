@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import attrs
 
@@ -45,6 +45,8 @@ class Dialect:
     text: Callable[[str], str]
     #: Whether parameters are always passed by name.
     named: bool
+    #: Whether a comment with a statement's name precedes its text, so that the server's log and pg_stat_statements show it.
+    labelled: bool = False
     #: Additional encoders, by parameter type.
     encoders: Mapping[str, Callable[[Any], Any]] = attrs.field(factory=dict)
 
@@ -80,15 +82,35 @@ class Statements:
 
     ``statements.get_message(id="...")`` runs on the calling thread's connection and returns a `Message` or None. The
     class of a row is the one that the header's ``Record:`` names, else the generated row class, else a tuple.
+
+    A function is compiled when it is first used: a process uses few of them, and opening a store must be fast.
+
+    Args:
+        makers: By statement name, what compiles its function.
     """
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        self.__dict__.update(functions)
+    def __init__(self, makers: Mapping[str, Callable[[], Callable[..., Any]]]) -> None:
+        self._makers = makers
+        self._wrapped: Callable[[str, Callable[..., Any]], Callable[..., Any]] = lambda name, function: function
 
-    if TYPE_CHECKING:
+    def __getattr__(self, name: str) -> Any:
+        # No statement begins with an underscore; without this test a copy, which has no _makers yet, would recurse.
+        if name.startswith("_") or name not in self._makers:
+            raise AttributeError(f"there is no statement {name!r}", name=name, obj=self)
+        function = self.__dict__[name] = self._wrapped(name, self._makers[name]())
+        return function
 
-        def __getattr__(self, name: str) -> Any:
-            """Return a statement's function; the names are known once the files are read."""
+    def _wrap(self, wrapped: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Replace each function, when it is first used, by what *wrapped* makes of it."""
+        self._wrapped = wrapped
+
+    def _forget(self) -> None:
+        """Make every function again when it is next used."""
+        for name in self._makers:
+            self.__dict__.pop(name, None)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._makers]
 
 
 def bind(
@@ -110,7 +132,7 @@ def bind(
     """
     return Statements(
         {
-            name: _bind(statement, executor, _record_class(statement, records or {}), dialect)
+            name: functools.partial(_bind, statement, executor, _record_class(statement, records or {}), dialect)
             for name, statement in statements.items()
         }
     )
@@ -192,11 +214,12 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
             f" where {promised} promised"
         )
 
+    def text(sql: str) -> str:
+        return f"/* {statement.name} */ {dialect.text(sql)}" if dialect.labelled else dialect.text(sql)
+
     scope: dict[str, Any] = {
-        "_sql": by_position(statement.sql)[0]
-        if _positional(statement) and not dialect.named
-        else dialect.text(statement.sql),
-        "_texts": tuple(map(dialect.text, statement.texts)),
+        "_sql": by_position(statement.sql)[0] if _positional(statement) and not dialect.named else text(statement.sql),
+        "_texts": tuple(map(text, statement.texts)),
         "_thread": executor,
         "_failed": executor.failed,
         "_too_many": too_many,

@@ -43,12 +43,12 @@ class Line:
 
 def without_markers(text: str) -> str:
     """A file's text for aiosql, which would treat a comment after SQL as part of the SQL."""
-    return "\n".join(split(line).text for line in text.split("\n"))
+    return "\n".join(split(line).text if "-- if:" in line else line for line in text.split("\n"))
 
 
 def split(line: str) -> Line:
     """Split a line into its SQL and the names in its marker."""
-    found = None if line.lstrip().startswith("--") else _marker.search(line)
+    found = None if "-- if:" not in line or line.lstrip().startswith("--") else _marker.search(line)
     if found is None:
         return Line(line, frozenset(), frozenset(), line)
     names = found["names"].split(", ")
@@ -66,6 +66,8 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
     named = frozenset().union(*(line.names | line.without for line in lines))
     if unknown := sorted(named - set(declared)):
         raise StatementError(f"{where}: '-- if:' names {', '.join(unknown)}, which is not a parameter of the statement")
+    if not named:
+        return ()
     for line in lines:
         if loose := sorted(named & variables(line.text) - line.names):
             raise StatementError(

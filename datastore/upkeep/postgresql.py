@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: The tables with text, which are vacuumed after an erasure.
 _TABLES = (
     "messages",
+    "branches",
     "learnings",
     "learning_tags",
     "conversations",

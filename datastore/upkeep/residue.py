@@ -27,7 +27,7 @@ _TOGETHER = 4 * 1024 * 1024
 
 #: The content of a tree.
 ROWS, FULL_TEXT, OTHER = 1, 2, 3
-_row_tables = frozenset({"conversations", "messages", "learnings", "learning_tags", "learning_messages"})
+_row_tables = frozenset({"conversations", "branches", "messages", "learnings", "learning_tags", "learning_messages"})
 
 
 @attrs.frozen(kw_only=True)

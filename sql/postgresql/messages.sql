@@ -1,6 +1,6 @@
 -- Messages: statements specific to PostgreSQL.
 
--- name: append_message(id, conversation_id, branch, role, content, content_hash, token_count, parts, metadata, created_at, source_id, words, language)^
+-- name: append_message(id, conversation_id, branch, role, content, content_hash, token_count, parts, metadata, created_at, source_id, words, facets, language)^
 -- Appends a message to a branch, which assigns its position, and indexes it. Returns only its place: the caller has the rest,
 -- so that its text is not copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
@@ -14,7 +14,8 @@
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was said
 --   source_id  text?  the id that it has where it was imported from
---   words  words  tsvector and number of tokens, without the facets of the conversation
+--   words  words  tsvector and number of tokens, without facets
+--   facets  text  the tokens that a search filters by, without those of the conversation
 --   language  text  language of the words
 -- Index: conversations_id_key (unique), search_settings primary key, branches primary key
 -- Rows: 0 or 1 (0: conversation or branch not found, deleted, or the index has another language)
@@ -80,17 +81,23 @@ stored AS (
     RETURNING seq, branch, position
 ),
 
+facets AS (
+    SELECT
+        string_to_array(:facets, ' ') || array_remove(ARRAY[
+            'o:' || encode(convert_to(conversation.source, 'UTF8'), 'hex'),
+            's:' || encode(convert_to(conversation.session_id, 'UTF8'), 'hex')
+        ], NULL) AS tokens
+    FROM conversation
+),
+
 indexed AS (
     INSERT INTO message_words (seq, words, word_count)
     SELECT
         stored.seq,
-        CAST(CAST(:words AS JSON) ->> 0 AS TSVECTOR) || array_to_tsvector(array_remove(ARRAY[
-            'o:' || encode(convert_to(conversation.source, 'UTF8'), 'hex'),
-            's:' || encode(convert_to(conversation.session_id, 'UTF8'), 'hex')
-        ], NULL)),
-        CAST(CAST(:words AS JSON) ->> 1 AS INTEGER) + 1 + num_nonnulls(conversation.session_id)
+        CAST(CAST(:words AS JSON) ->> 0 AS TSVECTOR) || array_to_tsvector(facets.tokens),
+        CAST(CAST(:words AS JSON) ->> 1 AS INTEGER) + cardinality(facets.tokens)
     FROM stored
-    CROSS JOIN conversation
+    CROSS JOIN facets
 )
 
 SELECT

@@ -1,6 +1,6 @@
 -- Messages: statements specific to SQLite.
 
--- name: append_message(id, conversation_id, branch, role, content, content_hash, token_count, parts, metadata, created_at, source_id, words, language)^
+-- name: append_message(id, conversation_id, branch, role, content, content_hash, token_count, parts, metadata, created_at, source_id, words, facets, language)^
 -- Appends a message to a branch, which assigns its position, and indexes it. Returns only its place: the caller has the rest,
 -- so that its text is not copied.
 --   id  text  the caller's own, or a time-ordered UUID; 1 to 200 characters
@@ -14,7 +14,8 @@
 --   metadata  json  an object, at most 1 MiB
 --   created_at  timestamp  when it was said
 --   source_id  text?  the id that it has where it was imported from
---   words  words  tokens of content and title, forms, and facets without those of the conversation
+--   words  words  its tokens and forms
+--   facets  text  the tokens that a search filters by, without those of the conversation
 --   language  text  language of the words
 -- Index: conversations_id_key (unique), search_settings primary key, branches primary key
 -- Rows: 0 or 1 (0: conversation or branch not found, deleted, or the index has another language)
@@ -60,7 +61,7 @@ SELECT
     :created_at,
     :source_id,
     :words,
-    ' o:' || lower(hex(conversations.source))
+    :facets || ' o:' || lower(hex(conversations.source))
     || CASE WHEN conversations.session_id IS NULL THEN '' ELSE ' s:' || lower(hex(conversations.session_id)) END
 FROM conversations
 WHERE

@@ -245,11 +245,10 @@ LIMIT :max_rows;
 -- Index: messages_id_key (one lookup per row)
 -- Rows: the length of rows
 -- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
-INSERT INTO messages_fts (rowid, content, title, forms, facets)
+INSERT INTO messages_fts (rowid, content, forms, facets)
 SELECT
     messages.seq,
     json_extract(new_row.value, '$[1]'),
-    json_extract(new_row.value, '$[2]'),
     json_extract(new_row.value, '$[3]'),
     json_extract(new_row.value, '$[4]')
 FROM json_each(:rows) AS new_row
@@ -352,7 +351,7 @@ ORDER BY counted.place;
 -- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 SELECT
     messages_fts.rowid AS seq,
-    CAST(-bm25(messages_fts, 1.0, 5.0, 10.0, 0.0) AS REAL) AS score
+    CAST(-bm25(messages_fts, 1.0, 10.0, 0.0) AS REAL) AS score
 FROM messages_fts
 WHERE
     messages_fts MATCH :query
@@ -386,7 +385,7 @@ LIMIT :max_rows;
 SELECT
     messages_fts.rowid AS seq,
     CAST(messages_fts.content AS TEXT) AS content,
-    CAST(messages_fts.title AS TEXT) AS title,
+    '' AS title,
     CAST(messages_fts.forms AS TEXT) AS forms
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages_fts

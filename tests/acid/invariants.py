@@ -71,6 +71,10 @@ SHOWN = {
     "messages": "SELECT seq, content, '' FROM messages"
     " WHERE conversation_id IN (SELECT id FROM conversations WHERE deleted_at IS NULL)",
 }
+INDEXED = {
+    "learnings": "SELECT rowid, content, title, forms FROM learnings_fts",
+    "messages": "SELECT rowid, content, '', forms FROM messages_fts",
+}
 
 
 def examine(path: Path) -> list[tuple[str, str]]:
@@ -121,13 +125,10 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 def _full_text(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     made = analyzer("english")
     for table, shown in SHOWN.items():
-        kept = {
-            seq: (content, title)
-            for seq, content, title in connection.execute(f"SELECT rowid, content, title FROM {table}_fts")
-        }
+        kept = {seq: words for seq, *words in connection.execute(INDEXED[table])}
         for seq, content, title in connection.execute(shown):
             document = made.document(content, title)
-            if kept.pop(seq, None) != (document.content, document.title):
+            if kept.pop(seq, None) != list(document):
                 yield "full-text drift", f"{table}: row {seq} is not indexed as it is"
         for seq in kept:
             yield "full-text drift", f"{table}: row {seq} is indexed and not there, or hidden"

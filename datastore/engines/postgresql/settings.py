@@ -49,20 +49,25 @@ class _RefusingDumper(Dumper):
 _REFUSED = (bytes, bytearray, memoryview, Decimal, UUID, list, tuple, date, datetime, clock_time, timedelta)
 
 
-def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: float) -> None:
+def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: float, read_only: bool) -> None:
     """Make values look like SQLite's, and override the settings of the role and the database.
 
     Args:
         connection: A new connection, in autocommit mode.
         synchronous_commit: "on" or "off".
         lock_timeout: In seconds.
+        read_only: Whether the server refuses changes.
     """
     connection.adapters.register_loader("timestamptz", _InstantLoader)
     connection.adapters.register_loader("json", TextLoader)
     connection.adapters.register_dumper(bool, _FlagDumper)
     for kind in _REFUSED:
         connection.adapters.register_dumper(kind, _RefusingDumper)
-    settings = {"synchronous_commit": synchronous_commit, "lock_timeout": f"{int(lock_timeout * 1000)}ms"}
+    settings = {
+        "synchronous_commit": synchronous_commit,
+        "lock_timeout": f"{int(lock_timeout * 1000)}ms",
+        "read_only": "on" if read_only else "off",
+    }
     connection.execute(session_sql("set_session"), settings)
 
 

@@ -276,6 +276,7 @@ class MessagesStatements(Protocol):
         created_at: datetime,
         source_id: str | None,
         words: object,
+        facets: str,
         language: str,
     ) -> AppendMessageRow | None:
         """Appends a message to a branch, which assigns its position, and indexes it. Returns only its place: the
@@ -293,7 +294,8 @@ class MessagesStatements(Protocol):
             metadata: an object, at most 1 MiB.
             created_at: when it was said.
             source_id: the id that it has where it was imported from.
-            words: tokens of content and title, forms, and facets without those of the conversation.
+            words: its tokens and forms.
+            facets: the tokens that a search filters by, without those of the conversation.
             language: language of the words.
         """
         ...

@@ -115,7 +115,7 @@ class ListMessageTokensRow(NamedTuple):
 
     seq: int
     content: str | None
-    title: str | None
+    title: str
     forms: str | None
 
 
