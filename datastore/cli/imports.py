@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     BadReporter = Callable[[BadLine], None]
 
 
-class _FormatName(click.ParamType):
+class _FormatName(click.ParamType[str]):
     """auto, or the name of a format, of this or of another package."""
 
     name = "format"
@@ -164,7 +164,10 @@ def _store(database: str, *, dry_run: bool) -> Iterator[Datastore]:
         with open_store(database, migrate=missing) as store:
             yield store
         return
-    with tempfile.TemporaryDirectory(prefix="datastore-") as folder, open_store(f"{folder}/dry-run.db", migrate=True) as store:
+    with (
+        tempfile.TemporaryDirectory(prefix="datastore-") as folder,
+        open_store(f"{folder}/dry-run.db", migrate=True) as store,
+    ):
         yield store
 
 
@@ -208,7 +211,7 @@ def _print_report(file: str, report: ImportReport, *, dry_run: bool) -> None:
     if dry_run and report.reason:
         click.echo(f"  format {one_line(report.format)}: {one_line(report.reason)}")
     for kind, count in sorted(report.ignored.items()):
-        click.echo(f"  {count} not stored, nothing said: {one_line(kind)} (first: {one_line(report.first.get(kind, ''))})")
+        click.echo(f"  {count} left out: {one_line(kind)}, first at {one_line(report.first.get(kind, ''))}")
     for reason in sorted(report.skipped):
         click.echo(f"  skipped first at {one_line(report.first.get(reason, ''))}: {one_line(reason)}")
     for difference in report.differences:

@@ -82,7 +82,9 @@ class Notes:
             return None
 
 
-def per_record(convert: Callable[[Any, Notes], ImportedConversation | None]) -> Callable[[Iterator[Record], Context], Items]:
+def per_record(
+    convert: Callable[[Any, Notes], ImportedConversation | None],
+) -> Callable[[Iterator[Record], Context], Items]:
     """The *read* of a format in which every record is one conversation.
 
     Args:
@@ -129,8 +131,9 @@ def make_message(
     metadata: Mapping[str, Any] | None = None,
     created_at: Any = None,
     line: int = 0,
+    exact: bool = False,
 ) -> ImportedMessage | None:
-    """Make a message of its parts; None if there are none.
+    """Make a message of its parts; None if there are none. Empty values in *metadata* are left out, unless it is *exact*.
 
     Raises:
         InvalidValueError: Its text is too long, or it contains a NUL or a lone surrogate.
@@ -143,7 +146,7 @@ def make_message(
     content = text_of(decoded)
     if not plain:
         values.encode_json(list(kept))
-    kept_metadata = {key: value for key, value in (metadata or {}).items() if value not in (None, "", [], {})}
+    kept_metadata = {key: value for key, value in (metadata or {}).items() if exact or value not in (None, "", [], {})}
     values.encode_json(kept_metadata)
     return ImportedMessage(
         role=role,

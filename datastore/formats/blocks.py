@@ -63,13 +63,17 @@ def _text(block: Mapping[str, Any]) -> list[Part]:
         raise InvalidValueError("content: the text of a block must be a string")
     sources = [source for key in ("citations", "annotations") for source in _list(block.get(key))]
     found = [make.text(value)] if value else []
-    return found + [make.file("file", name=_str(s.get("title")), url=url) for s in sources if (url := _str(s.get("url")))]
+    return found + [
+        make.file("file", name=_str(s.get("title")), url=url) for s in sources if (url := _str(s.get("url")))
+    ]
 
 
 def _thinking(block: Mapping[str, Any]) -> list[Part]:
     pieces = [block.get(key) for key in ("thinking", "text", "reasoning", "summary", "content")]
     texts = [text for piece in pieces if (text := text_of(piece))]
-    signature = next((found for key in ("signature", "encrypted_content", "data") if (found := _str(block.get(key)))), None)
+    signature = next(
+        (found for key in ("signature", "encrypted_content", "data") if (found := _str(block.get(key)))), None
+    )
     return [make.thinking("\n".join(texts), signature)] if texts or signature else []
 
 
@@ -82,7 +86,9 @@ def _tool_call(block: Mapping[str, Any]) -> list[Part]:
     function = block.get("function", block.get("custom"))
     inner = function if isinstance(function, dict) else block
     id = next((block[key] for key in ("call_id", "id", "tool_call_id") if block.get(key) is not None), None)
-    value = next((inner[key] for key in ("input", "arguments", "args", "action", "queries", "code") if key in inner), None)
+    value = next(
+        (inner[key] for key in ("input", "arguments", "args", "action", "queries", "code") if key in inner), None
+    )
     name = _str(inner.get("name")) or _str(block.get("type"))
     return [make.tool_call(None if id is None else str(id), name, decoded(value))]
 
@@ -106,8 +112,16 @@ def tool_result(block: Mapping[str, Any]) -> list[Part]:
         inner = [make.text(read.compact(content))]
     files = [part for part in inner if part["type"] in ("image", "file")]
     value = make.content_of(part for part in inner if part not in files)
-    id = next((block[key] for key in ("tool_use_id", "tool_call_id", "call_id", "id") if block.get(key) is not None), None)
-    is_error = block["is_error"] if isinstance(block.get("is_error"), bool) else True if block.get("status") == "error" else None
+    id = next(
+        (block[key] for key in ("tool_use_id", "tool_call_id", "call_id", "id") if block.get(key) is not None), None
+    )
+    is_error = (
+        block["is_error"]
+        if isinstance(block.get("is_error"), bool)
+        else True
+        if block.get("status") == "error"
+        else None
+    )
     result = make.tool_result(None if id is None else str(id), value, name=_str(block.get("name")), is_error=is_error)
     return [result, *files]
 
@@ -132,7 +146,17 @@ def _search_result(block: Mapping[str, Any]) -> list[Part]:
 def _file(kind: str, block: Mapping[str, Any], text: str | None = None) -> Part:
     """A file's description: interfaces disagree on where they write its name, type, address and content."""
     places: list[Mapping[str, Any]] = [block]
-    for key in ("source", "file", "image_url", "input_audio", "image_file", "video_url", "audio", "inlineData", "fileData"):
+    for key in (
+        "source",
+        "file",
+        "image_url",
+        "input_audio",
+        "image_file",
+        "video_url",
+        "audio",
+        "inlineData",
+        "fileData",
+    ):
         value = block.get(key)
         if isinstance(value, dict):
             places.append(value)
@@ -140,14 +164,18 @@ def _file(kind: str, block: Mapping[str, Any], text: str | None = None) -> Part:
             places.append({"url": value})
 
     def first(*keys: str) -> str | None:
-        return next((value for place in places for key in keys if isinstance(value := place.get(key), str) and value), None)
+        return next(
+            (value for place in places for key in keys if isinstance(value := place.get(key), str) and value), None
+        )
 
     plain = isinstance(source := block.get("source"), dict) and source.get("type") in ("text", "content")
     return make.file(
         kind,
         name=first("file_name", "filename", "name", "title"),
         media_type=first("media_type", "mime_type", "mimeType", "file_type", "format"),
-        size=next((size for key in ("size", "size_bytes", "file_size") if isinstance(size := block.get(key), int)), None),
+        size=next(
+            (size for key in ("size", "size_bytes", "file_size") if isinstance(size := block.get(key), int)), None
+        ),
         url=first("url", "file_uri", "fileUri", "file_url", "uri", "file_id", "path"),
         data=None if plain else first("data", "file_data", "base64"),
         text=text,
@@ -164,7 +192,9 @@ def _function_response(block: Mapping[str, Any]) -> list[Part]:
     if not isinstance(response, dict):
         return [make.tool_result(None, text_of(response))]
     inner = response.get("response")
-    output = next((inner[key] for key in ("output", "error") if key in inner), inner) if isinstance(inner, dict) else inner
+    output = (
+        next((inner[key] for key in ("output", "error") if key in inner), inner) if isinstance(inner, dict) else inner
+    )
     return tool_result({"id": response.get("id"), "name": response.get("name"), "content": output})
 
 
@@ -184,7 +214,8 @@ _BLOCKS: Mapping[str, Callable[[Mapping[str, Any]], list[Part]]] = {
     **dict.fromkeys(("tool_result", "function_call_output", "custom_tool_call_output"), tool_result),
     **dict.fromkeys(("image", "image_url", "input_image", "image_file"), _image),
     **dict.fromkeys(
-        ("document", "file", "input_file", "audio", "input_audio", "video", "video_url", "media", "container_upload"), _document
+        ("document", "file", "input_file", "audio", "input_audio", "video", "video_url", "media", "container_upload"),
+        _document,
     ),
     **dict.fromkeys(("search_result", "web_search_result"), _search_result),
     **dict.fromkeys(("token_budget", "flag", "cache_control"), _nothing),

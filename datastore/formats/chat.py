@@ -17,8 +17,20 @@ import attrs
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, hash_of, id_of, make_message, objects, title_of
-from datastore.formats.blocks import parts_of, text_of
+from datastore.formats.base import (
+    BAD,
+    Context,
+    Format,
+    Items,
+    Notes,
+    as_object,
+    hash_of,
+    id_of,
+    make_message,
+    objects,
+    title_of,
+)
+from datastore.formats.blocks import parts_of
 from datastore.formats.items import ROOT, ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
 from datastore.formats.records import Record
@@ -39,7 +51,18 @@ CONVERSATION_KEYS = frozenset(
 _OWN_KEYS = frozenset({"position", "branch", "source_id", "partial"})
 
 #: Where the list of messages is, in records that are not chat lines themselves.
-_LISTS = ("messages", "conversations", "conversation", "contents", "chat", "turns", "dialogue", "history", "items", "conv")
+_LISTS = (
+    "messages",
+    "conversations",
+    "conversation",
+    "contents",
+    "chat",
+    "turns",
+    "dialogue",
+    "history",
+    "items",
+    "conv",
+)
 
 #: Requests of batch files, and pairs of a request and its response.
 _WRAPPERS = ("body", "params", "request", "response", "result", "message", "data", "input")
@@ -77,7 +100,8 @@ def _is_response(value: Mapping[str, Any]) -> bool:
 def _wrapped(value: Mapping[str, Any], depth: int = 0) -> bool:
     inner = [value[key] for key in _WRAPPERS if isinstance(value.get(key), dict)]
     return depth < 3 and any(
-        isinstance(part.get("messages"), list) or "prompt" in part or _is_response(part) or _wrapped(part, depth + 1) for part in inner
+        isinstance(part.get("messages"), list) or "prompt" in part or _is_response(part) or _wrapped(part, depth + 1)
+        for part in inner
     )
 
 
@@ -144,7 +168,10 @@ def read_conversation(value: Any, notes: Notes, name: str | None = None) -> Impo
         return _interface(data, notes)
     messages, branches, metadata_of_branches = _messages(data, notes)
     id = notes.field(id_of, data.get("id")) or notes.field(id_of, data.get("custom_id")) or hash_of(data)
-    metadata = {**metadata_of_branches, **(notes.field(read.read_metadata, data, CONVERSATION_KEYS | _used(data)) or {})}
+    metadata = {
+        **metadata_of_branches,
+        **(notes.field(read.read_metadata, data, CONVERSATION_KEYS | _used(data)) or {}),
+    }
     learnings = notes.field(read.as_list, data, "learnings") or []
     found = [notes.field(_learning, part, f"learnings[{number}].", id) for number, part in enumerate(learnings, 1)]
     return ImportedConversation(
@@ -170,7 +197,11 @@ def read_conversation(value: Any, notes: Notes, name: str | None = None) -> Impo
 
 def _used(data: Mapping[str, Any]) -> frozenset[str]:
     """Keys that are read into messages: Anthropic's system prompt, alternatives for preference tuning."""
-    return frozenset(key for key in ("system", "choices", "output", "preferred_output", "non_preferred_output", "custom_id") if key in data)
+    return frozenset(
+        key
+        for key in ("system", "choices", "output", "preferred_output", "non_preferred_output", "custom_id")
+        if key in data
+    )
 
 
 def _text(data: Mapping[str, Any], key: str, longest: int) -> str | None:
@@ -187,7 +218,9 @@ def _learning(data: Any, where: str, conversation_id: str) -> ImportedLearning:
     return learning_of(data, where, conversation_id)
 
 
-def _messages(data: Mapping[str, Any], notes: Notes) -> tuple[tuple[ImportedMessage, ...], tuple[ImportedBranch, ...], dict[str, Any]]:
+def _messages(
+    data: Mapping[str, Any], notes: Notes
+) -> tuple[tuple[ImportedMessage, ...], tuple[ImportedBranch, ...], dict[str, Any]]:
     lines = data["messages"]
     if any(isinstance(line, dict) and _OWN_KEYS & line.keys() for line in lines):
         branches = [notes.field(_branch, part) for part in objects(data.get("branches"))]
@@ -276,10 +309,18 @@ def _interface(data: dict[str, Any], notes: Notes) -> ImportedConversation:
     return ImportedConversation(id=id or hash_of(data), metadata=metadata, messages=tuple(messages))
 
 
-def _collect(data: Mapping[str, Any], messages: list[ImportedMessage], metadata: dict[str, Any], notes: Notes, depth: int = 0) -> None:
-    metadata |= {key: data[key] for key in ("model", "usage", "status_code", "method", "url", "error") if data.get(key) not in (None, "", {})}
+def _collect(
+    data: Mapping[str, Any], messages: list[ImportedMessage], metadata: dict[str, Any], notes: Notes, depth: int = 0
+) -> None:
+    metadata |= {
+        key: data[key]
+        for key in ("model", "usage", "status_code", "method", "url", "error")
+        if data.get(key) not in (None, "", {})
+    }
     for key in ("system", "instructions", "systemInstruction", "system_instruction"):
-        if found := make_message("system", parts_of(data.get(key)) if isinstance(data.get(key), str | list | dict) else []):
+        if found := make_message(
+            "system", parts_of(data.get(key)) if isinstance(data.get(key), str | list | dict) else []
+        ):
             messages.append(found)
     for key in ("messages", "contents", "input", "prompt"):
         value = data.get(key)
@@ -302,9 +343,15 @@ def _answered(messages: Sequence[ImportedMessage], data: Mapping[str, Any], note
     found = list(messages)
     if isinstance(output := data.get("output"), list):
         found += read_turns(output, notes, "output")
-    choices = [choice.get("message", choice.get("content")) for key in ("choices", "candidates") for choice in objects(data.get(key))]
+    choices = [
+        choice.get("message", choice.get("content"))
+        for key in ("choices", "candidates")
+        for choice in objects(data.get(key))
+    ]
     texts = [choice.get("text") for choice in objects(data.get("choices")) if isinstance(choice.get("text"), str)]
-    choices = [choice for choice in choices if choice is not None] + [{"role": "assistant", "content": text} for text in texts]
+    choices = [choice for choice in choices if choice is not None] + [
+        {"role": "assistant", "content": text} for text in texts
+    ]
     preferred = [data.get("preferred_output"), data.get("non_preferred_output")]
     alternatives = [[{"role": "assistant", **choice}] for choice in choices if isinstance(choice, dict)]
     alternatives += [value for value in preferred if isinstance(value, list)]

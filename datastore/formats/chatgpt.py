@@ -5,13 +5,25 @@ A conversation is a tree of messages with a *current_node*; every branch of it i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import BAD, Format, Notes, as_object, id_of, make_message, objects, per_record, some, title_of
+from datastore.formats.base import (
+    BAD,
+    Format,
+    Notes,
+    as_object,
+    id_of,
+    make_message,
+    objects,
+    per_record,
+    some,
+    title_of,
+)
 from datastore.formats.blocks import decoded, text_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -125,12 +137,14 @@ def _ordered(nodes: Mapping[str, Any], notes: Notes) -> Iterator[str]:
             notes.bad("mapping: a node is no JSON object")
             continue
         parent = node.get("parent")
-        children.setdefault(parent if isinstance(parent, str) and parent in nodes and parent != place else None, []).append(place)
+        children.setdefault(
+            parent if isinstance(parent, str) and parent in nodes and parent != place else None, []
+        ).append(place)
     for place, node in nodes.items():
         listed = node.get("children") if isinstance(node, dict) else None
         if isinstance(listed, list) and place in children:
             order = {child: number for number, child in enumerate(listed) if isinstance(child, str)}
-            children[place].sort(key=lambda child, order=order: order.get(child, len(order)))
+            children[place].sort(key=functools.partial(_rank, order))
     todo = children.pop(None, [])[::-1]
     while todo or children:
         if not todo:  # a circle: it is opened anywhere
@@ -139,6 +153,10 @@ def _ordered(nodes: Mapping[str, Any], notes: Notes) -> Iterator[str]:
         place = todo.pop()
         yield place
         todo += children.pop(place, [])[::-1]
+
+
+def _rank(order: Mapping[str, int], child: str) -> int:
+    return order.get(child, len(order))
 
 
 def _message(data: Mapping[str, Any], place: str, parent: str, notes: Notes) -> ImportedMessage | None:
@@ -157,7 +175,11 @@ def _message(data: Mapping[str, Any], place: str, parent: str, notes: Notes) -> 
         "status": None if data.get("status") == "finished_successfully" else data.get("status"),
     }
     parts = _parts(data.get("content"), _ROLES[role], author.get("name"), data.get("recipient"))
-    parts += [_attachment(attachment, parts) for attachment in objects(extra.get("attachments")) if not _is_in(attachment, parts)]
+    parts += [
+        _attachment(attachment, parts)
+        for attachment in objects(extra.get("attachments"))
+        if not _is_in(attachment, parts)
+    ]
     return make_message(
         _ROLES[role],
         parts,
@@ -194,7 +216,10 @@ def _parts(content: Any, role: Role, name: Any, recipient: Any) -> list[Part]:
         return []
     kind = content.get("content_type")
     if kind == "thoughts":
-        texts = ["\n".join(filter(None, (text_of(t.get("summary")), text_of(t.get("content"))))) for t in objects(content.get("thoughts"))]
+        texts = [
+            "\n".join(filter(None, (text_of(t.get("summary")), text_of(t.get("content")))))
+            for t in objects(content.get("thoughts"))
+        ]
         return [make.thinking(text) for text in texts if text]
     if kind == "reasoning_recap":
         return [make.thinking(text)] if (text := text_of(content.get("content"))) else []
@@ -220,7 +245,9 @@ _TEXTS = ("title", "domain", "text", "snippet", "result", "summary", "output_str
 def _pieces(content: Mapping[str, Any]) -> Iterator[list[Part]]:
     if isinstance(content.get("parts"), list):
         for part in content["parts"]:
-            yield [make.text(part)] if isinstance(part, str) and part else _asset(part) if isinstance(part, dict) else []
+            yield (
+                [make.text(part)] if isinstance(part, str) and part else _asset(part) if isinstance(part, dict) else []
+            )
         return
     if content.get("content_type") in ("text", "code", "execution_output", "system_error"):
         yield [make.text(text)] if (text := text_of(content.get("text"))) else []

@@ -8,13 +8,30 @@ from typing import Any
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import BAD, Format, Notes, as_object, id_of, make_message, objects, per_record, some, title_of
+from datastore.formats.base import (
+    BAD,
+    Format,
+    Notes,
+    as_object,
+    id_of,
+    make_message,
+    objects,
+    per_record,
+    some,
+    title_of,
+)
 from datastore.formats.blocks import parts_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
 from datastore.records import Role
 
-_ROLES: Mapping[str, Role] = {"human": "user", "user": "user", "assistant": "assistant", "system": "system", "tool": "tool"}
+_ROLES: Mapping[str, Role] = {
+    "human": "user",
+    "user": "user",
+    "assistant": "assistant",
+    "system": "system",
+    "tool": "tool",
+}
 
 #: What the messages of a site's tree name as the parent of the first ones.
 _NO_PARENT = "00000000-0000-4000-8000-000000000000"

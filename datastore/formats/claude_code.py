@@ -63,7 +63,11 @@ def _recognize(value: Any) -> str | None:
     if not isinstance(value, dict):
         return None
     kind = value.get("type")
-    if kind in ("user", "assistant") and isinstance(value.get("message"), dict) and ("uuid" in value or _session(value)):
+    if (
+        kind in ("user", "assistant")
+        and isinstance(value.get("message"), dict)
+        and ("uuid" in value or _session(value))
+    ):
         return f"a record of type {kind} has a message, and a uuid or a session"
     if kind == "system" and ("subtype" in value or "uuid" in value) and _session(value):
         return "a system record has a session"
@@ -136,7 +140,6 @@ class _Conversation:
                 source="claude-code",
                 title=title_of(title, metadata),
                 metadata=metadata,
-                created_at=self.messages[0].created_at if self.messages and not self.begun else None,
                 messages=tuple(self.messages),
                 continued=self.begun,
             ),
@@ -214,7 +217,7 @@ class _Reader:
 
     def _conversation(self, data: Mapping[str, Any], line: int) -> _Conversation:
         session = id_of(_session(data), 100)
-        assert session is not None  # noqa: S101 - _record has checked it
+        assert session is not None
         id = session
         if data.get("isSidechain") is True or data.get("parent_tool_use_id"):
             agent = id_of(data.get("agentId") or data.get("parent_tool_use_id"), 90)
@@ -254,7 +257,9 @@ class _Reader:
         if not isinstance(message, dict):
             raise InvalidValueError("message: must be a JSON object")
         role: Role = kind
-        metadata = some(message, {"model": "model", "usage": "usage", "stop_reason": "stop_reason", "id": "response_id"})
+        metadata = some(
+            message, {"model": "model", "usage": "usage", "stop_reason": "stop_reason", "id": "response_id"}
+        )
         metadata |= some(data, {"requestId": "request_id", "error": "error", "permissionMode": "permission_mode"})
         if data.get("isApiErrorMessage") is True:
             metadata["api_error"] = True
@@ -302,7 +307,10 @@ class _Reader:
                 notes.ignored("queued prompt, delivered")
                 return None
             return _queued(parts, attachment.get("commandMode"))
-        name = next((value for key in ("filename", "displayPath", "path") if isinstance(value := attachment.get(key), str)), None)
+        name = next(
+            (value for key in ("filename", "displayPath", "path") if isinstance(value := attachment.get(key), str)),
+            None,
+        )
         if name and kind in ("file", "image", "document", "pdf_reference", "directory", "compact_file_reference"):
             return "user", [make.file("image" if kind == "image" else "file", name=name)], {"attachment": kind}
         notes.ignored(f"attachment {kind}")
@@ -331,7 +339,11 @@ class _Reader:
         return None if found is None or found in conversation.results or found == conversation.tip else found
 
     def _messages(
-        self, said: tuple[Role, list[Part], dict[str, Any]], data: Mapping[str, Any], conversation: _Conversation, notes: Notes
+        self,
+        said: tuple[Role, list[Part], dict[str, Any]],
+        data: Mapping[str, Any],
+        conversation: _Conversation,
+        notes: Notes,
     ) -> Iterator[ImportedMessage]:
         role, parts, metadata = said
         uuid = id_of(data.get("uuid"), 190)
@@ -342,7 +354,11 @@ class _Reader:
         only_results = all(speaker == "tool" for speaker, _ in pieces)
         answer = metadata.get("response_id") if role == "assistant" else None
         # Calls that run at the same time, and their results, hang on each other in the file, but are one branch.
-        follows = only_results or data.get("type") == "queue-operation" or (answer is not None and answer == conversation.answer)
+        follows = (
+            only_results
+            or data.get("type") == "queue-operation"
+            or (answer is not None and answer == conversation.answer)
+        )
         parent = None if follows else self._parent(data, conversation)
         before = conversation.tip
         for number, (speaker, piece) in enumerate(pieces, 1):

@@ -44,7 +44,14 @@ _SESSION = {
 }  # fmt: skip
 
 #: The program writes these into the conversation in the person's name.
-_INJECTED = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<turn_aborted>", "<permissions instructions>", "<skill>")
+_INJECTED = (
+    "<environment_context>",
+    "<user_instructions>",
+    "# AGENTS.md instructions",
+    "<turn_aborted>",
+    "<permissions instructions>",
+    "<skill>",
+)
 
 _name = re.compile(r"[a-z0-9_]{1,40}")
 
@@ -56,7 +63,13 @@ def _recognize(value: Any) -> str | None:
         value.get("payload"), dict
     ):
         return f"a record of type {value['type']} has a payload"
-    if "instructions" in value and "timestamp" in value and "id" in value and "messages" not in value and "type" not in value:
+    if (
+        "instructions" in value
+        and "timestamp" in value
+        and "id" in value
+        and "messages" not in value
+        and "type" not in value
+    ):
         return "its first record describes a session of Codex"
     return None
 
@@ -170,7 +183,9 @@ class _Reader:
             raise InvalidValueError("id: is missing")
         metadata = some(payload, _SESSION)
         if isinstance(git := payload.get("git"), dict):
-            metadata |= some(git, {"branch": "git_branch", "commit_hash": "git_commit", "repository_url": "git_repository"})
+            metadata |= some(
+                git, {"branch": "git_branch", "commit_hash": "git_commit", "repository_url": "git_repository"}
+            )
         self._session = _Session(id, notes.line, metadata, made)
         instructions = text_of(payload.get("instructions")) or text_of(payload.get("base_instructions"))
         if instructions:
@@ -233,16 +248,28 @@ class _Reader:
             event = self._waiting.pop(0)
             part = make.thinking(event.text) if "reasoning" in event.kind else make.text(event.text)
             notes.line = event.line
-            self._add("user" if event.kind == "user_message" else "assistant", [part], {"event": event.kind}, event.made, notes)
+            self._add(
+                "user" if event.kind == "user_message" else "assistant",
+                [part],
+                {"event": event.kind},
+                event.made,
+                notes,
+            )
 
     def _add(self, role: Role, parts: list[Part], metadata: Mapping[str, Any], made: Any, notes: Notes) -> None:
         session = self._session
         if session is None:
             # The beginning of the rollout is missing: the file's name has the id.
             found = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", self._context.file)
-            session = self._session = _Session(found.group() if found else f"codex:{self._context.file}"[:200], notes.line)
-        id = str(notes.line) if not session.messages or session.messages[-1].id != str(notes.line) else f"{notes.line}:2"
-        message = make_message(role, parts, id=id, parent=session.parent, metadata=metadata, created_at=made, line=notes.line)
+            session = self._session = _Session(
+                found.group() if found else f"codex:{self._context.file}"[:200], notes.line
+            )
+        id = (
+            str(notes.line) if not session.messages or session.messages[-1].id != str(notes.line) else f"{notes.line}:2"
+        )
+        message = make_message(
+            role, parts, id=id, parent=session.parent, metadata=metadata, created_at=made, line=notes.line
+        )
         if message is None:
             notes.ignored("empty message")
             return

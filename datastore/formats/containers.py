@@ -15,7 +15,7 @@ from typing import IO, TypeAlias
 import attrs
 
 from datastore.errors import ImportFileError
-from datastore.formats.sources import PIECE, TextSource, open_raw, unreadable
+from datastore.formats.sources import PIECE, Raw, TextSource, open_raw, unreadable
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _SQLITE = b"SQLite format 3\0"
@@ -94,7 +94,7 @@ def open_sources(path: str | os.PathLike[str], *, replace_invalid: bool = False)
                 yield source
 
 
-def _first(raw: BufferedReader, name: str) -> bytes:
+def _first(raw: Raw, name: str) -> bytes:
     try:
         return raw.peek(16)[:16]
     except OSError as error:
@@ -122,7 +122,7 @@ def _kind(name: str) -> str:
     return f"file that ends in {ending}" if ending and len(ending) < 12 else "other file"
 
 
-def _of_archive(raw: BufferedReader, name: str, size: int | None, replace_invalid: bool) -> Iterator[Source]:
+def _of_archive(raw: Raw, name: str, size: int | None, replace_invalid: bool) -> Iterator[Source]:
     with tempfile.TemporaryFile() as spool:
         try:
             if size is None:
@@ -136,9 +136,7 @@ def _of_archive(raw: BufferedReader, name: str, size: int | None, replace_invali
                     yield from _of_member(archive, member, f"{name}/{member.filename}", replace_invalid)
 
 
-def _of_member(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, replace_invalid: bool
-) -> Iterator[Source]:
+def _of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, replace_invalid: bool) -> Iterator[Source]:
     file = Path(member.filename).name
     if file.lower() in _ACCOMPANYING:
         yield NoSource(name, file.lower())
@@ -185,14 +183,14 @@ class _Member(RawIOBase):
         super().close()
 
 
-def _first_of_member(raw: BufferedReader) -> bytes:
+def _first_of_member(raw: Raw) -> bytes:
     try:
         return raw.peek(16)[:16]
     except (OSError, ValueError, zipfile.BadZipFile):
         return b""  # reading it will say what is wrong
 
 
-def _of_database(raw: BufferedReader, name: str, size: int | None) -> Iterator[Source]:
+def _of_database(raw: Raw, name: str, size: int | None) -> Iterator[Source]:
     if size is not None and name != "-":
         yield DatabaseSource(name, Path(name))
         return

@@ -10,7 +10,19 @@ import attrs
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, objects, some, title_of
+from datastore.formats.base import (
+    BAD,
+    Context,
+    Format,
+    Items,
+    Notes,
+    as_object,
+    id_of,
+    make_message,
+    objects,
+    some,
+    title_of,
+)
 from datastore.formats.blocks import parts_of, text_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.parts import Part
@@ -144,12 +156,21 @@ def _messages(id: str, turn: Mapping[str, Any], parent: str, notes: Notes) -> li
     calls = objects(turn.get("toolCalls"))
     parts = [make.thinking(text) for thought in objects(turn.get("thoughts")) if (text := _thought(thought))]
     parts += parts_of(turn.get("content"))
-    parts += [make.tool_call(notes.field(id_of, call.get("id")), str(call.get("name") or ""), call.get("args")) for call in calls]
-    found = [make_message(_ROLES[kind], parts, id=id, parent=parent, metadata=metadata, created_at=made, line=notes.line)]
+    parts += [
+        make.tool_call(notes.field(id_of, call.get("id")), str(call.get("name") or ""), call.get("args"))
+        for call in calls
+    ]
+    found = [
+        make_message(_ROLES[kind], parts, id=id, parent=parent, metadata=metadata, created_at=made, line=notes.line)
+    ]
     for number, call in enumerate(calls, 1):
         if call.get("result") is not None or call.get("resultDisplay") is not None:
             time = notes.field(read.any_time, call, "timestamp")
-            found.append(make_message("tool", _result(call, notes), id=f"{id}:{number}", created_at=time or made, line=notes.line))
+            found.append(
+                make_message(
+                    "tool", _result(call, notes), id=f"{id}:{number}", created_at=time or made, line=notes.line
+                )
+            )
     return [message for message in found if message is not None]
 
 
@@ -161,7 +182,9 @@ def _result(call: Mapping[str, Any], notes: Notes) -> list[Part]:
     inner = parts_of(call.get("result")) or parts_of(text_of(call.get("resultDisplay")))
     text = make.content_of(part for part in inner if part["type"] not in ("image", "file"))
     is_error = True if call.get("status") == "error" else None
-    result = make.tool_result(notes.field(id_of, call.get("id")), text, name=str(call.get("name") or "") or None, is_error=is_error)
+    result = make.tool_result(
+        notes.field(id_of, call.get("id")), text, name=str(call.get("name") or "") or None, is_error=is_error
+    )
     return [result, *(part for part in inner if part["type"] in ("image", "file"))]
 
 

@@ -10,7 +10,18 @@ import attrs
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.base import Context, Format, Items, Notes, as_object, hash_of, id_of, make_message, per_record, title_of
+from datastore.formats.base import (
+    Context,
+    Format,
+    Items,
+    Notes,
+    as_object,
+    hash_of,
+    id_of,
+    make_message,
+    per_record,
+    title_of,
+)
 from datastore.formats.blocks import decoded, parts_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.records import Record
@@ -19,7 +30,20 @@ from datastore.formats.turns import is_turn, read_turns
 _SHAREGPT = ("conversations", "conversation", "items", "dialogue", "chat", "turns")
 
 #: Keys that describe a conversation, and are read into its own fields.
-_READ = frozenset({"id", "conversation_id", "conversation_hash", "title", "system", "created_at", "timestamp", "tstamp", "create_time", "metadata"})
+_READ = frozenset(
+    {
+        "id",
+        "conversation_id",
+        "conversation_hash",
+        "title",
+        "system",
+        "created_at",
+        "timestamp",
+        "tstamp",
+        "create_time",
+        "metadata",
+    }
+)
 
 #: What identifies a person, and what a classifier computed: not kept.
 _PERSONAL = frozenset({"hashed_ip", "header", "openai_moderation", "detoxify_moderation"})
@@ -36,7 +60,9 @@ def _list_of(value: Any, keys: tuple[str, ...] = _SHAREGPT) -> str | None:
 
 
 def _recognize_wildchat(value: Any) -> str | None:
-    known = isinstance(value, dict) and ("conversation_hash" in value or ("conversation_id" in value and "model" in value))
+    known = isinstance(value, dict) and (
+        "conversation_hash" in value or ("conversation_id" in value and "model" in value)
+    )
     if known and _list_of(value, ("conversation",)):
         return "it has a conversation, and its id or hash"
     if isinstance(value, dict) and _list_of(value, ("conversation_a",)) and _list_of(value, ("conversation_b",)):
@@ -65,23 +91,33 @@ def _sharegpt(value: Any, notes: Notes) -> ImportedConversation:
 
 
 def _listed(data: Mapping[str, Any], key: str, source: str, notes: Notes) -> ImportedConversation:
-    id = next((id for name in ("conversation_hash", "conversation_id", "id") if (id := notes.field(id_of, data.get(name)))), None)
+    id = next(
+        (id for name in ("conversation_hash", "conversation_id", "id") if (id := notes.field(id_of, data.get(name)))),
+        None,
+    )
     metadata = _metadata(data, {key})
     system = make_message("system", parts_of(data.get("system"))) if isinstance(data.get("system"), str) else None
     turns = read_turns(data.get(key), notes, key)
-    made = next((t for k in ("created_at", "timestamp", "tstamp", "create_time") if (t := notes.field(read.any_time, data, k))), None)
+    made = next(
+        (t for k in ("created_at", "timestamp", "tstamp", "create_time") if (t := notes.field(read.any_time, data, k))),
+        None,
+    )
     return ImportedConversation(
         id=id or hash_of(data),
         source=source,
         title=notes.field(title_of, data.get("title"), metadata),
         metadata=metadata,
-        created_at=made if not turns or turns[0].created_at is None else turns[0].created_at,
+        created_at=made,
         messages=(system, *turns) if system else turns,
     )
 
 
 def _metadata(data: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
-    metadata = {key: value for key, value in data.items() if key not in (_READ | _PERSONAL | used) and value not in (None, "", [], {})}
+    metadata = {
+        key: value
+        for key, value in data.items()
+        if key not in (_READ | _PERSONAL | used) and value not in (None, "", [], {})
+    }
     if isinstance(given := data.get("metadata"), dict):
         metadata |= given
     values.encode_json(metadata)
@@ -94,9 +130,17 @@ def _battle(data: Mapping[str, Any], notes: Notes) -> ImportedConversation:
     for side in ("a", "b"):
         for number, turn in enumerate(read_turns(data.get(f"conversation_{side}"), notes, f"conversation_{side}"), 1):
             model = data.get(f"model_{side}")
-            metadata = {**turn.metadata, "model": model} if turn.role == "assistant" and isinstance(model, str) else turn.metadata
-            messages.append(attrs.evolve(turn, id=f"{side}:{number}", parent=ROOT if number == 1 else None, metadata=metadata))
-    id = next((id for key in ("conversation_id", "question_id", "id") if (id := notes.field(id_of, data.get(key)))), None)
+            metadata = (
+                {**turn.metadata, "model": model}
+                if turn.role == "assistant" and isinstance(model, str)
+                else turn.metadata
+            )
+            messages.append(
+                attrs.evolve(turn, id=f"{side}:{number}", parent=ROOT if number == 1 else None, metadata=metadata)
+            )
+    id = next(
+        (id for key in ("conversation_id", "question_id", "id") if (id := notes.field(id_of, data.get(key)))), None
+    )
     return ImportedConversation(
         id=id or hash_of(data),
         source="wildchat",
@@ -119,7 +163,11 @@ def _recognize_langchain(value: Any) -> str | None:
 def _is_langchain(value: Any) -> bool:
     if not isinstance(value, dict) or not is_turn(value):
         return False
-    return "lc" in value or (isinstance(value.get("data"), dict) and "type" in value) or ("type" in value and "additional_kwargs" in value)
+    return (
+        "lc" in value
+        or (isinstance(value.get("data"), dict) and "type" in value)
+        or ("type" in value and "additional_kwargs" in value)
+    )
 
 
 def _chat_of(data: Mapping[str, Any]) -> list[Any] | None:
@@ -144,13 +192,25 @@ def _langchain(records: Iterator[Record], context: Context) -> Items:
     group: object = None
     for record in records:
         value = record.value
-        found = [value] if _is_langchain(value) else value if isinstance(value, list) else _chat_of(value) if isinstance(value, dict) else None
+        found = (
+            [value]
+            if _is_langchain(value)
+            else value
+            if isinstance(value, list)
+            else _chat_of(value)
+            if isinstance(value, dict)
+            else None
+        )
         if found is None:
             notes = Notes(context, record.line)
             notes.bad("expected messages of LangChain")
             yield from notes.take()
             continue
-        session = next((value[key] for key in ("session_id", "SessionId") if value.get(key)), None) if isinstance(value, dict) else None
+        session = (
+            next((value[key] for key in ("session_id", "SessionId") if value.get(key)), None)
+            if isinstance(value, dict)
+            else None
+        )
         mine = session if session is not None else record.array if _is_langchain(value) else object()
         if turns and mine != group:
             yield from _history(turns, data, line, context)
@@ -169,7 +229,10 @@ def _history(turns: list[Any], data: dict[str, Any], line: int, context: Context
     yield (
         line,
         ImportedConversation(
-            id=id or hash_of(turns), session_id=_id(data.get("session_id", data.get("SessionId"))), source="langchain", messages=messages
+            id=id or hash_of(turns),
+            session_id=_id(data.get("session_id", data.get("SessionId"))),
+            source="langchain",
+            messages=messages,
         ),
     )
     yield from notes.take()

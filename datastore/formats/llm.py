@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from datastore.errors import ImportFileError, InvalidValueError
+from datastore.errors import ImportFileError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
 from datastore.formats.base import BAD, Context, Items, Notes, id_of, make_message, some, title_of
@@ -31,7 +31,7 @@ _statement = re.compile(r"^-- name: (\w+)\n(.*?);$", re.MULTILINE | re.DOTALL)
 @functools.cache
 def _statements() -> Mapping[str, str]:
     text = Path(__file__).with_name("llm.sql").read_text(encoding="utf-8")
-    return {name: sql for name, sql in _statement.findall(text)}
+    return dict(_statement.findall(text))
 
 
 class _Logs:
@@ -46,8 +46,7 @@ class _Logs:
         return list(self.iterate(statement, id))
 
     def iterate(self, statement: str, id: Any = None) -> Iterator[dict[str, Any]]:
-        for row in self._connection.execute(_statements()[statement], {"id": id}):
-            yield dict(row)
+        yield from map(dict, self._connection.execute(_statements()[statement], {"id": id}))
 
     def optional(self, statement: str, id: Any, table: str | None = None) -> list[dict[str, Any]]:
         """The rows, if this version of llm has the table."""
@@ -118,15 +117,18 @@ def _responses(logs: _Logs, rows: list[dict[str, Any]], threads: set[str], notes
         source="llm",
         title=notes.field(title_of, about.get("name"), metadata),
         metadata=metadata,
-        created_at=messages[0].created_at if messages else None,
         messages=tuple(messages),
     )
 
 
-def _response(logs: _Logs, row: dict[str, Any], system: str | None, notes: Notes) -> tuple[list[ImportedMessage], str | None]:
+def _response(
+    logs: _Logs, row: dict[str, Any], system: str | None, notes: Notes
+) -> tuple[list[ImportedMessage], str | None]:
     id = id_of(row["id"], 180)
     made = notes.field(read.any_time, row, "datetime_utc")
-    told = "\n".join(filter(None, [*(f["content"] for f in logs.optional("system_fragments", row["id"])), row.get("system")]))
+    told = "\n".join(
+        filter(None, [*(f["content"] for f in logs.optional("system_fragments", row["id"])), row.get("system")])
+    )
     asked = [make.text(f["content"]) for f in logs.optional("prompt_fragments", row["id"]) if f["content"]]
     asked += [make.text(row["prompt"])] if row.get("prompt") else []
     asked += [_attachment(file) for file in logs.optional("prompt_attachments", row["id"])]

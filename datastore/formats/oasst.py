@@ -7,7 +7,7 @@ from typing import Any
 
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, objects, some
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, some
 from datastore.formats.blocks import parts_of
 from datastore.formats.items import ROOT, ImportedConversation, ImportedMessage
 from datastore.formats.records import Record
@@ -17,7 +17,18 @@ _ROLES: Mapping[str, Role] = {"prompter": "user", "user": "user", "assistant": "
 
 _MESSAGE = {
     name: name
-    for name in ("lang", "rank", "review_count", "review_result", "deleted", "synthetic", "model_name", "emojis", "labels", "user_id")
+    for name in (
+        "lang",
+        "rank",
+        "review_count",
+        "review_result",
+        "deleted",
+        "synthetic",
+        "model_name",
+        "emojis",
+        "labels",
+        "user_id",
+    )
 }
 
 #: Messages of one tree that are read at once, from flat files.
@@ -77,14 +88,14 @@ def _tree(id: str, data: Mapping[str, Any], notes: Notes) -> ImportedConversatio
     return _conversation(id, messages, data, continued=False)
 
 
-def _conversation(id: str, messages: list[ImportedMessage], data: Mapping[str, Any], *, continued: bool) -> ImportedConversation:
-    first = messages[0].created_at if messages else None
+def _conversation(
+    id: str, messages: list[ImportedMessage], data: Mapping[str, Any], *, continued: bool
+) -> ImportedConversation:
     best = _best(messages)
     return ImportedConversation(
         id=id,
         source="oasst",
         metadata={} if continued else some(data, {"tree_state": "tree_state", "origin": "origin", "lang": "lang"}),
-        created_at=None if continued else first,
         messages=tuple(messages),
         current=best,
         continued=continued,
@@ -129,9 +140,13 @@ def _flat(flat: list[tuple[dict[str, Any], int]], begun: set[str], context: Cont
     here = {data.get("message_id") for data, _ in flat}
     for data, line in flat:
         parent = data.get("parent_id")
-        children.setdefault(parent if isinstance(parent, str) and parent in here and parent != data.get("message_id") else ROOT, []).append((data, line))
+        children.setdefault(
+            parent if isinstance(parent, str) and parent in here and parent != data.get("message_id") else ROOT, []
+        ).append((data, line))
     messages: list[ImportedMessage] = []
-    todo: list[tuple[dict[str, Any], int, str]] = [(data, line, ROOT) for data, line in reversed(children.pop(ROOT, []))]
+    todo: list[tuple[dict[str, Any], int, str]] = [
+        (data, line, ROOT) for data, line in reversed(children.pop(ROOT, []))
+    ]
     while todo or children:
         if not todo:  # a circle
             todo = [(data, line, ROOT) for data, line in children.pop(next(iter(children)))]

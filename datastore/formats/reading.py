@@ -28,7 +28,18 @@ from datastore.formats.records import Broken, Record
 from datastore.formats.sources import TextSource
 
 #: The more special a shape, the earlier it is tried; learnings come last.
-_FORMATS: tuple[Format, ...] = (CHATGPT, CLAUDE_AI, CLAUDE_CODE, CODEX, GEMINI, OASST, LANGCHAIN, WILDCHAT, SHAREGPT, CHAT)
+_FORMATS: tuple[Format, ...] = (
+    CHATGPT,
+    CLAUDE_AI,
+    CLAUDE_CODE,
+    CODEX,
+    GEMINI,
+    OASST,
+    LANGCHAIN,
+    WILDCHAT,
+    SHAREGPT,
+    CHAT,
+)
 
 #: The names of this library's own formats, for ``--format``.
 FORMATS: tuple[str, ...] = (*sorted([format.name for format in _FORMATS] + ["learnings"]), "llm")
@@ -63,11 +74,15 @@ def other_formats() -> Sequence[Format]:
         try:
             format = entry.load()
         except Exception as error:
-            raise ImportFileError(f"the format {entry.name} of another package cannot be loaded: {type(error).__name__}") from error
+            raise ImportFileError(
+                f"the format {entry.name} of another package cannot be loaded: {type(error).__name__}"
+            ) from error
         if not isinstance(format, Format):
             raise ImportFileError(f"the format {entry.name} of another package is no datastore.formats.Format")
         if format.name in FORMATS or any(format.name == other.name for other in found):
-            raise ImportFileError(f"the format {entry.name} of another package has a name that is in use: {format.name}")
+            raise ImportFileError(
+                f"the format {entry.name} of another package has a name that is in use: {format.name}"
+            )
         found.append(format)
     return found
 
@@ -165,7 +180,9 @@ def read_source(
     if format not in ("auto", "llm"):
         _named(format, fields)
     if isinstance(source, NoSource):
-        return Detected("none"), iter([(1, BadLine(source.name, 1, source.reason) if source.reason else Ignored(source.kind))])
+        return Detected("none"), iter(
+            [(1, BadLine(source.name, 1, source.reason) if source.reason else Ignored(source.kind))]
+        )
     context = Context(source.name, fields)
     if isinstance(source, DatabaseSource):
         if format not in ("auto", "llm"):

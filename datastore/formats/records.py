@@ -142,10 +142,14 @@ def _value(text: _Text, array: int) -> Record | Broken:
             if len(text.text) - text.place > MAX_RECORD:
                 return _passed_over(text, line, f"longer than {MAX_RECORD} characters")
             if not text.more(max(CHUNK, len(text.text) - text.place)):
-                return _passed_over(text, line, f"not JSON, or cut off: {error.msg} at character {error.pos - text.place + 1}")
+                return _passed_over(
+                    text, line, f"not JSON, or cut off: {error.msg} at character {error.pos - text.place + 1}"
+                )
             grown = True
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, NaN, deep nesting
-            return _passed_over(text, line, str(error) if isinstance(error, InvalidValueError) else "not JSON that can be read")
+            return _passed_over(
+                text, line, str(error) if isinstance(error, InvalidValueError) else "not JSON that can be read"
+            )
         else:
             if end == len(text.text) and not isinstance(value, dict | list) and text.more():
                 continue  # a number may go on in the next chunk
@@ -156,7 +160,9 @@ def _complete(text: _Text, line: int, value: Any, end: int, array: int) -> Recor
     begin = text.place
     text.move(end)
     if (place := text.text.find(INVALID, begin, end)) >= 0:
-        return Broken(line, f"bytes that are not text at character {place - begin + 1}; --replace-invalid replaces them")
+        return Broken(
+            line, f"bytes that are not text at character {place - begin + 1}; --replace-invalid replaces them"
+        )
     if end - begin > MAX_RECORD:
         return Broken(line, f"longer than {MAX_RECORD} characters")
     return Record(line, value, array)
@@ -175,24 +181,13 @@ def _passed_over(text: _Text, line: int, reason: str) -> Broken:
     if text.text[text.place] in "]}":  # it closes nothing
         text.place += 1
         return Broken(line, reason)
-    while True:
-        found = (_in_string if string else _sign).search(text.text, text.place)
-        if found is None:
-            text.move(len(text.text))
-            if not text.more():
-                return Broken(line, reason)
-            continue
-        text.move(found.end())
-        sign = found.group()
+    while sign := _next_sign(text, _in_string if string else _sign):
         if sign == "\n":
             string = False  # JSON allows no line end in a string: its quote is missing
-            if text.place < len(text.text) or text.more():
-                if text.text[text.place] in "{[" or not depth:
-                    return Broken(line, reason)
+            if not depth or text.text[text.place : text.place + 1] in ("{", "["):
+                break
         elif string:
             string = sign != '"'
-            if sign == "\\" and (text.place < len(text.text) or text.more()):
-                text.place += text.text[text.place] != "\n"
         elif sign == '"':
             string = True
         elif sign in "{[":
@@ -201,4 +196,19 @@ def _passed_over(text: _Text, line: int, reason: str) -> Broken:
             depth -= 1
             if depth <= 0:
                 text.place -= depth < 0
-                return Broken(line, reason)
+                break
+    return Broken(line, reason)
+
+
+def _next_sign(text: _Text, pattern: re.Pattern[str]) -> str:
+    """Go after the next character that *pattern* finds, and after the one that it escapes; "" at the end of the file."""
+    while (found := pattern.search(text.text, text.place)) is None:
+        text.move(len(text.text))
+        if not text.more():
+            return ""
+    text.move(found.end())
+    if text.place == len(text.text):
+        text.more()
+    if found.group() == "\\" and text.text[text.place : text.place + 1] != "\n":
+        text.place += 1
+    return found.group()

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from io import BufferedReader
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, TypeAlias
 
 from datastore.errors import ImportFileError
 from datastore.formats.records import INVALID, Broken, Record, read_records
@@ -24,6 +24,9 @@ from datastore.formats.records import INVALID, Broken, Record, read_records
 PIPE_WAIT = 10.0
 
 PIECE = 1_048_576
+
+#: A buffered file, whatever is below it.
+Raw: TypeAlias = "BufferedReader[Any]"
 
 _unstorable = re.compile("[\0\ud800-\udfff]")
 
@@ -51,7 +54,9 @@ class TextSource:
         replace_invalid: Replace bytes that are not text, and NUL characters, by U+FFFD, instead of refusing their records.
     """
 
-    def __init__(self, raw: BufferedReader, name: str, total: int | None = None, *, replace_invalid: bool = False) -> None:
+    def __init__(
+        self, raw: Raw, name: str, total: int | None = None, *, replace_invalid: bool = False
+    ) -> None:
         self.name = name
         #: Size of the file on disk in bytes; None for a pipe, whose size is unknown.
         self.total = total
@@ -63,7 +68,7 @@ class TextSource:
         self._raw = raw
         self._read = 0
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._file: IO[bytes] = raw
+        self._file: Raw | gzip.GzipFile = raw
         self._ended = False
         #: Records that were looked at to detect the format, and not yet read.
         self._seen: deque[Record | Broken] = deque()
@@ -103,7 +108,7 @@ class TextSource:
             if self._decoder is None and self._raw.peek(2)[:2] == _GZIP:
                 self._file = gzip.GzipFile(fileobj=self._raw)
             # read1, because read would lose the data before a damaged part.
-            data: bytes = self._file.read1(size)  # type: ignore[attr-defined]  # IO has no read1
+            data = self._file.read1(size)
         except EOFError:
             self.damage = "the file ends in the middle of its compressed data"
         except (zlib.error, gzip.BadGzipFile, zipfile.BadZipFile):
@@ -142,7 +147,7 @@ class TextSource:
             for record in read_records(self):
                 line = record.line
                 if self.replace_invalid and isinstance(record, Record):
-                    record = Record(record.line, self._cleaned(record.value), record.array)  # noqa: PLW2901
+                    record = Record(record.line, self._cleaned(record.value), record.array)
                 yield record
         except ImportFileError as error:
             raise ImportFileError(f"{self.name}: {str(error).removeprefix(f'{self.name}: ')}") from error
@@ -208,7 +213,7 @@ class _Pipe(io.RawIOBase):
         super().close()
 
 
-def open_raw(name: str) -> tuple[BufferedReader, int | None]:
+def open_raw(name: str) -> tuple[Raw, int | None]:
     """Open a file, a pipe or "-" without blocking on a missing writer; also return a file's size in bytes.
 
     Raises:
@@ -223,11 +228,11 @@ def open_raw(name: str) -> tuple[BufferedReader, int | None]:
         raise unreadable(name, error) from error
 
 
-def _opened(file: int, name: str) -> tuple[BufferedReader, int | None]:
+def _opened(file: int, name: str) -> tuple[Raw, int | None]:
     try:
         found = os.fstat(file)
         if stat.S_ISREG(found.st_mode):
-            return os.fdopen(file, "rb", PIECE), found.st_size
+            return BufferedReader(io.FileIO(file), PIECE), found.st_size
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(0, "it is a directory")
         pipe = stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
@@ -90,7 +92,11 @@ def is_turn(value: Any) -> bool:
     if "lc" in value:
         return _class_name(value).endswith(("Message", "MessageChunk"))
     role = _role_name(value)
-    return role is not None and (role in ROLES or role in _CALLS) and any(key in value for key in (*_CONTENT, "data", "tool_calls"))
+    return (
+        role is not None
+        and (role in ROLES or role in _CALLS)
+        and any(key in value for key in (*_CONTENT, "data", "tool_calls"))
+    )
 
 
 def _class_name(value: Mapping[str, Any]) -> str:
@@ -117,16 +123,18 @@ def _turn(turn: Any, notes: Notes) -> list[ImportedMessage]:
             data["type"] = name
     elif isinstance(data.get("data"), dict) and data.get("type") in (*ROLES, "chat"):
         data = {**data["data"], "type": data["type"]}
-    name = _role_name(data)
-    if name is None:
+    role_name = _role_name(data)
+    if role_name is None:
         return _item(data, notes)
-    if name in _CALLS:
+    if role_name in _CALLS:
         value = decoded(data.get("value", data.get("content")))
         inner = value if isinstance(value, dict) else {"arguments": value}
         return _messages("assistant", parts_of({"type": "tool_call", **inner}), data, notes)
-    if name not in ROLES:
-        raise InvalidValueError("role: must be one of user, assistant, system, tool, developer, function, human, ai, model")
-    role = ROLES[name]
+    if role_name not in ROLES:
+        raise InvalidValueError(
+            "role: must be one of user, assistant, system, tool, developer, function, human, ai, model"
+        )
+    role = ROLES[role_name]
     return _messages(role, _parts(role, data), data, notes)
 
 
@@ -169,7 +177,11 @@ def _parts(role: Role, data: Mapping[str, Any]) -> list[Part]:
     known = {part.get("call_id") for part in found if part["type"] == "tool_call" and part.get("call_id")}
     calls = data.get("tool_calls") or extra.get("tool_calls")
     for call in objects(calls) + objects(data.get("invalid_tool_calls")):
-        found += [part for part in parts_of({**call, "type": "tool_call"}) if part.get("call_id") is None or part.get("call_id") not in known]
+        found += [
+            part
+            for part in parts_of({**call, "type": "tool_call"})
+            if part.get("call_id") is None or part.get("call_id") not in known
+        ]
     if isinstance(call := data.get("function_call") or extra.get("function_call"), dict):
         found += parts_of({"type": "function_call", **call})
     for annotation in objects(data.get("annotations")):
@@ -181,14 +193,16 @@ def _parts(role: Role, data: Mapping[str, Any]) -> list[Part]:
 
 
 def _has_results(content: Any) -> bool:
-    return any(str(block.get("type", "")).endswith("tool_result") or "functionResponse" in block for block in objects(content))
+    return any(
+        str(block.get("type", "")).endswith("tool_result") or "functionResponse" in block for block in objects(content)
+    )
 
 
 def _messages(role: Role, parts: list[Part], data: Mapping[str, Any], notes: Notes) -> list[ImportedMessage]:
     """The messages of one turn: the results of tools are messages of their own, as most services store them."""
     id = next((id for key in _IDS if (id := notes.field(id_of, data.get(key)))), None)
     made = next((time for key in _TIMES if (time := notes.field(read.any_time, data, key))), None)
-    metadata = notes.field(_metadata, data) or {}
+    metadata: dict[str, Any] = notes.field(_metadata, data) or {}
     token_count = notes.field(read.optional_integer, data, "token_count", "", 0)
     found: list[ImportedMessage] = []
     for number, (speaker, piece) in enumerate(_split(role, parts), 1):
@@ -199,12 +213,11 @@ def _messages(role: Role, parts: list[Part], data: Mapping[str, Any], notes: Not
             metadata=metadata,
             created_at=made,
             line=notes.line,
+            exact=True,
         )
         if message is not None:
             found.append(message)
     if token_count is not None and len(found) == 1:
-        import attrs
-
         found = [attrs.evolve(found[0], token_count=token_count)]
     return found
 
@@ -231,6 +244,6 @@ def _metadata(data: Mapping[str, Any]) -> dict[str, Any]:
         if key not in _KNOWN and value not in (None, "", [], {}) and _DEFAULTS.get(key, data) != value
     }
     given = data.get("metadata")
-    metadata = {**unknown, **given} if isinstance(given, dict) else unknown
+    metadata: dict[str, Any] = {**unknown, **given} if isinstance(given, dict) else unknown
     values.encode_json(metadata)
     return metadata

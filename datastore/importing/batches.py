@@ -102,7 +102,9 @@ def import_file(
 
     def run() -> ImportReport:
         name = path.name if isinstance(path, TextSource) else os.fsdecode(path)
-        sources: Iterator[Source] = iter([path]) if isinstance(path, TextSource) else open_sources(path, replace_invalid=replace_invalid)
+        sources: Iterator[Source] = (
+            iter([path]) if isinstance(path, TextSource) else open_sources(path, replace_invalid=replace_invalid)
+        )
         total = ImportReport()
         for source in sources:
             target = Target(
@@ -131,8 +133,8 @@ def import_file(
         if not dry_run:
             return run()
         with rehearsal(store):
-            report = run()
-        return report
+            done = [run()]
+        return done[0]
     finally:
         if isinstance(path, TextSource):
             path.close()

@@ -96,7 +96,9 @@ class ConversationImport:
 
     def marks(self) -> tuple[dict[str, Place], set[str]]:
         """The state to restore if a batch fails."""
-        return {id: attrs.evolve(place, links=place.links.copy()) for id, place in self._places.items()}, set(self._created)
+        return {id: attrs.evolve(place, links=place.links.copy()) for id, place in self._places.items()}, set(
+            self._created
+        )
 
     def go_back(self, marks: tuple[dict[str, Place], set[str]]) -> None:
         """Restore a state."""
@@ -139,9 +141,13 @@ class ConversationImport:
         metadata = {key: value for key, value in item.metadata.items() if mine or key not in stored.metadata}
         if mine:
             news |= {"title": item.title} if item.title and item.title != stored.title else {}
-        differing = [name for name, value in given.items() if getattr(stored, name) not in (None, value) and name not in news]
+        differing = [
+            name for name, value in given.items() if getattr(stored, name) not in (None, value) and name not in news
+        ]
         changed = [key for key, value in item.metadata.items() if key not in metadata and stored.metadata[key] != value]
-        if stored.deleted_at is None and (news or any(stored.metadata.get(key) != value for key, value in metadata.items())):
+        if stored.deleted_at is None and (
+            news or any(stored.metadata.get(key) != value for key, value in metadata.items())
+        ):
             self._target.store.conversations.update(stored.id, **news, metadata={**stored.metadata, **metadata})
             self._target.more.set_conversation_times(stored.id, updated_at=stored.updated_at)
         if item.continued:
@@ -185,4 +191,3 @@ class _Links:
             branch, fork = self._forks[branch]
             position = min(position, fork + 1)
         raise InvalidValueError("branches: they fork from each other")
-

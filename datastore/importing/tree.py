@@ -110,7 +110,9 @@ class Tree:
                 self._target.batch.skip("message that was deleted", 1, self._target.place(message.line or self._line))
             self._place.reach(message, node)
         elif self._stored.deleted_at is not None:
-            self._target.batch.skip("message of a deleted conversation", 1, self._target.place(message.line or self._line))
+            self._target.batch.skip(
+                "message of a deleted conversation", 1, self._target.place(message.line or self._line)
+            )
         else:
             self._add(parent, message)
 
@@ -145,7 +147,9 @@ class Tree:
         messages = self._target.store.messages
         found = [messages.find_by_source(self._stored.id, id, branch=branch) for branch in sorted(self._branches)]
         found.append(messages.find(id))
-        return [(key.branch, key.position) for key in found if key is not None and key.conversation_id == self._stored.id]
+        return [
+            (key.branch, key.position) for key in found if key is not None and key.conversation_id == self._stored.id
+        ]
 
     def _child(self, parent: Node, message: ImportedMessage) -> Node | None:
         """The child that is the same message, or a place where a message was deleted."""

@@ -45,7 +45,14 @@ def gpt_node(id: str, parent: str | None, role: str = "user", text: str | None =
     message = None
     if text is not None or "content" in keys:
         content = keys.pop("content", {"content_type": "text", "parts": [text]})
-        message = {"id": id, "author": {"role": role}, "create_time": 1700000000.5, "content": content, "metadata": {}, **keys}
+        message = {
+            "id": id,
+            "author": {"role": role},
+            "create_time": 1700000000.5,
+            "content": content,
+            "metadata": {},
+            **keys,
+        }
     return {"id": id, "parent": parent, "children": [], "message": message}
 
 
@@ -55,12 +62,27 @@ def gpt(*nodes: dict[str, Any], id: str = "g", **keys: Any) -> dict[str, Any]:
     for node in nodes:
         if node["parent"] in mapping:
             mapping[node["parent"]]["children"].append(node["id"])
-    return {"title": "T", "create_time": 1.7e9, "mapping": mapping, "current_node": nodes[-1]["id"], "conversation_id": id, **keys}
+    return {
+        "title": "T",
+        "create_time": 1.7e9,
+        "mapping": mapping,
+        "current_node": nodes[-1]["id"],
+        "conversation_id": id,
+        **keys,
+    }
 
 
-def code(kind: str, uuid: str | None = None, content: Any = None, parent: str | None = None, **keys: Any) -> dict[str, Any]:
+def code(
+    kind: str, uuid: str | None = None, content: Any = None, parent: str | None = None, **keys: Any
+) -> dict[str, Any]:
     """A record of Claude Code."""
-    record: dict[str, Any] = {"type": kind, "sessionId": "s", "cwd": "/p", "gitBranch": "main", "timestamp": "2026-01-02T03:04:05.000Z"}
+    record: dict[str, Any] = {
+        "type": kind,
+        "sessionId": "s",
+        "cwd": "/p",
+        "gitBranch": "main",
+        "timestamp": "2026-01-02T03:04:05.000Z",
+    }
     if uuid is not None:
         record |= {"uuid": uuid, "parentUuid": parent}
     if content is not None:

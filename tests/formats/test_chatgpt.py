@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from datastore.formats.elements import array_elements
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datastore.formats import BadLine, ImportedConversation, elements, read_chatgpt
-from datastore.formats.elements import array_elements
 
 
 def node(

@@ -26,7 +26,11 @@ WORDS = [
 ]  # fmt: skip
 
 leaves = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from([*WORDS, 10**400, -(10**400), 1e300])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from([*WORDS, 10**400, -(10**400), 1e300])
 )
 json_values = st.recursive(
     leaves, lambda part: st.lists(part, max_size=3) | st.dictionaries(st.sampled_from(KEYS), part, max_size=8)
