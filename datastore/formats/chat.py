@@ -34,7 +34,7 @@ from datastore.formats.blocks import parts_of
 from datastore.formats.items import ROOT, ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
 from datastore.formats.records import Record
-from datastore.formats.turns import is_turn, read_turns
+from datastore.formats.turns import is_turn, read_one, read_turns
 from datastore.records import Branch, Conversation, Learning, Message
 from datastore.records.parts import decode_parts, encode_parts
 from datastore.records.parts import text_of as text_of_parts
@@ -252,7 +252,7 @@ def _own_messages(lines: list[Any], notes: Notes) -> tuple[ImportedMessage, ...]
         where = f"messages[{number}]"
         try:
             data = as_object(line)
-            found = _own_message(data, notes, where)
+            found = _own_message(data, notes)
             if found is None:
                 notes.ignored("empty message")
                 continue
@@ -271,12 +271,12 @@ def _own_messages(lines: list[Any], notes: Notes) -> tuple[ImportedMessage, ...]
     return tuple(messages)
 
 
-def _own_message(data: dict[str, Any], notes: Notes, where: str) -> ImportedMessage | None:
+def _own_message(data: dict[str, Any], notes: Notes) -> ImportedMessage | None:
     plain = {key: value for key, value in data.items() if key not in _OWN_KEYS}
     if isinstance(data.get("parts"), list) and all(isinstance(part, dict) and "type" in part for part in data["parts"]):
         plain["content"] = "x"
         del plain["parts"]
-    found = read_turns([plain], notes, where)
+    found = read_one(plain, notes)
     if len(found) != 1:
         return None
     parts = decode_parts(data["parts"]) if "parts" in data and "parts" not in plain else found[0].parts

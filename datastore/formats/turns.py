@@ -59,7 +59,7 @@ def read_turns(turns: Any, notes: Notes, where: str = "messages") -> tuple[Impor
     ids: set[str] = set()
     for number, turn in enumerate(turns, 1):
         try:
-            read_turn = _plain(turn, notes) or _turn(turn, notes)
+            read_turn = read_one(turn, notes)
         except BAD as error:
             notes.bad(f"{where}[{number}]: {error}")
             continue
@@ -73,6 +73,15 @@ def read_turns(turns: Any, notes: Notes, where: str = "messages") -> tuple[Impor
             if message.id is not None:
                 ids.add(message.id)
     return tuple(found)
+
+
+def read_one(turn: Any, notes: Notes) -> list[ImportedMessage]:
+    """The messages of one turn; none if there is nothing in it.
+
+    Raises:
+        InvalidValueError: It cannot be stored.
+    """
+    return _plain(turn, notes) or _turn(turn, notes)
 
 
 def _plain(turn: Any, notes: Notes) -> list[ImportedMessage] | None:
