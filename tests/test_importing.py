@@ -361,7 +361,10 @@ def as_node(said: Said) -> dict[str, Any]:
     role = "assistant" if said.kind % 2 else "user"
     content: dict[str, Any] = {"content_type": "text", "parts": [said.text]}
     if said.kind == 2:
-        content = {"content_type": "multimodal_text", "parts": [{"content_type": "image_asset_pointer", "asset_pointer": said.text}]}
+        content = {
+            "content_type": "multimodal_text",
+            "parts": [{"content_type": "image_asset_pointer", "asset_pointer": said.text}],
+        }
     elif said.kind == 3:
         content = {"content_type": "thoughts", "thoughts": [{"content": said.text}]}
     elif said.kind == 4:
@@ -388,7 +391,11 @@ def versions_of_a_tree(draw: st.DrawFn) -> list[list[Said]]:
     files: list[list[Said]] = []
     for number in range(draw(st.integers(1, 5))):
         for _ in range(draw(st.integers(0, 4))):
-            parent = draw(st.sampled_from(["", *(node.id for node in tree)])) if draw(st.booleans()) else (tree[-1].id if tree else "")
+            parent = (
+                draw(st.sampled_from(["", *(node.id for node in tree)]))
+                if draw(st.booleans())
+                else (tree[-1].id if tree else "")
+            )
             text = draw(st.sampled_from(["same", "x", "y é"]))
             tree.append(Said(f"n{number}-{len(tree)}", parent, text, draw(st.integers(0, 4))))
         if tree and draw(st.booleans()):  # edited in place, under the same id

@@ -95,7 +95,7 @@ def import_command(
     mapping = _mapping(fields)
     if not 1 <= len(sanitization_version) <= 100:
         raise click.BadParameter("must be 1 to 100 characters", param_hint="--sanitization-version")
-    _check_first(files, format, mapping)
+    _check_first(files, format, mapping, replace_invalid=replace_invalid)
     lost = False
     with ExitStack() as opened:
         store = opened.enter_context(_store(database, dry_run=dry_run))
@@ -135,7 +135,7 @@ def _one(file: str, run: Callable[..., ImportReport], *, dry_run: bool) -> bool:
     return report.bad_lines > 0
 
 
-def _check_first(files: tuple[str, ...], format: str, mapping: dict[str, str]) -> None:
+def _check_first(files: tuple[str, ...], format: str, mapping: dict[str, str], *, replace_invalid: bool) -> None:
     """Fail before a database is created, if there is one file and its format is unknown."""
     from datastore.errors import ImportFileError
     from datastore.formats import detect
@@ -146,7 +146,7 @@ def _check_first(files: tuple[str, ...], format: str, mapping: dict[str, str]) -
     errors = []
     for file in regular:
         try:
-            detect(file, mapping)
+            detect(file, mapping, replace_invalid=replace_invalid)
         except ImportFileError as error:
             errors.append(error)
         else:

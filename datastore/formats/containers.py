@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader, RawIOBase
@@ -155,7 +156,9 @@ def _of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, rep
     # A member can seek only by unpacking again.
     with BufferedReader(_Member(opened), PIECE) as raw:
         first = _first_of_member(raw)
-        if first.startswith(_ZIP):
+        if first is None:
+            yield NoSource(name, reason="its compressed data is damaged; download the archive again")
+        elif first.startswith(_ZIP):
             yield NoSource(name, reason="is an archive in an archive; unpack it first")
         elif first.startswith(_SQLITE):
             yield from _of_database(raw, name, None)
@@ -183,11 +186,12 @@ class _Member(RawIOBase):
         super().close()
 
 
-def _first_of_member(raw: Raw) -> bytes:
+def _first_of_member(raw: Raw) -> bytes | None:
+    """The first bytes; None if they, or the checksum of a small member, are damaged."""
     try:
         return raw.peek(16)[:16]
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return b""  # reading it will say what is wrong
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile):
+        return None
 
 
 def _of_database(raw: Raw, name: str, size: int | None) -> Iterator[Source]:

@@ -104,19 +104,22 @@ def _named(name: str, fields: Mapping[str, str]) -> Format:
     raise InvalidValueError(f"format: must be auto or one of {', '.join(format_names())}")
 
 
-def detect(source: str | os.PathLike[str] | TextSource, fields: Mapping[str, str] | None = None) -> str:
+def detect(
+    source: str | os.PathLike[str] | TextSource, fields: Mapping[str, str] | None = None, *, replace_invalid: bool = False
+) -> str:
     """The name of a file's format, by the first record that has the shape of one; "chat" if the file is empty.
 
     Args:
         source: A path, or an open file, which is not used up.
         fields: As for `read_learning`: a learning is recognized by its title and content.
+        replace_invalid: As for `open_text`.
 
     Raises:
         ImportFileError: It cannot be read, or its format is unknown.
     """
     if isinstance(source, TextSource):
         return _detected(source, fields or {}).format
-    for opened in open_sources(source):
+    for opened in open_sources(source, replace_invalid=replace_invalid):
         if isinstance(opened, DatabaseSource):
             return "llm"
         if isinstance(opened, TextSource):
@@ -127,9 +130,11 @@ def detect(source: str | os.PathLike[str] | TextSource, fields: Mapping[str, str
 def _detected(source: TextSource, fields: Mapping[str, str]) -> Detected:
     formats = _all(fields)
     tried = broken = 0
+    first = ""
     for record in source.look_ahead():
         if isinstance(record, Broken):
             broken += 1
+            first = first or f": line {record.line}: {record.reason}"
         else:
             values = [record.value, *_wrapped(record.value)[:1]]
             for format, value in ((format, value) for value in values for format in formats):
@@ -143,6 +148,7 @@ def _detected(source: TextSource, fields: Mapping[str, str]) -> Detected:
             return Detected("chat", "it is empty")
         if source.damage:
             raise ImportFileError(f"{source.name}: {source.damage}")
+        raise ImportFileError(f"{source.name}: unknown format, because no record can be read{first}")
     raise ImportFileError(f"{source.name}: unknown format; specify one of {', '.join(format_names())}")
 
 

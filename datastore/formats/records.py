@@ -71,9 +71,9 @@ class _Text:
         self.line = 1
         self.ended = False
 
-    def more(self, size: int = CHUNK) -> bool:
+    def more(self, size: int = 0) -> bool:
         """Read more text; False at the end of the file."""
-        text = "" if self.ended else self.stream.read(size)
+        text = "" if self.ended else self.stream.read(size or CHUNK)
         self.ended = not text
         if self.place or text:
             self.text, self.place = self.text[self.place :] + text, 0

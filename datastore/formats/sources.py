@@ -54,9 +54,7 @@ class TextSource:
         replace_invalid: Replace bytes that are not text, and NUL characters, by U+FFFD, instead of refusing their records.
     """
 
-    def __init__(
-        self, raw: Raw, name: str, total: int | None = None, *, replace_invalid: bool = False
-    ) -> None:
+    def __init__(self, raw: Raw, name: str, total: int | None = None, *, replace_invalid: bool = False) -> None:
         self.name = name
         #: Size of the file on disk in bytes; None for a pipe, whose size is unknown.
         self.total = total
@@ -79,8 +77,10 @@ class TextSource:
         """Number of bytes of the file on disk read so far; `total` at the end."""
         if self._raw.closed:
             return self.total or self._read
-        with_size = self.total is not None and self._raw.seekable()
-        return self._raw.tell() if with_size else self._read
+        pipe = self._raw.raw
+        if isinstance(pipe, _Pipe):
+            return pipe.read_so_far
+        return self._raw.tell() if self._raw.seekable() else self._read
 
     def read(self, size: int = PIECE, /) -> str:
         """Return at most about *size* characters; "" at the end. Undecodable bytes become `INVALID`.
@@ -197,6 +197,7 @@ class _Pipe(io.RawIOBase):
     def __init__(self, file: int, first: bytes) -> None:
         self._descriptor = file
         self._first = first
+        self.read_so_far = 0
 
     def readable(self) -> bool:
         return True
@@ -204,6 +205,7 @@ class _Pipe(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader passes a memoryview
         data = self._first[: len(buffer)] or os.read(self._descriptor, len(buffer))
         self._first = self._first[len(data) :]
+        self.read_so_far += len(data)
         buffer[: len(data)] = data
         return len(data)
 

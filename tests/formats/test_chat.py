@@ -29,8 +29,13 @@ def test_a_line_with_every_kind_of_message() -> None:
     found = read_chat(
         line(
             message(role="developer"),
-            message(content=["a", {"type": "text", "text": "b"}, {"type": "image_url", "image_url": {"url": "u"}}], name="Ann"),
-            message(role="assistant", content=None, tool_calls=[{"id": "t", "function": {"name": "f", "arguments": "{}"}}]),
+            message(
+                content=["a", {"type": "text", "text": "b"}, {"type": "image_url", "image_url": {"url": "u"}}],
+                name="Ann",
+            ),
+            message(
+                role="assistant", content=None, tool_calls=[{"id": "t", "function": {"name": "f", "arguments": "{}"}}]
+            ),
             message(role="assistant", content="", refusal="no"),
             message(role="function", content="42", tool_call_id="t", created_at="2026-01-06T10:00:00+01:00"),
             message(role="tool", content="", tool_call_id="t"),

@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 
 from datastore.formats import ROOT, ImportedConversation, ImportedMessage, detect, open_sources, read_source
-from tests.formats.samples import SAMPLES, bad, code, codex, codex_said, conversations, gpt, gpt_node, ignored, lines, source
+from tests.formats.samples import (
+    SAMPLES,
+    bad,
+    code,
+    codex,
+    codex_said,
+    conversations,
+    gpt,
+    gpt_node,
+    ignored,
+    lines,
+    source,
+)
 
 
 def said(messages: tuple[ImportedMessage, ...]) -> list[tuple[str, str]]:
@@ -57,7 +69,14 @@ def test_chatgpt_keeps_every_branch_and_the_one_seen_last() -> None:
 
 
 def test_chatgpt_one_bad_message_costs_only_itself() -> None:
-    text = json.dumps(gpt(gpt_node("r", None), gpt_node("u", "r", text="hi"), gpt_node("x", "u", "robot", "?"), gpt_node("a", "x", "assistant", "yes")))
+    text = json.dumps(
+        gpt(
+            gpt_node("r", None),
+            gpt_node("u", "r", text="hi"),
+            gpt_node("x", "u", "robot", "?"),
+            gpt_node("a", "x", "assistant", "yes"),
+        )
+    )
     assert [(m.id, m.parent) for m in one(text).messages] == [("u", ROOT), ("a", "u")]
     assert len(bad(text)) == 1
 
@@ -65,7 +84,17 @@ def test_chatgpt_one_bad_message_costs_only_itself() -> None:
 def test_chatgpt_a_tree_without_children_times_and_current_node() -> None:
     node = gpt_node("u", None, text="hi")
     del node["children"], node["message"]["create_time"]
-    found = one(json.dumps({"id": "g", "mapping": {"u": node, "a": {"id": "a", "parent": "u", "message": gpt_node("a", "u", "assistant", "yes")["message"]}}}))
+    found = one(
+        json.dumps(
+            {
+                "id": "g",
+                "mapping": {
+                    "u": node,
+                    "a": {"id": "a", "parent": "u", "message": gpt_node("a", "u", "assistant", "yes")["message"]},
+                },
+            }
+        )
+    )
     assert said(found.messages) == [("user", "hi"), ("assistant", "yes")]
 
 
@@ -86,15 +115,26 @@ def test_chatgpt_content_types(role: str, content: dict[str, Any], text: str, pa
 
 
 def test_chatgpt_calls_of_tools_and_attachments() -> None:
-    call = gpt_node("a", None, "assistant", content={"content_type": "code", "text": '{"x": 1}'}, recipient="canmore.create")
-    file = gpt_node("u", "a", text="see", metadata={"attachments": [{"id": "f", "name": "a.pdf", "mime_type": "application/pdf", "size": 3}]})
+    call = gpt_node(
+        "a", None, "assistant", content={"content_type": "code", "text": '{"x": 1}'}, recipient="canmore.create"
+    )
+    file = gpt_node(
+        "u",
+        "a",
+        text="see",
+        metadata={"attachments": [{"id": "f", "name": "a.pdf", "mime_type": "application/pdf", "size": 3}]},
+    )
     first, second = one(json.dumps(gpt(call, file))).messages
     assert (first.content, kinds(first)) == ('canmore.create {"x":1}', ["tool_call"])
     assert (second.content, kinds(second)) == ("see\n\na.pdf", ["text", "file"])
 
 
 def test_chatgpt_shared_link() -> None:
-    shared = {"share_id": "l", "title": "T", "linear_conversation": [gpt_node("u", None, text="hi"), {**gpt_node("a", "u", "assistant", "yes")}]}
+    shared = {
+        "share_id": "l",
+        "title": "T",
+        "linear_conversation": [gpt_node("u", None, text="hi"), {**gpt_node("a", "u", "assistant", "yes")}],
+    }
     assert said(one(json.dumps(shared)).messages) == [("user", "hi"), ("assistant", "yes")]
 
 
@@ -111,7 +151,11 @@ def test_claude_ai_attachments_are_searchable_and_files_named() -> None:
 
 
 def test_claude_code_keeps_about_the_session() -> None:
-    text = lines({"type": "summary", "summary": "S", "leafUuid": "x"}, code("user", "1", "hi"), {"type": "custom-title", "customTitle": "Mine", "sessionId": "s"})
+    text = lines(
+        {"type": "summary", "summary": "S", "leafUuid": "x"},
+        code("user", "1", "hi"),
+        {"type": "custom-title", "customTitle": "Mine", "sessionId": "s"},
+    )
     found = one(text)
     assert (found.title, found.session_id) == ("Mine", "s")
     assert found.metadata == {"summary": "S", "cwd": "/p", "git_branch": "main", "custom_title": "Mine"}
@@ -181,7 +225,11 @@ def test_claude_code_sidechains_forks_and_unknown_records() -> None:
 def test_claude_code_stream_json() -> None:
     text = lines(
         {"type": "system", "subtype": "init", "session_id": "s", "tools": []},
-        {"type": "assistant", "message": {"role": "assistant", "content": [{"type": "text", "text": "yes"}]}, "session_id": "s"},
+        {
+            "type": "assistant",
+            "message": {"role": "assistant", "content": [{"type": "text", "text": "yes"}]},
+            "session_id": "s",
+        },
         {"type": "result", "subtype": "success", "result": "yes", "session_id": "s"},
     )
     assert said(one(text).messages) == [("assistant", "yes")]
@@ -190,7 +238,11 @@ def test_claude_code_stream_json() -> None:
 def test_claude_code_blocks() -> None:
     blocks = [
         {"type": "redacted_thinking", "data": "x"},
-        {"type": "document", "title": "d.txt", "source": {"type": "text", "media_type": "text/plain", "data": "inside"}},
+        {
+            "type": "document",
+            "title": "d.txt",
+            "source": {"type": "text", "media_type": "text/plain", "data": "inside"},
+        },
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
         {"type": "block_of_tomorrow", "words": "kept"},
     ]
@@ -220,12 +272,20 @@ def test_codex_turns_taken_back_are_a_branch_and_injected_words_are_not_the_pers
         codex("compacted", message="summary"), codex("event_msg", type="user_message", message="only an event"),
     )  # fmt: skip
     found = one(text)
-    assert [(m.id, m.parent, m.role) for m in found.messages][-3:] == [("8", "4", "user"), ("9", None, "system"), ("10", None, "user")]
+    assert [(m.id, m.parent, m.role) for m in found.messages][-3:] == [
+        ("8", "4", "user"),
+        ("9", None, "system"),
+        ("10", None, "user"),
+    ]
     assert found.messages[0].role == "system"
 
 
 def test_codex_before_september_2025() -> None:
-    text = lines({"id": "x", "timestamp": "2025-08-01T00:00:00Z", "instructions": None}, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}, {"record_type": "state"})
+    text = lines(
+        {"id": "x", "timestamp": "2025-08-01T00:00:00Z", "instructions": None},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+        {"record_type": "state"},
+    )
     assert said(one(text).messages) == [("user", "hi")]
 
 
@@ -266,14 +326,37 @@ def test_oasst_trees_and_flat_messages_are_the_same_tree() -> None:
 
 def test_wildchat_keeps_what_describes_and_not_what_identifies() -> None:
     assert one(SAMPLES["wildchat"]).metadata == {"model": "m"}
-    battle = {"question_id": "q", "model_a": "A", "model_b": "B", "conversation_a": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a"}], "conversation_b": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "b"}]}
-    assert [(m.content, m.parent) for m in one(lines(battle)).messages] == [("hi", ROOT), ("a", None), ("hi", ROOT), ("b", None)]
+    battle = {
+        "question_id": "q",
+        "model_a": "A",
+        "model_b": "B",
+        "conversation_a": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a"}],
+        "conversation_b": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "b"}],
+    }
+    assert [(m.content, m.parent) for m in one(lines(battle)).messages] == [
+        ("hi", ROOT),
+        ("a", None),
+        ("hi", ROOT),
+        ("b", None),
+    ]
 
 
 def test_sharegpt_roles() -> None:
-    turns = [("system", "s"), ("human", "hi"), ("function_call", '{"name": "f", "arguments": {"a": 1}}'), ("observation", "out"), ("gpt", "yes")]
+    turns = [
+        ("system", "s"),
+        ("human", "hi"),
+        ("function_call", '{"name": "f", "arguments": {"a": 1}}'),
+        ("observation", "out"),
+        ("gpt", "yes"),
+    ]
     text = lines({"conversations": [{"from": who, "value": value} for who, value in turns]})
-    assert said(one(text).messages) == [("system", "s"), ("user", "hi"), ("assistant", 'f {"a":1}'), ("tool", "out"), ("assistant", "yes")]
+    assert said(one(text).messages) == [
+        ("system", "s"),
+        ("user", "hi"),
+        ("assistant", 'f {"a":1}'),
+        ("tool", "out"),
+        ("assistant", "yes"),
+    ]
 
 
 def test_langchain_dumps() -> None:
@@ -281,8 +364,14 @@ def test_langchain_dumps() -> None:
               for name, text, kind in (("HumanMessage", "hi", "human"), ("AIMessage", "yes", "ai"))]  # fmt: skip
     for text in (json.dumps(dumped), lines(dumped), lines({"messages": dumped})):
         assert said(one(text).messages) == [("user", "hi"), ("assistant", "yes")]
-    rows = [{"session_id": "a", "message": json.dumps({"type": "human", "data": {"content": "hi"}})}, {"session_id": "b", "message": {"type": "ai", "data": {"content": "yes"}}}]
-    assert [(c.id, said(c.messages)) for c in conversations(lines(*rows))] == [("a", [("user", "hi")]), ("b", [("assistant", "yes")])]
+    rows = [
+        {"session_id": "a", "message": json.dumps({"type": "human", "data": {"content": "hi"}})},
+        {"session_id": "b", "message": {"type": "ai", "data": {"content": "yes"}}},
+    ]
+    assert [(c.id, said(c.messages)) for c in conversations(lines(*rows))] == [
+        ("a", [("user", "hi")]),
+        ("b", [("assistant", "yes")]),
+    ]
 
 
 # Requests and responses.
@@ -308,13 +397,24 @@ def test_requests_and_responses(record: dict[str, Any], expected: list[tuple[str
 
 def test_several_answers_are_branches() -> None:
     choices = [{"message": {"role": "assistant", "content": text}} for text in ("one", "two")]
-    found = one(lines({"id": "c", "request": {"messages": [{"role": "user", "content": "hi"}]}, "response": {"choices": choices}}))
+    found = one(
+        lines(
+            {"id": "c", "request": {"messages": [{"role": "user", "content": "hi"}]}, "response": {"choices": choices}}
+        )
+    )
     assert [(m.content, m.parent) for m in found.messages] == [("hi", None), ("one", None), ("two", "message 1")]
 
 
 def test_arrays_of_chats_and_chats_that_are_arrays() -> None:
     chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]
-    for text in (json.dumps([{"messages": chat}]), json.dumps(chat), json.dumps([chat]), lines(chat), lines(*chat), json.dumps({"data": [{"messages": chat}]})):
+    for text in (
+        json.dumps([{"messages": chat}]),
+        json.dumps(chat),
+        json.dumps([chat]),
+        lines(chat),
+        lines(*chat),
+        json.dumps({"data": [{"messages": chat}]}),
+    ):
         assert said(one(text).messages) == [("user", "hi"), ("assistant", "yes")], text
     assert len(conversations(json.dumps(chat) + json.dumps(chat))) == 2
 
@@ -352,6 +452,16 @@ def test_llm_logs(tmp_path: Path) -> None:
     assert detect(path) == "llm"
     found = [item for _, item in read_source(opened)[1] if isinstance(item, ImportedConversation)]
     assert [conversation.title for conversation in found] == ["T", "N"]
-    assert [(m.content, m.parent) for m in found[0].messages] == [("hi", ROOT), ('f {"a":1}', "h1"), ("regenerated", "h1")]
+    assert [(m.content, m.parent) for m in found[0].messages] == [
+        ("hi", ROOT),
+        ('f {"a":1}', "h1"),
+        ("regenerated", "h1"),
+    ]
     assert found[0].current == "h3"
-    assert said(found[1].messages) == [("system", "s"), ("user", "hi"), ("assistant", "yes"), ("user", "more"), ("assistant", "ok")]
+    assert said(found[1].messages) == [
+        ("system", "s"),
+        ("user", "hi"),
+        ("assistant", "yes"),
+        ("user", "more"),
+        ("assistant", "ok"),
+    ]
