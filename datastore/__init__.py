@@ -113,6 +113,7 @@ if TYPE_CHECKING:
         by_conversation,
         text_of,
     )
+    from datastore.repositories.base import Cursor
     from datastore.retention.policies import Due
     from datastore.retention.subjects import SubjectData
     from datastore.search.filters import LearningFilters, MessageFilters
@@ -156,6 +157,7 @@ __all__ = [
     "StatementEvent",
     "TransactionEnded",
     "TransactionStarted",
+    "Cursor",
     "new_id",
     "utc_now",
     # The records, stored and new.
@@ -270,6 +272,7 @@ _homes = {
     "Condition": "datastore.upkeep.maintenance",
     "Thresholds": "datastore.upkeep.maintenance",
     "Upkeep": "datastore.upkeep.maintenance",
+    "Cursor": "datastore.repositories.base",
     "Due": "datastore.retention.policies",
     "Event": "datastore.events",
     "Listener": "datastore.events",

@@ -143,7 +143,7 @@ class Datastore:
             durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
                 power cut may undo every commit since the last checkpoint, but never break consistency (NORMAL).
             timeout: How long to wait for another writer, in seconds.
-            actor: The actor that the audit log records; 1 to 200 characters.
+            actor: The actor that the audit log records outside `acting_as`; 1 to 200 characters.
             gate: Queue with the other processes of this library for the write lock
                 (docs/decisions/0003-write-gate.md).
             pool_size: PostgreSQL: the maximum number of connections; a thread has one only while it uses it.
@@ -242,6 +242,20 @@ class Datastore:
             Call its ``stop()``, or use it in a ``with`` block, to end it. Otherwise it ends with the store.
         """
         return Observation(self.engine.events, listener)
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Record *actor* in the audit log, in receipts and in legal holds, for everything that happens in the ``with`` block.
+
+        It is true of the thread or task that enters the block, and of the tasks that this one starts inside. Blocks may be nested.
+
+        Args:
+            actor: Who asked, for example the user of a request; 1 to 200 characters. The audit log keeps it for ever.
+
+        Raises:
+            InvalidValueError: *actor* is not text of 1 to 200 characters.
+            TransactionError: The block was left in another thread or context.
+        """
+        return self._parts.actor.acting_as(actor)
 
     @property
     def backups(self) -> Backups:

@@ -61,7 +61,7 @@ LIMIT :max_rows;
 
 -- name: list_messages_before(conversation_id, branch, before_position, max_rows)
 -- One page of a branch's own messages, newest first; continue with the last position returned.
--- Without a branch: of branch 0 while it is the active branch, and no row while another one is (see list_branch_segments).
+-- Without a branch: of the active one. What it shares with its parent follows (see list_branch_segments).
 --   conversation_id  text  id of the conversation
 --   branch  integer  the branch that the messages were appended to
 --   before_position  integer  2^53 for the last page
@@ -87,7 +87,7 @@ SELECT
 FROM messages
 WHERE
     conversation_id = :conversation_id
-    AND branch = (SELECT conversations.active_branch FROM conversations WHERE conversations.id = :conversation_id AND conversations.active_branch = 0) -- if: not branch
+    AND branch = (SELECT conversations.active_branch FROM conversations WHERE conversations.id = :conversation_id) -- if: not branch
     AND branch = :branch -- if: branch
     AND position < :before_position
 ORDER BY position DESC

@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from datastore import Conversation, Datastore, Learning
 from datastore.testing import FileTemplate, ServerTemplate, SettableClock
+from tests.memory import in_memory
 
 if TYPE_CHECKING:
     from datastore.contract.facts import ProjectFacts
@@ -35,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """The workers of pytest-xdist, which this process starts, use one PostgreSQL server."""
     from tests.postgresql import share
 
+    if memory := in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)  # of tmp_path
     share()
 
 

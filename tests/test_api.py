@@ -300,7 +300,7 @@ MODES: dict[str, set[str]] = {
 def commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
     for name, command in cli.commands.items():
-        if name in ("check", "generate", "diff", "catalog"):  # of a project, not of a store
+        if name in ("init", "check", "generate", "diff", "catalog"):  # of a project, not of a store
             continue
         found[name] = command
         for inner, one in getattr(command, "commands", {}).items():

@@ -178,6 +178,7 @@ for command in (
     maintenance.maintain_command,
     maintenance.vacuum_command,
     search.reindex_command,
+    generate.init_command,
     check.check_command,
     generate.generate_command,
     generate.diff_command,

@@ -224,7 +224,11 @@ def generated_files(facts: ProjectFacts) -> dict[Path, str]:
     """The text of everything that is generated for a project, the lock file too, by its path."""
     project = facts.project
     files = {project.root / project.output / name: text for name, text in modules(facts).items()}
-    committed, now = lock.read(project.root / project.lock), lock.lock_of(facts)
+    now = lock.lock_of(facts)
+    try:
+        committed = lock.read(project.root / project.lock)
+    except ProjectError:  # a merge was left half done: it is written again
+        committed = {"statements": {}}
     # Another version of the engine makes other plans: those in the file stay until something else changes.
     return files | {project.root / project.lock: lock.write(now if lock.drifted(committed, now) else committed)}
 

@@ -99,7 +99,7 @@ def _parse(text: str, where: str) -> Lock:
             return dict(lock)
     except (ValueError, KeyError, TypeError):
         pass
-    raise ProjectError(f"{where} is no lock file; write it again with: datastore generate")
+    raise ProjectError(f"{where} is damaged, or has merge marks; `datastore generate` writes it again")
 
 
 def breaking(before: Lock, now: Lock) -> Iterator[str]:

@@ -7,7 +7,6 @@ checked against this. Where two places disagree, or none says anything, nothing 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -23,6 +22,7 @@ from datastore.contract.inference.scopes import Fact, Scope
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
 from datastore.contract.sources import Variant
+from datastore.contract.text import parameters
 from datastore.statements.headers import Parameter
 
 #: What a column of a type takes from a parameter of a type: the loader makes text of a timestamp and of JSON.
@@ -90,7 +90,7 @@ def parameter_expectations(schema: Schema, sql: str) -> dict[str, Expectation]:
     except Unsure as doubt:
         raise Unsure(f"the parameters are not understood: {doubt}") from doubt
     names = {node.name for node in tree.find_all(exp.Placeholder)}
-    found: dict[str, list[Expectation]] = {name: [] for name in re.findall(r":(\w+)", sql) if name in names}
+    found: dict[str, list[Expectation]] = {name: [] for name in parameters(sql) if name in names}
     queries = Queries(schema)
     for name, expectation in _walk(tree, Scope(queries, None, {}), queries):
         found[name].append(expectation)

@@ -63,6 +63,12 @@ class Project:
         return [self.root / name for name in self.migrations if not self._is_library(name)]
 
     @property
+    def locked_folders(self) -> list[Path]:
+        """The project's own folders of both engines, whose steps have checksums."""
+        names = [*self.migrations, *self.server_migrations]
+        return [self.root / name for name in names if not self._is_library(name) and (self.root / name).is_dir()]
+
+    @property
     def migration_folders(self) -> list[Path]:
         """Every folder of migrations, this library's too where the project builds on it."""
         return [migrations_folder() if self._is_library(name) else self.root / name for name in self.migrations]

@@ -20,7 +20,7 @@ class AuditEntry:
     action: AuditAction
     subject_type: SubjectType
     subject_id: str
-    #: The actor name that the application passed when it opened the store.
+    #: Who acted: the actor of the store, or of an `acting_as` block.
     actor: str
     reason: str | None
     #: Counts and names, never content.

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from datastore.engines.base import Engine
+from datastore.repositories.actors import Actor
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
 from datastore.repositories.branches import BranchRepository
@@ -57,7 +58,7 @@ class Repositories:
 
     engine: Engine
     #: The actor named in the audit log and in receipts.
-    actor: str
+    actor: Actor
     audit: AuditRepository
     index: SearchIndex
     conversations: ConversationRepository
@@ -88,12 +89,13 @@ class Repositories:
             InvalidValueError: *actor* is not text of 1 to 200 characters.
         """
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
-        audit = AuditRepository(**make, actor=actor)
+        who = Actor(actor)
+        audit = AuditRepository(**make, actor=who)
         make["audit"] = audit.record
         index = SearchIndex(**make)
         return cls(
             engine=engine,
-            actor=actor,
+            actor=who,
             audit=audit,
             index=index,
             conversations=ConversationRepository(**make, index=index),
@@ -103,7 +105,7 @@ class Repositories:
             jobs=JobQueueRepository(**make, rng=rng),
             uploads=UploadRepository(**make),
             redactions=RedactionRepository(**make),
-            holds=LegalHoldRepository(**make, actor=actor),
+            holds=LegalHoldRepository(**make, actor=who),
             policies=RetentionPolicyRepository(**make),
             expiry=ExpiryRepository(**make),
             erasures=ErasureRepository(**make),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from datastore.errors import InvalidValueError, NotFoundError, TransitionError
 from datastore.records.branches import Branch
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, found
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, Repository, found
 from datastore.values import check_integer
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class BranchRepository(Repository):
         Raises:
             CursorError: *after* is damaged or of another list.
         """
-        pager = Pager("branches", [conversation_id], (int,), after=after, max_rows=max_rows)
+        pager = Cursor("branches", [conversation_id], (int,), after=after, max_rows=max_rows)
         rows = self._statements.list_branches(
             conversation_id=conversation_id,
             after_branch=-1 if pager.start is None else pager.start[0],

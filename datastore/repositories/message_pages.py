@@ -10,7 +10,7 @@ from datastore.errors import NotFoundError
 from datastore.records.branches import Segment
 from datastore.records.messages import Message
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, Pager, TimePager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, TimePager, check_max_rows, found
 from datastore.repositories.search_index import IndexedRepository
 from datastore.values import TIME_MAX, TIME_MIN, encode_timestamp
 
@@ -68,7 +68,7 @@ class MessagePages(IndexedRepository):
             NotFoundError: There is no such branch.
             CursorError: A cursor is damaged or of another list.
         """
-        pager = Pager("messages", [conversation_id, branch], (int, int), after=after, before=before, max_rows=max_rows)
+        pager = Cursor("messages", [conversation_id, branch], (int, int), after=after, before=before, max_rows=max_rows)
         if pager.start is not None:
             position, branch = pager.start
         else:
@@ -158,7 +158,7 @@ class MessagePages(IndexedRepository):
         Raises:
             CursorError: *after* is damaged or of another list.
         """
-        pager = Pager("messages by learning", [learning_id], (int, str), after=after, max_rows=max_rows)
+        pager = Cursor("messages by learning", [learning_id], (int, str), after=after, max_rows=max_rows)
         position, id = (0, "") if pager.start is None else pager.start
         rows = self._statements.list_learning_messages(
             learning_id=learning_id, after_position=position, after_id=id, max_rows=pager.max_rows
@@ -232,21 +232,22 @@ class MessagePages(IndexedRepository):
     def _before(self, conversation_id: str, branch: int | None, position: int, max_rows: int) -> tuple[_Messages, int]:
         """Messages of a branch before a position, newest first, and the branch."""
         read = self._statements.list_messages_before
+        rows: _Messages = []
         if not branch:
             rows = read(conversation_id=conversation_id, branch=branch, before_position=position, max_rows=max_rows)
-            if rows or branch == 0:
-                return rows, 0
-        collected: _Messages = []
+            branch = rows[0].branch if rows else branch
+            if branch == 0 or len(rows) == max_rows:
+                return rows, branch or 0
         segments = self._segments(conversation_id, branch)
-        for segment in segments:
-            if len(collected) < max_rows:
-                collected += read(
+        for segment in segments[bool(rows) :]:
+            if len(rows) < max_rows:
+                rows += read(
                     conversation_id=conversation_id,
                     branch=segment.branch,
                     before_position=min(position, segment.to_position + 1),
-                    max_rows=max_rows - len(collected),
+                    max_rows=max_rows - len(rows),
                 )
-        return collected, segments[0].branch if segments else 0
+        return rows, segments[0].branch if segments else 0
 
     def _segments(self, conversation_id: str, branch: int | None) -> Sequence[Segment]:
         """What a branch consists of, the newest part first; empty if there is no such conversation.

@@ -140,7 +140,7 @@ class Eraser:
                 subject.kind,
                 self.tombstones.hash(subject.id),
                 status="blocked" if blocked else "deleting",
-                actor=parts.actor,
+                actor=parts.actor.name,
                 reason=reason,
                 receipt={"blocked_by": blocked} if blocked else self._out_of_reach(mine),
             )

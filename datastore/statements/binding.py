@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol
 
 import attrs
 
-from datastore.errors import StatementError
+from datastore.errors import InvalidValueError, StatementError
 from datastore.records.rows import RowReader
 from datastore.statements.loader import Statement
 from datastore.statements.optional import by_position
@@ -162,14 +162,17 @@ def _compile(statement: Statement, with_record: bool, named: bool) -> CodeType:
         values = f"{{{', '.join(f'{name!r}: {value}' for name, value in encoded.items())}}}"
     sql = "_sql"
     if statement.optional:
-        bits = " | ".join(f"({name} is not None) << {place}" for place, name in enumerate(statement.optional))
+        bits = " | ".join(f"({group[0]} is not None) << {place}" for place, group in enumerate(statement.choices))
         sql = f"_texts[{bits}]"
     if statement.result == "count":
         run = f"_thread.change({sql}, _values)"
     else:
         run = f"_thread.write({sql}, _values)" if statement.writes else f"_thread.read({sql}, _values)"
+    pairs = [f"({first} is None) is not ({other} is None)" for first, *rest in statement.choices for other in rest]
+    together = f"    if {' or '.join(pairs)}: raise _half_given()\n" * bool(pairs)
     source = (
         f"def {statement.name}({arguments}):\n"
+        f"{together}"
         f"    _values = {values}\n"
         f"    try:\n"
         f"        _rows = {run}\n"
@@ -217,12 +220,17 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
     def text(sql: str) -> str:
         return f"/* {statement.name} */ {dialect.text(sql)}" if dialect.labelled else dialect.text(sql)
 
+    def half_given() -> InvalidValueError:
+        groups = ", or ".join(" and ".join(group) for group in statement.choices if len(group) > 1)
+        return InvalidValueError(f"{statement.name}: give {groups} together, or none of them")
+
     scope: dict[str, Any] = {
         "_sql": by_position(statement.sql)[0] if _positional(statement) and not dialect.named else text(statement.sql),
         "_texts": tuple(map(text, statement.texts)),
         "_thread": executor,
         "_failed": executor.failed,
         "_too_many": too_many,
+        "_half_given": half_given,
         "_len": len,
         **{f"_encode_{kind}": encode for kind, encode in {**_ENCODERS, **dialect.encoders}.items()},
     }

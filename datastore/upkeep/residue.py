@@ -107,8 +107,11 @@ class Needles:
 
 
 def tree_kinds(trees: Sequence[tuple[str, int]], full_text: Sequence[str]) -> list[tuple[int, int]]:
-    """Each tree's root page and its kind."""
-    return [(1, OTHER)] + [(root, _kind(table, full_text)) for table, root in trees]
+    """Each tree's root page and its kind.
+
+    The first is the schema, which nobody's text is in: a phrase of its comments, left in a gap of its pages, is no residue.
+    """
+    return [(1, ROWS)] + [(root, _kind(table, full_text)) for table, root in trees]
 
 
 def _kind(table: str, full_text: Sequence[str]) -> int:
@@ -120,7 +123,7 @@ def _kind(table: str, full_text: Sequence[str]) -> int:
 def scan(path: Path, trees: Sequence[tuple[int, int]], needles: Needles) -> Residue:
     """Search a database and its companion files for *needles*; nothing is changed or stored.
 
-    A piece or word that rows of other conversations also have (a common phrase) is not residue.
+    A piece or word that rows of other conversations or the schema also have (a common phrase) is not residue.
 
     Args:
         path: The database; the caller's snapshot prevents its pages from being overwritten during the scan.
@@ -181,7 +184,7 @@ def found_in(draft: Path, needles: Needles) -> bool:
 
 
 def _in_rows(pages: Pages, suspects: set[bytes]) -> set[bytes]:
-    """The *suspects* that also occur in rows of conversations, messages and learnings."""
+    """The *suspects* that also occur in rows of conversations, messages and learnings, or in the schema."""
     left, found = set(suspects), set()
     for part in pages.parts():
         if part.kind == ROWS and left:

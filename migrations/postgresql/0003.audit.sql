@@ -21,7 +21,7 @@ CREATE TABLE audit_log (
     action TEXT COLLATE "C" NOT NULL,
     subject_type TEXT COLLATE "C" NOT NULL,
     subject_id TEXT COLLATE "C" NOT NULL,
-    -- Who did it: the name that the application opened the store with.
+    -- Who did it: the actor of the store, or of an acting_as block.
     actor TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C",
     -- Counts and names, never content.

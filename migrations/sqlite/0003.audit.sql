@@ -13,7 +13,7 @@ CREATE TABLE audit_log (
     action TEXT NOT NULL,
     subject_type TEXT NOT NULL,
     subject_id TEXT NOT NULL,
-    -- Who did it: the name that the application opened the store with.
+    -- Who did it: the actor of the store, or of an acting_as block.
     actor TEXT NOT NULL,
     reason TEXT,
     -- Counts and names, never content.

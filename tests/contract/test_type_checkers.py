@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_own_tables import ROOT, build, run
+from tests.contract.test_own_tables import INIT, ROOT, datastore
 
 #: A mistake and the line of a method that has it; `statements` is a NotesStatements.
 MISTAKES = {
@@ -68,8 +68,8 @@ RIGHT = """\
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook of docs/own-tables.md, with a module for each mistake and one without any."""
     folder = tmp_path_factory.mktemp("mistakes")
-    build(folder)
-    run(folder, "-m", "datastore.cli", "generate")
+    datastore(folder, *INIT)
+    datastore(folder, "generate")
     (folder / "planted").mkdir()
     for number, line in enumerate(MISTAKES.values()):
         (folder / "planted" / f"mistake_{number}.py").write_text(f"{HEAD}    {line}\n")

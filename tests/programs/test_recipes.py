@@ -34,7 +34,7 @@ def test_flask(database: Database) -> None:
 
 def test_gunicorn(database: Database) -> None:
     settings = ["-c", str(RECIPES / "gunicorn_conf.py"), "--workers", "2", "--threads", "4", "--no-control-socket"]
-    settings += ["--graceful-timeout", "5"]  # its threaded worker waits that long for a client that is gone already
+    settings += ["--graceful-timeout", "1"]  # its threaded worker waits that long for a client that is gone already
     serve(database, ["gunicorn", "flask_app:app", "--bind", "127.0.0.1:{port}", *settings], ["/start"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, ImagePart
 from datastore.errors import InvalidValueError, NotFoundError
 from tests.conftest import REDACTION
 from tests.retention.test_commands import run
@@ -73,6 +73,19 @@ def test_all_of_a_session_and_nothing_of_another(two: Datastore) -> None:
     assert "said by" not in repr(held), "nothing that was said goes into a log by repr"
 
 
+def test_every_branch_is_shown(two: Datastore) -> None:
+    id = "mine-conversation-1"
+    two.branches.fork(id, position=0, label="of mine")
+    other = two.messages.append(id, role="assistant", parts=[ImagePart(url="https://example.org/mine")])
+    two.branches.switch(id, 0)
+    held = two.disclose(conversation_id=id)
+    assert [one.id for one in held.messages] == [f"{id}-message", other.id]
+    assert [(one.branch, one.label) for one in held.branches] == [(0, None), (1, "of mine")]
+    assert {"of mine", "https://example.org/mine"} <= set(held.texts())
+    assert "of mine" not in repr(held)
+    assert two.erase(conversation_id=id).receipt["deleted"]["messages"] == 2
+
+
 def test_who_is_meant_has_to_be_said(two: Datastore) -> None:
     for wrong in ({}, {"session_id": ""}, {"session_id": "mine", "learning_id": "theirs-conversation-1-learning"}):
         with pytest.raises(InvalidValueError, match="give one of"):
@@ -87,6 +100,7 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
     document = json.loads(shown.stdout)
     assert list(document) == [
         "conversations",
+        "branches",
         "messages",
         "learnings",
         "uploads",

@@ -64,8 +64,7 @@ class MessagesStatements(Protocol):
         branch: int | None = None,
     ) -> list[Message]:
         """One page of a branch's own messages, newest first; continue with the last position returned. Without a
-        branch: of branch 0 while it is the active branch, and no row while another one is (see
-        list_branch_segments).
+        branch: of the active one. What it shares with its parent follows (see list_branch_segments).
 
         Args:
             conversation_id: id of the conversation.
