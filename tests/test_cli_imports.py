@@ -20,7 +20,9 @@ COMMAND = [sys.executable, "-m", "datastore.cli", "import", "--sanitization-vers
 CHAT = '{"id": "c", "messages": [{"role": "user", "content": "hi"}]}\n'
 
 
-def run(*arguments: str, folder: Path, database: str = "a.db", data: bytes | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, folder: Path, database: str = "a.db", data: bytes | None = None
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -73,7 +75,12 @@ def test_an_archive_a_directory_and_standard_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(tmp_path: Path, exists: bool) -> None:
     (tmp_path / "a.json").write_text(json.dumps(gpt(gpt_node("r", None), gpt_node("u", "r", text="hi"))))
-    edited = gpt(gpt_node("r", None), gpt_node("u", "r", text="hi"), gpt_node("v", "r", text="edited"), gpt_node("x", "v", "robot", "?"))
+    edited = gpt(
+        gpt_node("r", None),
+        gpt_node("u", "r", text="hi"),
+        gpt_node("v", "r", text="edited"),
+        gpt_node("x", "v", "robot", "?"),
+    )
     (tmp_path / "b.json").write_text(json.dumps(edited))
     if exists:
         assert run("a.json", folder=tmp_path).returncode == 0
@@ -82,7 +89,10 @@ def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(tmp_path: Path, 
     assert done.returncode == 3
     stored = 0 if exists else 1
     assert f"a.json: {stored} conversations, {stored} messages, 0 learnings would be stored" in done.stdout
-    assert "b.json: 0 conversations, 1 messages, 0 learnings would be stored; 1 branches would begin; 2 unchanged" in done.stdout
+    assert (
+        "b.json: 0 conversations, 1 messages, 0 learnings would be stored; 1 branches would begin; 2 unchanged"
+        in done.stdout
+    )
     assert "format chatgpt: the record on line 1: it has a mapping of messages" in done.stdout
     assert "b.json:1: message 3: the author's role" in done.stderr
     assert sorted(os.listdir(tmp_path)) == before

@@ -7,7 +7,8 @@ and an entry point of the group ``datastore.formats``.
 from __future__ import annotations
 
 from datastore.formats.base import Context, Format, Items, Notes, make_message, per_record
-from datastore.formats.chat import read_chat, write_chat
+from datastore.formats.chat import read_chat
+from datastore.formats.chat_writing import write_chat
 from datastore.formats.containers import NoSource, Source, open_sources, open_text
 from datastore.formats.items import (
     ROOT,

@@ -7,8 +7,7 @@ Anthropic's interfaces, lines of their batch files, and plain arrays of messages
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -31,12 +30,12 @@ from datastore.formats.base import (
     title_of,
 )
 from datastore.formats.blocks import parts_of
-from datastore.formats.items import ROOT, ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
+from datastore.formats.interfaces import answered, is_response, is_wrapped, read_interface
+from datastore.formats.items import ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
 from datastore.formats.records import Record
 from datastore.formats.turns import is_turn, read_one, read_turns
-from datastore.records import Branch, Conversation, Learning, Message
-from datastore.records.parts import decode_parts, encode_parts
+from datastore.records.parts import decode_parts
 from datastore.records.parts import text_of as text_of_parts
 
 CONVERSATION_KEYS = frozenset(
@@ -50,23 +49,6 @@ CONVERSATION_KEYS = frozenset(
 #: The keys of a message that only this library writes.
 _OWN_KEYS = frozenset({"position", "branch", "source_id", "partial"})
 
-#: Where the list of messages is, in records that are not chat lines themselves.
-_LISTS = (
-    "messages",
-    "conversations",
-    "conversation",
-    "contents",
-    "chat",
-    "turns",
-    "dialogue",
-    "history",
-    "items",
-    "conv",
-)
-
-#: Requests of batch files, and pairs of a request and its response.
-_WRAPPERS = ("body", "params", "request", "response", "result", "message", "data", "input")
-
 
 def _recognize(value: Any) -> str | None:
     if isinstance(value, list):
@@ -77,32 +59,13 @@ def _recognize(value: Any) -> str | None:
         return "it has messages"
     if is_turn(value) and "message_tree_id" not in value:
         return "it is a message with a role"
-    if isinstance(value.get("contents"), list) or _is_response(value):
+    if isinstance(value.get("contents"), list) or is_response(value):
         return "it is a request or a response of a model's interface"
-    if ("custom_id" in value or "request" in value) and _wrapped(value):
+    if ("custom_id" in value or "request" in value) and is_wrapped(value):
         return "it has a request or a response with messages"
     if isinstance(value.get("prompt"), str) and isinstance(value.get("completion"), str):
         return "it has a prompt and a completion"
     return None
-
-
-def _is_response(value: Mapping[str, Any]) -> bool:
-    return (
-        isinstance(value.get("choices"), list)
-        or isinstance(value.get("output"), list)
-        or isinstance(value.get("candidates"), list)
-        or isinstance(value.get("preferred_output"), list)
-        or ("input" in value and "model" in value)
-        or (value.get("type") == "message" and "content" in value and "role" in value)
-    )
-
-
-def _wrapped(value: Mapping[str, Any], depth: int = 0) -> bool:
-    inner = [value[key] for key in _WRAPPERS if isinstance(value.get(key), dict)]
-    return depth < 3 and any(
-        isinstance(part.get("messages"), list) or "prompt" in part or _is_response(part) or _wrapped(part, depth + 1)
-        for part in inner
-    )
 
 
 def _read(records: Iterator[Record], context: Context) -> Items:
@@ -165,7 +128,7 @@ def read_conversation(value: Any, notes: Notes, name: str | None = None) -> Impo
         return ImportedConversation(id=name or hash_of(value), messages=read_turns(value, notes))
     data = as_object(value)
     if not isinstance(data.get("messages"), list):
-        return _interface(data, notes)
+        return read_interface(data, notes)
     messages, branches, metadata_of_branches = _messages(data, notes)
     id = notes.field(id_of, data.get("id")) or notes.field(id_of, data.get("custom_id")) or hash_of(data)
     metadata = {
@@ -228,7 +191,7 @@ def _messages(
     first = parts_of(data.get("system")) if not isinstance(data.get("system"), int | float | bool) else []
     system = make_message("system", first) if first else None
     found = read_turns(lines, notes)
-    return tuple(_answered([*((system,) if system else ()), *found], data, notes)), (), {}
+    return tuple(answered([*((system,) if system else ()), *found], data, notes)), (), {}
 
 
 def _branch(data: Mapping[str, Any]) -> ImportedBranch:
@@ -296,168 +259,4 @@ def _own_message(data: dict[str, Any], notes: Notes) -> ImportedMessage | None:
     )
 
 
-def _interface(data: dict[str, Any], notes: Notes) -> ImportedConversation:
-    """A request, a response, or both, of a model's interface; or a line of a batch file."""
-    id = notes.field(id_of, data.get("custom_id")) or notes.field(id_of, data.get("id"))
-    messages: list[ImportedMessage] = []
-    metadata: dict[str, Any] = {}
-    _collect(data, messages, metadata, notes)
-    if not messages:
-        raise InvalidValueError("messages: must be a list")
-    if "custom_id" in data and not any(message.role in ("user", "system") for message in messages):
-        id = f"{id}/response"[:200]  # the request has the same custom_id
-    return ImportedConversation(id=id or hash_of(data), metadata=metadata, messages=tuple(messages))
-
-
-def _collect(
-    data: Mapping[str, Any], messages: list[ImportedMessage], metadata: dict[str, Any], notes: Notes, depth: int = 0
-) -> None:
-    metadata |= {
-        key: data[key]
-        for key in ("model", "usage", "status_code", "method", "url", "error")
-        if data.get(key) not in (None, "", {})
-    }
-    for key in ("system", "instructions", "systemInstruction", "system_instruction"):
-        if found := make_message(
-            "system", parts_of(data.get(key)) if isinstance(data.get(key), str | list | dict) else []
-        ):
-            messages.append(found)
-    for key in ("messages", "contents", "input", "prompt"):
-        value = data.get(key)
-        if isinstance(value, str):
-            value = [{"role": "user", "content": value}]
-        if isinstance(value, list):
-            messages += read_turns(value, notes, key)
-    if isinstance(data.get("completion"), str):
-        messages += read_turns([{"role": "assistant", "content": data["completion"]}], notes, "completion")
-    if data.get("type") == "message" or (depth and is_turn(data)):
-        messages += read_turns([{key: data[key] for key in ("id", "role", "content") if key in data}], notes, "message")
-    for key in _WRAPPERS:
-        if isinstance(value := data.get(key), dict) and depth < 4:
-            _collect(value, messages, metadata, notes, depth + 1)
-    messages[:] = _answered(messages, data, notes)
-
-
-def _answered(messages: Sequence[ImportedMessage], data: Mapping[str, Any], notes: Notes) -> list[ImportedMessage]:
-    """The messages and what the model answered; of several answers to one question, each but the first is a branch."""
-    found = list(messages)
-    if isinstance(output := data.get("output"), list):
-        found += read_turns(output, notes, "output")
-    choices = [
-        choice.get("message", choice.get("content"))
-        for key in ("choices", "candidates")
-        for choice in objects(data.get(key))
-    ]
-    texts = [choice.get("text") for choice in objects(data.get("choices")) if isinstance(choice.get("text"), str)]
-    choices = [choice for choice in choices if choice is not None] + [
-        {"role": "assistant", "content": text} for text in texts
-    ]
-    preferred = [data.get("preferred_output"), data.get("non_preferred_output")]
-    alternatives = [[{"role": "assistant", **choice}] for choice in choices if isinstance(choice, dict)]
-    alternatives += [value for value in preferred if isinstance(value, list)]
-    if len(alternatives) > 1:  # a fork needs the id of the message before it
-        found = [attrs.evolve(turn, id=turn.id or f"message {number}") for number, turn in enumerate(found, 1)]
-    parent = found[-1].id if found else ROOT
-    for number, alternative in enumerate(alternatives):
-        turns = read_turns(alternative, notes, "choices")
-        found += [attrs.evolve(turns[0], parent=parent), *turns[1:]] if number and turns else turns
-    return found
-
-
-def write_chat(
-    conversation: Conversation,
-    messages: Iterable[Message],
-    learnings: Iterable[tuple[Learning, Sequence[str]]] = (),
-    branches: Iterable[Branch] = (),
-) -> str:
-    """Write one conversation as one line, without the newline; `read_chat` restores every stored field.
-
-    Args:
-        conversation: May be soft-deleted; *deleted_at* is written.
-        messages: All of its messages, ordered by branch and position.
-        learnings: Its learnings, each with the ids of its source messages.
-        branches: Its branches; branch 0 is not written.
-    """
-    line = _without_none(
-        {
-            "id": conversation.id,
-            "session_id": conversation.session_id,
-            "correlation_id": conversation.correlation_id,
-            "source": conversation.source,
-            "title": conversation.title,
-            "sanitization_version": conversation.sanitization_version,
-            "metadata": conversation.metadata,
-            "created_at": _time(conversation.created_at),
-            "updated_at": _time(conversation.updated_at),
-            "completed_at": _time(conversation.completed_at),
-            "deleted_at": _time(conversation.deleted_at),
-            "last_position": conversation.last_position,
-            "active_branch": conversation.active_branch or None,
-            "last_branch": conversation.last_branch or None,
-        }
-    )
-    if written_branches := [_written_branch(branch) for branch in branches if branch.branch]:
-        line["branches"] = written_branches
-    line["messages"] = [_written_message(message) for message in messages]
-    written = [_written_learning(learning, message_ids) for learning, message_ids in learnings]
-    if written:
-        line["learnings"] = written
-    return read.compact(line)
-
-
-def _written_branch(branch: Branch) -> dict[str, Any]:
-    return _without_none(
-        {
-            "branch": branch.branch,
-            "parent_branch": branch.parent_branch,
-            "fork_position": branch.fork_position,
-            "last_position": branch.last_position,
-            "created_at": _time(branch.created_at),
-            "label": branch.label,
-        }
-    )
-
-
-def _written_message(message: Message) -> dict[str, Any]:
-    return _without_none(
-        {
-            "id": message.id,
-            "branch": message.branch or None,
-            "position": message.position,
-            "role": message.role,
-            "content": message.content,
-            "parts": None if message.parts is None else encode_parts(message.parts),
-            "token_count": message.token_count,
-            "metadata": message.metadata,
-            "created_at": _time(message.created_at),
-            "source_id": message.source_id,
-            "partial": message.partial or None,
-        }
-    )
-
-
-def _written_learning(learning: Learning, message_ids: Sequence[str]) -> dict[str, Any]:
-    return {
-        "id": learning.id,
-        "category": learning.category,
-        "title": learning.title,
-        "content": learning.content,
-        "confidence": learning.confidence,
-        "tags": list(learning.tags),
-        "message_ids": list(message_ids),
-        "dedupe_key": learning.dedupe_key,
-        "metadata": learning.metadata,
-        "created_at": _time(learning.created_at),
-        "updated_at": _time(learning.updated_at),
-    }
-
-
 CHAT = Format("chat", _recognize, _read)
-
-
-def _time(value: datetime | None) -> str | None:
-    return None if value is None else values.encode_timestamp(value)
-
-
-def _without_none(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None}

@@ -7,28 +7,19 @@ most `PIECE` messages. A message's id is its record's uuid; its parent is that o
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import attrs
 
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats import parts as make
-from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, some, title_of
+from datastore.formats.base import BAD, Context, Format, Items, Notes, as_object, id_of, make_message, some
 from datastore.formats.blocks import parts_of, text_of
-from datastore.formats.items import ImportedConversation, ImportedMessage
+from datastore.formats.claude_session import PIECE, PIECE_SIZE, Session, queued, split
+from datastore.formats.items import ImportedMessage
 from datastore.formats.parts import Part
 from datastore.formats.records import Record
 from datastore.records import Role
-
-#: Maximum number of messages per piece, and its approximate size in characters: a piece ends once it is larger.
-PIECE = 500
-PIECE_SIZE = 4_194_304
-
-#: How many records a session remembers, to find the parents of later ones.
-REMEMBERED = 100_000
 
 #: Records about the session: the key of the record, and its name in the conversation's metadata.
 _ABOUT: Mapping[str, tuple[str, str]] = {
@@ -80,80 +71,11 @@ def _session(data: Mapping[str, Any]) -> Any:
     return data.get("sessionId") or data.get("session_id")
 
 
-@attrs.define
-class _Conversation:
-    """What is known of one session, or of one sub-agent of it, so far."""
-
-    id: str
-    session: str
-    line: int
-    begun: bool = False
-    size: int = 0
-    messages: list[ImportedMessage] = attrs.field(factory=list)
-    metadata: dict[str, Any] = attrs.field(factory=dict)
-    #: Whether *metadata* has something that no piece had yet.
-    news: bool = False
-    #: The last message, and those before it that only are results of tools.
-    tip: str | None = None
-    results: set[str] = attrs.field(factory=set)
-    #: The service's id of the model's last message: the blocks of one message are several records.
-    answer: str | None = None
-    #: For a record's uuid: the id of the message that its children follow.
-    links: OrderedDict[str, str | None] = attrs.field(factory=OrderedDict)
-    #: For an id: the hash of its content. A resumed session repeats records.
-    seen: OrderedDict[str, int] = attrs.field(factory=OrderedDict)
-    #: Queued prompts that were not delivered yet.
-    queued: list[str] = attrs.field(factory=list)
-
-    def link(self, uuid: object, to: str | None) -> None:
-        if isinstance(uuid, str) and uuid != to:
-            self.links[uuid] = to
-            if len(self.links) > REMEMBERED:
-                self.links.popitem(last=False)
-
-    def repeats(self, message: ImportedMessage) -> bool:
-        if message.id is None:
-            return False
-        mark = hash((message.role, message.content, repr(message.parts)))
-        repeated = self.seen.get(message.id) == mark
-        self.seen[message.id] = mark
-        if len(self.seen) > REMEMBERED:
-            self.seen.popitem(last=False)
-        return repeated
-
-    def about(self, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            if self.metadata.get(key) != value:
-                self.metadata[key] = value
-                self.news = True
-
-    def take(self) -> Iterator[tuple[int, ImportedConversation]]:
-        if not self.messages and not (self.begun and self.news):
-            return
-        metadata = dict(self.metadata)
-        title = next((metadata[key] for key in ("custom_title", "summary", "ai_title") if metadata.get(key)), None)
-        yield (
-            self.line,
-            ImportedConversation(
-                id=self.id,
-                session_id=self.session,
-                source="claude-code",
-                title=title_of(title, metadata),
-                metadata=metadata,
-                messages=tuple(self.messages),
-                continued=self.begun,
-            ),
-        )
-        self.begun = True
-        self.news = False
-        self.messages, self.size = [], 0
-
-
 class _Reader:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._conversations: dict[str, _Conversation] = {}
-        self._last: _Conversation | None = None
+        self._conversations: dict[str, Session] = {}
+        self._last: Session | None = None
         #: What was said about a session before its first record.
         self._early: dict[str, Any] = {}
 
@@ -215,7 +137,7 @@ class _Reader:
         else:
             self._early[name] = value
 
-    def _conversation(self, data: Mapping[str, Any], line: int) -> _Conversation:
+    def _conversation(self, data: Mapping[str, Any], line: int) -> Session:
         session = id_of(_session(data), 100)
         assert session is not None
         id = session
@@ -223,7 +145,7 @@ class _Reader:
             agent = id_of(data.get("agentId") or data.get("parent_tool_use_id"), 90)
             id = f"{session}/{agent or 'sidechain'}"
         if id not in self._conversations:
-            self._conversations[id] = _Conversation(id, session, line)
+            self._conversations[id] = Session(id, session, line)
             self._conversations[id].about(self._early)
             self._early = {}
         conversation = self._conversations[id]
@@ -234,7 +156,7 @@ class _Reader:
         return conversation
 
     def _said(
-        self, kind: str, data: Mapping[str, Any], conversation: _Conversation, notes: Notes
+        self, kind: str, data: Mapping[str, Any], conversation: Session, notes: Notes
     ) -> tuple[Role, list[Part], dict[str, Any]] | None:
         """Who says what in a record, and what is known about it; None if nobody says anything."""
         if kind in ("user", "assistant"):
@@ -251,7 +173,7 @@ class _Reader:
         return None
 
     def _turn(
-        self, kind: Any, data: Mapping[str, Any], conversation: _Conversation, notes: Notes
+        self, kind: Any, data: Mapping[str, Any], conversation: Session, notes: Notes
     ) -> tuple[Role, list[Part], dict[str, Any]] | None:
         message = data.get("message")
         if not isinstance(message, dict):
@@ -277,7 +199,7 @@ class _Reader:
         return role, parts, metadata
 
     @staticmethod
-    def _delivered(parts: list[Part], conversation: _Conversation) -> bool:
+    def _delivered(parts: list[Part], conversation: Session) -> bool:
         """Whether this is a prompt that is stored already, from when it was queued."""
         if len(parts) == 1 and parts[0]["type"] == "text" and parts[0]["text"].strip() in conversation.queued:
             conversation.queued.remove(parts[0]["text"].strip())
@@ -295,7 +217,7 @@ class _Reader:
         return "system", [make.text(text)], {"kind": subtype}
 
     def _attachment(
-        self, data: Mapping[str, Any], conversation: _Conversation, notes: Notes
+        self, data: Mapping[str, Any], conversation: Session, notes: Notes
     ) -> tuple[Role, list[Part], dict[str, Any]] | None:
         attachment = data.get("attachment")
         attachment = attachment if isinstance(attachment, dict) else {}
@@ -306,7 +228,7 @@ class _Reader:
             if not parts or self._delivered(parts, conversation):
                 notes.ignored("queued prompt, delivered")
                 return None
-            return _queued(parts, attachment.get("commandMode"))
+            return queued(parts, attachment.get("commandMode"))
         name = next(
             (value for key in ("filename", "displayPath", "path") if isinstance(value := attachment.get(key), str)),
             None,
@@ -318,7 +240,7 @@ class _Reader:
 
     @staticmethod
     def _queue(
-        data: Mapping[str, Any], conversation: _Conversation, notes: Notes
+        data: Mapping[str, Any], conversation: Session, notes: Notes
     ) -> tuple[Role, list[Part], dict[str, Any]] | None:
         parts = parts_of(data.get("content")) if data.get("operation") == "enqueue" else []
         if not parts:
@@ -328,9 +250,9 @@ class _Reader:
             return None
         text = text_of(data.get("content")).strip()
         conversation.queued = [*conversation.queued[-99:], text]
-        return _queued(parts, "task-notification" if text.startswith("<task-notification") else "prompt")
+        return queued(parts, "task-notification" if text.startswith("<task-notification") else "prompt")
 
-    def _parent(self, data: Mapping[str, Any], conversation: _Conversation) -> str | None:
+    def _parent(self, data: Mapping[str, Any], conversation: Session) -> str | None:
         """The id of the message that a record follows; None: the previous message of its conversation."""
         parent = data.get("parentUuid") or data.get("logicalParentUuid")
         if not isinstance(parent, str):
@@ -342,7 +264,7 @@ class _Reader:
         self,
         said: tuple[Role, list[Part], dict[str, Any]],
         data: Mapping[str, Any],
-        conversation: _Conversation,
+        conversation: Session,
         notes: Notes,
     ) -> Iterator[ImportedMessage]:
         role, parts, metadata = said
@@ -350,7 +272,7 @@ class _Reader:
         made = notes.field(read.any_time, data, "timestamp")
         if uuid is None and data.get("type") == "queue-operation":
             uuid = f"queued:{data.get('timestamp') or notes.line}"[:190]
-        pieces = _split(role, parts)
+        pieces = split(role, parts)
         only_results = all(speaker == "tool" for speaker, _ in pieces)
         answer = metadata.get("response_id") if role == "assistant" else None
         # Calls that run at the same time, and their results, hang on each other in the file, but are one branch.
@@ -387,27 +309,6 @@ class _Reader:
             conversation.link(before, conversation.tip)  # what follows the message before it follows the prompt
         if conversation.tip != uuid and len(pieces) > 1:
             conversation.link(uuid, conversation.tip)
-
-
-def _queued(parts: list[Part], mode: object) -> tuple[Role, list[Part], dict[str, Any]]:
-    if mode in (None, "prompt", "bash"):
-        return "user", parts, {"queued": True}
-    return "system", parts, {"queued": True, "kind": mode if isinstance(mode, str) else "unknown"}
-
-
-def _split(role: Role, parts: list[Part]) -> list[tuple[Role, list[Part]]]:
-    """Each tool result of a person's record is a message of its own, with the files that it has."""
-    if role != "user":
-        return [(role, parts)]
-    pieces: list[tuple[Role, list[Part]]] = []
-    for part in parts:
-        if part["type"] == "tool_result":
-            pieces.append(("tool", [part]))
-        elif pieces and (pieces[-1][0] == "user" or part["type"] != "text"):
-            pieces[-1][1].append(part)
-        else:
-            pieces.append(("user", [part]))
-    return pieces
 
 
 def _read(records: Iterator[Record], context: Context) -> Items:

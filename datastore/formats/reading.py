@@ -105,7 +105,10 @@ def _named(name: str, fields: Mapping[str, str]) -> Format:
 
 
 def detect(
-    source: str | os.PathLike[str] | TextSource, fields: Mapping[str, str] | None = None, *, replace_invalid: bool = False
+    source: str | os.PathLike[str] | TextSource,
+    fields: Mapping[str, str] | None = None,
+    *,
+    replace_invalid: bool = False,
 ) -> str:
     """The name of a file's format, by the first record that has the shape of one; "chat" if the file is empty.
 

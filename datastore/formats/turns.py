@@ -181,8 +181,8 @@ def _parts(role: Role, data: Mapping[str, Any]) -> list[Part]:
         found.append(make.refusal(text))
     if isinstance(audio := data.get("audio"), dict):
         found += parts_of({"type": "audio", "file_id": audio.get("id"), "extracted_content": audio.get("transcript")})
-    extra = data.get("additional_kwargs")
-    extra = extra if isinstance(extra, dict) else {}
+    given = data.get("additional_kwargs")
+    extra = given if isinstance(given, dict) else {}
     known = {part.get("call_id") for part in found if part["type"] == "tool_call" and part.get("call_id")}
     calls = data.get("tool_calls") or extra.get("tool_calls")
     for call in objects(calls) + objects(data.get("invalid_tool_calls")):
@@ -191,8 +191,8 @@ def _parts(role: Role, data: Mapping[str, Any]) -> list[Part]:
             for part in parts_of({**call, "type": "tool_call"})
             if part.get("call_id") is None or part.get("call_id") not in known
         ]
-    if isinstance(call := data.get("function_call") or extra.get("function_call"), dict):
-        found += parts_of({"type": "function_call", **call})
+    if isinstance(legacy := data.get("function_call") or extra.get("function_call"), dict):
+        found += parts_of({"type": "function_call", **legacy})
     for annotation in objects(data.get("annotations")):
         inner = annotation.get("url_citation", annotation)
         if isinstance(inner, dict) and isinstance(inner.get("url"), str):
@@ -211,7 +211,8 @@ def _messages(role: Role, parts: list[Part], data: Mapping[str, Any], notes: Not
     """The messages of one turn: the results of tools are messages of their own, as most services store them."""
     id = next((id for key in _IDS if (id := notes.field(id_of, data.get(key)))), None)
     made = next((time for key in _TIMES if (time := notes.field(read.any_time, data, key))), None)
-    metadata: dict[str, Any] = notes.field(_metadata, data) or {}
+    found_metadata = notes.field(_metadata, data)
+    metadata: dict[str, Any] = found_metadata if isinstance(found_metadata, dict) else {}
     token_count = notes.field(read.optional_integer, data, "token_count", "", 0)
     found: list[ImportedMessage] = []
     for number, (speaker, piece) in enumerate(_split(role, parts), 1):

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from datastore.formats import ROOT, ImportedConversation, ImportedMessage, detect, open_sources, read_source
+from datastore.formats import (
+    ROOT,
+    BadLine,
+    Context,
+    ImportedConversation,
+    ImportedMessage,
+    Record,
+    detect,
+    open_sources,
+    read_source,
+)
 from tests.formats.samples import (
     SAMPLES,
     bad,
@@ -465,3 +475,18 @@ def test_llm_logs(tmp_path: Path) -> None:
         ("user", "more"),
         ("assistant", "ok"),
     ]
+
+
+def test_the_format_of_the_documentation() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
+    program = text.partition("```python\n")[2].partition("```")[0]
+    assert len(program.splitlines()) <= 30
+    names: dict[str, Any] = {}
+    exec(compile(program, "diaries.py", "exec"), names)  # noqa: S102 - the documentation's own code
+    diary = names["DIARY"]
+    value = {"day": "monday", "entries": ["rain", 7, "sun"]}
+    assert diary.recognize(value)
+    found = [item for _, item in diary.read(iter([Record(3, value)]), Context("f"))]
+    assert isinstance(found[0], ImportedConversation)
+    assert said(found[0].messages) == [("user", "rain"), ("user", "sun")]
+    assert found[1] == BadLine("f", 3, "entry 2: must be text")
