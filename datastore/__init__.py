@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datastore.aio.store import AsyncDatastore
     from datastore.errors import (
         BackupError,
         BusyError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         DatabaseMissingError,
         DatastoreError,
         DiskFullError,
+        EmbeddingError,
         ForeignKeyError,
         ForkedError,
         ImportFileError,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
         Branch,
         Conversation,
         ConversationHits,
+        Embed,
         Erasure,
         ErasureStatus,
         Facets,
@@ -102,6 +105,7 @@ if TYPE_CHECKING:
         RetentionPolicy,
         Role,
         SearchPage,
+        StoredVector,
         SubjectKind,
         SubjectType,
         TextPart,
@@ -110,6 +114,9 @@ if TYPE_CHECKING:
         ToolResultPart,
         Upload,
         UploadStatus,
+        Vector,
+        VectorStatus,
+        VectorTable,
         by_conversation,
         text_of,
     )
@@ -120,6 +127,7 @@ if TYPE_CHECKING:
     from datastore.store import Datastore
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
+    from datastore.upkeep.vectors import Embedded, EmbedTask
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
     from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
@@ -130,6 +138,7 @@ __all__ = [
     "__version__",
     # The store, the worker, import and export, and the types that they return.
     "Datastore",
+    "AsyncDatastore",
     "Worker",
     "Task",
     "Handler",
@@ -149,6 +158,8 @@ __all__ = [
     "Upkeep",
     "Condition",
     "Thresholds",
+    "Embedded",
+    "EmbedTask",
     # What a store reports: docs/observing.md.
     "Event",
     "Listener",
@@ -168,6 +179,7 @@ __all__ = [
     "Branch",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureStatus",
     "Facets",
@@ -204,6 +216,7 @@ __all__ = [
     "RetentionPolicy",
     "Role",
     "SearchPage",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
     "TextPart",
@@ -212,6 +225,9 @@ __all__ = [
     "ToolResultPart",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorStatus",
+    "VectorTable",
     "by_conversation",
     "text_of",
     # The errors: docs/errors.md.
@@ -230,6 +246,7 @@ __all__ = [
     "DatabaseMissingError",
     "DatastoreError",
     "DiskFullError",
+    "EmbeddingError",
     "ForeignKeyError",
     "ForkedError",
     "ImportFileError",
@@ -254,6 +271,7 @@ __all__ = [
 #: a program that only needs `Datastore` does not load every record, and `datastore --version` loads none.
 _homes = {
     "Datastore": "datastore.store",
+    "AsyncDatastore": "datastore.aio.store",
     "new_id": "datastore.values",
     "utc_now": "datastore.values",
     "Handler": "datastore.worker",
@@ -282,6 +300,8 @@ _homes = {
     "TransactionEnded": "datastore.events",
     "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
+    "Embedded": "datastore.upkeep.vectors",
+    "EmbedTask": "datastore.upkeep.vectors",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",
     "MessageFilters": "datastore.search.filters",

@@ -21,12 +21,13 @@ from datastore.events import Listener, Observation
 from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
-from datastore.values import new_id, utc_now
+from datastore.values import EMBED_TIMEOUT, new_id, utc_now
 
 if TYPE_CHECKING:
     from datastore.opening import Opened
     from datastore.records import Backup, Erasure
     from datastore.records.backups import BackupStatus
+    from datastore.records.vectors import Embed
     from datastore.repositories import (
         AuditRepository,
         BranchRepository,
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
     from datastore.retention.policies import Retention
     from datastore.retention.subjects import SubjectData
     from datastore.retention.tombstones import Tombstones
+    from datastore.search.embedding import Embedder
     from datastore.statements.binding import Statements
     from datastore.upkeep.backups import Backups, Restored
     from datastore.upkeep.base import Upkeep
     from datastore.upkeep.maintenance import Maintenance
+    from datastore.upkeep.vectors import Vectors
     from datastore.upkeep.verify import Mark, Problems
 
 Result = TypeVar("Result")
@@ -66,6 +69,7 @@ class Datastore:
         redactions: `RedactionRepository`: the text parts that sanitization replaced.
         audit: `AuditRepository`.
         holds: `LegalHoldRepository`: conversations that nothing may delete or change.
+        vectors: `Vectors`: make the vectors that search by meaning needs (docs/search.md).
         retention: `Retention`: retention policies, and the receipts of erasures.
         backups: `Backups`: make, list, verify and rotate copies of the database.
         maintenance: `Maintenance`: maintenance in bounded slices.
@@ -82,6 +86,7 @@ class Datastore:
     audit: AuditRepository
     holds: LegalHoldRepository
     retention: Retention
+    vectors: Vectors
 
     def __init__(
         self,
@@ -92,16 +97,18 @@ class Datastore:
         actor: str = "application",
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         """Use `Datastore.open` instead; the constructor takes an engine whose schema has been checked."""
         from datastore.repositories import Repositories
         from datastore.retention.erasure import Eraser
         from datastore.retention.policies import Retention
+        from datastore.upkeep.vectors import Vectors
 
         self.engine = engine
         #: For internal use: the repositories below, and those that only verification, import, export, erasure and
         #: backups use.
-        self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
+        self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng, embedder=embedder)
         self.conversations = parts.conversations
         self.branches = parts.branches
         self.messages = parts.messages
@@ -114,6 +121,7 @@ class Datastore:
         self._upkeep = upkeep(parts)
         self._eraser = Eraser(parts, self._upkeep)
         self.retention = Retention(parts, self._eraser)
+        self.vectors = Vectors(parts)
 
     @classmethod
     def open(
@@ -130,6 +138,9 @@ class Datastore:
         read_only: bool = False,
         migrations: Iterable[str | os.PathLike[str]] = (),
         language: str | None = None,
+        embed: Embed | None = None,
+        embed_model: str | None = None,
+        embed_timeout: float | None = EMBED_TIMEOUT,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -154,6 +165,11 @@ class Datastore:
                 their ids begin with a word ("app-0001.notes"), which distinguishes them from this library's.
             language: The language of the texts, for search: "english", "german", ... (Snowball's names). A new
                 database stores it, by default English; `reindex` changes it.
+            embed: A function that returns a vector for each text of a list, for search by meaning (the extra
+                ``datastore[vectors]``; docs/search.md). It is never called inside a transaction of this library.
+            embed_model: The name of the model that makes the vectors, given with *embed* or alone; all vectors of a database
+                are of one model.
+            embed_timeout: Seconds that a call of *embed* may take; None: no limit, and it is called in the caller's thread.
             clock: The source of the current time; returns aware datetimes.
             ids: Generates the ids that callers do not give.
             rng: Randomizes the retry times of jobs; a seeded one makes a test reproducible.
@@ -170,8 +186,15 @@ class Datastore:
             CorruptDatabaseError: The file is damaged; or it is empty or missing, but its WAL exists.
             UnsupportedError: gevent or eventlet has patched the process.
             InvalidValueError: The full-text index has another language than *language*, or there is no such language.
+            InvalidValueError: The database has the vectors of another model than *embed_model*.
+            UnsupportedError: *embed_model* is given, and numpy is not installed.
         """
         refuse_green_threads()
+        embedder = None
+        if embed is not None or embed_model is not None:
+            from datastore.search.embedding import Embedder
+
+            embedder = Embedder.of(embed, embed_model, embed_timeout)
         if read_only and migrate:
             raise InvalidValueError(
                 "migrate: a store that is opened read-only cannot be migrated; leave one of the two out"
@@ -206,7 +229,9 @@ class Datastore:
             )
         engine, statements, upkeep = opened
         try:
-            store = cls(engine, statements, upkeep, actor=actor, ids=ids, rng=rng)
+            store = cls(engine, statements, upkeep, actor=actor, ids=ids, rng=rng, embedder=embedder)
+            if embedder is not None:
+                store._parts.vectors.check_model()
             if language is not None:
                 store._parts.index.open_language(language)
             return store
@@ -355,7 +380,8 @@ class Datastore:
         """Rebuild derived data: full-text indexes, the index by tag, the counts of messages and jobs.
 
         It is one transaction that blocks all writers; until it ends, readers see the previous state. Afterwards, search also
-        finds rows that other programs wrote.
+        finds rows that other programs wrote. Vectors are divided again; no vector is made, because only the application has
+        the model (`Vectors.embed`).
 
         Args:
             on_progress: Called with a full-text index's name, the number of rows done and their total.

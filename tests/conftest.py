@@ -41,6 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     share()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many workers ``-n logical`` starts: one more than processors, because many tests wait for a process or a lock."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     from tests.postgresql import stop
 
@@ -144,9 +149,27 @@ def migrated_server(datastore_server_template: ServerTemplate) -> str:
 
 
 @pytest.fixture
-def store(datastore_store: Datastore) -> Datastore:
-    """An open store; relaxed, because no test here cuts the power."""
-    return datastore_store
+def asynchronous(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the store of the tests is an asynchronous one; its calls that read are then watched."""
+    if not os.environ.get("DATASTORE_TEST_ASYNC"):
+        return False
+    from tests.aio.driving import watch_reads
+
+    watch_reads(monkeypatch)
+    return True
+
+
+@pytest.fixture
+def store(asynchronous: bool, datastore_store: Datastore) -> Iterator[Datastore]:
+    """An open store; relaxed, because no test here cuts the power. With DATASTORE_TEST_ASYNC, an asynchronous one."""
+    if not asynchronous:
+        yield datastore_store
+        return
+    from tests.aio.driving import DrivenStore
+
+    driven = DrivenStore(datastore_store)
+    yield driven  # type: ignore[misc]  # a test calls it like a synchronous one
+    driven.shut_down()
 
 
 @pytest.fixture(scope="session")

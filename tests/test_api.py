@@ -22,6 +22,7 @@ from datastore.copy import copy
 from datastore.retention.policies import Retention
 from datastore.upkeep.backups import Backups
 from datastore.upkeep.maintenance import Maintenance
+from datastore.upkeep.vectors import Vectors
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,10 +43,11 @@ PARTS: dict[str, type[Any]] = {
     "retention.receipts": repositories.ReceiptRepository,
     "backups": Backups,
     "maintenance": Maintenance,
+    "vectors": Vectors,
 }
 
 #: Records of statements that only this library reads.
-INTERNAL = {"FoundLearning", "FoundMessage", "MessageKey", "Segment", "ErasureKey", "Tombstone"}
+INTERNAL = {"FoundLearning", "FoundMessage", "MessageKey", "Segment", "ErasureKey", "Tombstone", "VectorSettings"}
 
 
 def methods(part: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -282,6 +284,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "maintain": [Maintenance.run, Maintenance.due],
     "vacuum": [Maintenance.vacuum],
     "reindex": [datastore.Datastore.reindex],
+    "embed": [Vectors.embed, datastore.Datastore.open],
 }
 
 #: Options that choose what is called, or are about printing: no function has a parameter for them.
@@ -291,6 +294,7 @@ MODES: dict[str, set[str]] = {
     "jobs requeue": {"quarantined"},
     "backups": {"register"},
     "verify": {"mark", "backup"},
+    "embed": {"change_model"},
     "erase": {"resume"},
     "maintain": {"watch", "every"},
     "vacuum": {"full"},

@@ -67,6 +67,11 @@ def full(path: Path) -> Path:
         store.jobs.pause("t1", reason="r")
         store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
         store.erase(conversation_id=third.id)
+        store.vectors.change_model(None, "toy")
+        talk = second.id
+        store.messages.append(talk, role="user", content="with a vector", vector=[1.0, -2.0])
+        store.learnings.add(conversation_id=talk, category="c", title="t", content="x", vector=[0.25, 1.0])
+        store._parts.vectors._statements.add_vector_cell(name="learnings", cell=1, generation=1, centroid=b"\0\x3c\0\0")
         store.reindex(language="german")
         store.maintenance.run(budget=1.0)
         store.backups.create(path.with_name("backup.db"))

@@ -25,6 +25,8 @@ DECISIONS = [
     "0017-fresh-stores-for-tests",
     "0016-queue-goals",
     "0019-rooms",
+    "0021-vectors",
+    "0023-asyncio",
 ]
 
 
@@ -42,6 +44,7 @@ def test_the_generated_files_are_fresh() -> None:
 GENERATED = {
     "README.md": "| `datastore import FILE...` |",
     "datastore/statements/typed/messages.py": "as a type checker sees them",
+    "datastore/aio/typed/messages.py": '"""`MessageRepository`, awaited."""',
     "sql/contract.lock.json": "Review the diff",
     "docs/schema.md": "# Schema",
     "docs/statements/README.md": "# Statements",

@@ -86,6 +86,12 @@ def status_command(as_json: bool, database: str) -> None:
             " another program wrote; run: datastore reindex",
             err=True,
         )
+    if unembedded := status["unembedded"]:
+        click.echo(
+            f"warning: {' and '.join(f'{count} {table}' for table, count in unembedded.items())} have no vector, so that search"
+            " finds them by words only; run: datastore embed",
+            err=True,
+        )
     if status.get("sqlite_affected"):
         click.echo(
             f"warning: SQLite {status['sqlite_version']} has the WAL-reset bug (fixed in 3.51.3, 3.50.7 and 3.44.6):"
@@ -147,6 +153,7 @@ def _server_status(url: str) -> dict[str, Any]:
             **schema,
             "server": engine.state(),
             "unindexed": _unindexed(engine) if _is_current(schema) else {},
+            "unembedded": _unembedded(engine) if _is_current(schema) else {},
         }
     finally:
         engine.close()
@@ -166,6 +173,7 @@ def _status(database: str) -> dict[str, Any]:
         free = engine.pragma("freelist_count")
         upkeep = _condition(engine) if _is_current(schema) else None
         unindexed = _unindexed(engine) if _is_current(schema) else {}
+        unembedded = _unembedded(engine) if _is_current(schema) else {}
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
@@ -178,6 +186,7 @@ def _status(database: str) -> dict[str, Any]:
         "free_pages": free,
         "upkeep": upkeep,
         "unindexed": unindexed,
+        "unembedded": unembedded,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
     }
@@ -196,11 +205,24 @@ def _condition(engine: SQLiteEngine) -> Condition:
 def _unindexed(engine: Engine) -> dict[str, int]:
     """The number of rows per table that search does not find; tables without such rows are omitted."""
     from datastore.opening import bind_statements
-    from datastore.repositories import SearchIndex
+    from datastore.repositories import SearchIndex, VectorIndex
     from datastore.values import new_id
 
-    index = SearchIndex(bind_statements(engine), engine, new_id=new_id)
+    statements = bind_statements(engine)
+    vectors = VectorIndex(statements, engine, new_id=new_id)
+    index = SearchIndex(statements, engine, new_id=new_id, vectors=vectors)
     return {table: count for table, count in index.unindexed().items() if count}
+
+
+def _unembedded(engine: Engine) -> dict[str, int]:
+    """The number of rows per table that lack a vector, although others have one; tables without such rows are omitted."""
+    from datastore.opening import bind_statements
+    from datastore.repositories import VectorIndex
+    from datastore.values import new_id
+
+    index = VectorIndex(bind_statements(engine), engine, new_id=new_id)
+    found = [index.status(name) for name in index.tables]
+    return {one.table: one.missing for one in found if one.model is not None and one.missing}
 
 
 def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:

@@ -73,7 +73,7 @@ def _parameters(sql: str, names: list[str], schema: Schema) -> list[str]:
     lines = []
     for name in names:
         found = expected.get(name, Expectation(None, None, ""))
-        kind = f"{found.type or 'text'}{'?' * bool(found.nullable)}"
+        kind = f"{(found.type or 'text').partition(' ')[0]}{'?' * bool(found.nullable)}"
         lines.append(f"--   {name}  {kind}  what it is")
     return lines
 

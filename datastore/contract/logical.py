@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -27,6 +28,9 @@ TEXT = frozenset({"text"})
 BLOB = frozenset({"blob"})
 
 # As encode_timestamp writes it, to the microsecond: what has another shape is a text, for it can be compared with none.
+_INSTANT = "2026-01-02T03:04:05.000006Z"
+#: What a GLOB says that no instant has the shape of, as the loader writes it.
+OTHER_SHAPE = "other shape"
 _digit = r"(?:\?|\[0-\d\])"
 _timestamp = re.compile(rf"{_digit}{{4}}(?:-{_digit}{{2}}){{2}}T{_digit}{{2}}(?::{_digit}{{2}}){{2}}\.{_digit}{{6}}Z")
 
@@ -117,7 +121,10 @@ def _promise(term: Node) -> Promise | None:
     if isinstance(term, exp.Anonymous) and term.name.lower() == "json_valid" and len(term.expressions) == 1:
         return _of_column(term.expressions[0], "json")
     if isinstance(term, exp.Glob) and isinstance(term.expression, exp.Literal):
-        return _of_column(term.this, "timestamp") if _timestamp.fullmatch(term.expression.this) else None
+        pattern = term.expression.this
+        if _timestamp.fullmatch(pattern):
+            return _of_column(term.this, "timestamp")
+        return None if fnmatchcase(_INSTANT, pattern.replace("[^", "[!")) else _of_column(term.this, OTHER_SHAPE)
     if isinstance(term, exp.In) and {text_of(value) for value in term.expressions} == {"0", "1"}:
         return _of_column(term.this, "boolean")
     if isinstance(term, exp.EQ) and isinstance(term.this, exp.Typeof) and isinstance(term.expression, exp.Literal):

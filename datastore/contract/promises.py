@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from datastore.contract.facts import OWN_PREFIXES, Migrated, Step
+from datastore.contract.facts import Migrated, Step
 from datastore.contract.inference.parse import Node, bare, part, parts
 from datastore.contract.problems import Problem
 from datastore.contract.project import Project
@@ -28,12 +28,12 @@ _HINT = "make both steps alike, or say in pyproject.toml why not: "
 def check_tables(
     project: Project, ours: Mapping[str, Table], columns: Mapping[str, Columns], keys: Mapping[str, Keys]
 ) -> Iterator[Problem]:
-    """Where PostgreSQL's tables promise something else than SQLite's (*ours*) of the same name."""
-    steps = [path for folder in project.server_migration_folders for path in sorted(folder.glob("*.sql"))]
+    """Where the project's own tables promise something else on PostgreSQL than on SQLite (*ours*)."""
+    steps = [path for folder in project.own_server_migrations for path in sorted(folder.glob("*.sql"))]
     created = Migrated(steps=[Step(path.stem, path, own=True) for path in steps if ".rollback" not in path.name])
     for name in sorted({*ours} & {*columns}):
-        if name.startswith(OWN_PREFIXES):
-            continue
+        if not find_created(project, created, name).line:
+            continue  # the library's, or yoyo's
         for message, subject in (*_nulls(ours[name], columns[name]), *_keys(ours[name], keys.get(name, ()))):
             place = find_created(project, created, name, [(subject,)])
             yield Problem(

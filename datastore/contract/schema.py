@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from datastore.contract.inference.parse import Node, Unsure, parse
-from datastore.contract.logical import affinity, column_storage, column_type, promises
+from datastore.contract.logical import OTHER_SHAPE, affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
 from datastore.contract.text import Caseless, listed, tokens
 from datastore.statements.loader import read_texts
@@ -49,6 +49,8 @@ class TableColumn:
     collation: str | None
     #: What SQLite turns a value into that it is compared with: see `logical.affinity`.
     affinity: str
+    #: A CHECK refuses each instant that the loader writes.
+    refuses_instants: bool = False
 
 
 @attrs.frozen
@@ -278,6 +280,7 @@ class Schema:
                 logical=None if is_generated else column_type(promised, storage, kind),
                 collation=self._collation(table, column.name, create),
                 affinity=kind,
+                refuses_instants=OTHER_SHAPE in promised,
             )
 
     def _collation(self, table: str, column: str, create: str) -> str | None:

@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,22 @@ def claims(engine: object) -> bool:
             return True
         inner = inner.outer
     return False
+
+
+def share_claim(context: Context) -> Claim:
+    """Let the calling context be inside the transaction that was entered in *context*, which belongs to another thread.
+
+    Its synchronous calls are then refused, instead of waiting for a lock that this transaction has. `drop_claim` ends that.
+    """
+    claim = context[_claim]
+    _claim.set(claim)
+    return claim
+
+
+def drop_claim(claim: Claim) -> None:
+    """The calling context is no longer inside the transaction of *claim*, whose end it need not wait for."""
+    if _claim.get() is claim:
+        _claim.set(_live(claim.outer or NOBODY))
 
 
 def _live(claim: Claim) -> Claim:

@@ -38,6 +38,7 @@ from datastore.records.search import (
     by_conversation,
 )
 from datastore.records.uploads import NewUpload, Upload, UploadStatus
+from datastore.records.vectors import Embed, StoredVector, Vector, VectorSettings, VectorStatus, VectorTable
 
 __all__ = [
     "AuditAction",
@@ -47,6 +48,7 @@ __all__ = [
     "Branch",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureKey",
     "ErasureStatus",
@@ -86,6 +88,7 @@ __all__ = [
     "Role",
     "SearchPage",
     "Segment",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
     "TextPart",
@@ -95,6 +98,10 @@ __all__ = [
     "ToolResultPart",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorSettings",
+    "VectorStatus",
+    "VectorTable",
     "by_conversation",
     "text_of",
 ]

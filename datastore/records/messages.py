@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import attrs
 
-from datastore.records.parts import Part
+from datastore.records.parts import Part, text_of
+from datastore.records.vectors import Vector
 
 Role = Literal["user", "assistant", "system", "tool"]
 
@@ -74,3 +75,12 @@ class NewMessage:
     source_id: str | None = None
     #: Whether it is still being written; `MessageRepository.begin` appends such a message.
     partial: bool = False
+    #: The vector of its content; None: it is made later.
+    vector: Vector | None = attrs.field(default=None, eq=False, repr=False)
+    #: Whether the function of the store makes its vector before it is stored.
+    embed_now: bool = False
+
+    @property
+    def embedded_text(self) -> str:
+        """The text that its vector is of."""
+        return text_of(self.parts or ()) if self.content is None else self.content

@@ -117,6 +117,10 @@ def _decoder(hint: Any, name: str) -> str:
     if hint is float:
         # SQLite stores 10.0 as an integer, and RETURNING returns it as one.
         return f"_float({name})"
+    if hint == float | None:
+        return f"None if {name} is None else _float({name})"
     if hint is bool:
         return f"{name} != 0"
+    if hint == bool | None:
+        return f"None if {name} is None else {name} != 0"
     return name

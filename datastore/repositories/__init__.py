@@ -27,6 +27,8 @@ from datastore.repositories.redactions import RedactionRepository
 from datastore.repositories.retention_policies import ExpiryRepository, RetentionPolicyRepository
 from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
+from datastore.repositories.vector_index import VectorIndex
+from datastore.search.embedding import Embedder
 
 __all__ = [
     "AuditRepository",
@@ -49,6 +51,7 @@ __all__ = [
     "RetentionPolicyRepository",
     "SearchIndex",
     "UploadRepository",
+    "VectorIndex",
 ]
 
 
@@ -61,6 +64,7 @@ class Repositories:
     actor: Actor
     audit: AuditRepository
     index: SearchIndex
+    vectors: VectorIndex
     conversations: ConversationRepository
     branches: BranchRepository
     messages: MessageRepository
@@ -81,7 +85,14 @@ class Repositories:
 
     @classmethod
     def of(
-        cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
+        cls,
+        engine: Engine,
+        statements: Any,
+        *,
+        actor: str,
+        new_id: Callable[[], str],
+        rng: random.Random | None = None,
+        embedder: Embedder | None = None,
     ) -> Repositories:
         """Create the repositories on an engine.
 
@@ -89,15 +100,17 @@ class Repositories:
             InvalidValueError: *actor* is not text of 1 to 200 characters.
         """
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
+        vectors = VectorIndex(**make, embedder=embedder)
+        index = SearchIndex(**make, vectors=vectors)
         who = Actor(actor)
         audit = AuditRepository(**make, actor=who)
         make["audit"] = audit.record
-        index = SearchIndex(**make)
         return cls(
             engine=engine,
             actor=who,
             audit=audit,
             index=index,
+            vectors=vectors,
             conversations=ConversationRepository(**make, index=index),
             branches=BranchRepository(**make),
             messages=MessageRepository(**make, index=index),

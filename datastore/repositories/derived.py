@@ -90,6 +90,7 @@ class DerivedRepository(IndexedRepository):
         with self._engine.transaction():
             self._engine.keep_writers_out()
             self._index.rebuild(language, on_progress)
+            self._index.vectors.rebuild()
             self._statements.clear_learning_tags()
             self._statements.fill_learning_tags()
             self._statements.recount_conversations()

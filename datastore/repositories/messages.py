@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import NotFoundError
 from datastore.records.messages import Message, NewMessage, Role
 from datastore.records.parts import Part
+from datastore.records.vectors import Vector
 from datastore.repositories.base import found
 from datastore.repositories.message_body import body_of
 from datastore.repositories.message_pages import MessagePages
@@ -58,6 +59,8 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
         metadata: Mapping[str, Any] | None = None,
         created_at: datetime | None = None,
         source_id: str | None = None,
+        vector: Vector | None = None,
+        embed_now: bool = False,
     ) -> Message:
         """Append one message at the end of a branch; the database gives it its position.
 
@@ -73,6 +76,8 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             metadata: A JSON object, at most 1 MiB.
             created_at: When it was said, aware; None is now.
             source_id: The id that it has where it was imported from, 1 to 200 characters; unique on its branch.
+            vector: The vector of its content; None: a job, `datastore embed` or *embed_now* makes it.
+            embed_now: Whether the function of the store makes its vector before it is stored.
 
         Returns:
             The stored message, with its *branch* and *position*.
@@ -83,8 +88,15 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             CheckError: *role*, *content* or another value is outside its range.
             InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime), or both
                 *content* and *parts* are given, or neither.
+            EmbeddingError: *embed_now*, and the function failed; nothing is stored.
         """
         body = body_of(content, parts)
+        if vector is not None or embed_now:
+            new = NewMessage(
+                role=role, content=content, parts=body.parts if content is None else None, id=id, token_count=token_count,
+                metadata=metadata, created_at=created_at, source_id=source_id, vector=vector, embed_now=embed_now,
+            )  # fmt: skip
+            return self.append_many(conversation_id, [new], branch=branch)[0]
         if id is None:
             id = self._new_id()
         if token_count is None:
@@ -130,7 +142,12 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
         )
 
     def append_many(
-        self, conversation_id: str, messages: Iterable[NewMessage], *, branch: int | None = None
+        self,
+        conversation_id: str,
+        messages: Iterable[NewMessage],
+        *,
+        branch: int | None = None,
+        embed_now: bool = False,
     ) -> Sequence[Message]:
         """Append several messages in their order, in one statement; if one is refused, none is stored.
 
@@ -138,6 +155,7 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             conversation_id: A conversation that is not deleted.
             messages: What to append.
             branch: Which branch; None: the active one.
+            embed_now: As if each message had it.
 
         Raises:
             NotFoundError: There is no such conversation or branch, or the conversation is deleted.
@@ -146,6 +164,7 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
         messages = list(messages)
         if not messages:
             return []
+        messages = self._index.vectors.with_vectors("messages", messages, every=embed_now)
         with self._engine.transaction():
             now = self._now()
             stored: Sequence[Message] = self._statements.append_messages(
@@ -156,7 +175,11 @@ class MessageRepository(MessageStreams, MessagePages, MessageSearch):
             if not stored:
                 raise NotFoundError("conversation" if branch is None else "conversation or branch")
             self._index.add_messages([message for message in stored if not message.partial])
-        return sorted(stored, key=lambda message: message.position)
+            stored = sorted(stored, key=lambda message: message.position)
+            made = [(one, new.vector) for one, new in zip(stored, messages, strict=True) if new.vector is not None]
+            texts = [(one.id, one.content) for one, _ in made]
+            self._index.vectors.store("messages", texts, [vector for _, vector in made])
+        return stored
 
     def get(self, id: str) -> Message:
         """One message.

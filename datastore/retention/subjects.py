@@ -15,6 +15,7 @@ from datastore.records import Branch, Conversation, Job, Learning, LegalHold, Me
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
 from datastore.records.parts import encode_parts
+from datastore.records.vectors import StoredVector
 from datastore.retention.names import Names, texts_in
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class SubjectData:
     learnings: tuple[Learning, ...] = attrs.field(repr=False)
     uploads: tuple[Upload, ...] = attrs.field(repr=False)
     redactions: tuple[Redaction, ...] = attrs.field(repr=False)
+    #: The vectors of its messages and learnings.
+    vectors: tuple[StoredVector, ...] = attrs.field(repr=False)
     #: Jobs that name it or quote a whole text of it.
     jobs: tuple[Job, ...] = attrs.field(repr=False)
     #: The ids of jobs that may name it: `datastore.retention.names.Names.named_in`.
@@ -78,7 +81,7 @@ class SubjectData:
 
     def counts(self) -> dict[str, int]:
         """The number of records of each kind."""
-        names = ("conversations", "messages", "learnings", "uploads", "redactions", "jobs")
+        names = ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs")
         return {name: len(getattr(self, name)) for name in names}
 
     def own_counts(self) -> dict[str, dict[str, int]]:
@@ -111,6 +114,11 @@ class SubjectData:
         metadata += [(upload.metadata, upload.receipt, upload.last_error) for upload in self.uploads]
         yield from strings_in(metadata)
         yield from strings_in([own.rows for own in self.own_tables if own.fate == "deleted"])
+
+    def vector_bytes(self) -> Iterator[bytes]:
+        """Its vectors as they are stored."""
+        for vector in self.vectors:
+            yield bytes(number % 256 for number in vector.vector)
 
     def said(self) -> list[str]:
         """The contents of its messages and learnings."""
@@ -162,14 +170,19 @@ def find_subject_data(
     if subject.kind == "learning" and (one := parts.learnings.find(subject.id)) is not None:
         learnings[one.id] = one
         places[one.conversation_id] = None
+    messages = tuple(message for one in conversations for message in parts.import_export.messages(one.id))
     mine = SubjectData(
         conversations=conversations,
         branches=tuple(branch for one in conversations if one.last_branch for branch in parts.branches.iterate(one.id)),
-        messages=tuple(message for one in conversations for message in parts.import_export.messages(one.id)),
+        messages=messages,
         learnings=tuple(learnings.values()),
         uploads=tuple(upload for id in learnings for upload in parts.uploads.iterate_by_learning(id)),
         redactions=tuple(
             redaction for one in conversations for redaction in parts.redactions.iterate_by_conversation(one.id)
+        ),
+        vectors=(
+            *parts.vectors.stored("messages", [message.id for message in messages]),
+            *parts.vectors.stored("learnings", list(learnings)),
         ),
         jobs=(),
         holds=tuple(hold for place in places if (hold := parts.holds.find(place)) is not None),

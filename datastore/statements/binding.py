@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import attrs
 
@@ -22,16 +22,26 @@ from datastore.errors import InvalidValueError, StatementError
 from datastore.records.rows import RowReader
 from datastore.statements.loader import Statement
 from datastore.statements.optional import by_position
-from datastore.values import encode_json, encode_timestamp
+from datastore.values import encode_blob, encode_json, encode_timestamp
 
 #: By name if a parameter is optional or used more than once, otherwise by position, which is faster in the driver.
-Parameters = dict[str, Any] | tuple[Any, ...]
+Parameters: TypeAlias = dict[str, object] | tuple[object, ...]
+
+#: What a statement's name is bound to; its Protocol has its types.
+Function: TypeAlias = Callable[..., Any]
+
+#: Turns an argument into what the driver takes; each for its own type.
+Encoder: TypeAlias = Callable[[Any], object]
+
+#: Rows of any statement: a `RowReader` makes records of them.
+Rows: TypeAlias = list[Any]
 
 #: Encoders by parameter type. The size limit on JSON applies to one value, not to a batch of rows.
-_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
+_ENCODERS: Mapping[str, Encoder] = {
     "timestamp": encode_timestamp,
     "json": encode_json,
     "rows": functools.partial(encode_json, max_bytes=math.inf),
+    "blob": encode_blob,
     "match": str,
     "words": str,
 }
@@ -48,7 +58,7 @@ class Dialect:
     #: Whether a comment with a statement's name precedes its text, so that the server's log and pg_stat_statements show it.
     labelled: bool = False
     #: Additional encoders, by parameter type.
-    encoders: Mapping[str, Callable[[Any], Any]] = attrs.field(factory=dict)
+    encoders: Mapping[str, Encoder] = attrs.field(factory=dict)
 
 
 #: sqlite3's dialect: ``:name`` is native; ``?`` is faster if each name is used once.
@@ -58,10 +68,10 @@ SQLITE = Dialect(text=lambda sql: sql, named=False)
 class Executor(Protocol):
     """Runs statements on an engine: see `datastore.engines.sqlite.engine`."""
 
-    def read(self, sql: str, parameters: Parameters, /) -> list[Any]:
+    def read(self, sql: str, parameters: Parameters, /) -> Rows:
         """Return every row of a query."""
 
-    def write(self, sql: str, parameters: Parameters, /) -> list[Any]:
+    def write(self, sql: str, parameters: Parameters, /) -> Rows:
         """Return every row of RETURNING, holding the write lock until the end."""
 
     def change(self, sql: str, parameters: Parameters, /) -> int:
@@ -74,7 +84,13 @@ class Executor(Protocol):
 class Binder(Protocol):
     """Binds a folder of statements: a `datastore.store.Datastore`."""
 
-    def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
+    def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type] | None = None) -> Any: ...
+
+
+class AsyncBinder(Protocol):
+    """Binds a folder of statements that are awaited: a `datastore.aio.store.AsyncDatastore`."""
+
+    async def bind(self, folder: str | os.PathLike[str], records: Mapping[str, type[Any]] | None = None) -> Any: ...
 
 
 class Statements:
@@ -89,9 +105,9 @@ class Statements:
         makers: By statement name, what compiles its function.
     """
 
-    def __init__(self, makers: Mapping[str, Callable[[], Callable[..., Any]]]) -> None:
+    def __init__(self, makers: Mapping[str, Callable[[], Function]]) -> None:
         self._makers = makers
-        self._wrapped: Callable[[str, Callable[..., Any]], Callable[..., Any]] = lambda name, function: function
+        self._wrapped: Callable[[str, Function], Function] = lambda name, function: function
 
     def __getattr__(self, name: str) -> Any:
         # No statement begins with an underscore; without this test a copy, which has no _makers yet, would recurse.
@@ -100,7 +116,7 @@ class Statements:
         function = self.__dict__[name] = self._wrapped(name, self._makers[name]())
         return function
 
-    def _wrap(self, wrapped: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+    def _wrap(self, wrapped: Callable[[str, Function], Function]) -> None:
         """Replace each function, when it is first used, by what *wrapped* makes of it."""
         self._wrapped = wrapped
 
@@ -116,7 +132,7 @@ class Statements:
 def bind(
     statements: Mapping[str, Statement],
     executor: Executor,
-    records: Mapping[str, type[Any]] | None = None,
+    records: Mapping[str, type] | None = None,
     dialect: Dialect = SQLITE,
 ) -> Statements:
     """Bind the statements as functions of one object that runs them on *executor*.
@@ -138,7 +154,7 @@ def bind(
     )
 
 
-def _record_class(statement: Statement, records: Mapping[str, type[Any]]) -> type[Any] | None:
+def _record_class(statement: Statement, records: Mapping[str, type]) -> type | None:
     name = statement.header.record
     if name is not None and name not in records:
         raise StatementError(
@@ -209,7 +225,7 @@ def _encoded(name: str, kind: str, nullable: bool) -> str:
     return f"None if {name} is None else {value}" if nullable else value
 
 
-def _bind(statement: Statement, executor: Executor, record: type[Any] | None, dialect: Dialect) -> Callable[..., Any]:
+def _bind(statement: Statement, executor: Executor, record: type | None, dialect: Dialect) -> Function:
     def too_many(count: int) -> StatementError:
         promised = "one was" if statement.always_one else "at most one was"
         return StatementError(
@@ -235,15 +251,15 @@ def _bind(statement: Statement, executor: Executor, record: type[Any] | None, di
         **{f"_encode_{kind}": encode for kind, encode in {**_ENCODERS, **dialect.encoders}.items()},
     }
     if record is not None:
-        reader = _reader(record)  # type: ignore[arg-type]  # mypy considers type[Any] unhashable
+        reader = _reader(record)
         scope |= {"_one": reader.one, "_many": reader.many}
     exec(_compile(statement, record is not None, dialect.named), scope)
-    function: Callable[..., Any] = scope[statement.name]
+    function: Function = scope[statement.name]
     function.__doc__ = statement.header.purpose
     return function
 
 
 @functools.cache
-def _reader(record: type[Any]) -> RowReader[Any]:
+def _reader(record: type) -> RowReader[Any]:
     """The reader of a class's rows; cached, because building it costs more than reading a row."""
     return RowReader(record)

@@ -18,6 +18,8 @@ _TABLES = (
     "messages",
     "branches",
     "learnings",
+    "message_vectors",
+    "learning_vectors",
     "learning_tags",
     "conversations",
     "uploads",

@@ -46,7 +46,7 @@ def verify(
         storage: The engine's own checks: see `datastore.upkeep.base.Upkeep.checks`.
         marks: High-water marks of this database (or of the one that it was copied from).
         deep: Compare every message with its hash, which reads all of them; otherwise compare a sample of a thousand. Also search
-            for words of some messages and learnings: each word has to find its own text.
+            for words of some messages and learnings: each word has to find its own text. Compare every vector with its text's hash.
 
     Returns:
         Check name to problems found, without content; an empty list if there are none.
@@ -102,6 +102,15 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
     def tags() -> list[str]:
         return [f"learning {id}: the index by tag lists it under different tags" for id in parts.derived.mistagged()]
 
+    def vectors() -> list[str]:
+        found = []
+        for name in parts.vectors.tables:
+            if count := sum(1 for _ in parts.vectors.strays(name)):
+                found.append(f"{count} vectors of {name} are in no cell, or of a wrong length; run datastore reindex")
+            if deep and (count := sum(1 for _ in parts.vectors.outdated(name))):
+                found.append(f"{count} vectors of {name} are of another text; run datastore reindex")
+        return found
+
     return [
         ("audit chain", lambda: list(parts.audit.verify())),
         ("high-water mark", high_water),
@@ -111,6 +120,7 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
         ("job counts", job_counts),
         ("tags", tags),
         ("searchable rows", unindexed),
+        ("vectors", vectors),
         *([("own words", lambda: list(_unfound(parts)))] if deep else []),
     ]
 

@@ -27,6 +27,8 @@ TRANSACTIONS = "datastore/engines/sqlite/session.py"
 SESSIONS = "datastore/engines/sessions.py"
 BLOCKS = "datastore/engines/transactions.py"
 GATE = "datastore/engines/sqlite/gate.py"
+CALLS = "datastore/aio/calls.py"
+PINS = "datastore/aio/pins.py"
 BINDING = "datastore/statements/binding.py"
 
 
@@ -193,7 +195,7 @@ _mutants = (
     Mutant("synchronous NORMAL where FULL was asked", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2,', '_synchronous = {"full": 1,'),)),
     Mutant("synchronous OFF", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2, "relaxed": 1}', '_synchronous = {"full": 0, "relaxed": 0}'),)),
     Mutant("journal OFF", "PRAGMA", (Edit(
-        ENGINE, 'execute("PRAGMA temp_store = MEMORY")', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")',
+        ENGINE, 'execute("PRAGMA temp_store = MEMORY")\n        for pragma', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")\n        for pragma',
     ),)),
     # --- the gate and the WAL -----------------------------------------------------------------------------------
     Mutant("gate off", "engine", (_open_gate,)),
@@ -227,7 +229,7 @@ _mutants = (
         Edit(BLOCKS, "        elif not block.owner.is_here():", "        elif False:"),
     )),
     Mutant("a block that is left elsewhere stays open", "engine", (
-        Edit(BLOCKS, "        session.end_for_another(block, _LEFT_ELSEWHERE)\n", ""),
+        Edit(BLOCKS, "        session.end_for_another(block, LEFT_ELSEWHERE)\n", ""),
         Edit(BLOCKS, "        if block is not None and block.open and", "        if False and"),
     )),
     Mutant("a thread that ends leaves its transaction open", "engine", (
@@ -238,6 +240,23 @@ _mutants = (
     )),
     Mutant("a child may use what it inherited", "engine", (
         Edit("datastore/engines/fork.py", "    if path in _inherited_paths:", "    if False:"),
+    )),
+    # --- the asynchronous store ---------------------------------------------------------------------------------
+    Mutant("a task's transaction is its child tasks' too", "asyncio", (
+        Edit(PINS, "            if not inside.pin.is_mine:\n", "            if False:\n"),
+    )),
+    Mutant("a cancelled call is not waited for", "asyncio", (
+        Edit(CALLS, "                cancelled = error\n                self._cancel()\n", "                raise\n"),
+    )),
+    Mutant("a cancelled COMMIT is abandoned", "asyncio", (
+        Edit(PINS, "        return Call(self._loop, self._context, leave, firm=True,", "        return Call(self._loop, self._context, leave, firm=False,"),
+    )),
+    Mutant("a task that ends leaves its transaction open", "asyncio", (
+        Edit(PINS, "    def _task_ended(self, task: asyncio.Task[Any]) -> None:\n", "    def _task_ended(self, task: asyncio.Task[Any]) -> None:\n        return\n"),
+    )),
+    Mutant("a cancelled call runs when it is its turn", "asyncio", (
+        Edit(CALLS, '        if not self.waits or not self._take("withdrawn"):', "        if not self.waits:"),
+        Edit(CALLS, "        self._function, self.error = None, error\n", "        self.error = error\n"),
     )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -64,12 +65,24 @@ def test_the_page_has_every_file_as_it_is_written(project: Path) -> None:
     }
     generated = {"schema/sqlite/SHA256SUMS", "schema/postgresql/SHA256SUMS", "queries/contract.lock.json"}
     left = {name for name in written - generated if not name.startswith(("notebook/queries/", "plans/"))}
+    left = {name for name in left if "__pycache__" not in name}
     assert left == set(FILES)
     assert {name: (project / name).read_text(encoding="utf-8") for name in FILES} == FILES
 
 
 def test_the_application_runs(project: Path) -> None:
     assert run(project, "main.py") == block("text")
+
+
+def test_the_asynchronous_application_runs(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "asynchronous"
+    shutil.copytree(project, folder)
+    settings = folder / "pyproject.toml"
+    settings.write_text(settings.read_text().replace("[tool.datastore]\n", "[tool.datastore]\nasynchronous = true\n"))
+    datastore(folder, "generate")
+    ((printed, program),) = re.findall(r"(?s)then prints `([^`]+)`:\n\n```python\n(.*?)```", PAGE)
+    (folder / "main_async.py").write_text(program)
+    assert run(folder, "main_async.py").rstrip("\n") == printed
 
 
 def test_the_application_runs_on_postgresql_and_is_checked_there(project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from datastore.contract.plans import read_plan
 from datastore.contract.schema import Schema
 from datastore.contract.vet.result import gives_one
 from tests.contract.falsifier import is_of
+from tests.contract.planted import Planted
 
 TABLES = """
 CREATE TABLE t (id INTEGER PRIMARY KEY, k TEXT NOT NULL UNIQUE, v INTEGER NOT NULL, r REAL NOT NULL, n TEXT) STRICT;
@@ -97,6 +99,19 @@ def test_any_of_a_strict_table_keeps_what_it_is_given(schema: Schema) -> None:
 def test_a_timestamp_is_what_the_loader_writes(schema: Schema) -> None:
     columns = result_columns(schema, "SELECT exact, digits, seconds, loose, milli FROM times")
     assert [column.type for column in columns] == ["timestamp", "timestamp", "text", "text", "text"]
+
+
+def test_an_instant_that_a_check_refuses_is_told(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    planted.put("schema/0002.times.sql", "-- depends: 0001.notes\n" + TABLES[TABLES.index("CREATE TABLE times") :])
+    planted.put("schema/0002.times.rollback.sql", "DROP TABLE times;")
+    planted.statements(
+        "-- name: add_time(now)!\n-- One.\n--   now  timestamp  the instant\n-- Index: none (an insert)\n-- Rows: 1\n"
+        "INSERT INTO times (exact, digits, seconds, loose, milli) VALUES ('a', 'b', :now, 'c', 'd');\n"
+    )
+    said = planted.said()
+    assert 'parameter-type: parameter "now" is timestamp, and its place in the SQL is text of another shape' in said
+    assert "hint: write: --   now  text  the instant" in said
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,23 @@ BOTH_ENGINES = True
 @pytest.fixture
 def two(store: Datastore) -> Datastore:
     """Two sessions, of two conversations each; one of the first is hidden."""
+    store.vectors.change_model(None, "toy")
     for session in ("mine", "theirs"):
         for number in (1, 2):
             id = f"{session}-conversation-{number}"
             store.conversations.add(
                 id=id, session_id=session, correlation_id=f"{session}-{number}", title=id, sanitization_version="1"
             )
-            message = store.messages.append(id, role="user", content=f"said by {session}, {number}", id=f"{id}-message")
+            message = store.messages.append(
+                id, role="user", content=f"said by {session}, {number}", id=f"{id}-message", vector=[number, -1.0]
+            )
             learning = store.learnings.add(
-                conversation_id=id, category="c", title="t", content=f"of {id}", id=f"{id}-learning"
+                conversation_id=id,
+                category="c",
+                title="t",
+                content=f"of {id}",
+                id=f"{id}-learning",
+                vector=[0.5, number],
             )
             store.uploads.add(learning.id, "wiki", id=f"{id}-upload")
             store.redactions.add(id, message_id=message.id, **REDACTION)
@@ -52,8 +60,9 @@ def test_what_is_shown_is_what_is_erased(two: Datastore, subject: dict[str, str]
     assert two.disclose(**subject) == held
     shown = {
         name: len(getattr(held, name))
-        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "jobs")
+        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs")
     }
+    assert shown["vectors"]
     assert two.erase(**subject).receipt["deleted"] == shown
     with pytest.raises(NotFoundError):
         two.disclose(**subject)
@@ -105,6 +114,7 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
         "learnings",
         "uploads",
         "redactions",
+        "vectors",
         "jobs",
         "perhaps_jobs",
         "holds",

@@ -21,7 +21,7 @@ from tests.conftest import REDACTION, Clock
 BOTH_ENGINES = True
 
 #: What triggers make of other columns, and `verify` compares with them: no hold is needed.
-DERIVED = {"learning_tags", "learning_words", "message_words"}
+DERIVED = {"learning_tags", "learning_words", "message_words", "learning_vectors", "message_vectors"}
 
 #: What may change under a hold: hiding and showing, and the counts of the messages that come.
 FREE = {

@@ -33,7 +33,7 @@ from datastore.engines.fork import keep, unwatch, watch
 from datastore.engines.ownership import Owner
 from datastore.engines.postgresql.errors import translate
 from datastore.engines.postgresql.session import PostgreSQLSession
-from datastore.engines.postgresql.settings import Connection, session_sql, set_up
+from datastore.engines.postgresql.settings import Blob, Connection, session_sql, set_up
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError
@@ -94,6 +94,7 @@ class PostgreSQLEngine:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.timeout = timeout
+        self.connections: int | None = pool_size
         self.read_only = read_only
         self.clock = clock or self._server_now
         self.closed = False
@@ -251,6 +252,13 @@ class PostgreSQLEngine:
             finally:
                 connection.remove_notice_handler(note)
         return "WARNING" not in warnings
+
+    def interrupt(self, thread: int) -> None:
+        """Ask the server to cancel the reading statement that a thread runs outside a block; do nothing if it runs none."""
+        with self._sessions_lock:
+            sessions = [session for session in self._sessions if session.thread == thread]
+        for session in sessions:
+            session.interrupt()
 
     def checkpoint(self) -> bool:
         """Do nothing: the server checkpoints its own WAL. True, because no reader delays it."""
@@ -459,4 +467,9 @@ def shown(url: str) -> str:
 
 
 #: How statements are rewritten for psycopg.
-DIALECT = Dialect(text=by_name, named=True, labelled=True, encoders={"match": for_postgresql, "words": for_postgresql})
+DIALECT = Dialect(
+    text=by_name,
+    named=True,
+    labelled=True,
+    encoders={"match": for_postgresql, "words": for_postgresql, "blob": Blob.of},
+)

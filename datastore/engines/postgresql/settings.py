@@ -11,11 +11,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg.adapt import Dumper, Loader
-from psycopg.types.string import TextLoader
+from psycopg.types.string import BytesBinaryDumper, TextLoader
 
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
 from datastore.statements.optional import by_name
+from datastore.values import encode_blob
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -46,6 +47,19 @@ class _RefusingDumper(Dumper):
         raise psycopg.DataError(f"no column has the type {type(obj).__name__}")
 
 
+class Blob(bytes):
+    """The value of a parameter of type blob; other bytes are refused."""
+
+    @classmethod
+    def of(cls, value: bytes) -> Blob:
+        """Mark a value.
+
+        Raises:
+            InvalidValueError: It is not bytes.
+        """
+        return cls(encode_blob(value))
+
+
 _REFUSED = (bytes, bytearray, memoryview, Decimal, UUID, list, tuple, date, datetime, clock_time, timedelta)
 
 
@@ -63,6 +77,7 @@ def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: flo
     connection.adapters.register_dumper(bool, _FlagDumper)
     for kind in _REFUSED:
         connection.adapters.register_dumper(kind, _RefusingDumper)
+    connection.adapters.register_dumper(Blob, BytesBinaryDumper)
     settings = {
         "synchronous_commit": synchronous_commit,
         "lock_timeout": f"{int(lock_timeout * 1000)}ms",
