@@ -482,7 +482,7 @@ def test_the_format_of_the_documentation() -> None:
     program = text.partition("```python\n")[2].partition("```")[0]
     assert len(program.splitlines()) <= 30
     names: dict[str, Any] = {}
-    exec(compile(program, "diaries.py", "exec"), names)  # noqa: S102 - the documentation's own code
+    exec(compile(program, "diaries.py", "exec"), names)
     diary = names["DIARY"]
     value = {"day": "monday", "entries": ["rain", 7, "sun"]}
     assert diary.recognize(value)
