@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         MessageRepository,
         RedactionRepository,
         Repositories,
+        ScheduleRepository,
         UploadRepository,
     )
     from datastore.retention.policies import Retention
@@ -59,6 +60,7 @@ class Datastore:
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
+        schedules: `ScheduleRepository`: jobs that are enqueued periodically.
         uploads: `UploadRepository`.
         redactions: `RedactionRepository`: the text parts that sanitization replaced.
         audit: `AuditRepository`.
@@ -73,6 +75,7 @@ class Datastore:
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
+    schedules: ScheduleRepository
     uploads: UploadRepository
     redactions: RedactionRepository
     audit: AuditRepository
@@ -102,6 +105,7 @@ class Datastore:
         self.messages = parts.messages
         self.learnings = parts.learnings
         self.jobs = parts.jobs
+        self.schedules = parts.schedules
         self.uploads = parts.uploads
         self.redactions = parts.redactions
         self.audit = parts.audit

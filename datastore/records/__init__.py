@@ -6,7 +6,18 @@ from datastore.records.audit import AuditAction, AuditEntry, SubjectType
 from datastore.records.backups import Backup, BackupStatus
 from datastore.records.conversations import Conversation, NewConversation
 from datastore.records.erasures import Erasure, ErasureKey, ErasureStatus, SubjectKind, Tombstone
-from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob, Outcome
+from datastore.records.job_queue import (
+    BatchCounts,
+    Job,
+    JobAttempt,
+    JobCount,
+    JobLimit,
+    JobPause,
+    JobStatus,
+    NewJob,
+    Outcome,
+    WaitsFor,
+)
 from datastore.records.learnings import Learning, NewLearning
 from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
@@ -14,6 +25,7 @@ from datastore.records.own_rows import OwnRows
 from datastore.records.pages import Page
 from datastore.records.redactions import NewRedaction, Redaction
 from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
+from datastore.records.schedules import Schedule
 from datastore.records.search import (
     ConversationHits,
     Facets,
@@ -31,6 +43,7 @@ __all__ = [
     "AuditEntry",
     "Backup",
     "BackupStatus",
+    "BatchCounts",
     "Conversation",
     "ConversationHits",
     "Erasure",
@@ -42,6 +55,7 @@ __all__ = [
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobLimit",
     "JobPause",
     "JobStatus",
     "Learning",
@@ -65,11 +79,13 @@ __all__ = [
     "Redaction",
     "RetentionPolicy",
     "Role",
+    "Schedule",
     "SearchPage",
     "SubjectKind",
     "SubjectType",
     "Tombstone",
     "Upload",
     "UploadStatus",
+    "WaitsFor",
     "by_conversation",
 ]

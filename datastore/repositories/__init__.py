@@ -23,6 +23,7 @@ from datastore.repositories.messages import MessageRepository
 from datastore.repositories.own_tables import OwnTableRepository
 from datastore.repositories.redactions import RedactionRepository
 from datastore.repositories.retention_policies import ExpiryRepository, RetentionPolicyRepository
+from datastore.repositories.schedules import ScheduleRepository
 from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
 
@@ -44,6 +45,7 @@ __all__ = [
     "RedactionRepository",
     "Repositories",
     "RetentionPolicyRepository",
+    "ScheduleRepository",
     "SearchIndex",
     "UploadRepository",
 ]
@@ -62,6 +64,7 @@ class Repositories:
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
+    schedules: ScheduleRepository
     uploads: UploadRepository
     redactions: RedactionRepository
     holds: LegalHoldRepository
@@ -97,6 +100,7 @@ class Repositories:
             messages=MessageRepository(**make, index=index),
             learnings=LearningRepository(**make, index=index),
             jobs=JobQueueRepository(**make, rng=rng),
+            schedules=ScheduleRepository(**make),
             uploads=UploadRepository(**make),
             redactions=RedactionRepository(**make),
             holds=LegalHoldRepository(**make, actor=actor),

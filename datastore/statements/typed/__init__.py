@@ -19,6 +19,7 @@ from datastore.records import (
     Job,
     JobAttempt,
     JobCount,
+    JobLimit,
     JobPause,
     Learning,
     LegalHold,
@@ -26,6 +27,7 @@ from datastore.records import (
     MessageKey,
     Redaction,
     RetentionPolicy,
+    Schedule,
     Tombstone,
     Upload,
 )
@@ -58,7 +60,18 @@ from datastore.statements.typed.erasures import (
     ListTreesRow,
 )
 from datastore.statements.typed.import_export import ImportExportStatements, ListConversationSourcesRow
-from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PruneJobsRow, SucceedJobsRow
+from datastore.statements.typed.job_queue import (
+    CountBatchJobsRow,
+    CountRunningJobsRow,
+    FindClaimWorkRow,
+    HeartbeatJobsRow,
+    JobQueueStatements,
+    ListClaimableJobsRow,
+    ListLimitedJobsRow,
+    ListQueuedJobTypesRow,
+    PruneJobsRow,
+    SucceedJobsRow,
+)
 from datastore.statements.typed.learnings import (
     LearningsStatements,
     ListCategoryCountsRow,
@@ -87,6 +100,7 @@ from datastore.statements.typed.retention_policies import (
     PurgeRedactionsRow,
     RetentionPoliciesStatements,
 )
+from datastore.statements.typed.schedules import SchedulesStatements
 from datastore.statements.typed.schema import ListForeignKeysRow, ListStoredColumnsRow, ListTablesRow, SchemaStatements
 from datastore.statements.typed.search import (
     CountLearningMatchesRow,
@@ -124,6 +138,7 @@ RECORDS: dict[str, type[Any]] = {
     "Job": Job,
     "JobAttempt": JobAttempt,
     "JobCount": JobCount,
+    "JobLimit": JobLimit,
     "JobPause": JobPause,
     "Learning": Learning,
     "LegalHold": LegalHold,
@@ -131,8 +146,10 @@ RECORDS: dict[str, type[Any]] = {
     "MessageKey": MessageKey,
     "Redaction": Redaction,
     "RetentionPolicy": RetentionPolicy,
+    "Schedule": Schedule,
     "Tombstone": Tombstone,
     "Upload": Upload,
+    "count_batch_jobs": CountBatchJobsRow,
     "count_conversation_parts": CountConversationPartsRow,
     "count_expired_attempts": CountExpiredAttemptsRow,
     "count_expired_jobs": CountExpiredJobsRow,
@@ -140,15 +157,19 @@ RECORDS: dict[str, type[Any]] = {
     "count_expired_uploads": CountExpiredUploadsRow,
     "count_learning_matches": CountLearningMatchesRow,
     "count_message_matches": CountMessageMatchesRow,
+    "count_running_jobs": CountRunningJobsRow,
     "count_uploads": CountUploadsRow,
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
     "delete_last_messages": DeleteLastMessagesRow,
+    "find_claim_work": FindClaimWorkRow,
     "get_conversation_facets": GetConversationFacetsRow,
     "get_message_places": GetMessagePlacesRow,
+    "heartbeat_jobs": HeartbeatJobsRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
     "list_attempt_texts": ListAttemptTextsRow,
     "list_audit_chain": ListAuditChainRow,
     "list_category_counts": ListCategoryCountsRow,
+    "list_claimable_jobs": ListClaimableJobsRow,
     "list_conversation_sources": ListConversationSourcesRow,
     "list_expired_learnings": ListExpiredLearningsRow,
     "list_foreign_keys": ListForeignKeysRow,
@@ -160,6 +181,7 @@ RECORDS: dict[str, type[Any]] = {
     "list_learning_matches_before": ListLearningMatchesBeforeRow,
     "list_learning_tokens": ListLearningTokensRow,
     "list_learning_words_like": ListLearningWordsLikeRow,
+    "list_limited_jobs": ListLimitedJobsRow,
     "list_maintenance_tasks": ListMaintenanceTasksRow,
     "list_message_hashes": ListMessageHashesRow,
     "list_message_matches_before": ListMessageMatchesBeforeRow,
@@ -209,6 +231,7 @@ class Statements(
     MigrationsStatements,
     RedactionsStatements,
     RetentionPoliciesStatements,
+    SchedulesStatements,
     SchemaStatements,
     SearchStatements,
     UploadsStatements,
