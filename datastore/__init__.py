@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datastore.aio.store import AsyncDatastore
     from datastore.errors import (
         BackupError,
         BusyError,
@@ -109,6 +110,7 @@ __all__ = [
     "__version__",
     # The store, the worker, import and export, and the types that they return.
     "Datastore",
+    "AsyncDatastore",
     "Worker",
     "Task",
     "Handler",
@@ -213,6 +215,7 @@ __all__ = [
 #: a program that only needs `Datastore` does not load every record, and `datastore --version` loads none.
 _homes = {
     "Datastore": "datastore.store",
+    "AsyncDatastore": "datastore.aio.store",
     "new_id": "datastore.values",
     "utc_now": "datastore.values",
     "Handler": "datastore.worker",

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("retention",),
     ("job_handlers", "opening"),
     ("store",),
+    ("aio",),
     ("copy", "importing", "exporting", "worker"),
     ("contract", "testing"),
     ("",),

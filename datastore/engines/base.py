@@ -25,9 +25,10 @@ class Engine(Protocol):
     timeout: float
     #: The source of the current time; returns aware datetimes.
     clock: Callable[[], datetime]
-    #: Whether FTS5 tables store the full-text indexes.
     #: Whether `close` has been called.
     closed: bool
+    #: The maximum number of connections; None: each thread has its own, and one of them writes at a time.
+    connections: int | None
 
     @property
     def database(self) -> str:
@@ -68,6 +69,13 @@ class Engine(Protocol):
 
         Raises:
             TransactionError: Inside a transaction or snapshot.
+        """
+
+    def interrupt(self, thread: int) -> None:
+        """Interrupt the reading statement that a thread runs, given its number; do nothing if it runs none.
+
+        On PostgreSQL this sends a request to the server, and statements inside a transaction or snapshot are not
+        interrupted, because that would end the transaction.
         """
 
     def checkpoint(self) -> bool:

@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,21 @@ def claims(engine: object) -> bool:
             return True
         inner = inner.outer
     return False
+
+
+def share_claim(context: Context) -> None:
+    """Let the calling context be inside the transaction that was entered in *context*, which belongs to another thread.
+
+    Its synchronous calls are then refused, instead of waiting for a lock that this transaction has.
+    """
+    claim = context.get(_claim)
+    if claim is not None:
+        _claim.set(claim)
+
+
+def drop_ended_claims() -> None:
+    """Forget the calling context's claims to transactions that have ended."""
+    _claim.set(_live(_claim.get()))
 
 
 def _live(claim: Claim) -> Claim:

@@ -141,6 +141,8 @@ class Session(ABC):
 
     def __init__(self, engine: Host) -> None:
         self.engine = engine
+        #: The number of the session's thread.
+        self.thread = threading.get_ident()
         #: The innermost block, or None.
         self.block: Block | None = None
         #: Whether the thread is running a call outside a block, or is beginning or ending a block.

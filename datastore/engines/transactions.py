@@ -18,7 +18,7 @@ from typing import Any
 from datastore.engines.sessions import ENDED_ELSEWHERE, FOREIGN, Block, Session, ThreadState
 from datastore.errors import ForkedError, TransactionError, TransactionLostError
 
-_LEFT_ELSEWHERE = (
+LEFT_ELSEWHERE = (
     "this transaction or snapshot was left in a different thread, task or context than it was entered in; it was rolled back."
     " Enter and leave it in one function, or in an `async def` dependency"
 )
@@ -80,9 +80,9 @@ class _Entered:
         if not block.owner.entered_in(frame) and block.owner.may_go_on():
             raise TransactionError(FOREIGN)
         # The block is over, and no other code will end it.
-        session.end_for_another(block, _LEFT_ELSEWHERE)
+        session.end_for_another(block, LEFT_ELSEWHERE)
         if error is None:
-            raise TransactionError(_LEFT_ELSEWHERE)
+            raise TransactionError(LEFT_ELSEWHERE)
 
     def __del__(self) -> None:
         # An interrupt at the first instruction of __exit__ propagates, and __exit__ is not called again. When its

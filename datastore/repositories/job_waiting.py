@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from datastore.engines.base import Engine
@@ -56,6 +56,16 @@ class JobWaiting(Repository):
             TransactionError: It was called inside a transaction, which would prevent others from enqueueing.
             ConnectionLostError, BusyError: PostgreSQL only: the server stayed unreachable for *timeout*.
         """
+        pauses = self.waiting(types, timeout=timeout)
+        while True:
+            try:
+                pause = next(pauses)
+            except StopIteration as end:
+                return bool(end.value)
+            time.sleep(pause)
+
+    def waiting(self, types: Iterable[str] | None = None, *, timeout: float) -> Generator[float, None, bool]:
+        """The pauses of `wait`, in seconds; it returns what `wait` does. Run it on one thread."""
         wanted = wanted_types(types)
         deadline = time.monotonic() + check_number(timeout, "timeout")
         away = _AWAY
@@ -66,7 +76,7 @@ class JobWaiting(Repository):
                 if due_in <= 0:
                     self._news_at = time.monotonic()
                     return True
-                self._sleep(version, min(deadline, time.monotonic() + due_in))
+                yield from self._sleep(version, min(deadline, time.monotonic() + due_in))
                 if time.monotonic() >= deadline:
                     return self._due_in(wanted) <= 0
                 away = _AWAY
@@ -74,17 +84,17 @@ class JobWaiting(Repository):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
-                time.sleep(min(away, left))
+                yield min(away, left)
                 away = min(2 * away, _AWAY_LONGEST)
 
-    def _sleep(self, version: int, until: float) -> None:
-        """Sleep until another connection commits, at the latest until *until* (monotonic)."""
+    def _sleep(self, version: int, until: float) -> Iterator[float]:
+        """The pauses until another connection commits, at the latest until *until* (monotonic)."""
         while self._engine.data_version() == version:
             now = time.monotonic()
             if now >= until:
                 return
             pause = min(max(_POLL, (now - self._news_at) * _POLL_PART), _POLL_LONGEST)
-            time.sleep(min(pause, until - now))
+            yield min(pause, until - now)
         self._news_at = time.monotonic()
 
     def _queued_types(self) -> list[str]:

@@ -226,7 +226,7 @@ _mutants = (
         Edit(BLOCKS, "        elif not block.owner.is_here():", "        elif False:"),
     )),
     Mutant("a block that is left elsewhere stays open", "engine", (
-        Edit(BLOCKS, "        session.end_for_another(block, _LEFT_ELSEWHERE)\n", ""),
+        Edit(BLOCKS, "        session.end_for_another(block, LEFT_ELSEWHERE)\n", ""),
         Edit(BLOCKS, "        if block is not None and block.open and", "        if False and"),
     )),
     Mutant("a thread that ends leaves its transaction open", "engine", (

@@ -89,6 +89,7 @@ class PostgreSQLEngine:
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.timeout = timeout
+        self.connections: int | None = pool_size
         self.clock = clock or self._server_now
         self.closed = False
         #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
@@ -240,6 +241,13 @@ class PostgreSQLEngine:
             finally:
                 connection.remove_notice_handler(note)
         return "WARNING" not in warnings
+
+    def interrupt(self, thread: int) -> None:
+        """Ask the server to cancel the reading statement that a thread runs outside a block; do nothing if it runs none."""
+        with self._sessions_lock:
+            sessions = [session for session in self._sessions if session.thread == thread]
+        for session in sessions:
+            session.interrupt()
 
     def checkpoint(self) -> bool:
         """Do nothing: the server checkpoints its own WAL. True, because no reader delays it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, Protocol
@@ -20,6 +21,9 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 #: An event loop's thread waits at most this long, in seconds, for a call of a thread pool to end.
 _POOL_ENDS = 0.01
+
+#: A request to cancel a statement takes at most this long, in seconds.
+_CANCELS = 5.0
 
 
 class PostgreSQLHost(Host, Protocol):
@@ -51,6 +55,9 @@ class PostgreSQLSession(Session):
         super().__init__(engine)
         #: The open block's connection, otherwise None.
         self.connection: Connection | None = None
+        #: The connection of the reading statement that runs outside a block, otherwise None; guarded by the lock.
+        self._reading: Connection | None = None
+        self._reading_lock = threading.Lock()
         #: Whether a failed statement can be undone alone.
         self._protected = False
         #: Whether a statement outside a block may have been committed when the connection was lost.
@@ -63,7 +70,7 @@ class PostgreSQLSession(Session):
         self.refuse_reentry()
         block = self.block
         if block is None:
-            return self._run_alone(sql, parameters).fetchall()
+            return self._read_alone(sql, parameters)
         if current().owner is not block.admitted:
             block.admit()
         self._protected = False
@@ -139,6 +146,28 @@ class PostgreSQLSession(Session):
                 return connection.execute(sql, parameters)
         finally:
             self.at_work = False
+
+    def _read_alone(self, sql: str, parameters: Parameters) -> list[Any]:
+        if current() is not NOBODY:
+            self.refuse_copies()
+        self.at_work = True
+        try:
+            with self.engine.borrowed() as connection:
+                self._reading = connection
+                try:
+                    return connection.execute(sql, parameters).fetchall()
+                finally:
+                    with self._reading_lock:  # a request to cancel must not reach another statement
+                        self._reading = None
+        finally:
+            self.at_work = False
+
+    def interrupt(self) -> None:
+        """Ask the server to cancel the reading statement that runs outside a block; callable from any thread."""
+        with self._reading_lock:
+            if self._reading is not None:
+                with suppress(psycopg.Error):
+                    self._reading.cancel_safe(timeout=_CANCELS)
 
     # Blocks.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from datastore.engines.base import Durability
+from datastore.engines.cancellation import refuse_cancelled
 from datastore.engines.fork import keep, refuse_after_fork, unwatch, watch
 from datastore.engines.ownership import Owner
 from datastore.engines.sessions import CLOSED, ThreadState
@@ -63,6 +64,7 @@ class SQLiteEngine:
     """One database file. Safe to share between threads; every thread has its own connection."""
 
     name = "sqlite"
+    connections: int | None = None
 
     def __init__(
         self,
@@ -175,6 +177,14 @@ class SQLiteEngine:
             raise TransactionError("the commits of others are not seen inside a transaction or snapshot")
         with self.using("waiting for jobs") as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def interrupt(self, thread: int) -> None:
+        """Interrupt the reading statement that a thread runs, given its number; do nothing if it runs none."""
+        with self._sessions_lock:
+            sessions = [session for session in self._sessions if session.thread == thread]
+        for session in sessions:
+            with suppress(sqlite3.ProgrammingError):  # the connection is closed
+                session.connection.interrupt()
 
     def checkpoint(self) -> bool:
         """Write the whole WAL back to the database and truncate it.
@@ -341,6 +351,7 @@ class SQLiteEngine:
                     ) from error
             if self.closed:
                 raise ClosedError(CLOSED)
+            refuse_cancelled()
             _pause()
 
     def wrote(self, connection: sqlite3.Connection, rows: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from datastore.engines.cancellation import refuse_cancelled
 from datastore.engines.fork import keep
 from datastore.engines.ownership import NOBODY, Owner, current, in_event_loop
 from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, LOST, SNAPSHOT, Block, Host, Parameters, Session
@@ -229,6 +230,7 @@ class SQLiteSession(Session):
     def refuse_to_wait(self, waited: float) -> None:
         """Called while waiting for the gate: refuse if waiting is useless, or the store is closed."""
         self.refuse_orphans()
+        refuse_cancelled()
         writer = self.engine.writer
         if waited > _LOOP_WAITS and writer is not None and in_event_loop() and not writer.may_go_on():
             # A thread pool keeps the context of its calls until the loop continues, which this thread blocks.
