@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         AuditEntry,
         Backup,
         BackupStatus,
+        BatchCounts,
         Conversation,
         ConversationHits,
         Erasure,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         Job,
         JobAttempt,
         JobCount,
+        JobLimit,
         JobPause,
         JobStatus,
         Learning,
@@ -87,11 +89,13 @@ if TYPE_CHECKING:
         Redaction,
         RetentionPolicy,
         Role,
+        Schedule,
         SearchPage,
         SubjectKind,
         SubjectType,
         Upload,
         UploadStatus,
+        WaitsFor,
         by_conversation,
     )
     from datastore.retention.policies import Due
@@ -102,7 +106,7 @@ if TYPE_CHECKING:
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
-    from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
+    from datastore.worker import AsyncTask, Handler, PermanentError, Snooze, Stopped, Task, Worker
 
 __version__ = "0.1.0"
 
@@ -113,6 +117,7 @@ __all__ = [
     "AsyncDatastore",
     "Worker",
     "Task",
+    "AsyncTask",
     "Handler",
     "PermanentError",
     "Snooze",
@@ -137,6 +142,7 @@ __all__ = [
     "AuditEntry",
     "Backup",
     "BackupStatus",
+    "BatchCounts",
     "Conversation",
     "ConversationHits",
     "Erasure",
@@ -145,6 +151,7 @@ __all__ = [
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobLimit",
     "JobPause",
     "JobStatus",
     "Learning",
@@ -169,11 +176,13 @@ __all__ = [
     "Redaction",
     "RetentionPolicy",
     "Role",
+    "Schedule",
     "SearchPage",
     "SubjectKind",
     "SubjectType",
     "Upload",
     "UploadStatus",
+    "WaitsFor",
     "by_conversation",
     # The errors: docs/errors.md.
     "BackupError",
@@ -218,6 +227,7 @@ _homes = {
     "AsyncDatastore": "datastore.aio.store",
     "new_id": "datastore.values",
     "utc_now": "datastore.values",
+    "AsyncTask": "datastore.worker",
     "Handler": "datastore.worker",
     "PermanentError": "datastore.worker",
     "Snooze": "datastore.worker",

@@ -30,6 +30,7 @@ from datastore.repositories import (
     ReceiptRepository,
     RedactionRepository,
     RetentionPolicyRepository,
+    ScheduleRepository,
     UploadRepository,
 )
 from datastore.retention.policies import Retention
@@ -49,6 +50,7 @@ MODULES: Mapping[str, tuple[type[Any], ...]] = {
     "messages": (MessageRepository,),
     "redactions": (RedactionRepository,),
     "retention": (RetentionPolicyRepository, ReceiptRepository, Retention),
+    "schedules": (ScheduleRepository,),
     "store": (Datastore,),
     "upkeep": (Backups, Maintenance),
     "uploads": (UploadRepository,),
@@ -99,7 +101,11 @@ def _all_methods(part: type[Any]) -> dict[str, Method]:
     found: dict[str, Method] = {}
     for base in part.__mro__:
         if base.__module__.startswith("datastore"):
-            (node,) = (one for one in _tree(base.__module__).body if isinstance(one, ast.ClassDef) and one.name == base.__name__)
+            (node,) = (
+                one
+                for one in _tree(base.__module__).body
+                if isinstance(one, ast.ClassDef) and one.name == base.__name__
+            )
             for one in node.body:
                 if isinstance(one, ast.FunctionDef):
                     found.setdefault(one.name, Method(one.name, one, base.__module__))
@@ -137,7 +143,11 @@ def reads(part: type[Any], name: str, writing: frozenset[str], seen: frozenset[s
             module, helper = _HELPERS[target[5:]]
             key = f"{helper}.{node.attr}"
             other = getattr(importlib.import_module(module), helper)
-            if key not in seen and node.attr in _all_methods(other) and not reads(other, node.attr, writing, seen | {key}):
+            if (
+                key not in seen
+                and node.attr in _all_methods(other)
+                and not reads(other, node.attr, writing, seen | {key})
+            ):
                 return False
     return True
 
@@ -258,7 +268,9 @@ def _method(part: type[Any], method: Method, writing: frozenset[str], names: _Na
     else:
         start, call = f"async def {method.name}", "return await "
     docstring = inspect.cleandoc(ast.get_docstring(method.node) or "")
-    about = textwrap.indent(f'"""{docstring}' + ('\n"""' if "\n" in docstring else '"""'), " " * 8, lambda line: bool(line.strip()))
+    about = textwrap.indent(
+        f'"""{docstring}' + ('\n"""' if "\n" in docstring else '"""'), " " * 8, lambda line: bool(line.strip())
+    )
     return "\n".join(
         [
             _lines(start, parameters, f" -> {result}:", " " * 4),
@@ -275,7 +287,10 @@ def _class(part: type[Any], writing: frozenset[str], names: _Names) -> str:
     lines = [f"class {generated}:", f'    """`{name}`, awaited."""', ""]
     lines += [f"    def __init__(self, threads: Threads, part: {name}) -> None:"]
     lines += ["        self._threads = threads", "        self._part = part"]
-    lines += [f"        self.{attribute} = Async{inner}(threads, part.{attribute})" for attribute, inner in INNER.get(part, {}).items()]
+    lines += [
+        f"        self.{attribute} = Async{inner}(threads, part.{attribute})"
+        for attribute, inner in INNER.get(part, {}).items()
+    ]
     for method in methods(part):
         lines += ["", _method(part, method, writing, names)]
     return "\n".join(lines)
@@ -287,9 +302,7 @@ def module(name: str, writing: frozenset[str]) -> str:
     names.types["datastore.aio.threads"] = {"Threads"}
     names.runtime["typing"] = {"TYPE_CHECKING"}
     classes = [_class(part, writing, names) for part in MODULES[name]]
-    names.types = {
-        home: names.types[home] - names.runtime.get(home, set()) for home in names.types
-    }
+    names.types = {home: names.types[home] - names.runtime.get(home, set()) for home in names.types}
     of = " and ".join(f"`{part.__module__}.{part.__name__}`" for part in MODULES[name])
     lines = [f'"""{of} for asyncio.', "", MARK, '"""', "", "from __future__ import annotations", ""]
     lines += [*names.lines(names.runtime), "", "if TYPE_CHECKING:"]

@@ -89,13 +89,13 @@ SELECT
 FROM schedules
 WHERE name = :name;
 
--- name: list_schedules(max_rows)
--- The schedules, by name.
---   max_rows  integer  1 to 1000
--- Index: schedules primary key (full scan in its order, no sort)
+-- name: list_schedules(after_name, max_rows)
+-- One page of the schedules, by name.
+--   after_name  text  the last name of the previous page; '' for the first page
+--   max_rows  integer  1 to 1001
+-- Index: schedules primary key (range scan, no sort)
 -- Rows: 0 to max_rows
 -- Record: Schedule
--- Allow: full-scan, there are only a few schedules
 SELECT
     name,
     cron,
@@ -109,6 +109,7 @@ SELECT
     created_at,
     updated_at
 FROM schedules
+WHERE name > :after_name
 ORDER BY name
 LIMIT :max_rows;
 

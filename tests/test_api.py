@@ -32,6 +32,7 @@ PARTS: dict[str, type[Any]] = {
     "messages": repositories.MessageRepository,
     "learnings": repositories.LearningRepository,
     "jobs": repositories.JobQueueRepository,
+    "schedules": repositories.ScheduleRepository,
     "uploads": repositories.UploadRepository,
     "redactions": repositories.RedactionRepository,
     "audit": repositories.AuditRepository,
@@ -132,7 +133,7 @@ def test_the_parts_of_a_store_are_these(store: datastore.Datastore) -> None:
     properties = {name for name, one in vars(of).items() if isinstance(one, property)}
     parts = {name for name in {*vars(store), *properties} if not name.startswith("_")} - {"engine"}
     assert parts == {name for name in PARTS if "." not in name}
-    (sentence,) = re.findall(r"A store has eight repositories (.*?)\. One grammar", README, re.DOTALL)
+    (sentence,) = re.findall(r"A store has nine repositories (.*?)\. One grammar", README, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", sentence)) == parts
     for name, part in PARTS.items():
         assert type(functools.reduce(getattr, name.split("."), store)) is part

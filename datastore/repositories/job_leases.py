@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     class _Statements(JobQueueStatements, SchedulesStatements, Protocol):
         """The statements that a worker calls."""
 
+
 #: Maximum wait of a job: no datetime is later than the year 9999.
 _longest_delay = timedelta(days=365 * 1000)
 

@@ -84,7 +84,9 @@ def _token(limit: JobLimit) -> timedelta:
 
     A full bucket and the tokens of one interval are *max_starts* together. Rounded up, so that they are never more.
     """
-    assert limit.burst is not None and limit.max_starts is not None and limit.interval_seconds is not None
+    assert limit.burst is not None
+    assert limit.max_starts is not None
+    assert limit.interval_seconds is not None
     microseconds = limit.interval_seconds * 1e6 / (limit.max_starts - limit.burst + 1)
     return timedelta(microseconds=int(microseconds) + 1)
 
@@ -113,7 +115,9 @@ def _with_place(
     jobs: Sequence[Candidate], running: Counter[str | None], per_key: int, places: int
 ) -> tuple[list[Candidate], set[int]]:
     """The first *places* of *jobs* whose keys have a free place, and the ids of those before them whose keys have none."""
-    counts, chosen, skipped = running.copy(), list[Candidate](), set[int]()
+    counts = running.copy()
+    chosen: list[Candidate] = []
+    skipped: set[int] = set()
     for job in sorted(jobs, key=_order):
         if len(chosen) == places:
             break

@@ -328,6 +328,10 @@ class JobQueueRepository(JobLeases):
         rows = self._statements.list_jobs_by_batch(batch_id=batch_id, before_id=before_id, max_rows=pager.max_rows)
         return pager.page(rows, lambda job: (job.id,))
 
+    def iterate_by_batch(self, batch_id: str) -> Iterator[Job]:
+        """Iterate over all jobs of a batch, newest first, page by page."""
+        return every(self.list_by_batch, batch_id)
+
     def _turn(self, job: Job) -> Job:
         # A trigger decides whether the job waits, after the statement that stored it has returned its row.
         if job.sequence_key is None and job.after_batch is None:

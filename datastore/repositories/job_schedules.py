@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 #: Number of schedules, and of slots of each, that one claim enqueues.
 _SCHEDULES, _SLOTS = 100, 100
 
+#: The waits after failures, in seconds: the defaults of `JobQueueRepository.enqueue`.
+_BACKOFF, _BACKOFF_CAP = 10.0, 3600.0
+
 #: A cron expression has a slot at least every so many days: 29 February may be 8 years away.
 _LONGEST = timedelta(days=366 * 9)
 
@@ -30,12 +32,16 @@ def slots_after(cron: str, zone: str, instant: datetime) -> Iterator[datetime]:
     Raises:
         InvalidValueError: There is no such time zone, or *cron* is no cron expression, or never comes.
     """
-    import cronsim  # only schedules need it
+    import zoneinfo  # only schedules need them
+
+    import cronsim
 
     try:
         start = instant.astimezone(zoneinfo.ZoneInfo(zone))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidValueError(f"timezone: there is no time zone {zone!r}; give a name such as Europe/Berlin") from None
+        raise InvalidValueError(
+            f"timezone: there is no time zone {zone!r}; give a name such as Europe/Berlin"
+        ) from None
     try:
         slots = cronsim.CronSim(cron, start)
         first = next(slots)
@@ -60,7 +66,21 @@ def enqueue_due(statements: JobQueueStatements, schedules: SchedulesStatements, 
     for schedule in schedules.list_due_schedules(now=now, max_rows=_SCHEDULES):
         due, next_at = _due(schedule, now)
         for slot in due:
-            statements.add_job(**_job(schedule, slot), now=now)
+            statements.add_job(
+                type=schedule.type,
+                priority=schedule.priority,
+                run_at=slot,
+                payload={**schedule.payload, "slot": slot.isoformat()},
+                dedupe_key=f"schedule:{schedule.name}:{slot.isoformat()}",
+                limit_key=None,
+                sequence_key=None,
+                batch_id=None,
+                after_batch=None,
+                max_attempts=schedule.max_attempts,
+                backoff_seconds=_BACKOFF,
+                backoff_cap_seconds=_BACKOFF_CAP,
+                now=now,
+            )
         schedules.update_schedule_next_at(name=schedule.name, next_at=next_at)
         count += len(due)
     return count
@@ -77,20 +97,3 @@ def _due(schedule: Schedule, now: datetime) -> tuple[list[datetime], datetime]:
         else:
             due = [slot]
     return due, now + _LONGEST  # the expression names a year's end that does not come again
-
-
-def _job(schedule: Schedule, slot: datetime) -> dict[str, object]:
-    return {
-        "type": schedule.type,
-        "priority": schedule.priority,
-        "run_at": slot,
-        "payload": {**schedule.payload, "slot": slot.isoformat()},
-        "dedupe_key": f"schedule:{schedule.name}:{slot.isoformat()}",
-        "limit_key": None,
-        "sequence_key": None,
-        "batch_id": None,
-        "after_batch": None,
-        "max_attempts": schedule.max_attempts,
-        "backoff_seconds": 10.0,
-        "backoff_cap_seconds": 3600.0,
-    }

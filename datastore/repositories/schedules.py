@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from datastore.errors import InvalidValueError
+from datastore.records.pages import Page, every
 from datastore.records.schedules import Schedule
-from datastore.repositories.base import MAX_ROWS, Repository, found
+from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, found
 from datastore.repositories.job_schedules import slots_after
 from datastore.values import check_integer, check_text
 
@@ -77,9 +78,20 @@ class ScheduleRepository(Repository):
         """
         return found(self._statements.get_schedule(name=name), "schedule")
 
-    def list(self) -> Sequence[Schedule]:
-        """The schedules, sorted by name (the first 1000)."""
-        return self._statements.list_schedules(max_rows=MAX_ROWS)
+    def list(self, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Schedule]:
+        """One page, by name.
+
+        Raises:
+            CursorError: *after* is damaged or belongs to another list.
+        """
+        pager = Pager("schedules", [], (str,), after=after, max_rows=max_rows)
+        after_name = "" if pager.start is None else pager.start[0]
+        rows = self._statements.list_schedules(after_name=after_name, max_rows=pager.max_rows)
+        return pager.page(rows, lambda schedule: (schedule.name,))
+
+    def iterate(self) -> Iterator[Schedule]:
+        """Iterate over all of them, by name, page by page."""
+        return every(self.list)
 
     def delete(self, name: str) -> bool:
         """Delete a schedule; jobs that it has enqueued stay.

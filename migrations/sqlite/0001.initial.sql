@@ -223,10 +223,13 @@ CREATE TABLE job_queue (
     CHECK (length(batch_id) BETWEEN 1 AND 200 AND instr(batch_id, char(0)) = 0),
     -- A job waits for one thing at a time, and never for itself.
     CONSTRAINT job_queue_after_batch_check CHECK (
-        length(after_batch) BETWEEN 1 AND 200
-        AND instr(after_batch, char(0)) = 0
-        AND sequence_key IS NULL
-        AND (batch_id IS NULL OR batch_id <> after_batch)
+        after_batch IS NULL
+        OR (
+            length(after_batch) BETWEEN 1 AND 200
+            AND instr(after_batch, char(0)) = 0
+            AND sequence_key IS NULL
+            AND (batch_id IS NULL OR batch_id <> after_batch)
+        )
     ),
     CONSTRAINT job_queue_waits_for_check CHECK (
         waits_for IS NULL

@@ -102,6 +102,8 @@ class PostgreSQLEngine:
         # Connections that an interrupt prevented from being returned to the pool.
         self._dropped: deque[_PooledConnection] = deque()
         self._durability = durability
+        # Per thread: whether it has a connection of its own, and that connection.
+        self._reserved = threading.local()
         self._offset: tuple[float, timedelta] | None = None
         self._listener: Connection | None = None
         self._listening = threading.Lock()
@@ -308,6 +310,8 @@ class PostgreSQLEngine:
         if self.closed:
             raise ClosedError(CLOSED)
         self._refuse_fork()
+        if not for_reading and getattr(self._reserved, "wanted", False):
+            return self._own()
         while self._dropped:
             dropped = self._dropped.popleft()
             dropped.dropped = None
@@ -325,9 +329,32 @@ class PostgreSQLEngine:
 
     def give_back(self, connection: Connection) -> None:
         """Return a borrowed connection; the pool closes one that is broken or inside a transaction."""
+        if connection is getattr(self._reserved, "connection", None):
+            return
         if connection.closed:
             cast(_PooledConnection, connection).dropped = None  # the pool replaces it and forgets it
         self._pool_of(connection).putconn(connection)
+
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Give the calling thread a connection of its own until the block ends, even if all others are in use."""
+        self._reserved.wanted = True
+        try:
+            yield
+        finally:
+            connection: Connection | None = getattr(self._reserved, "connection", None)
+            self._reserved.wanted, self._reserved.connection = False, None
+            if connection is not None:
+                connection.close()
+
+    def _own(self) -> Connection:
+        # Opened late, and again after the server has closed it.
+        connection: Connection | None = getattr(self._reserved, "connection", None)
+        if connection is None or connection.closed or not _is_there(connection):
+            if connection is not None:
+                connection.close()
+            connection = self._reserved.connection = self.connect()
+        return connection
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:

@@ -60,12 +60,14 @@ class SchedulesStatements(Protocol):
     def list_schedules(
         self,
         *,
+        after_name: str,
         max_rows: int,
     ) -> list[Schedule]:
-        """The schedules, by name.
+        """One page of the schedules, by name.
 
         Args:
-            max_rows: 1 to 1000.
+            after_name: the last name of the previous page; '' for the first page.
+            max_rows: 1 to 1001.
         """
         ...
 
