@@ -23,6 +23,8 @@ _TABLES = (
     "redactions",
     "job_queue",
     "job_attempts",
+    "job_groups",
+    "schedules",
 )
 
 

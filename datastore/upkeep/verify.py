@@ -89,6 +89,12 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
             for type, status, count, counted in parts.derived.miscounted_jobs()
         ]
 
+    def groups() -> list[str]:
+        return [
+            f"a {kind} of jobs: the count of live jobs is {live}, there are {counted}, of which {heads} need not wait"
+            for kind, live, counted, heads in parts.derived.miscounted_groups()
+        ]
+
     def hashes() -> list[str]:
         wrong = parts.derived.mishashed(None if deep else SAMPLE)
         return [f"message {id}: its content does not match its hash" for id in wrong]
@@ -102,6 +108,7 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
         ("content hashes", hashes),
         ("message counts", counts),
         ("job counts", job_counts),
+        ("job groups", groups),
         ("tags", tags),
         ("searchable rows", unindexed),
         *([("own words", lambda: list(_unfound(parts)))] if deep else []),

@@ -54,7 +54,7 @@ def test_no_more_jobs_of_a_type_run_than_its_limit(store: Datastore) -> None:
 def test_a_limit_counts_jobs_of_all_workers_and_survives_a_lost_lease(store: Datastore, clock: SettableClock) -> None:
     store.jobs.limit("t", running=1)
     store.jobs.enqueue_many(NewJob(type="t", payload=n, backoff_seconds=1000.0) for n in range(2))
-    assert store.jobs.claim("t".split(), worker="dead", lease_seconds=10) is not None
+    assert store.jobs.claim(["t"], worker="dead", lease_seconds=10) is not None
     assert claim(store) == []
     clock.advance(11)
     assert claimed(store) == [1]

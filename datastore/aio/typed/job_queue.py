@@ -317,6 +317,10 @@ class AsyncJobQueueRepository:
         """
         return await self._threads.read(self._part.list_by_batch, batch_id, after=after, max_rows=max_rows)
 
+    def iterate_by_batch(self, batch_id: str) -> AsyncIterator[Job]:
+        """Iterate over all jobs of a batch, newest first, page by page."""
+        return self._threads.iterate(self._part.iterate_by_batch, batch_id)
+
     async def claim(
         self,
         types: Iterable[str] | None = None,

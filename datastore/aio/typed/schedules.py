@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datastore.repositories.base import DEFAULT_ROWS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
     from datastore.aio.threads import Threads
+    from datastore.records.pages import Page
     from datastore.records.schedules import Schedule
     from datastore.repositories.schedules import ScheduleRepository
 
@@ -75,9 +78,22 @@ class AsyncScheduleRepository:
         """
         return await self._threads.read(self._part.get, name)
 
-    async def list(self) -> Sequence[Schedule]:
-        """The schedules, sorted by name (the first 1000)."""
-        return await self._threads.read(self._part.list)
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Schedule]:
+        """One page, by name.
+
+        Raises:
+            CursorError: *after* is damaged or belongs to another list.
+        """
+        return await self._threads.read(self._part.list, after=after, max_rows=max_rows)
+
+    def iterate(self) -> AsyncIterator[Schedule]:
+        """Iterate over all of them, by name, page by page."""
+        return self._threads.iterate(self._part.iterate)
 
     async def delete(self, name: str) -> bool:
         """Delete a schedule; jobs that it has enqueued stay.

@@ -47,6 +47,7 @@ from datastore.statements.typed.derived import (
     GetMessagePlacesRow,
     ListMessageHashesRow,
     ListMiscountedConversationsRow,
+    ListMiscountedGroupsRow,
     ListMiscountedJobsRow,
     ListMistaggedLearningsRow,
 )
@@ -188,6 +189,7 @@ RECORDS: dict[str, type[Any]] = {
     "list_message_tokens": ListMessageTokensRow,
     "list_message_words_like": ListMessageWordsLikeRow,
     "list_miscounted_conversations": ListMiscountedConversationsRow,
+    "list_miscounted_groups": ListMiscountedGroupsRow,
     "list_miscounted_jobs": ListMiscountedJobsRow,
     "list_mistagged_learnings": ListMistaggedLearningsRow,
     "list_passing_learnings": ListPassingLearningsRow,
