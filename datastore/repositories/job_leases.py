@@ -97,6 +97,7 @@ class JobLeases(JobWaiting):
             if not wanted:
                 return []
             if work.has_limits and (limits := self._statements.lock_job_limits(types=wanted)):
+                now = max(now, self._engine.clock())  # the limits may have been locked for a while
                 jobs = self._claim_limited(limits, wanted, worker, now, lease, max_rows)
             else:
                 jobs = self._statements.claim_jobs(
