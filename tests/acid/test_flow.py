@@ -37,7 +37,9 @@ def workers(place: str, count: int, seed: int) -> Iterator[list[subprocess.Popen
 
 
 def start(place: str, seed: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "tests.acid.flow", place, str(seed)], text=True, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.acid.flow", place, str(seed)], text=True, stdout=subprocess.DEVNULL
+    )
 
 
 def flow(
