@@ -10,10 +10,10 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# One worker per processor, at most eight; an idle worker takes tests from a busy one.
-PARALLEL := -n logical --maxprocesses 8 --dist worksteal
+# tests/conftest.py says how many workers these are; an idle worker takes tests from a busy one.
+PARALLEL := -n logical --dist worksteal
 
-.PHONY: help demo install test test-all acid bench bench-full check lint generate clean
+.PHONY: help demo install test test-all acid bench bench-full check lint lint-python lint-types lint-sql generate clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,11 +48,18 @@ bench: $(INSTALLED) $(VENV)/.bench
 bench-full: $(INSTALLED) $(VENV)/.bench
 	@$(BIN)/python perf/bench.py --full
 
-lint: check
+# The parts can run at once: make -j2 lint.
+lint: check lint-python lint-types lint-sql
+
+lint-python: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+lint-types: $(INSTALLED)
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint sql migrations datastore/contract
+
+lint-sql: $(INSTALLED)
+	@$(BIN)/sqlfluff lint --processes 0 sql migrations datastore/contract
 
 acid: $(INSTALLED)
 	@$(BIN)/python -m tests.acid.page

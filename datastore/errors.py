@@ -29,7 +29,8 @@ There is one leaf class per way in which a caller may want to react::
     │   ├── DiskFullError           no space left; the statement changed nothing
     │   ├── ConnectionLostError     the server is unreachable or closed the connection: try again later
     │   └── CorruptDatabaseError    damaged: stop writing, verify, restore
-    ├── UnsupportedError            this engine cannot do it: the message names the tool to use instead
+    ├── UnsupportedError            this engine or installation cannot do it: the message says what to use instead
+    ├── EmbeddingError              the application's embed failed: no vector was stored; search by words works
     ├── BackupError                 a backup is damaged, would overwrite a file, or cannot be restored here
     ├── CopyError                   the target of a copy already has data of its own
     ├── ImportFileError             the file cannot be imported at all
@@ -191,7 +192,21 @@ class CorruptDatabaseError(DatabaseError):
 
 
 class UnsupportedError(DatastoreError):
-    """This engine cannot do this; the message names the tool to use instead."""
+    """This engine or this installation cannot do this; the message says what to use instead."""
+
+
+class EmbeddingError(DatastoreError):
+    """The application's function `embed` raised, took too long, or returned wrong vectors. No vector of this call was stored.
+
+    Searching with ``mode="words"`` needs no vector.
+
+    Attributes:
+        lasting: Whether the next call would fail too.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class BackupError(DatastoreError):

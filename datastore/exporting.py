@@ -32,10 +32,19 @@ def export(
     """
     sources = store._parts.import_export
     count = 0
-    with store.snapshot():
+    with store.engine.events.operation("export") as counts, store.snapshot():
         for deleted in (False, True) if include_deleted else (False,):
             for conversation in store.conversations.iterate(session_id=session_id, source=source, deleted=deleted):
-                messages = list(store.messages.iterate(conversation.id))
-                stream.write(write_chat(conversation, messages, sources.learnings(conversation.id)) + "\n")
+                branches = store.branches.iterate(conversation.id) if conversation.last_branch else ()
+                stream.write(
+                    write_chat(
+                        conversation,
+                        sources.messages(conversation.id),
+                        sources.learnings(conversation.id),
+                        branches,
+                    )
+                    + "\n"
+                )
                 count += 1
+                counts["conversations"] = count
     return count

@@ -102,7 +102,7 @@ def find_file(path: Path) -> os.stat_result | None:
     return found
 
 
-def refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path, *, read_only: bool = False) -> None:
     """Raise the errors of `Datastore.open` that can be found from the file system alone."""
     found = find_file(path)
     refuse_lost(path, found)
@@ -111,11 +111,16 @@ def refuse_foreign(path: Path) -> None:
             f"there is no database at {path}; create it with datastore import, Datastore.open(..., migrate=True), or:"
             f" {apply_command(path)}"
         )
+    if read_only:
+        if not os.access(path, os.R_OK):
+            raise ReadOnlyDatabaseError(f"{path} cannot be read; change its rights")
+        return
     if not os.access(path, os.R_OK | os.W_OK):
-        raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or copy it")
+        raise ReadOnlyDatabaseError(f"{path} cannot be written to; change its rights, or open it with read_only=True")
     if not os.access(path.parent, os.W_OK):
         raise ReadOnlyDatabaseError(
-            f"the folder of {path}, which must contain its WAL, cannot be written to; change its rights"
+            f"the folder of {path}, which must contain its WAL, cannot be written to; change its rights, or open it with"
+            " read_only=True"
         )
 
 
@@ -181,6 +186,7 @@ def on_file(
     durability: Durability,
     timeout: float,
     gate: bool,
+    read_only: bool,
     clock: Callable[[], datetime],
 ) -> Opened:
     """Open a database file and check its schema; *opener* opens copies of it."""
@@ -192,12 +198,12 @@ def on_file(
             refuse_foreign(path)
             make_beside(Path(f"{path}.gate"), path)
         apply(path, *folders)
-    refuse_foreign(path)
-    engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, clock=clock)
+    refuse_foreign(path, read_only=read_only)
+    engine = SQLiteEngine(path, durability=durability, timeout=timeout, gate=gate, read_only=read_only, clock=clock)
     try:
         statements = bind_statements(engine)
         refuse_schema(str(path), applied_in_file(engine, statements), folders, apply_command(path, *folders))
-        if gate:
+        if gate and not read_only:
             make_beside(Path(f"{path}.gate"), path)
     except BaseException:
         engine.close()
@@ -266,11 +272,18 @@ def on_server(
     timeout: float,
     pool_size: int,
     replica: str | None,
+    read_only: bool,
     clock: Callable[[], datetime] | None,
 ) -> Opened:
     """Open a database on a server and check its schema."""
     engine = server_engine(
-        url, durability=durability, timeout=timeout, pool_size=pool_size, replica=replica, clock=clock
+        url,
+        durability=durability,
+        timeout=timeout,
+        pool_size=pool_size,
+        replica=replica,
+        read_only=read_only,
+        clock=clock,
     )
     try:
         folders = [migrations_folder("postgresql"), *migrations]

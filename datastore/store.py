@@ -17,17 +17,20 @@ from datastore.address import database_path, is_server, real_path
 from datastore.engines.base import Durability, Engine
 from datastore.engines.ownership import refuse_green_threads
 from datastore.errors import ConflictError, DatastoreError, InvalidValueError, TransactionError
+from datastore.events import Listener, Observation
 from datastore.files import sweep, typed, unfinished
 from datastore.migrations.steps import own_folders
 from datastore.opening import on_file, on_server
-from datastore.values import new_id, utc_now
+from datastore.values import EMBED_TIMEOUT, new_id, utc_now
 
 if TYPE_CHECKING:
     from datastore.opening import Opened
     from datastore.records import Backup, Erasure
     from datastore.records.backups import BackupStatus
+    from datastore.records.vectors import Embed
     from datastore.repositories import (
         AuditRepository,
+        BranchRepository,
         ConversationRepository,
         JobQueueRepository,
         LearningRepository,
@@ -41,10 +44,12 @@ if TYPE_CHECKING:
     from datastore.retention.policies import Retention
     from datastore.retention.subjects import SubjectData
     from datastore.retention.tombstones import Tombstones
+    from datastore.search.embedding import Embedder
     from datastore.statements.binding import Statements
     from datastore.upkeep.backups import Backups, Restored
     from datastore.upkeep.base import Upkeep
     from datastore.upkeep.maintenance import Maintenance
+    from datastore.upkeep.vectors import Vectors
     from datastore.upkeep.verify import Mark, Problems
 
 Result = TypeVar("Result")
@@ -57,6 +62,7 @@ class Datastore:
 
     Attributes:
         conversations: `ConversationRepository`.
+        branches: `BranchRepository`.
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
@@ -65,6 +71,7 @@ class Datastore:
         redactions: `RedactionRepository`: the text parts that sanitization replaced.
         audit: `AuditRepository`.
         holds: `LegalHoldRepository`: conversations that nothing may delete or change.
+        vectors: `Vectors`: make the vectors that search by meaning needs (docs/search.md).
         retention: `Retention`: retention policies, and the receipts of erasures.
         backups: `Backups`: make, list, verify and rotate copies of the database.
         maintenance: `Maintenance`: maintenance in bounded slices.
@@ -72,6 +79,7 @@ class Datastore:
 
     engine: Engine
     conversations: ConversationRepository
+    branches: BranchRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
@@ -81,6 +89,7 @@ class Datastore:
     audit: AuditRepository
     holds: LegalHoldRepository
     retention: Retention
+    vectors: Vectors
 
     def __init__(
         self,
@@ -91,17 +100,20 @@ class Datastore:
         actor: str = "application",
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         """Use `Datastore.open` instead; the constructor takes an engine whose schema has been checked."""
         from datastore.repositories import Repositories
         from datastore.retention.erasure import Eraser
         from datastore.retention.policies import Retention
+        from datastore.upkeep.vectors import Vectors
 
         self.engine = engine
         #: For internal use: the repositories below, and those that only verification, import, export, erasure and
         #: backups use.
-        self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng)
+        self._parts = parts = Repositories.of(engine, statements, actor=actor, new_id=ids, rng=rng, embedder=embedder)
         self.conversations = parts.conversations
+        self.branches = parts.branches
         self.messages = parts.messages
         self.learnings = parts.learnings
         self.jobs = parts.jobs
@@ -113,6 +125,7 @@ class Datastore:
         self._upkeep = upkeep(parts)
         self._eraser = Eraser(parts, self._upkeep)
         self.retention = Retention(parts, self._eraser)
+        self.vectors = Vectors(parts)
 
     @classmethod
     def open(
@@ -126,8 +139,12 @@ class Datastore:
         gate: bool = True,
         pool_size: int = 10,
         replica: str | None = None,
+        read_only: bool = False,
         migrations: Iterable[str | os.PathLike[str]] = (),
         language: str | None = None,
+        embed: Embed | None = None,
+        embed_model: str | None = None,
+        embed_timeout: float | None = EMBED_TIMEOUT,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -141,15 +158,22 @@ class Datastore:
             durability: "full": a commit survives a power cut (PRAGMA synchronous FULL). "relaxed": a
                 power cut may undo every commit since the last checkpoint, but never break consistency (NORMAL).
             timeout: How long to wait for another writer, in seconds.
-            actor: The actor that the audit log records; 1 to 200 characters.
+            actor: The actor that the audit log records outside `acting_as`; 1 to 200 characters.
             gate: Queue with the other processes of this library for the write lock
                 (docs/decisions/0003-write-gate.md).
             pool_size: PostgreSQL: the maximum number of connections; a thread has one only while it uses it.
             replica: PostgreSQL: the URL of a standby that `snapshot` reads from.
+            read_only: Refuse every change with ReadOnlyDatabaseError. A file then need not be writable, nor its folder, as on a
+                read-only mount; there it is read as it is when it is opened, so nobody may change it meanwhile.
             migrations: Folders with the application's own steps, for its tables in the same database (docs/own-tables.md);
                 their ids begin with a word ("app-0001.notes"), which distinguishes them from this library's.
             language: The language of the texts, for search: "english", "german", ... (Snowball's names). A new
                 database stores it, by default English; `reindex` changes it.
+            embed: A function that returns a vector for each text of a list, for search by meaning (the extra
+                ``datastore[vectors]``; docs/search.md). It is never called inside a transaction of this library.
+            embed_model: The name of the model that makes the vectors, given with *embed* or alone; all vectors of a database
+                are of one model.
+            embed_timeout: Seconds that a call of *embed* may take; None: no limit, and it is called in the caller's thread.
             clock: The source of the current time; returns aware datetimes.
             ids: Generates the ids that callers do not give.
             rng: Randomizes the retry times of jobs; a seeded one makes a test reproducible.
@@ -162,12 +186,23 @@ class Datastore:
             InvalidValueError: *database* is not a file name, or it is a connection string.
             NotADatastoreError: It is a folder, a device, an empty file, or another program's database.
             SchemaOutOfDateError: Migrations are pending or unknown; the message says what to run.
-            ReadOnlyDatabaseError: The file or its folder cannot be written to.
+            ReadOnlyDatabaseError: The file or its folder cannot be written to, and *read_only* is False.
             CorruptDatabaseError: The file is damaged; or it is empty or missing, but its WAL exists.
             UnsupportedError: gevent or eventlet has patched the process.
             InvalidValueError: The full-text index has another language than *language*, or there is no such language.
+            InvalidValueError: The database has the vectors of another model than *embed_model*.
+            UnsupportedError: *embed_model* is given, and numpy is not installed.
         """
         refuse_green_threads()
+        embedder = None
+        if embed is not None or embed_model is not None:
+            from datastore.search.embedding import Embedder
+
+            embedder = Embedder.of(embed, embed_model, embed_timeout)
+        if read_only and migrate:
+            raise InvalidValueError(
+                "migrate: a store that is opened read-only cannot be migrated; leave one of the two out"
+            )
         folders = own_folders(migrations)
         opened: Opened
         if is_server(database):
@@ -179,6 +214,7 @@ class Datastore:
                 timeout=timeout,
                 pool_size=pool_size,
                 replica=replica,
+                read_only=read_only,
                 clock=None if clock is utc_now else clock,
             )
         elif replica is not None:
@@ -192,11 +228,14 @@ class Datastore:
                 durability=durability,
                 timeout=timeout,
                 gate=gate,
+                read_only=read_only,
                 clock=clock,
             )
         engine, statements, upkeep = opened
         try:
-            store = cls(engine, statements, upkeep, actor=actor, ids=ids, rng=rng)
+            store = cls(engine, statements, upkeep, actor=actor, ids=ids, rng=rng, embedder=embedder)
+            if embedder is not None:
+                store._parts.vectors.check_model()
             if language is not None:
                 store._parts.index.open_language(language)
             return store
@@ -217,6 +256,35 @@ class Datastore:
         from datastore.statements.loader import read_statements
 
         return self.engine.bind(read_statements(Path(folder), self.engine.name), records)
+
+    def observe(self, listener: Listener) -> Observation:
+        """Call *listener* with every statement, transaction and long operation of this store from now on.
+
+        The listener runs in the thread that causes an event, inside the call: it should return quickly, and must not use the
+        store. What it raises is logged, not propagated. Without a listener, a statement costs what it costs without this method.
+
+        Args:
+            listener: Called with a `StatementEvent`, `TransactionStarted`, `TransactionEnded` or `OperationEvent`. Ready-made
+                ones are in `datastore.observing`: logging, OpenTelemetry.
+
+        Returns:
+            Call its ``stop()``, or use it in a ``with`` block, to end it. Otherwise it ends with the store.
+        """
+        return Observation(self.engine.events, listener)
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Record *actor* in the audit log, in receipts and in legal holds, for everything that happens in the ``with`` block.
+
+        It is true of the thread or task that enters the block, and of the tasks that this one starts inside. Blocks may be nested.
+
+        Args:
+            actor: Who asked, for example the user of a request; 1 to 200 characters. The audit log keeps it for ever.
+
+        Raises:
+            InvalidValueError: *actor* is not text of 1 to 200 characters.
+            TransactionError: The block was left in another thread or context.
+        """
+        return self._parts.actor.acting_as(actor)
 
     @property
     def backups(self) -> Backups:
@@ -278,7 +346,9 @@ class Datastore:
             except ConflictError:
                 if attempt == attempts:
                     raise
-                time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
+                with self.engine.events.operation("retry") as counts:
+                    counts["attempt"] = attempt
+                    time.sleep(random.uniform(0.0, 0.02 * 2**attempt))
         raise InvalidValueError("attempts: 1 or more are needed")
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -303,7 +373,10 @@ class Datastore:
         """
         from datastore.upkeep.verify import verify
 
-        return verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+        with self.engine.events.operation("verify") as counts:
+            problems = verify(self._parts, self._upkeep.checks(), marks, deep=deep)
+            counts["problems"] = sum(map(len, problems.values()))
+        return problems
 
     def reindex(
         self, on_progress: Callable[[str, int, int], None] | None = None, *, language: str | None = None
@@ -311,7 +384,8 @@ class Datastore:
         """Rebuild derived data: full-text indexes, the index by tag, the counts of messages and jobs.
 
         It is one transaction that blocks all writers; until it ends, readers see the previous state. Afterwards, search also
-        finds rows that other programs wrote.
+        finds rows that other programs wrote. Vectors are divided again; no vector is made, because only the application has
+        the model (`Vectors.embed`).
 
         Args:
             on_progress: Called with a full-text index's name, the number of rows done and their total.
@@ -320,7 +394,8 @@ class Datastore:
         Raises:
             InvalidValueError: There is no such language.
         """
-        self._parts.derived.reindex(on_progress, language=language)
+        with self.engine.events.operation("reindex"):
+            self._parts.derived.reindex(on_progress, language=language)
 
     def disclose(
         self,
@@ -393,7 +468,8 @@ class Datastore:
             correlation_id=correlation_id,
             learning_id=learning_id,
         )
-        return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
+        with self.engine.events.operation("erase"):
+            return self._eraser.erase(subject, reason=reason, vacuum=vacuum, on_progress=on_progress)
 
     @staticmethod
     def restore(

@@ -14,11 +14,17 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 from datastore.errors import InvalidValueError
 
 UTC = timezone.utc
+
+#: A value that JSON can express, as `json` reads and writes it.
+Json: TypeAlias = Any
+
+#: A JSON object.
+JsonObject: TypeAlias = dict[str, Any]
 
 #: Longer JSON is refused before it reaches the database.
 MAX_JSON_BYTES = 1_048_576
@@ -177,6 +183,22 @@ def check_text(value: str, name: str) -> str:
     except UnicodeEncodeError:
         raise InvalidValueError(f"{name}: contains a lone surrogate, which UTF-8 cannot encode; remove it") from None
     return value
+
+
+#: Seconds that a call of the application's function `embed` may take, unless the application says otherwise.
+EMBED_TIMEOUT = 60.0
+
+
+def encode_blob(value: bytes) -> bytes:
+    """Return *value* if it is bytes.
+
+    Raises:
+        InvalidValueError: It is not bytes, a bytearray or a memoryview.
+    """
+    given: object = value
+    if not isinstance(given, bytes | bytearray | memoryview):
+        raise InvalidValueError(f"a blob needs bytes, not {type(given).__name__}")
+    return bytes(given)
 
 
 def check_number(value: float, name: str) -> float:

@@ -56,7 +56,7 @@ MODULES: Mapping[str, tuple[type[Any], ...]] = {
     "uploads": (UploadRepository,),
 }
 
-#: Parts whose operations take long, and run next to the others; their lists read.
+#: Parts whose operations take long, and run next to the others.
 SLOW = (Retention, Backups, Maintenance, Datastore)
 
 #: The methods of the store that are generated; datastore/aio/store.py has the others.
@@ -157,9 +157,9 @@ def kind(part: type[Any], method: Method, writing: frozenset[str]) -> str:
     if method.name in POLLS:
         return "poll"
     if method.iterates:
-        return "iterate"
+        return "iterate_slowly" if part in SLOW else "iterate"
     if part in SLOW:
-        return "read" if method.name.startswith("list") else "slow"
+        return "slow"
     return "read" if reads(part, method.name, writing) else "write"
 
 
@@ -261,7 +261,7 @@ def _method(part: type[Any], method: Method, writing: frozenset[str], names: _Na
     names.use(returns, method.module, runtime=False)
     how, result = kind(part, method, writing), ast.unparse(returns)
     target = f"self._part.{POLLS.get(method.name, method.name)}"
-    if how == "iterate":
+    if how.startswith("iterate"):
         names.types.get("collections.abc", set()).discard("Iterator")
         names.types.setdefault("collections.abc", set()).add("AsyncIterator")
         start, result, call = f"def {method.name}", f"Async{result}", "return "

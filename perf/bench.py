@@ -42,6 +42,7 @@ PARTS = (
     Part("importing", "importing.py --rounds 3", "importing"),
     Part("memory", "memory.py", "memory", full_command="memory.py --messages 1000000"),
     Part("threads", "threads.py --rounds 3 --seconds 1", "threads"),
+    Part("asynchronous", "asynchronous.py --rounds 3 --no-server", "asynchronous", full_command="asynchronous.py"),
     Part("queue", "queue/measure.py cycle --rounds 3 --seconds 1", "queue-cycle", full_command="queue/measure.py cycle"),
     Part("backlog", "queue/measure.py drain --rounds 1 --durability relaxed", "queue-drain",
          full_command="queue/measure.py drain"),

@@ -83,6 +83,7 @@ def goals() -> Iterator[list[str]]:
             said,
             met(ratio >= 3, "8 threads at FULL: "),
         ]
+    yield from _asynchronous_goals()
     if found := read("start"):
         took = found["milliseconds"]["import datastore"]
         yield ["`import datastore`: at most 80 ms", f"{took} ms", met(took <= 80)]
@@ -102,6 +103,24 @@ def goals() -> Iterator[list[str]]:
         sizes = [line["wal_bytes"] for line in found["seconds"].values() if "wal_bytes" in line]
         grew = [line for line in found["missed"] if "bytes" in line]
         yield ["nothing grows without bound meanwhile", f"WAL {max(sizes) / 1e6:.0f} MB at most", met(not grew)]
+
+
+def _asynchronous_goals() -> Iterator[list[str]]:
+    if found := read("asynchronous"):
+        added = found["hop_microseconds"]["added_p50"]
+        yield ["AsyncDatastore: the hop to a thread adds at most 120 µs (p50)", f"{added:.0f} µs", met(added <= 120)]
+        late = max(line["late_milliseconds"][2] for line in found["stalls"].values() if "measurements" in line)
+        yield [
+            "AsyncDatastore: the event loop stalls at most 5 ms (p99), with 50 writers and while another process has the lock",
+            f"{late:.1f} ms",
+            met(late <= 5),
+        ]
+        ratio = found["appends_per_second"]["ratio"]
+        yield [
+            "AsyncDatastore: 50 tasks that append at FULL: at least one thread's rate",
+            f"{ratio:.2f} x",
+            met(ratio >= 1),
+        ]
 
 
 def met(fine: bool, goal: str = "") -> str:
@@ -132,6 +151,7 @@ def page() -> str:
         *_queue(),
         *_search(),
         *_threads(),
+        *_asynchronous(),
         *_soak(),
         *_postgresql(),
         *_statements(),
@@ -255,6 +275,25 @@ def _threads() -> Iterator[str]:
     rows = [[name, f"{line['appends_per_second']:,}", f"{line['ratio']:.2f}"] for name, line in found["lines"].items()]
     yield from table(["", "appends/s", "x one thread"], rows)
     yield "The group commit is a design that was tried and is not in the library: [0013](decisions/0013-no-group-commit.md)."
+    yield origin(found)
+    yield ""
+
+
+def _asynchronous() -> Iterator[str]:
+    if not (found := read("asynchronous")):
+        return
+    yield "## asyncio"
+    yield ""
+    hops = {name: line for name, line in found["hop_microseconds"].items() if isinstance(line, list)}
+    yield from table(
+        ["a message by id, µs", "p50", "p95", "p99"], [[name, *map(str, line)] for name, line in hops.items()]
+    )
+    rows = [[name, *map(str, line["late_milliseconds"]), str(line["reads"])] for name, line in found["stalls"].items()]
+    yield from table(["the event loop is late, ms", "p50", "p95", "p99", "reads meanwhile"], rows)
+    if server := found["postgresql_microseconds"]:
+        rows = [[name, str(line["threads"]), str(line["AsyncConnection"])] for name, line in server.items()]
+        yield from table(["PostgreSQL, µs a call", "on threads", "psycopg's AsyncConnection"], rows)
+    yield "Why it uses threads: [0023](decisions/0023-asyncio.md)."
     yield origin(found)
     yield ""
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 from datastore import Datastore, Message, NewMessage
 from datastore.search.analysis import analyzer
 from datastore.search.filters import message_facets
-from datastore.search.matching import Indexed
+from datastore.search.matching import Indexed, Words
 from datastore.values import encode_timestamp, new_id
 
 Durability = Literal["full", "relaxed"]
@@ -147,7 +147,7 @@ class ByHand(Peer):
         " ORDER BY position LIMIT :max_rows"
     )
     LAST = f"SELECT {COLUMNS} FROM messages WHERE conversation_id = ? ORDER BY position DESC LIMIT ?"
-    INSERT = f"INSERT INTO new_messages ({COLUMNS}, words, facets) VALUES ({', '.join('?' * len(FIELDS))}, ?, '')"
+    INSERT = f"INSERT INTO new_messages ({COLUMNS}, words, facets) VALUES ({', '.join('?' * len(FIELDS))}, ?, ?)"
 
     def connect(self) -> None:
         self.connection = sqlite3.connect(self.path, isolation_level=None)
@@ -160,8 +160,8 @@ class ByHand(Peer):
         """Make the values of the next *calls* messages, and their words."""
         document = analyzer("english").document(CONTENT)
         facets = message_facets("c", "user", datetime.now(timezone.utc))
-        words = str(Indexed(document, facets).of(self.source, None))
-        self.ready = [(*self.values().values(), words) for _ in range(calls)][::-1]
+        row = Indexed(document, facets).of(self.source, None)
+        self.ready = [(*self.values().values(), str(Words(row.document)), row.facets) for _ in range(calls)][::-1]
 
     @staticmethod
     def record(row: tuple[Any, ...]) -> Message:

@@ -19,10 +19,15 @@ import attrs
 from datastore.contract.facts import StatementFacts
 from datastore.contract.touches import Touch
 from datastore.search.analysis import Document
-from datastore.search.matching import Indexed, Leaf, Match, Matches, Rows
+from datastore.search.matching import Indexed, Leaf, Match, Matches, Rows, Words
 from datastore.statements.headers import Parameter
 
 FIRST, LAST = "2026-01-01T00:00:00.000000Z", "2029-01-01T00:00:00.000000Z"
+
+_vectors = re.compile("(?P<verb>add|move)_(?P<noun>learning|message)_vectors")
+
+#: The length of a sample vector.
+DIMENSIONS = 64
 
 #: What names and types do not say: by parameter, or by "statement.parameter".
 SPECIAL: dict[str, Any] = {
@@ -36,6 +41,14 @@ SPECIAL: dict[str, Any] = {
     "language": "english",
     "get_search_setting.name": "language",
     "from_seq": 0,
+    "cell": 0,
+    "after_place": 0,
+    "before_place": 2**62,
+    "dimensions": DIMENSIONS,
+    "vectors": bytes(range(1, DIMENSIONS + 1)) * 10,
+    "add_vector_cell.cell": 4_000_000,
+    "add_vector_cell.generation": 1,
+    "centroid": b"\0\x3c" * DIMENSIONS,
     "to_seq": 2**62,
     "before_seq": 2**62,
     "patch": '{"reviewed": true}',
@@ -160,7 +173,12 @@ class Sampler:
         if parameter.type == "words":
             document = Document(" ".join(self._word() for _ in range(50)), "", "")
             row = Indexed(document, "in:index")
-            return row if name == "words" else Rows({f"nowhere-{next(_numbers)}": row for _ in range(10)})
+            return Words(document) if name == "words" else Rows({f"nowhere-{next(_numbers)}": row for _ in range(10)})
+        if parameter.type == "rows" and (found := _vectors.match(facts.statement.name)):
+            rows = self.rows(f"{found['noun']}s")
+            some = [rows[(number + step) % len(rows)] for step in range(10)]
+            is_move = found["verb"] == "move"
+            return json.dumps([[row["seq"], 0] if is_move else [row["id"], 0, "0" * 32] for row in some])
         if parameter.type == "rows" and inserted == "learnings":
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])

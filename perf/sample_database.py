@@ -36,6 +36,8 @@ MESSAGES = "id, conversation_id, position, role, content, content_hash, token_co
 TEXTS = 4000
 #: Rare words beside those of the sample, by Zipf's law.
 TAIL = 20_000
+#: The length of a vector.
+DIMENSIONS = 64
 #: Conversations that begin within ten minutes of one another, before a pause; one a minute on average.
 BURST = 40
 
@@ -100,6 +102,11 @@ def fill(path: Path, rows: int) -> Filled:
     begun_indexing = time.perf_counter()
     with Datastore.open(path, durability="relaxed") as store:
         store.reindex()
+        pick = random.Random(5)
+        store.vectors.change_model(
+            lambda texts: [[pick.gauss(0, 1) for _ in range(DIMENSIONS)] for _ in texts], "sample", embed_timeout=None
+        )
+        store.vectors.embed(batch=1000, max_rows=life.learnings + rows // 10)
     return Filled(count, inserted - begun, indexed - inserted, time.perf_counter() - begun_indexing)
 
 

@@ -32,7 +32,7 @@ from sample_database import seeded
 from datastore.contract.facts import ProjectFacts, StatementFacts, read_facts
 from datastore.contract.project import find_project
 from datastore.contract.touches import Touch, read_touches
-from datastore.search.matching import Indexed, Match, Matches, Rows
+from datastore.search.matching import Match, Matches, Rows, Words
 
 #: Calls of each choice: so many, or as many as there is time for, but never fewer than the second figure.
 CALLS, LEAST, SECONDS = 200, 5, 0.15
@@ -87,7 +87,7 @@ class Sqlite:
     def written(arguments: Arguments) -> Arguments:
         """The arguments with queries and rows in FTS5's syntax."""
         return {
-            name: str(value) if isinstance(value, Match | Matches | Indexed | Rows) else value
+            name: str(value) if isinstance(value, Match | Matches | Rows | Words) else value
             for name, value in arguments.items()
         }
 

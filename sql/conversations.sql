@@ -49,6 +49,8 @@ RETURNING
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -70,6 +72,8 @@ SELECT
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -93,6 +97,8 @@ SELECT
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -127,6 +133,8 @@ SELECT
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -163,6 +171,8 @@ SELECT
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -245,6 +255,8 @@ RETURNING
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -274,6 +286,8 @@ RETURNING
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -303,6 +317,8 @@ RETURNING
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -332,6 +348,8 @@ RETURNING
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -348,7 +366,7 @@ WHERE id = :id;
 -- name: count_conversation_parts(id)^
 -- The number of rows that would be deleted permanently with a conversation.
 --   id  text  id of the conversation
--- Index: messages_conversation_id_position_key, learnings_conversation_id_created_at_id_idx (ranges)
+-- Index: messages_conversation_id_branch_position_key, learnings_conversation_id_created_at_id_idx (ranges)
 -- Rows: 1
 SELECT
     (

@@ -3,7 +3,7 @@
 -- name: list_miscounted_conversations(max_rows)
 -- Conversations whose message_count differs from the number of their messages.
 --   max_rows  integer  1 to 1000
--- Index: messages_conversation_id_position_key (one range per conversation)
+-- Index: messages_conversation_id_branch_position_key (one range per conversation)
 -- Rows: 0 to max_rows, by id; [id, message_count, counted]
 -- Allow: full-scan, a check that an operator starts
 SELECT
@@ -33,7 +33,7 @@ SELECT
     (SELECT coalesce(max(messages.seq), 0) FROM messages) AS last_seq;
 
 -- name: list_message_hashes(after_seq, max_rows)
--- One page of the messages in the order in which they were stored, each with the hash that it should have.
+-- One page of the finished messages in the order in which they were stored, each with the hash that it should have.
 --   after_seq  integer  return messages after this place; 0 for the first page
 --   max_rows  integer  1 to 1000
 -- Index: messages primary key (range scan, no sort)
@@ -42,15 +42,87 @@ SELECT
     seq,
     id,
     content,
-    content_hash
+    content_hash,
+    parts
 FROM messages
-WHERE seq > :after_seq
+WHERE
+    seq > :after_seq
+    AND partial = 0
 ORDER BY seq
+LIMIT :max_rows;
+
+-- name: list_broken_branches(max_rows)
+-- Branches that contradict their conversation, their parent or their messages, and numbers of branches that do not exist.
+--   max_rows  integer  1 to 1000
+-- Index: conversations_id_key, branches primary key, messages_conversation_id_branch_position_key; sorts what is broken
+-- Rows: 0 to max_rows, by conversation and branch
+-- Allow: full-scan, a check that an operator starts
+SELECT
+    broken.conversation_id,
+    broken.branch
+FROM (
+    SELECT
+        branches.conversation_id,
+        branches.branch
+    FROM branches
+    CROSS JOIN conversations
+    WHERE
+        conversations.id = branches.conversation_id
+        AND (
+            branches.branch > conversations.last_branch
+            OR branches.last_position < (
+                SELECT coalesce(max(messages.position), 0)
+                FROM messages
+                WHERE messages.conversation_id = branches.conversation_id AND messages.branch = branches.branch
+            )
+            OR branches.fork_position >= (
+                SELECT coalesce(min(messages.position), 9007199254740992)
+                FROM messages
+                WHERE messages.conversation_id = branches.conversation_id AND messages.branch = branches.branch
+            )
+            OR (
+                branches.parent_branch > 0
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM branches AS parents
+                    WHERE
+                        parents.conversation_id = branches.conversation_id
+                        AND parents.branch = branches.parent_branch
+                        AND parents.fork_position < branches.fork_position
+                )
+            )
+        )
+    UNION
+    SELECT
+        conversations.id AS conversation_id,
+        conversations.active_branch AS branch
+    FROM conversations
+    WHERE
+        conversations.active_branch > 0
+        AND NOT EXISTS (
+            SELECT 1
+            FROM branches
+            WHERE branches.conversation_id = conversations.id AND branches.branch = conversations.active_branch
+        )
+    UNION
+    SELECT
+        messages.conversation_id,
+        messages.branch
+    FROM messages
+    WHERE
+        messages.branch > 0
+        AND NOT EXISTS (
+            SELECT 1
+            FROM branches
+            WHERE branches.conversation_id = messages.conversation_id AND branches.branch = messages.branch
+        )
+) AS broken
+ORDER BY broken.conversation_id, broken.branch
 LIMIT :max_rows;
 
 -- name: recount_conversations()!
 -- Corrects every message_count that differs from the number of the conversation's messages.
--- Index: messages_conversation_id_position_key (one range per conversation)
+-- Index: messages_conversation_id_branch_position_key (one range per conversation)
 -- Rows: one per conversation whose count was wrong
 -- Allow: full-scan, runs only when an operator rebuilds derived data
 UPDATE conversations

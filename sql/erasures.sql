@@ -233,7 +233,7 @@ LIMIT :max_rows;
 -- Deletes the last messages of a conversation: one batch of an erasure.
 --   conversation_id  text  id of the conversation
 --   max_rows  integer  1 to 1000
--- Index: messages_conversation_id_position_key (range scan, no sort)
+-- Index: messages_conversation_id_branch_position_key (range scan, no sort)
 -- Rows: 0 to max_rows, in any order
 DELETE FROM messages
 WHERE
@@ -241,7 +241,7 @@ WHERE
         SELECT candidates.seq
         FROM messages AS candidates
         WHERE candidates.conversation_id = :conversation_id
-        ORDER BY candidates.position DESC
+        ORDER BY candidates.branch DESC, candidates.position DESC
         LIMIT :max_rows
     )
 RETURNING id;

@@ -222,10 +222,11 @@ WHERE
 ORDER BY created_at DESC, id DESC
 LIMIT :max_rows;
 
--- name: list_learning_messages(learning_id, after_position, max_rows)
+-- name: list_learning_messages(learning_id, after_position, after_id, max_rows)
 -- The messages that a learning came from, oldest first.
 --   learning_id  text  id of the learning
---   after_position  integer  0 for the first page, then the last position returned
+--   after_position  integer  rows after (after_position, after_id); 0 for the first page
+--   after_id  text  '' for the first page
 --   max_rows  integer  1 to 1000
 -- Index: learning_messages primary key (range scan), messages_id_key; sorts a learning's messages
 -- Rows: 0 to max_rows
@@ -233,19 +234,23 @@ LIMIT :max_rows;
 SELECT
     messages.id,
     messages.conversation_id,
+    messages.branch,
     messages.position,
     messages.role,
     messages.content,
     messages.content_hash,
     messages.token_count,
+    messages.parts,
     messages.metadata,
-    messages.created_at
+    messages.created_at,
+    messages.source_id,
+    messages.partial
 FROM learning_messages
 CROSS JOIN messages
 WHERE
     learning_messages.learning_id = :learning_id
     AND messages.id = learning_messages.message_id
-    AND messages.position > :after_position
+    AND (messages.position, messages.id) > (:after_position, :after_id)
 ORDER BY messages.position, messages.id
 LIMIT :max_rows;
 

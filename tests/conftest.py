@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +16,16 @@ from hypothesis import settings
 
 from datastore import Conversation, Datastore, Learning
 from datastore.testing import FileTemplate, ServerTemplate, SettableClock
+from tests.memory import in_memory
 
 if TYPE_CHECKING:
     from datastore.contract.facts import ProjectFacts
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Hundreds of programs are started here: each would compile the package again where the environment forbids bytecode files.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,7 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """The workers of pytest-xdist, which this process starts, use one PostgreSQL server."""
     from tests.postgresql import share
 
+    if memory := in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)  # of tmp_path
     share()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many workers ``-n logical`` starts: one more than processors, because many tests wait for a process or a lock."""
+    return min((os.cpu_count() or 1) + 1, 8)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -135,9 +149,27 @@ def migrated_server(datastore_server_template: ServerTemplate) -> str:
 
 
 @pytest.fixture
-def store(datastore_store: Datastore) -> Datastore:
-    """An open store; relaxed, because no test here cuts the power."""
-    return datastore_store
+def asynchronous(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the store of the tests is an asynchronous one; its calls that read are then watched."""
+    if not os.environ.get("DATASTORE_TEST_ASYNC"):
+        return False
+    from tests.aio.driving import watch_reads
+
+    watch_reads(monkeypatch)
+    return True
+
+
+@pytest.fixture
+def store(asynchronous: bool, datastore_store: Datastore) -> Iterator[Datastore]:
+    """An open store; relaxed, because no test here cuts the power. With DATASTORE_TEST_ASYNC, an asynchronous one."""
+    if not asynchronous:
+        yield datastore_store
+        return
+    from tests.aio.driving import DrivenStore
+
+    driven = DrivenStore(datastore_store)
+    yield driven  # type: ignore[misc]  # a test calls it like a synchronous one
+    driven.shut_down()
 
 
 @pytest.fixture(scope="session")

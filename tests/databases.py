@@ -27,9 +27,6 @@ def everything(store: Datastore) -> list[str]:
     if store.engine.name == "sqlite":
         with closing(sqlite3.connect(store.engine.path)) as connection:
             return list(connection.iterdump())
-    names = rows(store, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
-    return [
-        f"{name} {text}"
-        for (name,) in names
-        for (text,) in rows(store, f"SELECT CAST(kept AS TEXT) FROM {name} AS kept ORDER BY 1")
-    ]
+    tables = rows(store, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    queries = [f"SELECT '{name}', CAST(kept AS TEXT) FROM {name} AS kept" for (name,) in tables]
+    return sorted(f"{name} {text}" for name, text in rows(store, " UNION ALL ".join(queries)))

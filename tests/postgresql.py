@@ -22,6 +22,7 @@ import pytest
 
 from datastore.engines.postgresql import scratch as postgresql_scratch
 from datastore.testing import ServerTemplate
+from tests.memory import in_memory
 
 #: Where the server's files are that the processes of a test run share.
 FOLDER = "DATASTORE_TEST_POSTGRES_FOLDER"
@@ -37,7 +38,7 @@ def share() -> None:
     """Let the processes that this one starts use one server: whichever needs it first starts it."""
     global _own_folder
     if FOLDER not in os.environ:
-        os.environ[FOLDER] = _own_folder = tempfile.mkdtemp(prefix="datastore-pg-")
+        os.environ[FOLDER] = _own_folder = tempfile.mkdtemp(prefix="datastore-pg-", dir=in_memory())
 
 
 def stop() -> None:
@@ -85,6 +86,7 @@ def server() -> str:
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'")  # a second of waiting otherwise
         connection.execute("ALTER SYSTEM SET jit = off")
+        connection.execute("ALTER SYSTEM SET max_wal_size = '128MB'")  # its files are in memory
         connection.execute("SELECT pg_reload_conf()")
     return url
 

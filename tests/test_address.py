@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from datastore import Datastore
 from datastore.address import database_path, is_server, server_url
+from datastore.cli.commands import cli
 from datastore.errors import (
     CorruptDatabaseError,
     DatabaseMissingError,
@@ -21,7 +21,6 @@ from datastore.errors import (
 )
 from datastore.migrations import apply
 
-ROOT = Path(__file__).resolve().parents[1]
 SECRET = "swordfish"
 
 CONNECTION_STRINGS = [
@@ -72,26 +71,9 @@ def test_a_path_made_of_a_url_is_refused(tmp_path: Path) -> None:
 def test_import_makes_no_file_of_a_connection_string(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("")
     for text in CONNECTION_STRINGS:
-        ran = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "datastore.cli",
-                "import",
-                "in.jsonl",
-                "--sanitization-version",
-                "1",
-                "--database",
-                text,
-            ],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ran.returncode == 1, ran.stderr
-        assert SECRET not in ran.stdout + ran.stderr
+        ran = CliRunner().invoke(cli, ["import", "in.jsonl", "--sanitization-version", "1", "--database", text])
+        assert ran.exit_code == 1, ran.output
+        assert SECRET not in ran.output
     assert os.listdir(tmp_path) == ["in.jsonl"]
 
 

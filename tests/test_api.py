@@ -22,6 +22,7 @@ from datastore.copy import copy
 from datastore.retention.policies import Retention
 from datastore.upkeep.backups import Backups
 from datastore.upkeep.maintenance import Maintenance
+from datastore.upkeep.vectors import Vectors
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,6 +30,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: The parts of a store, by what they are called on it.
 PARTS: dict[str, type[Any]] = {
     "conversations": repositories.ConversationRepository,
+    "branches": repositories.BranchRepository,
     "messages": repositories.MessageRepository,
     "learnings": repositories.LearningRepository,
     "jobs": repositories.JobQueueRepository,
@@ -42,10 +44,11 @@ PARTS: dict[str, type[Any]] = {
     "retention.receipts": repositories.ReceiptRepository,
     "backups": Backups,
     "maintenance": Maintenance,
+    "vectors": Vectors,
 }
 
 #: Records of statements that only this library reads.
-INTERNAL = {"FoundLearning", "FoundMessage", "MessageKey", "ErasureKey", "Tombstone"}
+INTERNAL = {"FoundLearning", "FoundMessage", "MessageKey", "Segment", "ErasureKey", "Tombstone", "VectorSettings"}
 
 
 def methods(part: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -133,7 +136,7 @@ def test_the_parts_of_a_store_are_these(store: datastore.Datastore) -> None:
     properties = {name for name, one in vars(of).items() if isinstance(one, property)}
     parts = {name for name in {*vars(store), *properties} if not name.startswith("_")} - {"engine"}
     assert parts == {name for name in PARTS if "." not in name}
-    (sentence,) = re.findall(r"A store has nine repositories (.*?)\. One grammar", README, re.DOTALL)
+    (sentence,) = re.findall(r"A store has ten repositories (.*?)\. One grammar", README, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", sentence)) == parts
     for name, part in PARTS.items():
         assert type(functools.reduce(getattr, name.split("."), store)) is part
@@ -152,7 +155,7 @@ def test_a_list_is_a_page_and_can_be_walked_with_the_same_filters(of: type[Any],
     listed = getattr(of, name)
     assert str(inspect.signature(listed).return_annotation).startswith("Page[")
     assert {"after", "max_rows"} <= set(parameters(listed))
-    assert name == "list" or name.startswith("list_by_")
+    assert name in ("list", "list_partial") or name.startswith("list_by_")
     walked = getattr(of, name.replace("list", "iterate", 1))
     wanted = {one: p for one, p in parameters(listed).items() if one not in ("after", "before", "last", "max_rows")}
     assert {one: (p.kind, p.default) for one, p in parameters(walked).items()} == {
@@ -184,8 +187,9 @@ def test_a_batch_takes_records_of_what_a_single_call_takes(noun: str) -> None:
         name: attrs.NOTHING if parameter.default is inspect.Parameter.empty else parameter.default
         for name, parameter in parameters(one).items()
     }
-    if noun == "messages":  # one conversation for the whole batch
-        del taken["conversation_id"]
+    if noun == "messages":  # one conversation and one branch for the whole batch
+        del taken["conversation_id"], taken["branch"]
+        assert fields.pop("partial") is False  # `begin` appends one
     assert fields == taken
     assert f"Iterable[{new.__name__}]" in str(inspect.signature(many))
 
@@ -260,6 +264,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "worker": [datastore.Worker, datastore.Worker.run, PARTS["jobs"].claim],
     "stats": [],
     "status": [],
+    "metrics": [],
     "verify": [datastore.Datastore.verify],
     "backup": [Backups.create],
     "backups": [Backups.list],
@@ -280,6 +285,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "maintain": [Maintenance.run, Maintenance.due],
     "vacuum": [Maintenance.vacuum],
     "reindex": [datastore.Datastore.reindex],
+    "embed": [Vectors.embed, datastore.Datastore.open],
 }
 
 #: Options that choose what is called, or are about printing: no function has a parameter for them.
@@ -289,6 +295,7 @@ MODES: dict[str, set[str]] = {
     "jobs requeue": {"quarantined"},
     "backups": {"register"},
     "verify": {"mark", "backup"},
+    "embed": {"change_model"},
     "erase": {"resume"},
     "maintain": {"watch", "every"},
     "vacuum": {"full"},
@@ -298,7 +305,7 @@ MODES: dict[str, set[str]] = {
 def commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
     for name, command in cli.commands.items():
-        if name in ("check", "generate", "diff", "catalog"):  # of a project, not of a store
+        if name in ("init", "check", "generate", "diff", "catalog"):  # of a project, not of a store
             continue
         found[name] = command
         for inner, one in getattr(command, "commands", {}).items():
@@ -334,6 +341,7 @@ def test_each_way_to_delete_has_one_word() -> None:
         if any(word in name for word in ("delete", "purge", "prune", "erase", "remove", "forget", "drop", "destroy"))
     }
     assert words == {
+        "branches.delete",
         "conversations.delete",
         "conversations.purge",
         "conversations.purge_many",

@@ -49,15 +49,25 @@ def run(
     )
 
 
+@pytest.fixture(scope="module")
+def filling(empty_database: bytes, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database with more than a pipe takes at once, as bytes."""
+    path = tmp_path_factory.mktemp("filled") / "app.db"
+    path.write_bytes(empty_database)
+    with Datastore.open(path, durability="relaxed") as store:
+        for number in range(30):
+            one = store.conversations.add(id=f"c{number}", sanitization_version="1", title="t" * 900)
+            store.messages.append(one.id, role="user", content="said " * 2000)
+        store.learnings.add(conversation_id=one.id, category="c", title="word " * 50, content="word " * 20_000, id="l")
+        store.retention.policies.set("p", "conversations", age_days=1, since="activity", scope="all")
+    return path.read_bytes()
+
+
 @pytest.fixture
-def filled(store: Datastore, path: Path) -> Path:
-    """A database with more than a pipe takes at once."""
-    for number in range(30):
-        one = store.conversations.add(id=f"c{number}", sanitization_version="1", title="t" * 900)
-        store.messages.append(one.id, role="user", content="said " * 2000)
-    store.learnings.add(conversation_id=one.id, category="c", title="word " * 50, content="word " * 20_000, id="l")
-    store.retention.policies.set("p", "conversations", age_days=1, since="activity", scope="all")
-    store.close()
+def filled(filling: bytes, tmp_path: Path) -> Path:
+    """The file of a database with more than a pipe takes at once."""
+    path = tmp_path / "app.db"
+    path.write_bytes(filling)
     return path
 
 
@@ -187,6 +197,29 @@ def test_clean_leaves_writing_as_it_is() -> None:
     assert clean("a\r\nb\tc") == "a\nb    c"
 
 
+#: Runs the commands that its arguments name, each up to a ";", in one process: their start is another test's matter.
+EACH = """
+import os, sys
+from datastore.cli import main
+commands, one = [], []
+for part in sys.argv[1:]:
+    if part == ";":
+        commands.append(one)
+        one = []
+    else:
+        one.append(part)
+for command in commands:
+    sys.argv = ["datastore", *command]
+    try:
+        main()
+    except SystemExit:
+        pass
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(1, b"--- end of a command\\n")
+"""
+
+
 def test_stored_text_names_and_errors_reach_the_terminal_escaped(store: Datastore, path: Path, tmp_path: Path) -> None:
     bad = "".join(text for text in UNSAFE if text != "\udcff")
     one = store.conversations.add(id="c", sanitization_version="1", title=bad, source=f"s{bad}")
@@ -207,10 +240,21 @@ def test_stored_text_names_and_errors_reach_the_terminal_escaped(store: Datastor
         ["stats", "--database", os.fsencode("no\udcff.db")], [f"no{bad}"], ["search", f"--no{bad}"], ["verify", "--mark", f"/no{bad}/x"],
         ["export", "--output", f"/no{bad}/x"], ["restore", f"no{bad}"], ["backup", f"/no{bad}/x"],
     ]  # fmt: skip
-    for command in commands:
-        done = run(*command, database=path)
-        assert b"Traceback" not in done.stderr, (command, done.stderr)
-        shown = (done.stdout + done.stderr).decode()
+    done = subprocess.run(
+        [sys.executable, "-c", EACH, *(part for command in commands for part in (*command, ";"))],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DATASTORE_DATABASE": str(path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+        check=True,
+    )
+    parts = done.stdout.split(b"--- end of a command\n")
+    assert len(parts) == len(commands) + 1
+    for command, part in zip(commands, parts, strict=False):
+        shown = part.decode()
+        assert shown, command
+        assert "Traceback" not in shown, (command, shown)
         assert not {text[0] for text in UNSAFE} & set(shown), (command, shown)
 
 

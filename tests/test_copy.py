@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import datastore.copy.tables as module
-from datastore import Datastore
+from datastore import Datastore, ToolResultPart
 from datastore.cli.commands import cli
 from datastore.copy import copy
 from datastore.copy.sqlite import SQLiteSide
@@ -49,6 +49,10 @@ def full(path: Path) -> Path:
         first, second, third, *_ = store.conversations.list().items
         store.conversations.soft_delete(first.id, reason="why")
         store.redactions.add(second.id, **REDACTION)
+        store.branches.fork(second.id, position=2, label="again")
+        store.messages.append(second.id, role="tool", parts=[ToolResultPart(text="ß", call_id="1")], source_id="s1")
+        store.branches.fork(second.id, position=3, switch=False)
+        store.messages.begin(second.id, content="so far", branch=2)
         learning = next(iter(store.learnings.list().items))
         upload = store.uploads.add(learning_id=learning.id, destination="wiki")
         store.uploads.start(upload.id)
@@ -69,6 +73,11 @@ def full(path: Path) -> Path:
         store.schedules.set("night", "30 2 * * *", "t0", {"a": 1}, timezone="Europe/Berlin")
         store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
         store.erase(conversation_id=third.id)
+        store.vectors.change_model(None, "toy")
+        talk = second.id
+        store.messages.append(talk, role="user", content="with a vector", vector=[1.0, -2.0])
+        store.learnings.add(conversation_id=talk, category="c", title="t", content="x", vector=[0.25, 1.0])
+        store._parts.vectors._statements.add_vector_cell(name="learnings", cell=1, generation=1, centroid=b"\0\x3c\0\0")
         store.reindex(language="german")
         store.maintenance.run(budget=1.0)
         store.backups.create(path.with_name("backup.db"))
@@ -127,8 +136,9 @@ def test_life_goes_on_after_a_copy(full: Path, url: str) -> None:
         assert store.jobs.enqueue("new").id > newest
         conversation = next(iter(store.conversations.list().items))
         count = conversation.message_count
+        last_position = store.branches.get(conversation.id, conversation.active_branch).last_position
         position = store.messages.append(conversation.id, role="user", content="one more").position
-        assert position == conversation.last_position + 1
+        assert position == last_position + 1
         assert store.conversations.get(conversation.id).message_count == count + 1
         assert not any(store.verify().values())
 

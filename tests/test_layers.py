@@ -18,7 +18,7 @@ PACKAGE = ROOT / "datastore"
 #: A module imports from layers below its own, and from its own package. "" is datastore/__init__.py.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("values",),
+    ("values", "events"),
     ("records", "resources", "files"),
     ("search",),
     ("address",),
@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("opening",),
     ("store",),
     ("aio",),
-    ("copy", "importing", "exporting", "worker"),
+    ("copy", "importing", "exporting", "worker", "observing"),
     ("contract", "testing"),
     ("",),
     ("pytest_plugin",),

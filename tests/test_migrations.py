@@ -360,7 +360,7 @@ def test_killed_at_any_statement_it_can_be_applied_to_the_end(tmp_path: Path, ac
         total = crash(count_in, 0)
         assert process.stdout.readline() == "0\n"
         assert total > 50
-        for k in range(1, total + 1, max(1, total // 16)):
+        for k in range(1, total + 1, max(1, total // 8)):
             path = tmp_path / f"{k}.db"
             if action == "rollback":
                 shutil.copy(done, path)

@@ -277,11 +277,11 @@ _hostile = st.lists(
 
 
 @pytest.mark.long
-@settings(max_examples=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Not "": no text at all asks for the newest ones.
 @given(text=_hostile.filter(bool), match=st.sampled_from(["any", "all"]), sort=st.sampled_from(["relevance", "recent"]))
 @example(text="ÀAaA", match="any", sort="relevance")
-def test_ten_thousand_hostile_texts(few, text, match, sort):
+def test_thousands_of_hostile_texts(few, text, match, sort):
     page = few.learnings.search(text, match=match, sort=sort)
     # Never all rows: each hit says what of the text it has.
     assert all(hit.terms for hit in page)
@@ -296,6 +296,11 @@ def test_a_megabyte(few, text):
     assert few.messages.search(text).items == ()
 
 
+def made(texts):
+    """The vectors of texts: any, but each text has its own."""
+    return [[byte + 1 for byte in hashlib.sha256(text.encode()).digest()] for text in texts]
+
+
 class Writes(RuleBasedStateMachine):
     """Every write path, in any order; the indexes are compared with the tables after each."""
 
@@ -304,7 +309,7 @@ class Writes(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "app.db"
         apply(path)
-        self.store = Datastore.open(path, durability="relaxed")
+        self.store = Datastore.open(path, durability="relaxed", embed=made, embed_model="toy", embed_timeout=None)
         self.talks = [self.store.conversations.add(sanitization_version="1").id for _ in range(2)]
         self.hidden: set[str] = set()
         self.number = 0
@@ -330,8 +335,11 @@ class Writes(RuleBasedStateMachine):
         self.store.learnings.add(
             conversation_id=self.talks[talk], category="c", title=title, content=content, tags=tags,
             confidence=confidence, dedupe_key=str(self.number),
+            vector=made([f"{title}\n{content}"])[0] if self.number % 2 else None,
         )  # fmt: skip
-        self.store.messages.append(self.talks[talk], role="user", content=content)
+        self.store.messages.append(
+            self.talks[talk], role="user", content=content, vector=made([content])[0] if self.number % 3 else None
+        )
 
     @rule(data=st.data(), title=texts, tags=tags)
     def update(self, data, title, tags):
@@ -395,6 +403,11 @@ class Writes(RuleBasedStateMachine):
     def reindex(self):
         self.store.reindex()
 
+    @rule()
+    def embed(self):
+        self.store.vectors.embed()
+        assert [one.missing for one in self.store.vectors.status()] == [0, 0]
+
     @invariant()
     def indexes_are_right(self):
         if not hasattr(self, "store"):
@@ -402,7 +415,13 @@ class Writes(RuleBasedStateMachine):
         self.store._parts.derived.check_full_text()
         assert wrong_rows(self.store) == {"learnings": [], "messages": []}
         shown = self._rows("SELECT id FROM learnings WHERE deleted_at IS NULL AND title || content LIKE '%fox%'")
-        assert {row[0] for row in shown} == set(ids(self.store.learnings.search("fox", max_rows=1000)))
+        assert {row[0] for row in shown} == set(ids(self.store.learnings.search("fox", mode="words", max_rows=1000)))
+        # Each vector is of its text, and finds what is shown and nothing else.
+        assert self.store.verify(deep=True)["vectors"] == []
+        embedded = self._rows("SELECT id FROM learnings JOIN learning_vectors USING (seq) WHERE deleted_at IS NULL")
+        assert {row[0] for row in embedded} == set(
+            ids(self.store.learnings.search("fox", mode="vectors", max_rows=1000))
+        )
 
     def teardown(self):
         if hasattr(self, "store"):
@@ -416,7 +435,7 @@ TestWrites.settings = settings(max_examples=8, stateful_step_count=15, suppress_
 
 @pytest.mark.long
 class TestWritesLong(Writes.TestCase):
-    settings = settings(max_examples=60, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=25, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture

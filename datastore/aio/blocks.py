@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from datastore.aio.pins import Pin, enter
-from datastore.engines.sessions import ENDED_ELSEWHERE, FOREIGN
+from datastore.aio.pins import OTHER_TASK, Pin, enter
+from datastore.engines.sessions import ENDED_ELSEWHERE
 from datastore.engines.transactions import LEFT_ELSEWHERE
 from datastore.errors import CommitOutcomeUnknownError, TransactionError
 
@@ -44,7 +44,7 @@ class AsyncBlock:
         pin = self._threads.pin()
         self._block = block = self._make()
         if pin is not None:
-            await pin.call(block.__enter__)
+            await pin.enter(block)
             self._pin = pin
             return
         self._outermost = True
@@ -60,19 +60,21 @@ class AsyncBlock:
         if isinstance(error, GeneratorExit):  # the coroutine is closed, and may not wait
             pin.abandon(ENDED_ELSEWHERE)
             return
-        if not pin.ended and not pin.is_mine:
+        if pin.left:
+            if error is None:
+                raise pin.lost()
+            return
+        if not pin.is_mine:
             if id(frame) != self._frame and not pin.is_abandoned:
-                raise TransactionError(FOREIGN)
+                raise TransactionError(OTHER_TASK)
             pin.abandon(LEFT_ELSEWHERE)
             if error is None:
                 raise TransactionError(LEFT_ELSEWHERE)
             return
-        if pin.ended and error is not None:
-            return
         if self._outermost:
             await pin.leave(error)
         else:
-            await pin.call(lambda: block.__exit__(None if error is None else type(error), error, None))
+            await pin.leave_inner(block, error)
 
     def __del__(self) -> None:
         # The task was dropped inside the block, with its event loop say: no other code will end the transaction.
@@ -108,8 +110,6 @@ class AsyncTransaction(AsyncBlock):
         except asyncio.CancelledError as cancelled:
             # The outcome is known: a COMMIT that failed is the cause.
             self.committed = self._outcome(error, cancelled.__cause__)
-            if self.committed:
-                cancelled.add_note("The transaction was committed before its task was cancelled.")
             raise
         except BaseException as failed:
             self.committed = self._outcome(error, failed)

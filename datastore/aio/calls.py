@@ -32,11 +32,15 @@ class Call(Generic[Result]):
         context: The context in which the function runs.
         function: What to call.
         interrupt: Interrupts what a thread does, given its number; None: the call must be finished. It may block.
+        firm: Whether it runs even if its task is cancelled before its turn: COMMIT, ROLLBACK and the ends of savepoints.
+        done: What a CancelledError says if the call was completed before.
     """
 
     __slots__ = (
         "_cancellation",
         "_context",
+        "_done",
+        "_firm",
         "_function",
         "_interrupt",
         "_lock",
@@ -58,8 +62,12 @@ class Call(Generic[Result]):
         function: Callable[[], Result],
         *,
         interrupt: Callable[[int], None] | None = None,
+        firm: bool = False,
+        done: str | None = None,
     ) -> None:
         self._loop = loop
+        self._firm = firm
+        self._done = done
         self._context = context
         self._function: Callable[[], Result] | None = function
         self._interrupt = interrupt
@@ -159,15 +167,18 @@ class Call(Generic[Result]):
             try:
                 await self._waiter
             except asyncio.CancelledError as error:
-                if self.withdraw():
+                if not self._firm and self.withdraw():
                     raise
                 cancelled = error
                 self._cancel()
             except BaseException:  # the coroutine is closed: nobody wants the call any more
-                self.withdraw()
+                if not self._firm:
+                    self.withdraw()
                 raise
         self._waiter = None
         if cancelled is not None:
+            if self._done is not None and self.error is None:
+                cancelled.add_note(self._done)
             try:
                 raise cancelled from self.error
             finally:

@@ -13,11 +13,16 @@ from typing import Any, Protocol, TypeVar
 
 from datastore.aio.calls import Call
 from datastore.aio.lanes import Lane
-from datastore.engines.ownership import drop_ended_claims, share_claim
-from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE, FOREIGN
+from datastore.engines.ownership import Claim, drop_claim, share_claim
+from datastore.engines.sessions import CLOSED, ENDED_ELSEWHERE
 from datastore.errors import ClosedError, TransactionError, TransactionLostError
 
 Result = TypeVar("Result")
+
+OTHER_TASK = (
+    "another task entered this transaction or snapshot, and only that one may use it; inside it, await one call after the other"
+    " instead of starting tasks (asyncio.gather, create_task, and wait_for before Python 3.12: use asyncio.timeout)"
+)
 
 
 class Host(Protocol):
@@ -56,8 +61,11 @@ class Pin:
         self._begin: Call[None] = Call(loop, self._context, lambda: None)
         #: Held while a call is added and while the thread leaves: a call that is added is run or refused.
         self._lock = threading.Lock()
-        #: Whether the outermost block has ended, for whatever reason.
-        self.ended = False
+        self._claim: Claim | None = None
+        #: Whether somebody has left the outermost block, or given it up: what the task does now is outside.
+        self.left = False
+        #: Whether it has ended on its thread.
+        self._ended = False
         #: Why calls are refused after that.
         self._why = ENDED_ELSEWHERE
 
@@ -82,28 +90,62 @@ class Pin:
             raise
         finally:
             self._lane.forget(self._begin)
-        share_claim(self._context)
+        self._claim = share_claim(self._context)
         task = self._task()
         assert task is not None
         task.add_done_callback(self._task_ended)
 
     async def call(self, function: Callable[[], Result], *, interrupt: Callable[[int], None] | None = None) -> Result:
-        """Call *function* on the thread, inside the transaction."""
-        return await self._post(Call(self._loop, self._context, function, interrupt=interrupt)).wait()
+        """Call *function* on the thread, inside the transaction, with the calling task's context variables."""
+        return await self._post(Call(self._loop, contextvars.copy_context(), function, interrupt=interrupt)).wait()
+
+    async def enter(self, block: AbstractContextManager[None]) -> None:
+        """Enter another *block* inside the transaction."""
+        entered = False
+
+        def enter() -> None:
+            nonlocal entered
+            block.__enter__()
+            entered = True
+
+        try:
+            await self.call(enter)
+        except asyncio.CancelledError as error:
+            if entered:  # nobody will leave it
+                await self.leave_inner(block, error)
+            raise
+        except GeneratorExit:
+            self.abandon(ENDED_ELSEWHERE)
+            raise
+
+    async def leave_inner(self, block: AbstractContextManager[None], error: BaseException | None) -> None:
+        """Leave a *block* that was entered by `enter`."""
+
+        def leave() -> None:
+            block.__exit__(None if error is None else type(error), error, None)
+
+        await self._post(Call(self._loop, contextvars.copy_context(), leave, firm=True)).wait()
 
     async def leave(self, error: BaseException | None) -> None:
         """End the transaction: COMMIT, or ROLLBACK if there was an *error*."""
         call = self._exit(error)
+        self.left = True
         task = self._task()
         if task is not None:
             task.remove_done_callback(self._task_ended)
         try:
             await self._post(call).wait()
         finally:
-            drop_ended_claims()
+            self.forget_claim()
+
+    def forget_claim(self) -> None:
+        """The calling context is outside again, also for synchronous calls."""
+        if self._claim is not None:
+            drop_claim(self._claim)
 
     def abandon(self, why: str) -> None:
         """Roll back, without waiting for it; callable from any thread. Does nothing if the transaction has ended."""
+        self.left = True
         with suppress(TransactionError):
             self._post(self._exit(TransactionLostError(why)))
             self._why = why
@@ -116,18 +158,20 @@ class Pin:
             try:
                 self._block.__exit__(None if error is None else type(error), error, None)
             finally:
-                self.ended = True
+                self._ended = True
 
-        return Call(self._loop, self._context, leave)
+        committed = "The transaction was committed before its task was cancelled." if error is None else None
+        return Call(self._loop, self._context, leave, firm=True, done=committed)
 
     def _post(self, call: Call[Result]) -> Call[Result]:
         with self._lock:
-            if self.ended:
-                raise self._lost()
+            if self._ended:
+                raise self.lost()
             self._calls.put(call)
         return call
 
-    def _lost(self) -> TransactionError:
+    def lost(self) -> TransactionError:
+        """The error of a call that comes too late."""
         return ClosedError(CLOSED) if self._why is CLOSED else TransactionLostError(self._why)
 
     def run(self) -> None:
@@ -140,14 +184,14 @@ class Pin:
                 self._begin.end(None, error)
             else:
                 self._begin.end(None, None)
-                while not self.ended:
+                while not self._ended:
                     self._calls.get().run()
         with self._lock:
-            self.ended = True
+            self._ended = True
         while not self._calls.empty():
             late = self._calls.get()
             if late.start():
-                late.end(None, self._lost())
+                late.end(None, self.lost())
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._left)
 
@@ -183,13 +227,13 @@ def entered(host: Host) -> Pin | None:
     inside = _entered.get()
     if inside is None:
         return None
-    if inside.pin.ended:
+    if inside.pin.left:
         inside = _live()
         _entered.set(inside)
     while inside is not None:
-        if inside.pin.host is host and not inside.pin.ended:
+        if inside.pin.host is host and not inside.pin.left:
             if not inside.pin.is_mine:
-                raise TransactionError(FOREIGN)
+                raise TransactionError(OTHER_TASK)
             return inside.pin
         inside = inside.outer
     return None
@@ -197,6 +241,7 @@ def entered(host: Host) -> Pin | None:
 
 def _live() -> _Entered | None:
     inside = _entered.get()
-    while inside is not None and inside.pin.ended:
+    while inside is not None and inside.pin.left:
+        inside.pin.forget_claim()
         inside = inside.outer
     return inside

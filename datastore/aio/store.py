@@ -32,6 +32,9 @@ from datastore.store import Datastore
 from datastore.values import new_id, utc_now
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from datastore.events import Listener, Observation
     from datastore.upkeep.backups import Restored
 
 Result = TypeVar("Result")
@@ -104,6 +107,7 @@ class AsyncDatastore(AsyncOperations):
         gate: bool = True,
         pool_size: int = 10,
         replica: str | None = None,
+        read_only: bool = False,
         migrations: Iterable[str | os.PathLike[str]] = (),
         language: str | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -128,6 +132,7 @@ class AsyncDatastore(AsyncOperations):
                 gate=gate,
                 pool_size=pool_size,
                 replica=replica,
+                read_only=read_only,
                 migrations=migrations,
                 language=language,
                 clock=clock,
@@ -154,6 +159,17 @@ class AsyncDatastore(AsyncOperations):
     ) -> AsyncStatements:
         """Bind an application's own folder of statements to this store, as functions to await; see `Datastore.bind`."""
         return await once(partial(bind, self._threads, self.sync.engine, folder, records)).wait()
+
+    def observe(self, listener: Listener) -> Observation:
+        """Call *listener* with every statement, transaction and long operation of this store; see `Datastore.observe`.
+
+        It is called on the threads of this store, not in the event loop, with the context variables of the task that calls.
+        """
+        return self.sync.observe(listener)
+
+    def acting_as(self, actor: str) -> AbstractContextManager[None]:
+        """Record *actor* for everything that the task does in the ``with`` block (not ``async with``); see `Datastore.acting_as`."""
+        return self.sync.acting_as(actor)
 
     @property
     def backups(self) -> AsyncBackups:

@@ -8,7 +8,7 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Generic, ParamSpec, TypeVar
@@ -31,6 +31,9 @@ _BACKGROUND = 2
 #: `close` waits at most this long for the threads, in seconds.
 _CLOSING = 5.0
 
+#: What a CancelledError says of a call that was completed before.
+_STORED = "This call of the store was completed before its task was cancelled: what it wrote is stored."
+
 
 class Threads:
     """The threads that run a store's calls for the tasks of one event loop.
@@ -52,6 +55,8 @@ class Threads:
         self._engine = engine
         self._loop = running_loop()
         self.closed = False
+        #: Done once `close` has ended; None before it was called.
+        self._closing: asyncio.Future[None] | None = None
         self._pins: set[Pin] = set()
 
         def lane(name: str, threads: int) -> Lane:
@@ -76,17 +81,23 @@ class Threads:
 
     async def write(self, function: Callable[P, Result], /, *arguments: P.args, **keywords: P.kwargs) -> Result:
         """Call a function that may write."""
-        return await self._call(self.writing, functools.partial(function, *arguments, **keywords))
+        return await self._call(self.writing, functools.partial(function, *arguments, **keywords), done=_STORED)
 
     async def slow(self, function: Callable[P, Result], /, *arguments: P.args, **keywords: P.kwargs) -> Result:
         """Call a function that takes long, next to the others."""
-        return await self._call(self.background, functools.partial(function, *arguments, **keywords))
+        return await self._call(self.background, functools.partial(function, *arguments, **keywords), done=_STORED)
 
     def iterate(
         self, function: Callable[P, Iterator[Record]], /, *arguments: P.args, **keywords: P.kwargs
     ) -> AsyncIterator[Record]:
         """Iterate over what a reading function returns, page by page."""
-        return _Iteration(self, functools.partial(function, *arguments, **keywords))
+        return _Iteration(self.read, functools.partial(function, *arguments, **keywords))
+
+    def iterate_slowly(
+        self, function: Callable[P, Iterator[Record]], /, *arguments: P.args, **keywords: P.kwargs
+    ) -> AsyncIterator[Record]:
+        """As `iterate`, with a function that may write."""
+        return _Iteration(self.slow, functools.partial(function, *arguments, **keywords))
 
     async def poll(
         self, function: Callable[P, Generator[float, None, Result]], /, *arguments: P.args, **keywords: P.kwargs
@@ -107,12 +118,16 @@ class Threads:
             await asyncio.sleep(pause)
 
     async def _call(
-        self, lane: Lane, function: Callable[[], Result], interrupt: Callable[[int], None] | None = None
+        self,
+        lane: Lane,
+        function: Callable[[], Result],
+        interrupt: Callable[[int], None] | None = None,
+        done: str | None = None,
     ) -> Result:
         pin = self.pin()
         if pin is not None:
             return await pin.call(function, interrupt=interrupt)
-        call = Call(self._loop, contextvars.copy_context(), function, interrupt=interrupt)
+        call = Call(self._loop, contextvars.copy_context(), function, interrupt=interrupt, done=done)
         lane.submit(call)
         try:
             return await call.wait()
@@ -155,18 +170,23 @@ class Threads:
         Raises:
             TransactionError: The calling task is inside a transaction.
         """
-        if self.closed:
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
             return
         if self.pin() is not None:
             raise TransactionError("the store cannot be closed inside a transaction")
         self.closed = True
+        self._closing = self._loop.create_future()
         for lane in self._lanes:
             lane.refuse_all(lambda: ClosedError(CLOSED))
         for pin in self._pins:
             pin.abandon(CLOSED)
         for lane in self._lanes:
             lane.stop()
-        await once(lambda: self._finish(close_store)).wait()
+        try:
+            await once(lambda: self._finish(close_store)).wait()
+        finally:
+            self._closing.set_result(None)
 
     def _finish(self, close_store: Callable[[], None]) -> None:
         close_store()
@@ -178,8 +198,12 @@ class Threads:
 class _Iteration(AsyncIterator[Record], Generic[Record]):
     """Fetches the records of an iterator on the threads, a page at a time."""
 
-    def __init__(self, threads: Threads, begin: Callable[[], Iterator[Record]]) -> None:
-        self._threads = threads
+    def __init__(
+        self,
+        call: Callable[[Callable[[], list[Record]]], Awaitable[list[Record]]],
+        begin: Callable[[], Iterator[Record]],
+    ) -> None:
+        self._call = call
         self._begin = begin
         self._source: Iterator[Record] | None = None
         self._records: deque[Record] = deque()
@@ -190,7 +214,7 @@ class _Iteration(AsyncIterator[Record], Generic[Record]):
 
     async def __anext__(self) -> Record:
         if not self._records and not self._ended:
-            page = await self._threads.read(self._page)
+            page = await self._call(self._page)
             self._ended = len(page) < EVERY_ROWS
             self._records.extend(page)
         if not self._records:

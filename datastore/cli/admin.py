@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @database_option
 def stats_command(as_json: bool, database: str) -> None:
     """Count conversations, messages, learnings, jobs, uploads and audit entries."""
-    with open_store(database) as store, store.snapshot():
+    with open_store(database, reading=True) as store, store.snapshot():
         uploads = store.uploads.counts()
         stats: dict[str, Any] = {
             "conversations": store.conversations.count(),
@@ -83,6 +84,12 @@ def status_command(as_json: bool, database: str) -> None:
         click.echo(
             f"warning: search does not find {' and '.join(f'{count} {table}' for table, count in unindexed.items())} that"
             " another program wrote; run: datastore reindex",
+            err=True,
+        )
+    if unembedded := status["unembedded"]:
+        click.echo(
+            f"warning: {' and '.join(f'{count} {table}' for table, count in unembedded.items())} have no vector, so that search"
+            " finds them by words only; run: datastore embed",
             err=True,
         )
     if status.get("sqlite_affected"):
@@ -146,6 +153,7 @@ def _server_status(url: str) -> dict[str, Any]:
             **schema,
             "server": engine.state(),
             "unindexed": _unindexed(engine) if _is_current(schema) else {},
+            "unembedded": _unembedded(engine) if _is_current(schema) else {},
         }
     finally:
         engine.close()
@@ -157,13 +165,15 @@ def _status(database: str) -> dict[str, Any]:
     from datastore.opening import applied_in_file, apply_command, bind_statements, refuse_foreign
 
     path = database_path(database)
-    refuse_foreign(path)
-    engine = SQLiteEngine(path)
+    read_only = not all(os.access(place, os.W_OK) for place in (path, path.parent))
+    refuse_foreign(path, read_only=read_only)
+    engine = SQLiteEngine(path, read_only=read_only)
     try:
         schema = _schema(applied_in_file(engine, bind_statements(engine)), "sqlite", apply_command(path))
         free = engine.pragma("freelist_count")
         upkeep = _condition(engine) if _is_current(schema) else None
         unindexed = _unindexed(engine) if _is_current(schema) else {}
+        unembedded = _unembedded(engine) if _is_current(schema) else {}
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
     finally:
@@ -176,6 +186,7 @@ def _status(database: str) -> dict[str, Any]:
         "free_pages": free,
         "upkeep": upkeep,
         "unindexed": unindexed,
+        "unembedded": unembedded,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
     }
@@ -194,11 +205,24 @@ def _condition(engine: SQLiteEngine) -> Condition:
 def _unindexed(engine: Engine) -> dict[str, int]:
     """The number of rows per table that search does not find; tables without such rows are omitted."""
     from datastore.opening import bind_statements
-    from datastore.repositories import SearchIndex
+    from datastore.repositories import SearchIndex, VectorIndex
     from datastore.values import new_id
 
-    index = SearchIndex(bind_statements(engine), engine, new_id=new_id)
+    statements = bind_statements(engine)
+    vectors = VectorIndex(statements, engine, new_id=new_id)
+    index = SearchIndex(statements, engine, new_id=new_id, vectors=vectors)
     return {table: count for table, count in index.unindexed().items() if count}
+
+
+def _unembedded(engine: Engine) -> dict[str, int]:
+    """The number of rows per table that lack a vector, although others have one; tables without such rows are omitted."""
+    from datastore.opening import bind_statements
+    from datastore.repositories import VectorIndex
+    from datastore.values import new_id
+
+    index = VectorIndex(bind_statements(engine), engine, new_id=new_id)
+    found = [index.status(name) for name in index.tables]
+    return {one.table: one.missing for one in found if one.model is not None and one.missing}
 
 
 def _upkeep_pairs(condition: Condition | None) -> list[tuple[str, Any]]:

@@ -148,7 +148,7 @@ def verify_command(
     mark = _read_mark(mark_file)
     results: Problems = {}
     try:
-        with open_store(database) as store:
+        with open_store(database, reading=True) as store:
             results = store.backups.verify(backup) if backup else store.verify([mark] if mark else [], deep=deep)
             if mark_file and not backup and not any(results.values()):
                 _write_mark(mark_file, present_mark(store.audit))

@@ -220,7 +220,7 @@ def export_command(
         )
     if not everything and any(subject.values()):
         raise click.UsageError("--conversation-id, --correlation-id and --learning-id need --everything")
-    with open_store(database) as store:
+    with open_store(database, reading=True) as store:
         if everything:
             held = store.disclose(session_id=session_id, **subject)
             counts = f"{len(held.messages)} messages, {len(held.learnings)} learnings, {len(held.jobs)} jobs"
@@ -290,7 +290,7 @@ def show_command(id: str, as_json: bool, database: str) -> None:
     """Print a conversation with its messages, or a learning, by its id."""
     from datastore.errors import NotFoundError
 
-    with open_store(database) as store, store.snapshot():
+    with open_store(database, reading=True) as store, store.snapshot():
         conversation = store.conversations.find(id)
         learning = None if conversation else store.learnings.find(id)
         if conversation is None and learning is None:

@@ -76,7 +76,7 @@ def _tell(action: str) -> None:
 @database_option
 def erasures_command(erasure_id: str | None, as_json: bool, database: str) -> None:
     """List the receipts of erasures, newest first, or show the receipt of ERASURE_ID."""
-    with open_store(database) as store:
+    with open_store(database, reading=True) as store:
         if erasure_id is not None:
             _print(store.retention.receipts.get(erasure_id), as_json)
             return
@@ -151,7 +151,7 @@ def release_command(conversation_id: str, database: str) -> None:
 @database_option
 def holds_command(as_json: bool, database: str) -> None:
     """List the legal holds in force, oldest first."""
-    with open_store(database) as store:
+    with open_store(database, reading=True) as store:
         holds = list(store.holds.iterate())
     if as_json:
         print_json(holds)

@@ -41,7 +41,7 @@ def jobs_command(ctx: click.Context, as_json: bool, database: str | None) -> Non
         return
     if database is None:
         raise click.UsageError("Missing option '--database' (env var: 'DATASTORE_DATABASE').")
-    with open_store(database) as store, store.snapshot():
+    with open_store(database, reading=True) as store, store.snapshot():
         counts, pauses = store.jobs.counts(), store.jobs.pauses()
         running = store.jobs.list(status="running", max_rows=_SHOWN).items
         quarantined = store.jobs.list(status="quarantined", max_rows=_SHOWN).items
@@ -80,7 +80,7 @@ def jobs_command(ctx: click.Context, as_json: bool, database: str | None) -> Non
 @database_option
 def list_command(status: Any, type_: str | None, max_rows: int, as_json: bool, database: str) -> None:
     """List jobs, newest first."""
-    with open_store(database) as store:
+    with open_store(database, reading=True) as store:
         jobs = store.jobs.list(status=status, type=type_, max_rows=max_rows).items
     if as_json:
         print_json(jobs)
@@ -96,7 +96,7 @@ def list_command(status: Any, type_: str | None, max_rows: int, as_json: bool, d
 @database_option
 def show_command(id: int, as_json: bool, database: str) -> None:
     """Show a job, its last error in full, and every attempt."""
-    with open_store(database) as store, store.snapshot():
+    with open_store(database, reading=True) as store, store.snapshot():
         job, attempts = store.jobs.get(id), store.jobs.attempts(id)
     if as_json:
         print_json({"job": job, "attempts": attempts})

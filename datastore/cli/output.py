@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
@@ -38,11 +39,30 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(function)
 
 
-def open_store(database: str, *, migrate: bool = False) -> Datastore:
-    """Open the store; a missing database is an error unless *migrate*."""
+def open_store(database: str, *, migrate: bool = False, reading: bool = False) -> Datastore:
+    """Open the store; a missing database is an error unless *migrate*.
+
+    Args:
+        database: A path or URL.
+        migrate: Create a missing database, and apply pending migrations.
+        reading: The command changes nothing: open the store read-only if the file or its folder cannot be written to.
+    """
+    from datastore.errors import ReadOnlyDatabaseError
+    from datastore.observing.logs import LogEvents, log_level
     from datastore.store import Datastore
 
-    return Datastore.open(database, migrate=migrate, actor="datastore command")
+    level = log_level()
+    try:
+        store = Datastore.open(database, migrate=migrate, actor="datastore command")
+    except ReadOnlyDatabaseError:
+        if not reading:
+            raise
+        store = Datastore.open(database, read_only=True)
+    if level is not None:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("datastore").setLevel(level)
+        store.observe(LogEvents())
+    return store
 
 
 def is_missing(database: str) -> bool:

@@ -26,7 +26,7 @@ def retention_command() -> None:
 @database_option
 def list_command(as_json: bool, database: str) -> None:
     """List the policies by name."""
-    with open_store(database) as store:
+    with open_store(database, reading=True) as store:
         policies = list(store.retention.policies.iterate())
     if as_json:
         print_json(policies)

@@ -125,7 +125,7 @@ def search_command(
     query = " ".join(text)
     counts: Facets | None = None
     page: SearchPage[Any]
-    with open_store(database) as store:
+    with open_store(database, reading=True) as store:
         if messages:
             page = store.messages.search(query, role=role, **shared, **shown)
         else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from datastore.contract.problems import Problem
 from datastore.contract.project import Project
-from datastore.contract.sources import Source
+from datastore.contract.sources import Source, of_file
 
 #: A name, string or attribute as a pattern, with the class and function around it.
 _Mention = tuple[tuple[str, ...], str]
@@ -16,18 +18,21 @@ _Mention = tuple[tuple[str, ...], str]
 
 def check_callers(project: Project, sources: Sequence[Source]) -> Iterator[Problem]:
     """A statement that nothing calls is not tested, and is there for somebody to change by mistake."""
-    callers = find_callers({source.name for source in sources}, project)
+    unread: list[Problem] = []
+    callers = find_callers({source.name for source in sources}, project, unread)
+    yield from unread
     for source in sources if (project.root / project.repositories).is_dir() else ():
         if not callers[source.name]:
             message = f"nothing in {project.repositories} calls this statement"
             yield Problem("no-caller", source.name_place, message, "delete it, or call it")
 
 
-def find_callers(names: set[str], project: Project) -> dict[str, list[str]]:
+def find_callers(names: set[str], project: Project, unread: list[Problem]) -> dict[str, list[str]]:
     """For each statement, which functions of the project's package mention it: as an attribute, or as a string.
 
     The generated modules name every statement, and call none.
-    A name that is put together (``f"{verb}_messages"``) counts where no function has the whole one.
+    A name that is put together (``f"{verb}_messages"``) counts where no function has the whole one. Each file that
+    Python cannot parse is added to *unread*, and mentions every name that is in its text.
     """
     package, generated = project.root / project.repositories, project.root / project.output
     whole: dict[str, set[str]] = {name: set() for name in names}
@@ -35,11 +40,15 @@ def find_callers(names: set[str], project: Project) -> dict[str, list[str]]:
     # Most files mention none: they need not be parsed.
     hint = re.compile("|".join((r"\}_", *map(re.escape, sorted(names)))))
     for path in sorted(package.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if generated in path.parents or not hint.search(text):
+        text = path.read_bytes()
+        if generated in path.parents or not hint.search(text.decode("utf-8", errors="replace")):
             continue
         module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-        mentions = list(_mentions(ast.parse(text), ()))
+        try:
+            mentions = list(_mentions(ast.parse(text), ()))
+        except (SyntaxError, ValueError) as error:
+            unread.append(_unread(path, project.show(path), error))
+            mentions = [((), word) for word in re.findall(r"\w+", text.decode("utf-8", errors="replace"))]
         for scope, pattern in mentions:
             plain = pattern.replace("\\", "")
             if plain in names:
@@ -49,6 +58,14 @@ def find_callers(names: set[str], project: Project) -> dict[str, list[str]]:
                     if re.fullmatch(pattern, name):
                         partly[name].update(_shown(module, scope, mentions, name))
     return {name: sorted(whole[name] or partly[name]) for name in sorted(names)}
+
+
+def _unread(path: Path, shown: str, error: Exception) -> Problem:
+    line = f"{error.lineno or 1}:" if isinstance(error, SyntaxError) else ""
+    version = ".".join(map(str, sys.version_info[:2]))
+    reason = error.msg if isinstance(error, SyntaxError) else error
+    hint = "finish a merge, correct it, or run the check with the Python that the application runs on"
+    return of_file(path, shown, f"{shown}:{line} Python {version} cannot read this file: {reason}; {hint}")
 
 
 def _mentions(node: ast.AST, scope: tuple[str, ...]) -> Iterator[_Mention]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import attrs
 
 from datastore.contract import generate, plans, released, schema_checks
 from datastore.contract.callers import check_callers
+from datastore.contract.draft import needs_header, with_drafts, without_drafted
 from datastore.contract.facts import STATISTIC_ROWS, Migrated, gather, migrate_project, with_statistics
-from datastore.contract.plans import Plan, check_plan, read_plan
+from datastore.contract.plans import Plan, check_plans, read_plan
 from datastore.contract.prepare import check_prepares
-from datastore.contract.problems import Problem, sort_key
+from datastore.contract.problems import Problem, distinct, sort_key
 from datastore.contract.project import Project
-from datastore.contract.schema import Schema
+from datastore.contract.schema import Schema, Table
 from datastore.contract.sources import Source, Variant, read_sources, variants
+from datastore.contract.text import tokens
 from datastore.contract.vet.result import Results, check_header
 from datastore.contract.vet.sql import check_sql
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
@@ -37,6 +40,8 @@ class Report:
     written: list[Path] = attrs.field(factory=list)
     statements: int = 0
     steps: int = 0
+    #: SQLite's tables, which a server's are compared with.
+    tables: Mapping[str, Table] = attrs.field(factory=dict)
     #: "PostgreSQL 18.4 (186 statements)", where a server was asked too.
     server: str = ""
 
@@ -49,7 +54,7 @@ class Report:
         require_psycopg()
         from datastore.contract.server import check_server
 
-        found = check_server(self.project, url)
+        found = check_server(self.project, url, self.tables)
         known = {(problem.rule, problem.place, problem.message) for problem in self.problems}
         new = [one for one in found.problems if (one.rule, one.place, one.message) not in known]
         self.problems = sorted([*self.problems, *new], key=sort_key)
@@ -121,11 +126,14 @@ class _Run:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
             self.report.notes.append("a step fails, so the statements were not checked against the schema")
-            # Nothing says which waivers are needed.
-            self.report.problems = [problem for problem in self._left() if problem.rule != "waiver"]
+            # Nothing says which waivers are needed, and which headers are to be written.
+            new = {(one.file, one.name) for one in self.sources if needs_header(one)}
+            left = [one for one in self._left() if one.rule != "waiver" and (one.place.file, one.statement) not in new]
+            self.report.problems = left
             return
         with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
             schema = Schema(connection)
+            self.report.tables = {name: table for name, table in schema.tables.items() if table.kind == "table"}
             self._statements(schema, migrated)
             self.report.problems = self._left()
             if not self.report.problems:
@@ -134,7 +142,10 @@ class _Run:
                 self.report.problems += generate.check_generated(facts)
 
     def _statements(self, schema: Schema, migrated: Migrated) -> None:
-        sources = [source for source in self.sources if source.refused != "many-statements"]  # sqlite3 says no more
+        # Of many statements sqlite3 says no more.
+        sources = [one for one in self.sources if one.refused != "many-statements" and tokens(one.body)]
+        sources, drafted = with_drafts(sources, schema)
+        self.found = without_drafted(self.found, drafted) + drafted
         for source in sources:
             self._prepare(source, schema)
         for source in sources:
@@ -160,15 +171,10 @@ class _Run:
 
     def _plan_rules(self, schema: Schema) -> None:
         read = [variant for variant in self.variants.values() if variant.source.statement]
-        found = [problem for one in read for problem in check_plan(one, self.plans[one.name], schema)]
+        under = f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"
         with with_statistics(schema):
-            under = f"with ANALYZE's statistics of tables of {STATISTIC_ROWS:,} rows"
-            for variant in read:
-                found += check_plan(variant, read_plan(variant.sql, schema), schema, under)
-        first: dict[tuple[object, ...], Problem] = {}
-        for one in found:  # with statistics, and with other optional lines, most plans are wrong in the same way
-            first.setdefault((one.statement, one.rule, one.message, one.place), one)
-        self.found += first.values()
+            large = {one.name: read_plan(one.sql, schema) for one in read}
+        self.found += check_plans(read, {"": self.plans, under: large}, schema)
 
     def _used_indexes(self, schema: Schema) -> set[str] | None:
         if any(problem.rule == "prepare" for problem in self.found):
@@ -199,4 +205,4 @@ class _Run:
             lines, wrong = read_waivers(source)
             waivers += lines
             problems += wrong
-        return apply_waivers(self.found, waivers) + problems
+        return distinct(apply_waivers(self.found, waivers) + problems)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import io
+import logging
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,9 +23,9 @@ from datastore.contract.schema import Schema, rows, statements
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.text import normal
 from datastore.engines.sqlite import explain as sqlite_explain
-from datastore.errors import ProjectError
+from datastore.errors import DatastoreError, ProjectError, StatementError
 from datastore.migrations.steps import check_folders
-from datastore.statements.loader import Statement
+from datastore.statements.loader import Statement, read_sql
 
 #: yoyo's own tables and SQLite's: no migration of the project made them.
 OWN_PREFIXES = ("_yoyo", "yoyo_", "sqlite_")
@@ -65,10 +67,14 @@ class Migrated:
     again: Snapshot | None = None
     #: The step that failed, and at what: "apply", "roll back" or "apply again".
     failed: tuple[Step, str, Exception] | None = None
+    #: Where the statement of the failed step is that failed, in its text; None where that is not known.
+    failed_at: int | None = None
+    #: The files of all steps, and why they cannot be run at all.
+    refused: tuple[list[Path], str] | None = None
 
     @property
     def has_schema(self) -> bool:
-        return self.failed is None or self.failed[1] != "apply"
+        return self.refused is None and (self.failed is None or self.failed[1] != "apply")
 
 
 def snapshot(connection: sqlite3.Connection) -> Snapshot:
@@ -85,26 +91,46 @@ def migrate_project(project: Project, path: Path) -> Migrated:
         path: Where the whole schema is kept. Steps are applied and rolled back next to it, from copies, so that a
             lock file that does not fit stops nothing here.
     """
+    result, files = Migrated(), [*_step_files(project.migration_folders)]
+    try:
+        _migrate(project, path, result)
+    except DatastoreError as error:
+        result.refused = files, str(error)
+    return result
+
+
+def _step_files(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((*folder.glob("*.sql"), *folder.glob("*.py")))
+
+
+def _migrate(project: Project, path: Path, result: Migrated) -> None:
     from yoyo import read_migrations
 
     from datastore.migrations.sqlite import open_backend
 
+    # It logs the traceback of a step in Python that it cannot import; the error says it.
+    logging.getLogger("yoyo").addHandler(logging.NullHandler())
     check_folders(project.migration_folders)
+    for file in _step_files(project.own_migrations):
+        if file.read_bytes().startswith(b"\xef\xbb\xbf"):
+            message = "the file begins with a byte order mark, after which yoyo does not read its first line"
+            raise StatementError(f"{file.name}:1: {message}; save it as UTF-8 without one")
+        read_sql(file, file.name)
     copies = {}
     for number, folder in enumerate(project.migration_folders):
         copy = path.parent / f"steps{number}"
         copies[copy] = folder
         copy.mkdir()
-        for file in (*folder.glob("*.sql"), *folder.glob("*.py")):
+        for file in _step_files([folder]):
             shutil.copy(file, copy)
-    result = Migrated()
     with open_backend(path.with_name("steps.db")) as backend:
         steps = list(backend.to_apply(read_migrations(*(glob.escape(str(copy)) for copy in copies))))
         for step in steps:
             folder = copies[Path(step.path).parent]
             result.steps.append(Step(step.id, folder / Path(step.path).name, folder in project.own_migrations))
-        _up_down_up(backend, steps, result, path)
-    return result
+        with redirect_stdout(io.StringIO()):  # yoyo prints the rows of a step's SELECT
+            _up_down_up(backend, steps, result, path)
 
 
 def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) -> None:
@@ -127,7 +153,10 @@ def _up_down_up(backend: Any, steps: list[Any], result: Migrated, path: Path) ->
         result.again = snapshot(backend.connection)
     except Exception as error:
         # Whatever a step raises is what is wrong with it.
-        result.failed = (result.steps[number], action, error)
+        step = result.steps[number]
+        result.failed = (step, action, error)
+        text = read_sql(step.path, step.path.name) if action == "apply" and step.path.suffix == ".sql" else ""
+        result.failed_at = sqlite_explain.first_failure(backend.connection, text)
 
 
 @contextmanager
@@ -194,7 +223,8 @@ def read_facts(project: Project) -> Iterator[ProjectFacts]:
         path = Path(scratch) / "schema.db"
         migrated = migrate_project(project, path)
         if not migrated.has_schema:
-            raise ProjectError("a migration fails; datastore check says which, and why")
+            said = f": {migrated.refused[1]}" if migrated.refused else "; datastore check says which, and why"
+            raise ProjectError(f"a migration fails{said}")
         with closing(sqlite_explain.open_scratch(path)) as connection:
             schema = Schema(connection)
             sources, problems = read_sources(project)

@@ -41,13 +41,16 @@ _TYPES = {
     "real": "float",
     "boolean": "bool",
     "timestamp": "datetime",
-    "json": "Any",
-    "rows": "list[Any]",
+    "json": "Json",
+    "rows": "list[Json]",
     "match": "object",
     "words": "object",
     "blob": "bytes",
-    None: "Any",
+    None: "object",
 }
+
+#: The types that include None.
+_WITH_NONE = ("Json", "object")
 
 #: A value of one of these is not what the driver gives: a row class decodes it.
 _DECODED = frozenset({"real", "boolean", "timestamp", "json"})
@@ -67,9 +70,13 @@ def modules(facts: ProjectFacts) -> dict[str, str]:
     nouns: dict[str, list[StatementFacts]] = {}
     for one in facts.statements.values():
         nouns.setdefault(one.noun, []).append(one)
-    every = [Module(noun, nouns[noun], facts.project.statements) for noun in sorted(nouns)]
+    every = [Module(noun, nouns[noun], facts.project.statements, facts.project.records) for noun in sorted(nouns)]
     template = _templates().get_template("module.py.jinja")
-    texts = {f"{module.noun}.py": template.render(module=module, project=facts.project) for module in every}
+    protocols = [("", "def"), ("Async", "async def")][: 1 + facts.project.asynchronous]
+    texts = {
+        f"{module.noun}.py": template.render(module=module, project=facts.project, protocols=protocols)
+        for module in every
+    }
     texts["__init__.py"] = _package(every, facts.project)
     for name, text in texts.items():
         _check_names(name, text)
@@ -83,6 +90,7 @@ def _package(every: Sequence[Module], project: Project) -> str:
     imports = [(project.records, named)] if named else []
     for module in every:
         names = [*(row_class_name(one.name) for one in module.with_rows), protocol_name(module.noun)]
+        names += [f"Async{protocol_name(module.noun)}"] * project.asynchronous
         imports.append((f"{package}.{module.noun}", sorted(names)))
     classes = {name: name for name in named} | dict(rows)
     template = _templates().get_template("package.py.jinja")
@@ -142,8 +150,9 @@ def _check_names(module: str, text: str) -> None:
 class Module:
     """What the template of one noun's module shows."""
 
-    def __init__(self, noun: str, facts: Sequence[StatementFacts], folder: str) -> None:
+    def __init__(self, noun: str, facts: Sequence[StatementFacts], folder: str, records_module: str) -> None:
         self.noun = noun
+        self._records_module = records_module
         self.statements = [one.statement for one in facts]
         self.files = " and ".join(dict.fromkeys(f"{folder}/{one.file}" for one in self.statements))
         self.columns = {one.statement.name: one.columns for one in facts}
@@ -169,6 +178,12 @@ class Module:
         used = [*(_TYPES[kind] for kind in kinds), *(results.get(one.result, "") for one in self.statements)]
         return {*_type_name.findall(" ".join(used))}
 
+    @property
+    def imports(self) -> list[str]:
+        """Where its records and its JSON come from."""
+        lines = [f"from {self._records_module} import {', '.join(self.records)}"] if self.records else []
+        return lines + ["from datastore.values import Json"] * ("Json" in self.types)
+
     def result(self, statement: Statement) -> str:
         if statement.result == "count":
             return self._spelled("int")
@@ -182,7 +197,7 @@ class Module:
 
     def python(self, kind: str | None, nullable: bool) -> str:
         name = _TYPES[kind]
-        return self._spelled(name) + (" | None" if nullable and name != "Any" else "")
+        return self._spelled(name) + (" | None" if nullable and name not in _WITH_NONE else "")
 
     def _spelled(self, kind: str) -> str:
         return _type_name.sub(lambda found: f"_{found[0]}" if found[0] in self.taken else found[0], kind)
@@ -224,7 +239,11 @@ def generated_files(facts: ProjectFacts) -> dict[Path, str]:
     """The text of everything that is generated for a project, the lock file too, by its path."""
     project = facts.project
     files = {project.root / project.output / name: text for name, text in modules(facts).items()}
-    committed, now = lock.read(project.root / project.lock), lock.lock_of(facts)
+    now = lock.lock_of(facts)
+    try:
+        committed = lock.read(project.root / project.lock)
+    except ProjectError:  # a merge was left half done: it is written again
+        committed = {"statements": {}}
     # Another version of the engine makes other plans: those in the file stay until something else changes.
     return files | {project.root / project.lock: lock.write(now if lock.drifted(committed, now) else committed)}
 

@@ -1,7 +1,7 @@
 """Logical column types, from the CHECK constraints that hold them.
 
 SQLite stores five classes of value; the CHECKs of a table say more: ``json_valid(metadata)`` is json, a GLOB of
-the shape ``????-??-??T...Z`` is a timestamp, ``IN (0, 1)`` on an INTEGER column is a boolean, and
+the shape ``????-??-??T??:??:??.??????Z`` is a timestamp, ``IN (0, 1)`` on an INTEGER column is a boolean, and
 ``typeof(size) = 'integer'`` says for a table that is not STRICT what STRICT would. A term counts where it is one of
 the terms of an AND, alone or after ``column IS NULL OR``: then every value that is not NULL meets it.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -26,7 +27,12 @@ NUMBER = frozenset({"integer", "real"})
 TEXT = frozenset({"text"})
 BLOB = frozenset({"blob"})
 
-_timestamp = re.compile(r"(?:\?|\[0-9\]){4}-(?:(?:\?|\[0-[39]\]){2})-(?:(?:\?|\[0-[39]\]){2})T\S*Z")
+# As encode_timestamp writes it, to the microsecond: what has another shape is a text, for it can be compared with none.
+_INSTANT = "2026-01-02T03:04:05.000006Z"
+#: What a GLOB says that no instant has the shape of, as the loader writes it.
+OTHER_SHAPE = "other shape"
+_digit = r"(?:\?|\[0-\d\])"
+_timestamp = re.compile(rf"{_digit}{{4}}(?:-{_digit}{{2}}){{2}}T{_digit}{{2}}(?::{_digit}{{2}}){{2}}\.{_digit}{{6}}Z")
 
 #: Defaults that have their column's class, or that its affinity turns into it.
 _DEFAULTS = {
@@ -44,9 +50,11 @@ class Promise(NamedTuple):
     type: str
 
 
-def affinity(declared: str) -> str:
+def affinity(declared: str, strict: bool = False) -> str:
     """The affinity of a declared type, by SQLite's five rules: integer, text, blob, real or numeric."""
     upper = declared.upper()
+    if strict and upper == "ANY":
+        return "blob"  # a STRICT table keeps ANY as it is given
     if "INT" in upper:
         return "integer"
     if any(word in upper for word in ("CHAR", "CLOB", "TEXT")):
@@ -89,12 +97,12 @@ def promises(create: str) -> Iterator[Promise]:
                 yield promise
 
 
-def column_type(promised: frozenset[str], storage: frozenset[str], declared: str) -> str | None:
-    """A logical type of the *promised* ones, where the values' *storage* lets it be true; else None."""
+def column_type(promised: frozenset[str], storage: frozenset[str], kind: str) -> str | None:
+    """A logical type of the *promised* ones, where the values' *storage* and affinity (*kind*) let it be true; else None."""
     if storage == {"text"} and promised & {"json", "timestamp"}:
         return "timestamp" if "timestamp" in promised else "json"
     # Affinity turns 1.0 and '1' into 1, so IN (0, 1) leaves the integers alone.
-    return "boolean" if "boolean" in promised and affinity(declared) in {"integer", "numeric"} else None
+    return "boolean" if "boolean" in promised and kind in {"integer", "numeric"} else None
 
 
 def _checks(create: str) -> Iterator[str]:
@@ -113,7 +121,10 @@ def _promise(term: Node) -> Promise | None:
     if isinstance(term, exp.Anonymous) and term.name.lower() == "json_valid" and len(term.expressions) == 1:
         return _of_column(term.expressions[0], "json")
     if isinstance(term, exp.Glob) and isinstance(term.expression, exp.Literal):
-        return _of_column(term.this, "timestamp") if _timestamp.fullmatch(term.expression.this) else None
+        pattern = term.expression.this
+        if _timestamp.fullmatch(pattern):
+            return _of_column(term.this, "timestamp")
+        return None if fnmatchcase(_INSTANT, pattern.replace("[^", "[!")) else _of_column(term.this, OTHER_SHAPE)
     if isinstance(term, exp.In) and {text_of(value) for value in term.expressions} == {"0", "1"}:
         return _of_column(term.this, "boolean")
     if isinstance(term, exp.EQ) and isinstance(term.this, exp.Typeof) and isinstance(term.expression, exp.Literal):

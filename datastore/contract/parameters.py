@@ -7,7 +7,6 @@ checked against this. Where two places disagree, or none says anything, nothing 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -21,8 +20,9 @@ from datastore.contract.inference.queries import Queries, arms, changed_table
 from datastore.contract.inference.relations import read_from, table_facts
 from datastore.contract.inference.scopes import Fact, Scope
 from datastore.contract.problems import Problem
-from datastore.contract.schema import Schema
+from datastore.contract.schema import Schema, Table
 from datastore.contract.sources import Variant
+from datastore.contract.text import parameters
 from datastore.statements.headers import Parameter
 
 #: What a column of a type takes from a parameter of a type: the loader makes text of a timestamp and of JSON.
@@ -34,6 +34,7 @@ _TAKES = {
     "timestamp": {"timestamp"},
     "json": {"json", "rows", "match", "words"},
     "blob": {"blob"},
+    "text of another shape": {"text"},
 }
 
 
@@ -76,7 +77,7 @@ def _wrong(parameter: Parameter, expected: Expectation) -> tuple[str, str] | Non
     name = parameter.name
     if expected.type is not None and parameter.type not in _TAKES[expected.type]:
         message = f'parameter "{name}" is {parameter.type}, and its place in the SQL is {expected.type}'
-        return message, f"write: --   {name}  {expected.type}  {parameter.meaning}"
+        return message, f"write: --   {name}  {expected.type.partition(' ')[0]}  {parameter.meaning}"
     if parameter.nullable and expected.nullable is False:
         message = f'parameter "{name}" may be NULL, which {"is an error" if expected.firm else "finds nothing"} there'
         return message, "take the ? away" + ("" if expected.firm else f", or make it an optional line: -- if: {name}")
@@ -90,7 +91,7 @@ def parameter_expectations(schema: Schema, sql: str) -> dict[str, Expectation]:
     except Unsure as doubt:
         raise Unsure(f"the parameters are not understood: {doubt}") from doubt
     names = {node.name for node in tree.find_all(exp.Placeholder)}
-    found: dict[str, list[Expectation]] = {name: [] for name in re.findall(r":(\w+)", sql) if name in names}
+    found: dict[str, list[Expectation]] = {name: [] for name in parameters(sql) if name in names}
     queries = Queries(schema)
     for name, expectation in _walk(tree, Scope(queries, None, {}), queries):
         found[name].append(expectation)
@@ -128,7 +129,7 @@ def _walk(node: Node, scope: Scope, queries: Queries) -> _Found:
         for name, value in zip(elements(term.this), elements(term.expression), strict=False):
             relation = scope.relations[0]
             column = f"{relation.alias}.{name_of(name)}"
-            yield from _stored(value, relation.facts.get(name_of(name)), column)
+            yield from _stored(value, relation.facts.get(name_of(name)), column, relation.table)
     yield from _place(node, scope)
     for child in node.iter_expressions():
         is_assigned = any(child is term for term in assigned)
@@ -146,13 +147,17 @@ def _inserted(tree: Node, scope: Scope) -> _Found:
     rows = source.expressions if isinstance(source, exp.Values) else arms(source) if source is not None else []
     for row in rows:
         for column, value in zip(columns, row.expressions, strict=False):
-            yield from _stored(value, facts.get(column), f"{named.name}.{column}")
+            yield from _stored(value, facts.get(column), f"{named.name}.{column}", table)
 
 
-def _stored(value: Node, fact: Fact | None, column: str) -> _Found:
+def _stored(value: Node, fact: Fact | None, column: str, table: Table | None) -> _Found:
     """A parameter that goes into a column, as it is or as the first choice of a coalesce."""
     value = bare(value.unalias())
-    if fact is not None and isinstance(value, exp.Placeholder):
+    known = table.columns.get(column.rpartition(".")[2]) if table else None
+    if known and known.refuses_instants and isinstance(value, exp.Placeholder):
+        why = f"a CHECK of {column} refuses instants as they are written, 2026-01-02T03:04:05.000006Z"
+        yield value.name, Expectation("text of another shape", not known.not_null, why, firm=known.not_null)
+    elif fact is not None and isinstance(value, exp.Placeholder):
         why = f"it is stored in {column}" + ("" if fact.nullable else ", which is NOT NULL")
         yield value.name, Expectation(fact.type, fact.nullable, why, firm=not fact.nullable)
     elif fact is not None and isinstance(value, exp.Coalesce) and isinstance(value.this, exp.Placeholder):

@@ -28,6 +28,7 @@ _part = re.compile(r"^(?:RIGHT PART OF|LAST(?: \d+)? TERMS? OF) ")
 _uses = re.compile(r"USING (?:COVERING )?INDEX (.*)")  # not AUTOMATIC ones
 _promised = re.compile(r"(?:the )?primary key of (?P<of>\w+)|(?P<table>\w+) primary key|[A-Za-z_]\w*")
 _AUTOMATIC = "sqlite_autoindex_"
+_CONFLICT = ["ON", "CONFLICT", "("]
 
 
 @attrs.frozen
@@ -141,21 +142,38 @@ def _alias(every: Sequence[Token], index: int) -> str:
     return at(every, index + 2).name if after.upper == "AS" else after.name
 
 
-def check_plan(variant: Variant, plan: Plan, schema: Schema, under: str = "") -> Iterator[Problem]:
-    """What the rules have against a plan; *under* says under which statistics it was made."""
-    source = variant.source
-    assert source.statement
-    index = source.statement.header.index_for(variant.given)
+def check_plans(
+    variants: Sequence[Variant], made: Mapping[str, Mapping[str, Plan]], schema: Schema
+) -> Iterator[Problem]:
+    """What the rules have against plans, by variant; *made* has them by the statistics under which they were made.
+
+    A line of the header may be that of many plans: that it sorts is true where one of them does.
+    """
+    every = [(variant, under, plans[variant.name]) for under, plans in made.items() for variant in variants]
+    sorting = {(one.source.name, _promise_of(one)) for one, _, plan in every if plan.sorts}
+    for variant, under, plan in every:
+        yield from _check_plan(variant, plan, schema, under, (variant.source.name, _promise_of(variant)) in sorting)
+
+
+def _promise_of(variant: Variant) -> str:
+    """What the header says of a variant's plan."""
+    assert variant.source.statement
+    return variant.source.statement.header.index_for(variant.given)
+
+
+def _check_plan(variant: Variant, plan: Plan, schema: Schema, under: str, sorts: bool) -> Iterator[Problem]:
+    source, index = variant.source, _promise_of(variant)
     when = [f"where {variant.which} is given"] * bool(variant.given) + [under] * bool(under)
     notes = [f"plan: {line}" for line in plan.lines] + [f"({', '.join(when)})"] * bool(when)
-    problems = (*_index(source, index, variant.sql, plan, schema), *_scans(source, plan), *_sorts(source, index, plan))
+    of_index, of_sorts = _index(source, index, variant.sql, plan, schema), _sorts(source, index, plan, sorts)
+    problems = (*of_index, *_scans(source, variant.sql, plan, schema), *of_sorts)
     for problem in problems:
         yield attrs.evolve(problem, notes=tuple(notes))
 
 
 def _index(source: Source, index: str, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
     used = ", ".join(sorted({access.by for access in plan.accesses if access.by}))
-    if re.match(r"none\b", index):
+    if re.match(r"none\b(?!.*\bor\b)", re.sub(r"\([^)]*\)", "", index)):
         searched = [access.by for access in plan.accesses if access.how == "SEARCH" and access.by]
         if searched:
             message = f"the header says none, and the plan uses {searched[0]}"
@@ -192,6 +210,8 @@ def _named(text: str, schema: Schema) -> list[dict[str, _Uses]]:
             uses = _uses_name(schema.indexes.spelled(name))
         elif schema.is_virtual(name) and not table:
             uses = _uses_name(schema.kinds.spelled(name))
+        elif name == "none" and not table:
+            uses = _uses_none
         elif not table and not re.search(rf"_(idx|key|pkey|index)$|^{_AUTOMATIC[:-1]}", name):
             continue
         if not (groups and outside[end : found.start()].strip() == "or"):
@@ -199,6 +219,10 @@ def _named(text: str, schema: Schema) -> list[dict[str, _Uses]]:
         groups[-1][name] = uses
         end = found.end()
     return groups
+
+
+def _uses_none(access: Access) -> bool:
+    return not access.by
 
 
 def _uses_name(name: str) -> _Uses:
@@ -212,24 +236,39 @@ def _uses_key(table: str) -> _Uses:
 
 def _is_used(name: str, uses: _Uses, sql: str, plan: Plan, schema: Schema) -> bool:
     """Whether a plan uses an index, or an upsert's ON CONFLICT (columns) is decided by it, which is in no plan."""
-    if uses is not None and any(map(uses, plan.accesses)):
+    if uses is not None and (any(map(uses, plan.accesses)) or (uses is _uses_none and not plan.accesses)):
         return True
-    conflict, index = find_phrase(sql, "ON", "CONFLICT", "("), schema.indexes.get(name)
-    if conflict is None or index is None or not index.unique:
+    index, every = schema.indexes.get(name), tokens(sql)
+    if index is None or not index.unique:
         return False
-    return {*listed(tokens(sql[conflict.end :]), 0)} == {*index.columns}
+    conflicts = (n for n in range(len(every)) if [one.upper or one.text for one in every[n : n + 3]] == _CONFLICT)
+    return any({*listed(every, n + 3)} == {*index.columns} for n in conflicts)
 
 
-def _scans(source: Source, plan: Plan) -> Iterator[Problem]:
+def _scans(source: Source, sql: str, plan: Plan, schema: Schema) -> Iterator[Problem]:
     for access in plan.accesses:
-        if "AUTOMATIC" in access.line:
+        if "AUTOMATIC" in access.line and (hint := _missing_index(sql, access, schema)):
             message = f"the plan builds an index of {access.table} for itself, on each call"
-            yield Problem("automatic-index", _table_place(source, access), message, "create it in a migration")
+            yield Problem("automatic-index", _table_place(source, access), message, hint)
         if access.how == "SCAN" and "VIRTUAL TABLE" not in access.line:
             by = f' (by the index "{access.index}")' if access.index else ""
             message = f"the plan reads the whole of {access.table}{by}"
             hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
             yield Problem("full-scan", _table_place(source, access), message, hint, subject=access.table)
+
+
+def _missing_index(sql: str, access: Access, schema: Schema) -> str:
+    """What to do about an automatic index; "" where one that exists would do, and sizes alone made the choice."""
+    columns = {name.lower() for name in re.findall(r"(\w+)=\?", access.line)}
+    theirs = [one for one in schema.indexes.values() if one.table == access.table and not one.partial]
+    leading = [one.name for one in theirs if one.columns and (one.columns[0] or "").lower() in columns]
+    if not leading:
+        return f"create it in a migration: it would lead with {', '.join(sorted(columns))}"
+    with sqlite_explain.without_automatic_indexes(schema.connection):
+        others = read_plan(sql, schema).accesses
+    if any(one.index in leading and one.how == "SEARCH" and one.shown == access.shown for one in others):
+        return ""
+    return f"{leading[0]} is not used: the other side has another type or collation; CAST it, or make them alike"
 
 
 def _table_place(source: Source, access: Access) -> Place:
@@ -241,7 +280,7 @@ def _table_place(source: Source, access: Access) -> Place:
     return source.label_place("Index")
 
 
-def _sorts(source: Source, index: str, plan: Plan) -> Iterator[Problem]:
+def _sorts(source: Source, index: str, plan: Plan, sorts: bool) -> Iterator[Problem]:
     denied = "no sort" in index
     said = re.search(r"(?<!no )\bsorts?\b", re.sub(r"\bno sort\b", "", index))
     if plan.sorts and (denied or not said):
@@ -254,7 +293,7 @@ def _sorts(source: Source, index: str, plan: Plan) -> Iterator[Problem]:
             message = f"the header says no sort, and the plan sorts for {what}"
         hint = "an index that ends in the order sorts nothing; or say how much is sorted: Index: ...; sorts at most ..."
         yield Problem("sort", place, message, hint)
-    elif said and not plan.sorts:
+    elif said and not sorts:
         place = source.label_place("Index", said[0])
         yield Problem("sort", place, "the header says that it sorts, and the plan does not", "take it out")
 

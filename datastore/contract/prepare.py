@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from datastore.contract.problems import Problem
 from datastore.contract.schema import Schema
-from datastore.contract.sources import Source
+from datastore.contract.sources import Source, odd_parameter
 from datastore.contract.text import KEYWORDS, Token, did_you_mean, find_name, tokens
 from datastore.engines.sqlite import explain as sqlite_explain
 
@@ -22,12 +22,17 @@ _Located: TypeAlias = tuple[Token | None, str | None]
 
 
 def check_prepares(source: Source, sql: str, schema: Schema) -> Problem | None:
-    """What SQLite says against a statement, at its place; ``None`` if it prepares."""
+    """What SQLite says against a statement, at its place; ``None`` if it prepares, or has no SQL."""
+    every = tokens(source.body)
+    if not every:
+        return None
+    if odd := next((token for token in every if token.kind == "other"), None):
+        return odd_parameter(source, odd)
     message = _error(schema.connection, sql)
     if not message:
         return None
     token, hint = _locate(message, source.body, schema)
-    place = source.at_token(token or tokens(source.body)[0])
+    place = source.at_token(token or every[0])
     return Problem("prepare", place, message, hint)
 
 

@@ -5,6 +5,8 @@ A rule is known by one name everywhere: in messages, in ``Allow:`` lines, in the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 
@@ -22,6 +24,7 @@ class Rule:
 RULES: dict[str, Rule] = {
     # The files themselves.
     "configuration": Rule("`[tool.datastore]` names only what exists", waivable=False),
+    "file": Rule("a file can be read: UTF-8, a name that Python can have, no merge marks", waivable=False),
     "header": Rule("each statement has its whole header, in order", waivable=False),
     "duplicate-name": Rule("a name is defined once: aiosql lets the last one win", waivable=False),
     "operator": Rule("the operator fits the statement: `^`, `$`, `!` or none", waivable=False),
@@ -33,6 +36,7 @@ RULES: dict[str, Rule] = {
     "rollback": Rule("the rollback of a step restores the schema exactly"),
     "migration-changed": Rule("a released step never changes", waivable=False),
     "primary-key": Rule("a table has a primary key"),
+    "not-strict": Rule("a table is STRICT: another one keeps neither types nor NULL out of its primary key"),
     "foreign-key-index": Rule("an index leads with a foreign key's columns"),
     "unused-index": Rule("some statement, foreign key or trigger uses each index"),
     # Against the schema.
@@ -40,9 +44,10 @@ RULES: dict[str, Rule] = {
     "released": Rule("the statements of the last release prepare on it too"),
     "parameters": Rule("name line, header and SQL have the same parameters", waivable=False),
     "parameter-type": Rule("a parameter's type is the type of the column that it meets"),
-    "rows": Rule("`Rows:` says what the operator says", waivable=False),
+    "rows": Rule("`Rows:` says what the operator says, and `Rows: 1` is certain"),
     "record": Rule("the record's fields are the select list", waivable=False),
     "no-caller": Rule("a repository calls the statement"),
+    "engines": Rule("both engines promise the same: NOT NULL, unique keys, results that are never NULL"),
     # The vet rules.
     "star": Rule("columns are spelled out, never `*`"),
     "uncast": Rule("an expression has a `CAST`, so that its type is a promise"),
@@ -71,6 +76,10 @@ RULES: dict[str, Rule] = {
     # What is generated (`datastore generate`).
     "generated": Rule("the generated code and the lock file are those of the statements", waivable=False),
 }
+
+
+#: The rules that a table which is not STRICT breaks in each statement.
+_FOLLOWS = ("uncast", "record", "limit-order", "one-row")
 
 
 @attrs.frozen
@@ -132,6 +141,27 @@ class Problem:
         every = {**attrs.asdict(self.place), **attrs.asdict(self, recurse=False), "notes": list(self.notes)}
         names = ("rule", "file", "line", "column", "length", "message", "hint", "notes", "statement", "subject")
         return {name: every[name] for name in names}
+
+
+def distinct(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, each cause once.
+
+    A statement's problem may be that of each choice of its optional lines; one of the schema may be that of each table.
+    What follows from tables that are not STRICT is left out while that itself is a problem.
+    """
+    loose = {problem.subject for problem in problems if problem.rule == "not-strict"}
+    first: dict[tuple[object, ...], Problem] = {}
+    for one in problems:
+        if one.rule in _FOLLOWS and one.subject in loose:
+            continue
+        at = one.place if one.statement or one.rule != "not-strict" else one.hint
+        key = (one.statement, one.rule, one.message, at)
+        if key not in first:
+            first[key] = one
+        elif one.rule == "not-strict":
+            also = f"also: {one.place.file}:{one.place.line}: {one.subject}"
+            first[key] = attrs.evolve(first[key], notes=(*first[key].notes, also))
+    return list(first.values())
 
 
 def sort_key(problem: Problem) -> tuple[str, int, int, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
 from datastore.contract.text import did_you_mean
 from datastore.errors import ProjectError
 from datastore.resources import migrations_folder
+from datastore.values import JsonObject
 
 FILE = "pyproject.toml"
 ENGINES = ("sqlite",)
@@ -35,6 +35,8 @@ class Project:
     server_migrations: tuple[str, ...] = ("migrations/postgresql",)
     #: Where `datastore generate` writes.
     output: str = "datastore/statements/typed"
+    #: Whether `datastore generate` also writes the Protocols of statements that are awaited, for `AsyncDatastore.bind`.
+    asynchronous: bool = False
     #: The module that the names in ``Record:`` lines are looked up in.
     records: str = "datastore.records"
     #: The folder (a package) whose code calls the statements.
@@ -61,6 +63,12 @@ class Project:
     @property
     def own_migrations(self) -> list[Path]:
         return [self.root / name for name in self.migrations if not self._is_library(name)]
+
+    @property
+    def locked_folders(self) -> list[Path]:
+        """The project's own folders of both engines, whose steps have checksums."""
+        names = [*self.migrations, *self.server_migrations]
+        return [self.root / name for name in names if not self._is_library(name) and (self.root / name).is_dir()]
 
     @property
     def migration_folders(self) -> list[Path]:
@@ -119,17 +127,7 @@ def _read(root: Path, table: object) -> Project:
         if name not in _SETTINGS:
             hint = did_you_mean(name, _SETTINGS) or f"known are {', '.join(sorted(_SETTINGS))}"
             raise ProjectError(f'{where}: unknown setting "{name}"; {hint}')
-    values: dict[str, Any] = dict(table)
-    for name, shape in _TABLES.items():
-        texts = values.get(name, {})
-        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-            raise ProjectError(f"{where}: {name} is a table of {shape}")
-    for name in {*values} - {*_TABLES}:
-        is_list = name in ("migrations", "server_migrations")
-        texts = values[name] if is_list and isinstance(values[name], list) else [values[name]]
-        if not all(isinstance(text, str) for text in texts):
-            raise ProjectError(f"{where}: {name} is a text{', or a list of them' * is_list}")
-        values[name] = tuple(texts) if is_list else values[name]
+    values = _checked(table, where)
     project = Project(root=root, **values)
     if project.engine not in ENGINES:
         raise ProjectError(f'{where}: engine "{project.engine}" is not known; known are {", ".join(ENGINES)}')
@@ -140,3 +138,20 @@ def _read(root: Path, table: object) -> Project:
         if not folder.is_dir():
             raise ProjectError(f"{where}: {name}: there is no folder {folder}")
     return project
+
+
+def _checked(table: Mapping[str, object], where: str) -> JsonObject:
+    values: JsonObject = dict(table)
+    for name, shape in _TABLES.items():
+        texts = values.get(name, {})
+        if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+            raise ProjectError(f"{where}: {name} is a table of {shape}")
+    if not isinstance(values.get("asynchronous", False), bool):
+        raise ProjectError(f"{where}: asynchronous is true or false")
+    for name in {*values} - {*_TABLES, "asynchronous"}:
+        is_list = name in ("migrations", "server_migrations")
+        texts = values[name] if is_list and isinstance(values[name], list) else [values[name]]
+        if not all(isinstance(text, str) for text in texts):
+            raise ProjectError(f"{where}: {name} is a text{', or a list of them' * is_list}")
+        values[name] = tuple(texts) if is_list else values[name]
+    return values

@@ -124,7 +124,7 @@ def _sql_lines(source: Source, message: str) -> list[tuple[int, str]]:
 
 def check_migrations_released(project: Project, ref: str) -> Iterator[Problem]:
     """The steps at *ref* whose text is another now, or that are gone."""
-    for folder in project.own_migrations:
+    for folder in project.locked_folders:
         for name, text in sorted(files_at(project.root, ref, project.show(folder)).items()):
             path = folder / name
             shown = project.show(path)
@@ -148,7 +148,7 @@ def _first_difference(shown: str, path: Path, text: str) -> Place:
 
 def check_lock(project: Project) -> Iterator[Problem]:
     """The steps that are not what their folder's SHA256SUMS says; a folder without one is not checked."""
-    for folder in project.own_migrations:
+    for folder in project.locked_folders:
         lock, sums = project.show(folder / checksums.LOCK_NAME), checksums.read_lock(folder)
         steps = {path.name: path for path in folder.glob("*.sql")} if sums else {}
         for name in sorted({*steps, *sums}):
@@ -167,7 +167,7 @@ def check_lock(project: Project) -> Iterator[Problem]:
 def update_locks(project: Project) -> list[Path]:
     """Write the checksums of new steps; those that are in a lock file already are left as they are."""
     written = []
-    for folder in project.own_migrations:
+    for folder in project.locked_folders:
         sums = checksums.read_lock(folder)
         new = {path.name: checksums.checksum(path) for path in folder.glob("*.sql") if path.name not in sums}
         if new:

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import attrs
 
 from datastore.contract.inference.parse import Node, Unsure, parse
-from datastore.contract.logical import affinity, column_storage, column_type, promises
+from datastore.contract.logical import OTHER_SHAPE, affinity, column_storage, column_type, promises
 from datastore.contract.metadata import Engine, open_engine
 from datastore.contract.text import Caseless, listed, tokens
 from datastore.statements.loader import read_texts
+
+#: The rowid as a column of a key: no column can have this name, and one may be called rowid.
+ROWID = ""
 
 _HIDDEN = 1
 #: Computed columns, virtual and stored: STRICT does not compare their class with the declared type (SQLite 3.40).
@@ -44,10 +47,10 @@ class TableColumn:
     logical: str | None
     #: None where it could not be found out.
     collation: str | None
-
-    @property
-    def affinity(self) -> str:
-        return affinity(self.declared)
+    #: What SQLite turns a value into that it is compared with: see `logical.affinity`.
+    affinity: str
+    #: A CHECK refuses each instant that the loader writes.
+    refuses_instants: bool = False
 
 
 @attrs.frozen
@@ -250,7 +253,7 @@ class Schema:
             has_rowid=has_rowid,
             rowid_alias=alias,
             columns={column.name.lower(): column for column in columns},
-            keys=(*([Key(("rowid",), (None,), "")] if has_rowid else []), *keys),
+            keys=(*([Key((ROWID,), (None,), "")] if has_rowid else []), *keys),
             sql=self.sql.get(name, ""),
         )
 
@@ -262,6 +265,7 @@ class Schema:
             is_generated, is_alias = column.hidden in _GENERATED, column.name.lower() == alias
             promised = frozenset(promise.type for promise in said if promise.column == column.name.lower())
             storage = column_storage(column.type, strict and not is_generated, column.default)
+            kind = affinity(column.type, strict)
             for one in {"integer"} if is_alias else promised & storage:
                 storage = frozenset({one})
             yield TableColumn(
@@ -273,8 +277,10 @@ class Schema:
                 hidden=column.hidden == _HIDDEN,
                 generated=is_generated,
                 storage=storage,
-                logical=None if is_generated else column_type(promised, storage, column.type),
+                logical=None if is_generated else column_type(promised, storage, kind),
                 collation=self._collation(table, column.name, create),
+                affinity=kind,
+                refuses_instants=OTHER_SHAPE in promised,
             )
 
     def _collation(self, table: str, column: str, create: str) -> str | None:

@@ -6,12 +6,17 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
+
+import attrs
 
 from datastore.contract.facts import Migrated, Snapshot, Step
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
 from datastore.contract.schema import Schema
+from datastore.contract.sources import of_file
 from datastore.contract.text import Token, did_you_mean, find_name, identifier, tokens
+from datastore.statements.loader import read_sql
 
 
 def check_indexes(project: Project, schema: Schema, migrated: Migrated, used: set[str] | None) -> Iterator[Problem]:
@@ -25,6 +30,7 @@ def check_indexes(project: Project, schema: Schema, migrated: Migrated, used: se
     for step, (before, after) in zip(migrated.steps, pairwise(migrated.up), strict=False):
         own |= {name for _, name in {*after.objects} - {*before.objects}} if step.own else set()
     yield from _primary_keys(project, schema, migrated, own)
+    yield from _not_strict(project, schema, migrated, own)
     yield from _foreign_keys(project, schema, migrated, own)
     if used is not None:
         yield from _unused(project, schema, migrated, own - used)
@@ -37,6 +43,19 @@ def _primary_keys(project: Project, schema: Schema, migrated: Migrated, own: set
         constraint = f"CONSTRAINT {identifier(table + '_pkey')} PRIMARY KEY (...)"
         hint = f"{constraint}: without one, nothing tells two equal rows apart"
         yield Problem("primary-key", find_created(project, migrated, table), message, hint, subject=table)
+
+
+def _not_strict(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
+    """Tables of which nothing can be promised, each with the same message: it is shown once, with every place."""
+    for table in filter(None, map(schema.table, sorted(own))):
+        if table.kind != "table" or table.strict:
+            continue
+        message = (
+            "the table is not STRICT: its columns take values of any type, and a primary key but INTEGER's takes NULL"
+        )
+        hint = "write STRICT after its last parenthesis (types are then INTEGER, REAL, TEXT, BLOB and ANY), or say in"
+        hint += ' pyproject.toml why not: "not-strict TABLE" = "..."'
+        yield Problem("not-strict", find_created(project, migrated, table.name), message, hint, subject=table.name)
 
 
 def _foreign_keys(project: Project, schema: Schema, migrated: Migrated, own: set[str]) -> Iterator[Problem]:
@@ -71,7 +90,7 @@ def _unused(project: Project, schema: Schema, migrated: Migrated, unused: set[st
 def find_created(project: Project, migrated: Migrated, name: str, after: Sequence[tuple[str, ...]] = ()) -> Place:
     """Where the last step that creates *name* does so; *after*: words after it to point at, the first that are found."""
     for step in reversed(migrated.steps):
-        text = step.path.read_text(encoding="utf-8")
+        text = read_sql(step.path, step.path.name)
         every = tokens(text)
         for number, token in enumerate(every):
             before = every[max(0, number - 6) : number]
@@ -99,6 +118,8 @@ def place_in(project: Project, step: Step, text: str, token: Token) -> Place:
 
 
 def check_steps(project: Project, migrated: Migrated) -> Iterator[Problem]:
+    if migrated.refused:
+        yield _refused(project, *migrated.refused)
     # That a step cannot be applied again is no news where some rollback left the schema another one.
     leaves = any(migrated.up[n] != migrated.down.get(step.id) for n, step in enumerate(migrated.steps))
     if migrated.failed and (migrated.failed[1] != "apply again" or not leaves):
@@ -143,18 +164,42 @@ def _around(text: str, other: str) -> str:
     return f"{'... ' if start else ''}{text[start : same + 40]}{' ...' if same + 40 < len(text) else ''}"
 
 
+def _refused(project: Project, files: list[Path], message: str) -> Problem:
+    """What is wrong with the steps before any is run, at the file and the line that the message names."""
+    named = [file for file in files if re.search(rf"(?<![\w.-]){re.escape(file.stem)}(?![\w-])", message)]
+    path = max(named or files, key=lambda file: (len(file.name), file.name))
+    text = path.read_bytes().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    shown = project.show(path)
+    if message.startswith(f"{path.name}:"):
+        return attrs.evolve(of_file(path, shown, message), rule="migration")
+    message = re.sub(r"\('[^']*', (.*)\)$", r"\1", message)  # without the path of the copy
+    message, _, hint = message.partition("; ")
+    word = re.search(r" has (\w+) in it", message)
+    found = re.search(rf"(?im)^\s*{word[1]}\b.*$" if word else r"(?m)^--\s*depends:.*$", text)
+    place = Place(file=shown)
+    if found and (word or "depend" in message):
+        shown_line = found[0].strip()
+        line = text.count("\n", 0, found.start() + len(found[0]) - len(found[0].lstrip()))
+        place = Place(shown, line + 1, 1, len(shown_line), shown_line)
+    return Problem("migration", place, message, hint or None, subject=path.stem)
+
+
 def _failed(project: Project, migrated: Migrated, step: Step, action: str, error: Exception) -> Problem:
     path = step.path.with_name(f"{step.id}.rollback.sql") if action == "roll back" else step.path
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = read_sql(path, path.name) if path.is_file() else ""
     cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
-    pattern = r'near "(\w+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)'
+    pattern = r'near "([^"]+)"|(?:no such \w+|already exists|column name|column): (\S+)|^(?:table|index) (\w+)'
     word = re.search(pattern, str(cause))
     token = hint = None
     if word:
         name = next(part for part in word.groups() if part).rpartition(".")[2]
-        token = find_name(text, name)
+        begun = migrated.failed_at or 0
+        every = [one for one in tokens(text) if one.start >= begun]
+        token = next((one for one in every if name.lower() in (one.name, one.text)), None) or find_name(text, name)
         known = {known for _, known in migrated.up[-1].objects} if migrated.up else set()
         hint = did_you_mean(name, known) if "no such" in str(cause) else None
+    if token is None and migrated.failed_at is not None:
+        token = next((one for one in tokens(text) if one.start >= (migrated.failed_at or 0)), None)
     place = place_in(project, Step(step.id, path, step.own), text, token) if token else Place(file=project.show(path))
     verb = {"apply": "does not apply", "roll back": "does not roll back"}.get(action, "does not apply a second time")
     return Problem("migration", place, f"this step {verb}: {cause}", hint, subject=step.id)

@@ -17,6 +17,8 @@ import psycopg
 from datastore.contract import lock
 from datastore.contract.problems import Place, Problem, sort_key
 from datastore.contract.project import Project
+from datastore.contract.promises import check_nulls, check_tables
+from datastore.contract.schema import Table
 from datastore.contract.sources import Source, read_sources, variants
 from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
@@ -70,8 +72,11 @@ class ServerReport:
     notes: list[str] = attrs.field(factory=list)
 
 
-def check_server(project: Project, url: str) -> ServerReport:
+def check_server(project: Project, url: str, tables: Mapping[str, Table] | None = None) -> ServerReport:
     """Check a project's statements as they run on the server of *url*, in a database that is made for it and dropped.
+
+    Args:
+        tables: SQLite's tables, to compare with; None compares none.
 
     Raises:
         ProjectError: A folder of `server_migrations` is not there.
@@ -94,12 +99,12 @@ def check_server(project: Project, url: str) -> ServerReport:
             return report
         with explain.explaining(place) as connection:
             report.version = connection.info.parameter_status("server_version") or ""
-            some_rows = None
+            own, some_rows = read_texts(_OWN, _OWN.name), None
             if connection.info.server_version >= explain.GENERIC_PLAN:
-                own = read_texts(_OWN, _OWN.name)
                 some_rows = {name for (name,) in connection.execute(own["list_partial_indexes"])}
             else:
                 report.notes.append("plans need PostgreSQL 16 or newer: not checked")
+            found += _tables(project, connection, own, tables) if tables else ()
             locked = lock.read(project.root / project.lock)["statements"]
             for source in sources:
                 problems = _statement(source, connection, locked.get(source.name, {}).get("columns"), some_rows)
@@ -110,6 +115,18 @@ def check_server(project: Project, url: str) -> ServerReport:
     # A waiver that is needed on SQLite only is none too many.
     report.problems = sorted((one for one in apply_waivers(found, lines) if one.rule != "waiver"), key=sort_key)
     return report
+
+
+def _tables(
+    project: Project, connection: psycopg.Connection[Any], own: Mapping[str, str], tables: Mapping[str, Table]
+) -> Iterator[Problem]:
+    columns: dict[str, dict[str, bool]] = {}
+    for table, column, not_null in connection.execute(own["list_columns"].encode()):
+        columns.setdefault(table.lower(), {})[column.lower()] = not_null
+    keys: dict[str, set[tuple[frozenset[str], bool]]] = {}
+    for table, names, is_partial in connection.execute(own["list_unique_keys"].encode()):
+        keys.setdefault(table.lower(), set()).add((frozenset(map(str.lower, names)), is_partial))
+    return check_tables(project, tables, columns, keys)
 
 
 def _statement(
@@ -125,6 +142,8 @@ def _statement(
         yield from _types(source, described)
         if locked is not None:
             yield from _columns(source, described, {name: kind.removesuffix("?") for name, kind in locked.items()})
+            never_null = {name for name, kind in locked.items() if not kind.endswith("?")}
+            yield from check_nulls(source, variant.sql, never_null)
         # A statement without WHERE is meant to read everything; the rule no-where asks for its reason.
         is_planned = variant.sql.lstrip().upper().startswith(_PLANNED) and find_phrase(variant.sql, "WHERE")
         checked = is_planned and some_rows is not None

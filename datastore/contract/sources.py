@@ -13,10 +13,10 @@ import attrs
 
 from datastore.contract.problems import Place, Problem
 from datastore.contract.project import Project
-from datastore.contract.text import Token, did_you_mean, parameters
+from datastore.contract.text import Token, did_you_mean, parameters, tokens
 from datastore.errors import StatementError
-from datastore.statements.headers import LABELS, PARAMETER_TYPES
-from datastore.statements.loader import Statement, read_file
+from datastore.statements.headers import LABELS, PARAMETER_TYPES, check_name
+from datastore.statements.loader import Statement, read_file, read_sql
 
 _name_line = re.compile(r"--\s*name\s*:\s*(?P<name>[\w-]+)[\^$!*<#]*(?:\((?P<parameters>[^)]*)\))?")
 _where = re.compile(r"^\S+?:(?:\d+:)? (?:statement \w+: )?")
@@ -124,16 +124,25 @@ def read_sources(project: Project) -> tuple[list[Source], list[Problem]]:
                 problems.append(Problem("duplicate-name", source.name_place, message, hint))
             before.setdefault(source.name, source)
             sources.append(source)
-    if not sources:
+    if not sources and not problems:
         place = Place(file=project.show(folder))
         problems.append(Problem("configuration", place, "there is no statement in this folder"))
     return sources, problems
 
 
 def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[Source]:
-    text = path.read_text(encoding="utf-8")
-    sources = list(split(text, project.show(path)))
+    shown = project.show(path)
     file = path.relative_to(project.statements_folder).as_posix()
+    try:
+        check_name(path.stem, "file name", shown)
+        text = read_sql(path, shown)
+        sources = list(split(text, shown))
+        if not sources:
+            list(read_file(path, shown))  # SQL without a name
+            raise StatementError(f"{shown}: there is no statement in this file")
+    except StatementError as error:
+        problems.append(of_file(path, shown, str(error)))
+        return []
     try:
         statements = list(read_file(path, file))
     except StatementError:
@@ -146,9 +155,19 @@ def _read_file(project: Project, path: Path, problems: list[Problem]) -> list[So
     return sources
 
 
+def of_file(path: Path, shown: str, message: str) -> Problem:
+    """What is wrong with a file as a whole, or with one line of it: *message* begins ``shown:`` or ``shown:line:``."""
+    where, line = re.match(r"(?:[^:]*:(?:(\d+):)? )?", message), ""
+    number = int(where[1]) if where and where[1] else 0
+    if number:
+        line = path.read_bytes().decode("utf-8", errors="replace").split("\n")[number - 1].rstrip("\r")
+    message, _, hint = message[where.end() if where else 0 :].partition("; ")
+    return Problem("file", Place(shown, number, 1, max(1, len(line)), line), message, hint or None)
+
+
 def split(text: str, file: str) -> Iterator[Source]:
     # Not splitlines(): that ends a line at U+2028 too, which is a character of a text like any other.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = text.split("\n")
     starts = [(number, found["name"]) for number, line in enumerate(lines) if (found := _name_line.match(line))]
     for (start, name), (end, _) in itertools.pairwise([*starts, (len(lines), "")]):
         yield Source(name.replace("-", "_"), file, start + 1, lines[start:end])
@@ -157,7 +176,7 @@ def split(text: str, file: str) -> Iterator[Source]:
 def read_alone(source: Source, file: str, problems: list[Problem]) -> None:
     """Have the loader read one statement by itself; *file* is its name in messages."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / Path(file).name
+        path = Path(scratch) / "alone.sql"
         path.write_text("\n".join([*[""] * (source.line - 1), *source.lines]), encoding="utf-8")
         try:
             (source.statement,) = read_file(path, file)
@@ -168,6 +187,12 @@ def read_alone(source: Source, file: str, problems: list[Problem]) -> None:
 
 
 def _why(source: Source, message: str) -> list[Problem]:
+    if odd := re.match(r"U\+([0-9A-F]+)", message):
+        message, _, hint = message.partition("; ")
+        at = source.body.find(chr(int(odd[1], 16)))
+        return [Problem("header", source.at(at, 1) if at >= 0 else source.name_place, message, hint)]
+    if "no SQL below" in message:
+        return [_refused(source, message)]
     if place := _comment_place(source):
         hint = "put it above the SQL, on a line of its own: aiosql looks for parameters in it"
         message = "a comment is after or inside the SQL"
@@ -188,6 +213,9 @@ def _parameters(source: Source) -> list[Problem]:
         hint = did_you_mean(name, set(declared) - set(used)) or "name it in the parentheses of the name line"
         message = f'the SQL uses ":{name}", which the name line does not declare'
         out.append((source.at_token(used[name]), message, hint))
+    others = [token for token in tokens(source.body) if token.kind == "other"]
+    if others and {*declared} - {*used}:
+        return [odd_parameter(source, others[0])]
     for name in declared:
         place = source.header_place(name) or source.name_place
         if name not in used:
@@ -201,6 +229,11 @@ def _parameters(source: Source) -> list[Problem]:
         message = f'the header describes "{name}", which the name line does not declare'
         out.append((place, message, did_you_mean(name, set(declared) - set(described))))
     return [Problem("parameters", place, message, hint) for place, message, hint in out]
+
+
+def odd_parameter(source: Source, token: Token) -> Problem:
+    message = f'"{token.text}" is a parameter that no call can give'
+    return Problem("parameters", source.at_token(token), message, "parameters are written :name")
 
 
 #: What the loader's messages are about, by a part of them; all others are about the header.

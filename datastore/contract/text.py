@@ -11,11 +11,13 @@ from typing import TypeVar
 
 import attrs
 
+from datastore.statements.optional import QUOTED
+
 _token = re.compile(
-    r"""
+    rf"""
     (?P<space>\s+) | (?P<comment>--[^\n]*|/\*.*?\*/)
-    | (?P<string>[xX]?'(?:''|[^'])*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$) | (?P<quoted>"(?:""|[^"])*"|`[^`]*`|\[[^\]]*\])
-    | (?P<parameter>:[A-Za-z_]\w*) | (?P<number>\d[\w.]*) | (?P<word>[^\W\d]\w*)
+    | (?P<quoted>"(?:""|[^"])*"|`[^`]*`|\[[^\]]*\]) | (?P<string>[xX]'[^']*'|{QUOTED})
+    | (?P<parameter>(?<![:\w\])]):[^\W\d]\w*) | (?P<other>[@$:]\w+|\?\d*) | (?P<number>\d[\w.]*) | (?P<word>[^\W\d]\w*)
     | (?P<mark><>|!=|<=|>=|\|\||->>|->|<<|>>|==|.)
     """,
     re.VERBOSE | re.DOTALL,
@@ -45,7 +47,7 @@ _CLAUSES = frozenset({"SELECT", "SET", "WHERE", "ON", "HAVING", "WHEN", "FROM", 
 class Token:
     """One word, string, parameter or mark of a text; blanks and comments are none. Two are equal if they are one."""
 
-    #: "string", "quoted", "parameter", "number", "word" or "mark".
+    #: "string", "quoted", "parameter", "other" (a parameter of another kind than ``:name``), "number", "word" or "mark".
     kind: str
     text: str
     #: Offsets in the text, in characters, from 0; *end* is the one after it.

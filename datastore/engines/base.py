@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from datastore.events import Events
+
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
@@ -25,6 +27,10 @@ class Engine(Protocol):
     timeout: float
     #: The source of the current time; returns aware datetimes.
     clock: Callable[[], datetime]
+    #: Whether it refuses every change.
+    read_only: bool
+    #: Who listens to what the engine does.
+    events: Events
     #: Whether `close` has been called.
     closed: bool
     #: The maximum number of connections; None: each thread has its own, and one of them writes at a time.

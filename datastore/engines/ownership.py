@@ -161,19 +161,20 @@ def claims(engine: object) -> bool:
     return False
 
 
-def share_claim(context: Context) -> None:
+def share_claim(context: Context) -> Claim:
     """Let the calling context be inside the transaction that was entered in *context*, which belongs to another thread.
 
-    Its synchronous calls are then refused, instead of waiting for a lock that this transaction has.
+    Its synchronous calls are then refused, instead of waiting for a lock that this transaction has. `drop_claim` ends that.
     """
-    claim = context.get(_claim)
-    if claim is not None:
-        _claim.set(claim)
+    claim = context[_claim]
+    _claim.set(claim)
+    return claim
 
 
-def drop_ended_claims() -> None:
-    """Forget the calling context's claims to transactions that have ended."""
-    _claim.set(_live(_claim.get()))
+def drop_claim(claim: Claim) -> None:
+    """The calling context is no longer inside the transaction of *claim*, whose end it need not wait for."""
+    if _claim.get() is claim:
+        _claim.set(_live(claim.outer or NOBODY))
 
 
 def _live(claim: Claim) -> Claim:

@@ -6,6 +6,7 @@ and the rules for who may use them. `datastore.engines.transactions` defines the
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import weakref
@@ -17,7 +18,8 @@ from typing import Any, NoReturn, Protocol
 
 from datastore.engines import ownership
 from datastore.engines.ownership import Owner
-from datastore.errors import ClosedError, TransactionError, TransactionLostError
+from datastore.errors import ClosedError, ReadOnlyDatabaseError, TransactionError, TransactionLostError
+from datastore.events import Events, TransactionEnded, TransactionStarted
 
 CLOSED = "the store is closed; open it again"
 
@@ -47,10 +49,15 @@ REENTRANT = (
     " set a flag there, and act on it outside the store"
 )
 
+READ_ONLY = "this store was opened read-only; open it without read_only=True to change something"
+
 SNAPSHOT = "a snapshot is read-only; write outside it, in a transaction"
 
 #: Held by a thread while it ends a block that another thread entered.
 _elsewhere = threading.RLock()
+
+#: Numbers of transactions and snapshots, for events.
+_numbers = itertools.count(1)
 
 #: Equals no owner: a block whose `admitted` is this value calls `Block.admit` for every statement.
 _NOT_AT_ONCE = object()
@@ -62,11 +69,14 @@ class Block:
     __slots__ = (
         "_outermost",
         "admitted",
+        "began",
+        "committed",
         "depth",
         "guarded",
         "in_snapshot",
         "instant",
         "lost",
+        "number",
         "open",
         "outer",
         "owner",
@@ -93,11 +103,20 @@ class Block:
         self.lost: str | None = None
         #: True from just before the block begins until it has ended.
         self.open = False
+        #: For events: the number and the start of an outermost block while somebody listens, and whether it is committed.
+        self.number: int | None = None
+        self.began = 0.0
+        self.committed = False
 
     @property
     def outermost(self) -> Block:
         """The outermost enclosing block; the block itself if nothing encloses it."""
         return self._outermost or self
+
+    @property
+    def kind(self) -> str:
+        """What it is, in events."""
+        return "snapshot" if self.in_snapshot else "transaction"
 
     def admit(self) -> None:
         """Refuse every caller but the owner, and every caller once the block is lost.
@@ -125,9 +144,11 @@ class Host(Protocol):
     """The part of an engine that a session needs."""
 
     timeout: float
+    read_only: bool
     closed: bool
     #: Owners of transactions whose context is gone.
     orphans: list[Owner]
+    events: Events
 
     def new_session(self) -> Session:
         """Create a session for the calling thread."""
@@ -150,6 +171,8 @@ class Session(ABC):
         #: The closing thread sets `closing`, then reads `at_work`. The session's thread sets `at_work`, then reads `closing`.
         #: One of them always sees the other's flag, so no connection is closed while in use, and no statement needs a lock.
         self.closing = False
+        #: For events: the seconds that the thread has waited since the last event.
+        self.waited = 0.0
         self.reference = weakref.ref(self)
 
     # Implemented by each engine. A method that raises leaves nothing open.
@@ -222,6 +245,8 @@ class Session(ABC):
                 block.owner.claim(self.engine.orphans)
             finally:
                 self.at_work = False
+            if self.engine.events.listeners:
+                self._started(block)
             if self.closing:
                 raise ClosedError(CLOSED)
             return
@@ -232,6 +257,11 @@ class Session(ABC):
         if savepoint:
             self.savepoint(block.depth - 1)
         self.block = block
+
+    def _started(self, block: Block) -> None:
+        block.number, block.began = next(_numbers), time.perf_counter()
+        waited, self.waited = self.waited, 0.0
+        self.engine.events.emit(TransactionStarted(block.number, block.kind, waited))
 
     def leave(self, block: Block, error: BaseException | None, *, savepoint: bool) -> None:
         """Commit *block*, or roll it back if there was an *error*."""
@@ -246,6 +276,7 @@ class Session(ABC):
             self.block = block.outer
         elif error is None:
             self._commit()
+            block.committed = not block.in_snapshot
 
     def _commit(self) -> None:
         self.refuse_reentry()
@@ -282,6 +313,10 @@ class Session(ABC):
         block.owner.end()
         if self.closing:
             self.close()
+        if block.number is not None:
+            number, block.number = block.number, None
+            seconds = time.perf_counter() - block.began
+            self.engine.events.emit(TransactionEnded(number, block.kind, block.committed, seconds))
 
     def end_for_another(self, block: Block, why: str) -> None:
         """End *block* from a thread that did not enter it, because no other code can; the blocks around it are lost."""
@@ -301,6 +336,11 @@ class Session(ABC):
             self.end_for_another(block.outermost, CLOSED)
 
     # Callers that are refused.
+
+    def refuse_read_only(self) -> None:
+        """Refuse to write if the store was opened read-only."""
+        if self.engine.read_only:
+            raise ReadOnlyDatabaseError(READ_ONLY)
 
     def refuse_reentry(self) -> None:
         if self.at_work:
@@ -380,6 +420,16 @@ class ThreadState(threading.local):
         """The calling thread's innermost block, or None."""
         session = self.session
         return None if session is None else session.block
+
+    def observed(self) -> tuple[float, int | None]:
+        """For events: the seconds that the calling thread has waited since this was last called, and its transaction's number."""
+        session = self.session
+        if session is None:
+            return 0.0, None
+        waited, block = session.waited, session.block
+        if waited:
+            session.waited = 0.0
+        return waited, None if block is None else block.outermost.number
 
     def refuse_block(self, action: str) -> None:
         """Refuse *action* inside a transaction or snapshot.

@@ -17,7 +17,8 @@ from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
 from datastore.formats.items import ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
-from datastore.records import Conversation, Learning, Message, Role
+from datastore.records import Branch, Conversation, Learning, Message, Role
+from datastore.records.parts import encode_parts
 
 ROLES: Mapping[str, Role] = {
     "user": "user", "assistant": "assistant", "system": "system", "tool": "tool",
@@ -140,13 +141,15 @@ def write_chat(
     conversation: Conversation,
     messages: Iterable[Message],
     learnings: Iterable[tuple[Learning, Sequence[str]]] = (),
+    branches: Iterable[Branch] = (),
 ) -> str:
     """Write one conversation as one line, without the newline; `read_chat` restores every stored field.
 
     Args:
         conversation: May be soft-deleted; *deleted_at* is written.
-        messages: All of its messages, ordered by position.
+        messages: All of its messages, ordered by branch and position.
         learnings: Its learnings, each with the ids of its source messages.
+        branches: Its branches; branch 0 is not written.
     """
     line = _without_none(
         {
@@ -162,8 +165,12 @@ def write_chat(
             "completed_at": _time(conversation.completed_at),
             "deleted_at": _time(conversation.deleted_at),
             "last_position": conversation.last_position,
+            "active_branch": conversation.active_branch or None,
+            "last_branch": conversation.last_branch or None,
         }
     )
+    if written_branches := [_written_branch(branch) for branch in branches if branch.branch]:
+        line["branches"] = written_branches
     line["messages"] = [_written_message(message) for message in messages]
     written = [_written_learning(learning, message_ids) for learning, message_ids in learnings]
     if written:
@@ -171,16 +178,35 @@ def write_chat(
     return read.compact(line)
 
 
+def _written_branch(branch: Branch) -> dict[str, Any]:
+    return _without_none(
+        {
+            "branch": branch.branch,
+            "parent_branch": branch.parent_branch,
+            "fork_position": branch.fork_position,
+            "last_position": branch.last_position,
+            "created_at": _time(branch.created_at),
+            "label": branch.label,
+        }
+    )
+
+
 def _written_message(message: Message) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "position": message.position,
-        "role": message.role,
-        "content": message.content,
-        "token_count": message.token_count,
-        "metadata": message.metadata,
-        "created_at": _time(message.created_at),
-    }
+    return _without_none(
+        {
+            "id": message.id,
+            "branch": message.branch or None,
+            "position": message.position,
+            "role": message.role,
+            "content": message.content,
+            "parts": None if message.parts is None else encode_parts(message.parts),
+            "token_count": message.token_count,
+            "metadata": message.metadata,
+            "created_at": _time(message.created_at),
+            "source_id": message.source_id,
+            "partial": message.partial or None,
+        }
+    )
 
 
 def _written_learning(learning: Learning, message_ids: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datastore.records.audit import AuditAction, AuditEntry, SubjectType
 from datastore.records.backups import Backup, BackupStatus
+from datastore.records.branches import Branch, Segment
 from datastore.records.conversations import Conversation, NewConversation
 from datastore.records.erasures import Erasure, ErasureKey, ErasureStatus, SubjectKind, Tombstone
 from datastore.records.job_queue import (
@@ -23,6 +24,18 @@ from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
 from datastore.records.own_rows import OwnRows
 from datastore.records.pages import Page
+from datastore.records.parts import (
+    FilePart,
+    ImagePart,
+    OtherPart,
+    Part,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    text_of,
+)
 from datastore.records.redactions import NewRedaction, Redaction
 from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
 from datastore.records.schedules import Schedule
@@ -37,6 +50,7 @@ from datastore.records.search import (
     by_conversation,
 )
 from datastore.records.uploads import NewUpload, Upload, UploadStatus
+from datastore.records.vectors import Embed, StoredVector, Vector, VectorSettings, VectorStatus, VectorTable
 
 __all__ = [
     "AuditAction",
@@ -44,14 +58,18 @@ __all__ = [
     "Backup",
     "BackupStatus",
     "BatchCounts",
+    "Branch",
     "Conversation",
     "ConversationHits",
+    "Embed",
     "Erasure",
     "ErasureKey",
     "ErasureStatus",
     "Facets",
+    "FilePart",
     "FoundLearning",
     "FoundMessage",
+    "ImagePart",
     "Job",
     "JobAttempt",
     "JobCount",
@@ -70,22 +88,36 @@ __all__ = [
     "NewMessage",
     "NewRedaction",
     "NewUpload",
+    "OtherPart",
     "Outcome",
     "OwnRows",
     "Page",
+    "Part",
     "PolicyScope",
     "PolicySince",
     "PolicyTarget",
     "Redaction",
+    "RefusalPart",
     "RetentionPolicy",
     "Role",
     "Schedule",
     "SearchPage",
+    "Segment",
+    "StoredVector",
     "SubjectKind",
     "SubjectType",
+    "TextPart",
+    "ThinkingPart",
     "Tombstone",
+    "ToolCallPart",
+    "ToolResultPart",
     "Upload",
     "UploadStatus",
+    "Vector",
+    "VectorSettings",
+    "VectorStatus",
+    "VectorTable",
     "WaitsFor",
     "by_conversation",
+    "text_of",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 
 AuditAction = Literal["soft_delete", "restore", "delete", "purge", "prune", "redact"]
-SubjectType = Literal["conversation", "message", "learning", "job", "upload"]
+SubjectType = Literal["conversation", "branch", "message", "learning", "job", "upload"]
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +20,7 @@ class AuditEntry:
     action: AuditAction
     subject_type: SubjectType
     subject_id: str
-    #: The actor name that the application passed when it opened the store.
+    #: Who acted: the actor of the store, or of an `acting_as` block.
     actor: str
     reason: str | None
     #: Counts and names, never content.

@@ -24,10 +24,14 @@ class Conversation:
     sanitization_version: str
     #: A JSON object, at most 1 MiB.
     metadata: dict[str, Any]
-    #: Number of messages stored now.
+    #: Number of messages stored now, on all branches.
     message_count: int
-    #: The highest position ever assigned to a message; 0 before the first.
+    #: The highest position ever assigned to a message of branch 0; 0 before the first.
     last_position: int
+    #: The branch that calls without a branch read and append to.
+    active_branch: int
+    #: The highest number ever given to a branch; 0 if there never was a fork.
+    last_branch: int
     #: Aware, UTC, like all times.
     created_at: datetime
     #: The last change of this row or the last message, whichever is later.

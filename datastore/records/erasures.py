@@ -23,7 +23,7 @@ class Erasure:
     #: also merged, the WAL cut and (if needed) the file vacuumed, without proof; verified: the files' bytes were also
     #: scanned, and nothing was found.
     status: ErasureStatus
-    #: The actor name that the application passed when it opened the store.
+    #: Who acted: the actor of the store, or of an `acting_as` block.
     actor: str
     reason: str | None
     #: Counts and names: what was done and what this library cannot reach; docs/retention.md lists the keys.

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from datastore.records.vectors import Vector
+
 
 @attrs.frozen(kw_only=True)
 class Learning:
@@ -60,3 +62,12 @@ class NewLearning:
     created_at: datetime | None = None
     #: None: *created_at*.
     updated_at: datetime | None = None
+    #: The vector of its title, a newline and its content; None: it is made later.
+    vector: Vector | None = attrs.field(default=None, eq=False, repr=False)
+    #: Whether the function of the store makes its vector before it is stored.
+    embed_now: bool = False
+
+    @property
+    def embedded_text(self) -> str:
+        """The text that its vector is of."""
+        return f"{self.title}\n{self.content}"

@@ -14,7 +14,7 @@ class LegalHold:
     id: str
     conversation_id: str
     reason: str
-    #: The actor name that was passed when the store was opened.
+    #: Who acted: the actor of the store, or of an `acting_as` block.
     placed_by: str
     #: Aware, UTC.
     placed_at: datetime

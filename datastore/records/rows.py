@@ -10,6 +10,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import attrs
 
 from datastore.errors import CorruptDatabaseError
+from datastore.records.parts import Part, decode_parts
 from datastore.values import decode_json, decode_tags, decode_timestamp
 
 Record = TypeVar("Record")
@@ -36,6 +37,7 @@ class RowReader(Generic[Record]):
             "_timestamp": decode_timestamp,
             "_json": decode_json,
             "_tags": decode_tags,
+            "_parts": _stored_parts,
             "_float": float,
             "_damaged": _damaged(record),
         }
@@ -52,6 +54,10 @@ class RowReader(Generic[Record]):
         exec(compile(source, f"<rows of {record.__name__}>", "exec"), scope)
         self.one = scope["_one"]
         self.many = scope["_many"]
+
+
+def _stored_parts(text: str) -> tuple[Part, ...]:
+    return decode_parts(decode_json(text))
 
 
 def _damaged(record: type[Any]) -> Callable[[Exception], NoReturn]:
@@ -104,11 +110,17 @@ def _decoder(hint: Any, name: str) -> str:
         return f"None if {name} is None else _timestamp({name})"
     if hint is Any or typing.get_origin(hint) is dict:
         return f"_json({name})"
+    if hint == tuple[Part, ...] | None:
+        return f"None if {name} is None else _parts({name})"
     if typing.get_origin(hint) is tuple:
         return f"_tags({name})"
     if hint is float:
         # SQLite stores 10.0 as an integer, and RETURNING returns it as one.
         return f"_float({name})"
+    if hint == float | None:
+        return f"None if {name} is None else _float({name})"
     if hint is bool:
         return f"{name} != 0"
+    if hint == bool | None:
+        return f"None if {name} is None else {name} != 0"
     return name

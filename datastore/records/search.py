@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -43,7 +43,8 @@ class LearningHit:
     """A learning that a search found. Its text is marked when an attribute is first read."""
 
     learning: Learning
-    #: BM25, with words in the title weighted five times; higher is better; 0.0 if the search had no text to rank by.
+    #: Higher is better. By words: BM25, with words in the title weighted five times; by vectors: the cosine; hybrid: reciprocal
+    #: rank fusion. 0.0 if the search had nothing to rank by.
     score: float
     _marked: Marked = attrs.field(eq=False, repr=False)
 
@@ -68,7 +69,8 @@ class MessageHit:
     """A message that a search found. Its text is marked when an attribute is first read."""
 
     message: Message
-    #: BM25, higher is better; 0.0 if the search had no text to rank by.
+    #: Higher is better. By words: BM25; by vectors: the cosine; hybrid: reciprocal rank fusion. 0.0 if the search had nothing to
+    #: rank by.
     score: float
     _marked: Marked = attrs.field(eq=False, repr=False)
 
@@ -91,6 +93,8 @@ class SearchPage(Generic[Hit]):
     #: True: these are the best of all matches, in order. False: there were too many matches, so only the most
     #: promising were ranked (docs/search.md); the hits are correct, but a better one may be missing.
     exact: bool
+    #: How the hits were ranked: by words, by vectors, or (hybrid) by both.
+    mode: Literal["words", "vectors", "hybrid"] = "words"
     #: If nothing was found: the text with its unknown words replaced by stored words, or None.
     did_you_mean: str | None = None
     #: The words that the text excluded, as typed: "-windows" excludes "windows".
@@ -103,7 +107,7 @@ class SearchPage(Generic[Hit]):
         return self._cursor()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _page, (self.items, self.exact, self.did_you_mean, self.excluded, self.next)
+        return _page, (self.items, self.exact, self.mode, self.did_you_mean, self.excluded, self.next)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.items)
@@ -116,10 +120,20 @@ class SearchPage(Generic[Hit]):
 
 
 def _page(
-    items: tuple[Hit, ...], exact: bool, did_you_mean: str | None, excluded: tuple[str, ...], next: str | None
+    items: tuple[Hit, ...],
+    exact: bool,
+    mode: Literal["words", "vectors", "hybrid"],
+    did_you_mean: str | None,
+    excluded: tuple[str, ...],
+    next: str | None,
 ) -> SearchPage[Hit]:
     return SearchPage(
-        items=items, exact=exact, did_you_mean=did_you_mean, excluded=excluded, cursor=functools.partial(_same, next)
+        items=items,
+        exact=exact,
+        mode=mode,
+        did_you_mean=did_you_mean,
+        excluded=excluded,
+        cursor=functools.partial(_same, next),
     )
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import attrs
 
 from datastore.engines.base import Engine
+from datastore.repositories.actors import Actor
 from datastore.repositories.audit import AuditRepository
 from datastore.repositories.backups import BackupRepository
+from datastore.repositories.branches import BranchRepository
 from datastore.repositories.conversations import ConversationRepository
 from datastore.repositories.derived import DerivedRepository
 from datastore.repositories.erasures import ErasureRepository, ReceiptRepository
@@ -26,10 +28,13 @@ from datastore.repositories.retention_policies import ExpiryRepository, Retentio
 from datastore.repositories.schedules import ScheduleRepository
 from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
+from datastore.repositories.vector_index import VectorIndex
+from datastore.search.embedding import Embedder
 
 __all__ = [
     "AuditRepository",
     "BackupRepository",
+    "BranchRepository",
     "ConversationRepository",
     "DerivedRepository",
     "ErasureRepository",
@@ -48,6 +53,7 @@ __all__ = [
     "ScheduleRepository",
     "SearchIndex",
     "UploadRepository",
+    "VectorIndex",
 ]
 
 
@@ -57,10 +63,12 @@ class Repositories:
 
     engine: Engine
     #: The actor named in the audit log and in receipts.
-    actor: str
+    actor: Actor
     audit: AuditRepository
     index: SearchIndex
+    vectors: VectorIndex
     conversations: ConversationRepository
+    branches: BranchRepository
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
@@ -80,7 +88,14 @@ class Repositories:
 
     @classmethod
     def of(
-        cls, engine: Engine, statements: Any, *, actor: str, new_id: Callable[[], str], rng: random.Random | None = None
+        cls,
+        engine: Engine,
+        statements: Any,
+        *,
+        actor: str,
+        new_id: Callable[[], str],
+        rng: random.Random | None = None,
+        embedder: Embedder | None = None,
     ) -> Repositories:
         """Create the repositories on an engine.
 
@@ -88,22 +103,26 @@ class Repositories:
             InvalidValueError: *actor* is not text of 1 to 200 characters.
         """
         make: dict[str, Any] = {"statements": statements, "engine": engine, "new_id": new_id}
-        audit = AuditRepository(**make, actor=actor)
+        vectors = VectorIndex(**make, embedder=embedder)
+        index = SearchIndex(**make, vectors=vectors)
+        who = Actor(actor)
+        audit = AuditRepository(**make, actor=who)
         make["audit"] = audit.record
-        index = SearchIndex(**make)
         return cls(
             engine=engine,
-            actor=actor,
+            actor=who,
             audit=audit,
             index=index,
+            vectors=vectors,
             conversations=ConversationRepository(**make, index=index),
+            branches=BranchRepository(**make),
             messages=MessageRepository(**make, index=index),
             learnings=LearningRepository(**make, index=index),
             jobs=JobQueueRepository(**make, rng=rng),
             schedules=ScheduleRepository(**make),
             uploads=UploadRepository(**make),
             redactions=RedactionRepository(**make),
-            holds=LegalHoldRepository(**make, actor=actor),
+            holds=LegalHoldRepository(**make, actor=who),
             policies=RetentionPolicyRepository(**make),
             expiry=ExpiryRepository(**make),
             erasures=ErasureRepository(**make),

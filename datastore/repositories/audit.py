@@ -11,7 +11,8 @@ from datastore.engines.base import Engine
 from datastore.errors import InvalidValueError
 from datastore.records.audit import AuditAction, AuditEntry, SubjectType
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, Repository
+from datastore.repositories.actors import Actor
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Cursor, Repository
 from datastore.values import check_text, decode_json, encode_json, encode_timestamp
 
 if TYPE_CHECKING:
@@ -33,17 +34,12 @@ class AuditRepository(Repository):
         statements: The bound statements.
         engine: The engine that they run on.
         new_id: Not used: the log numbers its entries.
-        actor: The actor that entries name; 1 to 200 characters.
-
-    Raises:
-        InvalidValueError: *actor* is not text of 1 to 200 characters.
+        actor: The actor that entries name.
     """
 
     _statements: AuditStatements
 
-    def __init__(self, *, statements: AuditStatements, engine: Engine, new_id: Callable[[], str], actor: str) -> None:
-        if not 1 <= len(check_text(actor, "actor")) <= 200:
-            raise InvalidValueError("actor: must be 1 to 200 characters")
+    def __init__(self, *, statements: AuditStatements, engine: Engine, new_id: Callable[[], str], actor: Actor) -> None:
         super().__init__(statements, engine, new_id=new_id)
         self._snapshot = engine.snapshot
         self._actor = actor
@@ -75,6 +71,7 @@ class AuditRepository(Repository):
         if reason is not None:
             check_text(reason, "reason")
         kept = decode_json(encode_json({} if details is None else dict(details)))
+        actor = self._actor.name
         with self._engine.transaction():
             # The chain has one end: each writer waits until the previous writer has committed.
             self._engine.lock("audit_log")
@@ -85,13 +82,13 @@ class AuditRepository(Repository):
                 action=action,
                 subject_type=subject_type,
                 subject_id=subject_id,
-                actor=self._actor,
+                actor=actor,
                 reason=reason,
                 details=kept,
                 created_at=now,
                 previous_hash=previous_hash,
                 hash=entry_hash(
-                    previous_hash, action, subject_type, subject_id, self._actor, reason, kept, encode_timestamp(now)
+                    previous_hash, action, subject_type, subject_id, actor, reason, kept, encode_timestamp(now)
                 ),
             )
 
@@ -111,7 +108,7 @@ class AuditRepository(Repository):
         """
         if (subject_type is None) != (subject_id is None):
             raise InvalidValueError("give subject_type and subject_id together, or neither")
-        pager = Pager("audit entries", [subject_type, subject_id], (int,), after=after, max_rows=max_rows)
+        pager = Cursor("audit entries", [subject_type, subject_id], (int,), after=after, max_rows=max_rows)
         arguments: dict[str, Any] = {
             "after_id": 0 if pager.start is None else pager.start[0],
             "max_rows": pager.max_rows,

@@ -97,7 +97,7 @@ def bounds(value: str | None, low: str, high: str) -> tuple[str, str]:
     return (low, high) if value is None else (value, value)
 
 
-class Pager:
+class Cursor:
     """One list with one set of filters: reads cursors, requests one extra row, builds pages.
 
     Args:
@@ -150,8 +150,8 @@ class Pager:
         )
 
 
-class TimePager(Pager):
-    """A `Pager` for a list that is ordered by *created_at*, then by id."""
+class TimePager(Cursor):
+    """A `Cursor` for a list that is ordered by *created_at*, then by id."""
 
     def __init__(
         self,

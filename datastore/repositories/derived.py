@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from datastore.records.parts import hash_of
 from datastore.repositories.search_index import IndexedRepository
+from datastore.values import encode_json
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -30,6 +31,10 @@ class DerivedRepository(IndexedRepository):
             (row.id, row.message_count, row.counted)
             for row in self._statements.list_miscounted_conversations(max_rows=max_rows)
         ]
+
+    def broken_branches(self, max_rows: int = 100) -> list[tuple[str, int]]:
+        """Branches that contradict their conversation, parent or messages: the conversation's id, and the branch."""
+        return [(row.conversation_id, row.branch) for row in self._statements.list_broken_branches(max_rows=max_rows)]
 
     def miscounted_jobs(self, max_rows: int = 100) -> list[tuple[str, str, int, int]]:
         """Job counts that are wrong: type, status ("stored" is the total), stored count, actual count."""
@@ -61,7 +66,7 @@ class DerivedRepository(IndexedRepository):
         else:
             places = (first - 1 + (last - first) * number // (sample - 1) for number in range(sample))
             pages = (self._statements.list_message_hashes(after_seq=place, max_rows=1) for place in places)
-        wrong = (row.id for page in pages for row in page if _hash(row.content) != row.content_hash)
+        wrong = (row.id for page in pages for row in page if _hash(row) != row.content_hash)
         return [*dict.fromkeys(wrong)]
 
     def _message_hashes(self, after: int) -> Iterator[Sequence[ListMessageHashesRow]]:
@@ -92,6 +97,7 @@ class DerivedRepository(IndexedRepository):
         with self._engine.transaction():
             self._engine.keep_writers_out()
             self._index.rebuild(language, on_progress)
+            self._index.vectors.rebuild()
             self._statements.clear_learning_tags()
             self._statements.fill_learning_tags()
             self._statements.recount_conversations()
@@ -104,5 +110,5 @@ class DerivedRepository(IndexedRepository):
         self._statements.add_job_groups()
 
 
-def _hash(content: str) -> str:
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+def _hash(row: ListMessageHashesRow) -> str:
+    return hash_of(row.content, None if row.parts is None else encode_json(row.parts))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from datastore.errors import InvalidValueError, TransitionError
 from datastore.records.job_queue import BatchCounts, Job, JobAttempt, JobCount, JobLimit, JobPause, JobStatus, NewJob
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Pager, check_max_rows, found
+from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Cursor, check_max_rows, found
 from datastore.repositories.job_leases import JobLeases, duration
 from datastore.values import check_integer, check_number, check_text, encode_json, encode_timestamp
 
@@ -294,7 +294,7 @@ class JobQueueRepository(JobLeases):
         Raises:
             CursorError: *after* is damaged or belongs to a list with other filters.
         """
-        pager = Pager("jobs", [status, type], (int,), after=after, max_rows=max_rows)
+        pager = Cursor("jobs", [status, type], (int,), after=after, max_rows=max_rows)
         page = {"before_id": 2**63 - 1 if pager.start is None else pager.start[0], "max_rows": pager.max_rows}
         if status == "running":
             rows = self._statements.list_running_jobs(**page, type=type)
@@ -323,7 +323,7 @@ class JobQueueRepository(JobLeases):
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        pager = Pager("jobs of a batch", [batch_id], (int,), after=after, max_rows=max_rows)
+        pager = Cursor("jobs of a batch", [batch_id], (int,), after=after, max_rows=max_rows)
         before_id = 2**63 - 1 if pager.start is None else pager.start[0]
         rows = self._statements.list_jobs_by_batch(batch_id=batch_id, before_id=before_id, max_rows=pager.max_rows)
         return pager.page(rows, lambda job: (job.id,))

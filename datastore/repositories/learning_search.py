@@ -6,9 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Unpack
 
 from datastore.records.search import Facets, FoundLearning, LearningHit, Marked, SearchPage
+from datastore.records.vectors import Vector
 from datastore.repositories.base import MAX_ROWS, check_max_rows
 from datastore.repositories.search_index import IndexedRepository
 from datastore.repositories.searching import Match, Search, Sort, checked_filters, parsed
+from datastore.repositories.vector_search import Mode, Nearest, resolved
 from datastore.search.filters import LearningFilters
 from datastore.search.marking import Marker
 from datastore.search.matching import EVERY, Leaf
@@ -36,6 +38,8 @@ class LearningSearch(IndexedRepository):
         *,
         match: Match = "any",
         sort: Sort = "relevance",
+        mode: Mode | None = None,
+        vector: Vector | None = None,
         max_rows: int = 20,
         after: str | None = None,
         marks: tuple[str, str] = ("**", "**"),
@@ -50,6 +54,9 @@ class LearningSearch(IndexedRepository):
                 them; more words, rarer words and words in the title rank higher. "" searches without text.
             match: "any": one of the words is enough; "all": every word is required.
             sort: "relevance": best first; "recent": newest first.
+            mode: "words"; "vectors": the nearest in meaning, at most 500; "hybrid": both rankings fused. None: hybrid if the
+                store was opened with *embed*, or *vector* is given; otherwise words.
+            vector: The query's vector; None: *embed* makes it of *text*.
             max_rows: 1 to 1000.
             after: Cursor from the previous page's *next*.
             marks: The text before and after a match in title and snippet.
@@ -63,9 +70,12 @@ class LearningSearch(IndexedRepository):
         Raises:
             InvalidValueError: An argument has an invalid value (*tags_any* is one string, NaN, *max_rows* of 0, ...).
             CursorError: *after* is damaged or of another search.
+            EmbeddingError: *embed* failed; ``mode="words"`` does not call it.
         """
-        sort = "recent" if text == "" and sort == "relevance" else sort
-        return self._search(text, match, filters, sort, Marker(*marks, html)).page([match], after, max_rows)
+        sort = "recent" if text == "" and sort == "relevance" and mode is None and vector is None else sort
+        mode = resolved(mode, text, sort, vector, self._index.vectors)
+        search = self._search(text, match, filters, sort, Marker(*marks, html), mode, vector)
+        return search.page([match], after, max_rows)
 
     def facets(
         self, text: str, *, match: Match = "any", max_rows: int = 20, **filters: Unpack[LearningFilters]
@@ -87,7 +97,14 @@ class LearningSearch(IndexedRepository):
         )
 
     def _search(
-        self, text: str, match: Match, filters: LearningFilters, sort: Sort, marker: Marker
+        self,
+        text: str,
+        match: Match,
+        filters: LearningFilters,
+        sort: Sort,
+        marker: Marker,
+        mode: Mode = "words",
+        vector: Vector | None = None,
     ) -> Search[FoundLearning, LearningHit]:
         do, analyzer = self._statements, self._index.analyzer
         checked = checked_filters(filters, LearningFilters)
@@ -103,7 +120,8 @@ class LearningSearch(IndexedRepository):
             tests=checked.tests(),
         )
         query = _EVERY if text == "" else parsed(analyzer, text, match)
-        return Search(index, analyzer, text, query, checked, sort, marker, _hit)
+        nearest = None if mode == "words" else Nearest(self._index.vectors, "learnings", index, text, vector)
+        return Search(index, analyzer, text, query, checked, sort, mode, nearest, marker, _hit)
 
 
 def _most(counted: Counter[str], size: int) -> tuple[tuple[str, int], ...]:

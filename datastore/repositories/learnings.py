@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import ForeignKeyError, InvalidValueError, NotFoundError
 from datastore.records.learnings import Learning, NewLearning
 from datastore.records.pages import Page, every
+from datastore.records.vectors import Vector
 from datastore.repositories.base import (
     DEFAULT_ROWS,
     UNCHANGED,
@@ -19,6 +20,7 @@ from datastore.repositories.base import (
     found,
 )
 from datastore.repositories.learning_search import LearningSearch
+from datastore.repositories.vector_index import text_of
 from datastore.values import (
     TIME_MAX,
     TIME_MIN,
@@ -68,6 +70,8 @@ class LearningRepository(LearningSearch):
         id: str | None = None,
         created_at: datetime | None = None,
         updated_at: datetime | None = None,
+        vector: Vector | None = None,
+        embed_now: bool = False,
     ) -> Learning:
         """Store a learning, or return the existing one if its conversation already has the same.
 
@@ -85,6 +89,8 @@ class LearningRepository(LearningSearch):
             id: The caller's own, 1 to 200 characters; None: a time-ordered UUID is generated.
             created_at: When it was learned, aware; None: now.
             updated_at: Its last change, aware; None: *created_at*.
+            vector: The vector of its text; None: a job, `datastore embed` or *embed_now* makes it.
+            embed_now: Whether the function of the store makes its vector before it is stored.
 
         Returns:
             The stored learning. An existing one is returned unchanged: the other arguments (tags,
@@ -96,12 +102,15 @@ class LearningRepository(LearningSearch):
             ForeignKeyError: A message does not exist, or belongs to another conversation; nothing is stored.
             CheckError: A value is outside its range.
             InvalidValueError: A value cannot be stored (NaN, a naive datetime, a lone surrogate, ...).
+            EmbeddingError: *embed_now*, and the function failed; nothing is stored.
         """
         check_text(conversation_id, "conversation_id")
         check_text(category, "category")
         check_text(title, "title")
         check_text(content, "content")
         key = _dedupe_key(category, title, content) if dedupe_key is None else check_text(dedupe_key, "dedupe_key")
+        if embed_now and vector is None:
+            (vector,) = self._index.vectors.embedded("learnings", [f"{title}\n{content}"])
         with self._engine.transaction():
             learned = self._now() if created_at is None else created_at
             values: dict[str, Any] = {
@@ -122,15 +131,22 @@ class LearningRepository(LearningSearch):
                     return first
             self._link(learning.id, message_ids)
             self._index.add_learnings([learning])
+            if vector is not None:
+                self._index.vectors.store("learnings", [(learning.id, text_of(learning))], [vector])
             return learning
 
-    def add_many(self, learnings: Iterable[NewLearning]) -> Sequence[Learning]:
+    def add_many(self, learnings: Iterable[NewLearning], *, embed_now: bool = False) -> Sequence[Learning]:
         """Store several learnings in one transaction, or none of them if one is refused; see `add`.
+
+        Args:
+            learnings: The learnings.
+            embed_now: As if each learning had it.
 
         Returns:
             One learning for each that was given, in order; the same one twice if two are the same.
         """
         now = self._now()
+        learnings = self._index.vectors.with_vectors("learnings", list(learnings), every=embed_now)
         stored: list[Learning] = []
         with self._engine.transaction():
             given = [(learning, self._values(learning, now)) for learning in learnings]
@@ -145,6 +161,7 @@ class LearningRepository(LearningSearch):
         present = {(record.conversation_id, record.dedupe_key): record for record in added}
         self._index.add_learnings(added)
         new = {record.id for record in added}
+        vectors: dict[str, tuple[str, Vector]] = {}
         stored = []
         for learning, row in batch:
             id, conversation_id, key = row[0], row[1], row[7]
@@ -156,7 +173,12 @@ class LearningRepository(LearningSearch):
             # If two are the same, the first one is stored, with its messages.
             if record.id == id and id in new:
                 self._link(id, learning.message_ids)
+                if learning.vector is not None:
+                    vectors[id] = (text_of(record), learning.vector)
             stored.append(record)
+        self._index.vectors.store(
+            "learnings", [(id, text) for id, (text, _) in vectors.items()], [vector for _, vector in vectors.values()]
+        )
         return stored
 
     def _values(self, learning: NewLearning, now: datetime) -> Sequence[Any]:

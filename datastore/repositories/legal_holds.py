@@ -10,7 +10,8 @@ from datastore.engines.base import Engine
 from datastore.errors import NotFoundError
 from datastore.records.legal_holds import LegalHold
 from datastore.records.pages import Page, every
-from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Pager, Repository
+from datastore.repositories.actors import Actor
+from datastore.repositories.base import DEFAULT_ROWS, AuditWriter, Cursor, Repository
 from datastore.values import TIME_MIN, check_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class LegalHoldRepository(Repository):
         engine: Engine,
         *,
         new_id: Callable[[], str],
-        actor: str,
+        actor: Actor,
         audit: AuditWriter | None = None,
     ) -> None:
         super().__init__(statements, engine, new_id=new_id, audit=audit)
@@ -49,7 +50,7 @@ class LegalHoldRepository(Repository):
             id=self._new_id(),
             conversation_id=conversation_id,
             reason=check_text(reason, "reason"),
-            placed_by=self._actor,
+            placed_by=self._actor.name,
             placed_at=self._now(),
         )
 
@@ -64,7 +65,7 @@ class LegalHoldRepository(Repository):
             NotFoundError: It is not under legal hold.
         """
         released = self._statements.release_legal_hold(
-            conversation_id=conversation_id, released_by=self._actor, released_at=self._now()
+            conversation_id=conversation_id, released_by=self._actor.name, released_at=self._now()
         )
         if released is None:
             raise NotFoundError("legal hold")
@@ -76,7 +77,7 @@ class LegalHoldRepository(Repository):
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        pager = Pager("legal holds", [], (datetime, str), after=after, max_rows=max_rows)
+        pager = Cursor("legal holds", [], (datetime, str), after=after, max_rows=max_rows)
         at, id = (TIME_MIN, "") if pager.start is None else pager.start
         rows = self._statements.list_legal_holds(after_placed_at=at, after_id=id, max_rows=pager.max_rows)
         return pager.page(rows, lambda hold: (hold.placed_at, hold.id))

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from datastore.records.search import FoundMessage, Marked, MessageHit, SearchPage
+from datastore.records.vectors import Vector
 from datastore.repositories.search_index import IndexedRepository
 from datastore.repositories.searching import Match, Search, Sort, checked_filters, parsed
+from datastore.repositories.vector_search import Mode, Nearest, resolved
 from datastore.search.filters import MessageFilters
 from datastore.search.marking import Marker
 from datastore.search.ranking import Index
@@ -27,6 +29,8 @@ class MessageSearch(IndexedRepository):
         *,
         match: Match = "any",
         sort: Sort = "relevance",
+        mode: Mode | None = None,
+        vector: Vector | None = None,
         max_rows: int = 20,
         after: str | None = None,
         marks: tuple[str, str] = ("**", "**"),
@@ -39,6 +43,9 @@ class MessageSearch(IndexedRepository):
             text: Anything a person types, as for `LearningRepository.search`. Nothing matches "".
             match: "any": one of the words is enough; "all": every word is required.
             sort: "relevance": best first; "recent": newest first.
+            mode: "words"; "vectors": the nearest in meaning, at most 500; "hybrid": both rankings fused. None: hybrid if the
+                store was opened with *embed*, or *vector* is given; otherwise words.
+            vector: The query's vector; None: *embed* makes it of *text*.
             max_rows: 1 to 1000.
             after: Cursor from the previous page's *next*.
             marks: The text before and after a match in the snippet.
@@ -52,6 +59,7 @@ class MessageSearch(IndexedRepository):
         Raises:
             InvalidValueError: An argument has an invalid value.
             CursorError: *after* is damaged or of another search.
+            EmbeddingError: *embed* failed; ``mode="words"`` does not call it.
         """
         do, analyzer = self._statements, self._index.analyzer
         checked = checked_filters(filters, MessageFilters)
@@ -71,7 +79,9 @@ class MessageSearch(IndexedRepository):
             tests=checked.tests(),
         )
         query = parsed(analyzer, text, match)
-        search = Search(index, analyzer, text, query, checked, sort, Marker(*marks, html), _hit)
+        mode = resolved(mode, text, sort, vector, self._index.vectors)
+        nearest = None if mode == "words" else Nearest(self._index.vectors, "messages", index, text, vector)
+        search = Search(index, analyzer, text, query, checked, sort, mode, nearest, Marker(*marks, html), _hit)
         return search.page([match], after, max_rows)
 
 

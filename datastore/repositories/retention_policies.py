@@ -10,7 +10,7 @@ from datastore.errors import NotFoundError
 from datastore.records.conversations import Conversation
 from datastore.records.pages import Page, every
 from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, Repository
 from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RetentionPolicyRepository(Repository):
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        pager = Pager("retention policies", [], (str,), after=after, max_rows=max_rows)
+        pager = Cursor("retention policies", [], (str,), after=after, max_rows=max_rows)
         rows = self._statements.list_retention_policies(
             after_name="" if pager.start is None else pager.start[0], max_rows=pager.max_rows
         )

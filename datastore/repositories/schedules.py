@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datastore.errors import InvalidValueError
 from datastore.records.pages import Page, every
 from datastore.records.schedules import Schedule
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, found
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, Repository, found
 from datastore.repositories.job_schedules import slots_after
 from datastore.values import check_integer, check_text
 
@@ -84,7 +84,7 @@ class ScheduleRepository(Repository):
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        pager = Pager("schedules", [], (str,), after=after, max_rows=max_rows)
+        pager = Cursor("schedules", [], (str,), after=after, max_rows=max_rows)
         after_name = "" if pager.start is None else pager.start[0]
         rows = self._statements.list_schedules(after_name=after_name, max_rows=pager.max_rows)
         return pager.page(rows, lambda schedule: (schedule.name,))

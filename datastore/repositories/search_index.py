@@ -11,6 +11,7 @@ from datastore.errors import InvalidValueError
 from datastore.records.learnings import Learning
 from datastore.records.messages import Message
 from datastore.repositories.base import AuditWriter, Repository
+from datastore.repositories.vector_index import VectorIndex
 from datastore.search.analysis import DEFAULT_LANGUAGE, Analyzer, analyzer
 from datastore.search.filters import learning_facets, message_facets
 from datastore.search.matching import Indexed, Rows
@@ -41,6 +42,11 @@ class SearchIndex(Repository):
 
     _statements: _Statements
     _analyzer: Analyzer | None = None
+
+    def __init__(self, statements: Any, engine: Engine, *, new_id: Callable[[], str], vectors: VectorIndex) -> None:
+        super().__init__(statements, engine, new_id=new_id)
+        #: The vectors of the same rows.
+        self.vectors = vectors
 
     @property
     def language(self) -> str:

@@ -18,13 +18,14 @@ from datastore.errors import ClosedError, CursorError, InvalidValueError
 from datastore.records.pages import decode_cursor, encode_cursor
 from datastore.records.search import SearchPage
 from datastore.repositories.base import check_max_rows
+from datastore.repositories.vector_search import Mode, Nearest
 from datastore.search.analysis import Analyzer
 from datastore.search.filters import Filters
 from datastore.search.marking import Marked, Marker
+from datastore.search.matching import EVERY, Leaf, Matches
 from datastore.search.matching import Match as Query
-from datastore.search.matching import Matches
 from datastore.search.query import SearchText, Term, parse
-from datastore.search.ranking import Index, rank
+from datastore.search.ranking import Index, Ranking, fused, rank
 from datastore.search.suggesting import did_you_mean
 from datastore.values import encode_timestamp
 
@@ -39,6 +40,9 @@ LAST = 2**62
 
 #: The number of hits that are ranked and kept in a cursor; the other matches follow, newest first.
 KEPT = 500
+
+#: The number of rows of each ranking that a hybrid search fuses, if no page needs more.
+_FUSED = 100
 
 #: The number of rows that are read in excess of a page, because some may be hidden.
 _SPARE = 5
@@ -80,6 +84,9 @@ class Search(Generic[Found, Hit]):
     query: SearchText | None
     filters: Filters
     sort: Sort
+    mode: Mode
+    #: None: the search is by words only.
+    nearest: Nearest | None
     marker: Marker
     make_hit: Callable[[Found, float, Marked], Hit]
 
@@ -98,22 +105,49 @@ class Search(Generic[Found, Hit]):
         if self.sort not in ("relevance", "recent"):
             raise InvalidValueError("sort is relevance or recent")
         of = [self.make_hit.__module__, self.text, self.sort, *scope, *attrs.astuple(self.filters)]
+        if self.nearest is not None:
+            of += [self.mode, self.nearest.digest]
         sealed = json.dumps(of, default=_plain)
         size = check_max_rows(max_rows)
-        if self.query is None:
+        if self.query is None and self.nearest is None:
             if after is not None:
                 decode_cursor(sealed, after, ())
-            return SearchPage(items=(), exact=True, cursor=lambda: None)
+            return SearchPage(items=(), exact=True, mode=self.mode, cursor=lambda: None)
         pager = _Ranked if self.sort == "relevance" else _Recent
-        found, cursor, exact = pager(self, self.query, sealed, size).page(after)
-        marked = Marked(self.analyzer, self.query.terms, self.marker)
+        found, cursor, exact = pager(self, sealed, size).page(after)
+        marked = Marked(self.analyzer, () if self.query is None else self.query.terms, self.marker)
         return SearchPage(
             items=tuple(self.make_hit(record, score, marked) for score, record in found),
             cursor=cursor,
             exact=exact,
-            did_you_mean=None if found or after is not None else self._did_you_mean(self.query),
-            excluded=tuple(term.text for term in self.query.excluded),
+            mode=self.mode,
+            did_you_mean=None if found or after is not None or not self.query else self._did_you_mean(self.query),
+            excluded=() if self.query is None else tuple(term.text for term in self.query.excluded),
         )
+
+    def rank(self, last: int, wanted: int) -> Ranking:
+        """The matches, best first: by words, by vectors, or by both."""
+        words, groups = None, self.filters.groups()
+        if self.mode == "hybrid":
+            wanted = max(wanted, _FUSED)
+        if self.query is not None and self.mode != "vectors":
+            words = rank(self.index, self.query, groups, last, wanted)
+        if self.nearest is None:
+            assert words is not None
+            return words
+        vectors = self.nearest.rank(self._required(groups), last, wanted)
+        if words is None:
+            return vectors
+        passing = set(self.index.passing([seq for _, seq in words.matches]))
+        words = attrs.evolve(words, matches=[match for match in words.matches if match[1] in passing])
+        return fused(words, vectors)
+
+    def _required(self, groups: tuple[tuple[Leaf, ...], ...]) -> Query:
+        """What a row must have whatever its vector is: the filters, no excluded word, and with match="all" every word."""
+        shown = ((Leaf((EVERY,)),), *groups)
+        if self.query is None:
+            return Query(shown)
+        return self.query.match(shown) if self.query.every else attrs.evolve(self.query.match(), groups=shown)
 
     def newest(self, wanted: int) -> list[int]:
         """The matching rows, newest first."""
@@ -146,9 +180,8 @@ Paged = tuple[list[tuple[float, Found]], Callable[[], str | None], bool]
 class _Pager(Generic[Found, Hit]):
     """Reads a cursor and makes the page after it."""
 
-    def __init__(self, search: Search[Found, Hit], query: SearchText, sealed: str, size: int) -> None:
-        self.query = query
-        self.groups = search.filters.groups()
+    def __init__(self, search: Search[Found, Hit], sealed: str, size: int) -> None:
+        self.search = search
         self.index = search.index
         self.sealed = sealed
         self.size = size
@@ -168,7 +201,8 @@ class _Recent(_Pager[Found, Hit]):
     def page(self, after: str | None) -> Paged[Found]:
         """Returns scores and records, a function that makes the next cursor, and True."""
         before = LAST if after is None else decode_cursor(self.sealed, after, (int,))[0]
-        query = self.query.match(self.groups)
+        assert self.search.query is not None
+        query = self.search.query.match(self.search.filters.groups())
         hits: list[tuple[int, Found]] = []
         step = self.size + _SPARE
         while len(hits) <= self.size:
@@ -202,7 +236,7 @@ class _Ranked(_Pager[Found, Hit]):
         while len(hits) <= self.size and not begun.complete:
             begun = self._ranked(begun, max(KEPT, 4 * len(begun.matches)))
             self._take_ranked(begun, hits)
-        if len(hits) <= self.size and not begun.whole:
+        if len(hits) <= self.size and not begun.whole and self.search.mode != "vectors":
             self._take_newest(begun, hits)
         page = hits[: self.size]
         exact = begun.exact and all(hit.before is None for hit in page)
@@ -223,7 +257,7 @@ class _Ranked(_Pager[Found, Hit]):
         known = {seq for _, seq in begun.matches}
         asked, ended, matches = wanted, False, begun.matches
         while len(matches) < wanted and not ended:
-            ranking = rank(self.index, self.query, self.groups, begun.last, asked)
+            ranking = self.search.rank(begun.last, asked)
             passing = set(self.index.passing([seq for _, seq in ranking.matches])) - known
             matches = [*begun.matches, *(match for match in ranking.matches if match[1] in passing)]
             exact, whole = ranking.exact, ranking.whole
@@ -253,7 +287,9 @@ class _Ranked(_Pager[Found, Hit]):
 
     def _take_newest(self, begun: _Begun, hits: list[_Place[Found]]) -> None:
         """Append matches outside the ranking to *hits* until there is one more than fits on the page."""
-        query, ranked = self.query.match(self.groups), {seq for _, seq in begun.matches}
+        if self.search.query is None:
+            return
+        query, ranked = self.search.query.match(self.search.filters.groups()), {seq for _, seq in begun.matches}
         before, step = begun.before or begun.last + 1, self.size + _SPARE
         while len(hits) <= self.size:
             seqs = [row.seq for row in self.index.before(query=query, before_seq=before, max_rows=step)]

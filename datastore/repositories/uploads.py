@@ -11,7 +11,7 @@ import attrs
 from datastore.errors import InvalidValueError, TransitionError
 from datastore.records.pages import Page, every
 from datastore.records.uploads import NewUpload, Upload, UploadStatus
-from datastore.repositories.base import DEFAULT_ROWS, Pager, Repository, TimePager, found
+from datastore.repositories.base import DEFAULT_ROWS, Cursor, Repository, TimePager, found
 from datastore.values import TIME_MAX, TIME_MIN, check_text, encode_timestamp
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class UploadRepository(Repository):
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        pager = Pager("uploads by learning", [learning_id], (str,), after=after, max_rows=max_rows)
+        pager = Cursor("uploads by learning", [learning_id], (str,), after=after, max_rows=max_rows)
         rows = self._statements.list_uploads_by_learning(
             learning_id=learning_id,
             after_destination="" if pager.start is None else pager.start[0],

@@ -59,7 +59,7 @@ class Eraser:
         self.tombstones.save()
         with parts.engine.snapshot():
             mine = find_subject_data(parts, subject)
-        needles = Needles(mine.texts(), parts.index.analyzer)
+        needles = Needles(mine.texts(), parts.index.analyzer, mine.vector_bytes())
         tell("deleting")
         receipt = self._delete(receipt, subject, mine)
         return self._clean(receipt, needles, vacuum=vacuum, tell=tell)
@@ -140,7 +140,7 @@ class Eraser:
                 subject.kind,
                 self.tombstones.hash(subject.id),
                 status="blocked" if blocked else "deleting",
-                actor=parts.actor,
+                actor=parts.actor.name,
                 reason=reason,
                 receipt={"blocked_by": blocked} if blocked else self._out_of_reach(mine),
             )

@@ -116,12 +116,14 @@ class Retention:
         done: dict[str, dict[str, int]] = {}
         for policy in self._chosen(name):
             counts: Counter[str] = Counter()
-            for step in self._steps(policy):
-                counts.update(step)
-                if policy.target in _FULL_TEXT:
-                    self._parts.maintenance.merge_slices(MERGE_PAGES)
-                if on_progress is not None:
-                    on_progress(counts)
+            with self._parts.engine.events.operation("retention", policy.name) as told:
+                for step in self._steps(policy):
+                    counts.update(step)
+                    told.update(counts)
+                    if policy.target in _FULL_TEXT:
+                        self._parts.maintenance.merge_slices(MERGE_PAGES)
+                    if on_progress is not None:
+                        on_progress(counts)
             done[policy.name] = dict(counts)
         return done
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from datastore.errors import InvalidValueError, NotFoundError
-from datastore.records import Conversation, Job, Learning, LegalHold, Message, Redaction, Schedule, Upload
+from datastore.records import Branch, Conversation, Job, Learning, LegalHold, Message, Redaction, Schedule, Upload
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
+from datastore.records.parts import encode_parts
+from datastore.records.vectors import StoredVector
 from datastore.retention.names import Names, texts_in
 
 if TYPE_CHECKING:
@@ -58,11 +60,16 @@ class SubjectData:
     """All data of a subject, each kind in its list order. It is held in memory; its repr shows no content."""
 
     conversations: tuple[Conversation, ...] = attrs.field(repr=False)
+    #: The branches of conversations with a fork.
+    branches: tuple[Branch, ...] = attrs.field(repr=False)
+    #: Those of every branch.
     messages: tuple[Message, ...] = attrs.field(repr=False)
     #: Those of its conversations, and those of other conversations derived from its messages.
     learnings: tuple[Learning, ...] = attrs.field(repr=False)
     uploads: tuple[Upload, ...] = attrs.field(repr=False)
     redactions: tuple[Redaction, ...] = attrs.field(repr=False)
+    #: The vectors of its messages and learnings.
+    vectors: tuple[StoredVector, ...] = attrs.field(repr=False)
     #: Jobs that name it or quote a whole text of it.
     jobs: tuple[Job, ...] = attrs.field(repr=False)
     #: Schedules whose jobs would name it.
@@ -76,7 +83,7 @@ class SubjectData:
 
     def counts(self) -> dict[str, int]:
         """The number of records of each kind."""
-        names = ("conversations", "messages", "learnings", "uploads", "redactions", "jobs", "schedules")
+        names = ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs", "schedules")
         return {name: len(getattr(self, name)) for name in names}
 
     def own_counts(self) -> dict[str, dict[str, int]]:
@@ -94,18 +101,26 @@ class SubjectData:
         return own + [conversation.correlation_id for conversation in self.conversations if conversation.correlation_id]
 
     def texts(self) -> Iterator[str]:
-        """All of its texts: titles first, then contents from the shortest to the longest, then metadata."""
+        """All of its texts: titles and labels first, then contents from the shortest to the longest, then parts and metadata."""
         for conversation in self.conversations:
             yield conversation.title or ""
+        for branch in self.branches:
+            yield branch.label or ""
         for learning in self.learnings:
             yield learning.title
         yield from sorted(self.said(), key=len)
         metadata: list[Any] = [conversation.metadata for conversation in self.conversations]
         metadata += [message.metadata for message in self.messages]
+        metadata += [encode_parts(message.parts) for message in self.messages if message.parts]
         metadata += [learning.metadata for learning in self.learnings]
         metadata += [(upload.metadata, upload.receipt, upload.last_error) for upload in self.uploads]
         yield from strings_in(metadata)
         yield from strings_in([own.rows for own in self.own_tables if own.fate == "deleted"])
+
+    def vector_bytes(self) -> Iterator[bytes]:
+        """Its vectors as they are stored."""
+        for vector in self.vectors:
+            yield bytes(number % 256 for number in vector.vector)
 
     def said(self) -> list[str]:
         """The contents of its messages and learnings."""
@@ -157,13 +172,19 @@ def find_subject_data(
     if subject.kind == "learning" and (one := parts.learnings.find(subject.id)) is not None:
         learnings[one.id] = one
         places[one.conversation_id] = None
+    messages = tuple(message for one in conversations for message in parts.import_export.messages(one.id))
     mine = SubjectData(
         conversations=conversations,
-        messages=tuple(message for one in conversations for message in parts.messages.iterate(one.id)),
+        branches=tuple(branch for one in conversations if one.last_branch for branch in parts.branches.iterate(one.id)),
+        messages=messages,
         learnings=tuple(learnings.values()),
         uploads=tuple(upload for id in learnings for upload in parts.uploads.iterate_by_learning(id)),
         redactions=tuple(
             redaction for one in conversations for redaction in parts.redactions.iterate_by_conversation(one.id)
+        ),
+        vectors=(
+            *parts.vectors.stored("messages", [message.id for message in messages]),
+            *parts.vectors.stored("learnings", list(learnings)),
         ),
         jobs=(),
         holds=tuple(hold for place in places if (hold := parts.holds.find(place)) is not None),

@@ -18,6 +18,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
+from typing import NamedTuple
 
 import attrs
 
@@ -140,8 +141,7 @@ class Entry:
     wide: bool
 
 
-@attrs.frozen
-class Document:
+class Document(NamedTuple):
     """The tokens and the distinct forms that a text is found by, separated by blanks."""
 
     content: str
@@ -183,15 +183,17 @@ class Analyzer:
         words = self._words
         if len(words) >= _REMEMBERED:
             words.forget()
-        said, named = _runs(content), _runs(title)
-        tokens = " ".join(map(words.__getitem__, said))
-        named_tokens = " ".join(map(words.__getitem__, named))
-        every = said + named
+        said = every = _runs(content)
+        tokens, named_tokens = " ".join(map(words.__getitem__, said)), ""
+        if title:
+            named = _runs(title)
+            named_tokens = " ".join(map(words.__getitem__, named))
+            every = said + named
         if not words.parts.keys().isdisjoint(every):
             inner = dict.fromkeys(run for run in every if run in words.parts)
             tokens = " ".join([tokens, *map(words.parts.__getitem__, inner)])
-        forms = dict.fromkeys(map(words.forms.__getitem__, sorted(words.forms.keys() & every)))
-        for text in filter(None, (content, title)):
+        forms = dict.fromkeys(filter(None, map(words.forms.get, every)))
+        for text in (content, title):
             for _, _, name in signed(text):
                 forms[name] = None
         return Document(tokens, named_tokens, " ".join(forms))

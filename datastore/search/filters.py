@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import attrs
 
 from datastore.search.matching import EVERY, Leaf, all_of, any_of, facet, plain_facet
-from datastore.values import TIME_MAX, TIME_MIN, check_number, check_text, distinct_tags, encode_timestamp
+from datastore.values import TIME_MAX, TIME_MIN, as_stored, check_number, check_text, distinct_tags
 
 #: The index treats all earlier years as one, and all later years as one.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
@@ -35,16 +35,17 @@ def message_facets(conversation_id: str, role: str, created_at: datetime) -> str
 
 
 def _facets(conversation_id: str, created_at: datetime) -> str:
-    return _of_month(conversation_id, *encode_timestamp(created_at)[:7].split("-"))
+    instant = as_stored(created_at)
+    return _of_month(conversation_id, instant.year, instant.month)
 
 
 @functools.lru_cache(maxsize=10_000)
-def _of_month(conversation_id: str, year: str, month: str) -> str:
-    return f"{EVERY} {facet('v', conversation_id)} {_month(year, month)} {_year(int(year))}"
+def _of_month(conversation_id: str, year: int, month: int) -> str:
+    return f"{EVERY} {facet('v', conversation_id)} {_month(year, month)} {_year(year)}"
 
 
-def _month(year: str, month: str) -> str:
-    return f"m:{year}{month}"
+def _month(year: int, month: int) -> str:
+    return f"m:{year:04}{month:02}"
 
 
 def _year(year: int) -> str:
@@ -149,13 +150,12 @@ class Filters:
         """The months and years of the time range; none if it has no bound."""
         if self.created_from is None and self.created_before is None:
             return []
-        low = encode_timestamp(self.created_from or TIME_MIN)
-        high = encode_timestamp(self.created_before or TIME_MAX)
-        first, begin, last, end = int(low[:4]), int(low[5:7]), int(high[:4]), int(high[5:7])
+        low, high = as_stored(self.created_from or TIME_MIN), as_stored(self.created_before or TIME_MAX)
+        first, last = low.year, high.year
         if first == last:
-            return [_month(low[:4], f"{month:02}") for month in range(begin, end + 1)]
-        months = [_month(low[:4], f"{month:02}") for month in range(begin, 13)]
-        months += [_month(high[:4], f"{month:02}") for month in range(1, end + 1)]
+            return [_month(first, month) for month in range(low.month, high.month + 1)]
+        months = [_month(first, month) for month in range(low.month, 13)]
+        months += [_month(last, month) for month in range(1, high.month + 1)]
         between = range(max(first + 1, _FIRST_YEAR), min(last - 1, _LAST_YEAR) + 1)
         years = dict.fromkeys(_year(year) for year in (first + 1, *between, last - 1) if first < year < last)
         return [*months, *years]

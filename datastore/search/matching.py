@@ -106,8 +106,22 @@ class Matches:
 
 
 @attrs.frozen
+class Words:
+    """The words of a message, as a parameter of the statement that stores it."""
+
+    document: Document
+
+    def __str__(self) -> str:
+        return f"{self.document.content}\t{self.document.forms}"
+
+    def for_postgresql(self) -> str:
+        """As a JSON list of a tsvector and the number of tokens."""
+        return _dumps(tsvector(self.document))
+
+
+@attrs.frozen
 class Indexed:
-    """A row's entry in the index, as a parameter of a statement that stores it."""
+    """A row's entry in the index."""
 
     document: Document
     #: Separated by blanks.
@@ -122,14 +136,6 @@ class Indexed:
         """As FTS5 takes them: content, title, forms, facets."""
         return self.document.content, self.document.title, self.document.forms, self.facets
 
-    def __str__(self) -> str:
-        # JSON: no token needs an escape.
-        return f'["{self.document.content}","{self.document.title}","{self.document.forms}","{self.facets}"]'
-
-    def for_postgresql(self) -> str:
-        """As a JSON list of a tsvector and the number of tokens."""
-        return _dumps(tsvector(self))
-
 
 @attrs.frozen
 class Rows:
@@ -142,16 +148,15 @@ class Rows:
 
     def for_postgresql(self) -> str:
         """As a JSON list of ids, tsvectors and numbers of tokens."""
-        return _dumps([[id, *tsvector(row)] for id, row in self.rows.items()])
+        return _dumps([[id, *tsvector(row.document, row.facets)] for id, row in self.rows.items()])
 
 
-def tsvector(row: Indexed) -> tuple[str, int]:
+def tsvector(document: Document, facets: str = "") -> tuple[str, int]:
     """A row's tsvector, and its number of tokens."""
-    document = row.document
     places: dict[str, list[str]] = {}
     # A gap in the positions, so that no phrase spans title and content.
     title, content = document.title.split(), document.content.split()
-    others = f"{row.facets} {document.forms}".split()
+    others = f"{facets} {document.forms}".split()
     size = 0
     for start, tokens, weight in ((1, title, "A"), (len(title) + 2, content, "")):
         for place, token in enumerate(tokens, start):
@@ -194,6 +199,6 @@ def any_of(tokens: Iterable[str]) -> list[tuple[Leaf, ...]]:
     return [leaves] if leaves else []
 
 
-def for_postgresql(value: Match | Matches | Indexed | Rows) -> str:
+def for_postgresql(value: Match | Matches | Words | Rows) -> str:
     """A parameter of type match or words as PostgreSQL's statements take it."""
     return value.for_postgresql()

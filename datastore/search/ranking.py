@@ -28,6 +28,9 @@ LEADING = 2_500
 #: This many of them, and of the newest rows of the other terms, are scored by all terms.
 SCORED = 100
 
+#: How reciprocal rank fusion weighs the first ranks (docs/decisions/0021-vectors.md).
+_K = 10
+
 #: FTS5's own constants of BM25.
 _K1, _B = 1.2, 0.75
 
@@ -114,6 +117,16 @@ def rank(index: Index, text: SearchText, filters: Groups, last: int, wanted: int
         return _all(index, attrs.evolve(query, weights=tuple(weights.items())), last, wanted)
     frequencies = dict(zip(terms, counts, strict=True))
     return _likeliest(index, text, filters, last, frequencies, weights, rows)
+
+
+def fused(words: Ranking, vectors: Ranking) -> Ranking:
+    """Two rankings as one, by reciprocal rank fusion: a row counts 1 / (10 + its rank) in each of them."""
+    scores: dict[int, float] = {}
+    for ranking in (words, vectors):
+        for place, (_, seq) in enumerate(ranking.matches, 1):
+            scores[seq] = scores.get(seq, 0.0) + 1 / (_K + place)
+    found = sorted(((score, seq) for seq, score in scores.items()), key=lambda match: (-match[0], -match[1]))
+    return Ranking(found, exact=words.exact and vectors.exact, whole=words.whole)
 
 
 def _all(index: Index, query: Match, last: int, wanted: int) -> Ranking:

@@ -16,7 +16,9 @@ aiosql parses the files; this module reads them one by one and checks each state
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from inspect import Signature
 from pathlib import Path
@@ -24,7 +26,7 @@ from pathlib import Path
 import attrs
 from aiosql.query_loader import QueryLoader
 from aiosql.types import QueryDatum, SQLOperationType
-from aiosql.utils import VAR_REF, SQLLoadException, SQLParseException
+from aiosql.utils import SQLLoadException, SQLParseException
 
 from datastore.errors import StatementError
 from datastore.statements import optional
@@ -42,8 +44,14 @@ _read = re.compile(r"^\s*(SELECT|VALUES)\b", re.IGNORECASE)
 _with = re.compile(r"^\s*WITH\b", re.IGNORECASE)
 _change = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE(?!\s*\())\b", re.IGNORECASE)
 _gives_rows = re.compile(r"\b(SELECT|VALUES|RETURNING)\b", re.IGNORECASE)
-_quoted = re.compile(r"'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"")
+#: Where aiosql sees a statement begin.
+_query = re.compile(r"--\s*name\s*:\s*")
+_quoted = re.compile(optional.QUOTED, re.DOTALL)
+_merge_mark = re.compile(r"(?m)^(?:<{7}|={7}|>{7}|\|{7})(?= |$)")
 _name_line = re.compile(r"--\s*name\s*:\s*(?P<name>[^\s(^$!*<#]*)[^(]*(?:\((?P<parameters>[^)]*)\))?")
+
+
+_name_op = re.compile(r"--\s*name\s*:\s*\w+\s*\(\s*(?:\w+\s*(?:,\s*\w+\s*)*)?\)\s*(?:\^|\$|!|<!|\*!|#)?\s*")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -63,7 +71,9 @@ class Statement:
     sql: str
     #: The optional parameters, in order of declaration; None: the filter is not applied.
     optional: tuple[str, ...]
-    #: Its SQL for each combination of them: bit n of the index says whether ``optional[n]`` is given.
+    #: The same, those together that are given together: the choices of a call.
+    choices: tuple[tuple[str, ...], ...]
+    #: Its SQL for each combination of choices: bit n of the index says whether ``choices[n]`` is given.
     texts: tuple[str, ...] = attrs.field(repr=False)
     header: Header
     #: "rows", "row", "value" or "count".
@@ -79,7 +89,7 @@ class Statement:
     def variants(self) -> Iterator[tuple[frozenset[str], str]]:
         """Each set of given optional parameters with the SQL that it runs; the empty set first."""
         for bits, text in enumerate(self.texts):
-            yield frozenset(name for place, name in enumerate(self.optional) if bits >> place & 1), text
+            yield optional.given_names(self.choices, bits), text
 
 
 class _Adapter:
@@ -92,9 +102,22 @@ class _Adapter:
 class _Loader(QueryLoader):
     """aiosql's parser without its signatures, which would contain a parameter named ``self`` twice."""
 
+    def load_query_data_from_sql(
+        self, sql: str, ns_parts: list[str], fname: Path | str = "<unknown>"
+    ) -> list[QueryDatum]:
+        if "/*" in sql:
+            return super().load_query_data_from_sql(sql, ns_parts, fname)
+        # The same without the search for such comments, which takes most of aiosql's time.
+        before, *queries = _query.split(sql)
+        line, data = 1 + before.count("\n"), []
+        for query in queries:
+            data.append(self._make_query_datum(query, ns_parts, (fname, line)))
+            line += query.count("\n")
+        return data
+
     def _build_signature(self, sql: str, qname: str, sig: list[str] | None) -> Signature:
-        used = {found["var_name"] for found in VAR_REF.finditer(sql)} - {None}
-        if wrong := {name for name in used if not name.isdigit()} ^ set(sig or ()):
+        used = optional.variables(sql)
+        if wrong := used ^ set(sig or ()):
             how = "used, but not declared" if wrong & used else "declared, but not used"
             raise SQLParseException(f"statement {qname}: parameter {min(wrong & used or wrong)!r} is {how}")
         return Signature()
@@ -128,9 +151,16 @@ def read_texts(path: Path, file: str) -> dict[str, str]:
 def read_file(path: Path, file: str) -> Iterable[Statement]:
     """Read the statements of one file; *file* is its name in messages."""
     check_name(path.stem, "file name", file)
-    text = path.read_text(encoding="utf-8")
+    text = read_sql(path, file)
     lines = text.split("\n")
     starts = [number for number, line in enumerate(lines, 1) if _check_names(line, f"{file}:{number}")]
+    for number, line in enumerate(lines[: starts[0] - 1 if starts else len(lines)], 1):
+        if line.strip() and not line.lstrip().startswith("--"):
+            raise StatementError(f"{file}:{number}: SQL without a name; write '-- name: verb_noun()' above it")
+    for start, end in itertools.pairwise([*starts, len(lines) + 1]):
+        if not any(line.strip(" \t;") and not line.lstrip().startswith("--") for line in lines[start : end - 1]):
+            name = lines[start - 1].partition(":")[2].split("(")[0].strip()
+            raise StatementError(f"{file}:{start}: statement {name}: there is no SQL below its header")
     loader = _Loader(_Adapter(), None, attribute=None)  # type: ignore[arg-type]  # only parses
     try:
         data = loader.load_query_data_from_sql(optional.without_markers(text), [], path)
@@ -142,11 +172,34 @@ def read_file(path: Path, file: str) -> Iterable[Statement]:
         yield _make(datum, file, start, lines[start : end - 1])
 
 
+def read_sql(path: Path, file: str) -> str:
+    """Read the text of a .sql file; *file* is its name in messages. A byte order mark is dropped.
+
+    Raises:
+        StatementError: It is not UTF-8, or a merge was left half done.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise StatementError(f"{file}:{line}: the file is not UTF-8; save it as UTF-8") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if found := _merge_mark.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise StatementError(f"{file}:{line}: there is a merge mark ({found[0]}); finish the merge")
+    return text
+
+
 def _check_names(line: str, where: str) -> bool:
     """Whether *line* is a statement's ``name:`` line; if so, check its names."""
     found = _name_line.match(line)
     if found:
         check_name(found["name"], "statement", where)
+        if not _name_op.fullmatch(line):
+            raise StatementError(
+                f"{where}: statement {found['name']}: the name line is not understood; write"
+                f" '-- name: {found['name']}(parameter, ...)' and one of the operators ^, $ and !, or none"
+            )
         for name in filter(None, map(str.strip, (found["parameters"] or "").split(","))):
             check_name(name, "parameter", f"{where}: statement {found['name']}")
     return found is not None
@@ -160,7 +213,8 @@ def _make(datum: QueryDatum, file: str, line: int, lines: list[str]) -> Statemen
         raise StatementError(f"{where}: the operators <!, *! and # are not supported; use ^, $, ! or none")
     comment, skipped, body = _split(lines)
     names = list(datum.parameters or [])
-    choices = optional.optional_parameters(body, names, where)
+    optional_names = optional.optional_parameters(body, names, where)
+    choices = optional.choices(body, optional_names, where)
     texts = optional.variants(body, choices, where)
     sql = texts[-1]
     bare = _quoted.sub("''", sql)
@@ -168,13 +222,16 @@ def _make(datum: QueryDatum, file: str, line: int, lines: list[str]) -> Statemen
         raise StatementError(f"{where}: a comment is after or inside the SQL; put it above, on a separate line")
     if ";" in bare:
         raise StatementError(f"{where}: more than one statement under one name")
+    if odd := next((one for one in bare if not _is_plain(one)), None):
+        name = unicodedata.name(odd, "a control character")
+        raise StatementError(f"{where}: U+{ord(odd):04X} ({name}) is in the SQL outside quotes; remove it")
     writes = not _read.match(bare) and not (_with.match(bare) and not _change.search(bare))
     if result != "count" and not _gives_rows.search(bare):
         raise StatementError(f"{where}: returns no rows; add the operator !")
     if result == "count" and (not writes or re.search(r"\bRETURNING\b", bare, re.IGNORECASE)):
         raise StatementError(f"{where}: returns rows, which ! would drop; use ^, $ or none")
     header = parse_header(comment, where, names)
-    if unknown := sorted(frozenset().union(*(given for given, _ in header.index_with)) - set(choices)):
+    if unknown := sorted(frozenset().union(*(given for given, _ in header.index_with)) - set(optional_names)):
         raise StatementError(
             f"{where}: the index line names 'with {unknown[0]}', but no line has '-- if: {unknown[0]}'"
         )
@@ -185,12 +242,20 @@ def _make(datum: QueryDatum, file: str, line: int, lines: list[str]) -> Statemen
         sql_line=line + skipped + 1,
         source=optional.source(body),
         sql=sql,
-        optional=choices,
+        optional=optional_names,
+        choices=choices,
         texts=texts,
         header=header,
         result=result,
         writes=writes,
     )
+
+
+def _is_plain(character: str) -> bool:
+    """Whether a character is read as it looks: SQLite takes every other one, visible or not, for a part of a name."""
+    if character.isascii():
+        return character.isprintable() or character in "\t\n\r\f"
+    return unicodedata.category(character)[0] in "LMN"
 
 
 def _split(lines: list[str]) -> tuple[list[str], int, list[optional.Line]]:

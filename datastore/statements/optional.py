@@ -4,6 +4,9 @@ A line that ends in ``-- if: category`` is included if the argument *category* i
 ``-- if: category, not tag`` also requires that *tag* is not given. The file contains plain SQL with every filter; each
 call runs one of its 2**k variants, and every variant is prepared and its plan checked like any other statement. This
 avoids ``:p IS NULL OR column = :p``, which cannot use an index (perf/optional_lines.py).
+
+Parameters that no marker names without each other, as in ``-- if: after_created_at, after_id``, are one choice: a call
+gives all of them or none.
 """
 
 from __future__ import annotations
@@ -16,11 +19,17 @@ import attrs
 
 from datastore.errors import StatementError
 
-#: Maximum number of optional parameters; more would create too many variants to review.
+#: Maximum number of choices; more would create too many variants to review.
 MAX_OPTIONAL = 6
 
 _marker = re.compile(r"[ \t]+-- if: (?P<names>(?:not )?[a-z][a-z0-9_]*(?:, (?:not )?[a-z][a-z0-9_]*)*)[ \t]*$")
-_quoted_or_variable = re.compile(r"'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"|(?<![:\w]):(?P<name>[a-z][a-z0-9_]*)")
+#: What is quoted, in either engine: nothing in it is a parameter, a comment or the end of a statement.
+QUOTED = (
+    r"(?<!\w)[eE]'(?:\\.|''|[^'\\])*'|'(?:''|[^'])*'|\"(?:\"\"|[^\"])*\"|`[^`]*`"
+    r"|(?<!\w)\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$"
+)
+# Not the casts and slices of PostgreSQL: text::date, tags[2:n].
+_quoted_or_variable = re.compile(rf"{QUOTED}|(?<![:\w\])]):(?P<name>[^\W\d]\w*)", re.DOTALL)
 
 
 @attrs.frozen
@@ -43,12 +52,12 @@ class Line:
 
 def without_markers(text: str) -> str:
     """A file's text for aiosql, which would treat a comment after SQL as part of the SQL."""
-    return "\n".join(split(line).text for line in text.split("\n"))
+    return "\n".join(split(line).text if "-- if:" in line else line for line in text.split("\n"))
 
 
 def split(line: str) -> Line:
     """Split a line into its SQL and the names in its marker."""
-    found = None if line.lstrip().startswith("--") else _marker.search(line)
+    found = None if "-- if:" not in line or line.lstrip().startswith("--") else _marker.search(line)
     if found is None:
         return Line(line, frozenset(), frozenset(), line)
     names = found["names"].split(", ")
@@ -60,20 +69,33 @@ def optional_parameters(lines: Sequence[Line], declared: Sequence[str], where: s
     """The parameters that some line depends on, in order of declaration.
 
     Raises:
-        StatementError: A marker names an unknown parameter, an optional parameter is used in a line without its
-            marker, or there are too many optional parameters.
+        StatementError: A marker names an unknown parameter, or an optional parameter is used in a line without its marker.
     """
     named = frozenset().union(*(line.names | line.without for line in lines))
     if unknown := sorted(named - set(declared)):
         raise StatementError(f"{where}: '-- if:' names {', '.join(unknown)}, which is not a parameter of the statement")
+    if not named:
+        return ()
     for line in lines:
         if loose := sorted(named & variables(line.text) - line.names):
             raise StatementError(
                 f"{where}: :{loose[0]} is optional, but a line without '-- if: {loose[0]}' uses it: {line.text.strip()}"
             )
-    if len(named) > MAX_OPTIONAL:
-        raise StatementError(f"{where}: {len(named)} optional parameters; at most {MAX_OPTIONAL} are expanded")
     return tuple(name for name in declared if name in named)
+
+
+def choices(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[tuple[str, ...], ...]:
+    """The optional parameters, each with those that no line names without it: given together, or not at all.
+
+    Raises:
+        StatementError: There are too many.
+    """
+    signs = [(n, sign, names) for n, line in enumerate(lines) for sign, names in ((1, line.names), (0, line.without))]
+    markers = {name: {(n, sign) for n, sign, names in signs if name in names} for name in optional}
+    found = dict.fromkeys(tuple(two for two in optional if markers[two] == markers[one]) for one in optional)
+    if len(found) > MAX_OPTIONAL:
+        raise StatementError(f"{where}: {len(found)} optional parameters; at most {MAX_OPTIONAL} are expanded")
+    return tuple(found)
 
 
 def variables(text: str) -> set[str]:
@@ -113,20 +135,25 @@ def by_number(text: str) -> tuple[str, tuple[str, ...]]:
     return _quoted_or_variable.sub(mark, text), tuple(names)
 
 
-def variants(lines: Sequence[Line], optional: Sequence[str], where: str) -> tuple[str, ...]:
-    """The SQL for each set of given parameters: bit n of the index says whether ``optional[n]`` is given.
+def variants(lines: Sequence[Line], groups: Sequence[Sequence[str]], where: str) -> tuple[str, ...]:
+    """The SQL for each set of given choices: bit n of the index says whether ``groups[n]`` is given.
 
     Raises:
         StatementError: A set contains a parameter that has no effect.
     """
     texts = []
-    for bits in range(2 ** len(optional)):
-        given = {name for place, name in enumerate(optional) if bits >> place & 1}
+    for bits in range(2 ** len(groups)):
+        given = given_names(groups, bits)
         text = "\n".join(line.text for line in lines if line.is_there(given))
         if idle := sorted(given - variables(text)):
             raise StatementError(f"{where}: if {', '.join(sorted(given))} is given, no line uses :{idle[0]}")
         texts.append(text.strip().removesuffix(";").rstrip())
     return tuple(texts)
+
+
+def given_names(groups: Sequence[Sequence[str]], bits: int) -> frozenset[str]:
+    """The parameters of the choices that *bits* has."""
+    return frozenset(name for place, group in enumerate(groups) if bits >> place & 1 for name in group)
 
 
 def source(lines: Sequence[Line]) -> str:

@@ -91,9 +91,10 @@ class Backups:
         if keep is not None and keep < 1:
             raise BackupError("keep must be at least 1: the newest copy is always kept")
         path = self._place(real_path(target))
-        with typed(f"a backup to {path}"):
+        with typed(f"a backup to {path}"), self._engine.events.operation("backup") as counts:
             self._settle()
             backup = self._make(path, on_progress)
+            counts["bytes"] = backup.file_bytes or 0
             self.rotate(path.parent, keep=keep, max_age=max_age)
         return backup
 

@@ -131,10 +131,10 @@ class Maintenance:
         limits = thresholds or Thresholds()
         if everything:
             limits = Thresholds(free_ratio=0, free_bytes=0, segments=0, wal_bytes=0, optimize_every=timedelta(0))
-        removed, _ = self._sweep()
-        return attrs.evolve(
-            _Run(self._engine, self._repository, self.condition(), limits, budget).go(), removed=removed
-        )
+        with self._engine.events.operation("maintenance"):
+            removed, _ = self._sweep()
+            done = _Run(self._engine, self._repository, self.condition(), limits, budget).go()
+        return attrs.evolve(done, removed=removed)
 
     def vacuum(self, on_progress: Callable[[float], None] | None = None) -> int:
         """Rebuild the whole database. Use it in a maintenance window: no other connection can write meanwhile.

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 #: The tables with text, which are vacuumed after an erasure.
 _TABLES = (
     "messages",
+    "branches",
     "learnings",
+    "message_vectors",
+    "learning_vectors",
     "learning_tags",
     "conversations",
     "uploads",

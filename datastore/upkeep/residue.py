@@ -1,4 +1,4 @@
-"""Search a database's files, byte by byte, for remains of erased text; the text itself is stored nowhere."""
+"""Search a database's files, byte by byte, for remains of erased texts and vectors, which are stored nowhere else."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ WINDOW = 12
 #: Bytes searched for, per text and in total, from the beginning of each text.
 TEXT_BYTES = 64 * 1024
 ALL_BYTES = 512 * 1024
+#: Bytes searched for per vector, and of all vectors.
+VECTOR_BYTES = 64
+ALL_VECTOR_BYTES = 256 * 1024
 #: Number of words (the longest) searched for in the full-text indexes.
 TERMS = 16
 #: The part of a word that is searched for: after two bytes, because the index shares prefixes between neighbouring words.
@@ -27,7 +30,12 @@ _TOGETHER = 4 * 1024 * 1024
 
 #: The content of a tree.
 ROWS, FULL_TEXT, OTHER = 1, 2, 3
-_row_tables = frozenset({"conversations", "messages", "learnings", "learning_tags", "learning_messages"})
+_row_tables = frozenset(
+    {"conversations", "branches", "messages", "learnings", "learning_tags", "learning_messages"}
+) | {
+    "learning_vectors",
+    "message_vectors",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -47,9 +55,9 @@ class Residue:
 
 
 class Needles:
-    """The erased texts and their words, to search for. Exists only in memory; its repr shows no text."""
+    """The erased texts, their words and their vectors, to search for. Exists only in memory; its repr shows no text."""
 
-    def __init__(self, texts: Iterable[str], analyzer: Analyzer) -> None:
+    def __init__(self, texts: Iterable[str], analyzer: Analyzer, vectors: Iterable[bytes] = ()) -> None:
         kept: list[bytes] = []
         stems: set[str] = set()
         total = 0
@@ -65,6 +73,12 @@ class Needles:
             stems.update(
                 token for token in f"{made.content} {made.forms}".split() if len(token.lstrip(FORM)) >= _SHORTEST_TERM
             )
+        # Vectors are searched for like texts; a part of each is enough.
+        for vector in vectors:
+            room = min(VECTOR_BYTES, ALL_VECTOR_BYTES + ALL_BYTES - total)
+            self.sampled = self.sampled or room <= 0
+            kept.append(vector[: max(0, room)].lower())
+            total += len(kept[-1])
         self.text = b"\x00".join(piece for piece in kept if piece)
         #: Words of the texts in their indexed form; `only` removes those that other rows have too.
         self.stems = sorted(stems, key=lambda stem: (-len(stem), stem))
@@ -107,8 +121,11 @@ class Needles:
 
 
 def tree_kinds(trees: Sequence[tuple[str, int]], full_text: Sequence[str]) -> list[tuple[int, int]]:
-    """Each tree's root page and its kind."""
-    return [(1, OTHER)] + [(root, _kind(table, full_text)) for table, root in trees]
+    """Each tree's root page and its kind.
+
+    The first is the schema, which nobody's text is in: a phrase of its comments, left in a gap of its pages, is no residue.
+    """
+    return [(1, ROWS)] + [(root, _kind(table, full_text)) for table, root in trees]
 
 
 def _kind(table: str, full_text: Sequence[str]) -> int:
@@ -120,7 +137,7 @@ def _kind(table: str, full_text: Sequence[str]) -> int:
 def scan(path: Path, trees: Sequence[tuple[int, int]], needles: Needles) -> Residue:
     """Search a database and its companion files for *needles*; nothing is changed or stored.
 
-    A piece or word that rows of other conversations also have (a common phrase) is not residue.
+    A piece or word that rows of other conversations or the schema also have (a common phrase) is not residue.
 
     Args:
         path: The database; the caller's snapshot prevents its pages from being overwritten during the scan.
@@ -181,7 +198,7 @@ def found_in(draft: Path, needles: Needles) -> bool:
 
 
 def _in_rows(pages: Pages, suspects: set[bytes]) -> set[bytes]:
-    """The *suspects* that also occur in rows of conversations, messages and learnings."""
+    """The *suspects* that also occur in rows of conversations, messages and learnings, or in the schema."""
     left, found = set(suspects), set()
     for part in pages.parts():
         if part.kind == ROWS and left:

@@ -46,7 +46,7 @@ def verify(
         storage: The engine's own checks: see `datastore.upkeep.base.Upkeep.checks`.
         marks: High-water marks of this database (or of the one that it was copied from).
         deep: Compare every message with its hash, which reads all of them; otherwise compare a sample of a thousand. Also search
-            for words of some messages and learnings: each word has to find its own text.
+            for words of some messages and learnings: each word has to find its own text. Compare every vector with its text's hash.
 
     Returns:
         Check name to problems found, without content; an empty list if there are none.
@@ -83,6 +83,12 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
             for id, count, counted in parts.derived.miscounted()
         ]
 
+    def branches() -> list[str]:
+        return [
+            f"conversation {id}: branch {branch} contradicts its conversation, its parent or its messages"
+            for id, branch in parts.derived.broken_branches()
+        ]
+
     def job_counts() -> list[str]:
         return [
             f"jobs of type {type!r}: the count of {status} jobs is {count}, there are {counted}"
@@ -102,15 +108,26 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
     def tags() -> list[str]:
         return [f"learning {id}: the index by tag lists it under different tags" for id in parts.derived.mistagged()]
 
+    def vectors() -> list[str]:
+        found = []
+        for name in parts.vectors.tables:
+            if count := sum(1 for _ in parts.vectors.strays(name)):
+                found.append(f"{count} vectors of {name} are in no cell, or of a wrong length; run datastore reindex")
+            if deep and (count := sum(1 for _ in parts.vectors.outdated(name))):
+                found.append(f"{count} vectors of {name} are of another text; run datastore reindex")
+        return found
+
     return [
         ("audit chain", lambda: list(parts.audit.verify())),
         ("high-water mark", high_water),
         ("content hashes", hashes),
         ("message counts", counts),
+        ("branches", branches),
         ("job counts", job_counts),
         ("job groups", groups),
         ("tags", tags),
         ("searchable rows", unindexed),
+        ("vectors", vectors),
         *([("own words", lambda: list(_unfound(parts)))] if deep else []),
     ]
 
@@ -119,7 +136,7 @@ def _unfound(parts: Repositories) -> Iterator[str]:
     """Problems: early messages of the newest conversations, and newest learnings, that a word of their text does not find."""
     for conversation in parts.conversations.list(max_rows=20):
         for message in parts.messages.list(conversation.id, max_rows=5):
-            for word in _words(message.content):
+            for word in () if message.partial else _words(message.content):
                 found = parts.messages.search(word, conversation_id=conversation.id, sort="recent", max_rows=1000)
                 if found.next is None and message.id not in {hit.message.id for hit in found}:
                     yield f"message {message.id}: a word of its text does not find it"

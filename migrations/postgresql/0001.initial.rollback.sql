@@ -21,6 +21,8 @@ DROP TABLE learnings;
 
 DROP TABLE messages;
 
+DROP TABLE branches;
+
 DROP TABLE conversations;
 
 DROP FUNCTION datastore_json_patch(JSON, JSON);
@@ -36,6 +38,12 @@ DROP FUNCTION datastore_keep_attempt();
 DROP FUNCTION datastore_index_tags();
 
 DROP FUNCTION datastore_hide_learnings();
+
+DROP FUNCTION datastore_delete_branch_messages();
+
+DROP FUNCTION datastore_number_branch();
+
+DROP FUNCTION datastore_count_branch_message();
 
 DROP FUNCTION datastore_count_deleted_messages();
 

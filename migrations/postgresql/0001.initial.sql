@@ -30,8 +30,12 @@ CREATE TABLE conversations (
     metadata JSON NOT NULL DEFAULT '{}',
     -- Maintained by triggers on messages, regardless of which program writes.
     message_count BIGINT NOT NULL DEFAULT 0,
-    -- The highest position ever assigned; positions are never reused.
+    -- The highest position ever assigned on branch 0; positions are never reused.
     last_position BIGINT NOT NULL DEFAULT 0,
+    -- The branch that calls without a branch read and append to.
+    active_branch BIGINT NOT NULL DEFAULT 0,
+    -- The highest number ever given to a branch; 0 if the conversation never had a fork. Numbers are never reused.
+    last_branch BIGINT NOT NULL DEFAULT 0,
     created_at TIMESTAMPTZ NOT NULL,
     -- The last change of this row or the last message, whichever is later.
     updated_at TIMESTAMPTZ NOT NULL,
@@ -54,6 +58,8 @@ CREATE TABLE conversations (
     CHECK (json_typeof(metadata) = 'object'),
     CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
     CONSTRAINT conversations_last_position_check CHECK (last_position >= 0),
+    CONSTRAINT conversations_active_branch_check CHECK (active_branch BETWEEN 0 AND last_branch),
+    CONSTRAINT conversations_last_branch_check CHECK (last_branch >= 0),
     CONSTRAINT conversations_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00'),
     CONSTRAINT conversations_updated_at_check CHECK (updated_at < '9999-12-31 23:59:59.999999+00')
 );
@@ -61,30 +67,69 @@ CREATE TABLE conversations (
 -- Serves get_conversation and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
 
+-- The branches of a conversation except branch 0, which every conversation has: alternatives to what follows a message.
+-- A branch shares the messages of its parent up to fork_position, and those of the parent's parent up to the parent's fork.
+-- Its own messages have positions above fork_position, so that the positions of a branch ascend through all of them.
+CREATE TABLE branches (
+    conversation_id TEXT COLLATE "C" NOT NULL,
+    -- 1, 2, 3, ... in the order of the forks.
+    branch BIGINT NOT NULL,
+    -- The branch that owns the message at fork_position.
+    parent_branch BIGINT NOT NULL,
+    -- The last shared position; 0 if the branch shares no message.
+    fork_position BIGINT NOT NULL,
+    -- The highest position ever assigned on this branch; positions are never reused.
+    last_position BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    label TEXT COLLATE "C",
+    CONSTRAINT branches_pkey PRIMARY KEY (conversation_id, branch),
+    CONSTRAINT branches_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT branches_branch_check CHECK (branch >= 1),
+    CONSTRAINT branches_parent_branch_check CHECK (parent_branch BETWEEN 0 AND branch - 1),
+    CONSTRAINT branches_fork_position_check CHECK (fork_position >= 0 AND (fork_position > 0 OR parent_branch = 0)),
+    CONSTRAINT branches_last_position_check CHECK (last_position >= fork_position),
+    CONSTRAINT branches_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00'),
+    CONSTRAINT branches_label_check CHECK (length(label) BETWEEN 1 AND 200)
+);
+
 -- The messages of a conversation, in order.
 CREATE TABLE messages (
     seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
     conversation_id TEXT COLLATE "C" NOT NULL,
-    -- Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    -- The branch that the message was appended to; branches that fork after it share it.
+    branch BIGINT NOT NULL DEFAULT 0,
+    -- Position on the branch: 1, 2, 3, ... A deleted message leaves a gap.
     position BIGINT NOT NULL,
     role TEXT COLLATE "C" NOT NULL,
-    -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL.
+    -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL; may be empty if there are parts without text, or while it is partial.
     content TEXT COLLATE "C" NOT NULL,
-    -- SHA-256 of the content in UTF-8, lower-case hex.
+    -- SHA-256 of the content in UTF-8, lower-case hex; with parts, of the content, a NUL and the text of the parts.
     content_hash TEXT COLLATE "C" NOT NULL,
     token_count BIGINT NOT NULL,
+    -- A JSON list: text, tool calls and results, images, files, ... content is derived from it. NULL: plain text.
+    parts JSON,
     metadata JSON NOT NULL DEFAULT '{}',
     created_at TIMESTAMPTZ NOT NULL,
+    -- The id that the message has where it was imported from; unique on its branch.
+    source_id TEXT COLLATE "C",
+    -- Whether the message is still being written: more text follows, and it is not indexed yet.
+    partial BIGINT NOT NULL DEFAULT 0,
     CONSTRAINT messages_conversation_id_fkey
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
     CONSTRAINT messages_id_check CHECK (length(id) BETWEEN 1 AND 200),
+    CONSTRAINT messages_branch_check CHECK (branch >= 0),
     CONSTRAINT messages_position_check CHECK (position >= 1),
     CONSTRAINT messages_role_check CHECK (role IN ('user', 'assistant', 'system', 'tool')),
     CONSTRAINT messages_content_check
-    CHECK (octet_length(content) BETWEEN 1 AND 1048576),
+    CHECK (octet_length(content) BETWEEN 1 AND 1048576 OR (content = '' AND (parts IS NOT NULL OR partial = 1))),
     CONSTRAINT messages_content_hash_check CHECK (length(content_hash) = 64),
     CONSTRAINT messages_token_count_check CHECK (token_count >= 0),
+    CONSTRAINT messages_parts_check
+    CHECK (json_typeof(parts) = 'array'),
+    CONSTRAINT messages_source_id_check CHECK (length(source_id) BETWEEN 1 AND 200),
+    CONSTRAINT messages_partial_check CHECK (partial IN (0, 1)),
     CONSTRAINT messages_metadata_check
     CHECK (json_typeof(metadata) = 'object'),
     CONSTRAINT messages_created_at_check CHECK (created_at < '9999-12-31 23:59:59.999999+00')
@@ -376,7 +421,7 @@ BEGIN
         SELECT
             conversation_id,
             count(*) AS message_count,
-            max(position) AS last_position,
+            max(position) FILTER (WHERE branch = 0) AS last_position,
             max(created_at) AS updated_at
         FROM added
         GROUP BY conversation_id
@@ -392,6 +437,27 @@ CREATE TRIGGER messages_count_insert AFTER INSERT ON messages
 REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT WHEN (coalesce(current_setting('datastore.copying', TRUE), '') <> 'on')
 EXECUTE FUNCTION datastore_count_added_messages();
+
+-- Every branch but 0 has its own last position. A message needs its branch, and a position after the fork.
+CREATE FUNCTION datastore_count_branch_message() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE branches
+    SET last_position = greatest(last_position, new.position)
+    WHERE
+        conversation_id = new.conversation_id
+        AND branch = new.branch
+        AND fork_position < new.position;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'DS001', CONSTRAINT = TG_ARGV[0], MESSAGE = TG_ARGV[0];
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+-- Does nothing for `datastore copy`; see messages_count_insert.
+CREATE TRIGGER messages_branch_insert AFTER INSERT ON messages
+FOR EACH ROW WHEN (new.branch <> 0 AND coalesce(current_setting('datastore.copying', TRUE), '') <> 'on')
+EXECUTE FUNCTION datastore_count_branch_message('messages_branch_fkey');
 
 -- The counterpart of messages_count_insert for deletions; last_position does not change, so that no position is reused.
 CREATE FUNCTION datastore_count_deleted_messages() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -414,10 +480,40 @@ CREATE TRIGGER messages_count_delete AFTER DELETE ON messages
 REFERENCING OLD TABLE AS deleted
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_count_deleted_messages();
 
--- A message cannot move to another conversation, because both conversations would have to be counted again.
-CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id ON messages
-FOR EACH ROW WHEN (new.conversation_id IS DISTINCT FROM old.conversation_id)
+-- A message cannot move to another conversation or branch, because both would have to be counted again.
+CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id, branch ON messages
+FOR EACH ROW WHEN (new.conversation_id IS DISTINCT FROM old.conversation_id OR new.branch IS DISTINCT FROM old.branch)
 EXECUTE FUNCTION datastore_refuse('messages_conversation_id_fixed');
+
+-- Counts the branches, so that no number is reused.
+CREATE FUNCTION datastore_number_branch() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE conversations
+    SET last_branch = greatest(last_branch, new.branch)
+    WHERE id = new.conversation_id;
+    RETURN NULL;
+END;
+$$;
+
+-- Does nothing for `datastore copy`; see messages_count_insert.
+CREATE TRIGGER branches_number_insert AFTER INSERT ON branches
+FOR EACH ROW WHEN (coalesce(current_setting('datastore.copying', TRUE), '') <> 'on')
+EXECUTE FUNCTION datastore_number_branch();
+
+-- The messages of a branch are deleted with it.
+CREATE FUNCTION datastore_delete_branch_messages() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM messages
+    WHERE
+        conversation_id = old.conversation_id
+        AND branch = old.branch;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER branches_messages_delete AFTER DELETE ON branches
+FOR EACH ROW
+EXECUTE FUNCTION datastore_delete_branch_messages();
 
 -- Hides and restores a conversation's learnings with the conversation.
 CREATE FUNCTION datastore_hide_learnings() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$

@@ -78,7 +78,7 @@ END;
 $$;
 
 CREATE TRIGGER messages_words_update AFTER UPDATE OF role, content, created_at ON messages
-FOR EACH ROW EXECUTE FUNCTION datastore_forget_message();
+FOR EACH ROW WHEN (old.partial = 0 OR new.partial = 0) EXECUTE FUNCTION datastore_forget_message();
 
 -- The messages of a deleted conversation are removed. If its session or source changes, its messages and learnings are removed
 -- until they are indexed again.

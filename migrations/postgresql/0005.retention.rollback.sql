@@ -28,6 +28,8 @@ DROP TRIGGER redactions_legal_hold_truncate ON redactions;
 
 DROP TRIGGER messages_legal_hold_truncate ON messages;
 
+DROP TRIGGER branches_legal_hold_truncate ON branches;
+
 DROP TRIGGER conversations_legal_hold_truncate ON conversations;
 
 DROP TRIGGER legal_holds_legal_hold_update ON legal_holds;
@@ -47,6 +49,10 @@ DROP TRIGGER learnings_legal_hold_delete ON learnings;
 DROP TRIGGER redactions_legal_hold_change ON redactions;
 
 DROP TRIGGER messages_legal_hold_change ON messages;
+
+DROP TRIGGER branches_legal_hold_update ON branches;
+
+DROP TRIGGER branches_legal_hold_delete ON branches;
 
 DROP TRIGGER conversations_legal_hold_update ON conversations;
 

@@ -115,6 +115,21 @@ BEGIN
     IF TG_TABLE_NAME = 'uploads' AND TG_OP = 'UPDATE' AND CAST(new AS TEXT) = CAST(old AS TEXT) THEN
         RETURN new;
     END IF;
+    -- A message that is still being written may grow and be finished.
+    IF TG_TABLE_NAME = 'messages' AND TG_OP = 'UPDATE' THEN
+        IF
+            old.partial = 1
+            AND left(new.content, length(old.content)) = old.content
+            AND (
+                new.seq, new.id, new.conversation_id, new.branch, new.position, new.role, new.created_at, new.source_id
+            )
+            IS NOT DISTINCT FROM (
+                old.seq, old.id, old.conversation_id, old.branch, old.position, old.role, old.created_at, old.source_id
+            )
+            THEN
+            RETURN new;
+        END IF;
+    END IF;
     IF TG_TABLE_NAME = 'conversations' THEN
         is_held := EXISTS (SELECT 1 FROM held_conversations WHERE conversation_id = old.id);
     ELSIF TG_TABLE_NAME IN ('learning_messages', 'uploads') THEN
@@ -165,7 +180,17 @@ ON conversations
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('conversations_legal_hold');
 
--- Its messages may not be changed or deleted.
+-- Its branches may not be deleted, nor may their fields change; new messages are counted.
+CREATE TRIGGER branches_legal_hold_delete BEFORE DELETE ON branches
+FOR EACH ROW
+EXECUTE FUNCTION datastore_refuse_held('branches_legal_hold');
+
+CREATE TRIGGER branches_legal_hold_update
+BEFORE UPDATE OF conversation_id, branch, parent_branch, fork_position, created_at, label ON branches
+FOR EACH ROW
+EXECUTE FUNCTION datastore_refuse_held('branches_legal_hold');
+
+-- Its messages may not be changed or deleted; but one that is still being written may grow and be finished.
 CREATE TRIGGER messages_legal_hold_change BEFORE UPDATE OR DELETE ON messages
 FOR EACH ROW
 EXECUTE FUNCTION datastore_refuse_held('messages_legal_hold');
@@ -222,6 +247,9 @@ EXECUTE FUNCTION datastore_refuse('legal_holds_legal_hold');
 
 CREATE TRIGGER conversations_legal_hold_truncate BEFORE TRUNCATE ON conversations
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('conversations_legal_hold');
+
+CREATE TRIGGER branches_legal_hold_truncate BEFORE TRUNCATE ON branches
+FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('branches_legal_hold');
 
 CREATE TRIGGER messages_legal_hold_truncate BEFORE TRUNCATE ON messages
 FOR EACH STATEMENT EXECUTE FUNCTION datastore_refuse_truncate('messages_legal_hold');

@@ -21,6 +21,8 @@ DROP TABLE learnings;
 
 DROP TABLE messages;
 
+DROP TABLE branches;
+
 DROP TABLE conversations;
 
 PRAGMA application_id = 0;

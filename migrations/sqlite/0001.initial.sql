@@ -25,8 +25,12 @@ CREATE TABLE conversations (
     metadata TEXT NOT NULL DEFAULT '{}',
     -- Maintained by triggers on messages, regardless of which program writes.
     message_count INTEGER NOT NULL DEFAULT 0,
-    -- The highest position ever assigned; positions are never reused.
+    -- The highest position ever assigned on branch 0; positions are never reused.
     last_position INTEGER NOT NULL DEFAULT 0,
+    -- The branch that calls without a branch read and append to.
+    active_branch INTEGER NOT NULL DEFAULT 0,
+    -- The highest number ever given to a branch; 0 if the conversation never had a fork. Numbers are never reused.
+    last_branch INTEGER NOT NULL DEFAULT 0,
     created_at TEXT NOT NULL,
     -- The last change of this row or the last message, whichever is later.
     updated_at TEXT NOT NULL,
@@ -49,6 +53,8 @@ CREATE TABLE conversations (
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
     CONSTRAINT conversations_message_count_check CHECK (message_count >= 0),
     CONSTRAINT conversations_last_position_check CHECK (last_position >= 0),
+    CONSTRAINT conversations_active_branch_check CHECK (active_branch BETWEEN 0 AND last_branch),
+    CONSTRAINT conversations_last_branch_check CHECK (last_branch >= 0),
     CONSTRAINT conversations_created_at_check
     CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z'),
     CONSTRAINT conversations_updated_at_check
@@ -61,30 +67,73 @@ CREATE TABLE conversations (
 -- Serves get_conversation and every other statement by id; foreign keys refer to it.
 CREATE UNIQUE INDEX conversations_id_key ON conversations (id);
 
+-- The branches of a conversation except branch 0, which every conversation has: alternatives to what follows a message.
+-- A branch shares the messages of its parent up to fork_position, and those of the parent's parent up to the parent's fork.
+-- Its own messages have positions above fork_position, so that the positions of a branch ascend through all of them.
+CREATE TABLE branches (
+    conversation_id TEXT NOT NULL,
+    -- 1, 2, 3, ... in the order of the forks.
+    branch INTEGER NOT NULL,
+    -- The branch that owns the message at fork_position.
+    parent_branch INTEGER NOT NULL,
+    -- The last shared position; 0 if the branch shares no message.
+    fork_position INTEGER NOT NULL,
+    -- The highest position ever assigned on this branch; positions are never reused.
+    last_position INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    label TEXT,
+    CONSTRAINT branches_pkey PRIMARY KEY (conversation_id, branch),
+    CONSTRAINT branches_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT branches_branch_check CHECK (branch >= 1),
+    CONSTRAINT branches_parent_branch_check CHECK (parent_branch BETWEEN 0 AND branch - 1),
+    CONSTRAINT branches_fork_position_check CHECK (fork_position >= 0 AND (fork_position > 0 OR parent_branch = 0)),
+    CONSTRAINT branches_last_position_check CHECK (last_position >= fork_position),
+    CONSTRAINT branches_created_at_check
+    CHECK (created_at GLOB '????-??-??T??:??:??.??????Z' AND created_at < '9999-12-31T23:59:59.999999Z'),
+    CONSTRAINT branches_label_check CHECK (length(label) BETWEEN 1 AND 200 AND instr(label, char(0)) = 0)
+) STRICT, WITHOUT ROWID;
+
 -- The messages of a conversation, in order.
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
     conversation_id TEXT NOT NULL,
-    -- Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.
+    -- The branch that the message was appended to; branches that fork after it share it.
+    branch INTEGER NOT NULL DEFAULT 0,
+    -- Position on the branch: 1, 2, 3, ... A deleted message leaves a gap.
     position INTEGER NOT NULL,
     role TEXT NOT NULL,
-    -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL.
+    -- Sanitized text, 1 byte to 1 MiB of UTF-8, no NUL; may be empty if there are parts without text, or while it is partial.
     content TEXT NOT NULL,
-    -- SHA-256 of the content in UTF-8, lower-case hex.
+    -- SHA-256 of the content in UTF-8, lower-case hex; with parts, of the content, a NUL and the text of the parts.
     content_hash TEXT NOT NULL,
     token_count INTEGER NOT NULL,
+    -- A JSON list: text, tool calls and results, images, files, ... content is derived from it. NULL: plain text.
+    parts TEXT,
     metadata TEXT NOT NULL DEFAULT '{}',
     created_at TEXT NOT NULL,
+    -- The id that the message has where it was imported from; unique on its branch.
+    source_id TEXT,
+    -- Whether the message is still being written: more text follows, and it is not indexed yet.
+    partial INTEGER NOT NULL DEFAULT 0,
     CONSTRAINT messages_conversation_id_fkey
     FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
     CONSTRAINT messages_id_check CHECK (length(id) BETWEEN 1 AND 200 AND instr(id, char(0)) = 0),
+    CONSTRAINT messages_branch_check CHECK (branch >= 0),
     CONSTRAINT messages_position_check CHECK (position >= 1),
     CONSTRAINT messages_role_check CHECK (role IN ('user', 'assistant', 'system', 'tool')),
     CONSTRAINT messages_content_check
-    CHECK (length(CAST(content AS BLOB)) BETWEEN 1 AND 1048576 AND instr(content, char(0)) = 0),
+    CHECK (
+        (length(CAST(content AS BLOB)) BETWEEN 1 AND 1048576 AND instr(content, char(0)) = 0)
+        OR (content = '' AND (parts IS NOT NULL OR partial = 1))
+    ),
     CONSTRAINT messages_content_hash_check CHECK (length(content_hash) = 64),
     CONSTRAINT messages_token_count_check CHECK (token_count >= 0),
+    CONSTRAINT messages_parts_check
+    CHECK ((parts IS NULL OR json_valid(parts)) AND json_type(parts) = 'array'),
+    CONSTRAINT messages_source_id_check CHECK (length(source_id) BETWEEN 1 AND 200 AND instr(source_id, char(0)) = 0),
+    CONSTRAINT messages_partial_check CHECK (partial IN (0, 1)),
     CONSTRAINT messages_metadata_check
     CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
     CONSTRAINT messages_created_at_check
@@ -382,9 +431,22 @@ BEGIN
     UPDATE conversations
     SET
         message_count = message_count + 1,
-        last_position = max(last_position, new.position),
+        last_position = CASE WHEN new.branch = 0 THEN max(last_position, new.position) ELSE last_position END,
         updated_at = max(updated_at, new.created_at)
     WHERE id = new.conversation_id;
+END;
+
+-- Every branch but 0 has its own last position. A message needs its branch, and a position after the fork.
+CREATE TRIGGER messages_branch_insert AFTER INSERT ON messages
+WHEN new.branch <> 0
+BEGIN
+    UPDATE branches
+    SET last_position = max(last_position, new.position)
+    WHERE
+        conversation_id = new.conversation_id
+        AND branch = new.branch
+        AND fork_position < new.position;
+    SELECT RAISE(ABORT, 'messages_branch_fkey') WHERE changes() = 0;
 END;
 
 -- The counterpart of messages_count_insert for deletions; last_position does not change, so that no position is reused.
@@ -395,11 +457,28 @@ BEGIN
     WHERE id = old.conversation_id;
 END;
 
--- A message cannot move to another conversation, because both conversations would have to be counted again.
-CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id ON messages
-WHEN new.conversation_id <> old.conversation_id
+-- A message cannot move to another conversation or branch, because both would have to be counted again.
+CREATE TRIGGER messages_conversation_id_fixed BEFORE UPDATE OF conversation_id, branch ON messages
+WHEN new.conversation_id <> old.conversation_id OR new.branch <> old.branch
 BEGIN
     SELECT RAISE(ABORT, 'messages_conversation_id_fixed');
+END;
+
+-- Counts the branches, so that no number is reused.
+CREATE TRIGGER branches_number_insert AFTER INSERT ON branches
+BEGIN
+    UPDATE conversations
+    SET last_branch = max(last_branch, new.branch)
+    WHERE id = new.conversation_id;
+END;
+
+-- The messages of a branch are deleted with it.
+CREATE TRIGGER branches_messages_delete AFTER DELETE ON branches
+BEGIN
+    DELETE FROM messages
+    WHERE
+        conversation_id = old.conversation_id
+        AND branch = old.branch;
 END;
 
 -- Hides and restores a conversation's learnings with the conversation.

@@ -37,7 +37,11 @@ DROP INDEX learnings_created_at_id_idx;
 
 DROP INDEX messages_conversation_id_created_at_id_idx;
 
-DROP INDEX messages_conversation_id_position_key;
+DROP INDEX messages_partial_created_at_id_idx;
+
+DROP INDEX messages_conversation_id_branch_source_id_key;
+
+DROP INDEX messages_conversation_id_branch_position_key;
 
 DROP INDEX conversations_correlation_id_key;
 

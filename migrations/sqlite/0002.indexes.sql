@@ -34,8 +34,16 @@ WHERE deleted_at IS NOT NULL;
 CREATE UNIQUE INDEX conversations_correlation_id_key ON conversations (correlation_id)
 WHERE correlation_id IS NOT NULL;
 
--- Serves list_messages_after, list_messages_before, list_messages_within_tokens; the foreign key.
-CREATE UNIQUE INDEX messages_conversation_id_position_key ON messages (conversation_id, position);
+-- Serves list_messages_after, list_messages_before and the other statements that read a branch by position; the foreign key.
+CREATE UNIQUE INDEX messages_conversation_id_branch_position_key ON messages (conversation_id, branch, position);
+
+-- Serves find_message_by_source. Only imported messages are in it.
+CREATE UNIQUE INDEX messages_conversation_id_branch_source_id_key ON messages (conversation_id, branch, source_id)
+WHERE source_id IS NOT NULL;
+
+-- Serves list_partial_messages. Finished messages are not in it.
+CREATE INDEX messages_partial_created_at_id_idx ON messages (created_at, id)
+WHERE partial = 1;
 
 -- Serves list_messages_by_time_after, list_messages_by_time_before.
 CREATE INDEX messages_conversation_id_created_at_id_idx

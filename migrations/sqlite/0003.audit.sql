@@ -13,7 +13,7 @@ CREATE TABLE audit_log (
     action TEXT NOT NULL,
     subject_type TEXT NOT NULL,
     subject_id TEXT NOT NULL,
-    -- Who did it: the name that the application opened the store with.
+    -- Who did it: the actor of the store, or of an acting_as block.
     actor TEXT NOT NULL,
     reason TEXT,
     -- Counts and names, never content.
@@ -26,7 +26,7 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_action_check
     CHECK (action IN ('soft_delete', 'restore', 'delete', 'purge', 'prune', 'redact')),
     CONSTRAINT audit_log_subject_type_check
-    CHECK (subject_type IN ('conversation', 'message', 'learning', 'job', 'upload')),
+    CHECK (subject_type IN ('conversation', 'branch', 'message', 'learning', 'job', 'upload')),
     CONSTRAINT audit_log_subject_id_check
     CHECK (length(subject_id) BETWEEN 1 AND 200 AND instr(subject_id, char(0)) = 0),
     CONSTRAINT audit_log_actor_check

@@ -54,10 +54,9 @@ BEGIN
     DELETE FROM learnings_fts WHERE rowid = old.seq;
 END;
 
--- Serves rank_messages, count_message_matches and list_message_matches_before. title is always empty.
+-- Serves rank_messages, count_message_matches and list_message_matches_before.
 CREATE VIRTUAL TABLE messages_fts USING fts5 (
     content,
-    title,
     forms,
     facets,
     tokenize = 'ascii tokenchars ''=:+#.@$~-'''
@@ -68,32 +67,46 @@ CREATE VIEW new_messages AS
 SELECT
     id,
     conversation_id,
+    branch,
     position,
     role,
     content,
     content_hash,
     token_count,
+    parts,
     metadata,
     created_at,
-    -- A JSON list: tokens of content and title, forms, facets.
+    source_id,
+    -- Tokens, a tab, forms. (A JSON list would make an append a fifth slower.)
     '' AS words,
-    -- The facets of the conversation.
     '' AS facets
 FROM messages;
 
 CREATE TRIGGER new_messages_insert INSTEAD OF INSERT ON new_messages
 BEGIN
-    INSERT INTO messages (id, conversation_id, position, role, content, content_hash, token_count, metadata, created_at)
+    INSERT INTO messages (
+        id, conversation_id, branch, position, role, content, content_hash, token_count, parts, metadata, created_at, source_id
+    )
     VALUES (
-        new.id, new.conversation_id, new.position, new.role, new.content, new.content_hash, new.token_count, new.metadata, new.created_at
+        new.id,
+        new.conversation_id,
+        new.branch,
+        new.position,
+        new.role,
+        new.content,
+        new.content_hash,
+        new.token_count,
+        new.parts,
+        new.metadata,
+        new.created_at,
+        new.source_id
     );
-    INSERT INTO messages_fts (rowid, content, title, forms, facets)
+    INSERT INTO messages_fts (rowid, content, forms, facets)
     VALUES (
         (SELECT messages.seq FROM messages WHERE messages.id = new.id),
-        json_extract(new.words, '$[0]'),
-        '',
-        json_extract(new.words, '$[2]'),
-        json_extract(new.words, '$[3]') || new.facets
+        substr(new.words, 1, instr(new.words, char(9)) - 1),
+        substr(new.words, instr(new.words, char(9)) + 1),
+        new.facets
     );
 END;
 
@@ -112,6 +125,7 @@ END;
 
 -- ... and so are redacted ones, until they are indexed again.
 CREATE TRIGGER messages_fts_update AFTER UPDATE OF seq, role, content, created_at ON messages
+WHEN old.partial = 0 OR new.partial = 0
 BEGIN
     DELETE FROM messages_fts WHERE rowid = old.seq;
 END;

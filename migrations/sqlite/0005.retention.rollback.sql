@@ -37,6 +37,10 @@ DROP TRIGGER messages_replace_update;
 
 DROP TRIGGER messages_replace_insert;
 
+DROP TRIGGER branches_replace_update;
+
+DROP TRIGGER branches_replace_insert;
+
 DROP TRIGGER conversations_replace_update;
 
 DROP TRIGGER conversations_replace_insert;
@@ -66,6 +70,10 @@ DROP TRIGGER redactions_legal_hold_delete;
 DROP TRIGGER messages_legal_hold_update;
 
 DROP TRIGGER messages_legal_hold_delete;
+
+DROP TRIGGER branches_legal_hold_update;
+
+DROP TRIGGER branches_legal_hold_delete;
 
 DROP TRIGGER conversations_legal_hold_update;
 

@@ -121,7 +121,21 @@ BEGIN
     SELECT RAISE(ABORT, 'conversations_legal_hold');
 END;
 
--- Its messages may not be changed or deleted.
+-- Its branches may not be deleted, nor may their fields change; new messages are counted.
+CREATE TRIGGER branches_legal_hold_delete BEFORE DELETE ON branches
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
+BEGIN
+    SELECT RAISE(ABORT, 'branches_legal_hold');
+END;
+
+CREATE TRIGGER branches_legal_hold_update
+BEFORE UPDATE OF conversation_id, branch, parent_branch, fork_position, created_at, label ON branches
+WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
+BEGIN
+    SELECT RAISE(ABORT, 'branches_legal_hold');
+END;
+
+-- Its messages may not be changed or deleted; but one that is still being written may grow and be finished.
 CREATE TRIGGER messages_legal_hold_delete BEFORE DELETE ON messages
 WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
 BEGIN
@@ -129,7 +143,19 @@ BEGIN
 END;
 
 CREATE TRIGGER messages_legal_hold_update BEFORE UPDATE ON messages
-WHEN EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
+WHEN (
+    EXISTS (SELECT 1 FROM held_conversations AS held WHERE held.conversation_id = old.conversation_id)
+    AND NOT (
+        old.partial = 1
+        AND substr(new.content, 1, length(old.content)) = old.content
+        AND (
+            new.seq, new.id, new.conversation_id, new.branch, new.position, new.role, new.created_at, new.source_id
+        )
+        IS (
+            old.seq, old.id, old.conversation_id, old.branch, old.position, old.role, old.created_at, old.source_id
+        )
+    )
+)
 BEGIN
     SELECT RAISE(ABORT, 'messages_legal_hold');
 END;
@@ -253,6 +279,27 @@ BEGIN
         AND (kept.seq = new.seq OR kept.id = new.id OR kept.correlation_id = new.correlation_id);
 END;
 
+CREATE TRIGGER branches_replace_insert BEFORE INSERT ON branches
+WHEN EXISTS (SELECT 1 FROM held_conversations)
+BEGIN
+    SELECT RAISE(ABORT, 'branches_key')
+    FROM branches AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE kept.conversation_id = new.conversation_id AND kept.branch = new.branch;
+END;
+
+CREATE TRIGGER branches_replace_update BEFORE UPDATE OF conversation_id, branch ON branches
+WHEN EXISTS (SELECT 1 FROM held_conversations)
+BEGIN
+    SELECT RAISE(ABORT, 'branches_key')
+    FROM branches AS kept
+    INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
+    WHERE
+        kept.conversation_id = new.conversation_id
+        AND kept.branch = new.branch
+        AND (kept.conversation_id, kept.branch) <> (old.conversation_id, old.branch);
+END;
+
 CREATE TRIGGER messages_replace_insert BEFORE INSERT ON messages
 WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
@@ -262,10 +309,14 @@ BEGIN
     WHERE
         kept.seq = new.seq
         OR kept.id = new.id
-        OR (kept.conversation_id = new.conversation_id AND kept.position = new.position);
+        OR (
+            kept.conversation_id = new.conversation_id
+            AND kept.branch = new.branch
+            AND (kept.position = new.position OR kept.source_id = new.source_id)
+        );
 END;
 
-CREATE TRIGGER messages_replace_update BEFORE UPDATE OF seq, id, conversation_id, position ON messages
+CREATE TRIGGER messages_replace_update BEFORE UPDATE OF seq, id, conversation_id, branch, position, source_id ON messages
 WHEN EXISTS (SELECT 1 FROM held_conversations)
 BEGIN
     SELECT RAISE(ABORT, 'messages_key')
@@ -273,7 +324,15 @@ BEGIN
     INNER JOIN held_conversations AS held ON kept.conversation_id = held.conversation_id
     WHERE
         kept.seq <> old.seq
-        AND (kept.seq = new.seq OR kept.id = new.id OR (kept.conversation_id = new.conversation_id AND kept.position = new.position));
+        AND (
+            kept.seq = new.seq
+            OR kept.id = new.id
+            OR (
+                kept.conversation_id = new.conversation_id
+                AND kept.branch = new.branch
+                AND (kept.position = new.position OR kept.source_id = new.source_id)
+            )
+        );
 END;
 
 CREATE TRIGGER redactions_replace_insert BEFORE INSERT ON redactions

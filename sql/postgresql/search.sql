@@ -265,7 +265,7 @@ DELETE FROM message_words;
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: messages primary key (range scan), message_words, conversations_id_key (one lookup each per row)
---   with conversation_id: messages_conversation_id_position_key; sorts its rows
+--   with conversation_id: messages_conversation_id_branch_position_key; sorts its rows
 -- Rows: 0 to max_rows, by row number
 -- Differs: the tsvector is in a separate table
 SELECT
@@ -282,6 +282,7 @@ CROSS JOIN conversations
 WHERE
     messages.seq > :after_seq
     AND messages.conversation_id = :conversation_id -- if: conversation_id
+    AND messages.partial = 0
     AND conversations.id = messages.conversation_id
     AND conversations.deleted_at IS NULL
     AND NOT EXISTS (
@@ -450,13 +451,17 @@ SELECT
     messages.seq,
     messages.id,
     messages.conversation_id,
+    messages.branch,
     messages.position,
     messages.role,
     messages.content,
     messages.content_hash,
     messages.token_count,
+    messages.parts,
     messages.metadata,
-    messages.created_at
+    messages.created_at,
+    messages.source_id,
+    messages.partial
 FROM json_array_elements_text(CAST(:seqs AS JSON)) WITH ORDINALITY AS wanted (value, key)
 CROSS JOIN messages
 CROSS JOIN conversations

@@ -1,9 +1,10 @@
 -- The session: statements that the engine runs for itself. SQLite has PRAGMAs and its own lock instead.
 
--- name: set_session(synchronous_commit, lock_timeout)^
+-- name: set_session(synchronous_commit, lock_timeout, read_only)^
 -- Sets options that a session otherwise inherits from its role or database, so that values have the same format everywhere.
 --   synchronous_commit  text  on or off
 --   lock_timeout  text  how long a statement waits for a lock, with its unit: 30000ms
+--   read_only  text  on: changes are refused; off
 -- Index: none (no table)
 -- Rows: 1
 -- Differs: only PostgreSQL has session settings
@@ -13,7 +14,8 @@ SELECT
     set_config('extra_float_digits', '1', FALSE) AS float_digits,
     set_config('standard_conforming_strings', 'on', FALSE) AS standard_strings,
     set_config('synchronous_commit', :synchronous_commit, FALSE) AS synchronous_commit,
-    set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
+    set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout,
+    set_config('default_transaction_read_only', :read_only, FALSE) AS read_only;
 
 -- name: set_lock_timeout(lock_timeout)^
 -- Sets how long a statement of this session waits for a lock.

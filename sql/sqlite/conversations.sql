@@ -24,6 +24,8 @@ RETURNING
     metadata,
     message_count,
     last_position,
+    active_branch,
+    last_branch,
     created_at,
     updated_at,
     completed_at,
@@ -53,7 +55,7 @@ RETURNING id;
 -- Those of the given conversations that may be deleted permanently (hidden, not on legal hold), and the number of rows that
 -- would be deleted with each.
 --   ids  json  a list of conversation ids
--- Index: conversations_id_key (unique, one lookup per id); messages_conversation_id_position_key,
+-- Index: conversations_id_key (unique, one lookup per id); messages_conversation_id_branch_position_key,
 --   learnings_conversation_id_created_at_id_idx (ranges)
 -- Rows: 0 to the length of ids, in any order
 -- Differs: SQLite passes a list as JSON (json_each); PostgreSQL unnests an array

@@ -245,11 +245,10 @@ LIMIT :max_rows;
 -- Index: messages_id_key (one lookup per row)
 -- Rows: the length of rows
 -- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
-INSERT INTO messages_fts (rowid, content, title, forms, facets)
+INSERT INTO messages_fts (rowid, content, forms, facets)
 SELECT
     messages.seq,
     json_extract(new_row.value, '$[1]'),
-    json_extract(new_row.value, '$[2]'),
     json_extract(new_row.value, '$[3]'),
     json_extract(new_row.value, '$[4]')
 FROM json_each(:rows) AS new_row
@@ -270,7 +269,7 @@ DELETE FROM messages_fts;
 --   after_seq  integer  rows after this number; 0 for the first page
 --   max_rows  integer  1 to 5000
 -- Index: messages primary key (range scan), messages_fts_docsize, conversations_id_key (one lookup each per row)
---   with conversation_id: messages_conversation_id_created_at_id_idx or messages_conversation_id_position_key; sorts its rows
+--   with conversation_id: messages_conversation_id_created_at_id_idx or messages_conversation_id_branch_position_key; sorts its rows
 -- Rows: 0 to max_rows, by row number
 -- Differs: FTS5 is specific to SQLite
 SELECT
@@ -287,6 +286,7 @@ CROSS JOIN conversations
 WHERE
     messages.seq > :after_seq
     AND messages.conversation_id = :conversation_id -- if: conversation_id
+    AND messages.partial = 0
     AND conversations.id = messages.conversation_id
     AND conversations.deleted_at IS NULL
     AND NOT EXISTS (
@@ -351,7 +351,7 @@ ORDER BY counted.place;
 -- Differs: FTS5 is specific to SQLite; PostgreSQL has tsvector
 SELECT
     messages_fts.rowid AS seq,
-    CAST(-bm25(messages_fts, 1.0, 5.0, 10.0, 0.0) AS REAL) AS score
+    CAST(-bm25(messages_fts, 1.0, 10.0, 0.0) AS REAL) AS score
 FROM messages_fts
 WHERE
     messages_fts MATCH :query
@@ -385,7 +385,7 @@ LIMIT :max_rows;
 SELECT
     messages_fts.rowid AS seq,
     CAST(messages_fts.content AS TEXT) AS content,
-    CAST(messages_fts.title AS TEXT) AS title,
+    '' AS title,
     CAST(messages_fts.forms AS TEXT) AS forms
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages_fts
@@ -441,13 +441,17 @@ SELECT
     messages.seq,
     messages.id,
     messages.conversation_id,
+    messages.branch,
     messages.position,
     messages.role,
     messages.content,
     messages.content_hash,
     messages.token_count,
+    messages.parts,
     messages.metadata,
-    messages.created_at
+    messages.created_at,
+    messages.source_id,
+    messages.partial
 FROM json_each(:seqs) AS wanted
 CROSS JOIN messages
 CROSS JOIN conversations

@@ -38,7 +38,7 @@ MEMORY = Path("/dev/shm")
 @contextmanager
 def started(tree: Path, arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A Python process in *tree*, in a group of its own; the whole group is killed at the end."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", **options.pop("env", {})}
+    environment = {**os.environ, "PYTHONPATH": str(tree), **options.pop("env", {})}
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=tree, env=environment, text=True, start_new_session=True, **options
     )

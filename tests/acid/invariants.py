@@ -17,6 +17,7 @@ from datastore.search.analysis import analyzer
 #: Table and column that must refer to something, and to what.
 REFERENCES = (
     ("messages", "conversation_id", "conversations"),
+    ("branches", "conversation_id", "conversations"),
     ("learnings", "conversation_id", "conversations"),
     ("learning_tags", "learning_id", "learnings"),
     ("learning_messages", "learning_id", "learnings"),
@@ -29,7 +30,27 @@ REFERENCES = (
 MISCOUNTED = """
 SELECT id FROM conversations WHERE
     message_count <> (SELECT count(*) FROM messages WHERE conversation_id = conversations.id)
-    OR last_position < (SELECT coalesce(max(position), 0) FROM messages WHERE conversation_id = conversations.id)
+    OR last_position < (SELECT coalesce(max(position), 0) FROM messages WHERE conversation_id = conversations.id AND branch = 0)
+    OR last_branch < (SELECT coalesce(max(branch), 0) FROM branches WHERE conversation_id = conversations.id)
+    OR active_branch NOT IN (SELECT 0 UNION SELECT branch FROM branches WHERE conversation_id = conversations.id)
+"""
+
+MISBRANCHED = """
+SELECT conversation_id, branch FROM branches WHERE last_position < (
+    SELECT coalesce(max(position), 0) FROM messages AS own
+    WHERE own.conversation_id = branches.conversation_id AND own.branch = branches.branch
+) OR EXISTS (
+    SELECT 1 FROM messages AS own
+    WHERE own.conversation_id = branches.conversation_id AND own.branch = branches.branch AND position <= fork_position
+) OR parent_branch <> 0 AND NOT EXISTS (
+    SELECT 1 FROM branches AS parents
+    WHERE parents.conversation_id = branches.conversation_id AND parents.branch = branches.parent_branch
+    AND parents.fork_position < branches.fork_position
+)
+UNION ALL
+SELECT conversation_id, branch FROM messages WHERE branch <> 0 AND NOT EXISTS (
+    SELECT 1 FROM branches WHERE branches.conversation_id = messages.conversation_id AND branches.branch = messages.branch
+)
 """
 
 UNTAGGED = """
@@ -69,7 +90,11 @@ FULL_TEXT = (
 SHOWN = {
     "learnings": "SELECT seq, content, title FROM learnings WHERE deleted_at IS NULL",
     "messages": "SELECT seq, content, '' FROM messages"
-    " WHERE conversation_id IN (SELECT id FROM conversations WHERE deleted_at IS NULL)",
+    " WHERE partial = 0 AND conversation_id IN (SELECT id FROM conversations WHERE deleted_at IS NULL)",
+}
+INDEXED = {
+    "learnings": "SELECT rowid, content, title, forms FROM learnings_fts",
+    "messages": "SELECT rowid, content, '', forms FROM messages_fts",
 }
 
 
@@ -106,6 +131,8 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
             yield "orphan", f"{table}.{column} {value}"
     for (id,) in ids(MISCOUNTED).fetchmany(3):
         yield "partial transaction", f"conversation {id}: message_count or last_position"
+    for id, branch in ids(MISBRANCHED).fetchmany(3):
+        yield "partial transaction", f"conversation {id}: branch {branch}"
     for (id,) in ids(HIDDEN_APART).fetchmany(3):
         yield "partial transaction", f"learning {id}: hidden apart from its conversation"
     for (id,) in ids(ATTEMPTS).fetchmany(3):
@@ -121,13 +148,10 @@ def _relations(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 def _full_text(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     made = analyzer("english")
     for table, shown in SHOWN.items():
-        kept = {
-            seq: (content, title)
-            for seq, content, title in connection.execute(f"SELECT rowid, content, title FROM {table}_fts")
-        }
+        kept = {seq: words for seq, *words in connection.execute(INDEXED[table])}
         for seq, content, title in connection.execute(shown):
             document = made.document(content, title)
-            if kept.pop(seq, None) != (document.content, document.title):
+            if kept.pop(seq, None) != list(document):
                 yield "full-text drift", f"{table}: row {seq} is not indexed as it is"
         for seq in kept:
             yield "full-text drift", f"{table}: row {seq} is indexed and not there, or hidden"

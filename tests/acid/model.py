@@ -35,7 +35,12 @@ class Model:
     """The whole state; every method does what the repository's method of that name promises."""
 
     conversations: dict[str, dict[str, Any]] = attrs.field(factory=dict)
-    messages: dict[str, tuple[str, int, str]] = attrs.field(factory=dict)
+    #: Conversation, position, content, branch.
+    messages: dict[str, tuple[str, int, str, int]] = attrs.field(factory=dict)
+    #: By conversation and number: parent, fork, last position.
+    branches: dict[tuple[str, int], list[int]] = attrs.field(factory=dict)
+    #: Messages that are still being written.
+    partial: set[str] = attrs.field(factory=set)
     learnings: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     sources: set[tuple[str, str]] = attrs.field(factory=set)
     jobs: dict[int, ModelJob] = attrs.field(factory=dict)
@@ -66,18 +71,70 @@ class Model:
     def shown_messages(self) -> list[str]:
         """The messages that search shows."""
         shown = set(self.shown())
-        return sorted(id for id, row in self.messages.items() if row[0] in shown)
+        return sorted(id for id, row in self.messages.items() if row[0] in shown and id not in self.partial)
 
-    def append(self, conversation: str, id: str, content: str) -> None:
-        """A message at the end."""
+    def append(self, conversation: str, id: str, content: str, branch: int | None = None) -> None:
+        """A message at the end of a branch."""
         row = self.conversations[conversation]
-        row["last"] += 1
-        self.messages[id] = (conversation, row["last"], content)
+        branch = row["active"] if branch is None else branch
+        if branch:
+            own = self.branches[conversation, branch]
+            own[2] += 1
+            position = own[2]
+        else:
+            row["last"] += 1
+            position = row["last"]
+        self.messages[id] = (conversation, position, content, branch)
+
+    def numbers(self, conversation: str) -> list[int]:
+        """The branches of a conversation."""
+        return [0, *sorted(number for owner, number in self.branches if owner == conversation)]
+
+    def path(self, conversation: str, branch: int) -> list[str]:
+        """The ids of the messages of a branch, in their order."""
+        parts: list[str] = []
+        end = 10**9
+        while True:
+            own = sorted(
+                (row[1], id)
+                for id, row in self.messages.items()
+                if (row[0], row[3]) == (conversation, branch) and row[1] <= end
+            )
+            parts = [id for _, id in own] + parts
+            if not branch:
+                return parts
+            branch, end, _ = self.branches[conversation, branch]
+
+    def last(self, conversation: str, branch: int) -> int:
+        """The last position of a branch."""
+        return self.branches[conversation, branch][2] if branch else self.conversations[conversation]["last"]
+
+    def fork(self, conversation: str, position: int, branch: int) -> int:
+        """A branch of the one that owns the position."""
+        while branch and position <= self.branches[conversation, branch][1]:
+            branch = self.branches[conversation, branch][0]
+        row = self.conversations[conversation]
+        row["number"] += 1
+        self.branches[conversation, row["number"]] = [branch if position else 0, position, position]
+        return int(row["number"])
+
+    def delete_branch(self, conversation: str, branch: int) -> int:
+        """Its own messages go with it."""
+        del self.branches[conversation, branch]
+        gone = [id for id, row in self.messages.items() if (row[0], row[3]) == (conversation, branch)]
+        for id in gone:
+            self._forget_message(id)
+        self.audit.append(("delete", "branch", conversation))
+        return len(gone)
+
+    def _forget_message(self, id: str) -> None:
+        del self.messages[id]
+        self.partial.discard(id)
+        self.sources = {pair for pair in self.sources if pair[1] != id}
 
     def delete_message(self, id: str) -> None:
         """Its position stays unused."""
-        del self.messages[id]
-        self.sources = {pair for pair in self.sources if pair[1] != id}
+        self._forget_message(id)
         self.audit.append(("delete", "message", id))
 
     def delete_learning(self, id: str, *, audited: bool = True) -> None:
@@ -93,6 +150,8 @@ class Model:
         for learning in [key for key, row in self.learnings.items() if row["conversation"] == id]:
             self.delete_learning(learning, audited=False)
         self.messages = {key: row for key, row in self.messages.items() if row[0] != id}
+        self.partial &= self.messages.keys()
+        self.branches = {key: row for key, row in self.branches.items() if key[0] != id}
         del self.conversations[id]
         self.held.discard(id)
         self.audit.append((action, "conversation", id))
@@ -190,10 +249,11 @@ class Model:
         counts = {id: sum(row[0] == id for row in self.messages.values()) for id in self.conversations}
         return {
             "conversations": sorted(
-                (id, row["title"], row["hidden"] is not None, counts[id], row["last"])
+                (id, row["title"], row["hidden"] is not None, counts[id], row["last"], row["active"], row["number"])
                 for id, row in self.conversations.items()
             ),
-            "messages": sorted((id, *row) for id, row in self.messages.items()),
+            "branches": sorted((*key, *row) for key, row in self.branches.items()),
+            "messages": sorted((id, *row, int(id in self.partial)) for id, row in self.messages.items()),
             "learnings": sorted(
                 (id, row["conversation"], row["title"], row["content"]) for id, row in self.learnings.items()
             ),
@@ -215,8 +275,11 @@ class Model:
 
 
 QUERIES = {
-    "conversations": "SELECT id, title, deleted_at IS NOT NULL, message_count, last_position FROM conversations",
-    "messages": "SELECT id, conversation_id, position, content FROM messages",
+    "conversations": (
+        "SELECT id, title, deleted_at IS NOT NULL, message_count, last_position, active_branch, last_branch FROM conversations"
+    ),
+    "branches": "SELECT conversation_id, branch, parent_branch, fork_position, last_position FROM branches",
+    "messages": "SELECT id, conversation_id, position, content, branch, partial FROM messages",
     "learnings": "SELECT id, conversation_id, title, content FROM learnings",
     "tags": "SELECT learning_id, tag FROM learning_tags",
     "sources": "SELECT learning_id, message_id FROM learning_messages",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ TRANSACTIONS = "datastore/engines/sqlite/session.py"
 SESSIONS = "datastore/engines/sessions.py"
 BLOCKS = "datastore/engines/transactions.py"
 GATE = "datastore/engines/sqlite/gate.py"
+CALLS = "datastore/aio/calls.py"
+PINS = "datastore/aio/pins.py"
 BINDING = "datastore/statements/binding.py"
 
 
@@ -192,7 +195,7 @@ _mutants = (
     Mutant("synchronous NORMAL where FULL was asked", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2,', '_synchronous = {"full": 1,'),)),
     Mutant("synchronous OFF", "PRAGMA", (Edit(ENGINE, '_synchronous = {"full": 2, "relaxed": 1}', '_synchronous = {"full": 0, "relaxed": 0}'),)),
     Mutant("journal OFF", "PRAGMA", (Edit(
-        ENGINE, 'execute("PRAGMA temp_store = MEMORY")', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")',
+        ENGINE, 'execute("PRAGMA temp_store = MEMORY")\n        for pragma', 'execute("PRAGMA journal_mode = OFF").fetchall(); execute("PRAGMA cache_size = 10")\n        for pragma',
     ),)),
     # --- the gate and the WAL -----------------------------------------------------------------------------------
     Mutant("gate off", "engine", (_open_gate,)),
@@ -238,6 +241,23 @@ _mutants = (
     Mutant("a child may use what it inherited", "engine", (
         Edit("datastore/engines/fork.py", "    if path in _inherited_paths:", "    if False:"),
     )),
+    # --- the asynchronous store ---------------------------------------------------------------------------------
+    Mutant("a task's transaction is its child tasks' too", "asyncio", (
+        Edit(PINS, "            if not inside.pin.is_mine:\n", "            if False:\n"),
+    )),
+    Mutant("a cancelled call is not waited for", "asyncio", (
+        Edit(CALLS, "                cancelled = error\n                self._cancel()\n", "                raise\n"),
+    )),
+    Mutant("a cancelled COMMIT is abandoned", "asyncio", (
+        Edit(PINS, "        return Call(self._loop, self._context, leave, firm=True,", "        return Call(self._loop, self._context, leave, firm=False,"),
+    )),
+    Mutant("a task that ends leaves its transaction open", "asyncio", (
+        Edit(PINS, "    def _task_ended(self, task: asyncio.Task[Any]) -> None:\n", "    def _task_ended(self, task: asyncio.Task[Any]) -> None:\n        return\n"),
+    )),
+    Mutant("a cancelled call runs when it is its turn", "asyncio", (
+        Edit(CALLS, '        if not self.waits or not self._take("withdrawn"):', "        if not self.waits:"),
+        Edit(CALLS, "        self._function, self.error = None, error\n", "        self.error = error\n"),
+    )),
     # --- SQL and triggers ---------------------------------------------------------------------------------------
     Mutant("no full-text delete trigger", "trigger", (
         Sql("trigger learnings_fts_delete", r"AFTER DELETE ON learnings", r"AFTER DELETE ON learnings WHEN old.deleted_at = 'never'"),
@@ -264,7 +284,13 @@ _mutants = (
         ),
     )),
     Mutant("positions used twice", "SQL", (
-        Sql("append_message", r"conversations\.last_position \+ 1", "conversations.message_count + 1"),
+        Sql("append_message", r"WHEN 0 THEN conversations\.last_position", "WHEN 0 THEN conversations.message_count"),
+    )),
+    Mutant("positions of a branch used twice", "trigger", (
+        Sql("trigger messages_branch_insert", r"last_position = max\(last_position, new\.position\)", "last_position = last_position"),
+    )),
+    Mutant("a branch hears what its parent says after the fork", "SQL", (
+        Sql("list_branch_segments", r"SELECT branches\.fork_position", "SELECT branches.fork_position + 1000"),
     )),
     Mutant("purge takes what was never hidden", "SQL", (
         Sql("list_purgeable_conversations", r"deleted_at IS NOT NULL AND deleted_at <", "coalesce(deleted_at, '') <"),
@@ -486,15 +512,30 @@ def tree(name: str) -> Path:
     root = Path(tempfile.mkdtemp(prefix="acid-mutant-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     for part in ("datastore", "sql", "migrations", "tests/acid"):
-        shutil.copytree(ROOT / part, root / part)
+        # With the bytecode, but without the names under which another process is writing some.
+        ignored = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(ROOT / part, root / part, ignore=ignored, copy_function=_link)
     for file, text in texts.items():
-        (root / file).write_text(text, encoding="utf-8")
+        _write(root / file, text)
     for engine in ("sqlite", "postgresql"):
         _lock_migrations(root / "migrations" / engine)
     return root
 
 
+def _link(source: str, target: str) -> None:
+    """Most of a tree is the repository's: links take a fifth of the time of a copy."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def _write(path: Path, text: str) -> None:
+    path.unlink()  # a link: writing through it would change the repository
+    path.write_text(text, encoding="utf-8")
+
+
 def _lock_migrations(folder: Path) -> None:
     # An edited migration would be refused by its checksum, which is another suite's matter.
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.glob("*.sql"))]
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    _write(folder / "SHA256SUMS", "".join(lines))

@@ -34,8 +34,9 @@ def generated_functions() -> Iterator[FunctionType]:
     """The function of every statement of this library, on each engine, and the readers of its records."""
     executor: Any = Nowhere()
     for engine, dialect in (("sqlite", SQLITE), ("postgresql", DIALECT)):
-        bound = bind(read_statements(sql_folder(), engine), executor, typed.RECORDS, dialect)
-        yield from vars(bound).values()
+        statements = read_statements(sql_folder(), engine)
+        bound = bind(statements, executor, typed.RECORDS, dialect)
+        yield from (getattr(bound, name) for name in statements)
     for record in typed.RECORDS.values():
         reader: Any = rows.RowReader(record)
         yield from (reader.one, reader.many)

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from datastore import Learning, NewLearning, NewMessage
-from datastore.errors import CheckError, NotFoundError, TransitionError, UniqueError
+from datastore.errors import CheckError, InvalidValueError, NotFoundError, TransitionError, UniqueError
 from tests.acid.job_operations import JOB_BEGINNING, JOB_OPERATIONS
 from tests.acid.retention_operations import BRIEF, RETENTION_OPERATIONS
 from tests.acid.steps import expect, kept, pick, refused
@@ -28,7 +28,7 @@ SOURCES = (BRIEF, "chat")
 def add_conversation(m: Any, data: Any) -> None:
     id, source = m.name("c"), pick(data, SOURCES)
     m.store.conversations.add(id=id, title=id, source=source, sanitization_version="1")
-    m.model.conversations[id] = {"title": id, "source": source, "hidden": None, "last": 0}
+    m.model.conversations[id] = {"title": id, "source": source, "hidden": None, "last": 0, "active": 0, "number": 0}
 
 
 def change_conversation(m: Any, data: Any) -> None:
@@ -51,6 +51,79 @@ def append(m: Any, data: Any) -> None:
             m.model.append(conversation, message.id, message.content)
 
 
+def append_to_branch(m: Any, data: Any) -> None:
+    if (conversation := pick(data, m.model.shown())) is not None:
+        branch = pick(data, m.model.numbers(conversation))
+        messages = [NewMessage(role="user", content=f"said {pick(data, WORDS)}", id=m.name("m"))]
+        m.store.messages.append_many(conversation, messages, branch=branch)
+        m.model.append(conversation, messages[0].id, messages[0].content, branch)
+
+
+def fork(m: Any, data: Any) -> None:
+    if (conversation := pick(data, m.model.shown())) is not None:
+        branch, switch = pick(data, m.model.numbers(conversation)), pick(data, (True, False))
+        last = m.model.last(conversation, branch)
+        refused(InvalidValueError, lambda: m.store.branches.fork(conversation, position=last + 1, branch=branch))
+        position = pick(data, range(last + 1))
+        made = m.store.branches.fork(conversation, position=position, branch=branch, switch=switch)
+        expect(made.branch == m.model.fork(conversation, position, branch), f"the fork is branch {made.branch}")
+        if switch:
+            m.model.conversations[conversation]["active"] = made.branch
+
+
+def switch(m: Any, data: Any) -> None:
+    if (conversation := pick(data, m.model.shown())) is not None:
+        branch = pick(data, m.model.numbers(conversation))
+        m.store.branches.switch(conversation, branch)
+        m.model.conversations[conversation]["active"] = branch
+
+
+def delete_branch(m: Any, data: Any) -> None:
+    if (conversation := pick(data, sorted({id for id, _ in m.model.branches}))) is None:
+        return
+    branch = pick(data, m.model.numbers(conversation)[1:])
+    forks = any(id == conversation and row[0] == branch for (id, _), row in m.model.branches.items())
+    if forks or m.model.conversations[conversation]["active"] == branch:
+        refused(TransitionError, lambda: m.store.branches.delete(conversation, branch))
+    elif not kept(m, conversation, lambda: m.store.branches.delete(conversation, branch)):
+        gone = m.store.branches.delete(conversation, branch)
+        expect(gone == m.model.delete_branch(conversation, branch), f"{gone} messages went with the branch")
+
+
+def read_branch(m: Any, data: Any) -> None:
+    if (conversation := pick(data, sorted(m.model.conversations))) is not None:
+        branch = pick(data, m.model.numbers(conversation))
+        wanted = m.model.path(conversation, branch)
+        found = [message.id for message in m.store.messages.iterate(conversation, branch=branch)]
+        expect(found == wanted, f"branch {branch} reads {found}, not {wanted}")
+        backwards = m.store.messages.list(conversation, branch=branch, last=True, max_rows=2)
+        expect([message.id for message in backwards] == wanted[-2:], "its last page is another")
+        expect(m.store.messages.count(conversation, branch=branch) == len(wanted), "it is counted otherwise")
+
+
+def begin_message(m: Any, data: Any) -> None:
+    if (conversation := pick(data, m.model.shown())) is not None:
+        id, content = m.name("m"), f"saying {pick(data, WORDS)}"
+        m.store.messages.begin(conversation, id=id, content=content)
+        m.model.append(conversation, id, content)
+        m.model.partial.add(id)
+
+
+def extend_message(m: Any, data: Any) -> None:
+    if (id := pick(data, sorted(m.model.partial))) is not None:
+        piece = f" and {pick(data, WORDS)}"
+        m.store.messages.extend(id, piece)
+        conversation, position, content, branch = m.model.messages[id]
+        m.model.messages[id] = (conversation, position, content + piece, branch)
+
+
+def finish_message(m: Any, data: Any) -> None:
+    if (id := pick(data, sorted(m.model.partial))) is not None:
+        m.store.messages.finish(id)
+        m.model.partial.discard(id)
+        refused(NotFoundError, lambda: m.store.messages.extend(id, "more"))
+
+
 def append_nowhere(m: Any, data: Any) -> None:
     where = pick(data, [*m.model.hidden(), "nowhere"])
     refused(NotFoundError, lambda: m.store.messages.append(where, role="user", content="x"))
@@ -64,13 +137,13 @@ def refuse_values(m: Any, data: Any) -> None:
 
 
 def redact_message(m: Any, data: Any) -> None:
-    if (id := pick(data, sorted(m.model.messages))) is not None:
-        (conversation, position, _), content = m.model.messages[id], f"redacted {pick(data, WORDS)}"
+    if (id := pick(data, sorted(m.model.messages.keys() - m.model.partial))) is not None:
+        (conversation, position, _, branch), content = m.model.messages[id], f"redacted {pick(data, WORDS)}"
         merge = pick(data, (False, False, True))
         if kept(m, conversation, lambda: m.store.messages.redact(id, content=content, merge=merge)):
             return
         m.store.messages.redact(id, content=content, merge=merge)
-        m.model.messages[id] = (conversation, position, content)
+        m.model.messages[id] = (conversation, position, content, branch)
         m.model.audit.append(("redact", "message", id))
 
 
@@ -241,6 +314,8 @@ def pass_time(m: Any, data: Any) -> None:
 
 OPERATIONS = (
     add_conversation, add_conversation, change_conversation, append, append, append, append_nowhere, refuse_values,
+    fork, fork, append_to_branch, append_to_branch, switch, delete_branch, read_branch, read_branch,
+    begin_message, extend_message, finish_message,
     redact_message, delete_message, add_learning, add_learning, add_learnings, update_learning, delete_learning, hide,
     restore, delete_conversation, purge, add_upload, move_upload, move_upload, move_upload, delete_upload, verify_audit,
     pass_time, *RETENTION_OPERATIONS, *JOB_OPERATIONS,

@@ -444,13 +444,13 @@ def test_programs_on_a_server(server: str) -> None:
 
 @pytest.mark.long
 def test_many_programs() -> None:
-    assert_healthy("threads, tasks and generators", f"{HERE}:programs", seeds=(1, 2), times=5000, timeout=1200)
+    assert_healthy("threads, tasks and generators", f"{HERE}:programs", seeds=(1, 2), times=2000, timeout=1200)
 
 
 @pytest.mark.long
 def test_many_programs_on_a_server(server: str) -> None:
     body = f"{HERE}:programs"
-    assert_healthy("threads, tasks and generators, PostgreSQL", body, times=10_000, timeout=1200, url=server)
+    assert_healthy("threads, tasks and generators, PostgreSQL", body, times=3000, timeout=1200, url=server)
 
 
 def test_interrupts() -> None:
@@ -469,7 +469,7 @@ def test_bursts() -> None:
 
 @pytest.mark.long
 def test_many_bursts(server: str) -> None:
-    assert_healthy("bursts of new threads", f"{HERE}:bursts", times=200, timeout=600)
+    assert_healthy("bursts of new threads", f"{HERE}:bursts", times=100, timeout=600)
     assert_healthy("bursts of new threads, PostgreSQL", f"{HERE}:bursts", times=10, timeout=600, url=server)
 
 

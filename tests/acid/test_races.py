@@ -32,10 +32,10 @@ def races(*, seed: int, folder: Path, url: str = "", seconds: float, processes: 
 
 #: How long each race takes, and how many processes; the long ones find what happens once in some thousand calls.
 SIZES = [
-    pytest.param(0.3, 1, id="threads"),
-    pytest.param(0.3, 2, id="processes"),
-    pytest.param(5, 1, id="threads-long", marks=pytest.mark.long),
-    pytest.param(5, 3, id="processes-long", marks=pytest.mark.long),
+    pytest.param(0.1, 1, id="threads"),
+    pytest.param(0.1, 2, id="processes"),
+    pytest.param(1.5, 1, id="threads-long", marks=pytest.mark.long),
+    pytest.param(1.5, 3, id="processes-long", marks=pytest.mark.long),
 ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -105,8 +106,8 @@ Datastore.open(place, migrate=True, migrations=[schema]).close()
 
 #: Long enough for every process to have looked before the first one is done.
 SLOW = {
-    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT max(i) FROM n;",
-    "postgresql": "SELECT pg_sleep(2);",
+    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000) SELECT max(i) FROM n;",
+    "postgresql": "SELECT pg_sleep(0.7);",
 }
 
 
@@ -129,6 +130,7 @@ def appliers(*, seed: int, folder: Path, url: str | None = None, processes: int 
     while not all(path.exists() for path in ready):
         if any(process.poll() is not None for process in started):
             raise RuntimeError("a process ended before it was to begin")
+        time.sleep(0.005)
     go.touch()
     codes = [process.wait(120) for process in started]
     report.counts["appliers"] += processes

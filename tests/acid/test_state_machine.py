@@ -253,6 +253,8 @@ def test_the_model_holds_for_long() -> None:
     Red("learnings not hidden with their conversation", "partial transaction", seeds=10),
     Red("tags not replaced", "partial transaction", seeds=10),
     Red("positions used twice", "model mismatch", seeds=10),
+    Red("positions of a branch used twice", "partial transaction", seeds=10),
+    Red("a branch hears what its parent says after the fork", "model mismatch", seeds=10),
     Red("purge takes what was never hidden", "model mismatch", seeds=10),
     Red("a lease that has ended counts", "lost job", seeds=10),
     Red("the lowest priority first", "lost job", seeds=10),

@@ -18,7 +18,7 @@ from tests.contract.falsifier import Falsified, Tally, try_to_falsify
 from tests.contract.mutants import MUTANTS, Mutant
 
 #: Claims that the long trial makes at least.
-CLAIMS = 20_000
+CLAIMS = 6000
 #: Databases after which a planted error counts as not found.
 ENOUGH = 4_000
 

@@ -23,6 +23,7 @@ from datastore.contract.generate import drift, protocol_name, row_class_name, wr
 from datastore.contract.project import find_project
 from datastore.engines.sqlite.engine import SQLiteEngine
 from datastore.errors import ProjectError
+from datastore.records.rows import RowReader
 from datastore.resources import sql_folder
 from datastore.statements import typed
 from datastore.statements.binding import Statements, bind
@@ -137,8 +138,24 @@ def test_a_promise_by_hand_takes_the_place_of_what_is_inferred(planted: Planted)
         NOTES.replace("max_rows\nSELECT", "max_rows\n-- Returns: body json, created_at timestamp?\nSELECT")
     )
     text = generated(planted)
-    assert "    id: int\n    body: Any\n    created_at: datetime | None\n" in text
+    assert "    id: int\n    body: Json\n    created_at: datetime | None\n" in text
     assert "from datetime import datetime\n" in text
+
+
+def test_a_value_of_which_nothing_is_promised_is_given_as_it_is(planted: Planted) -> None:
+    # Not as JSON, which it may look like: a table that is not STRICT has any value in any column.
+    reader: RowReader[typing.Any] = RowReader(
+        typing.NamedTuple("Row", [("a", object), ("b", bool | None), ("c", float | None)])
+    )
+    assert reader.many([("x", None, None), (b"1", 1, 2), ("[1", 0, 0.5)]) == [
+        ("x", None, None),
+        (b"1", True, 2.0),
+        ("[1", False, 0.5),
+    ]
+    assert [type(value) for value in reader.one((1, 1, 1))] == [int, bool, float]
+    planted.change("schema/0001.notes.sql", "created_at TEXT NOT NULL,", "created_at TEXT NOT NULL, more ANY,")
+    planted.statements(NOTES.replace("    body,", "    body,\n    more,"))
+    assert "    more: object\n" in generated(planted)
 
 
 def test_a_value_that_must_be_decoded_has_a_row_class(planted: Planted) -> None:
@@ -321,9 +338,7 @@ def test_names_that_no_class_can_have_are_told(planted: Planted) -> None:
     assert 'unaliased: "class" cannot be the name of a field in Python' in planted.said()
 
 
-@pytest.mark.parametrize(
-    "name", ["Any", "Protocol", "ListNotesRow", "NotesStatements", "Statements", "Binder", "RECORDS"]
-)
+@pytest.mark.parametrize("name", ["Protocol", "ListNotesRow", "NotesStatements", "Statements", "Binder", "RECORDS"])
 def test_a_record_named_as_something_generated_is_told(planted: Planted, name: str) -> None:
     planted.put(
         "notebook/records.py", f"from typing import NamedTuple\n\n\nclass {name}(NamedTuple):\n    title: str\n"

@@ -165,6 +165,58 @@ queries/notes.sql:16:1: sort: the plan sorts for ORDER BY, and the header does n
     )
 
 
+MANY = """\
+-- name: find_many(author_id, created_after, title, body, max_rows)
+-- Notes by any of these.
+--   author_id  integer  whose
+--   created_after  timestamp  from when on
+--   title  text  called so
+--   body  text  saying so
+--   max_rows  integer  1 to 1000
+-- Index: {index}
+-- Rows: 0 to max_rows
+SELECT
+    id,
+    title
+FROM notes
+WHERE
+    id > 0
+    AND author_id = :author_id -- if: author_id
+    AND title = :title -- if: title
+    AND body = :body -- if: body
+    AND created_at > :created_after -- if: created_after
+ORDER BY created_at, id
+LIMIT :max_rows;
+"""
+
+
+def test_one_line_says_the_plans_of_many_optional_filters(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    planted.change(
+        "schema/0001.notes.sql",
+        "ON notes (author_id, created_at, id);",
+        "ON notes (author_id, created_at, id);\nCREATE INDEX notes_title_idx ON notes (title);",
+    )
+    planted.statements(
+        MANY.format(index="notes_author_id_idx or notes_title_idx or notes primary key; sorts at most ...")
+    )
+    assert planted.said() == ""
+    planted.statements(MANY.format(index="notes_author_id_idx or notes primary key; sorts at most ..."))
+    said = planted.said()
+    assert said.count('index: the plan does not use "notes_author_id_idx" or "notes"') == 1
+    planted.statements(MANY.format(index="notes_author_id_idx or notes_title_idx or notes primary key"))
+    assert planted.said().count("sort: the plan sorts for") == 1
+
+
+def test_none_may_be_one_of_several(tmp_path: Path) -> None:
+    planted = Planted(tmp_path)
+    text = MANY.replace("    id > 0\n    AND author_id", "    body <> ''\n    AND author_id").replace(
+        "ORDER BY created_at, id", "ORDER BY author_id, id"
+    )
+    planted.statements(text.format(index="notes_author_id_idx or none (a scan); sorts at most ..."))
+    assert "index:" not in planted.said()
+
+
 def test_a_plan_that_statistics_turn_is_told(planted: Planted) -> None:
     """The planner takes the smaller table first once it knows which one that is; CROSS JOIN fixes the order."""
     step = """\

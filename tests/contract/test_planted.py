@@ -16,14 +16,17 @@ from tests.contract.planted import Planted
 FOLDER = Path(__file__).parent / "planted"
 CASES = sorted(path.name.removesuffix(".bad.sql") for path in FOLDER.glob("*.bad.sql"))
 
-#: Rules about something else than one statement's text: test_schema.py, test_generate.py.
+#: Rules about something else than one statement's text: test_schema.py, test_generate.py, ...
 ELSEWHERE = {
     "configuration",
+    "engines",
+    "file",
     "foreign-key-index",
     "generated",
     "migration",
     "migration-changed",
     "no-caller",
+    "not-strict",
     "plan",
     "primary-key",
     "record",

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from datastore import Datastore
 from datastore.cli.commands import cli
+from datastore.contract.check import check
 from datastore.contract.project import find_project
 from datastore.contract.server import ServerReport, check_server
 from datastore.engines.postgresql.explain import GENERIC_PLAN, whole
@@ -168,6 +169,70 @@ def test_two_engines_one_contract(planted: Planted) -> None:
     ]
     planted.put("sql/sqlite/notes.sql", NOTES.replace("get_note(id)^", "get_note(id)"))
     assert [rule for rule, _, _ in planted.found()] == ["operator"]
+
+
+TABLE = (
+    "CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT NOT NULL, made_at TEXT NOT NULL) STRICT;\n"
+    "CREATE UNIQUE INDEX notes_title_key ON notes (title);\n"
+)
+UNIQUE = "CREATE UNIQUE INDEX notes_title_key ON notes (title);\n"
+
+
+def engines(planted: Planted) -> list[str]:
+    """What the check on both engines says of what they promise."""
+    report = check(find_project(planted.root))
+    report.on_server(server())
+    return [problem.message for problem in report.problems if problem.rule == "engines"]
+
+
+def test_tables_that_promise_the_same(planted: Planted) -> None:
+    planted.put("migrations/sqlite/0001.notes.sql", TABLE)
+    planted.put("migrations/postgresql/0001.notes.sql", SCHEMA + UNIQUE)
+    assert engines(planted) == []
+
+
+def test_tables_that_promise_something_else(planted: Planted) -> None:
+    planted.put("migrations/sqlite/0001.notes.sql", TABLE)
+    planted.put("migrations/postgresql/0001.notes.sql", SCHEMA.replace('"C" NOT NULL', '"C"'))
+    assert engines(planted) == [
+        "notes.title takes NULL on PostgreSQL, and is NOT NULL on SQLite",
+        "notes (title) is not unique on PostgreSQL, and is on the other engine",
+    ]
+    planted.put("migrations/postgresql/0001.notes.sql", f"{SCHEMA}{UNIQUE.replace('(title)', '(title) WHERE id > 1')}")
+    assert [message.partition(" is ")[0] for message in engines(planted)] == [
+        "notes (title)",
+        "notes (title) of some rows",
+    ]
+    allowed = '"engines notes.title" = "why"\n'
+    planted.put(
+        "pyproject.toml",
+        f'[tool.datastore]\nmigrations = "migrations/sqlite"\nrepositories = "sql"\n[tool.datastore.allow]\n{allowed}',
+    )
+    assert engines(planted) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("nullif(title, '') AS title", "nullif() is NULL where both are equal"),
+        ("CAST(CASE WHEN id > 1 THEN title END AS TEXT) AS title", "a value is NULL"),
+        ("coalesce(nullif(title, ''), NULL) AS title", "a value is NULL"),
+        ("coalesce(nullif(title, ''), 'none') AS title", None),
+        ("CASE WHEN id > 1 THEN title ELSE '' END AS title", None),
+    ],
+)
+def test_a_result_that_may_be_null_on_postgresql_alone(planted: Planted, column: str, reason: str | None) -> None:
+    planted.put("sql/postgresql/notes.sql", NOTES.replace("    title,", f"    {column},"))
+    said = [("engines", f'PostgreSQL may give NULL for "title" ({reason}), and SQLite never does', 1)]
+    assert planted.found() == (said if reason else [])
+
+
+def test_an_outer_join_on_postgresql_alone(planted: Planted) -> None:
+    joined = NOTES.replace("    title,", "    other.title,").replace("    id,", "    notes.id,")
+    joined = joined.replace("    made_at\n", "    notes.made_at\n").replace("WHERE id", "WHERE notes.id")
+    joined = joined.replace("FROM notes", "FROM notes LEFT JOIN notes AS other ON other.id = notes.id + 1")
+    planted.put("sql/postgresql/notes.sql", joined)
+    assert [(rule, "other is outer-joined" in message) for rule, message, _ in planted.found()] == [("engines", True)]
 
 
 def test_a_step_that_fails_and_one_that_cannot_be_taken_back(planted: Planted) -> None:

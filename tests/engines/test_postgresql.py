@@ -200,7 +200,7 @@ def test_a_database_without_the_schema_says_what_to_run() -> None:
             Datastore.open(url)
         apply(url)
         rollback(url)
-        with pytest.raises(SchemaOutOfDateError, match="0005"):
+        with pytest.raises(SchemaOutOfDateError, match="0007"):
             Datastore.open(url)
 
 

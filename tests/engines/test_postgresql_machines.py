@@ -108,17 +108,17 @@ def without(trigger: str, table: str) -> Iterator[tuple[str, Template]]:
             assert state == [("D",)]
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.long)], ids=["short", "long"])
+@pytest.mark.parametrize("examples", [4, pytest.param(40, marks=pytest.mark.long)], ids=["short", "long"])
 def test_the_queue_is_its_model(migrated_server: str, examples: int) -> None:
     machine = on(QueueMachine, migrated_server, template())
     run_state_machine_as_test(machine, settings=chosen(examples, 30))
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.long)], ids=["short", "long"])
+@pytest.mark.parametrize("examples", [4, pytest.param(30, marks=pytest.mark.long)], ids=["short", "long"])
 def test_the_store_is_its_model(migrated_server: str, examples: int) -> None:
     machine = on(WholeMachine, migrated_server, template())
     run_state_machine_as_test(machine, settings=chosen(examples, 25))
-    assert machine.steps > 60
+    assert machine.steps > 40
 
 
 @pytest.mark.long

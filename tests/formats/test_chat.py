@@ -132,6 +132,8 @@ def stored(draw: st.DrawFn) -> tuple[Conversation, list[Message], list[tuple[Lea
         metadata=draw(objects),
         message_count=len(positions),
         last_position=max(positions, default=0),
+        active_branch=0,
+        last_branch=0,
         created_at=draw(times),
         updated_at=draw(times),
         completed_at=draw(st.none() | times),
@@ -141,13 +143,17 @@ def stored(draw: st.DrawFn) -> tuple[Conversation, list[Message], list[tuple[Lea
         Message(
             id=f"m{position}",
             conversation_id=conversation.id,
+            branch=0,
             position=position,
             role=draw(st.sampled_from(["user", "assistant", "system", "tool"])),
             content=draw(words),
             content_hash="0" * 64,
             token_count=draw(counts),
+            parts=None,
             metadata=draw(objects),
             created_at=draw(times),
+            source_id=None,
+            partial=False,
         )
         for position in positions
     ]

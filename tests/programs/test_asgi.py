@@ -61,7 +61,7 @@ def test_transactions_in_endpoints_and_async_dependencies(database: Database) ->
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 4])
 def test_transactions_in_endpoints_and_async_dependencies_for_longer(database: Database, workers: int) -> None:
-    check_right(database, workers=workers, requests=1200, clients=16)
+    check_right(database, workers=workers, requests=480, clients=16)
 
 
 def test_transactions_across_threads_are_refused(database: Database) -> None:
@@ -71,12 +71,12 @@ def test_transactions_across_threads_are_refused(database: Database) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 4])
 def test_transactions_across_threads_are_refused_for_longer(database: Database, workers: int) -> None:
-    check_wrong(database, workers=workers, requests=600, clients=16)
+    check_wrong(database, workers=workers, requests=240, clients=16)
 
 
 @pytest.mark.parametrize(
     ("workers", "requests"),
-    [(1, 39), pytest.param(1, 800, marks=pytest.mark.long), pytest.param(4, 800, marks=pytest.mark.long)],
+    [(1, 39), pytest.param(1, 300, marks=pytest.mark.long), pytest.param(4, 300, marks=pytest.mark.long)],
 )
 def test_right_and_wrong_requests_at_once(database: Database, workers: int, requests: int) -> None:
     """Next to a wrong request a right one may be refused, but never loses what it acknowledged."""
@@ -95,7 +95,7 @@ def test_right_and_wrong_requests_at_once(database: Database, workers: int, requ
     database.assert_sound()
 
 
-@pytest.mark.parametrize("requests", [200, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("requests", [200, pytest.param(800, marks=pytest.mark.long)])
 def test_a_task_that_awaits_in_its_transaction_keeps_it(database: Database, requests: int) -> None:
     """Other tasks of the thread are refused meanwhile; the owner's rows are stored whole."""
     with uvicorn("fastapi_app", database) as server:

@@ -1,8 +1,8 @@
-"""docs/threads.md: every sentence names tests that exist and run, and every recipe is a file that a test runs.
+"""docs/threads.md: every sentence names tests that exist and run. Its recipes, and those of docs/how-to/, are files that run.
 
 A sentence is followed by a comment ``<!-- test_tasks.py::test_name, ... -->`` (files of this folder); a block of code comes
 after ``<!-- recipe: FILE, test_recipes.py::test_name -->`` and is that file, word for word.
-``python -m tests.programs.test_page`` writes the recipes into the page.
+``python -m tests.programs.test_page`` writes the recipes into the pages.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pytest
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs/threads.md"
+#: Pages with recipes whose sentences need not name their tests.
+HOW_TO = sorted((HERE.parents[1] / "docs/how-to").glob("*.md"))
 
 _CODE = re.compile(r"<!-- recipe: (?P<file>[\w.]+), (?P<test>[\w.:]+) -->\n```python\n(?P<code>.*?)```\n", re.DOTALL)
 _MARK = re.compile(r"<!--(.*?)-->", re.DOTALL)
@@ -70,6 +72,16 @@ def problems_of(text: str) -> list[str]:
     """What is wrong with a page: its form, its tests, its recipes."""
     found, problems = sentences(text)
     named = [name for names in found.values() for name in names]
+    return (
+        problems
+        + wrong_with_recipes(text)
+        + [problem for name in dict.fromkeys(named) if (problem := wrong_with_test(name))]
+    )
+
+
+def wrong_with_recipes(text: str) -> list[str]:
+    """What is wrong with the recipes of a page."""
+    problems, named = [], []
     for recipe in _CODE.finditer(text):
         named.append(recipe["test"])
         if recipe["code"] != (HERE / "recipes" / recipe["file"]).read_text(encoding="utf-8"):
@@ -83,8 +95,14 @@ def test_every_sentence_names_its_tests() -> None:
     assert len(sentences(text)[0]) > 50
 
 
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_the_recipes_of_a_how_to_page_are_files_that_run(page: Path) -> None:
+    assert wrong_with_recipes(page.read_text(encoding="utf-8")) == []
+
+
 def test_every_recipe_is_on_the_page() -> None:
-    shown = {recipe["file"] for recipe in _CODE.finditer(PAGE.read_text(encoding="utf-8"))}
+    pages = [page.read_text(encoding="utf-8") for page in (PAGE, *HOW_TO)]
+    shown = {recipe["file"] for page in pages for recipe in _CODE.finditer(page)}
     assert shown == {path.name for path in (HERE / "recipes").glob("*.py")}
 
 
@@ -122,7 +140,8 @@ def write() -> None:
         code = (HERE / "recipes" / match["file"]).read_text(encoding="utf-8")
         return f"<!-- recipe: {match['file']}, {match['test']} -->\n```python\n{code}```\n"
 
-    PAGE.write_text(_CODE.sub(filled, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (PAGE, *HOW_TO):
+        page.write_text(_CODE.sub(filled, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_a_child_that_was_forked_while_the_store_was_at_work_is_refused(database
 
 
 @pytest.mark.parametrize(
-    ("workers", "tasks"), [(4, 25), pytest.param(8, 500, marks=pytest.mark.long)], ids=["short", "long"]
+    ("workers", "tasks"), [(4, 25), pytest.param(8, 150, marks=pytest.mark.long)], ids=["short", "long"]
 )
 @pytest.mark.parametrize("replaced", ["", "replaced"])
 def test_a_task_server_forks_its_workers(database: Database, workers: int, tasks: int, replaced: str) -> None:

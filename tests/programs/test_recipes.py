@@ -1,4 +1,4 @@
-"""The recipes of docs/threads.md run as they are printed there."""
+"""The recipes of docs/threads.md and docs/how-to/ run as they are printed there."""
 
 from __future__ import annotations
 
@@ -28,13 +28,22 @@ def test_fastapi(database: Database) -> None:
     serve(database, ["uvicorn", "fastapi_app:app", "--port", "{port}"], ["/sync", "/async", "/dependency"])
 
 
+def test_async_fastapi(database: Database) -> None:
+    command = ["uvicorn", "async_fastapi_app:app", "--port", "{port}"]
+    serve(database, command, ["/conversations", "/dependency", "/sync"])
+
+
+def test_async_starlette(database: Database) -> None:
+    serve(database, ["uvicorn", "async_starlette_app:app", "--port", "{port}"], ["/conversations"])
+
+
 def test_flask(database: Database) -> None:
     serve(database, ["flask_app"], ["/start"], port_variable="PORT")
 
 
 def test_gunicorn(database: Database) -> None:
     settings = ["-c", str(RECIPES / "gunicorn_conf.py"), "--workers", "2", "--threads", "4", "--no-control-socket"]
-    settings += ["--graceful-timeout", "5"]  # its threaded worker waits that long for a client that is gone already
+    settings += ["--graceful-timeout", "1"]  # its threaded worker waits that long for a client that is gone already
     serve(database, ["gunicorn", "flask_app:app", "--bind", "127.0.0.1:{port}", *settings], ["/start"])
 
 
@@ -45,7 +54,7 @@ def test_multiprocessing(database: Database) -> None:
     Outcome(out.split()).assert_kept(database)
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [12, pytest.param(60, marks=pytest.mark.long)])
 def test_celery(database: Database, tmp_path: Path, number: int) -> None:
     sessions = [f"s{i}" for i in range(number)]
     settings = {"CELERY_FOLDER": str(tmp_path)}

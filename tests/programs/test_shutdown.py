@@ -58,7 +58,7 @@ def test_threads_finish_their_work_first(database: Database, situation: str) -> 
 
 
 @pytest.mark.parametrize("situation", ["daemons", "atexit_closes"])
-@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [2, pytest.param(15, marks=pytest.mark.long)])
 def test_daemon_threads_are_at_work(database: Database, situation: str, times: int) -> None:
     """They are cut off anywhere: what was acknowledged is stored; of what was not, each transaction is whole or absent."""
     acknowledged: set[str] = set()

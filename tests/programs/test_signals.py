@@ -15,7 +15,7 @@ from tests.programs.running import PATIENCE, ROOT, Database, Outcome, environmen
 BOTH_ENGINES = True
 
 
-@pytest.mark.parametrize("calls", [300, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("calls", [300, pytest.param(3000, marks=pytest.mark.long)])
 def test_a_signal_handler_that_uses_the_store(database: Database, calls: int) -> None:
     """Its call works, or is refused with a TransactionError; the call that it interrupted is not harmed."""
     outcome = run("signals", database, str(calls), patience=60 if calls < 1000 else 300)

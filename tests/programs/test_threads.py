@@ -9,7 +9,7 @@ from tests.programs.running import Database, run
 BOTH_ENGINES = True
 
 
-@pytest.mark.parametrize("bursts", [10, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("bursts", [10, pytest.param(60, marks=pytest.mark.long)])
 def test_bursts_of_fresh_threads(database: Database, bursts: int) -> None:
     """Forty threads a burst, twenty of them raw: no crash, no failed call, every row stored."""
     outcome = run("bursts", database, str(bursts), patience=60 if bursts < 100 else 600)
@@ -21,16 +21,16 @@ def test_bursts_of_fresh_threads(database: Database, bursts: int) -> None:
     assert outcome.facts["files_closed"] <= outcome.facts["files_late"]
 
 
-@pytest.mark.parametrize("rounds", [8, pytest.param(150, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [8, pytest.param(50, marks=pytest.mark.long)])
 def test_a_pool_that_grows_and_shrinks(database: Database, rounds: int) -> None:
-    outcome = run("pools", database, str(rounds), patience=60 if rounds < 100 else 600)
+    outcome = run("pools", database, str(rounds), patience=60 if rounds < 20 else 600)
     assert outcome.errors == {"Refused"}
     assert len(outcome.acknowledged) + len(outcome.refused) == rounds * 24
     outcome.assert_kept(database)
     assert outcome.facts["files"] < 40
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_threads_that_end_inside_a_transaction(database: Database, rounds: int) -> None:
     """More of them than the pool has connections: each is rolled back, and whoever comes next writes at once."""
     outcome = run("ending_threads", database, str(rounds))
@@ -41,10 +41,10 @@ def test_threads_that_end_inside_a_transaction(database: Database, rounds: int) 
     outcome.assert_kept(database)
 
 
-@pytest.mark.parametrize("rounds", [6, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [6, pytest.param(40, marks=pytest.mark.long)])
 def test_closing_while_threads_work(database: Database, rounds: int) -> None:
     """Each thread's next call, or its COMMIT, raises ClosedError; what was acknowledged before is stored."""
-    outcome = run("closing", database, str(rounds), patience=60 if rounds < 100 else 300)
+    outcome = run("closing", database, str(rounds), patience=60 if rounds < 20 else 300)
     assert outcome.untyped == []
     assert outcome.errors == {"ClosedError"}
     assert len(outcome.refused) == rounds * 9

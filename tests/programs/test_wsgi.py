@@ -25,7 +25,7 @@ def gunicorn(database: Database, *arguments: str, workers: int = 2, **more: str)
     return Server([*command, *options, *arguments], database, **more)
 
 
-@pytest.mark.parametrize("requests", [60, pytest.param(1500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("requests", [60, pytest.param(500, marks=pytest.mark.long)])
 def test_flask_with_a_thread_for_each_connection(database: Database, requests: int) -> None:
     with threaded(database) as server:
         outcome = server.load(ROUTES, requests=requests, clients=12)
@@ -42,7 +42,7 @@ def test_a_streamed_answer_in_a_transaction(database: Database) -> None:
     outcome.assert_kept(database)
 
 
-@pytest.mark.parametrize(("workers", "requests"), [(2, 60), pytest.param(4, 1500, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("workers", "requests"), [(2, 60), pytest.param(4, 500, marks=pytest.mark.long)])
 def test_gunicorn_with_threads(database: Database, workers: int, requests: int) -> None:
     """Without preload each worker loads the application, and opens the store, itself."""
     with gunicorn(database, "-k", "gthread", "--threads", "4", workers=workers) as server:
@@ -65,7 +65,7 @@ def test_gunicorn_with_preload(database: Database, kind: str) -> None:
     outcome.assert_kept(database, also=["before-the-fork"])
 
 
-@pytest.mark.parametrize(("workers", "requests"), [(2, 60), pytest.param(4, 1500, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("workers", "requests"), [(2, 60), pytest.param(4, 500, marks=pytest.mark.long)])
 def test_gunicorn_with_preload_and_a_store_for_each_worker(database: Database, workers: int, requests: int) -> None:
     settings = str(APPS / "gunicorn_post_fork.py")
     with gunicorn(database, "-c", settings, "-k", "gthread", "--threads", "4", workers=workers) as server:

@@ -9,7 +9,8 @@ import pytest
 
 from datastore import NewRedaction
 from datastore.errors import CheckError, CursorError, ForeignKeyError, InvalidValueError, UniqueError
-from datastore.repositories.audit import FIRST_HASH, AuditRepository, entry_hash
+from datastore.repositories.actors import Actor
+from datastore.repositories.audit import FIRST_HASH, entry_hash
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -105,9 +106,9 @@ def test_refused_entries(store):
 
 
 @pytest.mark.parametrize("actor", ["", "x" * 201, None, "a\x00"])
-def test_the_actor_is_checked(store, actor):
-    with pytest.raises(InvalidValueError):
-        AuditRepository(statements=None, engine=store.engine, new_id=lambda: "", actor=actor)
+def test_the_actor_is_checked(actor):
+    with pytest.raises(InvalidValueError, match="actor"):
+        Actor(actor)
 
 
 @pytest.mark.parametrize(

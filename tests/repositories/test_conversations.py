@@ -40,6 +40,8 @@ def test_add_gives_back_what_is_stored(store: Datastore, clock: Any) -> None:
         metadata={"a": {"b": None}},
         message_count=0,
         last_position=0,
+        active_branch=0,
+        last_branch=0,
         created_at=START,
         updated_at=START,
         completed_at=START + timedelta(hours=1),

@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(20, 40), pytest.param(200, 50, marks=pytest.mark.long)], ids=["short", "long"]
+    ("examples", "steps"), [(12, 40), pytest.param(100, 50, marks=pytest.mark.long)], ids=["short", "long"]
 )
 def test_the_queue_is_its_model(empty_database: bytes, examples: int, steps: int) -> None:
     machine = type("TheMachine", (Machine,), {"template": empty_database})

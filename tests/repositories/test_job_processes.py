@@ -140,7 +140,7 @@ def check_sound(path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.parametrize(
-    ("workers", "jobs"), [(3, 150), pytest.param(8, 6000, marks=pytest.mark.long)], ids=["small", "large"]
+    ("workers", "jobs"), [(3, 150), pytest.param(8, 2000, marks=pytest.mark.long)], ids=["small", "large"]
 )
 def test_each_job_is_done_exactly_once(path: Path, start: Start, workers: int, jobs: int, batch: int) -> None:
     """Mixed types and priorities, workers for some types and for all."""
@@ -164,7 +164,7 @@ def test_each_job_is_done_exactly_once(path: Path, start: Start, workers: int, j
 
 
 @pytest.mark.parametrize(
-    ("workers", "cycles"), [(3, 40), pytest.param(4, 3000, marks=pytest.mark.long)], ids=["small", "large"]
+    ("workers", "cycles"), [(3, 40), pytest.param(4, 1000, marks=pytest.mark.long)], ids=["small", "large"]
 )
 def test_enqueueing_and_working_at_once_beside_a_long_reader(
     path: Path, start: Start, workers: int, cycles: int
@@ -183,7 +183,7 @@ def test_enqueueing_and_working_at_once_beside_a_long_reader(
     check_sound(path)
 
 
-@pytest.mark.parametrize("keys", [40, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("keys", [40, pytest.param(800, marks=pytest.mark.long)])
 def test_of_a_race_for_a_key_one_job_comes_back_to_all(path: Path, start: Start, keys: int) -> None:
     said = run_together([start(RACE, n, keys) for n in range(3)])
     assert said[0] == said[1] == said[2]
@@ -197,7 +197,7 @@ PLACES = ["after the claim", "mid-job", "before the ack", "in the claim's transa
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("rounds", [1, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_whoever_is_killed_loses_nothing_and_leaves_nobody_stuck(
     path: Path, start: Start, place: str, rounds: int
 ) -> None:
@@ -252,7 +252,7 @@ with Datastore.open(sys.argv[1], migrate=True) as store:
 """
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_eight_processes_open_a_new_file_at_once(path: Path, start: Start, rounds: int) -> None:
     for _ in range(rounds):
         for file in path.parent.glob("app.db*"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, ImagePart
 from datastore.errors import InvalidValueError, NotFoundError
 from tests.conftest import REDACTION
 from tests.retention.test_commands import run
@@ -20,15 +20,23 @@ BOTH_ENGINES = True
 @pytest.fixture
 def two(store: Datastore) -> Datastore:
     """Two sessions, of two conversations each; one of the first is hidden."""
+    store.vectors.change_model(None, "toy")
     for session in ("mine", "theirs"):
         for number in (1, 2):
             id = f"{session}-conversation-{number}"
             store.conversations.add(
                 id=id, session_id=session, correlation_id=f"{session}-{number}", title=id, sanitization_version="1"
             )
-            message = store.messages.append(id, role="user", content=f"said by {session}, {number}", id=f"{id}-message")
+            message = store.messages.append(
+                id, role="user", content=f"said by {session}, {number}", id=f"{id}-message", vector=[number, -1.0]
+            )
             learning = store.learnings.add(
-                conversation_id=id, category="c", title="t", content=f"of {id}", id=f"{id}-learning"
+                conversation_id=id,
+                category="c",
+                title="t",
+                content=f"of {id}",
+                id=f"{id}-learning",
+                vector=[0.5, number],
             )
             store.uploads.add(learning.id, "wiki", id=f"{id}-upload")
             store.redactions.add(id, message_id=message.id, **REDACTION)
@@ -53,8 +61,9 @@ def test_what_is_shown_is_what_is_erased(two: Datastore, subject: dict[str, str]
     assert two.disclose(**subject) == held
     shown = {
         name: len(getattr(held, name))
-        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "jobs", "schedules")
+        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs", "schedules")
     }
+    assert shown["vectors"]
     assert two.erase(**subject).receipt["deleted"] == shown
     with pytest.raises(NotFoundError):
         two.disclose(**subject)
@@ -75,6 +84,19 @@ def test_all_of_a_session_and_nothing_of_another(two: Datastore) -> None:
     assert "said by" not in repr(held), "nothing that was said goes into a log by repr"
 
 
+def test_every_branch_is_shown(two: Datastore) -> None:
+    id = "mine-conversation-1"
+    two.branches.fork(id, position=0, label="of mine")
+    other = two.messages.append(id, role="assistant", parts=[ImagePart(url="https://example.org/mine")])
+    two.branches.switch(id, 0)
+    held = two.disclose(conversation_id=id)
+    assert [one.id for one in held.messages] == [f"{id}-message", other.id]
+    assert [(one.branch, one.label) for one in held.branches] == [(0, None), (1, "of mine")]
+    assert {"of mine", "https://example.org/mine"} <= set(held.texts())
+    assert "of mine" not in repr(held)
+    assert two.erase(conversation_id=id).receipt["deleted"]["messages"] == 2
+
+
 def test_who_is_meant_has_to_be_said(two: Datastore) -> None:
     for wrong in ({}, {"session_id": ""}, {"session_id": "mine", "learning_id": "theirs-conversation-1-learning"}):
         with pytest.raises(InvalidValueError, match="give one of"):
@@ -89,6 +111,7 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
     document = json.loads(shown.stdout)
     assert list(document) == [
         "conversations",
+        "branches",
         "messages",
         "learnings",
         "uploads",

@@ -56,9 +56,9 @@ def test_no_byte_is_left(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(12, 212, 20))
-def test_no_byte_is_left_in_two_hundred_stores(tmp_path: Path, first: int) -> None:
-    wrong = [problem for seed in range(first, first + 20) for problem in erased_bytes(tmp_path / str(seed), seed)]
+@pytest.mark.parametrize("first", range(12, 92, 8))
+def test_no_byte_is_left_in_many_stores(tmp_path: Path, first: int) -> None:
+    wrong = [problem for seed in range(first, first + 8) for problem in erased_bytes(tmp_path / str(seed), seed)]
     assert wrong == []
 
 

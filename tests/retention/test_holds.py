@@ -21,12 +21,15 @@ from tests.conftest import REDACTION, Clock
 BOTH_ENGINES = True
 
 #: What triggers make of other columns, and `verify` compares with them: no hold is needed.
-DERIVED = {"learning_tags", "learning_words", "message_words"}
+DERIVED = {"learning_tags", "learning_words", "message_words", "learning_vectors", "message_vectors"}
 
 #: What may change under a hold: hiding and showing, and the counts of the messages that come.
 FREE = {
     ("conversations", "message_count"),
     ("conversations", "last_position"),
+    ("conversations", "active_branch"),
+    ("conversations", "last_branch"),
+    ("branches", "last_position"),
     ("conversations", "updated_at"),
     ("conversations", "deleted_at"),
     ("learnings", "deleted_at"),
@@ -158,6 +161,8 @@ def fill(store: Datastore, name: str) -> str:
     )
     store.uploads.add(learning.id, "wiki")
     store.redactions.add(id, message_id=messages[0], **REDACTION)
+    store.branches.fork(id, position=1, label="again", switch=False)
+    store.messages.append(id, role="user", content="on a branch", source_id="s", branch=1)
     return id
 
 
@@ -189,6 +194,7 @@ def test_the_schema_owns_what_this_file_knows(store: Datastore) -> None:
     """A new table of a conversation's needs its triggers, and a line in `of_held`."""
     with shell(store) as plain:
         assert set(plain.owned()) == {
+            "branches",
             "conversations",
             "learning_messages",
             "learning_tags",
@@ -237,7 +243,13 @@ def test_no_row_of_what_is_held_goes_by_plain_sql(store: Datastore, held: str) -
 
 @pytest.mark.parametrize("column", sorted(name for table, name in FREE if table == "conversations"))
 def test_what_may_change(store: Datastore, held: str, column: str) -> None:
-    changed = {"message_count": "2", "last_position": "9", "updated_at": "'2099-01-01T00:00:00.000000Z'"}
+    changed = {
+        "message_count": "2",
+        "last_position": "9",
+        "active_branch": "0",
+        "last_branch": "9",
+        "updated_at": "'2099-01-01T00:00:00.000000Z'",
+    }
     value = changed.get(column, "'2001-01-01T00:00:00.000000Z'")
     with shell(store) as plain:
         assert plain.refused(f"UPDATE conversations SET {column} = {value} WHERE id = 'held'") is None
@@ -349,6 +361,8 @@ def refused_calls(store: Datastore) -> dict[str, Callable[[], Any]]:
         "conversations.merge_metadata": lambda: store.conversations.merge_metadata("held", {"a": 1}),
         "conversations.complete": lambda: store.conversations.complete("held"),
         "conversations.delete": lambda: store.conversations.delete("held"),
+        "branches.update": lambda: store.branches.update("held", 1, label="another"),
+        "branches.delete": lambda: store.branches.delete("held", 1),
         "messages.redact": lambda: store.messages.redact("held-1", content="another"),
         "messages.update": lambda: store.messages.update("held-1", metadata={"a": 1}),
         "messages.delete": lambda: store.messages.delete("held-1"),
@@ -369,6 +383,12 @@ ALLOWED = {
     # They pass by what is held.
     "conversations.purge",
     "conversations.purge_many",
+    "branches.fork",
+    "branches.switch",
+    # What was said may be heard to its end; no word of it is changed.
+    "messages.begin",
+    "messages.extend",
+    "messages.finish",
     "messages.append",
     "messages.append_many",
     "learnings.add",
@@ -389,7 +409,8 @@ ALLOWED = {
 
 READS = {
     "conversations": {"get", "find", "count", "lock"},
-    "messages": {"get", "find", "latest", "count", "search"},
+    "branches": {"get"},
+    "messages": {"get", "find", "find_by_source", "latest", "count", "search"},
     "learnings": {"get", "find", "count", "categories", "tags", "facets", "search"},
     "uploads": {"get", "find", "counts"},
     "redactions": {"count"},
@@ -437,7 +458,7 @@ def test_what_is_new_may_come(store: Datastore, held: str, clock: Clock) -> None
         store.redactions.add(held, **REDACTION)
         store.conversations.soft_delete(held)
         store.conversations.restore(held)
-        assert store.conversations.get(held).message_count == 3
+        assert store.conversations.get(held).message_count == 4
         after = everything(plain)
         for table in set(before) - {"conversations"}:
             assert [row for row in before[table] if row not in after[table]] == [], table

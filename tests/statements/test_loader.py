@@ -14,11 +14,12 @@ import attrs
 import pytest
 
 from datastore.engines.sqlite.engine import SQLiteEngine
-from datastore.errors import StatementError, UniqueError
+from datastore.errors import InvalidValueError, StatementError, UniqueError
 from datastore.resources import sql_folder
 from datastore.statements.binding import Statements
 from datastore.statements.headers import parse_header
 from datastore.statements.loader import Statement, read_statements
+from datastore.statements.optional import by_name
 
 Load = Callable[..., Statements]
 
@@ -249,15 +250,53 @@ ORDER BY id;
             "names idea, which is not a parameter",
         ),
         (
-            "SELECT id FROM notes\nWHERE id = :id AND word = :word -- if: id, word\n;",
-            "if id is given, no line uses :id",
+            "SELECT id FROM notes\nWHERE id = :id AND word = :word -- if: id, word\nAND id > :id -- if: id, not word\n;",
+            "if word is given, no line uses :word",
         ),
-        ("SELECT id FROM notes\nWHERE id = :id OR word = :word -- if: id, word\n;", "no line uses"),
     ],
 )
 def test_optional_lines_that_would_surprise_are_refused(folder: Path, sql: str, message: str) -> None:
     (folder / "a.sql").write_text(text("list_notes(id, word)", sql, "id  integer", "word  text"))
     with pytest.raises(StatementError, match=message):
+        read_statements(folder, "sqlite")
+
+
+def test_parameters_that_no_line_names_alone_are_given_together(load: Load) -> None:
+    sql = """\
+SELECT id
+FROM notes
+WHERE
+    id > 0
+    AND (word, id) > (:after_word, :after_id) -- if: after_word, after_id
+    AND id < :high -- if: high
+ORDER BY word, id;
+"""
+    statements = load(
+        text("list_notes(after_word, after_id, high)", sql, "after_word  text", "after_id  integer", "high  integer")
+    )
+    assert statements.list_notes() == [(1,), (2,)]
+    assert statements.list_notes(after_word="a", after_id=1) == [(2,)]
+    assert statements.list_notes(after_word="a", after_id=1, high=2) == []
+    for half in ({"after_word": "a"}, {"after_id": 1}, {"after_id": 1, "high": 5}):
+        with pytest.raises(
+            InvalidValueError, match="list_notes: give after_word and after_id together, or none of them"
+        ):
+            statements.list_notes(**half)
+
+
+def test_what_is_quoted_or_a_slice_is_no_parameter(folder: Path) -> None:
+    sql = "SELECT tags[2:n], $$ :x ; -- $$, $a$ :y $a$, E'it\\'s :x', `a:b`, c::text FROM notes WHERE id = :id;"
+    (folder / "a.sql").write_text(text("list_notes(id)", sql, "id  integer"))
+    statement = read_statements(folder, "postgresql")["list_notes"]
+    assert by_name(statement.sql) == sql.replace(":id", "%(id)s").removesuffix(";")
+
+
+@pytest.mark.parametrize("character", ["\u200b", "\u00a0", "\ufeff", "\x01", "\u202e"])
+def test_a_character_that_is_not_seen_is_refused(folder: Path, character: str) -> None:
+    (folder / "a.sql").write_text(
+        text("list_notes(id)", f"SELECT id FROM notes{character} WHERE id = :id;", "id  integer")
+    )
+    with pytest.raises(StatementError, match=rf"U\+{ord(character):04X} .* is in the SQL outside quotes"):
         read_statements(folder, "sqlite")
 
 

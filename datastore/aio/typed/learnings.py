@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from datastore.records.learnings import Learning, NewLearning
     from datastore.records.pages import Page
     from datastore.records.search import Facets, LearningHit, SearchPage
+    from datastore.records.vectors import Vector
     from datastore.repositories.learnings import LearningRepository
     from datastore.repositories.searching import Match, Sort
+    from datastore.repositories.vector_search import Mode
     from datastore.search.filters import LearningFilters
 
 
@@ -45,6 +47,8 @@ class AsyncLearningRepository:
         id: str | None = None,
         created_at: datetime | None = None,
         updated_at: datetime | None = None,
+        vector: Vector | None = None,
+        embed_now: bool = False,
     ) -> Learning:
         """Store a learning, or return the existing one if its conversation already has the same.
 
@@ -62,6 +66,8 @@ class AsyncLearningRepository:
             id: The caller's own, 1 to 200 characters; None: a time-ordered UUID is generated.
             created_at: When it was learned, aware; None: now.
             updated_at: Its last change, aware; None: *created_at*.
+            vector: The vector of its text; None: a job, `datastore embed` or *embed_now* makes it.
+            embed_now: Whether the function of the store makes its vector before it is stored.
 
         Returns:
             The stored learning. An existing one is returned unchanged: the other arguments (tags,
@@ -73,6 +79,7 @@ class AsyncLearningRepository:
             ForeignKeyError: A message does not exist, or belongs to another conversation; nothing is stored.
             CheckError: A value is outside its range.
             InvalidValueError: A value cannot be stored (NaN, a naive datetime, a lone surrogate, ...).
+            EmbeddingError: *embed_now*, and the function failed; nothing is stored.
         """
         return await self._threads.write(
             self._part.add,
@@ -88,15 +95,26 @@ class AsyncLearningRepository:
             id=id,
             created_at=created_at,
             updated_at=updated_at,
+            vector=vector,
+            embed_now=embed_now,
         )
 
-    async def add_many(self, learnings: Iterable[NewLearning]) -> Sequence[Learning]:
+    async def add_many(
+        self,
+        learnings: Iterable[NewLearning],
+        *,
+        embed_now: bool = False,
+    ) -> Sequence[Learning]:
         """Store several learnings in one transaction, or none of them if one is refused; see `add`.
+
+        Args:
+            learnings: The learnings.
+            embed_now: As if each learning had it.
 
         Returns:
             One learning for each that was given, in order; the same one twice if two are the same.
         """
-        return await self._threads.write(self._part.add_many, learnings)
+        return await self._threads.write(self._part.add_many, learnings, embed_now=embed_now)
 
     async def get(self, id: str) -> Learning:
         """Return one learning, deleted or not (see its *deleted_at*).
@@ -267,6 +285,8 @@ class AsyncLearningRepository:
         *,
         match: Match = "any",
         sort: Sort = "relevance",
+        mode: Mode | None = None,
+        vector: Vector | None = None,
         max_rows: int = 20,
         after: str | None = None,
         marks: tuple[str, str] = ("**", "**"),
@@ -281,6 +301,9 @@ class AsyncLearningRepository:
                 them; more words, rarer words and words in the title rank higher. "" searches without text.
             match: "any": one of the words is enough; "all": every word is required.
             sort: "relevance": best first; "recent": newest first.
+            mode: "words"; "vectors": the nearest in meaning, at most 500; "hybrid": both rankings fused. None: hybrid if the
+                store was opened with *embed*, or *vector* is given; otherwise words.
+            vector: The query's vector; None: *embed* makes it of *text*.
             max_rows: 1 to 1000.
             after: Cursor from the previous page's *next*.
             marks: The text before and after a match in title and snippet.
@@ -294,12 +317,15 @@ class AsyncLearningRepository:
         Raises:
             InvalidValueError: An argument has an invalid value (*tags_any* is one string, NaN, *max_rows* of 0, ...).
             CursorError: *after* is damaged or of another search.
+            EmbeddingError: *embed* failed; ``mode="words"`` does not call it.
         """
         return await self._threads.read(
             self._part.search,
             text,
             match=match,
             sort=sort,
+            mode=mode,
+            vector=vector,
             max_rows=max_rows,
             after=after,
             marks=marks,

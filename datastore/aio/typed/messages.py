@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from datastore.aio.threads import Threads
     from datastore.records.messages import Message, NewMessage, Role
     from datastore.records.pages import Page
+    from datastore.records.parts import Part
     from datastore.records.search import MessageHit, SearchPage
+    from datastore.records.vectors import Vector
     from datastore.repositories.messages import MessageRepository
     from datastore.repositories.searching import Match, Sort
+    from datastore.repositories.vector_search import Mode
     from datastore.search.filters import MessageFilters
 
 
@@ -35,55 +38,88 @@ class AsyncMessageRepository:
         conversation_id: str,
         *,
         role: Role,
-        content: str,
+        content: str | None = None,
+        parts: Iterable[Part] | None = None,
+        branch: int | None = None,
         id: str | None = None,
         token_count: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         created_at: datetime | None = None,
+        source_id: str | None = None,
+        vector: Vector | None = None,
+        embed_now: bool = False,
     ) -> Message:
-        """Append one message at the end of a conversation; the database gives it its position.
+        """Append one message at the end of a branch; the database gives it its position.
 
         Args:
             conversation_id: A conversation that is not deleted.
             role: Who speaks: user, assistant, system or tool.
             content: Sanitized text, 1 byte to 1 MiB of UTF-8.
+            parts: What the message consists of (`TextPart`, `ToolCallPart`, ...), instead of *content*, which becomes
+                their text; sanitized too, at most 1 MiB of JSON.
+            branch: Which branch; None: the active one.
             id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
             token_count: None estimates one token per 4 bytes of UTF-8, rounded up.
             metadata: A JSON object, at most 1 MiB.
             created_at: When it was said, aware; None is now.
+            source_id: The id that it has where it was imported from, 1 to 200 characters; unique on its branch.
+            vector: The vector of its content; None: a job, `datastore embed` or *embed_now* makes it.
+            embed_now: Whether the function of the store makes its vector before it is stored.
 
         Returns:
-            The stored message, with its *position*.
+            The stored message, with its *branch* and *position*.
 
         Raises:
-            NotFoundError: There is no such conversation, or it is deleted.
-            UniqueError: The id is taken.
+            NotFoundError: There is no such conversation or branch, or the conversation is deleted.
+            UniqueError: The id or the source id is taken.
             CheckError: *role*, *content* or another value is outside its range.
-            InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime).
+            InvalidValueError: A value cannot be stored at all (NUL, a lone surrogate, a naive datetime), or both
+                *content* and *parts* are given, or neither.
+            EmbeddingError: *embed_now*, and the function failed; nothing is stored.
         """
         return await self._threads.write(
             self._part.append,
             conversation_id,
             role=role,
             content=content,
+            parts=parts,
+            branch=branch,
             id=id,
             token_count=token_count,
             metadata=metadata,
             created_at=created_at,
+            source_id=source_id,
+            vector=vector,
+            embed_now=embed_now,
         )
 
     async def append_many(
         self,
         conversation_id: str,
         messages: Iterable[NewMessage],
+        *,
+        branch: int | None = None,
+        embed_now: bool = False,
     ) -> Sequence[Message]:
         """Append several messages in their order, in one statement; if one is refused, none is stored.
 
+        Args:
+            conversation_id: A conversation that is not deleted.
+            messages: What to append.
+            branch: Which branch; None: the active one.
+            embed_now: As if each message had it.
+
         Raises:
-            NotFoundError: There is no such conversation, or it is deleted.
+            NotFoundError: There is no such conversation or branch, or the conversation is deleted.
             UniqueError, CheckError, InvalidValueError: As `append`.
         """
-        return await self._threads.write(self._part.append_many, conversation_id, messages)
+        return await self._threads.write(
+            self._part.append_many,
+            conversation_id,
+            messages,
+            branch=branch,
+            embed_now=embed_now,
+        )
 
     async def get(self, id: str) -> Message:
         """One message.
@@ -97,126 +133,15 @@ class AsyncMessageRepository:
         """One message, or None."""
         return await self._threads.read(self._part.find, id)
 
-    async def list(
+    async def find_by_source(
         self,
         conversation_id: str,
+        source_id: str,
         *,
-        after: str | None = None,
-        before: str | None = None,
-        last: bool = False,
-        max_rows: int = DEFAULT_ROWS,
-    ) -> Page[Message]:
-        """One page of a conversation by position, oldest first within the page.
-
-        Args:
-            conversation_id: Which conversation; a deleted one's messages are still listed.
-            after: Cursor from a page's *next*: return the messages after it.
-            before: Cursor from a page's *previous*: return the messages before it.
-            last: The last page instead of the first, to read backwards from.
-            max_rows: 1 to 1000.
-
-        Raises:
-            CursorError: A cursor is damaged or of another list.
-        """
-        return await self._threads.read(
-            self._part.list,
-            conversation_id,
-            after=after,
-            before=before,
-            last=last,
-            max_rows=max_rows,
-        )
-
-    def iterate(self, conversation_id: str) -> AsyncIterator[Message]:
-        """Each message of a conversation by position, page by page."""
-        return self._threads.iterate(self._part.iterate, conversation_id)
-
-    async def list_by_time(
-        self,
-        conversation_id: str,
-        *,
-        created_from: datetime | None = None,
-        created_before: datetime | None = None,
-        after: str | None = None,
-        before: str | None = None,
-        max_rows: int = DEFAULT_ROWS,
-    ) -> Page[Message]:
-        """One page of a conversation by time (then by id), oldest first within the page.
-
-        Args:
-            conversation_id: Which conversation.
-            created_from: The earliest *created_at*, inclusive.
-            created_before: The latest *created_at*, exclusive.
-            after: A page's *next*.
-            before: Cursor from a page's *previous*.
-            max_rows: 1 to 1000.
-
-        Raises:
-            CursorError: A cursor is damaged or of another list.
-        """
-        return await self._threads.read(
-            self._part.list_by_time,
-            conversation_id,
-            created_from=created_from,
-            created_before=created_before,
-            after=after,
-            before=before,
-            max_rows=max_rows,
-        )
-
-    def iterate_by_time(
-        self,
-        conversation_id: str,
-        *,
-        created_from: datetime | None = None,
-        created_before: datetime | None = None,
-    ) -> AsyncIterator[Message]:
-        """Each message of a conversation by time, page by page; the filters are those of `list_by_time`."""
-        return self._threads.iterate(
-            self._part.iterate_by_time,
-            conversation_id,
-            created_from=created_from,
-            created_before=created_before,
-        )
-
-    async def list_by_learning(
-        self,
-        learning_id: str,
-        *,
-        after: str | None = None,
-        max_rows: int = DEFAULT_ROWS,
-    ) -> Page[Message]:
-        """One page of the messages that a learning came from, oldest first; empty if there is no such learning.
-
-        Raises:
-            CursorError: *after* is damaged or of another list.
-        """
-        return await self._threads.read(self._part.list_by_learning, learning_id, after=after, max_rows=max_rows)
-
-    def iterate_by_learning(self, learning_id: str) -> AsyncIterator[Message]:
-        """Each message that a learning came from, oldest first, page by page."""
-        return self._threads.iterate(self._part.iterate_by_learning, learning_id)
-
-    async def latest(
-        self,
-        conversation_id: str,
-        *,
-        max_tokens: int,
-        max_rows: int = DEFAULT_ROWS,
-    ) -> Sequence[Message]:
-        """The latest messages whose tokens together fit *max_tokens*, oldest first; at most *max_rows*.
-
-        It stops at the first message, going back, that does not fit; nothing is left out in between.
-        """
-        return await self._threads.read(self._part.latest, conversation_id, max_tokens=max_tokens, max_rows=max_rows)
-
-    async def count(self, conversation_id: str | None = None) -> int:
-        """The number of messages of a conversation, or of all conversations if none is given.
-
-        Raises:
-            NotFoundError: There is no such conversation.
-        """
-        return await self._threads.read(self._part.count, conversation_id)
+        branch: int = 0,
+    ) -> Message | None:
+        """The message with this *source_id* among a branch's own messages, or None."""
+        return await self._threads.read(self._part.find_by_source, conversation_id, source_id, branch=branch)
 
     async def update(
         self,
@@ -235,7 +160,8 @@ class AsyncMessageRepository:
         self,
         id: str,
         *,
-        content: str,
+        content: str | None = None,
+        parts: Iterable[Part] | None = None,
         reason: str | None = None,
         merge: bool = False,
     ) -> Message:
@@ -243,7 +169,8 @@ class AsyncMessageRepository:
 
         Args:
             id: Which message.
-            content: The new text.
+            content: The new text; the message has no parts any more.
+            parts: The new parts, instead of *content*.
             reason: Why, for the audit log.
             merge: Whether the whole full-text index is merged, so that no old word stays in the file: about 10 s
                 per million messages. False: no search finds the old words, but they stay in the pages of the
@@ -254,7 +181,14 @@ class AsyncMessageRepository:
             NotFoundError: There is none.
             CheckError, InvalidValueError: As `append`.
         """
-        return await self._threads.write(self._part.redact, id, content=content, reason=reason, merge=merge)
+        return await self._threads.write(
+            self._part.redact,
+            id,
+            content=content,
+            parts=parts,
+            reason=reason,
+            merge=merge,
+        )
 
     async def delete(
         self,
@@ -269,12 +203,252 @@ class AsyncMessageRepository:
         """
         return await self._threads.write(self._part.delete, id, reason=reason)
 
+    async def begin(
+        self,
+        conversation_id: str,
+        *,
+        role: Role = "assistant",
+        content: str = "",
+        branch: int | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        created_at: datetime | None = None,
+        source_id: str | None = None,
+    ) -> Message:
+        """Append a message that is still being written; `extend` adds to it, and `finish` ends it.
+
+        Args:
+            conversation_id: A conversation that is not deleted.
+            role: Who speaks.
+            content: The beginning of its text.
+            branch: Which branch; None: the active one.
+            id: The caller's own, 1 to 200 characters; None makes a time-ordered UUID.
+            metadata: A JSON object, at most 1 MiB.
+            created_at: When it began, aware; None is now.
+            source_id: The id that it has where it was imported from.
+
+        Raises:
+            NotFoundError, UniqueError, CheckError, InvalidValueError: As `append`.
+        """
+        return await self._threads.write(
+            self._part.begin,
+            conversation_id,
+            role=role,
+            content=content,
+            branch=branch,
+            id=id,
+            metadata=metadata,
+            created_at=created_at,
+            source_id=source_id,
+        )
+
+    async def extend(
+        self,
+        id: str,
+        content: str,
+    ) -> None:
+        """Add text to a partial message, durably; collect small pieces, because each call is a commit.
+
+        Raises:
+            NotFoundError: There is no such message, or it is finished.
+            CheckError: The whole text is longer than 1 MiB.
+        """
+        return await self._threads.write(self._part.extend, id, content)
+
+    async def finish(
+        self,
+        id: str,
+        *,
+        parts: Iterable[Part] | None = None,
+        token_count: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Message:
+        """End a partial message: hash and index its text.
+
+        Args:
+            id: Which message.
+            parts: What the message consists of, instead of the text so far.
+            token_count: None estimates one token per 4 bytes of UTF-8, rounded up.
+            metadata: Replaces the message's metadata; None keeps it.
+
+        Raises:
+            NotFoundError: There is no such message, or it is finished.
+            CheckError: It has neither text nor parts: delete it instead.
+        """
+        return await self._threads.write(self._part.finish, id, parts=parts, token_count=token_count, metadata=metadata)
+
+    async def list_partial(
+        self,
+        *,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Message]:
+        """One page of the messages that are not finished, oldest first: their writers are at work, or have crashed.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        return await self._threads.read(self._part.list_partial, after=after, max_rows=max_rows)
+
+    def iterate_partial(self) -> AsyncIterator[Message]:
+        """Each message that is not finished, oldest first, page by page."""
+        return self._threads.iterate(self._part.iterate_partial)
+
+    async def list(
+        self,
+        conversation_id: str,
+        *,
+        branch: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        last: bool = False,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Message]:
+        """One page of a branch by position, oldest first within the page.
+
+        Args:
+            conversation_id: Which conversation; a deleted one's messages are still listed.
+            branch: Which branch; None: the active one. A cursor stays on its branch when another one becomes active.
+            after: Cursor from a page's *next*: return the messages after it.
+            before: Cursor from a page's *previous*: return the messages before it.
+            last: The last page instead of the first, to read backwards from.
+            max_rows: 1 to 1000.
+
+        Raises:
+            NotFoundError: There is no such branch.
+            CursorError: A cursor is damaged or of another list.
+        """
+        return await self._threads.read(
+            self._part.list,
+            conversation_id,
+            branch=branch,
+            after=after,
+            before=before,
+            last=last,
+            max_rows=max_rows,
+        )
+
+    def iterate(
+        self,
+        conversation_id: str,
+        *,
+        branch: int | None = None,
+    ) -> AsyncIterator[Message]:
+        """Each message of a branch by position, page by page; None: of the active branch."""
+        return self._threads.iterate(self._part.iterate, conversation_id, branch=branch)
+
+    async def list_by_time(
+        self,
+        conversation_id: str,
+        *,
+        branch: int | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Message]:
+        """One page of a branch by time (then by id), oldest first within the page.
+
+        Args:
+            conversation_id: Which conversation.
+            branch: Which branch; None: the active one.
+            created_from: The earliest *created_at*, inclusive.
+            created_before: The latest *created_at*, exclusive.
+            after: A page's *next*.
+            before: Cursor from a page's *previous*.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: A cursor is damaged or of another list.
+        """
+        return await self._threads.read(
+            self._part.list_by_time,
+            conversation_id,
+            branch=branch,
+            created_from=created_from,
+            created_before=created_before,
+            after=after,
+            before=before,
+            max_rows=max_rows,
+        )
+
+    def iterate_by_time(
+        self,
+        conversation_id: str,
+        *,
+        branch: int | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> AsyncIterator[Message]:
+        """Each message of a branch by time, page by page; the filters are those of `list_by_time`."""
+        return self._threads.iterate(
+            self._part.iterate_by_time,
+            conversation_id,
+            branch=branch,
+            created_from=created_from,
+            created_before=created_before,
+        )
+
+    async def list_by_learning(
+        self,
+        learning_id: str,
+        *,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Message]:
+        """One page of the messages that a learning came from, by position; empty if there is no such learning.
+
+        Raises:
+            CursorError: *after* is damaged or of another list.
+        """
+        return await self._threads.read(self._part.list_by_learning, learning_id, after=after, max_rows=max_rows)
+
+    def iterate_by_learning(self, learning_id: str) -> AsyncIterator[Message]:
+        """Each message that a learning came from, by position, page by page."""
+        return self._threads.iterate(self._part.iterate_by_learning, learning_id)
+
+    async def latest(
+        self,
+        conversation_id: str,
+        *,
+        max_tokens: int,
+        max_rows: int = DEFAULT_ROWS,
+        branch: int | None = None,
+    ) -> Sequence[Message]:
+        """The latest messages of a branch whose tokens together fit *max_tokens*, oldest first; at most *max_rows*.
+
+        It stops at the first message, going back, that does not fit; nothing is left out in between.
+        """
+        return await self._threads.read(
+            self._part.latest,
+            conversation_id,
+            max_tokens=max_tokens,
+            max_rows=max_rows,
+            branch=branch,
+        )
+
+    async def count(
+        self,
+        conversation_id: str | None = None,
+        *,
+        branch: int | None = None,
+    ) -> int:
+        """The number of messages of a branch, or of all conversations with all branches if none is given.
+
+        Raises:
+            NotFoundError: There is no such conversation or branch.
+        """
+        return await self._threads.read(self._part.count, conversation_id, branch=branch)
+
     async def search(
         self,
         text: str,
         *,
         match: Match = "any",
         sort: Sort = "relevance",
+        mode: Mode | None = None,
+        vector: Vector | None = None,
         max_rows: int = 20,
         after: str | None = None,
         marks: tuple[str, str] = ("**", "**"),
@@ -287,6 +461,9 @@ class AsyncMessageRepository:
             text: Anything a person types, as for `LearningRepository.search`. Nothing matches "".
             match: "any": one of the words is enough; "all": every word is required.
             sort: "relevance": best first; "recent": newest first.
+            mode: "words"; "vectors": the nearest in meaning, at most 500; "hybrid": both rankings fused. None: hybrid if the
+                store was opened with *embed*, or *vector* is given; otherwise words.
+            vector: The query's vector; None: *embed* makes it of *text*.
             max_rows: 1 to 1000.
             after: Cursor from the previous page's *next*.
             marks: The text before and after a match in the snippet.
@@ -300,12 +477,15 @@ class AsyncMessageRepository:
         Raises:
             InvalidValueError: An argument has an invalid value.
             CursorError: *after* is damaged or of another search.
+            EmbeddingError: *embed* failed; ``mode="words"`` does not call it.
         """
         return await self._threads.read(
             self._part.search,
             text,
             match=match,
             sort=sort,
+            mode=mode,
+            vector=vector,
             max_rows=max_rows,
             after=after,
             marks=marks,

@@ -53,7 +53,8 @@ class AsyncOperations:
         """Rebuild derived data: full-text indexes, the index by tag, the counts of messages and jobs.
 
         It is one transaction that blocks all writers; until it ends, readers see the previous state. Afterwards, search also
-        finds rows that other programs wrote.
+        finds rows that other programs wrote. Vectors are divided again; no vector is made, because only the application has
+        the model (`Vectors.embed`).
 
         Args:
             on_progress: Called with a full-text index's name, the number of rows done and their total.

@@ -68,11 +68,11 @@ class AsyncBackups:
         Raises:
             CursorError: *after* is damaged or belongs to another list.
         """
-        return await self._threads.read(self._part.list, after=after, max_rows=max_rows)
+        return await self._threads.slow(self._part.list, after=after, max_rows=max_rows)
 
     def iterate(self) -> AsyncIterator[Backup]:
         """Every kept copy, newest first, read page by page."""
-        return self._threads.iterate(self._part.iterate)
+        return self._threads.iterate_slowly(self._part.iterate)
 
     async def verify(self, path: str | os.PathLike[str]) -> Problems:
         """Verify one copy: its bytes, then everything that `datastore.upkeep.verify.verify` checks.

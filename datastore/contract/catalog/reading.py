@@ -35,7 +35,7 @@ def read_catalog(facts: ProjectFacts) -> model.Catalog:
     project = facts.project
     touches, measured = read_touches(facts), read_times(project)
     locked = lock.read(project.root / project.lock)
-    callers = find_callers({*facts.statements}, project)
+    callers = find_callers({*facts.statements}, project, [])
     folder = project.statements_folder
     server = read_statements(folder, "postgresql") if (folder / "postgresql").is_dir() else None
     statements = tuple(

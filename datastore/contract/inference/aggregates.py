@@ -101,7 +101,8 @@ def _aggregate(call: Node, scope: Scope, evaluate: Evaluate, *, filtered: bool) 
         return unknown(f"{name}() may be NULL")
     if name in {"jsonarrayagg", "jsonobjectagg", "json_group_array", "json_group_object"}:
         values = [_inside(bare(value), scope, evaluate) for value in call.expressions or [call.this]]
-        return never_null(TEXT, "an empty group is [] or {}", "json" if is_json_safe(values) else None)
+        is_safe = is_json_safe(values) and not (len(values) > 1 and values[0].nullable)  # {null:1} is no JSON
+        return never_null(TEXT, "an empty group is [] or {}", "json" if is_safe else None)
     inner = _inside(argument, scope, evaluate)
     if name == "total" and inner.storage == INTEGER:
         return never_null(REAL, "total() is 0.0 for no rows")

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from datastore.contract.inference.parse import Node, bare, conjuncts, name_of, table_of, text_of
 from datastore.contract.inference.scopes import Relation, Scope
-from datastore.contract.schema import Key
+from datastore.contract.schema import ROWID, Key
 
 #: A column of a relation of the scope itself (not of one around it).
 Place: TypeAlias = tuple[Relation, str]
@@ -148,7 +148,7 @@ def key_fixed(key: Key, relation: Relation, pins: Pins, filters: list[Node]) -> 
         column = relation.table.columns.get(name) if relation.table is not None else None
         if equal is None or (collation is not None and (column is None or column.collation != collation)):
             return False
-        never_null = name == "rowid" or name in relation.known or (column is not None and column.not_null)
+        never_null = name == ROWID or name in relation.known or (column is not None and column.not_null)
         if not equal and not never_null:
             return False
     said = {_unqualified(term) for term in filters if _only_of(term, relation, pins.scope)}
@@ -156,7 +156,7 @@ def key_fixed(key: Key, relation: Relation, pins: Pins, filters: list[Node]) -> 
 
 
 def place_of(node: Node, scope: Scope) -> Place | None:
-    """The column of the scope's own relations that *node* is; the rowid by one name."""
+    """The column of the scope's own relations that *node* is; the rowid as `ROWID`, whatever name it goes by."""
     if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
         return None
     found = scope.find(table_of(node), name_of(node))
@@ -167,7 +167,7 @@ def place_of(node: Node, scope: Scope) -> Place | None:
 
 def _canonical(relation: Relation, name: str) -> str:
     alias = relation.table.rowid_alias if relation.table is not None and relation.query is None else ""
-    return "rowid" if relation.is_rowid(name) or (alias and name == alias) else name
+    return ROWID if relation.is_rowid(name) or (alias and name == alias) else name
 
 
 def _unqualified(term: Node) -> str:

@@ -6,14 +6,19 @@ Trees are cached and shared: nobody changes one.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.sqlite import SQLite
 from sqlglot.errors import SqlglotError
+
+from datastore.contract.text import tokens
+from datastore.statements.optional import QUOTED
 
 #: A node of sqlglot's tree: as text, because the class has another name in older releases.
 Node: TypeAlias = "exp.Expr"
@@ -32,7 +37,18 @@ _TIGHT = (exp.Binary, exp.Neg, exp.BitwiseNot, exp.Collate)
 
 _casts = re.compile(r"\bAS\s+\"?([a-z_]\w*)", re.IGNORECASE)
 _replace = re.compile(r"\A(\s*)REPLACE\s+INTO\b", re.IGNORECASE)
+_word_parameter = re.compile(rf"{QUOTED}|(?<![:\w]):(?P<name>[^\W\d]\w*)", re.DOTALL)
 _update_or = re.compile(r"\A(\s*UPDATE)\s+OR\s+(?:ROLLBACK|ABORT|REPLACE|FAIL|IGNORE)\b", re.IGNORECASE)
+
+
+class _Parser(SQLite.Parser):  # type: ignore[valid-type, misc]  # sqlglot 30 has it as a variable
+    """sqlglot takes mod(a, b) for a % b; SQLite's mod() is a real."""
+
+    FUNCTIONS: ClassVar = {name: build for name, build in SQLite.Parser.FUNCTIONS.items() if name != "MOD"}
+
+
+class _Dialect(SQLite):
+    Parser = _Parser
 
 
 class Unsure(Exception):
@@ -46,22 +62,41 @@ def parse(sql: str) -> Node:
     Raises:
         Unsure: It is not understood whole.
     """
-    text = _update_or.sub(r"\1", _replace.sub(r"\1INSERT OR REPLACE INTO", sql))
+    text = _update_or.sub(r"\1", _replace.sub(r"\1INSERT OR REPLACE INTO", _first_conflict(sql)))
+    # A parameter may be named as a keyword is.
+    text = _word_parameter.sub(lambda found: f":_{found['name']}" if found["name"] else found[0], text)
     if misread := {name.upper() for name in _casts.findall(text)} & MISREAD_TYPES:
         raise Unsure(f"the type name {misread.pop()} means one thing to SQLite and another to the parser")
     try:
-        tree = sqlglot.parse_one(text, read="sqlite")
+        tree = sqlglot.parse_one(text, read=_Dialect)
     except (SqlglotError, RecursionError) as error:
         raise Unsure(f"the parser does not understand it: {str(error).splitlines()[0]}") from error
     if isinstance(tree, exp.Command) or tree.find(exp.Command):
         raise Unsure("the parser does not understand it")
     for node in tree.walk():
+        if isinstance(node, exp.Placeholder):
+            node.set("this", node.name[1:])
+        if isinstance(node.parent, (exp.Update, exp.OnConflict)) and node.arg_key == "expressions":
+            if not (isinstance(node, exp.EQ) and isinstance(node.this, (exp.Column, exp.Tuple))):
+                raise Unsure("an assignment needs parentheses around its value")
+            continue  # an assignment, which looks like a comparison
         operands = [*_operands(node)] if isinstance(node, (*_TESTS, *_TIGHT)) else []
         if isinstance(node, _TESTS) and any(isinstance(child, (*_TESTS, exp.Not)) for child in operands):
             raise Unsure("the parser and SQLite bind tests without parentheses between them differently; add them")
         if not isinstance(node, exp.Connector) and any(isinstance(child, exp.Not) for child in operands):
             raise Unsure("NOT inside an operator's operand needs parentheses")
     return tree
+
+
+def _first_conflict(sql: str) -> str:
+    """A text with the first of several ON CONFLICT clauses: the parser knows one, and the others say nothing of rows."""
+    every = tokens(sql)
+    outer = [token for token in every if token.depth == 0]
+    starts = [on.start for on, word in itertools.pairwise(outer) if (on.upper, word.upper) == ("ON", "CONFLICT")]
+    if len(starts) < 2:
+        return sql
+    end = next((token.start for token in outer if token.upper == "RETURNING"), len(sql))
+    return f"{sql[: starts[1]]} {sql[end:]}"
 
 
 def _operands(node: Node) -> Iterator[Node]:

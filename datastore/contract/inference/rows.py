@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from datastore.contract.inference.aggregates import is_aggregate
 from datastore.contract.inference.expressions import fact_of
-from datastore.contract.inference.filters import Pins, Place, key_fixed, place_of, refine
+from datastore.contract.inference.filters import Pins, Place, key_fixed, place_of, refine, where_true
 from datastore.contract.inference.parse import (
     Node,
     bare,
@@ -31,9 +31,9 @@ from datastore.contract.inference.queries import Queries
 from datastore.contract.inference.relations import read_from
 from datastore.contract.inference.scopes import Cte, Relation, Scope
 from datastore.contract.logical import INTEGER
-from datastore.contract.schema import TableColumn
+from datastore.contract.schema import ROWID, TableColumn
 
-_ROWID = TableColumn("rowid", "INTEGER", True, None, 1, False, False, INTEGER, None, "BINARY")
+_ROWID = TableColumn("rowid", "INTEGER", True, None, 1, False, False, INTEGER, None, "BINARY", "integer")
 
 
 class Rows:
@@ -106,7 +106,7 @@ class Rows:
         if pins.relations >= {*pins.scope.relations}:
             return True
         if grouped:
-            return all(pins.fixes(_at(term, select)) for term in grouped.expressions)
+            return all(pins.fixes(_at(term, select, pins.scope)) for term in grouped.expressions)
         plain = not any(isinstance(node, (exp.Star, exp.Column)) and node.find(exp.Star) for node in select.expressions)
         return bool(select.args.get("distinct")) and plain and given >= set(range(len(select.expressions)))
 
@@ -114,6 +114,7 @@ class Rows:
         """Carries fixed values along the equalities of WHERE and ON, and from a key to its row, to the end."""
         terms = list(self._equalities(select, pins.scope))
         filters = list(conjuncts(part(select, "where")))
+        absent = set(self._absent(select, pins.scope, filters))
         before = -1
         while before != len(pins.columns) + len(pins.relations):
             before = len(pins.columns) + len(pins.relations)
@@ -124,8 +125,22 @@ class Rows:
                 if self._is_constant(other, pins) and self._keeps_apart(place, other, pins.scope):
                     pins.add(place, equal=True)
             for relation in pins.scope.relations:
-                if pins.reaches(relation) and self._row_fixed(relation, pins, filters):
+                is_fixed = relation in absent or self._row_fixed(relation, pins, filters)
+                if pins.reaches(relation) and is_fixed:
                     pins.relations.add(relation)
+
+    def _absent(self, select: Node, scope: Scope, filters: list[Node]) -> Iterator[Relation]:
+        """The outer-joined relations of which a filter keeps only the missing row: ``WHERE joined.id IS NULL``."""
+        joins = [join for join in parts(select, "joins") if join.text("side").upper() == "LEFT"]
+        equated = set().union(
+            *(where_true(join.args["on"], scope) for join in joins if join.args.get("on") is not None)
+        )
+        for term in filters:
+            if isinstance(term, exp.Is) and isinstance(term.expression, exp.Null):
+                place = place_of(bare(term.this), scope)
+                column = self.base(*place) if place else None
+                if place and place[0].extended and (place in equated or (column is not None and column.not_null)):
+                    yield place[0]
 
     def _equalities(self, select: Node, scope: Scope) -> Iterator[tuple[Node, Node, list[Relation] | None]]:
         """``column = other`` of the filters, both ways; an outer join's ON fixes columns of its right side alone."""
@@ -196,6 +211,8 @@ class Rows:
             return False
         if own.affinity not in {"text", "blob"} or isinstance(other, (exp.Placeholder, exp.Literal)):
             return True
+        if own.affinity == "blob" and not own.storage <= {"blob"}:
+            return False  # compared with a text column, 1 and '1' are one
         return fact_of(other, scope).storage <= {"text", "blob"}  # a number would turn '01' into 1
 
     def base(self, relation: Relation, name: str) -> TableColumn | None:
@@ -203,7 +220,7 @@ class Rows:
         if relation.query is None:
             if relation.table is None or relation.table.kind == "view":
                 return None
-            return _ROWID if name == "rowid" else relation.table.columns.get(name)
+            return _ROWID if name == ROWID else relation.table.columns.get(name)
         query, names = unwrapped(relation.query), list(relation.facts)
         if not isinstance(query, exp.Select) or name not in names or len(query.expressions) != len(names):
             return None
@@ -240,12 +257,19 @@ def at_most_limit(node: Node) -> bool:
     return limit is not None and whole_number(limit.expression) in (0, 1)
 
 
-def _at(term: Node, select: Node) -> Node:
-    """What a term of GROUP BY means: ``2`` is the second column, a name may be an alias."""
-    place = whole_number(term)
+def _at(term: Node, select: Node, scope: Scope) -> Node:
+    """What a term of GROUP BY means: ``2`` is the second column; a name that no table has may be an alias."""
+    place, term = whole_number(term), bare(term)
     if place is not None and 1 <= place <= len(select.expressions):
         return bare(select.expressions[place - 1].unalias())
-    return bare(term)
+    if (
+        isinstance(term, exp.Column)
+        and not term.args.get("table")
+        and not any(relation.opaque or relation.has(name_of(term)) for relation in scope.relations)
+    ):
+        named = [node for node in select.expressions if node.alias.lower() == name_of(term)]
+        return bare(named[0].unalias()) if len(named) == 1 else term
+    return term
 
 
 def _aliases(node: Node) -> set[str]:

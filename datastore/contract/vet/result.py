@@ -6,25 +6,28 @@ import importlib
 import itertools
 import re
 import sys
+import traceback
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 import attrs
 from sqlglot import exp
 
 from datastore.contract.generate import can_be_field
 from datastore.contract.inference.parse import Unsure, parse
-from datastore.contract.inference.queries import Queries
+from datastore.contract.inference.queries import Queries, changed_table
 from datastore.contract.inference.results import Column, at_most_one_row, result_columns, total_order
 from datastore.contract.parameters import check_parameter_types
+from datastore.contract.plans import table_names
 from datastore.contract.problems import Place, Problem
-from datastore.contract.project import Project
+from datastore.contract.project import FILE, Project
 from datastore.contract.schema import Schema
-from datastore.contract.sources import Source, Variant
-from datastore.contract.text import Token, did_you_mean, tokens, verb
+from datastore.contract.sources import Source, Variant, of_file
+from datastore.contract.text import Token, did_you_mean, find_phrase, tokens, verb
 from datastore.errors import ProjectError
 from datastore.records.rows import fields
 from datastore.statements.loader import Statement
@@ -65,6 +68,15 @@ def _differs(hint: object, column: Column) -> str | None:
     return None
 
 
+def _raised_at(error: BaseException, project: Project) -> str:
+    """``file:line: `` of the project's line that raised; "" where there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{project.show(Path(error.filename))}:{error.lineno}: "
+    lines = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(path, line) for path, line in lines if project.root in path.parents and "site-packages" not in path.parts]
+    return f"{project.show(own[-1][0])}:{own[-1][1]}: " if own else ""
+
+
 _at_most_one = re.compile(r"(?:0 or 1|1|0)(?![\w ]*\bto\b)\b")
 
 
@@ -88,12 +100,12 @@ def check_header(source: Source, schema: Schema) -> Iterator[Problem]:
         near = did_you_mean(bound[1], names)
         yield Problem("rows", source.label_place("Rows", bound[1]), message, near)
     # "Rows: 1" is an error at run time where there is none: it must be sure that there is one.
-    if statement.result in ("row", "value") and statement.always_one and not _gives_one(statement.sql, schema):
+    if statement.result in ("row", "value") and statement.always_one and not gives_one(statement.sql, schema):
         message = '"Rows: 1" promises a row always, and this statement may give none'
         yield Problem("rows", place, message, "write: Rows: 0 or 1")
 
 
-def _gives_one(sql: str, schema: Schema) -> bool:
+def gives_one(sql: str, schema: Schema) -> bool:
     """An INSERT of one row that nothing passes over, an aggregate of everything, a SELECT from nothing."""
     try:
         tree = parse(sql)
@@ -101,9 +113,21 @@ def _gives_one(sql: str, schema: Schema) -> bool:
         return False
     if not isinstance(tree, exp.Insert):
         return Queries(schema).has_one_row(tree)
-    rows, conflict = tree.args.get("expression"), tree.args.get("conflict")
-    ignores = tree.args.get("alternative") == "IGNORE" or (conflict is not None and not conflict.expressions)
-    return not ignores and (rows is None or (isinstance(rows, exp.Values) and len(rows.expressions) == 1))
+    rows = tree.args.get("expression")
+    is_one = rows is None or (isinstance(rows, exp.Values) and len(rows.expressions) == 1)
+    return is_one and not _may_pass_over(sql, schema, changed_table(tree).name)
+
+
+def _may_pass_over(sql: str, schema: Schema, table: str) -> bool:
+    """Whether an INSERT may store nothing without an error: OR IGNORE, DO NOTHING, DO UPDATE ... WHERE, or as the table says."""
+    every = [token for token in tokens(sql) if token.depth == 0]
+    words = [token.upper for token in every]
+    if any(pair in (("OR", "IGNORE"), ("DO", "NOTHING")) for pair in itertools.pairwise(words)):
+        return True
+    if any(token.upper == "WHERE" and "SET" in words[:number] for number, token in enumerate(every)):
+        return True
+    made = [schema.sql.get(table, ""), *(schema.sql[one] for one, of in schema.triggers.items() if of == table)]
+    return any(find_phrase(text, "CONFLICT", "IGNORE") or find_phrase(text, "RAISE", "(", "IGNORE") for text in made)
 
 
 def check_max_rows(source: Source) -> Iterator[Problem]:
@@ -139,8 +163,8 @@ class Results:
         sys.path.insert(0, root)
         try:
             module = importlib.import_module(name)
-        except ImportError as error:
-            raise ProjectError(f"the records' module {name} cannot be imported: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise ProjectError(f"{_raised_at(error, self.project)}{name} cannot be imported: {error!r}") from error
         finally:
             sys.path.remove(root)
         return {key: value for key, value in vars(module).items() if _is_record(value)}
@@ -158,7 +182,7 @@ class Results:
         given = {one.name for one in header.parameters if not one.nullable}
         columns = result_columns(self.schema, variant.sql, not_null_parameters=given)
         yield from _names(variant.source, columns)
-        yield from _types(variant.source, columns, header.returns)
+        yield from self._types(variant, columns, header.returns)
         if statement.result == "value" and len(columns) > 1:
             message = f"$ gives the first of {len(columns)} columns and drops the others"
             hint = "select one column, or take the operator ^"
@@ -166,14 +190,36 @@ class Results:
         if header.record:
             yield from self._record(variant.source, header.record, columns)
 
+    def _types(self, variant: Variant, columns: Sequence[Column], promised: Mapping[str, str]) -> Iterator[Problem]:
+        loose = ""
+        for place, column in enumerate(columns):
+            if column.type is not None or column.name in promised:
+                continue
+            if column.origin and self._loose(column.origin[0]):
+                continue  # a column as it is: no CAST is missing, the table is not STRICT
+            loose = loose or self._loose_of(variant)
+            message = f'nothing promises the type of "{column.name}"'
+            hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
+            doubt = column.reason.startswith(("not understood", "the engine"))
+            notes = (column.reason,) if doubt else ()
+            yield Problem("uncast", _column_place(variant.source, place), message, hint, notes, loose)
+
     def _record(self, source: Source, name: str, columns: Sequence[Column]) -> Iterator[Problem]:
         """Where a record differs from the select list that it is made of."""
         place = source.label_place("Record", name)
-        if name not in self.records:
-            message = f'{self.project.records} has no record "{name}"'
-            yield Problem("record", place, message, did_you_mean(name, self.records))
+        try:
+            records = self.records
+        except ProjectError as error:
+            where = re.match(r"[^:\s]+:\d+: ", str(error))
+            path = self.project.root / (where[0].split(":")[0] if where else FILE)
+            file = self.project.show(path)
+            yield of_file(path, file, str(error) if where else f"{file}: {error}")
             return
-        hints = dict(fields(self.records[name]))
+        if name not in records:
+            message = f'{self.project.records} has no record "{name}"'
+            yield Problem("record", place, message, did_you_mean(name, records))
+            return
+        hints = dict(fields(records[name]))
         made, selected = list(hints), [column.name for column in columns]
         if selected != made:
             pairs = enumerate(itertools.zip_longest(made, selected))
@@ -185,7 +231,16 @@ class Results:
             return
         for column in columns:
             if differs := _differs(hints[column.name], column):
-                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,))
+                loose = self._loose(column.origin[0] if column.origin else "")
+                yield Problem("record", place, f"{name}.{column.name} {differs}", None, (column.reason,), loose)
+
+    def _loose_of(self, variant: Variant) -> str:
+        return self._loose(*sorted(set().union(*table_names(variant.sql, self.schema).values())))
+
+    def _loose(self, *names: str) -> str:
+        """The first of some tables that is not STRICT; "" for none."""
+        tables = (self.schema.table(name) for name in names)
+        return next((table.name for table in tables if table and table.kind == "table" and not table.strict), "")
 
     def _rows(self, variant: Variant, statement: Statement) -> Iterator[Problem]:
         source = variant.source
@@ -200,7 +255,7 @@ class Results:
                 sign = "^" if statement.result == "row" else "$"
                 message = f"nothing proves that {sign} gives one row at most: {why}"
                 hint = "compare every column of a unique index, or add LIMIT 1 after a total order"
-                yield Problem("one-row", _verb_place(source), message, hint)
+                yield Problem("one-row", _verb_place(source), message, hint, (), self._loose_of(variant))
         yield from check_max_rows(source)
         limits = [token for token in tokens(source.body) if token.upper == "LIMIT"]
         for limit, query in zip(limits, _limited(variant.sql), strict=False):
@@ -209,7 +264,7 @@ class Results:
             if not is_total and (query == variant.sql or not why.startswith("not understood")):
                 message = f"LIMIT takes rows by chance: {why}"
                 hint = "end the ORDER BY in the columns of a unique index"
-                yield Problem("limit-order", source.at_token(limit), message, hint)
+                yield Problem("limit-order", source.at_token(limit), message, hint, (), self._loose_of(variant))
 
 
 def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
@@ -224,16 +279,6 @@ def _names(source: Source, columns: Sequence[Column]) -> Iterator[Problem]:
             message = f'two columns are named "{column.name}"'
             yield Problem("duplicate-column", _column_place(source, number), message, "give one an alias")
         seen.add(column.name)
-
-
-def _types(source: Source, columns: Sequence[Column], promised: Mapping[str, str]) -> Iterator[Problem]:
-    for number, column in enumerate(columns):
-        if column.type is None and column.name not in promised:
-            message = f'nothing promises the type of "{column.name}"'
-            hint = f"write CAST(... AS TEXT), or promise it yourself: Returns: {column.name} text?"
-            doubt = column.reason.startswith(("not understood", "the engine"))
-            notes = (column.reason,) if doubt else ()
-            yield Problem("uncast", _column_place(source, number), message, hint, notes)
 
 
 def _column_place(source: Source, number: int) -> Place:

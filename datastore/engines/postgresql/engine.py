@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,10 +33,11 @@ from datastore.engines.fork import keep, unwatch, watch
 from datastore.engines.ownership import Owner
 from datastore.engines.postgresql.errors import translate
 from datastore.engines.postgresql.session import PostgreSQLSession
-from datastore.engines.postgresql.settings import Connection, session_sql, set_up
+from datastore.engines.postgresql.settings import Blob, Connection, session_sql, set_up
 from datastore.engines.sessions import CLOSED, ThreadState
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, ForkedError, InvalidValueError, TransactionError
+from datastore.events import Events
 from datastore.search.matching import for_postgresql
 from datastore.statements.binding import Dialect
 from datastore.statements.optional import by_name
@@ -44,6 +46,7 @@ from datastore.values import utc_now
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
+    from datastore.statements.observed import ObservedStatements
 
 #: The channel that migrations/postgresql/0001.initial.sql notifies when a job is queued; it changes `data_version`.
 CHANNEL = "datastore_jobs"
@@ -72,6 +75,7 @@ class PostgreSQLEngine:
         timeout: How long a statement waits for a lock, or a thread for a connection, in seconds.
         pool_size: The maximum number of connections, and of further ones to the replica.
         replica: The URL of a standby that snapshots read from.
+        read_only: Whether every change is refused, by the server too.
         clock: The source of the current time; None: the server's clock.
     """
 
@@ -87,10 +91,12 @@ class PostgreSQLEngine:
         timeout: float = 30.0,
         pool_size: int = 10,
         replica: str | None = None,
+        read_only: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.timeout = timeout
         self.connections: int | None = pool_size
+        self.read_only = read_only
         self.clock = clock or self._server_now
         self.closed = False
         #: Owners of transactions whose context is gone: see `datastore.engines.ownership`.
@@ -127,6 +133,8 @@ class PostgreSQLEngine:
         for pool in filter(None, (self._pool, self._replica)):
             pool.open()
         self._thread = ThreadState(self)
+        self.events = Events()
+        self._observed: ObservedStatements | None = None
         watch(self)
 
     @property
@@ -151,8 +159,11 @@ class PostgreSQLEngine:
     ) -> Statements:
         """Return the statements as methods that run on the calling thread's connection and return *records*."""
         from datastore.statements.binding import bind
+        from datastore.statements.observed import ObservedStatements
 
-        return bind(statements, self._thread, records, DIALECT)
+        if self._observed is None:
+            self._observed = ObservedStatements(self.events, self._thread)
+        return self._observed.add(bind(statements, self._thread, records, DIALECT), statements)
 
     def now(self) -> datetime:
         """The current time by the server's clock; constant within a transaction."""
@@ -321,12 +332,22 @@ class PostgreSQLEngine:
                 self._pool_of(dropped).putconn(dropped)
         pool = (self._replica if for_reading else None) or self._pool
         while True:
-            connection = pool.getconn()
+            connection = self._from(pool)
             if _is_there(connection):
                 return connection
             # The server restarted, or ended the idle connection. No statement was sent yet, so no caller need know.
             connection.close()
             pool.putconn(connection)
+
+    def _from(self, pool: ConnectionPool[Connection]) -> Connection:
+        session = self._thread.session
+        if session is None or not self.events.listeners:
+            return pool.getconn()
+        began = time.perf_counter()
+        try:
+            return pool.getconn()
+        finally:
+            session.waited += time.perf_counter() - began
 
     def give_back(self, connection: Connection) -> None:
         """Return a borrowed connection; the pool closes one that is broken or inside a transaction."""
@@ -401,7 +422,12 @@ class PostgreSQLEngine:
     def _configure(self, connection: Connection) -> None:
         if isinstance(connection, _PooledConnection):
             connection.dropped = self._dropped
-        set_up(connection, synchronous_commit=_synchronous[self._durability], lock_timeout=self.timeout)
+        set_up(
+            connection,
+            synchronous_commit=_synchronous[self._durability],
+            lock_timeout=self.timeout,
+            read_only=self.read_only,
+        )
 
     def _server_now(self) -> datetime:
         # The offset from this machine's clock is measured periodically, which avoids a round trip for every statement.
@@ -475,4 +501,9 @@ def shown(url: str) -> str:
 
 
 #: How statements are rewritten for psycopg.
-DIALECT = Dialect(text=by_name, named=True, encoders={"match": for_postgresql, "words": for_postgresql})
+DIALECT = Dialect(
+    text=by_name,
+    named=True,
+    labelled=True,
+    encoders={"match": for_postgresql, "words": for_postgresql, "blob": Blob.of},
+)

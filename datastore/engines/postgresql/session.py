@@ -215,6 +215,7 @@ class PostgreSQLSession(Session):
             self.engine.give_back(connection)
 
     def _refuse_to_write(self) -> None:
+        self.refuse_read_only()
         # An event loop continues while a call of a thread pool is still ending. A moment later, the call's context is gone, and
         # the transaction that it left open is known to be orphaned.
         writers = self.engine.writers

@@ -11,11 +11,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg.adapt import Dumper, Loader
-from psycopg.types.string import TextLoader
+from psycopg.types.string import BytesBinaryDumper, TextLoader
 
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
 from datastore.statements.optional import by_name
+from datastore.values import encode_blob
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -46,23 +47,42 @@ class _RefusingDumper(Dumper):
         raise psycopg.DataError(f"no column has the type {type(obj).__name__}")
 
 
+class Blob(bytes):
+    """The value of a parameter of type blob; other bytes are refused."""
+
+    @classmethod
+    def of(cls, value: bytes) -> Blob:
+        """Mark a value.
+
+        Raises:
+            InvalidValueError: It is not bytes.
+        """
+        return cls(encode_blob(value))
+
+
 _REFUSED = (bytes, bytearray, memoryview, Decimal, UUID, list, tuple, date, datetime, clock_time, timedelta)
 
 
-def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: float) -> None:
+def set_up(connection: Connection, *, synchronous_commit: str, lock_timeout: float, read_only: bool) -> None:
     """Make values look like SQLite's, and override the settings of the role and the database.
 
     Args:
         connection: A new connection, in autocommit mode.
         synchronous_commit: "on" or "off".
         lock_timeout: In seconds.
+        read_only: Whether the server refuses changes.
     """
     connection.adapters.register_loader("timestamptz", _InstantLoader)
     connection.adapters.register_loader("json", TextLoader)
     connection.adapters.register_dumper(bool, _FlagDumper)
     for kind in _REFUSED:
         connection.adapters.register_dumper(kind, _RefusingDumper)
-    settings = {"synchronous_commit": synchronous_commit, "lock_timeout": f"{int(lock_timeout * 1000)}ms"}
+    connection.adapters.register_dumper(Blob, BytesBinaryDumper)
+    settings = {
+        "synchronous_commit": synchronous_commit,
+        "lock_timeout": f"{int(lock_timeout * 1000)}ms",
+        "read_only": "on" if read_only else "off",
+    }
     connection.execute(session_sql("set_session"), settings)
 
 

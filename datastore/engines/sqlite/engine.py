@@ -28,11 +28,13 @@ from datastore.engines.sqlite.gate import Gate
 from datastore.engines.sqlite.session import SQLiteSession
 from datastore.engines.transactions import Snapshot, Transaction
 from datastore.errors import BusyError, ClosedError, DatabaseError, InvalidValueError, TransactionError
+from datastore.events import Events
 from datastore.values import utc_now
 
 if TYPE_CHECKING:
     from datastore.statements.binding import Statements
     from datastore.statements.loader import Statement
+    from datastore.statements.observed import ObservedStatements
 
 Result = TypeVar("Result")
 
@@ -73,6 +75,7 @@ class SQLiteEngine:
         durability: Durability = "full",
         timeout: float = 30.0,
         gate: bool = True,
+        read_only: bool = False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         if durability not in _synchronous:
@@ -80,6 +83,7 @@ class SQLiteEngine:
         self.path = path
         self.durability: Durability = durability
         self.timeout = timeout
+        self.read_only = read_only
         self.clock = clock
         self.gate = Gate(f"{path}.gate", across_processes=gate)
         self._wal = f"{path}-wal"
@@ -94,6 +98,8 @@ class SQLiteEngine:
         self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
         self._thread = ThreadState(self)
+        self.events = Events()
+        self._observed: ObservedStatements | None = None
         watch(self)
 
     @property
@@ -106,8 +112,11 @@ class SQLiteEngine:
     ) -> Statements:
         """Return the statements as methods that run on the calling thread's connection and return *records*."""
         from datastore.statements.binding import bind  # imports aiosql, so only once a store is opened
+        from datastore.statements.observed import ObservedStatements
 
-        return bind(statements, self._thread, records)
+        if self._observed is None:
+            self._observed = ObservedStatements(self.events, self._thread)
+        return self._observed.add(bind(statements, self._thread, records), statements)
 
     def now(self) -> datetime:
         """The current time; constant within a transaction."""
@@ -160,9 +169,7 @@ class SQLiteEngine:
         """
         self._thread.connected()  # refuses a closed store, and one from before a fork
         try:
-            with closing(
-                sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=self.timeout)
-            ) as connection:
+            with closing(sqlite3.connect(self._uri(read_only=True), uri=True, timeout=self.timeout)) as connection:
                 return connection.execute("PRAGMA integrity_check(100)").fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate(error, "PRAGMA integrity_check") from error
@@ -227,6 +234,7 @@ class SQLiteEngine:
             TransactionError: As in `using`.
             BusyError: Another writer had the gate for longer than the timeout.
         """
+        self._thread.connected().refuse_read_only()
         with self.using(action) as connection:
             try:
                 self.gate.acquire(self.timeout, self._thread.session.refuse_to_wait)
@@ -280,7 +288,7 @@ class SQLiteEngine:
         refuse_after_fork(self.path)
         try:
             connection = sqlite3.connect(
-                f"{self.path.as_uri()}?mode=rw",
+                self._uri(read_only=self.read_only),
                 uri=True,
                 timeout=_SLICE,
                 isolation_level=None,
@@ -307,8 +315,23 @@ class SQLiteEngine:
             raise ClosedError(CLOSED)
         return session
 
+    def _uri(self, *, read_only: bool) -> str:
+        """The file as SQLite opens it.
+
+        In a folder that cannot be written to, SQLite cannot create the shared memory of a WAL. Where there is no WAL, nobody is
+        writing, and the file is opened as one that does not change.
+        """
+        if not read_only:
+            return f"{self.path.as_uri()}?mode=rw"
+        unchanging = not (os.access(self.path.parent, os.W_OK) or _size(self._wal) or Path(f"{self.path}-shm").exists())
+        return f"{self.path.as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"
+
     def _set_up(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
+        if self.read_only:
+            execute("PRAGMA query_only = ON")
+            execute("PRAGMA temp_store = MEMORY")
+            return
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             return  # not a database of this library (yet): the store checks and refuses it; it is left unchanged
         _refuse_read_only(connection)
@@ -366,12 +389,14 @@ class SQLiteEngine:
             self._checkpoint_if_due(connection)
 
     def _checkpoint_if_due(self, connection: sqlite3.Connection) -> None:
-        try:
-            size = os.stat(self._wal).st_size
-        except OSError:
+        size = _size(self._wal)
+        if not size:
             return
         if self._changed >= CHECKPOINT_ROWS or size >= self._checkpoint_at:
-            done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
+            with self.events.operation("checkpoint") as counts:
+                counts["bytes"] = size
+                done = try_write_back(connection, "TRUNCATE" if size >= TRUNCATE_BYTES else "FULL", _SLICE)
+                counts["complete"] = int(done)
             self._changed = 0
             # The WAL's present bytes are reused; and with a long-lived reader, every commit would try again.
             self._checkpoint_at = (0 if done and size >= TRUNCATE_BYTES else size) + CHECKPOINT_BYTES
@@ -393,6 +418,13 @@ class SQLiteEngine:
         self.orphans = []
         self.gate.forget()
         self._thread.forget()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _stop(session: SQLiteSession, deadline: float) -> None:

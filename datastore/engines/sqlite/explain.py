@@ -56,6 +56,34 @@ def query_plan(connection: sqlite3.Connection, sql: str) -> list[str]:
     return [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", _UNBOUND)]
 
 
+def first_failure(connection: sqlite3.Connection, script: str) -> int | None:
+    """Where the first statement of a script begins that fails if they are run in turn; nothing of them stays."""
+    connection.execute("SAVEPOINT first_failure")
+    start = end = 0
+    try:
+        for part in script.split(";"):
+            end += len(part) + 1
+            if sqlite3.complete_statement(script[start:end]) or end > len(script):
+                connection.execute(script[start:end]).close()
+                start = end
+    except sqlite3.Error:
+        return start + len(script[start:]) - len(script[start:].lstrip())
+    finally:
+        connection.execute("ROLLBACK TO first_failure")
+        connection.execute("RELEASE first_failure")
+    return None
+
+
+@contextmanager
+def without_automatic_indexes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Plan with the indexes that there are, until the block ends."""
+    connection.execute("PRAGMA automatic_index = OFF")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA automatic_index = ON")
+
+
 def pages_read(connection: sqlite3.Connection, sql: str) -> set[int]:
     """The root pages of the b-trees that a statement's program reads, including its triggers and cascades."""
     rows = connection.execute(f"EXPLAIN {sql}", _UNBOUND)

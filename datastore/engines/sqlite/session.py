@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -123,13 +124,14 @@ class SQLiteSession(Session):
         if current() is not NOBODY:
             self.refuse_copies()
         self.refuse_reentry()
+        self.refuse_read_only()
         self.at_work = True
         try:
             if self.closing:
                 raise ClosedError(CLOSED)
             if self.connection.in_transaction:
                 self.give_back()  # an interrupt came between the end of a block and its cleanup
-            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+            self._enter_gate()
             try:
                 result = run()
             except sqlite3.OperationalError as error:
@@ -144,6 +146,17 @@ class SQLiteSession(Session):
         finally:
             self.at_work = False
         return result
+
+    def _enter_gate(self) -> None:
+        engine = self.engine
+        if not engine.events.listeners:
+            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+            return
+        began = time.perf_counter()
+        try:
+            engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+        finally:
+            self.waited += time.perf_counter() - began
 
     def failed(self, error: Exception, where: str) -> NoReturn:
         """Raise this library's error for the driver's; record the loss of a transaction that SQLite ended itself."""
@@ -166,8 +179,9 @@ class SQLiteSession(Session):
             # The first read fixes the snapshot; until then another commit could still become visible.
             engine.patiently(lambda: connection.execute("PRAGMA user_version").fetchall(), "snapshot")
             return
+        self.refuse_read_only()
         self._turn = _TAKING
-        engine.gate.acquire(engine.timeout, self.refuse_to_wait)
+        self._enter_gate()
         self._turn = engine.gate.number
         engine.writer = block.owner
         engine.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), "BEGIN")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from datastore.values import Json
+
 
 class ListMiscountedConversationsRow(NamedTuple):
     """A row of list_miscounted_conversations."""
@@ -30,6 +32,14 @@ class ListMessageHashesRow(NamedTuple):
     id: str
     content: str
     content_hash: str
+    parts: Json
+
+
+class ListBrokenBranchesRow(NamedTuple):
+    """A row of list_broken_branches."""
+
+    conversation_id: str
+    branch: int
 
 
 class ListMiscountedGroupsRow(NamedTuple):
@@ -82,10 +92,24 @@ class DerivedStatements(Protocol):
         after_seq: int,
         max_rows: int,
     ) -> list[ListMessageHashesRow]:
-        """One page of the messages in the order in which they were stored, each with the hash that it should have.
+        """One page of the finished messages in the order in which they were stored, each with the hash that it
+        should have.
 
         Args:
             after_seq: return messages after this place; 0 for the first page.
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def list_broken_branches(
+        self,
+        *,
+        max_rows: int,
+    ) -> list[ListBrokenBranchesRow]:
+        """Branches that contradict their conversation, their parent or their messages, and numbers of branches that
+        do not exist.
+
+        Args:
             max_rows: 1 to 1000.
         """
         ...

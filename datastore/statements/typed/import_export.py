@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from datastore.records import Learning, MessageKey
+from datastore.records import Learning, Message, MessageKey
 
 
 class ListConversationSourcesRow(NamedTuple):
@@ -25,6 +25,7 @@ class ImportExportStatements(Protocol):
         self,
         *,
         conversation_id: str,
+        branch: int,
         from_position: int,
         to_position: int,
     ) -> list[MessageKey]:
@@ -32,8 +33,82 @@ class ImportExportStatements(Protocol):
 
         Args:
             conversation_id: id of the conversation.
+            branch: the branch that the messages were appended to.
             from_position: the first position, inclusive.
             to_position: the last position, inclusive.
+        """
+        ...
+
+    def list_conversation_messages(
+        self,
+        *,
+        conversation_id: str,
+        after_branch: int,
+        after_position: int,
+        max_rows: int,
+    ) -> list[Message]:
+        """One page of all messages of a conversation, branch by branch.
+
+        Args:
+            conversation_id: id of the conversation.
+            after_branch: rows after (after_branch, after_position); 0 for the first page.
+            after_position: 0 for the first page.
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def restore_branch(
+        self,
+        *,
+        conversation_id: str,
+        branch: int,
+        parent_branch: int,
+        fork_position: int,
+        created_at: datetime,
+        label: str | None,
+    ) -> int:
+        """Stores a branch of an exported conversation under its number.
+
+        Args:
+            conversation_id: id of the conversation.
+            branch: 1 or more.
+            parent_branch: the branch that owns the message at fork_position.
+            fork_position: the last shared position; 0 shares none.
+            created_at: when it was forked.
+            label: 1 to 200 characters.
+        """
+        ...
+
+    def set_branches(
+        self,
+        *,
+        id: str,
+        active_branch: int,
+        last_branch: int,
+    ) -> int:
+        """Sets the active branch of an imported conversation, and the number after which the next branch is
+        numbered.
+
+        Args:
+            id: id of the conversation.
+            active_branch: 0, or a branch of the conversation.
+            last_branch: the highest number that was ever used; it never decreases.
+        """
+        ...
+
+    def set_branch_last_position(
+        self,
+        *,
+        conversation_id: str,
+        branch: int,
+        last_position: int,
+    ) -> int:
+        """Leaves a gap before the next message of a branch, where a message was deleted before the export.
+
+        Args:
+            conversation_id: id of the conversation.
+            branch: 1 or more.
+            last_position: the next message gets the position after this one; it never decreases.
         """
         ...
 
@@ -43,7 +118,7 @@ class ImportExportStatements(Protocol):
         id: str,
         last_position: int,
     ) -> int:
-        """Leaves a gap before the next message, where a message was deleted before the export.
+        """Leaves a gap before the next message of branch 0, where a message was deleted before the export.
 
         Args:
             id: id of the conversation.

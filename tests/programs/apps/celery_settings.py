@@ -17,6 +17,7 @@ app.conf.update(
         "data_folder_in": str(folder / "queue"),
         "data_folder_out": str(folder / "queue"),
         "control_folder": str(folder / "control"),
+        "polling_interval": 0.05,
     },
     result_backend=f"file://{folder / 'results'}",
     worker_hijack_root_logger=False,
@@ -26,4 +27,4 @@ if __name__ == "__main__":
     # Hand in tasks; print those that were acknowledged, one a line.
     waiting = [start.delay(session) for session in sys.argv[1:]]
     for result in waiting:
-        print(result.get(timeout=50))
+        print(result.get(timeout=50, interval=0.02))

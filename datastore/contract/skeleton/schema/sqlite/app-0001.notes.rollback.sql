@@ -1,0 +1,2 @@
+-- LOSES DATA: every note.
+DROP TABLE notes;

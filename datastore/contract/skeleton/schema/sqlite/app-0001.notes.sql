@@ -1,0 +1,19 @@
+-- Notes that people write on conversations.
+-- depends: 0001.initial
+
+CREATE TABLE notes (
+    id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    -- 1 to 5; NULL until somebody rates it.
+    stars INTEGER,
+    text TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    CONSTRAINT notes_pkey PRIMARY KEY (id),
+    CONSTRAINT notes_conversation_id_fkey
+    FOREIGN KEY (conversation_id) REFERENCES conversations (id) ON DELETE CASCADE,
+    CONSTRAINT notes_stars_check CHECK (stars BETWEEN 1 AND 5),
+    CONSTRAINT notes_created_at_check CHECK (created_at GLOB '????-??-??T??:??:??.??????Z')
+) STRICT;
+
+-- Serves list_notes and rate_conversation; the foreign key.
+CREATE INDEX notes_conversation_id_created_at_id_idx ON notes (conversation_id, created_at, id);

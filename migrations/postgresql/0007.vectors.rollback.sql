@@ -1,0 +1,16 @@
+-- LOSES DATA: the vectors. `datastore embed` makes them again after the step is applied.
+DROP TRIGGER messages_vectors_update ON messages;
+
+DROP FUNCTION datastore_forget_message_vector();
+
+DROP TRIGGER learnings_vectors_update ON learnings;
+
+DROP FUNCTION datastore_forget_learning_vector();
+
+DROP TABLE message_vectors;
+
+DROP TABLE learning_vectors;
+
+DROP TABLE vector_cells;
+
+DROP TABLE vector_indexes;

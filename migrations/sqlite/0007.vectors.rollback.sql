@@ -1,0 +1,12 @@
+-- LOSES DATA: the vectors. `datastore embed` makes them again after the step is applied.
+DROP TRIGGER messages_vectors_update;
+
+DROP TRIGGER learnings_vectors_update;
+
+DROP TABLE message_vectors;
+
+DROP TABLE learning_vectors;
+
+DROP TABLE vector_cells;
+
+DROP TABLE vector_indexes;
