@@ -352,6 +352,7 @@ def test_each_way_to_delete_has_one_word() -> None:
         "learnings.delete_many",
         "jobs.delete",
         "jobs.prune",
+        "schedules.delete",
         "uploads.delete",
         "retention.policies.delete",
         "store.erase",
