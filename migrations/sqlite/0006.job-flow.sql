@@ -163,8 +163,8 @@ BEGIN
             SELECT 1
             FROM job_groups
             WHERE
-                (kind = 'sequence' AND name = new.sequence_key AND live > 1)
-                OR (kind = 'batch' AND name = new.after_batch)
+                (job_groups.kind = 'sequence' AND job_groups.name = new.sequence_key AND job_groups.live > 1)
+                OR (job_groups.kind = 'batch' AND job_groups.name = new.after_batch)
         );
 END;
 
@@ -198,8 +198,8 @@ BEGIN
             SELECT 1
             FROM job_groups
             WHERE
-                (kind = 'sequence' AND name = new.sequence_key AND live > 1)
-                OR (kind = 'batch' AND name = new.after_batch)
+                (job_groups.kind = 'sequence' AND job_groups.name = new.sequence_key AND job_groups.live > 1)
+                OR (job_groups.kind = 'batch' AND job_groups.name = new.after_batch)
         );
 END;
 
@@ -236,7 +236,7 @@ BEGIN
         AND NOT EXISTS (
             SELECT 1
             FROM job_groups
-            WHERE kind = 'batch' AND name = old.batch_id
+            WHERE job_groups.kind = 'batch' AND job_groups.name = old.batch_id
         );
 END;
 
@@ -272,7 +272,7 @@ BEGIN
         AND NOT EXISTS (
             SELECT 1
             FROM job_groups
-            WHERE kind = 'batch' AND name = old.batch_id
+            WHERE job_groups.kind = 'batch' AND job_groups.name = old.batch_id
         );
 END;
 

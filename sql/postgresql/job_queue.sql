@@ -249,7 +249,7 @@ running (type, limit_key, job_count) AS MATERIALIZED (
 
 open_types (type, not_before, max_running_per_key) AS MATERIALIZED (
     SELECT
-        CAST(wanted.value AS TEXT) COLLATE "C" AS type,
+        wanted.value AS type,
         coalesce(job_limits.next_start_at, '-infinity') AS not_before,
         job_limits.max_running_per_key
     FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted

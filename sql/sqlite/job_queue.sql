@@ -572,21 +572,27 @@ RETURNING
 -- Differs: only SQLite has INDEXED BY, which prevents the use of an index on status alone, if an application adds one
 -- Allow: full-scan, reads at most one row of job_limits
 SELECT
-    EXISTS (
-        SELECT 1
-        FROM job_queue AS leased INDEXED BY job_queue_lease_expires_at_idx
-        WHERE
-            leased.status = 'running'
-            AND leased.lease_expires_at <= :now
+    CAST(
+        EXISTS (
+            SELECT 1
+            FROM job_queue AS leased INDEXED BY job_queue_lease_expires_at_idx
+            WHERE
+                leased.status = 'running'
+                AND leased.lease_expires_at <= :now
+        ) AS INTEGER
     ) AS has_expired,
-    EXISTS (
-        SELECT 1
-        FROM schedules
-        WHERE next_at <= :now
+    CAST(
+        EXISTS (
+            SELECT 1
+            FROM schedules
+            WHERE next_at <= :now
+        ) AS INTEGER
     ) AS has_due_schedules,
-    EXISTS (
-        SELECT 1
-        FROM job_limits
+    CAST(
+        EXISTS (
+            SELECT 1
+            FROM job_limits
+        ) AS INTEGER
     ) AS has_limits;
 
 -- name: lock_job_limits(types)

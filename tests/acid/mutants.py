@@ -405,8 +405,8 @@ _mutants = (
         "datastore/repositories/job_limits.py", "[*limited, *due]", "[*due]",
     ),)),
     Mutant("limits without a lock", "SQL", (Edit("sql/postgresql/job_queue.sql", "ORDER BY type\nFOR UPDATE;", "ORDER BY type;"),)),
-    Mutant("a sequence that does not wait", "SQL", (Sql("trigger job_queue_groups_insert", r"live > 1", "live > 99"),)),
-    Mutant("a batch that is not waited for", "SQL", (Sql("trigger job_queue_groups_insert", r"name = new.after_batch\)", "name = new.after_batch AND live > 99)"),)),
+    Mutant("a sequence that does not wait", "SQL", (Sql("trigger job_queue_groups_insert", r"live > 1\)", "live > 99)"),)),
+    Mutant("a batch that is not waited for", "SQL", (Sql("trigger job_queue_groups_insert", r"name = new.after_batch\)", "name = new.after_batch AND job_groups.live > 99)"),)),
     Mutant("a sequence that stops", "SQL", (Sql("trigger job_queue_groups_end", r"old.waits_for IS NOT 'sequence' AND id", "old.waits_for IS 'sequence' AND id"),)),
     Mutant("a batch that never ends", "SQL", (Sql("trigger job_queue_groups_end", r"waits_for = 'batch' AND after_batch = old.batch_id", "waits_for = 'batch' AND after_batch = old.sequence_key"),)),
     # --- migrations ---------------------------------------------------------------------------------------------
