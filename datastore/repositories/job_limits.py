@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         def run_at(self) -> datetime: ...
 
 
-#: Number of jobs without a free place that are skipped at once, and how often at most in one claim.
-_WINDOW, _WINDOWS = 100, 10
+#: Number of jobs that are read in addition to the free places: at first, and at most. It grows while they have no free place.
+_WINDOWS = (4, 100, 1000, 1000, 1000)
 
 
 def choose(
@@ -100,8 +100,8 @@ def _of_type(
         return statements.list_claimable_jobs(types=[limit.type], now=now, max_rows=places)
     full = [key for key, count in running.items() if key is not None and count >= per_key]
     limited: Sequence[Candidate] = statements.list_limited_jobs(type=limit.type, full_keys=full, max_rows=places)
-    for _ in range(_WINDOWS):
-        window = places + _WINDOW
+    for more in _WINDOWS:
+        window = places + more
         due: Sequence[Candidate] = statements.list_claimable_jobs(types=[limit.type], now=now, max_rows=window)
         chosen, skipped = _with_place([*limited, *due], running, per_key, places)
         if skip := skipped.intersection(job.id for job in due):
