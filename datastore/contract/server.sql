@@ -38,8 +38,8 @@ FROM pg_index
 INNER JOIN pg_class ON pg_index.indrelid = pg_class.oid
 INNER JOIN pg_attribute
     ON
-        pg_attribute.attrelid = pg_index.indrelid
-        AND pg_attribute.attnum = ANY(CAST(pg_index.indkey AS INT2 []))
+        pg_index.indrelid = pg_attribute.attrelid
+        AND pg_attribute.attnum = any(CAST(pg_index.indkey AS INT2 []))
 WHERE
     pg_index.indisunique
     AND pg_index.indexprs IS NULL
