@@ -39,7 +39,8 @@ WHERE correlation_id IS NOT NULL;
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS messages_conversation_id_branch_position_key ON messages (conversation_id, branch, position);
 
 -- Serves find_message_by_source. Only imported messages are in it.
-CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS messages_conversation_id_branch_source_id_key ON messages (conversation_id, branch, source_id)
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS messages_conversation_id_branch_source_id_key
+ON messages (conversation_id, branch, source_id)
 WHERE source_id IS NOT NULL;
 
 -- Serves list_partial_messages. Finished messages are not in it.
