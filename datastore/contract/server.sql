@@ -1,3 +1,5 @@
+-- sqlfluff:dialect:postgres
+-- noqa: disable=RF02,RF03,AM06,CP03,LT01,LT02,LT05,LT08,LT09,ST06,AL09
 -- Queries of the server check on PostgreSQL's catalogue. They run only on a scratch database; no store loads this file.
 
 -- name: list_partial_indexes()

@@ -42,7 +42,7 @@ _PAUSE = 0.1
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 0.8
 
 #: The statement of a step that locks the tables which the step changes.
-_lock_table = re.compile(r"^LOCK TABLE [^;]+;", re.MULTILINE)
+_lock_table = re.compile(r"^LOCK TABLE\s[^;]+;", re.MULTILINE)
 _concurrently = re.compile(r"^(?:CREATE|DROP)\b[^;]* CONCURRENTLY ", re.MULTILINE)
 
 #: Errors after which a step is tried again: nothing of it was done.

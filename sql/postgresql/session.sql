@@ -118,6 +118,16 @@ SELECT clock_timestamp() AS clock;
 -- Rows: 1
 -- Differs: SQLite has no server
 -- Allow: full-scan, because the server's catalogue is small
+WITH dead AS MATERIALIZED (
+    SELECT
+        CAST(pg_stat_user_tables.relname AS TEXT) AS relname,
+        CAST(pg_stat_user_tables.n_dead_tup AS DOUBLE PRECISION) / greatest(pg_stat_user_tables.n_live_tup, 1) AS share
+    FROM pg_stat_user_tables
+    WHERE pg_stat_user_tables.n_dead_tup > 100000
+    ORDER BY CAST(pg_stat_user_tables.n_dead_tup AS DOUBLE PRECISION) / greatest(pg_stat_user_tables.n_live_tup, 1) DESC
+    LIMIT 1
+)
+
 SELECT
     current_setting('server_version') AS version,
     pg_database_size(current_database()) AS bytes,
@@ -134,8 +144,8 @@ SELECT
             pg_stat_activity.datname = current_database()
             AND pg_stat_activity.pid <> pg_backend_pid()
     ) AS oldest_transaction_seconds,
-    dead.relname AS dead_table,
-    dead.share AS dead_share,
+    (SELECT dead.relname FROM dead) AS dead_table,
+    (SELECT dead.share FROM dead) AS dead_share,
     CASE
         WHEN pg_is_in_recovery()
             THEN CAST(extract(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS DOUBLE PRECISION)
@@ -150,17 +160,7 @@ SELECT
                 SELECT CAST(max(pg_wal_lsn_diff(pg_current_wal_lsn(), pg_replication_slots.restart_lsn)) AS BIGINT)
                 FROM pg_replication_slots
             )
-    END AS retained_wal_bytes
-FROM (VALUES (1)) AS one (number)
-LEFT JOIN (
-    SELECT
-        CAST(relname AS TEXT) AS relname,
-        CAST(n_dead_tup AS DOUBLE PRECISION) / greatest(n_live_tup, 1) AS share
-    FROM pg_stat_user_tables
-    WHERE n_dead_tup > 100000
-    ORDER BY CAST(n_dead_tup AS DOUBLE PRECISION) / greatest(n_live_tup, 1) DESC
-    LIMIT 1
-) AS dead ON TRUE;
+    END AS retained_wal_bytes;
 
 -- name: count_other_clients()$
 -- The number of other clients connected to this database.

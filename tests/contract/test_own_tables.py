@@ -50,7 +50,7 @@ def datastore(folder: Path, *command: str, code: int = 0) -> str:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebook")
     said = ""
-    for command in (" ".join(INIT), "generate", "check --update"):
+    for command in (" ".join(INIT), "generate", "check --update --no-server"):
         said += f"$ datastore {command}\n{datastore(folder, *command.split())}"
     # Without a last release there is a note about that, which depends on where the project lies.
     said = "".join(f"{line}\n" for line in said.splitlines() if not line.startswith("note:"))
