@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datastore.aio.threads import Threads
     from datastore.records.job_queue import Job
     from datastore.records.vectors import Embed, VectorStatus
-    from datastore.upkeep.vectors import EmbedTask, Embedded, Progress, Vectors
+    from datastore.upkeep.vectors import Embedded, EmbedTask, Progress, Vectors
 
 
 class AsyncVectors:
