@@ -134,7 +134,8 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
             fill(store)
             before = [hit.learning for hit in store.learnings.search("readers")]
             assert before
-        rollback(url, steps=2)  # retention and search have nothing of what was said
+        ids = migration_ids(migrations_folder("postgresql"))
+        rollback(url, steps=len(ids) - ids.index("0004.search"))  # from search on, no step has what was said
         apply(url)
         with Datastore.open(url) as store:
             assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
@@ -146,9 +147,11 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
                 "high-water mark",
                 "content hashes",
                 "message counts",
+                "branches",
                 "job counts",
                 "tags",
                 "searchable rows",
+                "vectors",
             ]
             assert list(checked) == names
             assert not any(checked.values())
