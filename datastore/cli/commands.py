@@ -23,9 +23,11 @@ from datastore.cli import (
     embed,
     erasure,
     generate,
+    imports,
     jobs,
     maintenance,
     metrics,
+    migrations,
     retention,
     search,
 )
@@ -153,7 +155,7 @@ def cli() -> None:
 
 
 for command in (
-    data.import_command,
+    imports.import_command,
     data.export_command,
     copy.copy_command,
     search.search_command,
@@ -167,7 +169,8 @@ for command in (
     backups.backup_command,
     backups.backups_command,
     backups.restore_command,
-    admin.migrations_command,
+    migrations.migrations_command,
+    migrations.rollback_command,
     admin.purge_command,
     erasure.erase_command,
     erasure.erasures_command,

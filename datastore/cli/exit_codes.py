@@ -19,7 +19,7 @@ class Exit(IntEnum):
     DONE = 0, "done"
     ERROR = 1, "an error of the library: one line on stderr"
     WRONG_USE = 2, "wrong use of the command line"
-    BAD_LINES = 3, "import: some lines were bad (listed on stderr), everything else is stored"
+    BAD_LINES = 3, "import: something could not be stored (listed on stderr), everything else is stored"
     NOT_VERIFIED = 4, "verify: something is wrong with the database"
     CHECK_FAILED = (
         5,
@@ -29,4 +29,6 @@ class Exit(IntEnum):
         6,
         "erase: a legal hold blocked it, or something kept it from being complete: the receipt says what",
     )
+    NOT_FINISHED = 7, "maintain: not all that is due was done: the time was up, or a reader kept the WAL; run it again"
+    UNHEALTHY = 8, "status --check: something is beyond its threshold: each is a line on stderr"
     INTERRUPTED = 130, "interrupted with Ctrl-C; what was committed stays"

@@ -292,7 +292,7 @@ LIMIT :max_rows;
 --   and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
--- Differs: each count of ended jobs has 16 rows, so that workers do not wait for one another
+-- Differs: each count of ended jobs has several rows, so that workers do not wait for one another
 -- Allow: full-scan, because a summary counts every live job; ended jobs are counted when they end
 WITH counted (type, status, job_count, oldest_run_at) AS (
     SELECT

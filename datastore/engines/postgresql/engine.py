@@ -60,6 +60,9 @@ _locks = {"audit_log": 2}
 
 _synchronous = {"full": "on", "relaxed": "off"}
 
+#: How every connection is made. The server's views show the name, unless the URL or PGAPPNAME gives another.
+_OPTIONS: dict[str, Any] = {"autocommit": True, "fallback_application_name": "datastore"}
+
 #: Seconds after which the server's clock is read again.
 _CLOCK_SECONDS = 60.0
 
@@ -146,7 +149,7 @@ class PostgreSQLEngine:
             min_size=0,
             max_size=size,
             timeout=self.timeout,
-            kwargs={"autocommit": True},
+            kwargs=_OPTIONS,
             configure=self._configure,
             open=False,
         )
@@ -374,7 +377,7 @@ class PostgreSQLEngine:
         return self._connect(self._conninfo)
 
     def _connect(self, url: str) -> Connection:
-        connection = psycopg.connect(url, autocommit=True)
+        connection = psycopg.connect(url, **_OPTIONS)
         self._configure(connection)
         return connection
 

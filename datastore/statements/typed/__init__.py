@@ -56,12 +56,14 @@ from datastore.statements.typed.derived import (
 from datastore.statements.typed.erasures import (
     DeleteLastMessagesRow,
     ErasuresStatements,
+    ForgetJobTypeRow,
     ListAttemptTextsRow,
     ListJobTextsRow,
     ListKnownLearningTermsRow,
     ListKnownMessageTermsRow,
     ListTreesRow,
 )
+from datastore.statements.typed.health import FindOldestDueJobRow, HealthStatements
 from datastore.statements.typed.import_export import ImportExportStatements, ListConversationSourcesRow
 from datastore.statements.typed.job_queue import JobQueueStatements, ListQueuedJobTypesRow, PruneJobsRow, SucceedJobsRow
 from datastore.statements.typed.learnings import (
@@ -173,6 +175,8 @@ RECORDS: dict[str, type] = {
     "count_uploads": CountUploadsRow,
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
     "delete_last_messages": DeleteLastMessagesRow,
+    "find_oldest_due_job": FindOldestDueJobRow,
+    "forget_job_type": ForgetJobTypeRow,
     "get_conversation_facets": GetConversationFacetsRow,
     "get_message_places": GetMessagePlacesRow,
     "list_applied_migrations": ListAppliedMigrationsRow,
@@ -249,6 +253,7 @@ class Statements(
     ConversationsStatements,
     DerivedStatements,
     ErasuresStatements,
+    HealthStatements,
     ImportExportStatements,
     JobQueueStatements,
     LearningsStatements,
