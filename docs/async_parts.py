@@ -31,6 +31,7 @@ from datastore.repositories import (
     ReceiptRepository,
     RedactionRepository,
     RetentionPolicyRepository,
+    ScheduleRepository,
     UploadRepository,
 )
 from datastore.retention.policies import Retention
@@ -52,6 +53,7 @@ MODULES: Mapping[str, tuple[type[Any], ...]] = {
     "messages": (MessageRepository,),
     "redactions": (RedactionRepository,),
     "retention": (RetentionPolicyRepository, ReceiptRepository, Retention),
+    "schedules": (ScheduleRepository,),
     "store": (Datastore,),
     "upkeep": (Backups, Maintenance),
     "uploads": (UploadRepository,),

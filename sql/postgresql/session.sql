@@ -125,14 +125,14 @@ SELECT
     (
         SELECT count(*)
         FROM pg_stat_activity
-        WHERE datname = current_database()
+        WHERE pg_stat_activity.datname = current_database()
     ) AS connections,
     (
-        SELECT CAST(coalesce(extract(EPOCH FROM max(clock_timestamp() - xact_start)), 0) AS DOUBLE PRECISION)
+        SELECT CAST(coalesce(extract(EPOCH FROM max(clock_timestamp() - pg_stat_activity.xact_start)), 0) AS DOUBLE PRECISION)
         FROM pg_stat_activity
         WHERE
-            datname = current_database()
-            AND pid <> pg_backend_pid()
+            pg_stat_activity.datname = current_database()
+            AND pg_stat_activity.pid <> pg_backend_pid()
     ) AS oldest_transaction_seconds,
     dead.relname AS dead_table,
     dead.share AS dead_share,
@@ -140,14 +140,14 @@ SELECT
         WHEN pg_is_in_recovery()
             THEN CAST(extract(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS DOUBLE PRECISION)
         ELSE (
-            SELECT CAST(extract(EPOCH FROM max(replay_lag)) AS DOUBLE PRECISION)
+            SELECT CAST(extract(EPOCH FROM max(pg_stat_replication.replay_lag)) AS DOUBLE PRECISION)
             FROM pg_stat_replication
         )
     END AS replica_lag_seconds,
     CASE
         WHEN NOT pg_is_in_recovery()
             THEN (
-                SELECT CAST(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS BIGINT)
+                SELECT CAST(max(pg_wal_lsn_diff(pg_current_wal_lsn(), pg_replication_slots.restart_lsn)) AS BIGINT)
                 FROM pg_replication_slots
             )
     END AS retained_wal_bytes
