@@ -156,6 +156,7 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
                 "job counts",
                 "tags",
                 "searchable rows",
+                "vectors",
             ]
             assert list(checked) == names
             assert not any(checked.values())
