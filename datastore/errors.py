@@ -165,13 +165,14 @@ class SchemaOutOfDateError(DatabaseError):
 
 
 class RollbackRefusedError(DatabaseError):
-    """A rollback would destroy legal holds, erasure receipts, tombstones or the audit log. Nothing was changed."""
+    """A rollback would destroy legal holds, erasure receipts, tombstones or the audit log, or does not exist. Nothing was
+    changed."""
 
 
 #: What to do about a `RollbackRefusedError`.
 ROLLBACK_REFUSED = (
     "the rollback would destroy data that must be kept ({}); nothing was changed. Back up first; then"
-    " DATASTORE_ROLLBACK=destroy in the environment allows it (docs/migrations.md)"
+    " `datastore rollback --allow-loss` allows it, or DATASTORE_ROLLBACK=destroy in yoyo's environment (docs/migrations.md)"
 )
 
 

@@ -38,6 +38,8 @@ class Part:
 
 PARTS = (
     Part("records", "records.py", "records"),
+    Part("branches", "branches.py", "branches"),
+    Part("streams", "streams.py", "streams"),
     Part("start", "start.py", "start"),
     Part("importing", "importing.py --rounds 3", "importing"),
     Part("memory", "memory.py", "memory", full_command="memory.py --messages 1000000"),

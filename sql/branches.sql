@@ -105,7 +105,13 @@ WITH RECURSIVE lineage (branch, to_position) AS (
         conversations.id = :conversation_id
         AND (
             coalesce(CAST(:branch AS BIGINT), 0) = 0
-            OR EXISTS (SELECT 1 FROM branches WHERE branches.conversation_id = :conversation_id AND branches.branch = coalesce(CAST(:branch AS BIGINT), 0))
+            OR EXISTS (
+                SELECT 1
+                FROM branches
+                WHERE
+                    branches.conversation_id = :conversation_id
+                    AND branches.branch = coalesce(CAST(:branch AS BIGINT), 0)
+            )
         )
     UNION ALL
     SELECT

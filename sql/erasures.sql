@@ -380,18 +380,3 @@ SET worker = 'erased'
 WHERE
     job_id = :job_id
     AND worker IS NOT NULL;
-
--- name: forget_job_type(type)!
--- Deletes the counts of a type that no job has any longer.
---   type  text  the job type
--- Index: job_counts primary key (range)
--- Rows: 0 to five; on PostgreSQL, up to 64
--- Allow: full-scan, needed only for a type that names a subject, which is rare; the type alone leads no index
-DELETE FROM job_counts
-WHERE
-    type = :type
-    AND NOT EXISTS (
-        SELECT 1
-        FROM job_queue
-        WHERE job_queue.type = :type
-    );

@@ -19,8 +19,10 @@ import datastore
 from datastore import errors, records, repositories
 from datastore.cli.commands import cli
 from datastore.copy import copy
+from datastore.migrations import rollback
 from datastore.retention.policies import Retention
 from datastore.upkeep.backups import Backups
+from datastore.upkeep.health import Thresholds
 from datastore.upkeep.maintenance import Maintenance
 from datastore.upkeep.vectors import Vectors
 
@@ -263,13 +265,14 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "jobs prune": [PARTS["jobs"].prune],
     "worker": [datastore.Worker, datastore.Worker.run, PARTS["jobs"].claim],
     "stats": [],
-    "status": [],
+    "status": [Thresholds],
     "metrics": [],
     "verify": [datastore.Datastore.verify],
     "backup": [Backups.create],
     "backups": [Backups.list],
     "restore": [datastore.Datastore.restore],
     "migrations": [],
+    "rollback": [rollback],
     "purge": [PARTS["conversations"].purge],
     "erase": [datastore.Datastore.erase],
     "erasures": [PARTS["retention.receipts"].list],
@@ -297,6 +300,8 @@ MODES: dict[str, set[str]] = {
     "verify": {"mark", "backup"},
     "embed": {"change_model"},
     "erase": {"resume"},
+    "rollback": {"migrations"},
+    "status": {"check"},
     "maintain": {"watch", "every"},
     "vacuum": {"full"},
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,16 +16,15 @@ import pytest
 
 from datastore import Datastore, migrations
 from datastore.errors import (
-    BusyError,
     DatastoreError,
     InvalidValueError,
+    RollbackRefusedError,
     SchemaOutOfDateError,
     StatementError,
     TransactionLostError,
 )
 from datastore.migrations.steps import transaction_control
 from datastore.resources import migrations_folder
-from tests.conftest import until
 from tests.postgresql import database
 
 NEWEST = migrations.migration_ids(migrations_folder())[-1]
@@ -247,7 +244,9 @@ def test_no_step_is_undone_under_one_that_the_checkout_lacks(place: Any, steps: 
 def test_steps_that_were_merged_late_are_rolled_back_in_the_order_of_their_application(
     place: Any, steps: Callable[..., Path]
 ) -> None:
-    folder = steps(b="CREATE TABLE b (id INTEGER);")
+    folder = steps(
+        b="CREATE TABLE b (id INTEGER);", **{f"app-{name}.rollback.sql": f"DROP TABLE {name};" for name in "abc"}
+    )
     open_(place, folder)
     steps(a="CREATE TABLE a (id INTEGER);", c="-- depends: app-a\nCREATE TABLE c (id INTEGER);")
     open_(place, folder)
@@ -302,25 +301,24 @@ def test_several_apply_steps_without_a_transaction_at_once(place: Any, steps: Ca
         assert rows(place, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
 
 
-def test_the_lock_of_a_killed_client_is_free_once_its_statement_has_ended(steps: Callable[..., Path]) -> None:
-    with database("steps") as url:
-        folder = steps(a="CREATE TABLE facts (n INTEGER);")
-        open_(url, folder)
-        steps(
-            b="-- depends: app-a\n-- transactional: false\nSELECT pg_sleep(2);\nCREATE INDEX facts_n_idx ON facts (n);"
-        )
-        (folder / "go").touch()
-        killed = start(APPLY, url, folder, folder / "go")
-        running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)%' AND pid <> pg_backend_pid()"
-        until(lambda: rows(url, running))
-        with pytest.raises(BusyError, match="another process has been migrating"):
-            migrations.apply(url, migrations_folder("postgresql"), folder, timeout=0.2)
-        os.kill(killed.pid, signal.SIGKILL)
-        killed.wait()
-        begun = time.monotonic()
-        assert migrations.apply(url, migrations_folder("postgresql"), folder) == ["app-b"]
-        assert time.monotonic() - begun < 20
-        assert own(url) == ["app-a", "app-b"]
+@BOTH
+@pytest.mark.parametrize("name", ["app-b.sql", "app-b.py"])
+def test_a_step_without_a_rollback_is_not_forgotten(place: Any, steps: Callable[..., Path], name: str) -> None:
+    text = "CREATE TABLE two (id INTEGER);"
+    folder = steps(
+        a="CREATE TABLE one (id INTEGER);",
+        **{
+            "app-a.rollback.sql": "DROP TABLE one;",
+            name: f'__depends__ = {{"app-a"}}\nstep("{text}")' if name.endswith("py") else f"-- depends: app-a\n{text}",
+        },
+    )
+    open_(place, folder)
+    library = migrations_folder(_engine(place))
+    for many in ({"steps": 2}, {"all": True}):
+        with pytest.raises(RollbackRefusedError, match=r"app-b has no rollback.*Write app-b\.rollback\.sql"):
+            migrations.rollback(place, library, folder, **many)  # type: ignore[arg-type]
+    assert own(place) == ["app-a", "app-b"]
+    assert {"one", "two"} <= tables(place)
 
 
 @BOTH

@@ -87,6 +87,7 @@ def add_migration(folder: Path, text: str, name: str = "0900.extra", undo: str =
     (folder / f"{name}.sql").write_text(f"-- depends: {IDS[-1]}\n{text}")
     if undo:
         (folder / f"{name}.rollback.sql").write_text(undo)
+    checksums.write_lock(folder)
 
 
 def test_up_down_up_gives_the_same_schema_at_every_step(path: Path) -> None:
@@ -273,6 +274,13 @@ def test_a_failing_migration_leaves_nothing(path: Path, folder: Path, text: str,
     assert schema(path) == before
 
 
+def test_a_step_that_nobody_listed_is_refused(path: Path, folder: Path) -> None:
+    (folder / "0900.new.sql").write_text("SELECT 1;")
+    with pytest.raises(SchemaOutOfDateError, match=r"0900\.new\.sql is not listed in .*SHA256SUMS.*check --update"):
+        migrations.apply(path, folder)
+    assert not path.exists()
+
+
 def test_a_rebuilt_table_keeps_its_children(path: Path, folder: Path) -> None:
     migrations.apply(path, folder)
     fill(path)
@@ -287,7 +295,7 @@ def test_a_rebuilt_table_keeps_its_children(path: Path, folder: Path) -> None:
 
 def test_a_migration_without_transaction(path: Path, folder: Path) -> None:
     migrations.apply(path, folder)
-    add_migration(folder, "-- transactional: false\nVACUUM;")
+    add_migration(folder, "-- transactional: false\nVACUUM;", undo="SELECT 1;")
     assert migrations.apply(path, folder) == ["0900.extra"]
     assert migrations.apply(path, folder) == []
     assert migrations.rollback(path, folder) == ["0900.extra"]

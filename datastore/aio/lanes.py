@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -63,7 +64,11 @@ class Lane:
         else:
             self._outside.append((call, work))
         if self._watch is None:
-            self._watch = self._loop.call_later(self._patience, self._look)
+            self._look_after(self._patience)
+
+    def _look_after(self, seconds: float) -> None:
+        # The loop must not keep a lane that nobody uses any more.
+        self._watch = self._loop.call_later(seconds, _look, weakref.ref(self))
 
     def _hand(self, work: Work) -> None:
         self.handed += 1
@@ -90,7 +95,8 @@ class Lane:
         """Nobody waits for this call; its place with the threads is free once they have left it."""
         self._calls.pop(call, None)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Refuse the calls that have waited for too long."""
         self._watch = None
         now = self._loop.time()
         for call in list(self._calls):
@@ -98,7 +104,7 @@ class Lane:
                 continue
             left = max(call.since, self._moved) + self._patience - now
             if left > 0:  # later ones have at least as long
-                self._watch = self._loop.call_later(left, self._look)
+                self._look_after(left)
                 return
             if call.withdraw(self._busy()):
                 self.forget(call)
@@ -131,6 +137,12 @@ class Lane:
 
     def __del__(self) -> None:
         self.stop()  # the store was dropped without being closed
+
+
+def _look(lane: Callable[[], Lane | None]) -> None:
+    there = lane()
+    if there is not None:
+        there.look()
 
 
 def _serve(queue: Queue) -> None:

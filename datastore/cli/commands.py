@@ -26,6 +26,7 @@ from datastore.cli import (
     jobs,
     maintenance,
     metrics,
+    migrations,
     retention,
     search,
 )
@@ -167,7 +168,8 @@ for command in (
     backups.backup_command,
     backups.backups_command,
     backups.restore_command,
-    admin.migrations_command,
+    migrations.migrations_command,
+    migrations.rollback_command,
     admin.purge_command,
     erasure.erase_command,
     erasure.erasures_command,

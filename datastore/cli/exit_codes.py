@@ -29,4 +29,6 @@ class Exit(IntEnum):
         6,
         "erase: a legal hold blocked it, or something kept it from being complete: the receipt says what",
     )
+    NOT_FINISHED = 7, "maintain: not all that is due was done: the time was up, or a reader kept the WAL; run it again"
+    UNHEALTHY = 8, "status --check: something is beyond its threshold: each is a line on stderr"
     INTERRUPTED = 130, "interrupted with Ctrl-C; what was committed stays"

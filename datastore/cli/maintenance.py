@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datastore.cli.backups import Elapsed
+from datastore.cli.exit_codes import Exit
 from datastore.cli.options import age
 from datastore.cli.output import database_option, json_option, open_store, print_json, size
 
@@ -48,14 +49,25 @@ if TYPE_CHECKING:
 )
 @json_option
 @database_option
+@click.pass_context
 def maintain_command(
-    budget: float, everything: bool, watch: bool, every: float, interval: timedelta, as_json: bool, database: str
+    ctx: click.Context,
+    budget: float,
+    everything: bool,
+    watch: bool,
+    every: float,
+    interval: timedelta,
+    as_json: bool,
+    database: str,
 ) -> None:
     """Release free pages, merge the full-text indexes, truncate the WAL and refresh statistics, in steps of a few
-    milliseconds; other writers can work in between."""
+    milliseconds; other writers can work in between. Exits with 7 if something that is due was not done."""
     with open_store(database) as store:
         if not watch:
-            _tell(store.maintenance.run(budget=budget, everything=everything), as_json)
+            done = store.maintenance.run(budget=budget, everything=everything)
+            _tell(done, as_json)
+            if not done.finished:
+                ctx.exit(Exit.NOT_FINISHED)
             return
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda number, frame: stop.set())

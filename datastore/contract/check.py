@@ -11,14 +11,15 @@ from pathlib import Path
 import attrs
 
 from datastore.contract import generate, plans, released, schema_checks
+from datastore.contract.both_engines import Table, sqlite_tables
 from datastore.contract.callers import check_callers
 from datastore.contract.draft import needs_header, with_drafts, without_drafted
 from datastore.contract.facts import STATISTIC_ROWS, Migrated, gather, migrate_project, with_statistics
 from datastore.contract.plans import Plan, check_plans, read_plan
 from datastore.contract.prepare import check_prepares
-from datastore.contract.problems import Problem, distinct, sort_key
+from datastore.contract.problems import SERVER_RULES, Problem, distinct, sort_key
 from datastore.contract.project import Project
-from datastore.contract.schema import Schema, Table
+from datastore.contract.schema import Schema
 from datastore.contract.sources import Source, Variant, read_sources, variants
 from datastore.contract.text import tokens
 from datastore.contract.vet.result import Results, check_header
@@ -45,8 +46,11 @@ class Report:
     #: "PostgreSQL 18.4 (186 statements)", where a server was asked too.
     server: str = ""
 
-    def on_server(self, url: str) -> None:
-        """Hold what runs on PostgreSQL against a server, and add what is found.
+    def on_server(self, url: str, *, update: bool = False) -> None:
+        """Check what runs on PostgreSQL on a server, and add what is found.
+
+        Args:
+            update: Write the plan snapshot instead of comparing with it.
 
         Raises:
             DatabaseError: psycopg is not installed, or the server cannot be used.
@@ -54,11 +58,12 @@ class Report:
         require_psycopg()
         from datastore.contract.server import check_server
 
-        found = check_server(self.project, url, self.tables)
+        found = check_server(self.project, url, self.tables, update=update)
         known = {(problem.rule, problem.place, problem.message) for problem in self.problems}
         new = [one for one in found.problems if (one.rule, one.place, one.message) not in known]
         self.problems = sorted([*self.problems, *new], key=sort_key)
         self.notes += found.notes
+        self.written += found.written
         self.server = f"PostgreSQL {found.version} ({found.statements} statements)"
 
     def summary(self) -> str:
@@ -122,6 +127,7 @@ class _Run:
         self.report.steps = len(migrated.steps)
         self.found += schema_checks.check_steps(self.project, migrated)
         self.found += released.check_lock(self.project)
+        self.found += released.check_same_steps(self.project)
         if self.ref:
             self.found += released.check_migrations_released(self.project, self.ref)
         if not migrated.has_schema:
@@ -133,7 +139,7 @@ class _Run:
             return
         with closing(sqlite_explain.open_scratch(scratch / "schema.db")) as connection:
             schema = Schema(connection)
-            self.report.tables = {name: table for name, table in schema.tables.items() if table.kind == "table"}
+            self.report.tables = sqlite_tables(schema)
             self._statements(schema, migrated)
             self.report.problems = self._left()
             if not self.report.problems:
@@ -189,11 +195,12 @@ class _Run:
 
     def _snapshots(self) -> None:
         path = plans.snapshot_file(self.project)
+        lines = {name: plan.lines for name, plan in self.plans.items()}
         if self.update:
-            self.report.written += plans.write_snapshot(self.project, self.plans)
+            self.report.written += plans.write_snapshot(path, lines)
         elif path.is_file():
             sources = {name: variant.source for name, variant in self.variants.items()}
-            self.found += plans.check_snapshot(self.project, self.plans, sources)
+            self.found += plans.check_snapshot(path, self.project.show(path), lines, sources)
         else:
             missing = f"no plans of SQLite {sqlite3.sqlite_version} are kept"
             self.report.notes.append(f"{missing}; `datastore check --update` writes {self.project.show(path)}")
@@ -205,4 +212,5 @@ class _Run:
             lines, wrong = read_waivers(source)
             waivers += lines
             problems += wrong
+        waivers = [waiver for waiver in waivers if waiver.rule not in SERVER_RULES]  # `check_server` applies those
         return distinct(apply_waivers(self.found, waivers) + problems)

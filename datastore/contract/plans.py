@@ -301,15 +301,19 @@ def _sorts(source: Source, index: str, plan: Plan, sorts: bool) -> Iterator[Prob
 _NOTE = "# The plan of each statement, reduced. Written by `datastore check --update`; a change belongs into review.\n"
 
 
+_NO_LINES = ("(none)",)
+
+
 def snapshot_file(project: Project) -> Path:
     """The file for this version of the engine."""
     return project.root / project.plans / f"{project.engine}-{sqlite3.sqlite_version}.txt"
 
 
-def write_snapshot(project: Project, plans: Mapping[str, Plan]) -> list[Path]:
-    """Write the plans; the path if that changed anything."""
-    path = snapshot_file(project)
-    blocks = ("".join([f"\n{name}\n", *(f"    {line}\n" for line in _lines(plans[name]))]) for name in sorted(plans))
+def write_snapshot(path: Path, plans: Mapping[str, Sequence[str]]) -> list[Path]:
+    """Write the lines of the plans; the path if that changed anything."""
+    blocks = (
+        "".join([f"\n{name}\n", *(f"    {line}\n" for line in plans[name] or _NO_LINES)]) for name in sorted(plans)
+    )
     text = _NOTE + "".join(blocks)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return []
@@ -318,27 +322,25 @@ def write_snapshot(project: Project, plans: Mapping[str, Plan]) -> list[Path]:
     return [path]
 
 
-def _lines(plan: Plan) -> tuple[str, ...]:
-    return plan.lines or ("(none)",)
-
-
-def check_snapshot(project: Project, plans: Mapping[str, Plan], sources: Mapping[str, Source]) -> Iterator[Problem]:
+def check_snapshot(
+    path: Path, shown: str, plans: Mapping[str, Sequence[str]], sources: Mapping[str, Source]
+) -> Iterator[Problem]:
     """The plans that are not those of the file.
 
     Args:
-        project: Whose file.
-        plans: Of each statement (and each variant of one, ``name [if: x]``).
+        path: The file.
+        shown: How messages name it.
+        plans: Of each statement (and each variant of one, ``name [if: x]``), its lines.
         sources: The statement that each of them is of.
     """
-    path = snapshot_file(project)
-    shown = project.show(path)
     blocks = re.findall(r"^([^\s#].*)\n((?:    .*\n)*)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    before = {name: tuple(map(str.strip, lines.splitlines())) for name, lines in blocks}
+    before = {name: tuple(line[4:] for line in lines.splitlines()) for name, lines in blocks}
     hint = f"if the new one is meant: datastore check --update   (it writes {shown})"
-    for name, plan in plans.items():
-        if before.get(name) != _lines(plan):
+    for name, lines in plans.items():
+        if before.get(name) != (tuple(lines) or _NO_LINES):
             message = f"the plan is not the one in {shown}"
             message = message if name in before else f"{shown} has no plan of this statement yet"
-            was = (f"was: {line}" for line in before.get(name, ()) if line != "(none)")
-            lines = (*was, *(f"now: {line}" for line in plan.lines))
-            yield Problem("plan", sources[name].name_place, message, hint, lines, name)
+            was = (f"was: {line}" for line in before.get(name, ()) if line != _NO_LINES[0])
+            yield Problem(
+                "plan", sources[name].name_place, message, hint, (*was, *(f"now: {line}" for line in lines)), name
+            )

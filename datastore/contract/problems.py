@@ -38,6 +38,7 @@ RULES: dict[str, Rule] = {
     "primary-key": Rule("a table has a primary key"),
     "not-strict": Rule("a table is STRICT: another one keeps neither types nor NULL out of its primary key"),
     "foreign-key-index": Rule("an index leads with a foreign key's columns"),
+    "narrower": Rule("a step that changes the type of a column keeps every value (PostgreSQL)"),
     "unused-index": Rule("some statement, foreign key or trigger uses each index"),
     # Against the schema.
     "prepare": Rule("the statement prepares on the schema that the migrations make", waivable=False),
@@ -47,7 +48,9 @@ RULES: dict[str, Rule] = {
     "rows": Rule("`Rows:` says what the operator says, and `Rows: 1` is certain"),
     "record": Rule("the record's fields are the select list", waivable=False),
     "no-caller": Rule("a repository calls the statement"),
-    "engines": Rule("both engines promise the same: NOT NULL, unique keys, results that are never NULL"),
+    "engines": Rule(
+        "both engines have the same steps, tables, columns, defaults, keys and CHECKs, and results that are never NULL"
+    ),
     # The vet rules.
     "star": Rule("columns are spelled out, never `*`"),
     "uncast": Rule("an expression has a `CAST`, so that its type is a promise"),
@@ -72,10 +75,16 @@ RULES: dict[str, Rule] = {
     "full-scan": Rule("no plan reads a whole table that is not marked small"),
     "sort": Rule("a plan sorts where the header says so, and nowhere else"),
     "automatic-index": Rule("no plan builds an index for itself"),
+    "row-lock": Rule(
+        "rows that a statement selects up to a LIMIT and then changes are locked: FOR UPDATE (PostgreSQL)"
+    ),
     "plan": Rule("the plan is the one that was last accepted (`--update`)", waivable=False),
     # What is generated (`datastore generate`).
     "generated": Rule("the generated code and the lock file are those of the statements", waivable=False),
 }
+
+#: Rules that only a server can tell of: without one, nobody knows whether their waivers are needed.
+SERVER_RULES = frozenset({"engines", "narrower", "row-lock"})
 
 
 #: The rules that a table which is not STRICT breaks in each statement.

@@ -80,6 +80,10 @@ class Project:
         library = migrations_folder("postgresql")
         return [library if self._is_library(name) else self.root / name for name in self.server_migrations]
 
+    @property
+    def own_server_migrations(self) -> list[Path]:
+        return [self.root / name for name in self.server_migrations if not self._is_library(name)]
+
     def _is_library(self, name: str) -> bool:
         return name == LIBRARY and not list((self.root / name).glob("*.sql"))
 

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datastore.contract.problems import Place, Problem
@@ -22,6 +22,7 @@ from datastore.contract.text import normal
 from datastore.engines.sqlite import explain as sqlite_explain
 from datastore.errors import ProjectError
 from datastore.migrations import checksums
+from datastore.migrations.steps import step_files
 
 
 def run(root: Path, *arguments: str) -> bytes:
@@ -144,6 +145,23 @@ def _first_difference(shown: str, path: Path, text: str) -> Place:
             column = len(line) - len(line.lstrip()) + 1 if line.strip() else 1
             return Place(shown, number + 1, column, max(1, len(line.strip())), line)
     return Place(file=shown)
+
+
+def check_same_steps(project: Project) -> Iterator[Problem]:
+    """Steps that one engine has and the other lacks."""
+    ours, theirs = (_own_steps(folders) for folders in (project.own_migrations, project.own_server_migrations))
+    if not ours or not theirs:
+        return
+    for name in sorted({*ours} ^ {*theirs}):
+        path = ours.get(name) or theirs[name]
+        folders = project.own_server_migrations if name in ours else project.own_migrations
+        message = f"this step is only for {'SQLite' if name in ours else 'PostgreSQL'}"
+        hint = f"write {project.show(folders[-1])}/{name}.sql; if there is nothing to do, a comment says why"
+        yield Problem("engines", Place(project.show(path)), message, hint, subject=name)
+
+
+def _own_steps(folders: Sequence[Path]) -> dict[str, Path]:
+    return {path.stem: path for folder in folders if folder.is_dir() for path in step_files(folder)}
 
 
 def check_lock(project: Project) -> Iterator[Problem]:

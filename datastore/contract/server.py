@@ -15,17 +15,20 @@ import attrs
 import psycopg
 
 from datastore.contract import lock
-from datastore.contract.problems import Place, Problem, sort_key
+from datastore.contract.both_engines import Table, compare, server_tables
+from datastore.contract.facts import OWN_PREFIXES, Migrated
+from datastore.contract.plans import check_snapshot, write_snapshot
+from datastore.contract.problems import SERVER_RULES, Place, Problem, sort_key
 from datastore.contract.project import Project
-from datastore.contract.promises import check_nulls, check_tables
-from datastore.contract.schema import Table
+from datastore.contract.promises import check_nulls
+from datastore.contract.schema_checks import find_created
+from datastore.contract.server_migrations import check_server_keys, check_server_steps, library_tables, migrate_server
 from datastore.contract.sources import Source, read_sources, variants
 from datastore.contract.text import find_phrase
 from datastore.contract.waivers import apply_waivers, project_waivers, read_waivers
 from datastore.engines.postgresql import explain
 from datastore.engines.postgresql.scratch import scratch
-from datastore.errors import DatastoreError, ProjectError
-from datastore.migrations import apply, rollback
+from datastore.errors import ProjectError
 from datastore.statements.loader import Statement, read_texts
 
 ENGINE = "postgresql"
@@ -70,13 +73,18 @@ class ServerReport:
     statements: int = 0
     problems: list[Problem] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
+    #: The files that an update wrote.
+    written: list[Path] = attrs.field(factory=list)
 
 
-def check_server(project: Project, url: str, tables: Mapping[str, Table] | None = None) -> ServerReport:
+def check_server(
+    project: Project, url: str, tables: Mapping[str, Table] | None = None, *, update: bool = False
+) -> ServerReport:
     """Check a project's statements as they run on the server of *url*, in a database that is made for it and dropped.
 
     Args:
         tables: SQLite's tables, to compare with; None compares none.
+        update: Write the plans instead of comparing them with those that were accepted.
 
     Raises:
         ProjectError: A folder of `server_migrations` is not there.
@@ -89,50 +97,106 @@ def check_server(project: Project, url: str, tables: Mapping[str, Table] | None 
     report = ServerReport()
     sources, found = read_sources(attrs.evolve(project, engine=ENGINE))
     report.statements = len(sources)
+    own = read_texts(_OWN, _OWN.name)
     with scratch(url) as place:
-        try:
-            apply(place, *folders)
-            rollback(place, *folders, all=True)
-            apply(place, *folders)
-        except (DatastoreError, psycopg.Error) as error:
-            report.problems = [Problem("migration", Place(project.show(folders[-1])), str(error).strip())]
-            return report
-        with explain.explaining(place) as connection:
-            report.version = connection.info.parameter_status("server_version") or ""
-            own, some_rows = read_texts(_OWN, _OWN.name), None
-            if connection.info.server_version >= explain.GENERIC_PLAN:
-                some_rows = {name for (name,) in connection.execute(own["list_partial_indexes"])}
-            else:
-                report.notes.append("plans need PostgreSQL 16 or newer: not checked")
-            found += _tables(project, connection, own, tables) if tables else ()
-            locked = lock.read(project.root / project.lock)["statements"]
-            for source in sources:
-                problems = _statement(source, connection, locked.get(source.name, {}).get("columns"), some_rows)
-                first = {(problem.rule, problem.message): problem for problem in reversed(list(problems))}
-                found += (attrs.evolve(one) for one in reversed(first.values()))
+        migrated = migrate_server(project, place, own)
+        found += check_server_steps(project, migrated)
+        if not migrated.has_schema or migrated.again is None:
+            report.notes.append("a step fails on PostgreSQL, so the statements were not checked there")
+        else:
+            with explain.explaining(place) as connection:
+                report.version = connection.info.parameter_status("server_version") or ""
+                found += _schema(project, migrated, connection, own, tables or {})
+                found += _statements(project, sources, connection, report, update=update)
     found += _contract(sources, read_sources(project)[0])
     lines = [*project_waivers(project)[0], *(waiver for source in sources for waiver in read_waivers(source)[0])]
-    # A waiver that is needed on SQLite only is none too many.
-    report.problems = sorted((one for one in apply_waivers(found, lines) if one.rule != "waiver"), key=sort_key)
+    # Other waivers may be needed on SQLite only.
+    report.problems = sorted(
+        (one for one in apply_waivers(found, lines) if one.rule != "waiver" or one.subject in SERVER_RULES),
+        key=sort_key,
+    )
     return report
 
 
-def _tables(
-    project: Project, connection: psycopg.Connection[Any], own: Mapping[str, str], tables: Mapping[str, Table]
+def _schema(
+    project: Project,
+    migrated: Migrated,
+    connection: psycopg.Connection[Any],
+    own: Mapping[str, str],
+    ours: Mapping[str, Table],
 ) -> Iterator[Problem]:
-    columns: dict[str, dict[str, bool]] = {}
-    for table, column, not_null in connection.execute(own["list_columns"].encode()):
-        columns.setdefault(table.lower(), {})[column.lower()] = not_null
-    keys: dict[str, set[tuple[frozenset[str], bool]]] = {}
-    for table, names, is_partial in connection.execute(own["list_unique_keys"].encode()):
-        keys.setdefault(table.lower(), set()).add((frozenset(map(str.lower, names)), is_partial))
-    return check_tables(project, tables, columns, keys)
+    """The tables without a key, and the differences between the engines."""
+    tables = {
+        name: table for name, table in server_tables(connection, own).items() if not name.startswith(OWN_PREFIXES)
+    }
+    yield from check_server_keys(project, migrated, {name: table.primary_key for name, table in tables.items()})
+    if not ours or not project.own_migrations or not project.own_server_migrations:
+        return
+    library = library_tables(migrated)
+    mine, theirs = (
+        {name: table for name, table in found.items() if name not in library} for found in (_own(ours), tables)
+    )
+    for subject, message in compare(mine, theirs):
+        place = find_created(project, migrated, subject.partition(".")[0])
+        hint = f'correct the steps, or say why they differ: "engines {subject}" = "..."'
+        yield Problem("engines", place, message, hint, subject=subject)
+
+
+def _own(tables: Mapping[str, Table]) -> dict[str, Table]:
+    return {name: table for name, table in tables.items() if not name.startswith(OWN_PREFIXES)}
+
+
+def _statements(
+    project: Project,
+    sources: list[Source],
+    connection: psycopg.Connection[Any],
+    report: ServerReport,
+    *,
+    update: bool,
+) -> list[Problem]:
+    """The problems of the statements, and of their plans."""
+    found: list[Problem] = []
+    plans: dict[str, tuple[str, ...]] | None = None
+    some_rows: set[str] = set()
+    if connection.info.server_version >= explain.GENERIC_PLAN:
+        plans = {}
+        some_rows = {
+            name for (name,) in connection.execute(read_texts(_OWN, _OWN.name)["list_partial_indexes"].encode())
+        }
+    else:
+        report.notes.append("plans need PostgreSQL 16 or newer: not checked")
+    locked = lock.read(project.root / project.lock)["statements"]
+    for source in (source for source in sources if source.statement):
+        problems = _statement(source, connection, locked.get(source.name, {}).get("columns"), some_rows, plans)
+        first = {(problem.rule, problem.message): problem for problem in reversed(list(problems))}
+        found += reversed(first.values())
+    if plans is not None and not any(problem.rule == "prepare" for problem in found):
+        path = project.root / project.plans / f"{ENGINE}-{connection.info.server_version // 10000}.txt"
+        if update:
+            report.written += write_snapshot(path, plans)
+        elif path.is_file():
+            by_name = {variant.name: source for source in sources for variant in variants(source)}
+            found += check_snapshot(path, project.show(path), plans, by_name)
+        else:
+            version = connection.info.server_version // 10000
+            missing = f"no plans of PostgreSQL {version} are kept"
+            report.notes.append(f"{missing}; `datastore check --update` writes {project.show(path)}")
+    return found
 
 
 def _statement(
-    source: Source, connection: psycopg.Connection[Any], locked: Mapping[str, str] | None, some_rows: Set[str] | None
+    source: Source,
+    connection: psycopg.Connection[Any],
+    locked: Mapping[str, str] | None,
+    some_rows: Set[str],
+    plans: dict[str, tuple[str, ...]] | None,
 ) -> Iterator[Problem]:
-    """The problems of one statement; *some_rows* are the partial indexes, None where plans are not checked."""
+    """The problems of one statement.
+
+    Args:
+        some_rows: The partial indexes.
+        plans: Where to write the plan of each variant; None if the server cannot plan without values.
+    """
     for variant in variants(source):
         try:
             described = explain.describe(connection, variant.sql)
@@ -144,13 +208,19 @@ def _statement(
             yield from _columns(source, described, {name: kind.removesuffix("?") for name, kind in locked.items()})
             never_null = {name for name, kind in locked.items() if not kind.endswith("?")}
             yield from check_nulls(source, variant.sql, never_null)
+        if plans is None or not variant.sql.lstrip().upper().startswith(_PLANNED):
+            continue
+        root = explain.plan(connection, variant.sql)
+        plans[variant.name] = tuple(explain.plan_lines(root))
         # A statement without WHERE is meant to read everything; the rule no-where asks for its reason.
-        is_planned = variant.sql.lstrip().upper().startswith(_PLANNED) and find_phrase(variant.sql, "WHERE")
-        checked = is_planned and some_rows is not None
-        for table in explain.whole_tables(connection, variant.sql, some_rows or set()) if checked else ():
+        for table in explain.whole_tables(root, some_rows) if find_phrase(variant.sql, "WHERE") else ():
             hint = "filter by an index, or say why it may: -- Allow: full-scan, ..."
             message = f"PostgreSQL's plan reads the whole of {table}"
             yield Problem("full-scan", source.label_place("Index"), message, hint, subject=table)
+        for table in sorted(explain.unlocked(root)):
+            message = f"rows of {table} are selected up to a LIMIT and then changed, but not locked: two clients may select the same"
+            hint = "FOR UPDATE (SKIP LOCKED, if others need not wait) in the query that selects them"
+            yield Problem("row-lock", source.name_place, message, hint, subject=table)
 
 
 def _place(source: Source, sql: str, position: int | None) -> Place:

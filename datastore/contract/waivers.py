@@ -82,7 +82,7 @@ def apply_waivers(problems: Iterable[Problem], waivers: list[Waiver]) -> list[Pr
             waiver.needed = True
         left += [] if covering else [problem]
     for waiver in waivers:
-        if not waiver.needed and waiver.rule != "engines":  # which a server alone can tell
+        if not waiver.needed:
             message = f'nothing needs the waiver of "{f"{waiver.rule} {waiver.subject}".strip()}"'
-            left.append(Problem("waiver", waiver.place, message, "take it out"))
+            left.append(Problem("waiver", waiver.place, message, "take it out", subject=waiver.rule))
     return left

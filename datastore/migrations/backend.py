@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -26,14 +27,13 @@ from yoyo.migrations import (
 
 from datastore.errors import InvalidValueError, SchemaOutOfDateError
 from datastore.migrations.checksums import changed, check_files, checksum, other_history, record, recorded
-from datastore.migrations.steps import check_steps, is_library_id, known_ids
+from datastore.migrations.steps import check_rollbacks, check_steps, find_loss, is_library_id, known_ids
 from datastore.resources import sql_folder
 from datastore.statements.loader import read_texts
 
 logger = logging.getLogger("yoyo.migrations")
 
-#: The value "destroy" allows a rollback to destroy legal holds, receipts, tombstones and the audit log; the rollback files
-#: check it.
+#: For yoyo's command line: the value "destroy" does what *allow_loss* does.
 ROLLBACK = "DATASTORE_ROLLBACK"
 
 
@@ -46,6 +46,8 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
     done: list[str]
     #: The ids of all steps in the folders; None on yoyo's command line, which passes a selection of them.
     known: set[str] | None = None
+    #: Whether a rollback may destroy legal holds, receipts, tombstones and the audit log; the rollback files check it.
+    allow_loss = False
 
     #: Whether any step was passed.
     _found: bool = False
@@ -88,6 +90,17 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
     def _allow_destroying(self) -> None:
         """Allow the rollback files to destroy protected data."""
         raise NotImplementedError
+
+    def _say(self, text: str) -> None:
+        """Tell whoever runs a migration: yoyo's command line shows no log below errors."""
+        if self.known is None:
+            print(text, file=sys.stderr)
+        else:
+            logger.warning(text)
+
+    def _until_free(self, change: Callable[[], None], what: str) -> None:
+        """Run *change*; an engine whose clients hold locks runs it again until it gets them."""
+        change()
 
     def _translate(self, error: Exception, where: str) -> Exception:
         """Translate the driver's error to this library's."""
@@ -140,6 +153,10 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         if migrations:
             with self._running():
                 self._refuse_newer(migrations)
+                check_rollbacks(migrations)
+                for migration in migrations:
+                    if loss := find_loss(migration):
+                        self._say(f"rolling back {migration.id} {loss}")
                 super().rollback_migrations(migrations, force)
 
     def mark_migrations(self, migrations: MigrationList) -> None:
@@ -160,9 +177,7 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
         def is_due() -> bool:
             return not mark or self.is_applied(migration) is (direction == "rollback")
 
-        check_steps([migration], complete=False)
-        self._check([migration])
-        with self._alone(), self._named(migration, direction):
+        def change() -> None:
             if not migration.use_transactions and is_due():
                 self._run(migration, direction, force)
             with self._writing():
@@ -170,23 +185,28 @@ class Steps(DatabaseBackend):  # type: ignore[misc]  # yoyo has no types
                     return
                 self.ensure_internal_schema_updated()
                 if migration.use_transactions:
-                    if direction == "rollback" and os.environ.get(ROLLBACK) == "destroy":
+                    if direction == "rollback" and (self.allow_loss or os.environ.get(ROLLBACK) == "destroy"):
                         self._allow_destroying()
                     self._run(migration, direction, force)
                 self.log_migration(migration, direction)
                 if mark:
                     (self.mark_one if direction == "apply" else self.unmark_one)(migration, log=False)
-        self.done.append(migration.id)
+            self.done.append(migration.id)
+
+        check_steps([migration], complete=False)
+        self._check([migration])
+        what = f"{'applying' if direction == 'apply' else 'rolling back'} migration {migration.id}"
+        logger.info("%s%s", what[0].upper(), what[1:])
+        with self._alone(), self._named(what):
+            self._until_free(change, what)
 
     @contextmanager
-    def _named(self, migration: Migration, direction: str) -> Iterator[None]:
+    def _named(self, what: str) -> Iterator[None]:
         """Raise this library's errors for the driver's, naming the step."""
-        logger.info("%s %s", "Applying" if direction == "apply" else "Rolling back", migration.id)
         try:
             yield
         except self.DatabaseError as error:
-            action = "applying" if direction == "apply" else "rolling back"
-            raise self._translate(error, f"{action} migration {migration.id}") from error
+            raise self._translate(error, what) from error
 
     def _refuse_newer(self, migrations: Iterable[Migration]) -> None:
         """Refuse to roll back a step if one whose file is missing was applied after it."""

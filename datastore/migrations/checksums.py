@@ -45,15 +45,24 @@ def read_lock(folder: Path) -> dict[str, str]:
 
 
 def check_files(folder: Path) -> None:
-    """Refuse a folder in which a file listed in SHA256SUMS was changed or is missing.
+    """Refuse a folder in which a file listed in SHA256SUMS was changed or is missing, or a step is not listed.
+
+    A folder without SHA256SUMS is not checked.
 
     Raises:
         SchemaOutOfDateError: Names the first such file.
     """
-    for name, expected in sorted(read_lock(folder).items()):
+    sums = read_lock(folder)
+    for name, expected in sorted(sums.items()):
         path = folder / name
         if not path.is_file() or checksum(path) != expected:
             raise changed(path)
+    unlisted = sorted(path.name for path in folder.glob("*.sql") if path.name not in sums) if sums else []
+    if unlisted:
+        raise SchemaOutOfDateError(
+            f"migration {unlisted[0]} is not listed in {folder / LOCK_NAME}; if it is new, run: datastore check --update (for"
+            " the library's own: python -m datastore.migrations lock). Otherwise remove the file"
+        )
 
 
 def changed(path: Path) -> SchemaOutOfDateError:

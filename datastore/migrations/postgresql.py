@@ -4,18 +4,26 @@ Stock yoyo (``postgresql+psycopg://...``) applies the same files, but it marks a
 its lock is a row that outlives a crash. Here steps, log and mark are one transaction, and a session-level advisory lock
 excludes other processes while steps are applied, including steps without a transaction. The server releases the lock when the
 process dies, so several processes may apply migrations at once.
+
+While a step waits for the lock of a table, every later statement on that table waits for the step. So a step waits for a tenth of
+a second, rolls back, lets the others go on, and tries again with more patience. It never waits for a second, after which PostgreSQL
+looks for a deadlock: the step gives way before a client is cancelled. For that, a step that locks several tables that are in use
+locks them in one LOCK TABLE, whose time is limited as a whole.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import psycopg
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import parse_uri
+from yoyo.connections import DatabaseURI, parse_uri
 from yoyo.migrations import Migration, default_migration_table
 
 from datastore.engines.postgresql.engine import LOCK_CLASS, MIGRATIONS_LOCK
@@ -23,10 +31,25 @@ from datastore.engines.postgresql.errors import translate
 from datastore.engines.postgresql.settings import session_sql
 from datastore.errors import BusyError, TransactionLostError
 from datastore.migrations.backend import Steps
+from datastore.migrations.comments import comments
+from datastore.migrations.steps import ROLLBACK, is_library_id
 
 #: Seconds between two attempts to take the lock. A wait inside the server would hold a snapshot, and a CREATE INDEX CONCURRENTLY
 #: of the process that has the lock would wait for it.
 _PAUSE = 0.1
+
+#: Seconds that a step waits for its locks: at first, and at most.
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 0.8
+
+#: The statement of a step that locks the tables which the step changes.
+_lock_table = re.compile(r"^LOCK TABLE [^;]+;", re.MULTILINE)
+_concurrently = re.compile(r"^(?:CREATE|DROP)\b[^;]* CONCURRENTLY ", re.MULTILINE)
+
+#: Errors after which a step is tried again: nothing of it was done.
+_GAVE_WAY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+
+#: How soon the server notices that the client was killed. Otherwise it finishes the statement, and keeps its locks.
+_CHECK_CONNECTION = "1s"
 
 
 @contextmanager
@@ -36,7 +59,6 @@ def open_backend(url: str, timeout: float = 30.0) -> Iterator[DatastoreBackend]:
         backend = DatastoreBackend(parse_uri(_for_yoyo(url)), default_migration_table)
         try:
             backend.timeout = timeout
-            backend.connection.execute(session_sql("set_lock_timeout"), {"lock_timeout": f"{int(timeout * 1000)}ms"})
             yield backend
         finally:
             backend.connection.close()
@@ -44,8 +66,24 @@ def open_backend(url: str, timeout: float = 30.0) -> Iterator[DatastoreBackend]:
         raise translate(error, "migrating the database") from error
 
 
+def _set(connection: psycopg.Connection[tuple[Any, ...]], name: str, value: str) -> None:
+    connection.execute(session_sql("set_setting"), {"name": name, "value": value})
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
+
 def _for_yoyo(url: str) -> str:
     return f"postgresql+datastore://{url.partition('://')[2]}"
+
+
+def _text(migration: Migration, direction: str) -> str:
+    """The text of a step or of its rollback; "" if there is none."""
+    path = Path(migration.path)
+    if direction == "rollback" and migration.is_raw_sql():
+        path = path.with_name(f"{migration.id}{ROLLBACK}")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
@@ -55,6 +93,42 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
     #: How long to wait for another process that applies or rolls back migrations, in seconds.
     timeout = math.inf
     _locked = False
+    #: How long the step waits for its locks, in seconds.
+    _wait = _FIRST_WAIT
+
+    def connect(self, dburi: DatabaseURI) -> psycopg.Connection[tuple[Any, ...]]:
+        named = dburi._replace(args={"fallback_application_name": "datastore migrations", **dburi.args})
+        connection: psycopg.Connection[tuple[Any, ...]] = super().connect(named)
+        for name in (
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+        ):  # of a role whose transactions are short
+            _set(connection, name, "0")
+        # A server on an operating system that cannot check its connections refuses the setting.
+        with suppress(psycopg.errors.InvalidParameterValue):
+            _set(connection, "client_connection_check_interval", _CHECK_CONNECTION)
+        return connection
+
+    def _until_free(self, change: Callable[[], None], what: str) -> None:
+        end = time.monotonic() + self.timeout
+        while True:
+            _set(self.connection, "lock_timeout", _milliseconds(self._wait))
+            try:
+                return change()
+            except _GAVE_WAY as error:
+                if time.monotonic() > end:
+                    raise BusyError(f"{what}: a table was locked for {self.timeout:g} s{self._oldest()}") from error
+                self._say(f"{what}: a table is locked; trying again{self._oldest()}")
+            time.sleep(2 * self._wait)
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
+
+    def _oldest(self) -> str:
+        """The oldest transaction, which usually has the lock; "" if there is none."""
+        found = self.connection.execute(session_sql("find_oldest_transaction")).fetchone()
+        if found is None:
+            return ""
+        process, name, seconds = found
+        return f" (the oldest transaction is that of server process {process}, {name or 'unnamed'}: {seconds:.0f} s)"
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -89,12 +163,49 @@ class DatastoreBackend(Steps, PostgresqlPsycopgBackend):  # type: ignore[misc]  
         yield
 
     def _run(self, migration: Migration, direction: str, force: bool) -> None:
-        before = self._transaction() if migration.use_transactions else ""
+        if not migration.use_transactions:
+            text = _text(migration, direction)
+            self._drop_invalid_indexes(text)
+            if _concurrently.search(text):  # waits for transactions, but lets nobody wait for it
+                _set(self.connection, "lock_timeout", "0")
+            super()._run(migration, direction, force)
+            self._comment(migration, direction)
+            return
+        self._lock_tables(migration, direction)
+        before = self._transaction()
         super()._run(migration, direction, force)
-        if migration.use_transactions and self._transaction() != before:
+        self._comment(migration, direction)
+        if self._transaction() != before:
             raise TransactionLostError(
                 f"migration {migration.id} ended its own transaction; remove commit and rollback from its Python"
             )
+
+    def _lock_tables(self, migration: Migration, direction: str) -> None:
+        """Run the step's LOCK TABLE in limited time; the step then has the locks."""
+        found = _lock_table.search(_text(migration, direction)) if migration.is_raw_sql() else None
+        if found is None:
+            return
+        _set(self.connection, "statement_timeout", _milliseconds(self._wait))
+        try:
+            self.connection.execute(found[0].encode())
+        except psycopg.errors.QueryCanceled as error:
+            raise psycopg.errors.LockNotAvailable from error
+        _set(self.connection, "statement_timeout", "0")
+
+    def _drop_invalid_indexes(self, text: str) -> None:
+        """Drop what a CREATE INDEX CONCURRENTLY of this step left when it failed; IF NOT EXISTS would take it for the index."""
+        for name, command in self.connection.execute(session_sql("list_invalid_indexes"), {}).fetchall():
+            if re.search(rf"\b{re.escape(name)}\b", text):
+                self.connection.execute(command.encode())
+
+    def _comment(self, migration: Migration, direction: str) -> None:
+        """Store the comments in a step of this library with the objects that it made."""
+        if direction != "apply" or not is_library_id(migration.id):
+            return
+        for target, words in comments(_text(migration, direction)):
+            values = {"target": target, "words": words}
+            (command,) = self.connection.execute(session_sql("get_comment_command"), values).fetchone() or ("",)
+            self.connection.execute(command.encode())
 
     def _transaction(self) -> str:
         return str((self.connection.execute(session_sql("get_transaction_number")).fetchone() or ("",))[0])

@@ -123,9 +123,23 @@ def _open_backend(database: Path | str, timeout: float) -> AbstractContextManage
 
 
 def rollback(
-    database: Path | str, *folders: Path, all: bool = False, steps: int = 1, timeout: float = 30.0
+    database: Path | str,
+    *folders: Path,
+    all: bool = False,
+    steps: int = 1,
+    allow_loss: bool = False,
+    timeout: float = 30.0,
 ) -> list[str]:
-    """Roll back the last *steps* migrations, or all of them. This may lose data: the first line of each rollback file says so.
+    """Roll back the last *steps* migrations, or all of them. This may lose data: a warning says so, with the first line of the
+    rollback file.
+
+    Args:
+        database: A path, or a URL: ``sqlite:///path``, ``postgresql://...``.
+        folders: The folders with the migrations; by default this library's own.
+        all: Roll back every step.
+        steps: How many to roll back, newest first.
+        allow_loss: Also roll back steps that destroy legal holds, receipts, tombstones or entries of the audit log.
+        timeout: How long to wait for another writer, in seconds.
 
     Give every folder whose steps the database has. A step is not rolled back if a later one is in none of the folders, because
     that step's dependencies are unknown.
@@ -138,6 +152,8 @@ def rollback(
         InvalidValueError: A folder is missing, is a file, or has no steps.
         SchemaOutOfDateError: A migration was changed after its release or after it was applied; or the database has newer
             ones than the folders. Nothing was rolled back.
+        RollbackRefusedError: A step has no rollback (nothing was rolled back), or it would destroy what must be kept.
+        BusyError: Another writer held the database for longer than *timeout* seconds.
     """
     database = _named(database)
     places = _places(database, folders)
@@ -145,6 +161,7 @@ def rollback(
         raise DatabaseMissingError(f"there is no database at {database}; nothing was created")
     with _open_backend(database, timeout) as backend:
         every = _read(places)
+        backend.allow_loss = allow_loss
         backend.known = {step.id for step in every}
         applied = backend.to_rollback(every)
         backend.rollback_migrations(applied if all else applied[: max(0, steps)])

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datastore.errors import InvalidValueError, StatementError
+from datastore.errors import InvalidValueError, RollbackRefusedError, StatementError
 
 if TYPE_CHECKING:
     from yoyo.migrations import Migration
@@ -135,6 +135,38 @@ def check_steps(steps: Iterable[Migration], *, complete: bool) -> None:
                 )
 
 
+def check_rollbacks(steps: Iterable[Migration]) -> None:
+    """Refuse to roll back steps of which one has nothing that undoes it: yoyo would only forget that it was applied.
+
+    Raises:
+        RollbackRefusedError: A step has no rollback; nothing was rolled back.
+    """
+    for step in steps:
+        load(step)
+        if step.is_raw_sql():
+            undone = _rollback_file(step).is_file()
+        else:
+            undone = all(rollback is not None for _, rollback in _parts(step))
+        if not undone:
+            raise RollbackRefusedError(
+                f"migration {step.id} has no rollback, so it would only be marked as not applied; nothing was rolled back."
+                f" Write {step.id}{ROLLBACK}"
+            )
+
+
+def find_loss(step: Migration) -> str:
+    """The line of a rollback file that says which data it loses; "" if it loses none."""
+    path = _rollback_file(step)
+    if not step.is_raw_sql() or not path.is_file():
+        return ""
+    first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("- ").strip()
+    return first if first.startswith("LOSES DATA") else ""
+
+
+def _rollback_file(step: Migration) -> Path:
+    return Path(step.path).with_name(f"{step.id}{ROLLBACK}")
+
+
 def load(step: Migration) -> None:
     """Make yoyo read the text of a step.
 
@@ -184,17 +216,22 @@ def _texts(step: Migration) -> Iterator[tuple[str, str]]:
     """The SQL of a step and of its rollback, each with the name of its file."""
     path = Path(step.path)
     if step.is_raw_sql():
-        for file in (path, path.with_name(f"{step.id}{ROLLBACK}")):
+        for file in (path, _rollback_file(step)):
             if file.is_file():
                 yield file.name, file.read_text(encoding="utf-8")
         return
+    for texts in _parts(step):
+        yield from ((path.name, text) for text in texts if isinstance(text, str))
+
+
+def _parts(step: Migration) -> Iterator[tuple[object, object]]:
+    """What each part of a step in Python applies and what it rolls back: SQL, a function, or None."""
     waiting = list(step.steps)
     while waiting:
         part = waiting.pop(0)
         waiting += [part.step] if hasattr(part, "step") else list(getattr(part, "steps", ()))
-        for text in (getattr(part, "_apply", None), getattr(part, "_rollback", None)):
-            if isinstance(text, str):
-                yield path.name, text
+        if hasattr(part, "_apply"):
+            yield part._apply, part._rollback
 
 
 def transaction_control(text: str) -> Iterator[str]:

@@ -29,6 +29,8 @@ DROP FUNCTION datastore_json_patch(JSON, JSON);
 
 DROP FUNCTION datastore_notify_jobs();
 
+DROP FUNCTION datastore_forget_job_type(TEXT);
+
 DROP FUNCTION datastore_discount_ended_job();
 
 DROP FUNCTION datastore_count_ended_job();

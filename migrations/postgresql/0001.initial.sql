@@ -356,7 +356,7 @@ CREATE TABLE job_pauses (
 CREATE TABLE job_counts (
     type TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL,
-    -- Each type and status has 16 rows, so that two workers that end jobs of one type seldom wait for each other.
+    -- Each type and status has a row for each transaction that ended such jobs at the same time, so that none waits for another.
     shard BIGINT NOT NULL,
     job_count BIGINT NOT NULL,
     CONSTRAINT job_counts_pkey PRIMARY KEY (type, status, shard)
@@ -591,24 +591,63 @@ CREATE TRIGGER job_queue_attempt_requeue AFTER UPDATE OF status ON job_queue
 FOR EACH ROW WHEN (new.status = 'queued' AND old.finished_at IS NOT NULL AND old.worker IS NOT NULL)
 EXECUTE FUNCTION datastore_keep_attempt();
 
--- Maintain the counts of ended jobs: add one, ...
+-- Maintain the counts of ended jobs: add one to a row that no other transaction uses, or add a row, ...
 CREATE FUNCTION datastore_count_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO job_counts (type, status, shard, job_count)
-    VALUES (new.type, new.status, pg_backend_pid() % 16, 1)
-    ON CONFLICT (type, status, shard) DO UPDATE SET job_count = job_counts.job_count + 1;
+    UPDATE job_counts
+    SET job_count = job_counts.job_count + 1
+    WHERE
+        job_counts.type = new.type
+        AND job_counts.status = new.status
+        AND job_counts.shard = (
+            SELECT own.shard
+            FROM job_counts AS own
+            WHERE own.type = new.type AND own.status = new.status
+            ORDER BY own.shard
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        );
+    IF NOT FOUND THEN
+        INSERT INTO job_counts (type, status, shard, job_count)
+        VALUES (new.type, new.status, CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT), 1);
+    END IF;
     RETURN NULL;
 END;
 $$;
 
--- ... or subtract one: a row of the 16 may be negative, but their sum never is.
+-- ... or subtract one: a row may be negative, but their sum never is.
 CREATE FUNCTION datastore_discount_ended_job() RETURNS TRIGGER LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO job_counts (type, status, shard, job_count)
-    VALUES (old.type, old.status, pg_backend_pid() % 16, -1)
-    ON CONFLICT (type, status, shard) DO UPDATE SET job_count = job_counts.job_count - 1;
+    UPDATE job_counts
+    SET job_count = job_counts.job_count - 1
+    WHERE
+        job_counts.type = old.type
+        AND job_counts.status = old.status
+        AND job_counts.shard = (
+            SELECT own.shard
+            FROM job_counts AS own
+            WHERE own.type = old.type AND own.status = old.status
+            ORDER BY own.shard
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        );
+    IF NOT FOUND THEN
+        INSERT INTO job_counts (type, status, shard, job_count)
+        VALUES (old.type, old.status, CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT), -1);
+    END IF;
     RETURN NULL;
 END;
+$$;
+
+-- Deletes the counts of a type that no job has any longer, because the type named an erased subject. Runs with the rights of the
+-- schema's owner: the application may not delete counts (docs/roles.sql).
+CREATE FUNCTION datastore_forget_job_type(forgotten TEXT) RETURNS SETOF TEXT
+LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DELETE FROM job_counts
+WHERE
+    job_counts.type = forgotten
+    AND NOT EXISTS (SELECT 1 FROM job_queue WHERE job_queue.type = forgotten)
+RETURNING job_counts.status;
 $$;
 
 -- When a job ends, ...

@@ -1,6 +1,9 @@
 -- LOSES DATA: the audit log and the redactions. Export or back up first.
 --
 -- Refused while the log has an entry, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
+-- Locks: readers and writers of these tables wait until the rollback ends, for milliseconds.
+LOCK TABLE audit_log, redactions, messages, conversations IN ACCESS EXCLUSIVE MODE;
+
 DO $$
 BEGIN
     IF coalesce(current_setting('datastore.rollback', TRUE), '') <> 'destroy' AND EXISTS (SELECT 1 FROM audit_log) THEN

@@ -7,6 +7,10 @@
 -- Rollback: LOSES DATA (drops the audit log and the redactions).
 -- depends: 0002.indexes
 
+-- Adding foreign keys to them locks these tables. They are locked at once, and in the order of an append, so that no client that
+-- writes one and then the other meets this step halfway.
+LOCK TABLE messages, conversations IN SHARE ROW EXCLUSIVE MODE;
+
 -- Every function of this step resolves names in this schema, and among the session's temporary tables last, never first.
 DO $$
 BEGIN

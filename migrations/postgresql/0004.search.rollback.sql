@@ -1,4 +1,8 @@
 -- LOSES DATA: the language of the indexes, which is English again. `datastore reindex` fills the indexes after the step is applied.
+--
+-- Locks: readers and writers of these tables wait until the rollback ends, for milliseconds.
+LOCK TABLE message_words, learning_words, search_settings, messages, learnings, conversations IN ACCESS EXCLUSIVE MODE;
+
 DROP TRIGGER conversations_words_update ON conversations;
 
 DROP FUNCTION datastore_forget_conversation();

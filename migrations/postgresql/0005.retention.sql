@@ -6,6 +6,10 @@
 -- Rollback: LOSES DATA (the register of backups, the holds, policies, receipts and tombstones).
 -- depends: 0004.search
 
+-- Adding foreign keys and triggers locks these tables. They are locked at once, and in the order of an append, so that no client
+-- that writes one and then the other meets this step halfway.
+LOCK TABLE messages, redactions, learning_messages, uploads, learnings, conversations IN SHARE ROW EXCLUSIVE MODE;
+
 -- Every function of this step resolves names in this schema, and among the session's temporary tables last, never first.
 DO $$
 BEGIN

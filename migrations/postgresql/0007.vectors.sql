@@ -12,6 +12,10 @@
 -- Rollback: LOSES DATA (the vectors, which `datastore embed` makes again).
 -- depends: 0006.job-flow
 
+-- Adding foreign keys and triggers locks these tables. They are locked at once, and in the order of an append, so that no client
+-- that writes one and then the other meets this step halfway.
+LOCK TABLE messages, learnings IN SHARE ROW EXCLUSIVE MODE;
+
 -- Every function of this step resolves names in this schema first, and in the session's temporary tables last.
 DO $$
 BEGIN

@@ -4,7 +4,7 @@
 -- Computes the counts of ended jobs after a copy, whose rows fired no trigger.
 -- Index: none (reads every job)
 -- Rows: 0 to three per type
--- Differs: PostgreSQL stores each count in 16 rows; this statement writes the total to the first
+-- Differs: PostgreSQL stores each count in several rows; this statement writes the total to the first
 -- Allow: full-scan, runs once, after a database was copied
 INSERT INTO job_counts (type, status, shard, job_count)
 SELECT
@@ -22,7 +22,7 @@ ON CONFLICT (type, status, shard) DO UPDATE SET job_count = excluded.job_count;
 --   max_rows  integer  1 to 1000
 -- Index: none (reads every job); sorts one row per type and status
 -- Rows: 0 to max_rows, by type and status
--- Differs: PostgreSQL stores each count in 16 rows, and counts only ended jobs
+-- Differs: PostgreSQL stores each count in several rows, and counts only ended jobs
 -- Allow: full-scan, a check that an operator starts
 SELECT
     counts.type,

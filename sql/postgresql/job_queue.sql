@@ -409,7 +409,7 @@ LIMIT :max_rows;
 --   and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
--- Differs: each count of ended jobs has 16 rows, so that workers do not wait for one another
+-- Differs: each count of ended jobs has several rows, so that workers do not wait for one another
 -- Allow: full-scan, because a summary counts every live job; ended jobs are counted when they end
 WITH counted (type, status, job_count, oldest_run_at) AS (
     SELECT
@@ -915,9 +915,11 @@ WITH claimed AS MATERIALIZED (
     SELECT candidates.id
     FROM job_queue AS candidates
     WHERE
-        candidates.id IN (
-            SELECT CAST(wanted.value AS BIGINT)
-            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        candidates.id = ANY(
+            ARRAY(
+                SELECT CAST(wanted.value AS BIGINT)
+                FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+            )
         )
         AND candidates.status = 'queued'
     FOR UPDATE SKIP LOCKED
@@ -979,9 +981,11 @@ WHERE
         SELECT candidates.id
         FROM job_queue AS candidates
         WHERE
-            candidates.id IN (
-                SELECT CAST(wanted.value AS BIGINT)
-                FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+            candidates.id = ANY(
+                ARRAY(
+                    SELECT CAST(wanted.value AS BIGINT)
+                    FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+                )
             )
             AND candidates.status = 'queued'
             AND candidates.waits_for IS NULL

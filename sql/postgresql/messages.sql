@@ -34,7 +34,13 @@ WITH conversation AS MATERIALIZED (
         AND conversations.deleted_at IS NULL
         AND (
             coalesce(CAST(:branch AS BIGINT), 0) = 0
-            OR EXISTS (SELECT 1 FROM branches WHERE branches.conversation_id = :conversation_id AND branches.branch = coalesce(CAST(:branch AS BIGINT), 0))
+            OR EXISTS (
+                SELECT 1
+                FROM branches
+                WHERE
+                    branches.conversation_id = :conversation_id
+                    AND branches.branch = coalesce(CAST(:branch AS BIGINT), 0)
+            )
         )
         AND coalesce((SELECT search_settings.value FROM search_settings WHERE search_settings.name = 'language'), 'english') = :language
     FOR UPDATE OF conversations
@@ -164,7 +170,13 @@ FROM (
         AND conversations.deleted_at IS NULL
         AND (
             coalesce(CAST(:branch AS BIGINT), 0) = 0
-            OR EXISTS (SELECT 1 FROM branches WHERE branches.conversation_id = :conversation_id AND branches.branch = coalesce(CAST(:branch AS BIGINT), 0))
+            OR EXISTS (
+                SELECT 1
+                FROM branches
+                WHERE
+                    branches.conversation_id = :conversation_id
+                    AND branches.branch = coalesce(CAST(:branch AS BIGINT), 0)
+            )
         )
     FOR UPDATE
 ) AS conversation

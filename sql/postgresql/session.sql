@@ -17,13 +17,56 @@ SELECT
     set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout,
     set_config('default_transaction_read_only', :read_only, FALSE) AS read_only;
 
--- name: set_lock_timeout(lock_timeout)^
--- Sets how long a statement of this session waits for a lock.
---   lock_timeout  text  with its unit: 30000ms
+-- name: set_setting(name, value)^
+-- Sets an option of this session.
+--   name  text  of the option: lock_timeout
+--   value  text  with its unit: 100ms
 -- Index: none (no table)
 -- Rows: 1
 -- Differs: only PostgreSQL has session settings
-SELECT set_config('lock_timeout', :lock_timeout, FALSE) AS lock_timeout;
+SELECT set_config(:name, :value, FALSE) AS value;
+
+-- name: find_oldest_transaction()
+-- The oldest open transaction of another client in this database.
+-- Index: none (the server's view); sorts
+-- Rows: 0 or 1
+-- Differs: SQLite has no server
+SELECT
+    pid AS process,
+    application_name,
+    CAST(extract(EPOCH FROM clock_timestamp() - xact_start) AS DOUBLE PRECISION) AS seconds
+FROM pg_stat_activity
+WHERE
+    datname = current_database()
+    AND pid <> pg_backend_pid()
+    AND xact_start IS NOT NULL
+ORDER BY xact_start, pid
+LIMIT 1;
+
+-- name: list_invalid_indexes()
+-- The indexes that a failed CREATE INDEX CONCURRENTLY left, each with the command that drops it.
+-- Index: none (the server's catalogue is small); sorts
+-- Rows: one per such index
+-- Differs: SQLite builds an index completely or not at all
+-- Allow: full-scan, because the server's catalogue is small
+SELECT
+    CAST(pg_class.relname AS TEXT) AS name,
+    format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', current_schema(), pg_class.relname) AS command
+FROM pg_index
+INNER JOIN pg_class ON pg_index.indexrelid = pg_class.oid
+WHERE
+    NOT pg_index.indisvalid
+    AND pg_class.relnamespace = to_regnamespace(quote_ident(current_schema()))
+ORDER BY CAST(pg_class.relname AS TEXT);
+
+-- name: get_comment_command(target, words)$
+-- The command that stores a comment with a table, a column, a function, ...
+--   target  text  what, as COMMENT ON names it: COLUMN messages.role
+--   words  text  the comment
+-- Index: none (no table)
+-- Rows: 1
+-- Differs: SQLite keeps the text of CREATE TABLE with its comments
+SELECT format('COMMENT ON %s IS %L', CAST(:target AS TEXT), CAST(:words AS TEXT)) AS command;
 
 -- name: take_lock(library, lock)^
 -- Acquires a lock that is released at the end of the transaction; waits while another transaction has it.
@@ -68,11 +111,13 @@ SELECT CAST(pg_current_xact_id() AS TEXT) AS number;
 SELECT clock_timestamp() AS clock;
 
 -- name: get_server_state()^
--- The state of the server for an operator: version, size, connected clients, and the age of the oldest open transaction (which
--- prevents vacuum from removing dead rows, and slows down claims).
--- Index: none (the server's views)
+-- The state of the server for an operator: version, size, connected clients, the age of the oldest open transaction (which
+-- prevents vacuum from removing dead rows, and slows down claims), the table with the most dead rows per live one (of those with more
+-- than 100,000), how far a replica is behind, and the WAL that a replication slot retains.
+-- Index: none (the server's views); sorts
 -- Rows: 1
 -- Differs: SQLite has no server
+-- Allow: full-scan, because the server's catalogue is small
 SELECT
     current_setting('server_version') AS version,
     pg_database_size(current_database()) AS bytes,
@@ -88,7 +133,34 @@ SELECT
         WHERE
             datname = current_database()
             AND pid <> pg_backend_pid()
-    ) AS oldest_transaction_seconds;
+    ) AS oldest_transaction_seconds,
+    dead.relname AS dead_table,
+    dead.share AS dead_share,
+    CASE
+        WHEN pg_is_in_recovery()
+            THEN CAST(extract(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp()) AS DOUBLE PRECISION)
+        ELSE (
+            SELECT CAST(extract(EPOCH FROM max(replay_lag)) AS DOUBLE PRECISION)
+            FROM pg_stat_replication
+        )
+    END AS replica_lag_seconds,
+    CASE
+        WHEN NOT pg_is_in_recovery()
+            THEN (
+                SELECT CAST(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS BIGINT)
+                FROM pg_replication_slots
+            )
+    END AS retained_wal_bytes
+FROM (VALUES (1)) AS one (number)
+LEFT JOIN (
+    SELECT
+        CAST(relname AS TEXT) AS relname,
+        CAST(n_dead_tup AS DOUBLE PRECISION) / greatest(n_live_tup, 1) AS share
+    FROM pg_stat_user_tables
+    WHERE n_dead_tup > 100000
+    ORDER BY CAST(n_dead_tup AS DOUBLE PRECISION) / greatest(n_live_tup, 1) DESC
+    LIMIT 1
+) AS dead ON TRUE;
 
 -- name: count_other_clients()$
 -- The number of other clients connected to this database.

@@ -4,7 +4,7 @@
 -- Computes the job counts after a copy, whose rows fired no trigger.
 -- Index: none (reads every job twice); sorts one row per type and status
 -- Rows: 0 to five per type
--- Differs: PostgreSQL counts only ended jobs, and stores each count in 16 rows
+-- Differs: PostgreSQL counts only ended jobs, and stores each count in several rows
 -- Allow: full-scan, runs once, after a database was copied
 INSERT INTO job_counts (type, status, job_count)
 SELECT

@@ -41,3 +41,21 @@ FROM sqlite_master
 WHERE rootpage > :after_rootpage
 ORDER BY rootpage
 LIMIT :max_rows;
+
+-- name: forget_job_type(type)
+-- Deletes the counts of a type that no job has any longer; returns their statuses.
+--   type  text  the job type
+-- Index: job_counts primary key (range)
+-- Rows: 0 to five
+-- Differs: on PostgreSQL the application may not delete counts
+-- Allow: full-scan, needed only for a type that names a subject, which is rare; the type alone leads no index
+-- Allow: max-rows, five at most
+DELETE FROM job_counts
+WHERE
+    type = :type
+    AND NOT EXISTS (
+        SELECT 1
+        FROM job_queue
+        WHERE job_queue.type = :type
+    )
+RETURNING status;

@@ -390,7 +390,7 @@ LIMIT :max_rows;
 --   running jobs), job_queue_claim_idx (one seek per type and priority); sorts one row per type and status
 -- Rows: 0 to the number of types times the six statuses
 -- Record: JobCount
--- Differs: PostgreSQL reads the queued jobs instead: each of its counts has 16 rows, and every enqueue would write one
+-- Differs: PostgreSQL reads the queued jobs instead: each of its counts has several rows, and every enqueue would write one
 -- Allow: full-scan, because a summary has one row per type and status, which are few, and counts the running jobs
 -- Allow: max-rows, at most one row per type and status
 WITH levels (priority) AS (

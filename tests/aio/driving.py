@@ -26,6 +26,8 @@ from datastore.engines.sqlite.session import SQLiteSession
 #: The parts that are awaited; what else a test asks of a store, its engine say, is the synchronous store's.
 PARTS = {
     "conversations",
+    "branches",
+    "vectors",
     "messages",
     "learnings",
     "jobs",

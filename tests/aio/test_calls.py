@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sqlite3
 import subprocess
 import sys
@@ -337,6 +338,23 @@ def test_a_store_that_was_opened_is_closed(datastore_database: Path | str, tmp_p
             opened.sync.conversations.count()
 
     asyncio.run(main())
+
+
+def test_a_store_that_is_dropped_ends_its_threads(store: Datastore) -> None:
+    before = threading.active_count()
+
+    async def main() -> None:
+        opened = AsyncDatastore(store)
+        await add(opened)
+        assert await opened.conversations.count() == 1
+        assert threading.active_count() > before
+
+    asyncio.run(main())
+    end = time.monotonic() + 30
+    while threading.active_count() > before:
+        assert time.monotonic() < end
+        gc.collect()
+        time.sleep(0.005)
 
 
 def test_opening_can_be_cancelled(datastore_database: Path | str) -> None:

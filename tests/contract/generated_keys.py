@@ -25,6 +25,8 @@ class Column:
     name: str
     type: str
     not_null: bool
+    #: Declared COLLATE NOCASE.
+    folds: bool = False
 
 
 @attrs.frozen
@@ -71,7 +73,7 @@ class Keys:
         if not self.portable and self.chance(0.2):
             names[self.random.randrange(4)] = "rowid"
         key = tuple(self.random.sample(names, self.pick([1, 1, 2])))
-        columns = tuple(Column(one, self.pick(types), self.chance(0.8 if one in key else 0.5)) for one in names)
+        columns = tuple(self._column(one, self.pick(types), 0.8 if one in key else 0.5) for one in names)
         ours = [self._definition(column) for column in columns]
         theirs = [
             f"{column.name} {'BIGINT' if column.type == 'INTEGER' else 'TEXT COLLATE ' + chr(34) + 'C' + chr(34)}"
@@ -100,12 +102,17 @@ class Keys:
             (key, found) if indexes else (key,),
         )
 
+    def _column(self, name: str, kind: str, not_null: float) -> Column:
+        folds = not self.portable and kind == "TEXT" and self.chance(0.4)
+        return Column(name, kind, self.chance(not_null), folds)
+
     def _definition(self, column: Column) -> str:
-        collation = " COLLATE NOCASE" * (not self.portable and column.type == "TEXT" and self.chance(0.4))
-        return f"{column.name} {column.type}{' NOT NULL' * column.not_null}{collation}"
+        return f"{column.name} {column.type}{' NOT NULL' * column.not_null}{' COLLATE NOCASE' * column.folds}"
 
     def _indexed(self, columns: tuple[Column, ...]) -> tuple[tuple[str, ...], str]:
         first, other = self.random.sample(columns, 2)
+        if (folding := [column for column in columns if column.folds]) and self.chance(0.5):
+            return (folding[0].name,), f"{folding[0].name} COLLATE BINARY"  # two rows that a comparison takes for one
         collation = f" COLLATE {self.pick(['NOCASE', 'BINARY'])}" * (not self.portable and first.type == "TEXT")
         names = (first.name, other.name) if self.chance(0.3) else (first.name,)
         listed = f"{first.name}{collation}" + f", {other.name}" * (len(names) - 1)

@@ -191,26 +191,6 @@ def test_tables_that_promise_the_same(planted: Planted) -> None:
     assert engines(planted) == []
 
 
-def test_tables_that_promise_something_else(planted: Planted) -> None:
-    planted.put("migrations/sqlite/0001.notes.sql", TABLE)
-    planted.put("migrations/postgresql/0001.notes.sql", SCHEMA.replace('"C" NOT NULL', '"C"'))
-    assert engines(planted) == [
-        "notes.title takes NULL on PostgreSQL, and is NOT NULL on SQLite",
-        "notes (title) is not unique on PostgreSQL, and is on the other engine",
-    ]
-    planted.put("migrations/postgresql/0001.notes.sql", f"{SCHEMA}{UNIQUE.replace('(title)', '(title) WHERE id > 1')}")
-    assert [message.partition(" is ")[0] for message in engines(planted)] == [
-        "notes (title)",
-        "notes (title) of some rows",
-    ]
-    allowed = '"engines notes.title" = "why"\n'
-    planted.put(
-        "pyproject.toml",
-        f'[tool.datastore]\nmigrations = "migrations/sqlite"\nrepositories = "sql"\n[tool.datastore.allow]\n{allowed}',
-    )
-    assert engines(planted) == []
-
-
 @pytest.mark.parametrize(
     ("column", "reason"),
     [
@@ -233,15 +213,6 @@ def test_an_outer_join_on_postgresql_alone(planted: Planted) -> None:
     joined = joined.replace("FROM notes", "FROM notes LEFT JOIN notes AS other ON other.id = notes.id + 1")
     planted.put("sql/postgresql/notes.sql", joined)
     assert [(rule, "other is outer-joined" in message) for rule, message, _ in planted.found()] == [("engines", True)]
-
-
-def test_a_step_that_fails_and_one_that_cannot_be_taken_back(planted: Planted) -> None:
-    planted.put("migrations/postgresql/0002.more.sql", "-- depends: 0001.notes\nCREATE TABLE notes (id BIGINT);")
-    assert [rule for rule, _, _ in planted.found()] == ["migration"]
-    planted.put("migrations/postgresql/0002.more.sql", "-- depends: 0001.notes\nCREATE TABLE more (id BIGINT);")
-    assert [rule for rule, _, _ in planted.found()] == ["migration"]
-    planted.put("migrations/postgresql/0002.more.rollback.sql", "DROP TABLE more;")
-    assert planted.found() == []
 
 
 def test_a_server_that_is_not_there_and_folders_that_are_not(planted: Planted) -> None:

@@ -37,6 +37,8 @@ from datastore.errors import (
     UnsupportedError,
 )
 from datastore.migrations import apply, migration_ids, rollback
+from datastore.migrations.comments import comments
+from datastore.migrations.steps import step_files
 from datastore.resources import migrations_folder, sample_folder, sql_folder
 from datastore.statements.loader import read_statements
 from datastore.values import utc_now
@@ -59,7 +61,10 @@ ONLY_SQLITE = {
 #: A session's settings, advisory locks, transactions, the server's clock, its sequences and triggers.
 ONLY_POSTGRESQL = {
     "set_session",
-    "set_lock_timeout",
+    "set_setting",
+    "find_oldest_transaction",
+    "list_invalid_indexes",
+    "get_comment_command",
     "set_rollback",
     "take_lock",
     "lock_writers_out",
@@ -648,3 +653,76 @@ def test_the_datastore_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(run("export").splitlines()) == 64
         refused = CliRunner().invoke(cli, ["backup", "/tmp/nothing"])
         assert (refused.exit_code, "pg_dump" in refused.output) == (1, True)
+
+
+def test_jobs_that_end_in_opposite_order_do_not_wait_for_their_counts() -> None:
+    """Two transactions count the ends of two types, each in its own order; the server processes have equal numbers modulo 16."""
+    with database("counts") as url:
+        with Datastore.open(url, migrate=True) as store:
+            jobs = {type: [store.jobs.enqueue(type).id for _ in range(4)] for type in ("a", "b")}
+            for type in jobs:
+                for _ in range(2):
+                    job = store.jobs.claim(worker="w", types=[type])
+                    assert job is not None
+                    store.jobs.succeed(job)
+        end = "UPDATE job_queue SET status = 'failed', finished_at = now() WHERE id = %s"
+        connections = [psycopg.connect(f"{url}&options=-clock_timeout%3D2s") for _ in range(17)]
+        try:
+            numbers = [connection.info.backend_pid % 16 for connection in connections]
+            first, second = next(
+                (connections[i], connections[j]) for j in range(17) for i in range(j) if numbers[i] == numbers[j]
+            )
+            first.execute(end, [jobs["a"][2]])
+            second.execute(end, [jobs["b"][2]])
+            first.execute(end, [jobs["b"][3]])
+            second.execute(end, [jobs["a"][3]])
+            first.commit()
+            second.commit()
+        finally:
+            for connection in connections:
+                connection.close()
+        with Datastore.open(url) as store:
+            assert {(count.type, count.status): count.count for count in store.jobs.counts() if count.count} == {
+                ("a", "succeeded"): 2,
+                ("a", "failed"): 2,
+                ("b", "succeeded"): 2,
+                ("b", "failed"): 2,
+            }
+            assert not any(store.verify().values())
+
+
+def test_everything_in_the_schema_has_a_comment() -> None:
+    """COMMENT ON, from the comments of the steps, which are the same on both engines; datastore/migrations/comments.py."""
+    with database("comments") as url:
+        apply(url)
+        with psycopg.connect(url) as connection:
+            bare = connection.execute("""
+                SELECT relname || coalesce('.' || attname, '')
+                FROM pg_class
+                LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped AND relkind = 'r'
+                WHERE
+                    relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') AND relname NOT LIKE '%yoyo%'
+                    AND (
+                        col_description(pg_class.oid, attnum) IS NULL AND attnum IS NOT NULL
+                        OR obj_description(pg_class.oid) IS NULL
+                    )
+                UNION ALL
+                SELECT CAST(oid AS regprocedure)::text
+                FROM pg_proc
+                WHERE pronamespace = 'public'::regnamespace AND obj_description(oid) IS NULL
+            """).fetchall()
+            role = connection.execute("SELECT col_description('messages'::regclass, 4)").fetchone()
+    assert bare == [], "write a comment above the column, table or function in its step"
+    assert role == ("Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.",)
+
+
+def test_both_engines_say_the_same_of_a_table_and_a_column() -> None:
+    """Except where they differ: counts are kept in shards, and the number of an entry is assigned by a trigger."""
+    said = []
+    for engine in ("sqlite", "postgresql"):
+        steps = step_files(migrations_folder(engine))
+        every = dict(pair for step in steps for pair in comments(step.read_text(encoding="utf-8")))
+        said.append({target: words for target, words in every.items() if target.startswith(("TABLE", "COLUMN"))})
+    ours, server = said
+    differ = {target for target in ours if target in server and ours[target] != server[target]}
+    assert differ == {"TABLE job_counts", "TABLE audit_log_counter", "COLUMN audit_log.id"}

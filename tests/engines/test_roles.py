@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from tests.postgresql import database
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OWNER, APPLICATION = "datastore_test_owner", "datastore_test_app"
+OWNER, APPLICATION = f"datastore_test_owner_{os.getpid()}", f"datastore_test_app_{os.getpid()}"
 
 #: What the owner's commands do: the numbers behind a copy, yoyo's checksums.
 OWNERS = {"restart_numbers", "update_migration_log_comment", "raise_audit_high_water"}
@@ -141,7 +142,13 @@ def test_the_application_does_all_that_the_library_does(application: Datastore, 
     store.conversations.delete(other)
     store.reindex()
     assert not any(store.verify().values())
+    store.jobs.enqueue(id, {})
+    job = store.jobs.claim(worker="w", types=[id])
+    assert job is not None
+    store.jobs.succeed(job)
     store.erase(conversation_id=id)
+    assert id not in {count.type for count in store.jobs.counts()}
+    assert not any(store.verify().values())
 
 
 def test_the_application_may_run_every_statement(roles: str, plain: Any) -> None:
@@ -196,6 +203,7 @@ FORBIDDEN = [
     "UPDATE _yoyo_log SET comment = 'x'",
     "DELETE FROM _yoyo_migration",
     "DELETE FROM learning_messages",
+    "DELETE FROM job_counts",
     "UPDATE redactions SET rule = 'x'",
 ]
 
@@ -238,6 +246,37 @@ def test_every_function_looks_into_temporary_tables_last(roles: str) -> None:
     assert {name: path for name, path in paths.items() if path != "public, pg_temp"} == {}
 
 
+def test_every_function_with_the_owners_rights_is_attacked_here(roles: str) -> None:
+    """What a new one may be made to do by the application's role is to be tried below."""
+    with psycopg.connect(roles) as connection:
+        found = connection.execute(
+            "SELECT CAST(oid AS regprocedure)::text, array_to_string(proconfig, ';') FROM pg_proc"
+            " WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY 1"
+        ).fetchall()
+    assert found == [
+        ("datastore_forget_job_type(text)", "search_path=public, pg_temp"),
+        ("datastore_number_audit_entry()", "search_path=public, pg_temp"),
+    ]
+
+
+def test_only_the_counts_of_a_type_without_jobs_are_forgotten(application: Datastore, plain: Any) -> None:
+    """Whatever tables the caller has in front of the library's."""
+    for type in ("kept", "gone"):
+        application.jobs.enqueue(type)
+        job = application.jobs.claim(worker="w", types=[type])
+        assert job is not None
+        application.jobs.succeed(job)
+    application.jobs.delete(job.id)
+
+    def left() -> set[str]:
+        return {name for (name,) in plain.execute("SELECT type FROM job_counts").fetchall()} & {"kept", "gone"}
+
+    assert left() == {"kept", "gone"}
+    for attempt in ("kept", "' OR TRUE --", "gone"):
+        plain.execute("SELECT datastore_forget_job_type(%s)", [attempt])
+    assert left() == {"kept"}
+
+
 @attrs.frozen
 class Attack:
     """What somebody tries who may make temporary tables, and has the application's rights otherwise."""
@@ -263,7 +302,21 @@ class Attack:
             ),
         ),
         Attack(
-            "no hold in sight",
+            "no job in sight",
+            (
+                "CREATE TEMP TABLE job_queue (type TEXT)",
+                "CREATE TEMP TABLE job_counts (type TEXT, status TEXT, shard BIGINT, job_count BIGINT)",
+                "CREATE FUNCTION pg_temp.attack() RETURNS TRIGGER LANGUAGE plpgsql AS"
+                " 'BEGIN INSERT INTO pg_temp.ran VALUES (current_user); RETURN old; END'",
+                "CREATE TEMP TABLE ran (who TEXT)",
+                "GRANT ALL ON pg_temp.ran, pg_temp.job_counts, pg_temp.job_queue TO PUBLIC",
+                "INSERT INTO pg_temp.job_counts VALUES ('t', 'succeeded', 0, 1)",
+                "CREATE TRIGGER attack BEFORE DELETE ON pg_temp.job_counts FOR EACH ROW EXECUTE FUNCTION pg_temp.attack()",
+                "SELECT public.datastore_forget_job_type('t')",
+            ),
+        ),
+        Attack(
+            "hold out of sight",
             ("CREATE TEMP TABLE legal_holds (conversation_id TEXT, released_at TIMESTAMPTZ)",),
         ),
     ],
@@ -291,7 +344,7 @@ def test_a_temporary_table_hides_none_of_the_librarys(roles: str, attack: Attack
                     with pytest.raises(psycopg.Error) as refused:
                         attacker.execute("DELETE FROM messages WHERE id = %s", [message])
                     assert refused.value.diag.constraint_name == "messages_legal_hold"
-                    if attack.name == "a trigger of its own":
+                    if attack.name != "hold out of sight":
                         assert attacker.execute("SELECT who FROM pg_temp.ran").fetchall() == []
             finally:
                 connection.execute(f"REVOKE TEMPORARY ON DATABASE {name} FROM {APPLICATION}")  # type: ignore[arg-type]

@@ -116,6 +116,7 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
         "learnings",
         "uploads",
         "redactions",
+        "vectors",
         "jobs",
         "schedules",
         "perhaps_jobs",

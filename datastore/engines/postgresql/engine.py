@@ -60,6 +60,9 @@ _locks = {"audit_log": 2}
 
 _synchronous = {"full": "on", "relaxed": "off"}
 
+#: How every connection is made. The server's views show the name, unless the URL or PGAPPNAME gives another.
+_OPTIONS: dict[str, Any] = {"autocommit": True, "fallback_application_name": "datastore"}
+
 #: Seconds after which the server's clock is read again, and how often it is read then: on a busy machine one reading may be a
 #: tenth of a second off, and the quickest of several is not.
 _CLOCK_SECONDS, _CLOCK_READINGS = 60.0, 5
@@ -149,7 +152,7 @@ class PostgreSQLEngine:
             min_size=0,
             max_size=size,
             timeout=self.timeout,
-            kwargs={"autocommit": True},
+            kwargs=_OPTIONS,
             configure=self._configure,
             open=False,
         )
@@ -402,7 +405,7 @@ class PostgreSQLEngine:
         return self._connect(self._conninfo)
 
     def _connect(self, url: str) -> Connection:
-        connection = psycopg.connect(url, autocommit=True)
+        connection = psycopg.connect(url, **_OPTIONS)
         self._configure(connection)
         return connection
 

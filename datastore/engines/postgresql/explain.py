@@ -89,15 +89,54 @@ def _refused(prepared: Any, text: str, sql: str) -> Refused:
     return Refused(message, position, hint.decode() if hint else None)
 
 
-def whole_tables(connection: psycopg.Connection[Any], sql: str, some_rows: Set[str]) -> list[str]:
-    """The tables and indexes that a statement's plan reads completely: a table without an index, or a full index.
+def plan(connection: psycopg.Connection[Any], sql: str) -> dict[str, Any]:
+    """The plan of a statement for any values of its parameters: its root, with the nodes below it in "Plans"."""
+    text, _ = by_number(sql)
+    (found,) = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone() or ([],)
+    root: dict[str, Any] = found[0]["Plan"]
+    return root
+
+
+def plan_lines(node: dict[str, Any]) -> Iterator[str]:
+    """How a plan reads and changes tables, and what it sorts and locks: a line each, without costs."""
+    kind, table, index = node["Node Type"], node.get("Relation Name", ""), node.get("Index Name")
+    if kind == "ModifyTable":
+        yield f"{node['Operation']} {table}".strip()
+    elif index:
+        condition = f" {node['Index Cond']}" if "Index Cond" in node else ""
+        yield f"{kind}{f' {table}' if table else ''} USING {index}{condition}"
+    elif table or kind in ("Sort", "Incremental Sort", "LockRows", "Function Scan"):
+        yield " ".join(filter(None, (kind, table, ", ".join(node.get("Sort Key", ())))))
+    for child in node.get("Plans", ()):
+        yield from plan_lines(child)
+
+
+def unlocked(node: dict[str, Any]) -> set[str]:
+    """The tables of which a plan reads some rows, up to a LIMIT, and changes them, without having locked them."""
+    return _changed(node) & set(_limited(node, limited=False, locked=False))
+
+
+def _changed(node: dict[str, Any]) -> set[str]:
+    changes = node["Node Type"] == "ModifyTable" and node["Operation"] == "Update"  # nobody deletes a row twice
+    return set({node["Relation Name"]} if changes else ()).union(*map(_changed, node.get("Plans", ())))
+
+
+def _limited(node: dict[str, Any], *, limited: bool, locked: bool) -> Iterator[str]:
+    kind = node["Node Type"]
+    if limited and not locked and kind != "ModifyTable" and "Relation Name" in node:
+        yield node["Relation Name"]
+    for child in node.get("Plans", ()):
+        below = kind == "Limit" or limited
+        yield from _limited(child, limited=below, locked=locked or kind == "LockRows")
+
+
+def whole_tables(root: dict[str, Any], some_rows: Set[str]) -> list[str]:
+    """The tables and indexes that a plan reads completely: a table without an index, or a full index.
 
     Partial indexes (*some_rows* names them) do not count, because they are as selective as their condition: on empty tables,
     which of two indexes a plan uses is chance.
     """
-    text, _ = by_number(sql)
-    (found,) = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}".encode()).fetchone() or ([],)
-    return list(dict.fromkeys(whole(found[0]["Plan"], some_rows, limited=False)))
+    return list(dict.fromkeys(whole(root, some_rows, limited=False)))
 
 
 def whole(node: dict[str, Any], some_rows: Set[str], *, limited: bool) -> Iterator[str]:

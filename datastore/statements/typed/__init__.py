@@ -59,12 +59,14 @@ from datastore.statements.typed.derived import (
 from datastore.statements.typed.erasures import (
     DeleteLastMessagesRow,
     ErasuresStatements,
+    ForgetJobTypeRow,
     ListAttemptTextsRow,
     ListJobTextsRow,
     ListKnownLearningTermsRow,
     ListKnownMessageTermsRow,
     ListTreesRow,
 )
+from datastore.statements.typed.health import FindOldestDueJobRow, HealthStatements
 from datastore.statements.typed.import_export import ImportExportStatements, ListConversationSourcesRow
 from datastore.statements.typed.job_queue import (
     CountBatchJobsRow,
@@ -193,6 +195,8 @@ RECORDS: dict[str, type] = {
     "delete_hidden_conversations": DeleteHiddenConversationsRow,
     "delete_last_messages": DeleteLastMessagesRow,
     "find_claim_work": FindClaimWorkRow,
+    "find_oldest_due_job": FindOldestDueJobRow,
+    "forget_job_type": ForgetJobTypeRow,
     "get_conversation_facets": GetConversationFacetsRow,
     "get_message_places": GetMessagePlacesRow,
     "heartbeat_jobs": HeartbeatJobsRow,
@@ -273,6 +277,7 @@ class Statements(
     ConversationsStatements,
     DerivedStatements,
     ErasuresStatements,
+    HealthStatements,
     ImportExportStatements,
     JobQueueStatements,
     LearningsStatements,

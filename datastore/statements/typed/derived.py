@@ -123,7 +123,7 @@ class DerivedStatements(Protocol):
         ...
 
     def clear_job_counts(self) -> int:
-        """Deletes the job counts, which the same transaction computes again."""
+        """Sets the job counts to 0; the same transaction computes them again."""
         ...
 
     def clear_job_groups(self) -> int:

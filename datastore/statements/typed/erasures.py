@@ -63,6 +63,12 @@ class ListTreesRow(NamedTuple):
     rootpage: int
 
 
+class ForgetJobTypeRow(NamedTuple):
+    """A row of forget_job_type."""
+
+    status: str
+
+
 class ErasuresStatements(Protocol):
     """sql/erasures.sql and sql/sqlite/erasures.sql."""
 
@@ -344,18 +350,6 @@ class ErasuresStatements(Protocol):
         """
         ...
 
-    def forget_job_type(
-        self,
-        *,
-        type: str,
-    ) -> int:
-        """Deletes the counts of a type that no job has any longer.
-
-        Args:
-            type: the job type.
-        """
-        ...
-
     def list_known_message_terms(
         self,
         *,
@@ -391,5 +385,17 @@ class ErasuresStatements(Protocol):
         Args:
             after_rootpage: 0 for the first page.
             max_rows: 1 to 1000.
+        """
+        ...
+
+    def forget_job_type(
+        self,
+        *,
+        type: str,
+    ) -> list[ForgetJobTypeRow]:
+        """Deletes the counts of a type that no job has any longer; returns their statuses.
+
+        Args:
+            type: the job type.
         """
         ...
