@@ -316,7 +316,7 @@ def module(name: str, writing: frozenset[str]) -> str:
     of = " and ".join(f"`{part.__module__}.{part.__name__}`" for part in MODULES[name])
     lines = [f'"""{of} for asyncio.', "", MARK, '"""', "", "from __future__ import annotations", ""]
     lines += [*names.lines(names.runtime), "", "if TYPE_CHECKING:"]
-    lines += [f"    {line}".rstrip() for line in names.lines(names.types, 116)]
+    lines += [textwrap.indent(line, "    ") for line in names.lines(names.types, 116)]
     return "\n".join(lines) + "\n\n\n" + "\n\n\n".join(classes) + "\n"
 
 
