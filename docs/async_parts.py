@@ -203,15 +203,14 @@ class _Names:
                 if "" in group[module]:
                     yield f"import {module}"
                 elif group[module]:
-                    yield _lines(
-                        f"from {module} import ",
-                        sorted(group[module], key=lambda name: (name.upper() != name, name.lower())),
-                        "",
-                        "",
-                        width,
-                    )
+                    yield _lines(f"from {module} import ", sorted(group[module], key=_import_order), "", "", width)
             if group is others and any(others.values()) and any(own.values()):
                 yield ""
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, classes, functions, as ruff sorts them."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name.lower())
 
 
 def _signature(method: Method, names: _Names) -> tuple[list[str], list[str]]:

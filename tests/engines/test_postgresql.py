@@ -139,7 +139,8 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
             fill(store)
             before = [hit.learning for hit in store.learnings.search("readers")]
             assert before
-        rollback(url, steps=2)  # retention and search have nothing of what was said
+        later = [name for name in migration_ids(migrations_folder("postgresql")) if name >= "0004"]
+        assert rollback(url, steps=len(later)) == later[::-1]  # they have nothing of what was said, except the words
         apply(url)
         with Datastore.open(url) as store:
             assert store._parts.index.unindexed() == {"learnings": 1, "messages": 1}
@@ -151,6 +152,7 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
                 "high-water mark",
                 "content hashes",
                 "message counts",
+                "branches",
                 "job counts",
                 "tags",
                 "searchable rows",
@@ -711,9 +713,13 @@ def test_everything_in_the_schema_has_a_comment() -> None:
                 FROM pg_proc
                 WHERE pronamespace = 'public'::regnamespace AND obj_description(oid) IS NULL
             """).fetchall()
-            role = connection.execute("SELECT col_description('messages'::regclass, 4)").fetchone()
+            position = connection.execute(
+                "SELECT col_description(attrelid, attnum) FROM pg_attribute"
+                " WHERE attrelid = 'messages'::regclass AND attname = 'position'"
+            ).fetchone()
     assert bare == [], "write a comment above the column, table or function in its step"
-    assert role == ("Position in the conversation: 1, 2, 3, ... A deleted message leaves a gap.",)
+    assert position is not None
+    assert position[0].startswith("Position in ")
 
 
 def test_both_engines_say_the_same_of_a_table_and_a_column() -> None:
