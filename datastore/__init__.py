@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         AuditEntry,
         Backup,
         BackupStatus,
+        BatchCounts,
         Branch,
         Conversation,
         ConversationHits,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         Job,
         JobAttempt,
         JobCount,
+        JobLimit,
         JobPause,
         JobStatus,
         Learning,
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
         RefusalPart,
         RetentionPolicy,
         Role,
+        Schedule,
         SearchPage,
         StoredVector,
         SubjectKind,
@@ -117,6 +120,7 @@ if TYPE_CHECKING:
         Vector,
         VectorStatus,
         VectorTable,
+        WaitsFor,
         by_conversation,
         text_of,
     )
@@ -130,7 +134,7 @@ if TYPE_CHECKING:
     from datastore.upkeep.vectors import Embedded, EmbedTask
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
-    from datastore.worker import Handler, PermanentError, Snooze, Stopped, Task, Worker
+    from datastore.worker import AsyncTask, Handler, PermanentError, Snooze, Stopped, Task, Worker
 
 __version__ = "0.1.0"
 
@@ -141,6 +145,7 @@ __all__ = [
     "AsyncDatastore",
     "Worker",
     "Task",
+    "AsyncTask",
     "Handler",
     "PermanentError",
     "Snooze",
@@ -176,6 +181,7 @@ __all__ = [
     "AuditEntry",
     "Backup",
     "BackupStatus",
+    "BatchCounts",
     "Branch",
     "Conversation",
     "ConversationHits",
@@ -188,6 +194,7 @@ __all__ = [
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobLimit",
     "JobPause",
     "JobStatus",
     "Learning",
@@ -215,6 +222,7 @@ __all__ = [
     "RefusalPart",
     "RetentionPolicy",
     "Role",
+    "Schedule",
     "SearchPage",
     "StoredVector",
     "SubjectKind",
@@ -228,6 +236,7 @@ __all__ = [
     "Vector",
     "VectorStatus",
     "VectorTable",
+    "WaitsFor",
     "by_conversation",
     "text_of",
     # The errors: docs/errors.md.
@@ -274,6 +283,7 @@ _homes = {
     "AsyncDatastore": "datastore.aio.store",
     "new_id": "datastore.values",
     "utc_now": "datastore.values",
+    "AsyncTask": "datastore.worker",
     "Handler": "datastore.worker",
     "PermanentError": "datastore.worker",
     "Snooze": "datastore.worker",

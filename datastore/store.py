@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         MessageRepository,
         RedactionRepository,
         Repositories,
+        ScheduleRepository,
         UploadRepository,
     )
     from datastore.retention.policies import Retention
@@ -65,6 +66,7 @@ class Datastore:
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
+        schedules: `ScheduleRepository`: jobs that are enqueued periodically.
         uploads: `UploadRepository`.
         redactions: `RedactionRepository`: the text parts that sanitization replaced.
         audit: `AuditRepository`.
@@ -81,6 +83,7 @@ class Datastore:
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
+    schedules: ScheduleRepository
     uploads: UploadRepository
     redactions: RedactionRepository
     audit: AuditRepository
@@ -114,6 +117,7 @@ class Datastore:
         self.messages = parts.messages
         self.learnings = parts.learnings
         self.jobs = parts.jobs
+        self.schedules = parts.schedules
         self.uploads = parts.uploads
         self.redactions = parts.redactions
         self.audit = parts.audit

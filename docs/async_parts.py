@@ -31,6 +31,7 @@ from datastore.repositories import (
     ReceiptRepository,
     RedactionRepository,
     RetentionPolicyRepository,
+    ScheduleRepository,
     UploadRepository,
 )
 from datastore.retention.policies import Retention
@@ -52,6 +53,7 @@ MODULES: Mapping[str, tuple[type[Any], ...]] = {
     "messages": (MessageRepository,),
     "redactions": (RedactionRepository,),
     "retention": (RetentionPolicyRepository, ReceiptRepository, Retention),
+    "schedules": (ScheduleRepository,),
     "store": (Datastore,),
     "upkeep": (Backups, Maintenance),
     "uploads": (UploadRepository,),
@@ -201,9 +203,14 @@ class _Names:
                 if "" in group[module]:
                     yield f"import {module}"
                 elif group[module]:
-                    yield _lines(f"from {module} import ", sorted(group[module]), "", "")
+                    yield _lines(f"from {module} import ", sorted(group[module], key=_import_order), "", "")
             if group is others and any(others.values()) and any(own.values()):
                 yield ""
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, classes, functions, as ruff sorts them."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name.lower())
 
 
 def _signature(method: Method, names: _Names) -> tuple[list[str], list[str]]:

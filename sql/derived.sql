@@ -155,6 +155,92 @@ DELETE FROM learning_tags;
 UPDATE job_counts
 SET job_count = 0;
 
+-- name: clear_job_groups()!
+-- Deletes the counts of live jobs per batch and sequence, which the same transaction computes again.
+-- Index: none (reads every row)
+-- Rows: one per batch and sequence with live jobs
+-- Allow: no-where, all live jobs are counted again
+DELETE FROM job_groups;
+
+-- name: add_job_groups()!
+-- Computes the counts of live jobs per batch and sequence after a copy, whose rows fired no trigger.
+-- Index: job_queue_batch_id_status_idx (the jobs of every batch; reads every job for the sequences); sorts one row per batch and
+--   sequence
+-- Rows: one per batch and sequence with live jobs
+-- Allow: full-scan, runs once, after a database was copied
+INSERT INTO job_groups (kind, name, live)
+SELECT
+    'batch' AS kind,
+    batch_id,
+    count(*) AS live
+FROM job_queue
+WHERE
+    batch_id IS NOT NULL
+    AND finished_at IS NULL
+GROUP BY batch_id
+UNION ALL
+SELECT
+    'sequence' AS kind,
+    sequence_key,
+    count(*) AS live
+FROM job_queue
+WHERE
+    sequence_key IS NOT NULL
+    AND finished_at IS NULL
+GROUP BY sequence_key;
+
+-- name: list_miscounted_groups(max_rows)
+-- Batches and sequences whose count differs from the number of their live jobs, and sequences in which not exactly one live job is
+-- free to run.
+--   max_rows  integer  1 to 1000
+-- Index: job_queue_batch_id_status_idx (the jobs of every batch; reads every job for the sequences); sorts one row per batch and
+--   sequence
+-- Rows: 0 to max_rows, by kind and name
+-- Allow: full-scan, a check that an operator starts
+SELECT
+    counts.kind,
+    counts.name,
+    CAST(sum(counts.kept) AS INTEGER) AS live,
+    CAST(sum(counts.counted) AS INTEGER) AS counted,
+    CAST(sum(counts.heads) AS INTEGER) AS heads
+FROM (
+    SELECT
+        kind,
+        name,
+        live AS kept,
+        0 AS counted,
+        0 AS heads
+    FROM job_groups
+    UNION ALL
+    SELECT
+        'batch' AS kind,
+        batch_id AS name,
+        0 AS kept,
+        1 AS counted,
+        0 AS heads
+    FROM job_queue
+    WHERE
+        batch_id IS NOT NULL
+        AND finished_at IS NULL
+    UNION ALL
+    SELECT
+        'sequence' AS kind,
+        sequence_key AS name,
+        0 AS kept,
+        1 AS counted,
+        CASE WHEN waits_for = 'sequence' THEN 0 ELSE 1 END AS heads
+    FROM job_queue
+    WHERE
+        sequence_key IS NOT NULL
+        AND finished_at IS NULL
+) AS counts
+GROUP BY counts.kind, counts.name
+HAVING
+    sum(counts.kept) <> sum(counts.counted)
+    OR (counts.kind = 'sequence' AND sum(counts.heads) <> 1)
+ORDER BY counts.kind, counts.name
+LIMIT :max_rows;
+
 -- name: raise_audit_high_water(id)!
 -- Records the number of entries ever added to the log in the source database of a copy; the number never decreases.
 --   id  integer  the number of entries

@@ -3,13 +3,17 @@
 -- Fencing: every statement that a worker runs on its job names the job and its lease_token, and changes no row whose lease
 -- was lost (it expired, or the job was claimed again, recovered or ended).
 
--- name: add_job(type, priority, run_at, payload, dedupe_key, max_attempts, backoff_seconds, backoff_cap_seconds, now)^
+-- name: add_job(type, priority, run_at, payload, dedupe_key, limit_key, sequence_key, batch_id, after_batch, max_attempts, backoff_seconds, backoff_cap_seconds, now)^
 -- Enqueues a job. If a live job has the same dedupe_key, returns that job unchanged.
 --   type  text  selects the handler; 1 to 200 characters
 --   priority  integer  0 to 9; 9 is claimed first
 --   run_at  timestamp  not claimed before this instant
 --   payload  json  any value, at most 1 MiB
 --   dedupe_key  text?  at most one live (queued or running) job has a given key; 1 to 200 characters
+--   limit_key  text?  jobs of a type with the same key share max_running_per_key places
+--   sequence_key  text?  jobs with the same key run one at a time, in order
+--   batch_id  text?  the batch that the job belongs to
+--   after_batch  text?  the job starts when no job of this batch is live; not with sequence_key
 --   max_attempts  integer  1 to 1000
 --   backoff_seconds  real  wait after the first failure, doubled after each further one
 --   backoff_cap_seconds  real  the longest wait, at most a year
@@ -25,6 +29,10 @@ INSERT INTO job_queue (
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
     max_attempts,
     backoff_seconds,
     backoff_cap_seconds,
@@ -37,6 +45,10 @@ VALUES (
     :run_at,
     :payload,
     :dedupe_key,
+    :limit_key,
+    :sequence_key,
+    :batch_id,
+    :after_batch,
     :max_attempts,
     :backoff_seconds,
     :backoff_cap_seconds,
@@ -53,6 +65,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -84,6 +101,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -117,6 +139,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -156,6 +183,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -197,6 +229,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -272,6 +309,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -347,6 +389,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -398,6 +445,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -446,6 +498,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -496,6 +553,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -541,6 +603,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -581,6 +648,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -608,6 +680,7 @@ RETURNING
 UPDATE job_queue
 SET
     status = CASE status WHEN 'queued' THEN 'cancelled' ELSE status END,
+    waits_for = NULL,
     cancel_requested = CASE status WHEN 'running' THEN 1 ELSE cancel_requested END,
     last_outcome = CASE status WHEN 'queued' THEN 'cancelled' ELSE last_outcome END,
     last_error = CASE status WHEN 'running' THEN last_error END,
@@ -624,6 +697,11 @@ RETURNING
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -704,3 +782,161 @@ SELECT
 FROM job_pauses
 ORDER BY type
 LIMIT :max_rows;
+
+-- name: list_jobs_by_batch(batch_id, before_id, max_rows)
+-- One page of the jobs of a batch, newest first.
+--   batch_id  text  the batch
+--   before_id  integer  2^63 - 1 for the first page
+--   max_rows  integer  1 to 1001
+-- Index: job_queue_batch_id_status_idx; sorts the jobs of the batch
+-- Rows: 0 to max_rows
+-- Record: Job
+SELECT
+    id,
+    type,
+    status,
+    priority,
+    run_at,
+    payload,
+    dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
+    attempts,
+    max_attempts,
+    backoff_seconds,
+    backoff_cap_seconds,
+    lease_token,
+    lease_expires_at,
+    worker,
+    progress,
+    cancel_requested,
+    result,
+    last_outcome,
+    last_error,
+    created_at,
+    updated_at,
+    started_at,
+    finished_at
+FROM job_queue
+WHERE
+    batch_id = :batch_id
+    AND id < :before_id
+ORDER BY id DESC
+LIMIT :max_rows;
+
+-- name: count_batch_jobs(batch_id)
+-- The number of jobs of a batch per status.
+--   batch_id  text  the batch
+-- Index: job_queue_batch_id_status_idx (covering scan of the batch, no sort)
+-- Rows: 0 to six, by status
+-- Allow: max-rows, at most one row per status
+SELECT
+    status,
+    count(*) AS job_count
+FROM job_queue
+WHERE batch_id = :batch_id
+GROUP BY status
+ORDER BY status;
+
+-- name: add_job_limit(type, max_running, max_running_per_key, max_starts, interval_seconds, burst, now)^
+-- Sets the limits of a job type, or replaces them; the bucket of starts is full.
+--   type  text  1 to 200 characters
+--   max_running  integer?  running jobs of the type; 1 to 100000
+--   max_running_per_key  integer?  running jobs of the type with the same limit_key; 1 to 100000
+--   max_starts  integer?  starts in any interval; 1 to 1000000
+--   interval_seconds  real?  the interval; 0.001 to a year
+--   burst  integer?  starts without a pause between them; 1 to max_starts
+--   now  timestamp  the instant of the transaction
+-- Index: none (an insert; the primary key of job_limits decides the conflict)
+-- Rows: 1
+-- Record: JobLimit
+INSERT INTO job_limits (
+    type,
+    max_running,
+    max_running_per_key,
+    max_starts,
+    interval_seconds,
+    burst,
+    bucket_full_at,
+    next_start_at,
+    created_at,
+    updated_at
+)
+VALUES (
+    :type,
+    :max_running,
+    :max_running_per_key,
+    :max_starts,
+    :interval_seconds,
+    :burst,
+    :now,
+    :now,
+    :now,
+    :now
+)
+ON CONFLICT (type) DO UPDATE
+SET
+    max_running = excluded.max_running,
+    max_running_per_key = excluded.max_running_per_key,
+    max_starts = excluded.max_starts,
+    interval_seconds = excluded.interval_seconds,
+    burst = excluded.burst,
+    next_start_at = job_limits.bucket_full_at,
+    updated_at = excluded.updated_at
+RETURNING
+    type,
+    max_running,
+    max_running_per_key,
+    max_starts,
+    interval_seconds,
+    burst,
+    bucket_full_at,
+    next_start_at,
+    created_at,
+    updated_at;
+
+-- name: delete_job_limit(type)!
+-- Deletes the limits of a job type.
+--   type  text  the job type
+-- Index: job_limits primary key
+-- Rows: 0 or 1 (0: it has none)
+DELETE FROM job_limits
+WHERE type = :type;
+
+-- name: list_job_limits(max_rows)
+-- The limits, by type.
+--   max_rows  integer  1 to 1000
+-- Index: job_limits primary key (full scan in its order, no sort)
+-- Rows: 0 to max_rows
+-- Record: JobLimit
+-- Allow: full-scan, a row for each type that is limited
+SELECT
+    type,
+    max_running,
+    max_running_per_key,
+    max_starts,
+    interval_seconds,
+    burst,
+    bucket_full_at,
+    next_start_at,
+    created_at,
+    updated_at
+FROM job_limits
+ORDER BY type
+LIMIT :max_rows;
+
+-- name: update_job_limit_bucket(type, bucket_full_at, next_start_at)!
+-- Takes tokens from the bucket of a job type: its jobs start.
+--   type  text  the job type
+--   bucket_full_at  timestamp  when the bucket is full again
+--   next_start_at  timestamp  when it has a token again
+-- Index: job_limits primary key
+-- Rows: 0 or 1
+UPDATE job_limits
+SET
+    bucket_full_at = :bucket_full_at,
+    next_start_at = :next_start_at
+WHERE type = :type;

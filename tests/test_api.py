@@ -36,6 +36,7 @@ PARTS: dict[str, type[Any]] = {
     "messages": repositories.MessageRepository,
     "learnings": repositories.LearningRepository,
     "jobs": repositories.JobQueueRepository,
+    "schedules": repositories.ScheduleRepository,
     "uploads": repositories.UploadRepository,
     "redactions": repositories.RedactionRepository,
     "audit": repositories.AuditRepository,
@@ -137,7 +138,7 @@ def test_the_parts_of_a_store_are_these(store: datastore.Datastore) -> None:
     properties = {name for name, one in vars(of).items() if isinstance(one, property)}
     parts = {name for name in {*vars(store), *properties} if not name.startswith("_")} - {"engine"}
     assert parts == {name for name in PARTS if "." not in name}
-    (sentence,) = re.findall(r"A store has nine repositories (.*?)\. One grammar", README, re.DOTALL)
+    (sentence,) = re.findall(r"A store has ten repositories (.*?)\. One grammar", README, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", sentence)) == parts
     for name, part in PARTS.items():
         assert type(functools.reduce(getattr, name.split("."), store)) is part
@@ -356,6 +357,7 @@ def test_each_way_to_delete_has_one_word() -> None:
         "learnings.delete_many",
         "jobs.delete",
         "jobs.prune",
+        "schedules.delete",
         "uploads.delete",
         "retention.policies.delete",
         "store.erase",

@@ -65,6 +65,12 @@ def full(path: Path) -> Path:
         store.jobs.fail(store.jobs.claim(worker="w"), "no")  # type: ignore[arg-type]
         store.jobs.fail(store.jobs.claim(worker="w"), "no", permanent=True)  # type: ignore[arg-type]
         store.jobs.pause("t1", reason="r")
+        store.jobs.limit("t0", running=3, running_per_key=1, starts=9)
+        for number in range(3):
+            store.jobs.enqueue("t0", number, limit_key="k", sequence_key="s", batch_id="b")
+        store.jobs.enqueue("after", after_batch="b")
+        store.jobs.claim_many(["t0"], worker="w", max_rows=9)
+        store.schedules.set("night", "30 2 * * *", "t0", {"a": 1}, timezone="Europe/Berlin")
         store.retention.policies.set("old", target="jobs", since="completion", age_days=30.0)
         store.erase(conversation_id=third.id)
         store.vectors.change_model(None, "toy")
@@ -90,7 +96,7 @@ def tables_of(path: Path) -> dict[str, tuple[str, ...]]:
 def rows(path: Path) -> dict[str, list[Any]]:
     """Every row of a file, but for what is the file's own."""
     with closing(sqlite3.connect(path)) as connection:
-        tables = [*tables_of(path), "job_counts"]
+        tables = [*tables_of(path), "job_counts", "job_groups"]
         return {
             table: connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
             for table, order in zip(tables, ["1"] * len(tables), strict=True)

@@ -11,16 +11,19 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datastore import Conversation, Datastore, NewMessage
+from datastore import Conversation, Datastore, Message, NewMessage
 from datastore.errors import ImportFileError, InvalidValueError
 from datastore.exporting import export
 from datastore.formats import BadLine
 from datastore.importing import MAX_KEPT, ImportReport, import_file
+from datastore.records.parts import ImagePart, ThinkingPart
 from datastore.resources import sample_folder
+from tests.formats.samples import gpt, gpt_node
 
 #: Each test of a store runs on SQLite and on PostgreSQL.
 BOTH_ENGINES = True
@@ -94,21 +97,61 @@ def test_later_messages_are_appended(store: Datastore, tmp_path: Path) -> None:
     ]
 
 
-def test_other_content_is_reported_and_left(store: Datastore, tmp_path: Path) -> None:
-    import_file(store, write(tmp_path / "1.jsonl", chat("a", "one", title="A")), sanitization_version="1")
-    report = import_file(store, write(tmp_path / "2.jsonl", chat("a", "other", title="B")), sanitization_version="1")
-    assert report.differing == 2
-    assert all(difference.startswith(f"{tmp_path / '2.jsonl'}:1: ") for difference in report.differences)
+def history(store: Datastore, id: str) -> dict[int, list[str]]:
+    """What is said on each branch."""
+    branches = store.branches.iterate(id)
+    return {one.branch: [m.content for m in store.messages.iterate(id, branch=one.branch)] for one in branches}
+
+
+def test_other_content_becomes_a_branch(store: Datastore, tmp_path: Path) -> None:
+    import_file(store, write(tmp_path / "1.jsonl", chat("a", "one", "two", title="A")), sanitization_version="1")
+    other = write(tmp_path / "2.jsonl", chat("a", "one", "other", "more", title="B"))
+    for expected in ((0, 2, 0), (0, 0, 0)):
+        report = import_file(store, other, sanitization_version="1")
+        assert (numbers(report), report.differing) == (expected, 1)
+        assert report.differences == [f"{other}:1: a conversation is stored with another title; left as it is stored"]
     assert store.conversations.get("a").title == "A"
-    assert store.messages.get("a:1").content == "one"
+    assert history(store, "a") == {0: ["one", "two"], 1: ["one", "other", "more"]}
+    assert store.conversations.get("a").active_branch == 1
+    # The first file again: nothing changes, and nothing is lost.
+    assert numbers(import_file(store, tmp_path / "1.jsonl", sanitization_version="1")) == (0, 0, 0)
+    assert store.conversations.get("a").active_branch == 1
+    longer = write(tmp_path / "3.jsonl", chat("a", "one", "two", "three"))
+    assert numbers(import_file(store, longer, sanitization_version="1")) == (0, 1, 0)
+    assert history(store, "a") == {0: ["one", "two", "three"], 1: ["one", "other", "more"]}
+    assert store.conversations.get("a").active_branch == 0
 
 
-def test_a_message_id_of_another_conversation(store: Datastore, tmp_path: Path) -> None:
-    import_file(store, write(tmp_path / "1.jsonl", chat("a", "one")), sanitization_version="1")
-    stolen = {"id": "b", "messages": [{"id": "a:1", "role": "user", "content": "x"}, {"role": "user", "content": "y"}]}
-    for expected in ((1, 1, 0), (0, 0, 0)):
-        report = import_file(store, write(tmp_path / "2.jsonl", stolen), sanitization_version="1")
-        assert (numbers(report), report.differing, report.bad_lines) == (expected, 1, 0)
+def test_another_beginning_is_a_branch_that_shares_nothing(store: Datastore, tmp_path: Path) -> None:
+    import_file(store, write(tmp_path / "1.jsonl", chat("a", "one", "two")), sanitization_version="1")
+    report = import_file(store, write(tmp_path / "2.jsonl", chat("a", "other", "two")), sanitization_version="1")
+    assert (report.messages, report.branches) == (2, 1)
+    assert history(store, "a") == {0: ["one", "two"], 1: ["other", "two"]}
+
+
+def test_ids_of_a_file_are_scoped_to_their_conversation(store: Datastore, tmp_path: Path) -> None:
+    def both(id: str) -> dict[str, Any]:
+        return {"id": id, "messages": [{"id": "m1", "role": "user", "content": "x"}, {"role": "user", "content": "y"}]}
+
+    file = write(tmp_path / "1.jsonl", both("a"), both("b"))
+    for expected in ((2, 4, 0), (0, 0, 0)):
+        report = import_file(store, file, sanitization_version="1")
+        assert (numbers(report), report.differing, report.bad_lines) == (expected, 0, 0)
+    assert history(store, "a") == history(store, "b") == {0: ["x", "y"]}
+
+
+def test_an_export_under_another_id_is_whole(store: Datastore, tmp_path: Path) -> None:
+    store.conversations.add(id="a", sanitization_version="1")
+    said = store.messages.append("a", role="user", content="x")
+    store.learnings.add(conversation_id="a", category="c", title="t", content="x", message_ids=[said.id], id="l")
+    line = json.loads(dump(store)[0])
+    copy = {**line, "id": "b", "learnings": [{**line["learnings"][0], "id": "l2"}]}
+    for expected in ((1, 1, 1), (0, 0, 0)):
+        report = import_file(store, write(tmp_path / "1.jsonl", copy), sanitization_version="1")
+        assert (numbers(report), report.bad_lines) == (expected, 0), report.bad
+    [copied] = store.messages.iterate("b")
+    assert (copied.content, copied.id != said.id) == ("x", True)
+    assert [message.id for message in store.messages.iterate_by_learning("l2")] == [copied.id]
 
 
 def test_what_was_deleted_stays_deleted(store: Datastore, tmp_path: Path) -> None:
@@ -186,8 +229,6 @@ def test_wrong_arguments(store: Datastore, tmp_path: Path) -> None:
         import_file(store, file, sanitization_version="")
     with pytest.raises(ImportFileError):
         import_file(store, tmp_path / "missing", sanitization_version="1")
-    with pytest.raises(ImportFileError):
-        import_file(store, tmp_path, sanitization_version="1")
     assert store.conversations.count() == 0
 
 
@@ -301,3 +342,136 @@ def test_a_deleted_last_message_keeps_its_position_taken(store: Datastore, tmp_p
         import_file(other, file, sanitization_version="1")
         assert other.conversations.get(conversation.id) == store.conversations.get(conversation.id)
         assert other.messages.append(conversation.id, role="user", content="three").position == 3
+
+
+# Trees, growth, edits: what a source had is on some branch, and nothing else is.
+
+
+@attrs.frozen
+class Said:
+    """A node of a tree that a source has."""
+
+    id: str
+    parent: str
+    text: str
+    kind: int
+
+
+def as_node(said: Said) -> dict[str, Any]:
+    role = "assistant" if said.kind % 2 else "user"
+    content: dict[str, Any] = {"content_type": "text", "parts": [said.text]}
+    if said.kind == 2:
+        content = {
+            "content_type": "multimodal_text",
+            "parts": [{"content_type": "image_asset_pointer", "asset_pointer": said.text}],
+        }
+    elif said.kind == 3:
+        content = {"content_type": "thoughts", "thoughts": [{"content": said.text}]}
+    elif said.kind == 4:
+        role, content = "tool", {"content_type": "execution_output", "text": said.text}
+    return gpt_node(said.id, said.parent or "root", role, content=content)
+
+
+def as_file(nodes: list[Said]) -> str:
+    return json.dumps([gpt(gpt_node("root", None), *map(as_node, nodes), id="t")])
+
+
+def paths(nodes: list[Said]) -> set[tuple[tuple[str, str], ...]]:
+    """From the beginning to each node: what the source had."""
+    known: dict[str, tuple[tuple[str, str], ...]] = {"": ()}
+    for node in nodes:
+        known[node.id] = (*known[node.parent], (node.id, f"{node.kind} {node.text}"))
+    return set(known.values()) - {()}
+
+
+@st.composite
+def versions_of_a_tree(draw: st.DrawFn) -> list[list[Said]]:
+    """Files of one conversation: it grows, is cut off, edited, exported again."""
+    tree: list[Said] = []
+    files: list[list[Said]] = []
+    for number in range(draw(st.integers(1, 5))):
+        for _ in range(draw(st.integers(0, 4))):
+            parent = (
+                draw(st.sampled_from(["", *(node.id for node in tree)]))
+                if draw(st.booleans())
+                else (tree[-1].id if tree else "")
+            )
+            text = draw(st.sampled_from(["same", "x", "y é"]))
+            tree.append(Said(f"n{number}-{len(tree)}", parent, text, draw(st.integers(0, 4))))
+        if tree and draw(st.booleans()):  # edited in place, under the same id
+            place = draw(st.integers(0, len(tree) - 1))
+            tree[place] = attrs.evolve(tree[place], text=f"edited {number}")
+        whole = list(tree)
+        kept = whole[: draw(st.integers(1, len(whole)))] if whole and draw(st.booleans()) else whole
+        if kept:
+            files.append(kept)
+    return [draw(st.sampled_from(files)) if files else [] for _ in range(draw(st.integers(1, 6)))] if files else []
+
+
+def stored_paths(store: Datastore) -> tuple[set[tuple[tuple[str, str], ...]], list[tuple[tuple[str, str], ...]]]:
+    """From the beginning to each stored message, and to the end of each branch."""
+    every: set[tuple[tuple[str, str], ...]] = set()
+    ends = []
+    for branch in store.branches.iterate("t"):
+        path: tuple[tuple[str, str], ...] = ()
+        for message in store.messages.iterate("t", branch=branch.branch):
+            path = (*path, (str(message.source_id), what(message)))
+            every.add(path)
+        ends.append(path)
+    return every, ends
+
+
+def what(message: Message) -> str:
+    part = message.parts[0] if message.parts else None
+    if isinstance(part, ImagePart):
+        return f"2 {part.url}"
+    kind = {"user": 0, "assistant": 1, "tool": 4}[message.role]
+    return f"{3 if isinstance(part, ThinkingPart) else kind} {message.content}"
+
+
+def check_trees(store: Datastore, other: Datastore, folder: Path, files: list[list[Said]]) -> None:
+    file = folder / "conversations.json"
+    had: set[tuple[tuple[str, str], ...]] = set()
+    for nodes in files:
+        file.write_text(as_file(nodes))
+        had |= paths(nodes)
+        report = import_file(store, file, sanitization_version="1")
+        assert report.bad == []
+        before = dump(store)
+        again = import_file(store, file, sanitization_version="1")
+        assert (numbers(again), again.branches, dump(store)) == ((0, 0, 0), 0, before)
+        every, ends = stored_paths(store)
+        assert every == had
+        assert set(ends) <= had
+        active = list(store.messages.iterate("t"))
+        assert tuple((str(message.source_id), what(message)) for message in active) in ends
+    exported = folder / "export.jsonl"
+    exported.write_text("\n".join(dump(store)) + "\n", encoding="utf-8")
+    import_file(other, exported, sanitization_version="2")
+    assert dump(other) == dump(store)
+
+
+def run_trees(store: Datastore, folder: Path, examples: int) -> None:
+    with Datastore.open(folder / "other.db", migrate=True, durability="relaxed") as other:
+
+        @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(files=versions_of_a_tree())
+        def run(files: list[list[Said]]) -> None:
+            for one in (store, other):
+                if one.conversations.find("t") is not None:
+                    one.conversations.delete("t")
+            if files:
+                check_trees(store, other, folder, files)
+
+        run()
+        for one in (store, other):
+            assert not any(one.verify().values())
+
+
+def test_any_sequence_of_imports_keeps_what_the_source_had(store: Datastore, tmp_path: Path) -> None:
+    run_trees(store, tmp_path, 15)
+
+
+@pytest.mark.long
+def test_any_of_many_sequences_of_imports_keeps_what_the_source_had(store: Datastore, tmp_path: Path) -> None:
+    run_trees(store, tmp_path, 10_000)

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("repositories",),
     ("formats", "migrations", "upkeep"),
     ("retention",),
-    ("job_handlers", "opening"),
+    ("opening",),
     ("store",),
     ("aio",),
     ("copy", "importing", "exporting", "worker", "observing"),

@@ -242,7 +242,7 @@ def handle(task):
 
 with Datastore.open(sys.argv[1]) as store:
     try:
-        print("ran", Worker(store, {"t": handle}, batch=4).run(), flush=True)
+        print("ran", Worker(store, {"t": handle}, batch=4, grace=0).run(), flush=True)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """

@@ -148,6 +148,10 @@ def generator(task: Task) -> Any:
     yield 1
 
 
+async def two_arguments(task: Any, other: Any) -> int:
+    return 1
+
+
 class Calls:
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -165,14 +169,9 @@ class AsyncCall:
 
 
 BAD: dict[str, Any] = {
-    "async def": coroutine,
     "async generator": asynchronous_generator,
     "generator": generator,
-    "partial of async": functools.partial(coroutine),
-    "partial of partial": functools.partial(functools.partial(coroutine)),
-    "async __call__": AsyncCall(),
-    "partial of async __call__": functools.partial(AsyncCall()),
-    "async method": Calls(None).async_method,
+    "async with two arguments": two_arguments,
     "no argument": lambda: 1,
     "two arguments": lambda task, other: 1,
     "a keyword that is needed": eval("lambda task, *, key: 1"),
@@ -194,7 +193,19 @@ def synchronous(*args: Any) -> Any:
 
 @pytest.mark.parametrize(
     "handler",
-    [Calls(None).method, functools.partial(lambda a, task: 1, 1), lambda *all: 1, lambda task, b=2: 1, synchronous],
+    [
+        Calls(None).method,
+        functools.partial(lambda a, task: 1, 1),
+        lambda *all: 1,
+        lambda task, b=2: 1,
+        synchronous,
+        coroutine,
+        functools.partial(coroutine),
+        functools.partial(functools.partial(coroutine)),
+        AsyncCall(),
+        functools.partial(AsyncCall()),
+        Calls(None).async_method,
+    ],
 )
 def test_what_can_be_a_handler_is_taken(store: Datastore, handler: Any) -> None:
     id = store.jobs.enqueue("t").id
@@ -203,7 +214,18 @@ def test_what_can_be_a_handler_is_taken(store: Datastore, handler: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"worker": 5}, {"lease_seconds": 0}, {"lease_seconds": "1"}, {"batch": 0}, {"batch": 1001}]
+    "given",
+    [
+        {"worker": 5},
+        {"lease_seconds": 0},
+        {"lease_seconds": "1"},
+        {"batch": 0},
+        {"batch": 1001},
+        {"concurrency": 0},
+        {"concurrency": True},
+        {"grace": -1},
+        {"batch": 2, "concurrency": 2},
+    ],
 )
 def test_what_a_worker_cannot_go_by_is_refused_at_once(store: Datastore, given: Any) -> None:
     with pytest.raises(InvalidValueError):

@@ -23,6 +23,7 @@ from datastore.aio.typed.legal_holds import AsyncLegalHoldRepository
 from datastore.aio.typed.messages import AsyncMessageRepository
 from datastore.aio.typed.redactions import AsyncRedactionRepository
 from datastore.aio.typed.retention import AsyncRetention
+from datastore.aio.typed.schedules import AsyncScheduleRepository
 from datastore.aio.typed.store import AsyncOperations
 from datastore.aio.typed.upkeep import AsyncBackups, AsyncMaintenance
 from datastore.aio.typed.uploads import AsyncUploadRepository
@@ -60,6 +61,7 @@ class AsyncDatastore(AsyncOperations):
         messages: `MessageRepository`.
         learnings: `LearningRepository`.
         jobs: `JobQueueRepository`.
+        schedules: `ScheduleRepository`.
         uploads: `UploadRepository`.
         redactions: `RedactionRepository`.
         audit: `AuditRepository`.
@@ -92,6 +94,7 @@ class AsyncDatastore(AsyncOperations):
         self.messages = AsyncMessageRepository(threads, store.messages)
         self.learnings = AsyncLearningRepository(threads, store.learnings)
         self.jobs = AsyncJobQueueRepository(threads, store.jobs)
+        self.schedules = AsyncScheduleRepository(threads, store.schedules)
         self.uploads = AsyncUploadRepository(threads, store.uploads)
         self.redactions = AsyncRedactionRepository(threads, store.redactions)
         self.audit = AsyncAuditRepository(threads, store.audit)

@@ -208,13 +208,18 @@ class _Iteration(AsyncIterator[Record], Generic[Record]):
         self._source: Iterator[Record] | None = None
         self._records: deque[Record] = deque()
         self._ended = False
+        self._broken = False
 
     def __aiter__(self) -> _Iteration[Record]:
         return self
 
     async def __anext__(self) -> Record:
         if not self._records and not self._ended:
+            if self._broken:
+                raise TransactionError("this iteration was broken off by an error or a cancellation; begin another one")
+            self._broken = True  # a page that is read while its task is cancelled is lost
             page = await self._call(self._page)
+            self._broken = False
             self._ended = len(page) < EVERY_ROWS
             self._records.extend(page)
         if not self._records:

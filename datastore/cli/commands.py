@@ -23,6 +23,7 @@ from datastore.cli import (
     embed,
     erasure,
     generate,
+    imports,
     jobs,
     maintenance,
     metrics,
@@ -154,7 +155,7 @@ def cli() -> None:
 
 
 for command in (
-    data.import_command,
+    imports.import_command,
     data.export_command,
     copy.copy_command,
     search.search_command,

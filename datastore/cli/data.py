@@ -1,4 +1,4 @@
-"""import, export, search, show."""
+"""export, show."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from datastore.cli.exit_codes import Exit
 from datastore.cli.options import subject_options
 from datastore.cli.output import (
     clean,
-    console,
     database_option,
-    is_missing,
     json_option,
     one_line,
     open_store,
@@ -30,152 +27,7 @@ from datastore.cli.output import (
 from datastore.files import Draft, is_stream, rights_of_new
 
 if TYPE_CHECKING:
-    from datastore.formats import BadLine
-    from datastore.importing import ImportReport
     from datastore.store import Datastore
-
-    Reporter = Callable[[int, int, ImportReport], None]
-    BadReporter = Callable[[BadLine], None]
-
-
-@click.command("import", short_help="Store conversations and learnings from files.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False))
-@click.option(
-    "--sanitization-version",
-    required=True,
-    metavar="V",
-    help="The version of the sanitization that the texts went through.",
-)
-@click.option(
-    "--format",
-    type=click.Choice(["auto", "chat", "chatgpt", "claude-code", "learnings"]),
-    default="auto",
-    show_default=True,
-    help="The format of the files.",
-)
-@click.option(
-    "--fields",
-    multiple=True,
-    metavar="NAME=KEY",
-    help="For learnings: the file's key for a field, e.g. category=topic; repeatable.",
-)
-@click.option("--conversation-id", metavar="ID", help="For learnings: the conversation of learnings that name none.")
-@click.option(
-    "--include-erased",
-    is_flag=True,
-    help="Also import subjects that were erased on request, and lift their tombstones.",
-)
-@database_option
-@click.pass_context
-def import_command(
-    ctx: click.Context,
-    files: tuple[str, ...],
-    sanitization_version: str,
-    format: Any,
-    fields: tuple[str, ...],
-    conversation_id: str | None,
-    include_erased: bool,
-    database: str,
-) -> None:
-    """Store conversations and learnings from files; creates a missing database.
-
-    Reads chat JSON lines, ChatGPT exports (conversations.json), Claude Code transcripts and learnings as
-    JSON lines, plain or gzip, from files or pipes (/dev/stdin). Importing the same file twice is a no-op. Exits with 3 if
-    some lines were invalid.
-    """
-    from datastore.formats import TextSource, detect, open_text
-    from datastore.importing import import_file
-
-    mapping = _mapping(fields)
-    if not 1 <= len(sanitization_version) <= 100:
-        raise click.BadParameter("must be 1 to 100 characters", param_hint="--sanitization-version")
-    bad_lines = 0
-    with ExitStack() as opened:
-        # Check the files before creating a database for them.
-        formats: list[Any] = []
-        pipes: dict[str, TextSource] = {}
-        for file in files:
-            if not Path(file).is_file():  # a pipe is read only once
-                pipes[file] = opened.enter_context(open_text(file))
-            formats.append(detect(pipes.get(file, file), mapping) if format == "auto" else format)
-        store = opened.enter_context(open_store(database, migrate=is_missing(database)))
-        for file, kind in zip(files, formats, strict=True):
-            with _progress(file) as (on_progress, on_bad):
-                report = import_file(
-                    store,
-                    pipes.pop(file, file),
-                    sanitization_version=sanitization_version,
-                    format=kind,
-                    fields=mapping,
-                    conversation_id=conversation_id,
-                    include_erased=include_erased,
-                    on_progress=on_progress,
-                    on_bad=on_bad,
-                )
-            bad_lines += report.bad_lines
-            _print_report(file, report)
-    if bad_lines:
-        ctx.exit(Exit.BAD_LINES)
-
-
-def _mapping(fields: tuple[str, ...]) -> dict[str, str]:
-    from datastore.formats.learnings import LEARNING_KEYS
-
-    mapping = {}
-    for field in fields:
-        name, separator, key = field.partition("=")
-        if not separator or not key or name not in LEARNING_KEYS:
-            known = ", ".join(sorted(LEARNING_KEYS))
-            raise click.BadParameter(f"expected NAME=KEY with NAME one of {known}", param_hint="--fields")
-        mapping[name] = key
-    return mapping
-
-
-def _print_report(file: str, report: ImportReport) -> None:
-    parts = [
-        f"{report.conversations} conversations, {report.messages} messages, {report.learnings} learnings stored",
-        f"{report.unchanged} unchanged",
-    ]
-    if report.differing:
-        parts.append(f"{report.differing} differing")
-    parts += [f"{count} skipped ({reason})" for reason, count in sorted(report.skipped.items())]
-    if report.bad_lines:
-        parts.append(f"{report.bad_lines} bad lines")
-    click.echo(f"{clean(file)}: {'; '.join(parts)}")
-    for difference in report.differences:
-        click.echo(one_line(difference), err=True)
-    if (more := report.differing - len(report.differences)) > 0:
-        click.echo(f"{clean(file)}: {more} more differences", err=True)
-
-
-@contextmanager
-def _progress(file: str) -> Iterator[tuple[Reporter | None, BadReporter]]:
-    def text_of(bad: BadLine) -> str:
-        return one_line(f"{bad.file}:{bad.line}: {bad.reason}")
-
-    if not sys.stderr.isatty():
-        yield None, lambda bad: click.echo(text_of(bad), err=True)
-        return
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[stored]} stored, {task.fields[rate]}/s,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape(one_line(Path(file).name)), total=None, stored=0, rate=0)
-
-        def show(position: int, total: int, report: ImportReport) -> None:
-            stored = report.messages + report.learnings
-            elapsed = progress.tasks[0].elapsed or 0.001
-            progress.update(task, completed=position, total=total, stored=stored, rate=round(stored / elapsed))
-
-        yield show, lambda bad: progress.console.print(text_of(bad), markup=False, highlight=False, soft_wrap=True)
 
 
 @click.command("export", short_help="Write conversations as chat JSON lines, or all data of one subject.")

@@ -19,7 +19,7 @@ class Exit(IntEnum):
     DONE = 0, "done"
     ERROR = 1, "an error of the library: one line on stderr"
     WRONG_USE = 2, "wrong use of the command line"
-    BAD_LINES = 3, "import: some lines were bad (listed on stderr), everything else is stored"
+    BAD_LINES = 3, "import: something could not be stored (listed on stderr), everything else is stored"
     NOT_VERIFIED = 4, "verify: something is wrong with the database"
     CHECK_FAILED = (
         5,

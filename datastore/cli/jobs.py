@@ -217,7 +217,25 @@ def prune_command(finished_before: datetime, reason: str | None, database: str) 
 @click.option("--worker", metavar="NAME", help="The worker's name in the history. Default: host:process.")
 @click.option("--lease-seconds", type=click.FloatRange(0.1, 86400), default=60.0, show_default=True, help="Seconds.")
 @click.option(
-    "--batch", type=click.IntRange(1, 1000), default=1, show_default=True, help="Number of jobs claimed at once."
+    "--batch",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Number of jobs claimed at once, which run one after the other.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Number of handlers that run at once: plain functions on threads, async def functions on one event loop.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 86400),
+    default=25.0,
+    show_default=True,
+    help="Seconds that running handlers may continue after SIGTERM.",
 )
 @click.option("--until-idle", is_flag=True, help="Exit when no job is due.")
 @database_option
@@ -227,12 +245,15 @@ def worker_command(
     worker: str | None,
     lease_seconds: float,
     batch: int,
+    concurrency: int,
+    grace: float,
     until_idle: bool,
     database: str,
 ) -> None:
     """Run jobs with handlers from a module: HANDLERS is a dictionary in it that maps job types to functions.
 
-    SIGTERM and Ctrl-C release unfinished jobs. docs/job-queue.md explains how to write a handler.
+    After SIGTERM no job is claimed, and running handlers have --grace seconds to finish; then, or at a second SIGTERM, unfinished
+    jobs are released. Ctrl-C releases them at once. docs/job-queue.md explains how to write a handler.
     """
     from datastore.worker import Worker
 
@@ -242,9 +263,15 @@ def worker_command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     with open_store(database) as store:
         chosen = {type: known[type] for type in types or known}
-        count = Worker(store, chosen, worker=worker, lease_seconds=lease_seconds, batch=batch).run(
-            until_idle=until_idle
-        )
+        count = Worker(
+            store,
+            chosen,
+            worker=worker,
+            lease_seconds=lease_seconds,
+            batch=batch,
+            concurrency=concurrency,
+            grace=grace,
+        ).run(until_idle=until_idle)
     click.echo(f"{count} jobs run")
 
 

@@ -50,9 +50,7 @@ def _scope(policy: RetentionPolicy) -> str:
 @click.option(
     "--since",
     type=click.Choice(["activity", "completion"]),
-    default="completion",
-    show_default=True,
-    help="The start of the age: the last change (conversations, learnings, redactions), or the end.",
+    help="The start of the age: the last change (conversations, learnings, redactions; their default), or the end.",
 )
 @click.option(
     "--scope",

@@ -20,7 +20,7 @@ def skeleton(package: str, *, postgresql: bool) -> dict[str, str]:
     check_name(package, "package", "--package")
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)  # noqa: S701 - Python, not HTML
     texts = {}
-    for path in sorted(_SKELETON.rglob("*.*")):
+    for path in sorted(_SKELETON.rglob("[!.]*.*")):
         name, text = path.relative_to(_SKELETON).as_posix(), path.read_text(encoding="utf-8")
         if name.endswith(_TEMPLATE):
             text = environment.from_string(text).render(package=package, postgresql=postgresql)

@@ -87,6 +87,9 @@ class Engine(Protocol):
     def checkpoint(self) -> bool:
         """Write the WAL back to the database; False if a reader still needs part of it."""
 
+    def reserve(self) -> AbstractContextManager[None]:
+        """Give the calling thread a connection of its own until the block ends, even if all others are in use."""
+
     def close(self) -> None:
         """Close every thread's connection.
 

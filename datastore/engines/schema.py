@@ -15,7 +15,7 @@ from datastore.statements.loader import read_texts
 from datastore.statements.optional import by_name
 
 #: Tables that this library computes from its others: never copied, recomputed where needed.
-DERIVED = frozenset({"job_counts", "audit_log_counter", "learning_words", "message_words"})
+DERIVED = frozenset({"job_counts", "job_groups", "audit_log_counter", "learning_words", "message_words"})
 
 _created = re.compile(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", re.MULTILINE)
 

@@ -1,134 +1,178 @@
 """The chat JSON-lines format: one conversation per line, an extension of OpenAI's fine-tuning format.
 
 ``{"id": "c1", "messages": [{"role": "user", "content": "Hello"}], "metadata": {}}``; every stored
-field of a conversation, a message or a learning may be added under its own name.
+field of a conversation, a branch, a message or a learning may be added under its own name. Requests and responses of OpenAI's and
+Anthropic's interfaces, lines of their batch files, and plain arrays of messages are read, too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import attrs
 
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.items import ImportedConversation, ImportedLearning, ImportedMessage
+from datastore.formats.base import (
+    BAD,
+    Context,
+    Format,
+    Items,
+    Notes,
+    as_object,
+    hash_of,
+    id_of,
+    make_message,
+    objects,
+    title_of,
+)
+from datastore.formats.blocks import parts_of
+from datastore.formats.interfaces import answered, is_response, is_wrapped, read_interface
+from datastore.formats.items import ImportedBranch, ImportedConversation, ImportedLearning, ImportedMessage
 from datastore.formats.learnings import learning_of
-from datastore.records import Branch, Conversation, Learning, Message, Role
-from datastore.records.parts import encode_parts
-
-ROLES: Mapping[str, Role] = {
-    "user": "user", "assistant": "assistant", "system": "system", "tool": "tool",
-    "developer": "system", "function": "tool",
-}  # fmt: skip
+from datastore.formats.records import Record
+from datastore.formats.turns import is_turn, read_one, read_turns
+from datastore.records.parts import decode_parts
+from datastore.records.parts import text_of as text_of_parts
 
 CONVERSATION_KEYS = frozenset(
     {
         "id", "session_id", "correlation_id", "source", "title", "sanitization_version", "metadata",
         "created_at", "updated_at", "completed_at", "deleted_at", "last_position", "messages", "learnings",
+        "active_branch", "last_branch", "branches",
     }
 )  # fmt: skip
-MESSAGE_KEYS = frozenset({"id", "position", "role", "content", "token_count", "metadata", "created_at"})
+
+#: The keys of a message that only this library writes.
+_OWN_KEYS = frozenset({"position", "branch", "source_id", "partial"})
+
+
+def _recognize(value: Any) -> str | None:
+    if isinstance(value, list):
+        return "it is an array of messages" if value and all(map(is_turn, value)) else None
+    if not isinstance(value, dict):
+        return None
+    if isinstance(value.get("messages"), list):
+        return "it has messages"
+    if is_turn(value) and "message_tree_id" not in value:
+        return "it is a message with a role"
+    if isinstance(value.get("contents"), list) or is_response(value):
+        return "it is a request or a response of a model's interface"
+    if ("custom_id" in value or "request" in value) and is_wrapped(value):
+        return "it has a request or a response with messages"
+    if isinstance(value.get("prompt"), str) and isinstance(value.get("completion"), str):
+        return "it has a prompt and a completion"
+    return None
+
+
+def _read(records: Iterator[Record], context: Context) -> Items:
+    for value, line, name in _gathered(records, context):
+        notes = Notes(context, line)
+        try:
+            yield line, read_conversation(value, notes, name)
+        except BAD as error:
+            notes.bad(error)
+        yield from notes.take()
+
+
+#: Messages of one array that are read at once; the rest of a longer array is a conversation of its own.
+MAX_TURNS = 100_000
+
+
+def _gathered(records: Iterator[Record], context: Context) -> Iterator[tuple[Any, int, str | None]]:
+    """Records as they are; messages that follow each other, in one array or as lines of their own, as one list."""
+    turns: list[Any] = []
+    line = array = 0
+    for record in records:
+        turn = is_turn(record.value) and not (isinstance(record.value, dict) and record.value.get("type") == "message")
+        if turns and (not turn or record.array != array or len(turns) == MAX_TURNS):
+            yield turns, line, None if array else _name_of(context)
+            turns = []
+        if turn:
+            if not turns:
+                line, array = record.line, record.array
+            turns.append(record.value)
+        else:
+            yield record.value, record.line, None
+    if turns:
+        yield turns, line, None if array else _name_of(context)
+
+
+def _name_of(context: Context) -> str:
+    """The id of a conversation whose messages are the lines of a file: the file grows, so its content cannot name it."""
+    name = PurePath(context.file).name.encode("utf-8", "backslashreplace").decode()
+    return id_of(f"chat:{name}") or "chat"
 
 
 def read_chat(text: str) -> ImportedConversation:
-    """Read one line of chat.
-
-    A line without an id gets one derived from its SHA-256, so it is stable. Unknown keys are stored in the metadata.
+    """Read one line of chat; messages that cannot be stored are left out.
 
     Raises:
         InvalidValueError: The line is invalid; the message says why, without quoting the line.
     """
-    data = read.parse_object(text)
-    lines = data.get("messages")
-    if not isinstance(lines, list):
-        raise InvalidValueError("messages: must be a list")
-    id = read.optional_text(data, "id", longest=200) or _line_id(data)
-    messages = _messages(lines)
-    learnings = read.as_list(data, "learnings")
+    return read_conversation(read.parse_object(text), Notes(Context(""), 1))
+
+
+def read_conversation(value: Any, notes: Notes, name: str | None = None) -> ImportedConversation:
+    """The conversation of one record.
+
+    A record without an id gets *name*, or an id derived from its SHA-256, so it is stable. Unknown keys are stored in the metadata.
+
+    Raises:
+        InvalidValueError: It has no messages.
+    """
+    if isinstance(value, list):
+        return ImportedConversation(id=name or hash_of(value), messages=read_turns(value, notes))
+    data = as_object(value)
+    if not isinstance(data.get("messages"), list):
+        return read_interface(data, notes)
+    messages, branches, metadata_of_branches = _messages(data, notes)
+    id = notes.field(id_of, data.get("id")) or notes.field(id_of, data.get("custom_id")) or hash_of(data)
+    metadata = {
+        **metadata_of_branches,
+        **(notes.field(read.read_metadata, data, CONVERSATION_KEYS | _used(data)) or {}),
+    }
+    learnings = notes.field(read.as_list, data, "learnings") or []
+    found = [notes.field(_learning, part, f"learnings[{number}].", id) for number, part in enumerate(learnings, 1)]
     return ImportedConversation(
         id=id,
-        session_id=read.optional_text(data, "session_id", longest=200),
-        correlation_id=read.optional_text(data, "correlation_id", longest=200),
-        source=read.optional_text(data, "source", longest=200),
-        title=read.optional_text(data, "title", longest=1000, may_be_empty=True),
-        sanitization_version=read.optional_text(data, "sanitization_version", longest=100),
-        metadata=read.read_metadata(data, CONVERSATION_KEYS),
-        created_at=read.optional_time(data, "created_at"),
-        updated_at=read.optional_time(data, "updated_at"),
-        completed_at=read.optional_time(data, "completed_at"),
-        deleted_at=read.optional_time(data, "deleted_at"),
-        last_position=read.optional_integer(data, "last_position", "", 0),
+        session_id=notes.field(_text, data, "session_id", 200),
+        correlation_id=notes.field(_text, data, "correlation_id", 200),
+        source=notes.field(_text, data, "source", 200),
+        title="" if data.get("title") == "" else notes.field(title_of, data.get("title"), metadata),
+        sanitization_version=notes.field(_text, data, "sanitization_version", 100),
+        metadata=metadata,
+        created_at=notes.field(read.any_time, data, "created_at"),
+        updated_at=notes.field(read.any_time, data, "updated_at"),
+        completed_at=notes.field(read.any_time, data, "completed_at"),
+        deleted_at=notes.field(read.any_time, data, "deleted_at"),
+        last_position=notes.field(read.optional_integer, data, "last_position", "", 0),
         messages=messages,
-        learnings=tuple(_learning(part, f"learnings[{number}].", id) for number, part in enumerate(learnings, 1)),
+        branches=branches,
+        active_branch=notes.field(read.optional_integer, data, "active_branch", "", 0),
+        last_branch=notes.field(read.optional_integer, data, "last_branch", "", 0),
+        learnings=tuple(learning for learning in found if learning is not None),
     )
 
 
-def _line_id(data: Mapping[str, Any]) -> str:
-    try:
-        canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        raise InvalidValueError("not JSON that can be stored: nested too deeply") from None
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
-
-
-def _messages(lines: list[Any]) -> tuple[ImportedMessage, ...]:
-    messages: list[ImportedMessage] = []
-    ids: set[str] = set()
-    last = 0
-    for number, part in enumerate(lines, 1):
-        message = _message(part, f"messages[{number}].")
-        position = last + 1 if message.position is None else message.position
-        if position <= last:
-            raise InvalidValueError(f"messages[{number}].position: must be greater than the previous one")
-        if message.id is not None and message.id in ids:
-            raise InvalidValueError(f"messages[{number}].id: another message of this conversation has the same id")
-        if message.id is not None:
-            ids.add(message.id)
-        last = position
-        messages.append(message)
-    return tuple(messages)
-
-
-def _message(data: Any, where: str) -> ImportedMessage:
-    if not isinstance(data, dict):
-        raise InvalidValueError(f"{where[:-1]}: must be a JSON object")
-    content, metadata, known = data.get("content"), {}, MESSAGE_KEYS
-    if content is None:
-        for calls in ("tool_calls", "function_call"):
-            if data.get(calls):
-                content, metadata, known = read.compact(data[calls]), {"tool_calls": True}, known | {calls}
-                break
-    elif isinstance(content, list):
-        content = _joined_parts(content, f"{where}content")
-    if content is None:
-        raise InvalidValueError(f"{where}content: is missing")
-    return ImportedMessage(
-        role=_role(data, where),
-        content=read.check_content(content, f"{where}content"),
-        id=read.optional_text(data, "id", where, 200),
-        position=read.optional_integer(data, "position", where, 1),
-        token_count=read.optional_integer(data, "token_count", where, 0),
-        metadata={**read.read_metadata(data, known, where), **metadata},
-        created_at=read.optional_time(data, "created_at", where),
+def _used(data: Mapping[str, Any]) -> frozenset[str]:
+    """Keys that are read into messages: Anthropic's system prompt, alternatives for preference tuning."""
+    return frozenset(
+        key
+        for key in ("system", "choices", "output", "preferred_output", "non_preferred_output", "custom_id")
+        if key in data
     )
 
 
-def _role(data: Mapping[str, Any], where: str) -> Role:
-    role = data.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidValueError(f"{where}role: must be one of {', '.join(ROLES)}")
-    return ROLES[role]
-
-
-def _joined_parts(parts: list[Any], name: str) -> str:
-    texts = [part if isinstance(part, str) else part.get("text") for part in parts if isinstance(part, str | dict)]
-    if not all(isinstance(text, str) or text is None for text in texts):
-        raise InvalidValueError(f"{name}: the text of a part must be a string")
-    return "\n".join(cast("list[str]", [text for text in texts if text]))
+def _text(data: Mapping[str, Any], key: str, longest: int) -> str | None:
+    """A text; a number is one, too, and an empty one is none."""
+    value = data.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return read.optional_text({key: value}, key, longest=longest) if value != "" else None
 
 
 def _learning(data: Any, where: str, conversation_id: str) -> ImportedLearning:
@@ -137,97 +181,82 @@ def _learning(data: Any, where: str, conversation_id: str) -> ImportedLearning:
     return learning_of(data, where, conversation_id)
 
 
-def write_chat(
-    conversation: Conversation,
-    messages: Iterable[Message],
-    learnings: Iterable[tuple[Learning, Sequence[str]]] = (),
-    branches: Iterable[Branch] = (),
-) -> str:
-    """Write one conversation as one line, without the newline; `read_chat` restores every stored field.
-
-    Args:
-        conversation: May be soft-deleted; *deleted_at* is written.
-        messages: All of its messages, ordered by branch and position.
-        learnings: Its learnings, each with the ids of its source messages.
-        branches: Its branches; branch 0 is not written.
-    """
-    line = _without_none(
-        {
-            "id": conversation.id,
-            "session_id": conversation.session_id,
-            "correlation_id": conversation.correlation_id,
-            "source": conversation.source,
-            "title": conversation.title,
-            "sanitization_version": conversation.sanitization_version,
-            "metadata": conversation.metadata,
-            "created_at": _time(conversation.created_at),
-            "updated_at": _time(conversation.updated_at),
-            "completed_at": _time(conversation.completed_at),
-            "deleted_at": _time(conversation.deleted_at),
-            "last_position": conversation.last_position,
-            "active_branch": conversation.active_branch or None,
-            "last_branch": conversation.last_branch or None,
-        }
-    )
-    if written_branches := [_written_branch(branch) for branch in branches if branch.branch]:
-        line["branches"] = written_branches
-    line["messages"] = [_written_message(message) for message in messages]
-    written = [_written_learning(learning, message_ids) for learning, message_ids in learnings]
-    if written:
-        line["learnings"] = written
-    return read.compact(line)
+def _messages(
+    data: Mapping[str, Any], notes: Notes
+) -> tuple[tuple[ImportedMessage, ...], tuple[ImportedBranch, ...], dict[str, Any]]:
+    lines = data["messages"]
+    if any(isinstance(line, dict) and _OWN_KEYS & line.keys() for line in lines):
+        branches = [notes.field(_branch, part) for part in objects(data.get("branches"))]
+        return _own_messages(lines, notes), tuple(branch for branch in branches if branch is not None), {}
+    first = parts_of(data.get("system")) if not isinstance(data.get("system"), int | float | bool) else []
+    system = make_message("system", first) if first else None
+    found = read_turns(lines, notes)
+    return tuple(answered([*((system,) if system else ()), *found], data, notes)), (), {}
 
 
-def _written_branch(branch: Branch) -> dict[str, Any]:
-    return _without_none(
-        {
-            "branch": branch.branch,
-            "parent_branch": branch.parent_branch,
-            "fork_position": branch.fork_position,
-            "last_position": branch.last_position,
-            "created_at": _time(branch.created_at),
-            "label": branch.label,
-        }
+def _branch(data: Mapping[str, Any]) -> ImportedBranch:
+    label = data.get("label")
+    return ImportedBranch(
+        branch=read.check_integer(data.get("branch"), "branches: branch", 1),
+        parent_branch=read.check_integer(data.get("parent_branch", 0), "branches: parent_branch", 0),
+        fork_position=read.check_integer(data.get("fork_position", 0), "branches: fork_position", 0),
+        last_position=read.optional_integer(data, "last_position", "branches: ", 0),
+        label=read.optional_text({"label": label}, "label", "branches: ", 200),
+        created_at=read.any_time(data, "created_at", "branches: "),
     )
 
 
-def _written_message(message: Message) -> dict[str, Any]:
-    return _without_none(
-        {
-            "id": message.id,
-            "branch": message.branch or None,
-            "position": message.position,
-            "role": message.role,
-            "content": message.content,
-            "parts": None if message.parts is None else encode_parts(message.parts),
-            "token_count": message.token_count,
-            "metadata": message.metadata,
-            "created_at": _time(message.created_at),
-            "source_id": message.source_id,
-            "partial": message.partial or None,
-        }
+def _own_messages(lines: list[Any], notes: Notes) -> tuple[ImportedMessage, ...]:
+    """Messages with the fields that an export of this library writes."""
+    messages: list[ImportedMessage] = []
+    ids: set[str] = set()
+    last: dict[int, int] = {}
+    for number, line in enumerate(lines, 1):
+        where = f"messages[{number}]"
+        try:
+            data = as_object(line)
+            found = _own_message(data, notes)
+            if found is None:
+                notes.ignored("empty message")
+                continue
+            position = last.get(found.branch or 0, 0) + 1 if found.position is None else found.position
+            if found.position is not None and position <= last.get(found.branch or 0, 0):
+                raise InvalidValueError("position: must be greater than the previous one on its branch")
+            if found.id is not None and found.id in ids:
+                raise InvalidValueError("id: another message of this conversation has the same id")
+        except BAD as error:
+            notes.bad(f"{where}: {error}")
+            continue
+        if found.id is not None:
+            ids.add(found.id)
+        last[found.branch or 0] = position
+        messages.append(found)
+    return tuple(messages)
+
+
+def _own_message(data: dict[str, Any], notes: Notes) -> ImportedMessage | None:
+    plain = {key: value for key, value in data.items() if key not in _OWN_KEYS}
+    if isinstance(data.get("parts"), list) and all(isinstance(part, dict) and "type" in part for part in data["parts"]):
+        plain["content"] = "x"
+        del plain["parts"]
+    found = read_one(plain, notes)
+    if len(found) != 1:
+        return None
+    parts = decode_parts(data["parts"]) if "parts" in data and "parts" not in plain else found[0].parts
+    content = found[0].content
+    if "parts" in data and "parts" not in plain:
+        given = data.get("content")
+        content = given if isinstance(given, str) and given else text_of_parts(parts)
+        values.encode_json(data["parts"])
+    return attrs.evolve(
+        found[0],
+        content=read.check_content(content, "content", may_be_empty=bool(parts) or data.get("partial") is True),
+        parts=parts,
+        source_id=id_of(data.get("source_id")),
+        branch=read.optional_integer(data, "branch", "", 0),
+        position=read.optional_integer(data, "position", "", 1),
+        partial=data.get("partial") is True,
     )
 
 
-def _written_learning(learning: Learning, message_ids: Sequence[str]) -> dict[str, Any]:
-    return {
-        "id": learning.id,
-        "category": learning.category,
-        "title": learning.title,
-        "content": learning.content,
-        "confidence": learning.confidence,
-        "tags": list(learning.tags),
-        "message_ids": list(message_ids),
-        "dedupe_key": learning.dedupe_key,
-        "metadata": learning.metadata,
-        "created_at": _time(learning.created_at),
-        "updated_at": _time(learning.updated_at),
-    }
-
-
-def _time(value: datetime | None) -> str | None:
-    return None if value is None else values.encode_timestamp(value)
-
-
-def _without_none(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None}
+CHAT = Format("chat", _recognize, _read)

@@ -23,18 +23,18 @@ def _no_constant(name: str) -> Any:
     raise InvalidValueError("not JSON: NaN and Infinity are not JSON numbers")
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
+#: Refuses NaN and Infinity. If a key is repeated, the last value is used.
+decoder = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Parse *text* as a JSON object. If a key is repeated, the last value is used.
+    """Parse *text* as a JSON object.
 
     Raises:
         InvalidValueError: It is not JSON, or not an object.
     """
-    _refuse_many_values(text)
     try:
-        value = _decoder.decode(text)
+        value = decoder.decode(text)
     except InvalidValueError:
         raise
     except json.JSONDecodeError as error:
@@ -46,26 +46,34 @@ def parse_object(text: str) -> dict[str, Any]:
     return value
 
 
-_begins = re.compile(r'["\[{,]')
+_begins = re.compile(r'["\[{\]},]')
 _in_string = re.compile(r'["\\]')
 
 
-def _refuse_many_values(text: str) -> None:
+def too_many_values(text: str, place: int = 0) -> bool:
+    """Whether the JSON value that begins at *place* has more than `MAX_VALUES` values, as far as the text goes."""
     # Every value except the first of its list or object follows a comma. Most texts have too few commas to exceed the limit.
-    if text.count(",") + text.count("[") + text.count("{") <= MAX_VALUES:
-        return
-    count = place = 0
+    if text.count(",", place) + text.count("[", place) + text.count("{", place) <= MAX_VALUES:
+        return False
+    count = depth = 0
     string = False
     while found := (_in_string if string else _begins).search(text, place):
         place = found.end()
-        if found.group() == "\\":
+        sign = found.group()
+        if sign == "\\":
             place += 1
-        elif found.group() == '"':
+        elif sign == '"':
             string = not string
+        elif sign in "]}":
+            depth -= 1
+            if depth <= 0:
+                return False
         else:
+            depth += sign != ","
             count += 1
             if count > MAX_VALUES:
-                raise InvalidValueError(f"more than {MAX_VALUES} values in one line or element")
+                return True
+    return False
 
 
 def compact(value: Any) -> str:
@@ -111,14 +119,14 @@ def optional_text(
     return text
 
 
-def check_content(value: str, name: str) -> str:
+def check_content(value: str, name: str, *, may_be_empty: bool = False) -> str:
     """Return *value* if it is 1 byte to 1 MiB of text.
 
     Raises:
         InvalidValueError: It is empty, too long, not text, or contains a NUL or a lone surrogate.
     """
     text = values.check_text(value, name)
-    if not text:
+    if not text and not may_be_empty:
         raise InvalidValueError(f"{name}: must not be empty")
     if len(text) * 4 > MAX_CONTENT_BYTES and (size := len(text.encode())) > MAX_CONTENT_BYTES:
         raise InvalidValueError(f"{name}: {size} bytes, at most {MAX_CONTENT_BYTES} are allowed")
@@ -226,3 +234,31 @@ def as_list(data: Mapping[str, Any], key: str, where: str = "") -> list[Any]:
     if not isinstance(value, list):
         raise InvalidValueError(f"{where}{key}: must be a list")
     return value
+
+
+def any_time(data: Mapping[str, Any], key: str, where: str = "") -> datetime | None:
+    """Return the time under *key*, as any of the programs writes it; None if it is missing.
+
+    A text is ISO 8601 (UTC if it has no offset); a number is seconds since 1970, or milliseconds if it is too large for that.
+
+    Raises:
+        InvalidValueError: It is none of these.
+    """
+    value = data.get(key)
+    if value in (None, "", 0):
+        return None
+    if isinstance(value, str):
+        text = value.strip().removesuffix(" UTC")
+        try:
+            parsed = datetime.fromisoformat(text)
+        except ValueError:
+            try:
+                value = float(text)
+            except ValueError:
+                raise InvalidValueError(f"{where}{key}: must be a time such as 2026-11-23T09:14:05Z") from None
+        else:
+            aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+            return optional_time({key: aware.isoformat()}, key, where)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > 1e11:
+        value = value / 1000
+    return optional_unix_time({key: value}, key, where)

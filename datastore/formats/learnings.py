@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datastore import values
 from datastore.errors import InvalidValueError
 from datastore.formats import fields as read
-from datastore.formats.items import ImportedLearning
+from datastore.formats.base import BAD, Context, Format, Items, as_object
+from datastore.formats.items import BadLine, ImportedLearning
+from datastore.formats.records import Record
 
 #: The known keys; each can be mapped to another name.
 LEARNING_KEYS = frozenset(
@@ -41,11 +43,33 @@ def read_learning(text: str, fields: Mapping[str, str] | None = None) -> Importe
     Raises:
         InvalidValueError: The line is invalid; the message says why, without quoting the line.
     """
-    data = read.parse_object(text)
+    return _read_learning(read.parse_object(text), fields or {})
+
+
+def _read_learning(data: dict[str, Any], fields: Mapping[str, str]) -> ImportedLearning:
     if fields:
         check_fields(fields)
         data = _rename(data, fields)
     return learning_of(data)
+
+
+def _read(records: Iterator[Record], context: Context) -> Items:
+    for record in records:
+        try:
+            yield record.line, _read_learning(as_object(record.value), context.fields)
+        except BAD as error:
+            yield record.line, BadLine(context.file, record.line, str(error))
+
+
+def learnings_format(fields: Mapping[str, str]) -> Format:
+    """The format of learnings whose fields have other names in the file."""
+    title, content = fields.get("title", "title"), fields.get("content", "content")
+
+    def recognize(value: Any) -> str | None:
+        found = isinstance(value, dict) and title in value and content in value and "messages" not in value
+        return "it has a title and a content" if found else None
+
+    return Format("learnings", recognize, _read)
 
 
 def _rename(data: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
@@ -88,5 +112,5 @@ def learning_of(data: Mapping[str, Any], where: str = "", conversation_id: str |
 def _tags(data: Mapping[str, Any], where: str) -> tuple[str, ...]:
     try:
         return tuple(values.distinct_tags(read.as_list(data, "tags")))
-    except InvalidValueError as error:
+    except BAD as error:
         raise InvalidValueError(f"{where}{error}") from None

@@ -1,4 +1,4 @@
-"""Reads a file or pipe, plain or gzip, as lines or as a text stream, with bounded memory and a position for progress bars."""
+"""Opens a file, pipe or standard input, plain or gzip, as a text stream with bounded memory and a position for progress bars."""
 
 from __future__ import annotations
 
@@ -6,164 +6,165 @@ import codecs
 import gzip
 import io
 import os
+import re
 import stat
 import time
+import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from io import BufferedReader
 from types import TracebackType
+from typing import Any, TypeAlias
 
 from datastore.errors import ImportFileError
-from datastore.formats.items import BadLine
-
-#: Maximum length of a line in bytes; a longer one is invalid, and the rest of it is not kept in memory.
-MAX_LINE = 67_108_864
-
-#: If this many bytes contain no line (one long line, blanks, NUL characters), the input is not text: a device, a zip bomb.
-MAX_SKIPPED = 1 << 30
+from datastore.formats.records import INVALID, Broken, Record, read_records
 
 #: Maximum wait for a pipe's writer, in seconds.
 PIPE_WAIT = 10.0
 
 PIECE = 1_048_576
 
+#: A buffered file, whatever is below it.
+Raw: TypeAlias = "BufferedReader[Any]"
+
+_unstorable = re.compile("[\0\ud800-\udfff]")
+
 _GZIP = b"\x1f\x8b"
+
+#: By the first bytes. UTF-32 before UTF-16, whose mark it begins with.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# One character for each sequence of bytes that the encoding does not allow, in every encoding.
+codecs.register_error("datastore.invalid", lambda error: (INVALID, getattr(error, "end", 1)))
 
 
 class TextSource:
-    """An open file, returned by `open_text`; a context manager."""
+    """An open file, returned by `open_text`; a context manager.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        #: The path as given, which is the name in a `BadLine`.
-        self.name = os.fsdecode(path)
-        try:
-            self._raw, size = _open(self.name)
-        except (OSError, ValueError) as error:
-            raise _unreadable(self.name, error) from error
+    Args:
+        raw: The open file.
+        name: Its name in a `BadLine`.
+        total: Its size in bytes, if it is known.
+        replace_invalid: Replace bytes that are not text, and NUL characters, by U+FFFD, instead of refusing their records.
+    """
+
+    def __init__(self, raw: Raw, name: str, total: int | None = None, *, replace_invalid: bool = False) -> None:
+        self.name = name
         #: Size of the file on disk in bytes; None for a pipe, whose size is unknown.
-        self.total = size
+        self.total = total
         #: What is wrong with the file itself, set when reading detects it.
         self.damage: str | None = None
-        self._skipped = 0
-        try:
-            self._begin()
-        except OSError as error:
-            self._raw.close()
-            raise _unreadable(self.name, error) from error
-
-    def _begin(self) -> None:
-        raw = self._raw
-        packed = raw.peek(2)[:2] == _GZIP
-        self._file: BufferedReader | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self.replace_invalid = replace_invalid
+        #: The number of bytes and NUL characters that were replaced so far.
+        self.replaced = 0
+        self._raw = raw
+        self._read = 0
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._file: Raw | gzip.GzipFile = raw
         self._ended = False
-        self.damage = None
-        self._skipped = 0
-
-    def rewind(self, *, last: bool = True) -> None:
-        """Go back to the beginning; a pipe keeps the data that was read in memory until the *last* rewind."""
-        try:
-            pipe = self._raw.raw
-            if isinstance(pipe, _Pipe):
-                self._raw.detach()  # otherwise its destructor would close the pipe
-                self._raw = BufferedReader(pipe.again(keep=not last))
-            else:
-                self._raw.seek(0)
-            self._begin()
-        except OSError as error:
-            raise _unreadable(self.name, error) from error
+        #: Records that were looked at to detect the format, and not yet read.
+        self._seen: deque[Record | Broken] = deque()
+        self._records: Iterator[Record | Broken] | None = None
 
     @property
     def position(self) -> int:
         """Number of bytes of the file on disk read so far; `total` at the end."""
         if self._raw.closed:
-            return self.total or 0
-        return self._raw.raw.read_so_far if isinstance(self._raw.raw, _Pipe) else self._raw.tell()
+            return self.total or self._read
+        pipe = self._raw.raw
+        if isinstance(pipe, _Pipe):
+            return pipe.read_so_far
+        return self._raw.tell() if self._raw.seekable() else self._read
 
     def read(self, size: int = PIECE, /) -> str:
-        """Return at most about *size* characters; "" at the end. An undecodable byte becomes a lone surrogate.
+        """Return at most about *size* characters; "" at the end. Undecodable bytes become `INVALID`.
 
         Raises:
             ImportFileError: The file cannot be read.
         """
         while not self._ended:
-            data = self._guarded(size, line=False)
+            data = self._bytes(size)
             self._ended = not data
+            if self._decoder is None:
+                self._decoder = codecs.getincrementaldecoder(_encoding(data))("datastore.invalid")
             if text := self._decoder.decode(data, final=self._ended):
-                return text
+                return self._replaced(text) if self.replace_invalid else text
         return ""
 
-    def lines(self) -> Iterator[tuple[int, str | BadLine]]:
-        """Yield the lines that are not blank with their numbers; a line that is too long or not UTF-8 is a `BadLine`.
+    def _replaced(self, text: str) -> str:
+        if count := text.count(INVALID) + text.count("\0"):
+            self.replaced += count
+            text = text.replace(INVALID, "\ufffd").replace("\0", "\ufffd")
+        return text
 
-        NUL characters at the ends of a line are dropped: crashes and programs that preallocate space leave them.
-
-        Raises:
-            ImportFileError: The file cannot be read, or has no lines of text.
-        """
-        number = 0
-        while data := self._line():
-            number += 1
-            if data is _TOO_LONG:
-                yield number, BadLine(self.name, number, f"longer than {MAX_LINE} bytes")
-                continue
-            try:
-                text = data.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                yield number, BadLine(self.name, number, f"invalid UTF-8 at byte {error.start + 1} of the line")
-                continue
-            del data
-            if text and not text.isspace():
-                self._skipped = 0
-                yield number, text
-        if self.damage:
-            yield number + 1, BadLine(self.name, number + 1, self.damage)
-
-    def _line(self) -> bytes:
-        """The next line with its newline; b"" at the end of the file, `_TOO_LONG` for a line that was skipped."""
-        data = self._counted()
-        if (len(data) < PIECE or data.endswith(b"\n")) and len(data) <= MAX_LINE:
-            return _unpadded(data) if b"\0" in data else data
-        parts: list[bytes] = []
-        held = nuls = 0
-        too_long = False
-        while data:
-            if not data.strip(b"\0\n"):
-                nuls += len(data)  # most likely padding: it is not kept
-            else:
-                nuls = nuls if parts else 0
-                held += nuls + len(data)
-                too_long = too_long or held - data.endswith(b"\n") > MAX_LINE
-                if too_long:
-                    parts.clear()
-                else:
-                    parts += [bytes(nuls), data]
-                nuls = 0
-            if data.endswith(b"\n"):
-                break
-            data = self._counted()
-        if too_long:
-            return _TOO_LONG
-        return _unpadded(b"".join(parts))
-
-    def _counted(self) -> bytes:
-        data = self._guarded(PIECE, line=True)
-        self._skipped += len(data)
-        if self._skipped > MAX_SKIPPED:
-            raise ImportFileError(f"{self.name}: {MAX_SKIPPED >> 20} MiB without a line of text; give a text file")
-        return data
-
-    def _guarded(self, size: int, *, line: bool) -> bytes:
+    def _bytes(self, size: int) -> bytes:
         try:
+            if self._decoder is None and self._raw.peek(2)[:2] == _GZIP:
+                self._file = gzip.GzipFile(fileobj=self._raw)
             # read1, because read would lose the data before a damaged part.
-            return self._file.readline(size) if line else self._file.read1(size)
+            data = self._file.read1(size)
         except EOFError:
             self.damage = "the file ends in the middle of its compressed data"
-        except (zlib.error, gzip.BadGzipFile):
+        except (zlib.error, gzip.BadGzipFile, zipfile.BadZipFile):
             self.damage = "the file's compressed data is damaged"
         except (OSError, ValueError) as error:
-            raise _unreadable(self.name, error) from error
+            raise unreadable(self.name, error) from error
+        else:
+            self._read += len(data)
+            return data
         return b""
+
+    def records(self) -> Iterator[Record | Broken]:
+        """The records that were not read yet; all of them, if only `look_ahead` was called before.
+
+        Raises:
+            ImportFileError: The file cannot be read, or it is a gigabyte of blanks.
+        """
+        if self._records is None:
+            self._records = self._numbered()
+        while self._seen:
+            yield self._seen.popleft()
+        yield from self._records
+
+    def look_ahead(self) -> Iterator[Record | Broken]:
+        """The same records, which `records` will give again."""
+        if self._records is None:
+            self._records = self._numbered()
+        yield from list(self._seen)
+        for record in self._records:
+            self._seen.append(record)
+            yield record
+
+    def _numbered(self) -> Iterator[Record | Broken]:
+        line = 1
+        try:
+            for record in read_records(self):
+                line = record.line
+                if self.replace_invalid and isinstance(record, Record):
+                    record = Record(record.line, self._cleaned(record.value), record.array)
+                yield record
+        except ImportFileError as error:
+            raise ImportFileError(f"{self.name}: {str(error).removeprefix(f'{self.name}: ')}") from error
+        if self.damage:
+            yield Broken(line, self.damage)
+
+    def _cleaned(self, value: Any) -> Any:
+        """A value whose texts have no NUL characters and lone surrogates, which JSON can escape."""
+        if isinstance(value, str):
+            text = _unstorable.sub("\ufffd", value)
+            self.replaced += text is not value and text != value and len(_unstorable.findall(value))
+            return text
+        if isinstance(value, dict):
+            return {self._cleaned(key): self._cleaned(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._cleaned(part) for part in value]
+        return value
 
     def close(self) -> None:
         """Close the file; closing it twice is a no-op."""
@@ -179,47 +180,32 @@ class TextSource:
         self.close()
 
 
-#: Represents a line that is too long to keep; compared by identity.
-_TOO_LONG = bytes(bytearray(b"too long"))
-
-
-def _unpadded(line: bytes) -> bytes:
-    """A line without the NUL characters at its ends; never empty, because empty means the end of the file."""
-    return line.strip(b"\0\r\n \t") + b"\n"
+def _encoding(first: bytes) -> str:
+    for mark, name in _MARKS:
+        if first.startswith(mark):
+            return name
+    if len(first) >= 4 and not first[1] and not first[3] and first[0] and first[2]:
+        return "utf-16-le"
+    if len(first) >= 4 and not first[0] and not first[2] and first[1] and first[3]:
+        return "utf-16-be"
+    return "utf-8-sig"
 
 
 class _Pipe(io.RawIOBase):
-    """A pipe that can be rewound: the data that was read is kept while a rewind is still possible."""
+    """A pipe, after the bytes that were read to find out whether it has a writer."""
 
-    def __init__(self, file: int, kept: bytes = b"") -> None:
+    def __init__(self, file: int, first: bytes) -> None:
         self._descriptor = file
-        self._kept = bytearray(kept)
-        self._place = 0
-        self._keeping = True
-        self.read_so_far = len(kept)
-
-    def again(self, *, keep: bool) -> _Pipe:
-        self._place, self._keeping = 0, keep
-        return self
+        self._first = first
+        self.read_so_far = 0
 
     def readable(self) -> bool:
         return True
 
-    def fileno(self) -> int:
-        return self._descriptor
-
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader passes a memoryview
-        if self._place < len(self._kept):
-            data = bytes(self._kept[self._place : self._place + len(buffer)])
-            self._place += len(data)
-            if not self._keeping and self._place == len(self._kept):
-                self._kept, self._place = bytearray(), 0
-        else:
-            data = os.read(self._descriptor, len(buffer))
-            self.read_so_far += len(data)
-            if self._keeping:
-                self._kept += data
-                self._place += len(data)
+        data = self._first[: len(buffer)] or os.read(self._descriptor, len(buffer))
+        self._first = self._first[len(data) :]
+        self.read_so_far += len(data)
         buffer[: len(data)] = data
         return len(data)
 
@@ -229,20 +215,34 @@ class _Pipe(io.RawIOBase):
         super().close()
 
 
-def _open(name: str) -> tuple[BufferedReader, int | None]:
-    """Open a file or pipe without blocking on a missing writer; also return a file's size in bytes."""
-    file = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+def open_raw(name: str) -> tuple[Raw, int | None]:
+    """Open a file, a pipe or "-" without blocking on a missing writer; also return a file's size in bytes.
+
+    Raises:
+        ImportFileError: It is missing, a directory, a device, a pipe without a writer, or cannot be read.
+    """
+    try:
+        if name == "-":
+            return _opened(os.dup(0), name)
+        flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        return _opened(os.open(name, os.O_RDONLY | flags), name)
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error) from error
+
+
+def _opened(file: int, name: str) -> tuple[Raw, int | None]:
     try:
         found = os.fstat(file)
         if stat.S_ISREG(found.st_mode):
-            return os.fdopen(file, "rb"), found.st_size
+            return BufferedReader(io.FileIO(file), PIECE), found.st_size
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(0, "it is a directory")
-        if not stat.S_ISFIFO(found.st_mode) and not os.isatty(file):
+        pipe = stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)
+        if not pipe and not os.isatty(file):
             raise ImportFileError(f"{name}: is a device, which has no end; use a file or a pipe")
-        kept = _first_of(file, name) if stat.S_ISFIFO(found.st_mode) else b""
+        first = _first_of(file, name) if pipe and name != "-" else b""
         os.set_blocking(file, True)
-        return BufferedReader(_Pipe(file, kept)), None
+        return BufferedReader(_Pipe(file, first), PIECE), None
     except BaseException:
         os.close(file)
         raise
@@ -261,6 +261,7 @@ def _first_of(file: int, name: str) -> bytes:
     raise ImportFileError(f"{name}: this pipe has no writer; start the writer, then import")
 
 
-def _unreadable(name: str, error: Exception) -> ImportFileError:
+def unreadable(name: str, error: Exception) -> ImportFileError:
+    """The error for a file that cannot be read."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return ImportFileError(f"{name}: cannot be read: {reason}")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
 
-from datastore.errors import UniqueError
+import attrs
+
+from datastore.errors import InvalidValueError, UniqueError
 from datastore.formats import ImportedConversation, ImportedMessage
+from datastore.importing.exported import store_exported
 from datastore.importing.learnings import LearningImport
 from datastore.importing.target import Target
-from datastore.records import Conversation, NewMessage
+from datastore.importing.tree import Place, Tree
+from datastore.records import Conversation
 
 if TYPE_CHECKING:
     from datastore.records.erasures import SubjectKind
 
-#: A message with its position and its id.
-Placed = tuple[int, str, ImportedMessage]
+#: Conversations of a file whose place is remembered; a transcript's sub-agents take turns with it.
+_REMEMBERED = 100
+
+#: What a file says of a conversation, and what may be filled in if a stored one lacks it.
+_FIELDS = ("session_id", "correlation_id", "source", "title", "created_at")
 
 
 class ConversationImport:
@@ -25,20 +31,19 @@ class ConversationImport:
     def __init__(self, target: Target, learnings: LearningImport) -> None:
         self._target = target
         self._learnings = learnings
-        #: The last position of each conversation so far; only transcripts come in several pieces.
-        self.last_positions: dict[str, int] = {}
+        #: Where the file is in each conversation that it may continue.
+        self._places: OrderedDict[str, Place] = OrderedDict()
+        #: The conversations that this file has created: what it says of them later counts.
+        self._created: set[str] = set()
 
     def store(self, line: int, item: ImportedConversation, *, careful: bool) -> None:
-        """Add a conversation, or append the messages that a stored one lacks.
+        """Add a conversation, or the messages that a stored one lacks.
 
         Args:
             line: Its line in the file.
             item: The conversation.
-            careful: Leave out messages whose ids other conversations have, instead of failing.
+            careful: Store each message separately, and give a new id to one whose id is in use, instead of failing.
         """
-        messages = _placed(item, self.last_positions.get(item.id, 0) if item.continued else 0)
-        if self._target.kind == "claude-code" and messages:
-            self.last_positions[item.id] = messages[-1][0]
         is_there = self._target.store.conversations.lock([item.id])  # nobody appends after the comparison
         stored = self._target.store.conversations.get(item.id) if is_there else None
         if stored is None:
@@ -48,38 +53,56 @@ class ConversationImport:
                 "correlation": item.correlation_id,
             }
             if self._target.is_erased(names):
-                self._target.batch.skipped["conversation that was erased"] += 1
+                self._target.batch.skip("conversation that was erased", 1, self._target.place(line))
                 return
             stored = self._add_conversation(item)
-        if stored is None:
-            if careful:
-                messages = self._without_taken(line, messages)
-            self._append(item.id, 0, messages, item.created_at)
-            if item.last_position:
-                self._target.more.skip_positions(item.id, item.last_position)
-        else:
-            self._store_more(line, item, stored, messages, careful=careful)
+        new = stored is None
+        conversation = stored or self._target.store.conversations.get(item.id)
+        if not new:
+            self._compare(line, item, conversation)
+        tree = self._messages(line, item, conversation, new=new, careful=careful)
         for learning in item.learnings:
-            self._learnings.store(line, learning, item.id)
+            ids = tuple(tree.ids.get(id, id) for id in learning.message_ids) if tree else learning.message_ids
+            self._learnings.store(line, attrs.evolve(learning, message_ids=ids), item.id)
         # Last, because everything above changes updated_at, and nothing can be added to a deleted conversation.
-        if stored is None and (item.updated_at is not None or item.deleted_at is not None):
+        if new and (item.updated_at is not None or item.deleted_at is not None):
             self._target.more.set_conversation_times(item.id, updated_at=item.updated_at, deleted_at=item.deleted_at)
 
-    def _store_more(
-        self, line: int, item: ImportedConversation, stored: Conversation, messages: list[Placed], *, careful: bool
-    ) -> None:
-        if not item.continued:
-            if _same_row(item, stored):
-                self._target.batch.unchanged += 1
-            else:
-                self._target.differs(line, f"conversation {item.id} is stored with different fields")
-        fresh = self._compare(line, stored, messages)
-        if fresh and stored.deleted_at is not None:
-            self._target.batch.skipped["message of a deleted conversation"] += len(fresh)
-        elif fresh:
-            if careful:
-                fresh = self._without_taken(line, fresh)
-            self._append(item.id, stored.last_position, fresh, item.created_at)
+    def _messages(
+        self, line: int, item: ImportedConversation, conversation: Conversation, *, new: bool, careful: bool
+    ) -> Tree | None:
+        exported = any(message.position is not None for message in item.messages)
+        if new and exported and not careful:
+            store_exported(self._target, item)
+            return None
+        place = self._place(item) if item.continued else Place()
+        if self._target.kind in ("claude-code", "codex", "oasst") or item.continued:
+            self._places[item.id] = place
+            self._places.move_to_end(item.id)
+            if len(self._places) > _REMEMBERED:
+                self._places.popitem(last=False)
+        tree = Tree(self._target, conversation, place, line, careful=careful, keep_ids=exported)
+        tree.add_all(linked(item) if exported else item.messages)
+        if tree.added:
+            at = place.links.get(item.current or "") or place.at
+            before = self._target.store.conversations.get(item.id)
+            if at is not None and at[0] != before.active_branch:
+                self._target.store.branches.switch(item.id, at[0])
+                self._target.more.set_conversation_times(item.id, updated_at=before.updated_at)
+        return tree
+
+    def _place(self, item: ImportedConversation) -> Place:
+        return self._places.get(item.id) or Place()
+
+    def marks(self) -> tuple[dict[str, Place], set[str]]:
+        """The state to restore if a batch fails."""
+        return {id: attrs.evolve(place, links=place.links.copy()) for id, place in self._places.items()}, set(
+            self._created
+        )
+
+    def go_back(self, marks: tuple[dict[str, Place], set[str]]) -> None:
+        """Restore a state."""
+        self._places, self._created = OrderedDict(marks[0]), marks[1]
 
     def _add_conversation(self, item: ImportedConversation) -> Conversation | None:
         """Add it and return None; return the stored one if another process has added it since the lookup."""
@@ -107,105 +130,64 @@ class ConversationImport:
                 raise
             return self._add_conversation(item)  # it was added and deleted again by another process
         self._target.batch.conversations += 1
+        self._created.add(item.id)
         return None
 
-    def _compare(self, line: int, stored: Conversation, messages: list[Placed]) -> list[Placed]:
-        """The messages after the last stored one; the others are counted."""
-        if not messages:
-            return []
-        keys = self._target.more.message_keys(stored.id, messages[0][0], messages[-1][0])
-        by_id = {key.id: key for key in keys}
-        taken = {key.position for key in keys}
-        fresh = []
-        for position, id, message in messages:
-            key = by_id.get(id)
-            if key is not None:
-                same = key.role == message.role and key.content_hash == _hash(message.content)
-            elif (other := self._target.store.messages.find(id)) is not None:
-                same = other.conversation_id == stored.id and (other.role, other.content) == (
-                    message.role,
-                    message.content,
-                )
-            elif position > stored.last_position:
-                fresh.append((position, id, message))
-                continue
-            elif position in taken:
-                same = False
-            else:
-                self._target.batch.skipped["message that was deleted"] += 1
-                continue
-            if same:
-                self._target.batch.unchanged += 1
-            else:
-                self._target.differs(line, f"message {id} is stored with different content")
-        return fresh
-
-    def _without_taken(self, line: int, messages: list[Placed]) -> list[Placed]:
-        free = []
-        for position, id, message in messages:
-            if self._target.store.messages.find(id) is None:
-                free.append((position, id, message))
-            else:
-                self._target.differs(line, f"message {id} is stored in another conversation")
-        return free
-
-    def _append(
-        self,
-        conversation_id: str,
-        last: int,
-        messages: list[Placed],
-        created_at: datetime | None,
-    ) -> None:
-        run: list[NewMessage] = []
-        append_many = self._target.store.messages.append_many
-        for position, id, message in messages:
-            if position != last + 1:
-                append_many(conversation_id, run)
-                run = []
-                self._target.more.skip_positions(conversation_id, position - 1)
-            last = position
-            run.append(
-                NewMessage(
-                    role=message.role,
-                    content=message.content,
-                    id=id,
-                    token_count=message.token_count,
-                    metadata=message.metadata,
-                    created_at=message.created_at or created_at,
-                )
-            )
-        append_many(conversation_id, run)
-        self._target.batch.messages += len(messages)
+    def _compare(self, line: int, item: ImportedConversation, stored: Conversation) -> None:
+        """Count a conversation that is stored, and fill in what its row lacks."""
+        mine = stored.id in self._created
+        given = {name: getattr(item, name) for name in _FIELDS if getattr(item, name) is not None}
+        news: dict[str, Any] = {name: value for name, value in given.items() if getattr(stored, name) is None}
+        metadata = {key: value for key, value in item.metadata.items() if mine or key not in stored.metadata}
+        if mine:
+            news |= {"title": item.title} if item.title and item.title != stored.title else {}
+        differing = [
+            name for name, value in given.items() if getattr(stored, name) not in (None, value) and name not in news
+        ]
+        changed = [key for key, value in item.metadata.items() if key not in metadata and stored.metadata[key] != value]
+        if stored.deleted_at is None and (
+            news or any(stored.metadata.get(key) != value for key, value in metadata.items())
+        ):
+            self._target.store.conversations.update(stored.id, **news, metadata={**stored.metadata, **metadata})
+            self._target.more.set_conversation_times(stored.id, updated_at=stored.updated_at)
+        if item.continued:
+            return
+        if differing or changed:
+            what = ", ".join([*differing, *(["metadata"] if changed else [])])
+            self._target.differs(line, f"a conversation is stored with another {what}")
+        else:
+            self._target.batch.unchanged += 1
 
 
-def _placed(item: ImportedConversation, base: int) -> list[Placed]:
-    """Each message with its position and its id."""
-    placed = []
-    position = base
-    for message in item.messages:
-        position = position + 1 if message.position is None else message.position
-        placed.append((position, message.id or _message_id(item.id, position), message))
-    return placed
+def linked(item: ImportedConversation) -> tuple[ImportedMessage, ...]:
+    """The messages of an export, with the parents that their branches and positions say."""
+    return _Links(item).messages()
 
 
-def _message_id(conversation_id: str, position: int) -> str:
-    id = f"{conversation_id}:{position}"
-    # Too long for the column: a stable hash replaces the conversation's id.
-    return id if len(id) <= 200 else f"sha256:{_hash(conversation_id)}:{position}"
+class _Links:
+    def __init__(self, item: ImportedConversation) -> None:
+        self._item = item
+        self._forks = {branch.branch: (branch.parent_branch, branch.fork_position) for branch in item.branches}
+        self._ids: dict[int, list[tuple[int, str]]] = {}
 
+    def messages(self) -> tuple[ImportedMessage, ...]:
+        found = []
+        for number, message in enumerate(self._item.messages, 1):
+            branch = message.branch or 0
+            last = self._ids.setdefault(branch, [])
+            position = message.position or (last[-1][0] if last else self._forks.get(branch, (0, 0))[1]) + 1
+            id = message.id or f"message {number}"
+            found.append(attrs.evolve(message, id=id, parent=self._before(branch, position)))
+            last.append((position, id))
+        return tuple(found)
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _same_row(item: ImportedConversation, stored: Conversation) -> bool:
-    """Whether the stored row agrees with the file in every field that the file gives."""
-    given = {
-        "session_id": item.session_id,
-        "correlation_id": item.correlation_id,
-        "source": item.source,
-        "title": item.title,
-        "created_at": item.created_at,
-        "metadata": item.metadata or None,
-    }
-    return all(value is None or getattr(stored, name) == value for name, value in given.items())
+    def _before(self, branch: int, position: int) -> str:
+        for _ in range(len(self._forks) + 1):
+            own = [id for at, id in self._ids.get(branch, []) if at < position]
+            if own:
+                return own[-1]
+            if branch not in self._forks:
+                return ""
+            branch, fork = self._forks[branch]
+            position = min(position, fork + 1)
+        raise InvalidValueError("branches: they fork from each other")

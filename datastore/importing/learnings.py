@@ -37,17 +37,17 @@ class LearningImport:
             if _same_learning(item, present, conversation_id):
                 self._target.batch.unchanged += 1
             else:
-                self._target.differs(line, f"learning {item.id} is stored with different content")
+                self._target.differs(line, "a learning is stored with different content")
             return
         gone: dict[SubjectKind, str | None] = {"learning": item.id}
         if self._target.store.conversations.find(conversation_id) is None:
             gone["conversation"] = conversation_id
         if self._target.is_erased(gone):
-            self._target.batch.skipped["learning that was erased"] += 1
+            self._target.batch.skip("learning that was erased", 1, self._target.place(line))
             return
         conversation = self._target.store.conversations.get(conversation_id)
         if conversation.deleted_at is not None:
-            self._target.batch.skipped["learning of a deleted conversation"] += 1
+            self._target.batch.skip("learning of a deleted conversation", 1, self._target.place(line))
             return
         id = item.id or new_id()
         learning = self._target.store.learnings.add(

@@ -7,7 +7,18 @@ from datastore.records.backups import Backup, BackupStatus
 from datastore.records.branches import Branch, Segment
 from datastore.records.conversations import Conversation, NewConversation
 from datastore.records.erasures import Erasure, ErasureKey, ErasureStatus, SubjectKind, Tombstone
-from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob, Outcome
+from datastore.records.job_queue import (
+    BatchCounts,
+    Job,
+    JobAttempt,
+    JobCount,
+    JobLimit,
+    JobPause,
+    JobStatus,
+    NewJob,
+    Outcome,
+    WaitsFor,
+)
 from datastore.records.learnings import Learning, NewLearning
 from datastore.records.legal_holds import LegalHold
 from datastore.records.messages import Message, MessageKey, NewMessage, Role
@@ -27,6 +38,7 @@ from datastore.records.parts import (
 )
 from datastore.records.redactions import NewRedaction, Redaction
 from datastore.records.retention_policies import PolicyScope, PolicySince, PolicyTarget, RetentionPolicy
+from datastore.records.schedules import Schedule
 from datastore.records.search import (
     ConversationHits,
     Facets,
@@ -45,6 +57,7 @@ __all__ = [
     "AuditEntry",
     "Backup",
     "BackupStatus",
+    "BatchCounts",
     "Branch",
     "Conversation",
     "ConversationHits",
@@ -60,6 +73,7 @@ __all__ = [
     "Job",
     "JobAttempt",
     "JobCount",
+    "JobLimit",
     "JobPause",
     "JobStatus",
     "Learning",
@@ -86,6 +100,7 @@ __all__ = [
     "RefusalPart",
     "RetentionPolicy",
     "Role",
+    "Schedule",
     "SearchPage",
     "Segment",
     "StoredVector",
@@ -102,6 +117,7 @@ __all__ = [
     "VectorSettings",
     "VectorStatus",
     "VectorTable",
+    "WaitsFor",
     "by_conversation",
     "text_of",
 ]

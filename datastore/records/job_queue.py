@@ -1,4 +1,4 @@
-"""The records of *job_queue*, *job_history* and *job_pauses*, and new jobs."""
+"""The records of *job_queue*, *job_history*, *job_pauses* and *job_limits*, and new jobs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 import attrs
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "quarantined", "cancelled"]
+WaitsFor = Literal["sequence", "batch", "limit"]
 Outcome = Literal["succeeded", "failed", "expired", "released", "snoozed", "cancelled"]
 
 
@@ -27,6 +28,16 @@ class Job:
     payload: Any
     #: At most one live (queued or running) job has a given key.
     dedupe_key: str | None
+    #: Jobs of a type with the same key share the places that `JobQueueRepository.limit` gives to a key; 1 to 200 characters.
+    limit_key: str | None
+    #: Jobs with the same key run one at a time, in the order in which they were stored; 1 to 200 characters.
+    sequence_key: str | None
+    #: The batch that the job belongs to; 1 to 200 characters.
+    batch_id: str | None
+    #: The job starts when no job of this batch is queued or running.
+    after_batch: str | None
+    #: Why a queued job is not claimed yet: its predecessor or its batch has not ended, or its key has no free place.
+    waits_for: WaitsFor | None
     #: Number of claims that counted as attempts.
     attempts: int
     #: 1 to 1000; after this many failures the job is quarantined.
@@ -71,6 +82,14 @@ class NewJob:
     max_attempts: int = 5
     #: At most one live (queued or running) job has a given key; 1 to 200 characters.
     dedupe_key: str | None = None
+    #: Jobs of a type with the same key share the places that `JobQueueRepository.limit` gives to a key; 1 to 200 characters.
+    limit_key: str | None = None
+    #: Jobs with the same key run one at a time, in the order in which they were stored; 1 to 200 characters.
+    sequence_key: str | None = None
+    #: The batch that the job belongs to; 1 to 200 characters.
+    batch_id: str | None = None
+    #: The job starts when no job of this batch is queued or running; not with *sequence_key*.
+    after_batch: str | None = None
     #: The wait after the first failure; it doubles with each further failure.
     backoff_seconds: float = 10.0
     #: The longest wait.
@@ -112,3 +131,41 @@ class JobPause:
     #: At most 1000 characters.
     reason: str | None
     created_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class JobLimit:
+    """One row of *job_limits*: how many jobs of a type run at once and start per interval."""
+
+    type: str
+    #: Running jobs of the type; None: not limited.
+    max_running: int | None
+    #: Running jobs of the type with the same *limit_key*; None: not limited.
+    max_running_per_key: int | None
+    #: Starts in any interval of this many seconds; None: not limited.
+    max_starts: int | None
+    interval_seconds: float | None
+    #: Starts without a pause between them: the size of the token bucket.
+    burst: int | None
+    #: When the bucket is full again, and when it has a token again.
+    bucket_full_at: datetime
+    next_start_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class BatchCounts:
+    """The number of stored jobs of a batch, per status."""
+
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    quarantined: int = 0
+    cancelled: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether no job of the batch is queued or running."""
+        return not self.queued and not self.running

@@ -25,6 +25,7 @@ from datastore.repositories.messages import MessageRepository
 from datastore.repositories.own_tables import OwnTableRepository
 from datastore.repositories.redactions import RedactionRepository
 from datastore.repositories.retention_policies import ExpiryRepository, RetentionPolicyRepository
+from datastore.repositories.schedules import ScheduleRepository
 from datastore.repositories.search_index import SearchIndex
 from datastore.repositories.uploads import UploadRepository
 from datastore.repositories.vector_index import VectorIndex
@@ -49,6 +50,7 @@ __all__ = [
     "RedactionRepository",
     "Repositories",
     "RetentionPolicyRepository",
+    "ScheduleRepository",
     "SearchIndex",
     "UploadRepository",
     "VectorIndex",
@@ -70,6 +72,7 @@ class Repositories:
     messages: MessageRepository
     learnings: LearningRepository
     jobs: JobQueueRepository
+    schedules: ScheduleRepository
     uploads: UploadRepository
     redactions: RedactionRepository
     holds: LegalHoldRepository
@@ -116,6 +119,7 @@ class Repositories:
             messages=MessageRepository(**make, index=index),
             learnings=LearningRepository(**make, index=index),
             jobs=JobQueueRepository(**make, rng=rng),
+            schedules=ScheduleRepository(**make),
             uploads=UploadRepository(**make),
             redactions=RedactionRepository(**make),
             holds=LegalHoldRepository(**make, actor=who),

@@ -43,6 +43,13 @@ class DerivedRepository(IndexedRepository):
             for row in self._statements.list_miscounted_jobs(max_rows=max_rows)
         ]
 
+    def miscounted_groups(self, max_rows: int = 100) -> list[tuple[str, int, int, int]]:
+        """Batches and sequences that are wrong: kind, stored count of live jobs, actual count, and how many of them do not wait."""
+        return [
+            (row.kind, row.live, row.counted, row.heads)
+            for row in self._statements.list_miscounted_groups(max_rows=max_rows)
+        ]
+
     def mistagged(self, max_rows: int = 100) -> list[str]:
         """The ids of learnings whose tags differ from the tag index."""
         return [row.id for row in self._statements.list_mistagged_learnings(max_rows=max_rows)]
@@ -99,6 +106,8 @@ class DerivedRepository(IndexedRepository):
     def _count_jobs(self) -> None:
         self._statements.clear_job_counts()
         self._statements.add_job_counts()
+        self._statements.clear_job_groups()
+        self._statements.add_job_groups()
 
 
 def _hash(row: ListMessageHashesRow) -> str:

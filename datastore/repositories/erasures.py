@@ -171,6 +171,7 @@ class ErasureRepository(ReceiptRepository):
             if type:
                 self._statements.forget_job_type(type=job.type)
                 self._statements.delete_job_pause(type=job.type)
+                self._statements.delete_job_limit(type=job.type)
 
     def known_terms(self, terms: Sequence[str]) -> set[str]:
         """Those of *terms* (stems) that still occur in a row of a full-text index."""

@@ -12,14 +12,27 @@ from datastore.errors import InvalidValueError, LeaseLostError
 from datastore.records.job_queue import Job
 from datastore.repositories.backoff import error_text, retry_delay
 from datastore.repositories.base import AuditWriter, check_max_rows
+from datastore.repositories.job_limits import choose, spend
+from datastore.repositories.job_schedules import enqueue_due
 from datastore.repositories.job_waiting import YEAR, JobWaiting, wanted_types
 from datastore.values import TIME_MIN, check_number, check_text, encode_json
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from datastore.records.job_queue import JobLimit
     from datastore.statements.typed.job_queue import JobQueueStatements
+    from datastore.statements.typed.schedules import SchedulesStatements
+
+    class _Statements(JobQueueStatements, SchedulesStatements, Protocol):
+        """The statements that a worker calls."""
+
 
 #: Maximum wait of a job: no datetime is later than the year 9999.
 _longest_delay = timedelta(days=365 * 1000)
+
+#: A shorter snooze is extended to this.
+_SHORTEST_SNOOZE = timedelta(seconds=1)
 
 #: Maximum number of expired leases that a claim recovers.
 _RECOVERED_PER_CLAIM = 100
@@ -33,11 +46,11 @@ class JobLeases(JobWaiting):
     has the job. An expired lease is lost even if no other worker has claimed the job yet.
     """
 
-    _statements: JobQueueStatements
+    _statements: _Statements
 
     def __init__(
         self,
-        statements: JobQueueStatements,
+        statements: _Statements,
         engine: Engine,
         *,
         new_id: Callable[[], str],
@@ -55,7 +68,9 @@ class JobLeases(JobWaiting):
     def claim_many(
         self, types: Iterable[str] | None = None, *, worker: str, lease_seconds: float = 60.0, max_rows: int
     ) -> Sequence[Job]:
-        """Lease the first jobs that are due, after returning jobs with expired leases to the queue.
+        """Lease the first jobs that are due and that no limit stops.
+
+        Before that, it returns jobs with expired leases to the queue, and enqueues the slots of schedules that have come.
 
         Args:
             types: Only these types; None: every type (the first 1000 that have queued jobs). Paused types are skipped.
@@ -72,15 +87,42 @@ class JobLeases(JobWaiting):
         lease = _lease(lease_seconds)
         with self._engine.transaction():
             now = self._now()  # read while holding the lock, so that waiting for the lock does not shorten the lease
-            self._recover(now, _RECOVERED_PER_CLAIM)
+            work = self._statements.find_claim_work(now=now)
+            if work.has_expired:
+                self._recover(now, _RECOVERED_PER_CLAIM)
+            if work.has_due_schedules:
+                enqueue_due(self._statements, self._statements, now)
             if wanted is None:
                 wanted = self._queued_types()
             if not wanted:
                 return []
-            jobs = self._statements.claim_jobs(
-                types=wanted, worker=worker, now=now, lease_expires_at=now + lease, max_rows=max_rows
-            )
+            if work.has_limits and (limits := self._statements.lock_job_limits(types=wanted)):
+                now = max(now, self._engine.clock())  # the limits may have been locked for a while
+                jobs = self._claim_limited(limits, wanted, worker, now, lease, max_rows)
+            else:
+                jobs = self._statements.claim_jobs(
+                    types=wanted, worker=worker, now=now, lease_expires_at=now + lease, max_rows=max_rows
+                )
         return jobs if len(jobs) < 2 else sorted(jobs, key=lambda job: (-job.priority, job.run_at, job.id))
+
+    def _claim_limited(
+        self,
+        limits: Sequence[JobLimit],
+        types: Sequence[str],
+        worker: str,
+        now: datetime,
+        lease: timedelta,
+        max_rows: int,
+    ) -> Sequence[Job]:
+        ids = [job.id for job in choose(self._statements, limits, types, now, max_rows)]
+        if not ids:
+            return []
+        jobs: Sequence[Job] = self._statements.claim_jobs_by_id(
+            ids=ids, worker=worker, now=now, lease_expires_at=now + lease
+        )
+        for limit in limits:
+            spend(self._statements, limit, sum(job.type == limit.type for job in jobs), now)
+        return jobs
 
     def heartbeat(self, job: Job, *, lease_seconds: float = 60.0, progress: Any = None) -> Job:
         """Extend the lease, counted from now, and store *progress* (any JSON value; None keeps the stored one).
@@ -98,6 +140,19 @@ class JobLeases(JobWaiting):
                 id=job.id, lease_token=job.lease_token, lease_expires_at=now + lease, progress=progress, now=now
             )
             return _held(held, "heartbeat")
+
+    def heartbeat_many(self, jobs: Sequence[Job], *, lease_seconds: float = 60.0) -> dict[int, bool]:
+        """Extend the leases of many jobs in one transaction.
+
+        Returns:
+            For the id of each job whose lease was extended, whether it was asked to stop. The others have lost their lease.
+        """
+        lease = _lease(lease_seconds)
+        with self._engine.transaction():
+            now = self._now()
+            rows = [[job.id, job.lease_token] for job in sorted(jobs, key=lambda job: job.id)]
+            held = self._statements.heartbeat_jobs(rows=rows, lease_expires_at=now + lease, now=now)
+        return {row.id: bool(row.cancel_requested) for row in held}
 
     def succeed(self, job: Job, result: Any = None) -> None:
         """Mark a claimed job as succeeded; *result* is any JSON value.
@@ -178,12 +233,14 @@ class JobLeases(JobWaiting):
     def snooze(self, job: Job, delay: timedelta | float) -> Job:
         """Return a claimed job to the queue for later without counting the attempt.
 
-        If cancellation was requested, it is cancelled instead. *delay* is a timedelta or seconds, from now.
+        If cancellation was requested, it is cancelled instead. *delay* is a timedelta or seconds, from now; less than a second
+        counts as one, so that a job cannot be claimed and snoozed in a tight loop.
 
         Raises:
+            InvalidValueError: *delay* is 0 or less.
             LeaseLostError: Nothing was changed.
         """
-        wait = duration(delay)
+        wait = max(snooze_delay(delay), _SHORTEST_SNOOZE)
         with self._engine.transaction():
             now = self._now()
             if self._current(job, "snooze").cancel_requested:
@@ -253,6 +310,18 @@ class JobLeases(JobWaiting):
             last_error=error,
             now=now,
         )
+
+
+def snooze_delay(delay: timedelta | float) -> timedelta:
+    """Convert the delay of a snooze.
+
+    Raises:
+        InvalidValueError: It is not a finite number, or 0 or less, or more than a thousand years.
+    """
+    wait = duration(delay)
+    if wait <= timedelta():
+        raise InvalidValueError("delay: a snooze must be longer than 0 seconds")
+    return wait
 
 
 def _held(job: Job | None, action: str) -> Job:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from datastore.errors import InvalidValueError, TransitionError
-from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob
+from datastore.records.job_queue import BatchCounts, Job, JobAttempt, JobCount, JobLimit, JobPause, JobStatus, NewJob
 from datastore.records.pages import Page, every
 from datastore.repositories.base import DEFAULT_ROWS, MAX_ROWS, Cursor, check_max_rows, found
 from datastore.repositories.job_leases import JobLeases, duration
@@ -32,6 +32,10 @@ class JobQueueRepository(JobLeases):
         priority: int = 0,
         max_attempts: int = 5,
         dedupe_key: str | None = None,
+        limit_key: str | None = None,
+        sequence_key: str | None = None,
+        batch_id: str | None = None,
+        after_batch: str | None = None,
         backoff_seconds: float = 10.0,
         backoff_cap_seconds: float = 3600.0,
     ) -> Job:
@@ -45,6 +49,12 @@ class JobQueueRepository(JobLeases):
             priority: 0 to 9; 9 is claimed first.
             max_attempts: Number of failures after which the job is quarantined; 1 to 1000.
             dedupe_key: At most one live (queued or running) job has a given key; 1 to 200 characters.
+            limit_key: Jobs of the type with the same key share the places that `limit` gives to a key.
+            sequence_key: Jobs with the same key run one at a time, in the order in which they were stored. One that is
+                retried or snoozed keeps its place; the next one starts when it has ended, well or badly.
+            batch_id: The batch that the job belongs to; see `batch`.
+            after_batch: The job starts when no job of this batch is queued or running; not with *sequence_key*. Enqueue the
+                batch first, or in the same transaction: a batch without such jobs has ended.
             backoff_seconds: The wait after the first failure; it doubles with each further failure.
             backoff_cap_seconds: The longest wait.
 
@@ -63,10 +73,17 @@ class JobQueueRepository(JobLeases):
             priority=priority,
             max_attempts=max_attempts,
             dedupe_key=dedupe_key,
+            limit_key=limit_key,
+            sequence_key=sequence_key,
+            batch_id=batch_id,
+            after_batch=after_batch,
             backoff_seconds=backoff_seconds,
             backoff_cap_seconds=backoff_cap_seconds,
         )
-        return self._statements.add_job(**_values(self._now(), new))
+        if sequence_key is None and after_batch is None:
+            return self._statements.add_job(**_values(self._now(), new))
+        with self._engine.transaction():
+            return self._turn(self._statements.add_job(**_values(self._now(), new)))
 
     def enqueue_many(self, jobs: Iterable[NewJob]) -> Sequence[Job]:
         """Store several jobs in order, or none of them if one is refused; see `enqueue`.
@@ -90,6 +107,7 @@ class JobQueueRepository(JobLeases):
             size = _BATCH if keys.keys() <= {None} else len(rows)
             for first in range(0, len(rows), size):
                 stored += self._statements.add_jobs(rows=rows[first : first + size], now=now)
+            stored = [self._turn(job) for job in stored]
         live = {job.dedupe_key: job for job in stored}
         others = iter(sorted((job for job in stored if job.dedupe_key is None), key=lambda job: job.id))
         return [next(others) if key is None else live[key] for key in order]
@@ -210,6 +228,53 @@ class JobQueueRepository(JobLeases):
         """The paused types, sorted (the first 1000)."""
         return self._statements.list_job_pauses(max_rows=MAX_ROWS)
 
+    def limit(
+        self,
+        type: str,
+        *,
+        running: int | None = None,
+        running_per_key: int | None = None,
+        starts: int | None = None,
+        seconds: float = 60.0,
+        burst: int | None = None,
+    ) -> JobLimit:
+        """Limit the jobs of a type, for all workers; it replaces the type's earlier limits and survives restarts.
+
+        Args:
+            type: The job type.
+            running: At most so many jobs of the type run at once.
+            running_per_key: At most so many jobs of the type with the same *limit_key* run at once.
+            starts: At most so many jobs of the type start in any interval of *seconds*.
+            seconds: The length of the interval.
+            burst: How many may start without a pause between them; None: a tenth of *starts*, at least 1. A token bucket of this
+                size gets ``starts - burst + 1`` tokens per interval, so that no interval has more than *starts*.
+
+        Raises:
+            InvalidValueError: No limit is given.
+            CheckError: A value is outside its range.
+        """
+        if running is None and running_per_key is None and starts is None:
+            raise InvalidValueError("give running, running_per_key or starts; unlimit removes the limits of a type")
+        if burst is None and starts is not None:
+            burst = max(1, check_integer(starts, "starts") // 10)
+        return self._statements.add_job_limit(
+            type=check_text(type, "type"),
+            max_running=None if running is None else check_integer(running, "running"),
+            max_running_per_key=None if running_per_key is None else check_integer(running_per_key, "running_per_key"),
+            max_starts=starts,
+            interval_seconds=None if starts is None else check_number(seconds, "seconds"),
+            burst=None if burst is None else check_integer(burst, "burst"),
+            now=self._now(),
+        )
+
+    def unlimit(self, type: str) -> bool:
+        """Remove the limits of a type.
+
+        Returns:
+            False if it had none.
+        """
+        return bool(self._statements.delete_job_limit(type=check_text(type, "type")))
+
     def list(
         self,
         *,
@@ -243,6 +308,36 @@ class JobQueueRepository(JobLeases):
         """Iterate over all of them, newest first, page by page; takes the filters of `list`."""
         return every(self.list, status=status, type=type)
 
+    def limits(self) -> Sequence[JobLimit]:
+        """The limits, sorted by type (the first 1000)."""
+        return self._statements.list_job_limits(max_rows=MAX_ROWS)
+
+    def batch(self, batch_id: str) -> BatchCounts:
+        """The number of stored jobs of a batch per status; all zero if it has none."""
+        rows = self._statements.count_batch_jobs(batch_id=check_text(batch_id, "batch_id"))
+        return BatchCounts(**{row.status: row.job_count for row in rows})
+
+    def list_by_batch(self, batch_id: str, *, after: str | None = None, max_rows: int = DEFAULT_ROWS) -> Page[Job]:
+        """One page of the jobs of a batch, newest first (by id).
+
+        Raises:
+            CursorError: *after* is damaged or belongs to another list.
+        """
+        pager = Cursor("jobs of a batch", [batch_id], (int,), after=after, max_rows=max_rows)
+        before_id = 2**63 - 1 if pager.start is None else pager.start[0]
+        rows = self._statements.list_jobs_by_batch(batch_id=batch_id, before_id=before_id, max_rows=pager.max_rows)
+        return pager.page(rows, lambda job: (job.id,))
+
+    def iterate_by_batch(self, batch_id: str) -> Iterator[Job]:
+        """Iterate over all jobs of a batch, newest first, page by page."""
+        return every(self.list_by_batch, batch_id)
+
+    def _turn(self, job: Job) -> Job:
+        # A trigger decides whether the job waits, after the statement that stored it has returned its row.
+        if job.sequence_key is None and job.after_batch is None:
+            return job
+        return found(self._statements.get_job(id=job.id), "job")
+
     def _locked(self, id: int) -> Job:
         # Lock the row so that a refusal names the current status, not an earlier one.
         return found(self._statements.lock_job(id=id), "job")
@@ -258,14 +353,23 @@ def _values(now: datetime, job: NewJob) -> dict[str, Any]:
     """The arguments of `add_job`."""
     if job.run_at is not None and job.delay is not None:
         raise InvalidValueError("give run_at or delay, not both")
-    if job.dedupe_key is not None:
-        check_text(job.dedupe_key, "dedupe_key")
+    for name in ("dedupe_key", "limit_key", "sequence_key", "batch_id", "after_batch"):
+        if (value := getattr(job, name)) is not None:
+            check_text(value, name)
+    if job.after_batch is not None and job.after_batch == job.batch_id:
+        raise InvalidValueError("after_batch: a job cannot wait for its own batch")
+    if job.after_batch is not None and job.sequence_key is not None:
+        raise InvalidValueError("give sequence_key or after_batch, not both: a job waits for one thing at a time")
     return {
         "type": check_text(job.type, "type"),
         "priority": check_integer(job.priority, "priority"),
         "run_at": job.run_at if job.run_at is not None else now + duration(job.delay),
         "payload": {} if job.payload is None else job.payload,
         "dedupe_key": job.dedupe_key,
+        "limit_key": job.limit_key,
+        "sequence_key": job.sequence_key,
+        "batch_id": job.batch_id,
+        "after_batch": job.after_batch,
         "max_attempts": check_integer(job.max_attempts, "max_attempts"),
         "backoff_seconds": check_number(job.backoff_seconds, "backoff_seconds"),
         "backoff_cap_seconds": check_number(job.backoff_cap_seconds, "backoff_cap_seconds"),
@@ -284,4 +388,8 @@ def _row(new: dict[str, Any]) -> list[Any]:
         new["backoff_seconds"],
         new["backoff_cap_seconds"],
         new["dedupe_key"],
+        new["limit_key"],
+        new["sequence_key"],
+        new["batch_id"],
+        new["after_batch"],
     ]

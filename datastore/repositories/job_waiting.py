@@ -98,7 +98,9 @@ class JobWaiting(Repository):
         self._news_at = time.monotonic()
 
     def _queued_types(self) -> list[str]:
-        return [row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)]
+        # The jobs of a limited type may all be waiting for a free place; then the type is not in the claim's index.
+        types = {row.type for row in self._statements.list_queued_job_types(max_rows=MAX_ROWS)}
+        return sorted(types.union(limit.type for limit in self._statements.list_job_limits(max_rows=MAX_ROWS)))
 
     def _due_in(self, types: list[str] | None) -> float:
         """Seconds until a job may be due; a year if no job is waiting."""

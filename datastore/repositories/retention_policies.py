@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Expired = tuple[int, datetime | None]
 
 
+#: Targets whose rows change; the others only have an end.
+_WITH_ACTIVITY = ("conversations", "learnings", "redactions")
+
+
 class RetentionPolicyRepository(Repository):
     """The table *retention_policies*. `datastore.retention.policies` applies them."""
 
@@ -31,7 +35,7 @@ class RetentionPolicyRepository(Repository):
         target: PolicyTarget,
         *,
         age_days: float,
-        since: PolicySince = "completion",
+        since: PolicySince | None = None,
         scope: PolicyScope = "all",
         scope_value: str | None = None,
         grace_days: float = 0.0,
@@ -43,7 +47,7 @@ class RetentionPolicyRepository(Repository):
             target: What the policy applies to.
             age_days: Age in days at which rows expire; 0 to 36500.
             since: The start of the age: the last change ("activity": conversations, learnings, redactions), or the
-                end ("completion").
+                end ("completion"). None: "activity" where it is possible. Imported conversations never have an end.
             scope: "all"; "source" or "session_prefix" (conversations), "category" (learnings).
             scope_value: The source, the session id prefix, or the category.
             grace_days: Days that a conversation stays hidden before it is permanently deleted; 0 to 36500.
@@ -57,7 +61,7 @@ class RetentionPolicyRepository(Repository):
             target=target,
             scope=scope,
             scope_value=scope_value,
-            since=since,
+            since=since or ("activity" if target in _WITH_ACTIVITY else "completion"),
             age_days=check_number(age_days, "age_days"),
             grace_days=check_number(grace_days, "grace_days"),
             now=self._now(),

@@ -175,6 +175,8 @@ class Eraser:
                 type=names.named_in([job.type]) is True,
                 worker=names.named_in(filter(None, worker)) is True,
             )
+        for schedule in mine.schedules:
+            parts.schedules.delete(schedule.name)
         owned = {conversation.id for conversation in mine.conversations}
         for learning in mine.learnings:
             if learning.conversation_id not in owned:

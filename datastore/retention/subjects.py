@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from datastore.errors import InvalidValueError, NotFoundError
-from datastore.records import Branch, Conversation, Job, Learning, LegalHold, Message, Redaction, Upload
+from datastore.records import Branch, Conversation, Job, Learning, LegalHold, Message, Redaction, Schedule, Upload
 from datastore.records.erasures import SubjectKind
 from datastore.records.own_rows import OwnRows
 from datastore.records.parts import encode_parts
@@ -72,6 +72,8 @@ class SubjectData:
     vectors: tuple[StoredVector, ...] = attrs.field(repr=False)
     #: Jobs that name it or quote a whole text of it.
     jobs: tuple[Job, ...] = attrs.field(repr=False)
+    #: Schedules whose jobs would name it.
+    schedules: tuple[Schedule, ...] = attrs.field(repr=False, default=())
     #: The ids of jobs that may name it: `datastore.retention.names.Names.named_in`.
     perhaps_jobs: tuple[int, ...] = ()
     #: Holds that prevent its erasure.
@@ -81,7 +83,7 @@ class SubjectData:
 
     def counts(self) -> dict[str, int]:
         """The number of records of each kind."""
-        names = ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs")
+        names = ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs", "schedules")
         return {name: len(getattr(self, name)) for name in names}
 
     def own_counts(self) -> dict[str, dict[str, int]]:
@@ -203,7 +205,8 @@ def names_of(subject: Subject, mine: SubjectData, also: Sequence[str] = ()) -> N
 def _with_jobs(parts: Repositories, mine: SubjectData, names: Names) -> SubjectData:
     named: dict[int, bool | None] = {}
     for row in parts.erasures.job_texts():
-        own = (row.type, row.worker, row.dedupe_key, row.last_error)
+        keys = (row.dedupe_key, row.limit_key, row.sequence_key, row.batch_id, row.after_batch)
+        own = (row.type, row.worker, *keys, row.last_error)
         named[row.id] = names.named_in([*filter(None, own), *texts_in([row.payload, row.progress, row.result])])
     for attempt in parts.erasures.attempt_texts():
         if not named.get(attempt.job_id):
@@ -211,7 +214,13 @@ def _with_jobs(parts: Repositories, mine: SubjectData, names: Names) -> SubjectD
             named[attempt.job_id] = named.get(attempt.job_id) if found is False else found
     jobs = (parts.jobs.find(id) for id, found in sorted(named.items()) if found)
     perhaps = tuple(id for id, found in sorted(named.items()) if found is None)
-    return attrs.evolve(mine, jobs=tuple(job for job in jobs if job is not None), perhaps_jobs=perhaps)
+    schedules = tuple(
+        schedule
+        for schedule in parts.schedules.iterate()
+        if names.named_in([schedule.name, schedule.type, *texts_in(schedule.payload)])
+    )
+    found_jobs = tuple(job for job in jobs if job is not None)
+    return attrs.evolve(mine, jobs=found_jobs, schedules=schedules, perhaps_jobs=perhaps)
 
 
 def _conversations(parts: Repositories, subject: Subject) -> Iterator[Conversation]:

@@ -26,6 +26,8 @@ _TABLES = (
     "redactions",
     "job_queue",
     "job_attempts",
+    "job_groups",
+    "schedules",
 )
 
 

@@ -118,10 +118,18 @@ def _checks(parts: Repositories, marks: Iterable[Mark], deep: bool) -> list[Chec
         ("message counts", counts),
         ("branches", branches),
         ("job counts", job_counts),
+        ("job groups", lambda: _wrong_groups(parts)),
         ("tags", tags),
         ("searchable rows", unindexed),
         ("vectors", vectors),
         *([("own words", lambda: list(_unfound(parts)))] if deep else []),
+    ]
+
+
+def _wrong_groups(parts: Repositories) -> list[str]:
+    return [
+        f"a {kind} of jobs: the count of live jobs is {live}, there are {counted}, of which {heads} need not wait"
+        for kind, live, counted, heads in parts.derived.miscounted_groups()
     ]
 
 

@@ -5,6 +5,14 @@ DROP INDEX CONCURRENTLY IF EXISTS uploads_status_created_at_id_idx;
 
 DROP INDEX CONCURRENTLY IF EXISTS uploads_learning_id_destination_key;
 
+DROP INDEX CONCURRENTLY IF EXISTS job_queue_batch_id_status_idx;
+
+DROP INDEX CONCURRENTLY IF EXISTS job_queue_after_batch_idx;
+
+DROP INDEX CONCURRENTLY IF EXISTS job_queue_sequence_key_idx;
+
+DROP INDEX CONCURRENTLY IF EXISTS job_queue_limit_key_idx;
+
 DROP INDEX CONCURRENTLY IF EXISTS job_queue_dedupe_key_key;
 
 DROP INDEX CONCURRENTLY IF EXISTS job_queue_unsuccessful_idx;

@@ -75,10 +75,10 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS learning_messages_message_id_idx ON lear
 
 -- Serves claim_jobs and list_queued_job_types: one short range per type and level.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_claim_idx ON job_queue (type, priority DESC, run_at, id)
-WHERE status = 'queued';
+WHERE status = 'queued' AND waits_for IS NULL;
 
--- Serves list_expired_jobs.
-CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_lease_expires_at_idx ON job_queue (lease_expires_at)
+-- Serves list_expired_jobs; count_running_jobs reads nothing but this index.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_lease_expires_at_idx ON job_queue (lease_expires_at, id, type, limit_key, status)
 WHERE status = 'running';
 
 -- Serves prune_jobs.
@@ -92,6 +92,22 @@ WHERE status IN ('failed', 'quarantined', 'cancelled');
 -- Serves add_job, find_live_job: at most one live job per key.
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS job_queue_dedupe_key_key ON job_queue (dedupe_key)
 WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running');
+
+-- Serves list_limited_jobs: the jobs that found no free place, by key.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_limit_key_idx ON job_queue (type, limit_key, priority DESC, run_at, id)
+WHERE waits_for = 'limit';
+
+-- Serves the triggers of 0006.job-flow: the next job of a sequence, ...
+CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_sequence_key_idx ON job_queue (sequence_key, id)
+WHERE waits_for = 'sequence';
+
+-- ... and the jobs that start after a batch.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_after_batch_idx ON job_queue (after_batch)
+WHERE waits_for = 'batch';
+
+-- Serves list_jobs_by_batch and count_batch_jobs.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS job_queue_batch_id_status_idx ON job_queue (batch_id, status)
+WHERE batch_id IS NOT NULL;
 
 -- Serves find_upload_by_destination, add_upload; the foreign key.
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS uploads_learning_id_destination_key ON uploads (learning_id, destination);

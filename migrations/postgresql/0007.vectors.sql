@@ -10,7 +10,7 @@
 --
 -- Locks: writes to learnings and messages wait until the step ends, for milliseconds: the tables are new and empty.
 -- Rollback: LOSES DATA (the vectors, which `datastore embed` makes again).
--- depends: 0005.retention
+-- depends: 0006.job-flow
 
 -- Adding foreign keys and triggers locks these tables. They are locked at once, and in the order of an append, so that no client
 -- that writes one and then the other meets this step halfway.

@@ -224,6 +224,18 @@ CREATE TABLE job_queue (
     payload TEXT NOT NULL DEFAULT '{}',
     -- At most one live (queued or running) job has a given key.
     dedupe_key TEXT,
+    -- Jobs of a type with the same key share the places of job_limits.max_running_per_key.
+    limit_key TEXT,
+    -- Jobs with the same key run one at a time, in the order in which they were stored.
+    sequence_key TEXT,
+    -- The batch that the job belongs to.
+    batch_id TEXT,
+    -- The job starts when no job of this batch is queued or running.
+    after_batch TEXT,
+    -- Why a queued job is not claimed yet: 'sequence' (its predecessor has not ended), 'batch' (after_batch has not ended),
+    -- 'limit' (it was due, but its limit_key had no free place). NULL: it is claimed when it is due. Triggers of 0006.job-flow
+    -- set 'sequence' and 'batch', regardless of which program writes; a claim sets 'limit'.
+    waits_for TEXT,
     -- The number of claims so far; a released or snoozed claim does not count.
     attempts INTEGER NOT NULL DEFAULT 0,
     max_attempts INTEGER NOT NULL,
@@ -252,6 +264,33 @@ CREATE TABLE job_queue (
     CONSTRAINT job_queue_payload_check CHECK (json_valid(payload)),
     CONSTRAINT job_queue_dedupe_key_check
     CHECK (length(dedupe_key) BETWEEN 1 AND 200 AND instr(dedupe_key, char(0)) = 0),
+    CONSTRAINT job_queue_limit_key_check
+    CHECK (length(limit_key) BETWEEN 1 AND 200 AND instr(limit_key, char(0)) = 0),
+    CONSTRAINT job_queue_sequence_key_check
+    CHECK (length(sequence_key) BETWEEN 1 AND 200 AND instr(sequence_key, char(0)) = 0),
+    CONSTRAINT job_queue_batch_id_check
+    CHECK (length(batch_id) BETWEEN 1 AND 200 AND instr(batch_id, char(0)) = 0),
+    -- A job waits for one thing at a time, and never for itself.
+    CONSTRAINT job_queue_after_batch_check CHECK (
+        after_batch IS NULL
+        OR (
+            length(after_batch) BETWEEN 1 AND 200
+            AND instr(after_batch, char(0)) = 0
+            AND sequence_key IS NULL
+            AND (batch_id IS NULL OR batch_id <> after_batch)
+        )
+    ),
+    CONSTRAINT job_queue_waits_for_check CHECK (
+        waits_for IS NULL
+        OR (
+            status = 'queued'
+            AND (
+                (waits_for = 'sequence' AND sequence_key IS NOT NULL)
+                OR (waits_for = 'batch' AND after_batch IS NOT NULL)
+                OR (waits_for = 'limit' AND limit_key IS NOT NULL)
+            )
+        )
+    ),
     CONSTRAINT job_queue_attempts_check CHECK (attempts >= 0),
     CONSTRAINT job_queue_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
     CONSTRAINT job_queue_backoff_check

@@ -10,7 +10,7 @@
 --
 -- Locks: the write lock, for milliseconds: the tables are new and empty.
 -- Rollback: LOSES DATA (the vectors, which `datastore embed` makes again).
--- depends: 0005.retention
+-- depends: 0006.job-flow
 
 -- One row for each table that has vectors: the model that made them, and how they are divided into cells.
 CREATE TABLE vector_indexes (

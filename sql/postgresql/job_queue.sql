@@ -15,6 +15,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -45,7 +50,9 @@ WITH RECURSIVE queued_types (type) AS (
     (
         SELECT first_job.type
         FROM job_queue AS first_job
-        WHERE first_job.status = 'queued'
+        WHERE
+            first_job.status = 'queued'
+            AND first_job.waits_for IS NULL
         ORDER BY first_job.type
         LIMIT 1
     )
@@ -55,6 +62,7 @@ WITH RECURSIVE queued_types (type) AS (
         FROM job_queue AS next_job
         WHERE
             next_job.status = 'queued'
+            AND next_job.waits_for IS NULL
             AND next_job.type > queued_types.type
         ORDER BY next_job.type
         LIMIT 1
@@ -102,6 +110,7 @@ claimed AS MATERIALIZED (
                     FROM job_queue
                     WHERE
                         job_queue.status = 'queued'
+                        AND job_queue.waits_for IS NULL
                         AND job_queue.type = wanted.value
                         AND job_queue.priority = levels.priority
                         AND job_queue.run_at <= :now
@@ -141,6 +150,11 @@ RETURNING
     job_queue.run_at,
     job_queue.payload,
     job_queue.dedupe_key,
+    job_queue.limit_key,
+    job_queue.sequence_key,
+    job_queue.batch_id,
+    job_queue.after_batch,
+    job_queue.waits_for,
     job_queue.attempts,
     job_queue.max_attempts,
     job_queue.backoff_seconds,
@@ -174,6 +188,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -199,41 +218,134 @@ LIMIT :max_rows
 FOR UPDATE SKIP LOCKED;
 
 -- name: find_next_job_time(types)$
--- The earliest instant at which a job can be claimed: the earliest run_at of the queued jobs of the given types that are not
--- paused, or the earliest end of a lease of any job, whichever is first.
---   types  json  a list of types
--- Index: job_queue_claim_idx (one seek per type and priority), job_queue_lease_expires_at_idx (one seek)
--- Rows: 1 (NULL: nothing is queued or running)
+-- The earliest instant at which a claim has something to do: the earliest run_at of the queued jobs of the given types that are
+-- not paused and have a free place, the earliest end of a lease of any job, or the earliest slot of a schedule.
+--   types  json  a list of distinct types
+-- Index: job_queue_claim_idx (one seek per type and priority), job_queue_limit_key_idx (two seeks per key without a free place),
+--   job_queue_lease_expires_at_idx (one seek; a scan of the running jobs if a type is limited), schedules_next_at_idx (one seek); sorts one row per
+--   type and key of the running jobs
+-- Rows: 1 (NULL: nothing is queued, running or scheduled)
 -- Returns: next_at text?
 -- Differs: PostgreSQL has other functions to unnest a JSON list
-WITH levels (priority) AS (
+-- Allow: full-scan, a scan of the running jobs, of which there are as many as the workers run
+WITH RECURSIVE levels (priority) AS (
     VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
 ),
 
-times (run_at) AS (
-    SELECT (
-        SELECT heads.run_at
-        FROM job_queue AS heads
-        WHERE
-            heads.status = 'queued'
-            AND heads.type = wanted.value
-            AND heads.priority = levels.priority
-        ORDER BY heads.run_at, heads.id
-        LIMIT 1
-    )
+running (type, limit_key, job_count) AS MATERIALIZED (
+    SELECT
+        leased.type,
+        leased.limit_key,
+        count(*) AS job_count
+    FROM job_queue AS leased
+    WHERE
+        leased.status = 'running'
+        AND EXISTS (
+            SELECT 1
+            FROM job_limits
+        )
+    GROUP BY leased.type, leased.limit_key
+),
+
+open_types (type, not_before, max_running_per_key) AS MATERIALIZED (
+    SELECT
+        wanted.value AS type,
+        coalesce(job_limits.next_start_at, '-infinity') AS not_before,
+        job_limits.max_running_per_key
     FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted
-    CROSS JOIN levels
+    LEFT JOIN job_limits ON wanted.value = job_limits.type
     WHERE
         NOT EXISTS (
             SELECT 1
             FROM job_pauses
             WHERE job_pauses.type = wanted.value
         )
+        AND (
+            job_limits.max_running IS NULL
+            OR job_limits.max_running > (
+                SELECT coalesce(sum(running.job_count), 0)
+                FROM running
+                WHERE running.type = wanted.value
+            )
+        )
+),
+
+limit_keys (type, limit_key) AS (
+    SELECT
+        open_types.type,
+        (
+            SELECT first_job.limit_key
+            FROM job_queue AS first_job
+            WHERE
+                first_job.waits_for = 'limit'
+                AND first_job.type = open_types.type
+            ORDER BY first_job.limit_key
+            LIMIT 1
+        )
+    FROM open_types
+    WHERE open_types.max_running_per_key IS NOT NULL
+    UNION ALL
+    SELECT
+        limit_keys.type,
+        (
+            SELECT next_job.limit_key
+            FROM job_queue AS next_job
+            WHERE
+                next_job.waits_for = 'limit'
+                AND next_job.type = limit_keys.type
+                AND next_job.limit_key > limit_keys.limit_key
+            ORDER BY next_job.limit_key
+            LIMIT 1
+        )
+    FROM limit_keys
+    WHERE limit_keys.limit_key IS NOT NULL
+),
+
+times (run_at) AS (
+    SELECT greatest(open_types.not_before, heads.run_at)
+    FROM open_types
+    CROSS JOIN levels
+    CROSS JOIN
+        LATERAL (
+            SELECT queued.run_at
+            FROM job_queue AS queued
+            WHERE
+                queued.status = 'queued'
+                AND queued.waits_for IS NULL
+                AND queued.type = open_types.type
+                AND queued.priority = levels.priority
+            ORDER BY queued.run_at, queued.id
+            LIMIT 1
+        ) AS heads
+    UNION ALL
+    SELECT greatest(open_types.not_before, heads.run_at)
+    FROM limit_keys
+    INNER JOIN open_types ON limit_keys.type = open_types.type
+    LEFT JOIN running ON limit_keys.type = running.type AND limit_keys.limit_key = running.limit_key
+    CROSS JOIN
+        LATERAL (
+            SELECT first_job.run_at
+            FROM job_queue AS first_job
+            WHERE
+                first_job.waits_for = 'limit'
+                AND first_job.type = limit_keys.type
+                AND first_job.limit_key = limit_keys.limit_key
+            ORDER BY first_job.priority DESC, first_job.run_at, first_job.id
+            LIMIT 1
+        ) AS heads
+    WHERE
+        limit_keys.limit_key IS NOT NULL
+        AND coalesce(running.job_count, 0) < open_types.max_running_per_key
     UNION ALL
     SELECT (
         SELECT min(leased.lease_expires_at)
         FROM job_queue AS leased
         WHERE leased.status = 'running'
+    )
+    UNION ALL
+    SELECT (
+        SELECT min(next_at)
+        FROM schedules
     )
 )
 
@@ -257,6 +369,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -301,7 +418,36 @@ WITH counted (type, status, job_count, oldest_run_at) AS (
         count(*) AS job_count,
         min(run_at) AS oldest_run_at
     FROM job_queue
-    WHERE status = 'queued'
+    WHERE
+        status = 'queued'
+        AND waits_for IS NULL
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        'queued' AS status,
+        count(*) AS job_count,
+        NULL AS oldest_run_at
+    FROM job_queue
+    WHERE waits_for = 'limit'
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        'queued' AS status,
+        count(*) AS job_count,
+        NULL AS oldest_run_at
+    FROM job_queue
+    WHERE waits_for = 'sequence'
+    GROUP BY type
+    UNION ALL
+    SELECT
+        type,
+        'queued' AS status,
+        count(*) AS job_count,
+        NULL AS oldest_run_at
+    FROM job_queue
+    WHERE waits_for = 'batch'
     GROUP BY type
     UNION ALL
     SELECT
@@ -357,8 +503,8 @@ RETURNING id;
 
 -- name: add_jobs(rows, now)
 -- Enqueues many jobs in the given order: an earlier job gets a lower id. If a live job has the same dedupe_key, returns that job.
---   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key], with
---     distinct keys
+--   rows  rows  a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds, dedupe_key,
+--     limit_key, sequence_key, batch_id, after_batch], with distinct dedupe_keys
 --   now  timestamp  the instant of the transaction
 -- Index: job_queue_dedupe_key_key (unique; one lookup per key, and decides the conflicts); sorts the rows
 -- Rows: 0 to the length of rows: one for each, in any order
@@ -383,6 +529,11 @@ present AS MATERIALIZED (
         live.run_at,
         live.payload,
         live.dedupe_key,
+        live.limit_key,
+        live.sequence_key,
+        live.batch_id,
+        live.after_batch,
+        live.waits_for,
         live.attempts,
         live.max_attempts,
         live.backoff_seconds,
@@ -430,6 +581,10 @@ added AS (
         backoff_seconds,
         backoff_cap_seconds,
         dedupe_key,
+        limit_key,
+        sequence_key,
+        batch_id,
+        after_batch,
         created_at,
         updated_at
     )
@@ -443,6 +598,10 @@ added AS (
         CAST(absent.value ->> 5 AS DOUBLE PRECISION),
         CAST(absent.value ->> 6 AS DOUBLE PRECISION),
         absent.dedupe_key,
+        absent.value ->> 8,
+        absent.value ->> 9,
+        absent.value ->> 10,
+        absent.value ->> 11,
         :now,
         :now
     FROM absent
@@ -457,6 +616,11 @@ added AS (
         run_at,
         payload,
         dedupe_key,
+        limit_key,
+        sequence_key,
+        batch_id,
+        after_batch,
+        waits_for,
         attempts,
         max_attempts,
         backoff_seconds,
@@ -483,6 +647,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -509,6 +678,11 @@ SELECT
     run_at,
     payload,
     dedupe_key,
+    limit_key,
+    sequence_key,
+    batch_id,
+    after_batch,
+    waits_for,
     attempts,
     max_attempts,
     backoff_seconds,
@@ -526,3 +700,313 @@ SELECT
     started_at,
     finished_at
 FROM added;
+
+-- name: find_claim_work(now)^
+-- What a claim has to do before it leases jobs.
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue_lease_expires_at_idx (one seek), schedules_next_at_idx (one seek), job_limits (its first row)
+-- Rows: 1
+-- Returns: has_expired integer, has_due_schedules integer, has_limits integer
+-- Differs: PostgreSQL has no INDEXED BY, and its EXISTS is a boolean
+-- Allow: full-scan, reads at most one row of job_limits
+SELECT
+    CAST(
+        EXISTS (
+            SELECT 1
+            FROM job_queue AS leased
+            WHERE
+                leased.status = 'running'
+                AND leased.lease_expires_at <= :now
+        ) AS INTEGER
+    ) AS has_expired,
+    CAST(
+        EXISTS (
+            SELECT 1
+            FROM schedules
+            WHERE next_at <= :now
+        ) AS INTEGER
+    ) AS has_due_schedules,
+    CAST(
+        EXISTS (
+            SELECT 1
+            FROM job_limits
+        ) AS INTEGER
+    ) AS has_limits;
+
+-- name: lock_job_limits(types)
+-- The limits of the given types, which are locked until the transaction ends, so that claims of a limited type follow one another.
+--   types  json  a list of distinct types
+-- Index: job_limits primary key (one lookup per type); sorts the types
+-- Rows: 0 to the number of types, by type
+-- Record: JobLimit
+-- Differs: the rows are locked (FOR UPDATE), in the order of the types
+-- Allow: max-rows, at most one row per type
+SELECT
+    type,
+    max_running,
+    max_running_per_key,
+    max_starts,
+    interval_seconds,
+    burst,
+    bucket_full_at,
+    next_start_at,
+    created_at,
+    updated_at
+FROM job_limits
+WHERE
+    type IN (
+        SELECT wanted.value
+        FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted
+    )
+ORDER BY type
+FOR UPDATE;
+
+-- name: count_running_jobs(types)
+-- The number of running jobs of the given types, per limit_key.
+--   types  json  a list of types
+-- Index: job_queue_lease_expires_at_idx (covering scan of the running jobs); sorts one row per type and key
+-- Rows: 0 to the number of running jobs
+-- Differs: PostgreSQL has other functions to unnest a JSON list
+-- Allow: full-scan, the index contains only running jobs, of which there are as many as the workers run
+-- Allow: max-rows, at most one row per running job
+SELECT
+    type,
+    limit_key,
+    count(*) AS job_count
+FROM job_queue
+WHERE
+    status = 'running'
+    AND type IN (
+        SELECT wanted.value
+        FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted
+    )
+GROUP BY type, limit_key;
+
+-- name: list_claimable_jobs(types, now, max_rows)
+-- The first jobs that are due, in the order of claim_jobs, which also reads only the head of each type and priority.
+--   types  json  a list of distinct types
+--   now  timestamp  the instant of the transaction
+--   max_rows  integer  1 to 2000
+-- Index: job_queue_claim_idx (one seek per type and priority); sorts at most max_rows jobs for each of them
+-- Rows: 0 to max_rows
+-- Differs: PostgreSQL has other functions to unnest a JSON list; it locks nothing: claim_jobs_by_id does
+-- Allow: limit-order, the types are distinct, so a job occurs once, and its id makes the order total
+WITH levels (priority) AS (
+    VALUES (9), (8), (7), (6), (5), (4), (3), (2), (1), (0)
+)
+
+SELECT
+    candidates.id,
+    candidates.type,
+    candidates.limit_key,
+    candidates.priority,
+    candidates.run_at
+FROM json_array_elements_text(CAST(:types AS JSON)) AS wanted
+CROSS JOIN levels
+CROSS JOIN
+    LATERAL (
+        SELECT
+            heads.id,
+            heads.type,
+            heads.limit_key,
+            heads.priority,
+            heads.run_at
+        FROM job_queue AS heads
+        WHERE
+            heads.status = 'queued'
+            AND heads.waits_for IS NULL
+            AND heads.type = wanted.value
+            AND heads.priority = levels.priority
+            AND heads.run_at <= :now
+        ORDER BY heads.run_at, heads.id
+        LIMIT :max_rows
+    ) AS candidates
+WHERE
+    NOT EXISTS (
+        SELECT 1
+        FROM job_pauses
+        WHERE job_pauses.type = wanted.value
+    )
+ORDER BY candidates.priority DESC, candidates.run_at, candidates.id
+LIMIT :max_rows;
+
+-- name: list_limited_jobs(type, full_keys, max_rows)
+-- Jobs of a type that found no free place before: the first ones of each key that has one now. There are about as many keys as
+-- running jobs, because only a key of running jobs is full.
+--   type  text  the job type
+--   full_keys  json  a list of the keys without a free place
+--   max_rows  integer  jobs per key; 1 to 1000
+-- Index: job_queue_limit_key_idx (two seeks per key)
+-- Rows: 0 to max_rows per key, in any order
+-- Differs: PostgreSQL finds the minimum in a partial index by ORDER BY and LIMIT 1
+-- Allow: max-rows, at most max_rows for each key, and there are about as many keys as running jobs
+WITH RECURSIVE limit_keys (limit_key) AS (
+    (
+        SELECT first_job.limit_key
+        FROM job_queue AS first_job
+        WHERE
+            first_job.waits_for = 'limit'
+            AND first_job.type = :type
+        ORDER BY first_job.limit_key
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT next_job.limit_key
+        FROM job_queue AS next_job
+        WHERE
+            next_job.waits_for = 'limit'
+            AND next_job.type = :type
+            AND next_job.limit_key > limit_keys.limit_key
+        ORDER BY next_job.limit_key
+        LIMIT 1
+    )
+    FROM limit_keys
+    WHERE limit_keys.limit_key IS NOT NULL
+)
+
+SELECT
+    candidates.id,
+    candidates.type,
+    candidates.limit_key,
+    candidates.priority,
+    candidates.run_at
+FROM limit_keys
+CROSS JOIN
+    LATERAL (
+        SELECT
+            heads.id,
+            heads.type,
+            heads.limit_key,
+            heads.priority,
+            heads.run_at
+        FROM job_queue AS heads
+        WHERE
+            heads.waits_for = 'limit'
+            AND heads.type = :type
+            AND heads.limit_key = limit_keys.limit_key
+        ORDER BY heads.priority DESC, heads.run_at, heads.id
+        LIMIT :max_rows
+    ) AS candidates
+WHERE
+    limit_keys.limit_key IS NOT NULL
+    AND limit_keys.limit_key NOT IN (
+        SELECT full_key.value
+        FROM json_array_elements_text(CAST(:full_keys AS JSON)) AS full_key
+    )
+    AND NOT EXISTS (
+        SELECT 1
+        FROM job_pauses
+        WHERE job_pauses.type = :type
+    );
+
+-- name: claim_jobs_by_id(ids, worker, now, lease_expires_at)
+-- Leases the given jobs, which list_claimable_jobs and list_limited_jobs found in the same transaction.
+--   ids  json  a list of ids
+--   worker  text  name of the worker that claims
+--   now  timestamp  the instant of the transaction
+--   lease_expires_at  timestamp  the end of the lease
+-- Index: job_queue primary key (integer)
+-- Rows: 0 to the number of ids, in any order
+-- Record: Job
+-- Differs: skips jobs that another worker is claiming (FOR UPDATE SKIP LOCKED) instead of waiting for them
+-- Allow: max-rows, at most one row per id
+WITH claimed AS MATERIALIZED (
+    SELECT candidates.id
+    FROM job_queue AS candidates
+    WHERE
+        candidates.id = ANY(ARRAY(
+            SELECT CAST(wanted.value AS BIGINT)
+            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+        ))
+        AND candidates.status = 'queued'
+    FOR UPDATE SKIP LOCKED
+)
+
+UPDATE job_queue
+SET
+    status = 'running',
+    waits_for = NULL,
+    attempts = attempts + 1,
+    lease_token = lease_token + 1,
+    lease_expires_at = :lease_expires_at,
+    worker = :worker,
+    cancel_requested = 0,
+    updated_at = :now,
+    started_at = :now
+FROM claimed
+WHERE job_queue.id = claimed.id
+RETURNING
+    job_queue.id,
+    job_queue.type,
+    job_queue.status,
+    job_queue.priority,
+    job_queue.run_at,
+    job_queue.payload,
+    job_queue.dedupe_key,
+    job_queue.limit_key,
+    job_queue.sequence_key,
+    job_queue.batch_id,
+    job_queue.after_batch,
+    job_queue.waits_for,
+    job_queue.attempts,
+    job_queue.max_attempts,
+    job_queue.backoff_seconds,
+    job_queue.backoff_cap_seconds,
+    job_queue.lease_token,
+    job_queue.lease_expires_at,
+    job_queue.worker,
+    job_queue.progress,
+    job_queue.cancel_requested,
+    job_queue.result,
+    job_queue.last_outcome,
+    job_queue.last_error,
+    job_queue.created_at,
+    job_queue.updated_at,
+    job_queue.started_at,
+    job_queue.finished_at;
+
+-- name: limit_jobs(ids)!
+-- Marks jobs that are due but whose limit_key has no free place: they leave the claim's index until it has one.
+--   ids  json  a list of ids
+-- Index: job_queue primary key (integer)
+-- Rows: 0 to the number of ids
+-- Differs: skips jobs that another transaction is changing (FOR UPDATE SKIP LOCKED)
+UPDATE job_queue
+SET waits_for = 'limit'
+WHERE
+    id IN (
+        SELECT candidates.id
+        FROM job_queue AS candidates
+        WHERE
+            candidates.id IN (
+                SELECT CAST(wanted.value AS BIGINT)
+                FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+            )
+            AND candidates.status = 'queued'
+            AND candidates.waits_for IS NULL
+        FOR UPDATE SKIP LOCKED
+    );
+
+-- name: heartbeat_jobs(rows, lease_expires_at, now)
+-- Extends the leases of many jobs, if the caller still has them, and returns which of them were asked to stop.
+--   rows  rows  a list of [id, lease_token]
+--   lease_expires_at  timestamp  the new end of the leases
+--   now  timestamp  the instant of the transaction
+-- Index: job_queue primary key (integer)
+-- Rows: 0 to the number of rows; missing jobs have lost their lease
+-- Differs: PostgreSQL has other functions to unnest a JSON list
+-- Allow: max-rows, at most one row per job passed in
+UPDATE job_queue
+SET
+    lease_expires_at = :lease_expires_at,
+    updated_at = :now
+FROM json_array_elements(CAST(:rows AS JSON)) AS held
+WHERE
+    job_queue.id = CAST(held.value ->> 0 AS BIGINT)
+    AND job_queue.lease_token = CAST(held.value ->> 1 AS BIGINT)
+    AND job_queue.status = 'running'
+    AND job_queue.lease_expires_at > :now
+RETURNING
+    id,
+    cancel_requested;

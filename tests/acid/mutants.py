@@ -381,17 +381,34 @@ _mutants = (
     ),)),
     # --- the worker ---------------------------------------------------------------------------------------------
     Mutant("only an Exception is a failed attempt", "engine", (Edit(
-        "datastore/worker.py", "        except BaseException as error:\n            if (interrupt :=", "        except Exception as error:\n            if (interrupt :=",
+        "datastore/worker/inline.py", "        except BaseException as error:\n            if (interrupt :=", "        except Exception as error:\n            if (interrupt :=",
     ),)),
-    Mutant("a succeed is a flag", "engine", (Edit("datastore/worker.py", "        if not self.called_succeed:\n            return False\n", "        return self.called_succeed\n"),)),
-    Mutant("async handlers are taken", "check", (Edit("datastore/job_handlers.py", "if inspect.iscoroutinefunction(part) or inspect.isasyncgenfunction(part):", "if False:"),)),
+    Mutant("a succeed is a flag", "engine", (Edit("datastore/worker/tasks.py", "        if not self.called_succeed:\n            return False\n", "        return self.called_succeed\n"),)),
+    Mutant("generators are taken", "check", (Edit("datastore/worker/handlers.py", "if inspect.isgeneratorfunction(part) or inspect.isasyncgenfunction(part):", "if False:"),)),
     Mutant("an erased job runs on", "SQL", (
         Sql("erase_job_texts", r"status = CASE WHEN status IN \('queued', 'running'\) THEN 'cancelled' ELSE status END, lease_expires_at = NULL, ", ""),
         Sql("erase_job_texts", r"finished_at = coalesce\(finished_at, :now\)", "finished_at = finished_at"),
     )),
     Mutant("a busy database ends the worker", "engine", (Edit(
-        "datastore/worker.py", "PASSING = (BusyError, ConnectionLostError, ", "PASSING = (",
+        "datastore/worker/claims.py", "PASSING = (BusyError, ConnectionLostError, ", "PASSING = (",
     ),)),
+    Mutant("running jobs are not counted", "engine", (Edit(
+        "datastore/repositories/job_limits.py", "running[row.type][row.limit_key] = row.job_count", "running[row.type][row.limit_key] = 0",
+    ),)),
+    Mutant("jobs of a key are not counted", "engine", (Edit(
+        "datastore/repositories/job_limits.py", "and counts[job.limit_key] >= per_key", "and counts[job.limit_key] > per_key + 1",
+    ),)),
+    Mutant("a bucket that stays full", "engine", (Edit(
+        "datastore/repositories/job_limits.py", "    if limit.burst is None or not starts:\n", "    if True:\n",
+    ),)),
+    Mutant("jobs without a place are forgotten", "engine", (Edit(
+        "datastore/repositories/job_limits.py", "[*limited, *due]", "[*due]",
+    ),)),
+    Mutant("limits without a lock", "SQL", (Edit("sql/postgresql/job_queue.sql", "ORDER BY type\nFOR UPDATE;", "ORDER BY type;"),)),
+    Mutant("a sequence that does not wait", "SQL", (Sql("trigger job_queue_groups_insert", r"live > 1\)", "live > 99)"),)),
+    Mutant("a batch that is not waited for", "SQL", (Sql("trigger job_queue_groups_insert", r"name = new.after_batch\)", "name = new.after_batch AND job_groups.live > 99)"),)),
+    Mutant("a sequence that stops", "SQL", (Sql("trigger job_queue_groups_end", r"old.waits_for IS NOT 'sequence' AND id", "old.waits_for IS 'sequence' AND id"),)),
+    Mutant("a batch that never ends", "SQL", (Sql("trigger job_queue_groups_end", r"waits_for = 'batch' AND after_batch = old.batch_id", "waits_for = 'batch' AND after_batch = old.sequence_key"),)),
     # --- migrations ---------------------------------------------------------------------------------------------
     Mutant("migrations with foreign keys on", "migration", (Edit(
         "datastore/migrations/sqlite.py", 'connection.execute("PRAGMA foreign_keys = OFF")', 'connection.execute("PRAGMA foreign_keys = ON")',

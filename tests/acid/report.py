@@ -18,6 +18,7 @@ ANOMALIES = {
     "full-text drift": "the full-text index does not say what the table says",
     "inapplicable schema": "the schema can be neither applied nor rolled back",
     "leak": "a secret or erased text can be read, or stored text acts on a terminal",
+    "limit exceeded": "more jobs ran or started than a limit allows, or a job ran before its turn",
     "lost commit": "an acknowledged commit is gone",
     "lost job": "two workers held one job, or a lost lease changed it",
     "lost rows": "a migration took rows away that it promised to keep",

@@ -114,7 +114,9 @@ class Driven:
             if hasattr(result, "__anext__"):
                 return self._walk(result)
             if hasattr(result, "__aenter__"):
-                return self._inside(result)
+                return self._inside(result.__aenter__, result.__aexit__)
+            if name == "acting_as":  # entered by the task, although it is not awaited
+                return self._inside(result.__enter__, result.__exit__)
             return result
 
         return call
@@ -124,16 +126,16 @@ class Driven:
             yield record
 
     @contextmanager
-    def _inside(self, block: Any) -> Iterator[Any]:
-        entered = self._ask(block.__aenter__)
+    def _inside(self, enter: Callable[[], Any], leave: Callable[..., Any]) -> Iterator[Any]:
+        entered = self._ask(enter)
         try:
             yield entered
         except BaseException as error:
             failed = error
-            if not self._ask(lambda: block.__aexit__(type(failed), failed, failed.__traceback__)):
+            if not self._ask(lambda: leave(type(failed), failed, failed.__traceback__)):
                 raise
         else:
-            self._ask(lambda: block.__aexit__(None, None, None))
+            self._ask(lambda: leave(None, None, None))
 
 
 #: Whether the calling context is inside a call of `Threads.read`.

@@ -387,6 +387,29 @@ def test_iterating_reads_pages(store: Datastore) -> None:
     play(store, body)
 
 
+def test_an_iteration_that_was_broken_off_does_not_go_on(store: Datastore) -> None:
+    """Its page may have been read and lost, so that the next one would not be the next."""
+
+    async def body(opened: AsyncDatastore) -> None:
+        id = await add(opened)
+        await opened.messages.append_many(id, [NewMessage(role="user", content="x")] * 600)
+        iteration = opened.messages.iterate(id)
+        for _ in range(500):
+            await anext(iteration)
+        task = asyncio.create_task(take(iteration))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(TransactionError, match="begin another one"):
+            await anext(iteration)
+
+    async def take(iteration: Any) -> None:
+        await anext(iteration)
+
+    play(store, body)
+
+
 def test_waiting_for_a_job_blocks_no_thread(store: Datastore) -> None:
     async def body(opened: AsyncDatastore) -> None:
         assert await opened.jobs.wait(timeout=0.05) is False

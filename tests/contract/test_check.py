@@ -131,7 +131,7 @@ CREATE TABLE ratings (
 --   conversation_id  text  which conversation
 --   after_position  integer  0 for the first page
 --   max_rows  integer  1 to 1000
--- Index: messages_conversation_id_position_key (range scan, no sort), ratings primary key
+-- Index: messages_conversation_id_branch_position_key (range scan; sorts), ratings primary key
 -- Rows: 0 to max_rows
 SELECT
     messages.id,
@@ -143,7 +143,7 @@ WHERE
     messages.conversation_id = :conversation_id
     AND messages.position > :after_position
     AND ratings.message_id = messages.id
-ORDER BY messages.position
+ORDER BY messages.position, messages.id
 LIMIT :max_rows;
 """
     project.statements(statement)

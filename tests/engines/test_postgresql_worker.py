@@ -66,7 +66,7 @@ def working(store: Datastore, handle: Callable[[Task], Any], **options: Any) -> 
     thread.start()
     try:
         yield worker
-        assert thread.is_alive() or worker._stop.is_set(), failures
+        assert thread.is_alive() or worker._stop.asked, failures
     finally:
         worker.stop()
         thread.join(60)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +20,22 @@ import pytest
 from datastore.errors import ImportFileError, InvalidValueError
 from datastore.formats import (
     BadLine,
+    Context,
+    Format,
+    Ignored,
     ImportedConversation,
     ImportedLearning,
+    NoSource,
     detect,
     fields,
+    open_sources,
     open_text,
     read_items,
+    reading,
+    records,
     sources,
 )
+from tests.formats.samples import SAMPLES, items, lines
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("DATASTORE_SHARED_DATA") or ROOT.parent / "shared" / "data")
@@ -47,9 +56,11 @@ EXPORT = '[{"id": "c", "mapping": {}}]'
         (" \n\n", "chat"),
         (LEARNING, "learnings"),
         (CODE, "claude-code"),
-        ('{"type": "summary", "summary": "s"}\n' + CODE, "claude-code"),
+        ('{"type": "summary", "summary": "s"}\n' * 60 + CODE, "claude-code"),
         (EXPORT, "chatgpt"),
-        ("\n [ ]", "chatgpt"),
+        ("\n [ ]", "chat"),
+        (f"[{CHAT}]", "chat"),
+        (f"[{CHAT}]\n[{CHAT}]", "chat"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -65,17 +76,14 @@ def test_the_format_is_found(tmp_path: Path, text: str, format: str, packed: boo
 def test_an_unknown_format(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file"
     path.write_text(text)
-    if text == "[":
-        assert [type(item) for _, item in read_items(path)] == [BadLine]
-        return
     with pytest.raises(ImportFileError, match="unknown format"):
-        read_items(path)
+        list(read_items(path))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing", Path("nul\0")):
+    for path in (tmp_path / "missing", Path("nul\0")):
         with pytest.raises(ImportFileError, match="cannot be read"):
-            read_items(path)
+            list(read_items(path))
 
 
 # What is no file.
@@ -93,7 +101,7 @@ def test_a_pipe_that_nobody_writes_to(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with pytest.raises(ImportFileError, match="no writer"):
-        read_items(path)
+        list(read_items(path))
 
 
 def fed(path: Path, data: bytes, *, late: bool) -> threading.Thread:
@@ -150,8 +158,13 @@ def test_nul_padding_loses_no_line(tmp_path: Path, padding: int) -> None:
     ):
         path.write_bytes(data)
         found = [item for _, item in read_items(path)]
-        assert {type(item) for item in found} == {ImportedConversation}
-        assert len(found) == max(1, data.count(line))
+        good = [item for item in found if isinstance(item, ImportedConversation)]
+        assert len(good) == max(1, data.count(line))
+        assert all("NUL characters" in item.reason for item in found if isinstance(item, BadLine))
+        assert len(found) > len(good)
+        with open_text(path, replace_invalid=True) as source:
+            assert {type(item) for _, item in read_items(source)} == {ImportedConversation}
+            assert source.replaced >= padding
     path.write_bytes(line[:20] + nuls + line[20:])
     assert [type(item) for _, item in read_items(path, "chat")] == [BadLine]
 
@@ -206,23 +219,22 @@ def test_a_small_file_that_unpacks_to_much_takes_little_memory(tmp_path: Path, n
 
 def test_a_line_with_too_many_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fields, "MAX_VALUES", 20)
+    monkeypatch.setattr(records, "CHUNK", 50)
     path = tmp_path / "file"
     many = json.dumps({"id": "m", "messages": [], "metadata": {"a": [[]] * 30}})
     text = json.dumps({"id": "t", "messages": [{"role": "user", "content": 'a,[{"\\' * 100}]})
     path.write_text(f"{many}\n{text}\n{CHAT}\n")
     found = [item for _, item in read_items(path)]
-    assert [type(item) for item in found] == [BadLine, ImportedConversation, ImportedConversation]
-    assert isinstance(found[0], BadLine)
-    assert "20 values" in found[0].reason
+    [reason] = [item.reason for item in found if isinstance(item, BadLine)]
+    assert (len(found), reason) == (3, "too many values")
 
 
-def test_a_file_without_line_ends_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_LINE", 1000)
-    monkeypatch.setattr(sources, "MAX_SKIPPED", 4 * sources.PIECE)
+def test_a_file_of_blanks_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_BLANK", 4 * records.CHUNK)
     path = tmp_path / "file"
-    for data in (b"x" * (5 * sources.PIECE), bytes(5 * sources.PIECE), b"\n" * (5 * sources.PIECE)):
+    for data in (bytes(6 * records.CHUNK), b"\n" * (6 * records.CHUNK)):
         path.write_bytes(data)
-        with pytest.raises(ImportFileError, match="without a line of text"):
+        with pytest.raises(ImportFileError, match="without a record"):
             list(read_items(path, "chat"))
 
 
@@ -237,19 +249,22 @@ def test_bad_lines_have_their_number_and_hide_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"\n".join([CHAT.encode(), b'{"id": "\xff"}', b"", b"{", CHAT.encode()]))
     found = list(read_items(path))
-    assert [number for number, _ in found] == [1, 2, 4, 5]
-    assert [item for _, item in found if isinstance(item, BadLine)] == [
-        BadLine(str(path), 2, "invalid UTF-8 at byte 9 of the line"),
-        BadLine(str(path), 4, "not JSON: Expecting property name enclosed in double quotes at character 3"),
-    ]
+    assert sorted(number for number, _ in found) == [1, 2, 4, 5]
+    bad = [(item.line, item.reason) for _, item in found if isinstance(item, BadLine)]
+    assert bad[0] == (2, "bytes that are not text at character 9; --replace-invalid replaces them")
+    assert bad[1][0] == 4
+    assert bad[1][1].startswith("not JSON")
 
 
-def test_an_overlong_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_LINE", 100)
+def test_an_overlong_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_RECORD", 2_000)
+    monkeypatch.setattr(records, "CHUNK", 500)
     path = tmp_path / "file"
-    path.write_text(f"{CHAT}\n{'x' * 5000}\n{CHAT}\n{'y' * 101}")
-    found = [(number, type(item)) for number, item in read_items(path)]
-    assert found == [(1, ImportedConversation), (2, BadLine), (3, ImportedConversation), (4, BadLine)]
+    long = json.dumps({"id": "x" * 5000, "messages": []})
+    for text in (f"{CHAT}\n{long}\n{CHAT}\n", f"[{CHAT},{long},{CHAT}]", f"{CHAT}{long}{CHAT}"):
+        path.write_text(text)
+        found = sorted(type(item).__name__ for _, item in read_items(path))
+        assert found == ["BadLine", "ImportedConversation", "ImportedConversation"]
 
 
 @pytest.mark.parametrize("format", ["chat", "chatgpt"])
@@ -262,7 +277,7 @@ def test_compressed_data_that_ends_too_early(tmp_path: Path, format: str) -> Non
     path.write_bytes(packed[: len(packed) // 2])
     found = [item for _, item in read_items(path)]
     assert len(found) > 300
-    assert all(isinstance(item, ImportedConversation) for item in found[:-1])
+    assert sum(isinstance(item, BadLine) for item in found) <= 3
     assert isinstance(found[-1], BadLine)
     assert found[-1].reason == "the file ends in the middle of its compressed data"
 
@@ -280,7 +295,8 @@ def test_damaged_compressed_data_is_a_bad_line(tmp_path: Path) -> None:
 def test_an_undecodable_byte_of_an_array_is_one_bad_element(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b'[{"id": "a", "mapping": {}}, {"id": "\xff", "mapping": {}}, {"id": "b", "mapping": {}}]')
-    assert [type(item) for _, item in read_items(path)] == [ImportedConversation, BadLine, ImportedConversation]
+    found = sorted(type(item).__name__ for _, item in read_items(path))
+    assert found == ["BadLine", "ImportedConversation", "ImportedConversation"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -292,7 +308,7 @@ def test_the_place_in_the_file(tmp_path: Path, packed: bool) -> None:
         places = [source.position for _ in read_items(source)]
         assert source.total == path.stat().st_size
         assert places == sorted(places)
-        assert 0 < places[0] < source.total / 2
+        assert 0 < places[0] <= source.total
         assert source.position == source.total
     assert source.position == source.total
 
@@ -302,7 +318,7 @@ def test_skipped_lines_are_counted(tmp_path: Path) -> None:
     path.write_text('{"type": "summary", "summary": "s"}\n' + CODE)
     skipped: Counter[str] = Counter()
     assert len(list(read_items(path, skipped=skipped))) == 1
-    assert skipped == {"summary": 1}
+    assert skipped == {"summary (in the metadata)": 1}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("conversations", ImportedConversation), ("learnings", ImportedLearning)])
@@ -328,3 +344,152 @@ def test_the_real_files(name: str, kind: type) -> None:
     found = [item for _, item in read_items(path, fields=fields)]
     assert len(found) > 500
     assert [item for item in found if not isinstance(item, kind)] == []
+
+
+# Encodings.
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_encodings(name: str, encoding: str) -> None:
+    assert items(SAMPLES[name].encode(encoding)) == items(SAMPLES[name])
+
+
+def test_what_is_not_text_is_refused_or_replaced() -> None:
+    text = (
+        '{"id": "c", "messages": [{"role": "user", "content": "a\\u0000b \\ud800"}, {"role": "user", "content": "c"}]}'
+    )
+    [conversation], reasons = split(items(text))
+    assert [message.content for message in conversation.messages] == ["c"]
+    assert "NUL" in reasons[0]
+    [conversation], reasons = split(items(text, replace_invalid=True))
+    assert [message.content for message in conversation.messages] == ["a\ufffdb \ufffd", "c"]
+    assert reasons == []
+    raw = CHAT.encode().replace("é".encode(), b"\xff\xfe\0")
+    assert split(items(raw, "chat"))[0] == []
+    [conversation], reasons = split(items(raw, replace_invalid=True))
+    assert reasons == []
+    assert conversation.messages[0].content == "\ufffd\ufffd\ufffd"
+
+
+def split(found: list[tuple[int, object]]) -> tuple[list[ImportedConversation], list[str]]:
+    good = [item for _, item in found if isinstance(item, ImportedConversation)]
+    return good, [item.reason for _, item in found if isinstance(item, BadLine)]
+
+
+# Archives and directories.
+
+
+def kinds(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for source in open_sources(path):
+        name = source.name.removeprefix(str(path))
+        try:
+            read = [item for _, item in reading.read_source(source)[1]]
+        except ImportFileError:
+            found[name] = ["unknown"]
+        else:
+            found[name] = [item.kind if isinstance(item, Ignored) else type(item).__name__ for item in read]
+    return found
+
+
+def archive(path: Path, **options: int) -> Path:
+    with zipfile.ZipFile(path, "w", **options) as made:  # type: ignore[arg-type]  # the compression
+        made.writestr("conversations-000.json", SAMPLES["chatgpt"])
+        made.writestr("conversations-001.json", SAMPLES["chatgpt"].replace('"g"', '"g2"'))
+        made.writestr("user.json", "{}")
+        made.writestr("chat.html", "<html>")
+        made.writestr("folder/other.json", '{"a": 1}')
+        made.writestr("folder/packed.jsonl.gz", gzip.compress(CHAT.encode()))
+    return path
+
+
+EXPECTED = {
+    "/chat.html": ["file that ends in .html"],
+    "/conversations-000.json": ["ImportedConversation"],
+    "/conversations-001.json": ["ImportedConversation"],
+    "/folder/other.json": ["unknown"],
+    "/folder/packed.jsonl.gz": ["ImportedConversation"],
+    "/user.json": ["user.json"],
+}
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive(tmp_path: Path, compression: int) -> None:
+    assert kinds(archive(tmp_path / "export.zip", compression=compression)) == EXPECTED
+
+
+def test_an_archive_through_a_pipe(tmp_path: Path) -> None:
+    data = archive(tmp_path / "export.zip").read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    thread = fed(pipe, data, late=False)
+    assert kinds(pipe) == EXPECTED
+    thread.join()
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive(tmp_path / "export.zip")) as made:
+        made.extractall(tmp_path / "folder")
+    expected = {**EXPECTED, "/user.json": ["unknown"]}
+    assert kinds(tmp_path / "folder") == expected
+    os.mkfifo(tmp_path / "folder" / "pipe.json")
+    assert kinds(tmp_path / "folder")["/pipe.json"] == ["BadLine"]
+
+
+def test_damaged_archives(tmp_path: Path) -> None:
+    path = archive(tmp_path / "export.zip", compression=zipfile.ZIP_STORED)
+    data = path.read_bytes()
+    path.write_bytes(data[:-40])
+    with pytest.raises(ImportFileError, match="no complete ZIP"):
+        list(open_sources(path))
+    path.write_bytes(data.replace(b'"title"', b'"tixle"', 1))  # its checksum is wrong
+    assert "BadLine" in kinds(path)["/conversations-000.json"]
+    assert kinds(path)["/conversations-001.json"] == ["ImportedConversation"]
+
+
+def test_a_file_is_not_read_and_says_so() -> None:
+    found, items = reading.read_source(NoSource("x", reason="is encrypted"))
+    assert (found.format, [type(item) for _, item in items]) == ("none", [BadLine])
+
+
+# Formats of other packages.
+
+
+class _Entry:
+    def __init__(self, name: str, value: object) -> None:
+        self.name = name
+        self.value = value
+
+    def load(self) -> object:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+def diary() -> Format:
+    def read(records: object, context: Context) -> object:
+        for record in records:  # type: ignore[attr-defined]
+            yield record.line, ImportedConversation(id=record.value["day"])
+
+    return Format("diary", lambda value: "it has a day" if isinstance(value, dict) and "day" in value else None, read)  # type: ignore[arg-type]
+
+
+def test_a_format_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        reading, "entry_points", lambda group: [_Entry("diary", diary())] if group == "datastore.formats" else []
+    )
+    assert "diary" in reading.format_names()
+    text = lines({"day": "1"}, {"day": "2"})
+    for format in ("auto", "diary"):
+        [first, second], reasons = split(items(text + "{", format))
+        assert (first.id, second.id, len(reasons)) == ("1", "2", 1)
+
+
+@pytest.mark.parametrize(
+    "value", [ImportError("x"), "no format", Format("chat", lambda value: None, lambda records, context: iter(()))]
+)
+def test_a_format_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, value: object) -> None:
+    monkeypatch.setattr(reading, "entry_points", lambda group: [_Entry("bad", value)])
+    with pytest.raises(ImportFileError, match="another package"):
+        items(CHAT)

@@ -41,6 +41,7 @@ def two(store: Datastore) -> Datastore:
             store.uploads.add(learning.id, "wiki", id=f"{id}-upload")
             store.redactions.add(id, message_id=message.id, **REDACTION)
             store.jobs.enqueue("learn", payload={"conversation": id})
+            store.schedules.set(f"every night {id}", "0 3 * * *", "learn", {"conversation": id})
     store.conversations.soft_delete("mine-conversation-2")
     return store
 
@@ -60,7 +61,7 @@ def test_what_is_shown_is_what_is_erased(two: Datastore, subject: dict[str, str]
     assert two.disclose(**subject) == held
     shown = {
         name: len(getattr(held, name))
-        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs")
+        for name in ("conversations", "messages", "learnings", "uploads", "redactions", "vectors", "jobs", "schedules")
     }
     assert shown["vectors"]
     assert two.erase(**subject).receipt["deleted"] == shown
@@ -78,6 +79,7 @@ def test_all_of_a_session_and_nothing_of_another(two: Datastore) -> None:
     assert {one.id for one in held.uploads} == {f"{id}-upload" for id in own}
     assert {one.conversation_id for one in held.redactions} == own
     assert [one.payload["conversation"] for one in held.jobs] == sorted(own)
+    assert [one.payload["conversation"] for one in held.schedules] == sorted(own)
     assert held.holds == (hold,)
     assert "said by" not in repr(held), "nothing that was said goes into a log by repr"
 
@@ -116,6 +118,7 @@ def test_the_command(two: Datastore, path: Path, tmp_path: Path) -> None:
         "redactions",
         "vectors",
         "jobs",
+        "schedules",
         "perhaps_jobs",
         "holds",
         "own_tables",

@@ -71,11 +71,16 @@ SPELLINGS = {
 }
 
 
+#: The keys of a job.
+KEYS = ("dedupe_key", "limit_key", "sequence_key", "batch_id", "after_batch")
+
+
 def a_job(store: Datastore, clock: Clock, where: str, text: str) -> None:
     """A job that has *text* in one place only."""
     payload: Any = {"value": {"deep": [text]}, "key": {text: 1}}.get(where, {})
     type = text if where == "type" else "t"
-    store.jobs.enqueue(type, payload, dedupe_key=text if where == "dedupe_key" else None)
+    keys: Any = {where: text} if where in KEYS else {}
+    store.jobs.enqueue(type, payload, **keys)
     if where in ("error", "worker"):
         claimed = store.jobs.claim([type], worker=text if where == "worker" else "w")
         assert claimed is not None
@@ -87,7 +92,7 @@ def a_job(store: Datastore, clock: Clock, where: str, text: str) -> None:
         store.jobs.succeed(claimed, {"said": text} if where == "result" else None)
 
 
-@pytest.mark.parametrize("where", ["value", "key", "dedupe_key", "type", "error", "worker", "result"])
+@pytest.mark.parametrize("where", ["value", "key", "type", "error", "worker", "result", *KEYS])
 def test_a_job_that_names_it_is_found(store: Datastore, named: str, clock: Clock, where: str) -> None:
     for text in SPELLINGS.values():
         a_job(store, clock, where, text)

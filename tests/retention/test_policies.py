@@ -355,3 +355,14 @@ def test_stopped_at_any_entry_of_the_log_it_goes_on_and_says_each_thing_once(
         said = [entry.subject_id for entry in entries if entry.action == action and "part" not in entry.details]
         assert sorted(said) == sorted(one.id for one in made), action
     assert sum(entry.details["messages"] for entry in entries if entry.action == "purge") == 150
+
+
+def test_a_policy_counts_from_the_last_activity_unless_told_otherwise(store: Datastore, clock: Clock) -> None:
+    """Imported conversations never complete: a policy that waited for their end would never apply."""
+    store.conversations.add(id="imported", sanitization_version="1")
+    policy = store.retention.policies.set("old", "conversations", age_days=30)
+    assert policy.since == "activity"
+    assert store.retention.policies.set("jobs", "jobs", age_days=1).since == "completion"
+    clock.advance(31 * DAY)
+    store.retention.apply("old")
+    assert store.conversations.get("imported").deleted_at is not None

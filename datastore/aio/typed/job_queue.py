@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from datastore.aio.threads import Threads
-    from datastore.records.job_queue import Job, JobAttempt, JobCount, JobPause, JobStatus, NewJob
+    from datastore.records.job_queue import BatchCounts, Job, JobAttempt, JobCount, JobLimit, JobPause, JobStatus, NewJob
     from datastore.records.pages import Page
     from datastore.repositories.job_queue import JobQueueRepository
 
@@ -37,6 +37,10 @@ class AsyncJobQueueRepository:
         priority: int = 0,
         max_attempts: int = 5,
         dedupe_key: str | None = None,
+        limit_key: str | None = None,
+        sequence_key: str | None = None,
+        batch_id: str | None = None,
+        after_batch: str | None = None,
         backoff_seconds: float = 10.0,
         backoff_cap_seconds: float = 3600.0,
     ) -> Job:
@@ -50,6 +54,12 @@ class AsyncJobQueueRepository:
             priority: 0 to 9; 9 is claimed first.
             max_attempts: Number of failures after which the job is quarantined; 1 to 1000.
             dedupe_key: At most one live (queued or running) job has a given key; 1 to 200 characters.
+            limit_key: Jobs of the type with the same key share the places that `limit` gives to a key.
+            sequence_key: Jobs with the same key run one at a time, in the order in which they were stored. One that is
+                retried or snoozed keeps its place; the next one starts when it has ended, well or badly.
+            batch_id: The batch that the job belongs to; see `batch`.
+            after_batch: The job starts when no job of this batch is queued or running; not with *sequence_key*. Enqueue the
+                batch first, or in the same transaction: a batch without such jobs has ended.
             backoff_seconds: The wait after the first failure; it doubles with each further failure.
             backoff_cap_seconds: The longest wait.
 
@@ -69,6 +79,10 @@ class AsyncJobQueueRepository:
             priority=priority,
             max_attempts=max_attempts,
             dedupe_key=dedupe_key,
+            limit_key=limit_key,
+            sequence_key=sequence_key,
+            batch_id=batch_id,
+            after_batch=after_batch,
             backoff_seconds=backoff_seconds,
             backoff_cap_seconds=backoff_cap_seconds,
         )
@@ -199,6 +213,49 @@ class AsyncJobQueueRepository:
         """The paused types, sorted (the first 1000)."""
         return await self._threads.read(self._part.pauses)
 
+    async def limit(
+        self,
+        type: str,
+        *,
+        running: int | None = None,
+        running_per_key: int | None = None,
+        starts: int | None = None,
+        seconds: float = 60.0,
+        burst: int | None = None,
+    ) -> JobLimit:
+        """Limit the jobs of a type, for all workers; it replaces the type's earlier limits and survives restarts.
+
+        Args:
+            type: The job type.
+            running: At most so many jobs of the type run at once.
+            running_per_key: At most so many jobs of the type with the same *limit_key* run at once.
+            starts: At most so many jobs of the type start in any interval of *seconds*.
+            seconds: The length of the interval.
+            burst: How many may start without a pause between them; None: a tenth of *starts*, at least 1. A token bucket of this
+                size gets ``starts - burst + 1`` tokens per interval, so that no interval has more than *starts*.
+
+        Raises:
+            InvalidValueError: No limit is given.
+            CheckError: A value is outside its range.
+        """
+        return await self._threads.write(
+            self._part.limit,
+            type,
+            running=running,
+            running_per_key=running_per_key,
+            starts=starts,
+            seconds=seconds,
+            burst=burst,
+        )
+
+    async def unlimit(self, type: str) -> bool:
+        """Remove the limits of a type.
+
+        Returns:
+            False if it had none.
+        """
+        return await self._threads.write(self._part.unlimit, type)
+
     async def list(
         self,
         *,
@@ -229,6 +286,32 @@ class AsyncJobQueueRepository:
         """Iterate over all of them, newest first, page by page; takes the filters of `list`."""
         return self._threads.iterate(self._part.iterate, status=status, type=type)
 
+    async def limits(self) -> Sequence[JobLimit]:
+        """The limits, sorted by type (the first 1000)."""
+        return await self._threads.read(self._part.limits)
+
+    async def batch(self, batch_id: str) -> BatchCounts:
+        """The number of stored jobs of a batch per status; all zero if it has none."""
+        return await self._threads.read(self._part.batch, batch_id)
+
+    async def list_by_batch(
+        self,
+        batch_id: str,
+        *,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Job]:
+        """One page of the jobs of a batch, newest first (by id).
+
+        Raises:
+            CursorError: *after* is damaged or belongs to another list.
+        """
+        return await self._threads.read(self._part.list_by_batch, batch_id, after=after, max_rows=max_rows)
+
+    def iterate_by_batch(self, batch_id: str) -> AsyncIterator[Job]:
+        """Iterate over all jobs of a batch, newest first, page by page."""
+        return self._threads.iterate(self._part.iterate_by_batch, batch_id)
+
     async def claim(
         self,
         types: Iterable[str] | None = None,
@@ -247,7 +330,9 @@ class AsyncJobQueueRepository:
         lease_seconds: float = 60.0,
         max_rows: int,
     ) -> Sequence[Job]:
-        """Lease the first jobs that are due, after returning jobs with expired leases to the queue.
+        """Lease the first jobs that are due and that no limit stops.
+
+        Before that, it returns jobs with expired leases to the queue, and enqueues the slots of schedules that have come.
 
         Args:
             types: Only these types; None: every type (the first 1000 that have queued jobs). Paused types are skipped.
@@ -282,6 +367,19 @@ class AsyncJobQueueRepository:
             LeaseLostError: Stop working on the job.
         """
         return await self._threads.write(self._part.heartbeat, job, lease_seconds=lease_seconds, progress=progress)
+
+    async def heartbeat_many(
+        self,
+        jobs: Sequence[Job],
+        *,
+        lease_seconds: float = 60.0,
+    ) -> dict[int, bool]:
+        """Extend the leases of many jobs in one transaction.
+
+        Returns:
+            For the id of each job whose lease was extended, whether it was asked to stop. The others have lost their lease.
+        """
+        return await self._threads.write(self._part.heartbeat_many, jobs, lease_seconds=lease_seconds)
 
     async def succeed(
         self,
@@ -369,9 +467,11 @@ class AsyncJobQueueRepository:
     ) -> Job:
         """Return a claimed job to the queue for later without counting the attempt.
 
-        If cancellation was requested, it is cancelled instead. *delay* is a timedelta or seconds, from now.
+        If cancellation was requested, it is cancelled instead. *delay* is a timedelta or seconds, from now; less than a second
+        counts as one, so that a job cannot be claimed and snoozed in a tight loop.
 
         Raises:
+            InvalidValueError: *delay* is 0 or less.
             LeaseLostError: Nothing was changed.
         """
         return await self._threads.write(self._part.snooze, job, delay)

@@ -34,7 +34,7 @@ class AsyncRetentionPolicyRepository:
         target: PolicyTarget,
         *,
         age_days: float,
-        since: PolicySince = "completion",
+        since: PolicySince | None = None,
         scope: PolicyScope = "all",
         scope_value: str | None = None,
         grace_days: float = 0.0,
@@ -46,7 +46,7 @@ class AsyncRetentionPolicyRepository:
             target: What the policy applies to.
             age_days: Age in days at which rows expire; 0 to 36500.
             since: The start of the age: the last change ("activity": conversations, learnings, redactions), or the
-                end ("completion").
+                end ("completion"). None: "activity" where it is possible. Imported conversations never have an end.
             scope: "all"; "source" or "session_prefix" (conversations), "category" (learnings).
             scope_value: The source, the session id prefix, or the category.
             grace_days: Days that a conversation stays hidden before it is permanently deleted; 0 to 36500.

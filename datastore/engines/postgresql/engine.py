@@ -63,8 +63,9 @@ _synchronous = {"full": "on", "relaxed": "off"}
 #: How every connection is made. The server's views show the name, unless the URL or PGAPPNAME gives another.
 _OPTIONS: dict[str, Any] = {"autocommit": True, "fallback_application_name": "datastore"}
 
-#: Seconds after which the server's clock is read again.
-_CLOCK_SECONDS = 60.0
+#: Seconds after which the server's clock is read again, and how often it is read then: on a busy machine one reading may be a
+#: tenth of a second off, and the quickest of several is not.
+_CLOCK_SECONDS, _CLOCK_READINGS = 60.0, 5
 
 
 class PostgreSQLEngine:
@@ -111,6 +112,8 @@ class PostgreSQLEngine:
         # Connections that an interrupt prevented from being returned to the pool.
         self._dropped: deque[_PooledConnection] = deque()
         self._durability = durability
+        # Per thread: whether it has a connection of its own, and that connection.
+        self._reserved = threading.local()
         self._offset: tuple[float, timedelta] | None = None
         self._listener: Connection | None = None
         self._listening = threading.Lock()
@@ -322,6 +325,8 @@ class PostgreSQLEngine:
         if self.closed:
             raise ClosedError(CLOSED)
         self._refuse_fork()
+        if not for_reading and getattr(self._reserved, "wanted", False):
+            return self._own()
         while self._dropped:
             dropped = self._dropped.popleft()
             dropped.dropped = None
@@ -349,9 +354,32 @@ class PostgreSQLEngine:
 
     def give_back(self, connection: Connection) -> None:
         """Return a borrowed connection; the pool closes one that is broken or inside a transaction."""
+        if connection is getattr(self._reserved, "connection", None):
+            return
         if connection.closed:
             cast(_PooledConnection, connection).dropped = None  # the pool replaces it and forgets it
         self._pool_of(connection).putconn(connection)
+
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Give the calling thread a connection of its own until the block ends, even if all others are in use."""
+        self._reserved.wanted = True
+        try:
+            yield
+        finally:
+            connection: Connection | None = getattr(self._reserved, "connection", None)
+            self._reserved.wanted, self._reserved.connection = False, None
+            if connection is not None:
+                connection.close()
+
+    def _own(self) -> Connection:
+        # Opened late, and again after the server has closed it.
+        connection: Connection | None = getattr(self._reserved, "connection", None)
+        if connection is None or connection.closed or not _is_there(connection):
+            if connection is not None:
+                connection.close()
+            connection = self._reserved.connection = self.connect()
+        return connection
 
     @contextmanager
     def borrowed(self) -> Iterator[Connection]:
@@ -409,12 +437,18 @@ class PostgreSQLEngine:
         local = utc_now()
         if self._offset is None or abs(local.timestamp() - self._offset[0]) > _CLOCK_SECONDS:
             with self.connection() as connection:
-                (text,) = connection.execute(session_sql("get_clock")).fetchone() or ("",)
-            after = utc_now()
-            middle = local + (after - local) / 2
-            self._offset = (after.timestamp(), datetime.fromisoformat(text) - middle)
-            local = after
+                offset = min(self._measure(connection) for _ in range(_CLOCK_READINGS))[1]
+            local = utc_now()
+            self._offset = (local.timestamp(), offset)
         return local + self._offset[1]
+
+    @staticmethod
+    def _measure(connection: Connection) -> tuple[timedelta, timedelta]:
+        """The time that a reading of the server's clock took, which bounds its error, and the offset that it gave."""
+        before = utc_now()
+        (text,) = connection.execute(session_sql("get_clock")).fetchone() or ("",)
+        took = utc_now() - before
+        return took, datetime.fromisoformat(text) - (before + took / 2)
 
     @contextmanager
     def translated(self, where: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -252,6 +252,10 @@ class SQLiteEngine:
         """
         self._thread.connected()
         self._thread.refuse_block(action)
+
+    def reserve(self) -> AbstractContextManager[None]:
+        """Do nothing: every thread has its own connection."""
+        return nullcontext()
 
     def close(self) -> None:
         """Close the store and every thread's connection.

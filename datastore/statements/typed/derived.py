@@ -42,6 +42,16 @@ class ListBrokenBranchesRow(NamedTuple):
     branch: int
 
 
+class ListMiscountedGroupsRow(NamedTuple):
+    """A row of list_miscounted_groups."""
+
+    kind: str
+    name: str
+    live: int
+    counted: int
+    heads: int
+
+
 class ListMiscountedJobsRow(NamedTuple):
     """A row of list_miscounted_jobs."""
 
@@ -114,6 +124,27 @@ class DerivedStatements(Protocol):
 
     def clear_job_counts(self) -> int:
         """Sets the job counts to 0; the same transaction computes them again."""
+        ...
+
+    def clear_job_groups(self) -> int:
+        """Deletes the counts of live jobs per batch and sequence, which the same transaction computes again."""
+        ...
+
+    def add_job_groups(self) -> int:
+        """Computes the counts of live jobs per batch and sequence after a copy, whose rows fired no trigger."""
+        ...
+
+    def list_miscounted_groups(
+        self,
+        *,
+        max_rows: int,
+    ) -> list[ListMiscountedGroupsRow]:
+        """Batches and sequences whose count differs from the number of their live jobs, and sequences in which not
+        exactly one live job is free to run.
+
+        Args:
+            max_rows: 1 to 1000.
+        """
         ...
 
     def raise_audit_high_water(

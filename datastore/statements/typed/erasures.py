@@ -25,6 +25,10 @@ class ListJobTextsRow(NamedTuple):
     type: str
     worker: str | None
     dedupe_key: str | None
+    limit_key: str | None
+    sequence_key: str | None
+    batch_id: str | None
+    after_batch: str | None
     payload: Json
     progress: Json
     result: Json

@@ -23,7 +23,7 @@ class HealthStatements(Protocol):
         *,
         now: datetime,
     ) -> datetime | None:
-        """When the longest waiting job that is due became due; NULL if none is due.
+        """When the longest waiting job that can be claimed became due; NULL if none is due.
 
         Args:
             now: the current time.

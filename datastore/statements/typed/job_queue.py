@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from datastore.records import Job, JobAttempt, JobCount, JobPause
+from datastore.records import Job, JobAttempt, JobCount, JobLimit, JobPause
 from datastore.values import Json
 
 
@@ -16,6 +16,13 @@ class PruneJobsRow(NamedTuple):
     """A row of prune_jobs."""
 
     id: int
+
+
+class CountBatchJobsRow(NamedTuple):
+    """A row of count_batch_jobs."""
+
+    status: str
+    job_count: int
 
 
 class ListQueuedJobTypesRow(NamedTuple):
@@ -30,6 +37,49 @@ class SucceedJobsRow(NamedTuple):
     id: int
 
 
+class FindClaimWorkRow(NamedTuple):
+    """A row of find_claim_work."""
+
+    has_expired: int
+    has_due_schedules: int
+    has_limits: int
+
+
+class CountRunningJobsRow(NamedTuple):
+    """A row of count_running_jobs."""
+
+    type: str
+    limit_key: str | None
+    job_count: int
+
+
+class ListClaimableJobsRow(NamedTuple):
+    """A row of list_claimable_jobs."""
+
+    id: int
+    type: str
+    limit_key: str | None
+    priority: int
+    run_at: datetime
+
+
+class ListLimitedJobsRow(NamedTuple):
+    """A row of list_limited_jobs."""
+
+    id: int
+    type: str
+    limit_key: str | None
+    priority: int
+    run_at: datetime
+
+
+class HeartbeatJobsRow(NamedTuple):
+    """A row of heartbeat_jobs."""
+
+    id: int
+    cancel_requested: bool
+
+
 class JobQueueStatements(Protocol):
     """sql/job_queue.sql and sql/sqlite/job_queue.sql."""
 
@@ -41,6 +91,10 @@ class JobQueueStatements(Protocol):
         run_at: datetime,
         payload: Json,
         dedupe_key: str | None,
+        limit_key: str | None,
+        sequence_key: str | None,
+        batch_id: str | None,
+        after_batch: str | None,
         max_attempts: int,
         backoff_seconds: float,
         backoff_cap_seconds: float,
@@ -54,6 +108,10 @@ class JobQueueStatements(Protocol):
             run_at: not claimed before this instant.
             payload: any value, at most 1 MiB.
             dedupe_key: at most one live (queued or running) job has a given key; 1 to 200 characters.
+            limit_key: jobs of a type with the same key share max_running_per_key places.
+            sequence_key: jobs with the same key run one at a time, in order.
+            batch_id: the batch that the job belongs to.
+            after_batch: the job starts when no job of this batch is live; not with sequence_key.
             max_attempts: 1 to 1000.
             backoff_seconds: wait after the first failure, doubled after each further one.
             backoff_cap_seconds: the longest wait, at most a year.
@@ -377,6 +435,98 @@ class JobQueueStatements(Protocol):
         """
         ...
 
+    def list_jobs_by_batch(
+        self,
+        *,
+        batch_id: str,
+        before_id: int,
+        max_rows: int,
+    ) -> list[Job]:
+        """One page of the jobs of a batch, newest first.
+
+        Args:
+            batch_id: the batch.
+            before_id: 2^63 - 1 for the first page.
+            max_rows: 1 to 1001.
+        """
+        ...
+
+    def count_batch_jobs(
+        self,
+        *,
+        batch_id: str,
+    ) -> list[CountBatchJobsRow]:
+        """The number of jobs of a batch per status.
+
+        Args:
+            batch_id: the batch.
+        """
+        ...
+
+    def add_job_limit(
+        self,
+        *,
+        type: str,
+        max_running: int | None,
+        max_running_per_key: int | None,
+        max_starts: int | None,
+        interval_seconds: float | None,
+        burst: int | None,
+        now: datetime,
+    ) -> JobLimit:
+        """Sets the limits of a job type, or replaces them; the bucket of starts is full.
+
+        Args:
+            type: 1 to 200 characters.
+            max_running: running jobs of the type; 1 to 100000.
+            max_running_per_key: running jobs of the type with the same limit_key; 1 to 100000.
+            max_starts: starts in any interval; 1 to 1000000.
+            interval_seconds: the interval; 0.001 to a year.
+            burst: starts without a pause between them; 1 to max_starts.
+            now: the instant of the transaction.
+        """
+        ...
+
+    def delete_job_limit(
+        self,
+        *,
+        type: str,
+    ) -> int:
+        """Deletes the limits of a job type.
+
+        Args:
+            type: the job type.
+        """
+        ...
+
+    def list_job_limits(
+        self,
+        *,
+        max_rows: int,
+    ) -> list[JobLimit]:
+        """The limits, by type.
+
+        Args:
+            max_rows: 1 to 1000.
+        """
+        ...
+
+    def update_job_limit_bucket(
+        self,
+        *,
+        type: str,
+        bucket_full_at: datetime,
+        next_start_at: datetime,
+    ) -> int:
+        """Takes tokens from the bucket of a job type: its jobs start.
+
+        Args:
+            type: the job type.
+            bucket_full_at: when the bucket is full again.
+            next_start_at: when it has a token again.
+        """
+        ...
+
     def lock_job(
         self,
         *,
@@ -443,8 +593,9 @@ class JobQueueStatements(Protocol):
         *,
         types: Json,
     ) -> str | None:
-        """The earliest instant at which a job can be claimed: the earliest run_at of the queued jobs of the given
-        types that are not paused, or the earliest end of a lease of any job, whichever is first.
+        """The earliest instant at which a claim has something to do: the earliest run_at of the queued jobs of the
+        given types that are not paused and have a free place, the earliest end of a lease of any job, or the
+        earliest slot of a schedule.
 
         Args:
             types: a list of distinct types.
@@ -499,7 +650,126 @@ class JobQueueStatements(Protocol):
 
         Args:
             rows: a list of [type, priority, run_at, payload, max_attempts, backoff_seconds, backoff_cap_seconds,
-                dedupe_key], with distinct keys.
+                dedupe_key, limit_key, sequence_key, batch_id, after_batch], with distinct dedupe_keys.
+            now: the instant of the transaction.
+        """
+        ...
+
+    def find_claim_work(
+        self,
+        *,
+        now: datetime,
+    ) -> FindClaimWorkRow:
+        """What a claim has to do before it leases jobs.
+
+        Args:
+            now: the instant of the transaction.
+        """
+        ...
+
+    def lock_job_limits(
+        self,
+        *,
+        types: Json,
+    ) -> list[JobLimit]:
+        """The limits of the given types, which are locked until the transaction ends, so that claims of a limited
+        type follow one another.
+
+        Args:
+            types: a list of distinct types.
+        """
+        ...
+
+    def count_running_jobs(
+        self,
+        *,
+        types: Json,
+    ) -> list[CountRunningJobsRow]:
+        """The number of running jobs of the given types, per limit_key.
+
+        Args:
+            types: a list of types.
+        """
+        ...
+
+    def list_claimable_jobs(
+        self,
+        *,
+        types: Json,
+        now: datetime,
+        max_rows: int,
+    ) -> list[ListClaimableJobsRow]:
+        """The first jobs that are due, in the order of claim_jobs, which also reads only the head of each type and
+        priority.
+
+        Args:
+            types: a list of distinct types.
+            now: the instant of the transaction.
+            max_rows: 1 to 2000.
+        """
+        ...
+
+    def list_limited_jobs(
+        self,
+        *,
+        type: str,
+        full_keys: Json,
+        max_rows: int,
+    ) -> list[ListLimitedJobsRow]:
+        """Jobs of a type that found no free place before: the first ones of each key that has one now. There are
+        about as many keys as running jobs, because only a key of running jobs is full.
+
+        Args:
+            type: the job type.
+            full_keys: a list of the keys without a free place.
+            max_rows: jobs per key; 1 to 1000.
+        """
+        ...
+
+    def claim_jobs_by_id(
+        self,
+        *,
+        ids: Json,
+        worker: str,
+        now: datetime,
+        lease_expires_at: datetime,
+    ) -> list[Job]:
+        """Leases the given jobs, which list_claimable_jobs and list_limited_jobs found in the same transaction.
+
+        Args:
+            ids: a list of ids.
+            worker: name of the worker that claims.
+            now: the instant of the transaction.
+            lease_expires_at: the end of the lease.
+        """
+        ...
+
+    def limit_jobs(
+        self,
+        *,
+        ids: Json,
+    ) -> int:
+        """Marks jobs that are due but whose limit_key has no free place: they leave the claim's index until it has
+        one.
+
+        Args:
+            ids: a list of ids.
+        """
+        ...
+
+    def heartbeat_jobs(
+        self,
+        *,
+        rows: list[Json],
+        lease_expires_at: datetime,
+        now: datetime,
+    ) -> list[HeartbeatJobsRow]:
+        """Extends the leases of many jobs, if the caller still has them, and returns which of them were asked to
+        stop.
+
+        Args:
+            rows: a list of [id, lease_token].
+            lease_expires_at: the new end of the leases.
             now: the instant of the transaction.
         """
         ...

@@ -47,7 +47,7 @@ LIMIT :max_rows;
 -- Index: notes_conversation_id_created_at_id_idx (range scan)
 -- Rows: 1
 SELECT
-    count(*) AS note_count,
-    CAST(avg(stars) AS DOUBLE PRECISION) AS average_stars
+    CAST(avg(stars) AS DOUBLE PRECISION) AS average_stars,
+    count(*) AS note_count
 FROM notes
 WHERE conversation_id = :conversation_id;

@@ -1,0 +1,107 @@
+"""How a worker ends: on request, by SIGTERM with a grace period, by Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from datastore.worker.tasks import Stopped
+
+
+class Stop:
+    """Whether and when a worker has to end. Signal handlers set it, so it has no locks.
+
+    Args:
+        grace: Seconds that handlers may continue after SIGTERM.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        #: No further job is claimed.
+        self.asked = False
+        #: When (monotonic) running handlers are interrupted; None: they may finish.
+        self.deadline: float | None = None
+        #: Running handlers are interrupted now.
+        self.at_once = False
+        #: Called after each change.
+        self.wake: Callable[[], None] = _nothing
+        #: The exception that a signal has raised in the handler on the main thread, and whether one may do so now.
+        self.interrupt: type[BaseException] | None = None
+        self.interruptible = False
+
+    def ask(self) -> None:
+        """Claim no further job; running handlers finish."""
+        self.asked = True
+        self.wake()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether running handlers have to end now."""
+        return self.at_once or (self.deadline is not None and time.monotonic() >= self.deadline)
+
+    def seconds_left(self) -> float | None:
+        """Seconds until running handlers have to end; None: they may finish."""
+        if self.at_once:
+            return 0.0
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not after the worker was asked to end."""
+        end = time.monotonic() + seconds
+        while not self.asked and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Handle SIGTERM and Ctrl-C until the block ends, on the main thread; other threads use `ask`."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm)}
+        if callable(on_interrupt := signal.getsignal(signal.SIGINT)):
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, partial(self._on_sigint, on_interrupt))
+        try:
+            yield
+        finally:
+            for number, handle in before.items():
+                signal.signal(number, handle)
+
+    @contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """Signals may raise in the block: a handler runs in it, on the main thread."""
+        self.interrupt = None
+        self.interruptible = True
+        try:
+            yield
+        finally:
+            self.interruptible = False
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        if self.deadline is None and self._grace > 0:
+            self.deadline = time.monotonic() + self._grace
+        else:
+            self.at_once = True
+        self.ask()
+        if self.at_once and self.interruptible:
+            self.interruptible = False
+            self.interrupt = Stopped
+            raise Stopped
+
+    def _on_sigint(self, before: Callable[..., Any], number: int, frame: FrameType | None) -> None:
+        # A KeyboardInterrupt that a handler itself raises only fails its attempt: this identifies a real one.
+        try:
+            before(number, frame)
+        except BaseException as error:
+            if self.interruptible:
+                self.interrupt = type(error)
+            raise
+
+
+def _nothing() -> None:
+    """Wake nobody."""

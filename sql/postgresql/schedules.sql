@@ -1,0 +1,27 @@
+-- Schedules: statements specific to PostgreSQL.
+
+-- name: list_due_schedules(now, max_rows)
+-- The schedules whose next slot has come, longest due first; they are locked until the transaction ends.
+--   now  timestamp  the instant of the transaction
+--   max_rows  integer  1 to 1000
+-- Index: schedules_next_at_idx (range scan, no sort)
+-- Rows: 0 to max_rows
+-- Record: Schedule
+-- Differs: skips schedules that another worker is enqueueing for (FOR UPDATE SKIP LOCKED)
+SELECT
+    name,
+    cron,
+    timezone,
+    type,
+    payload,
+    priority,
+    max_attempts,
+    catch_up,
+    next_at,
+    created_at,
+    updated_at
+FROM schedules
+WHERE next_at <= :now
+ORDER BY next_at, name
+LIMIT :max_rows
+FOR UPDATE SKIP LOCKED;
