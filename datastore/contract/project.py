@@ -76,6 +76,10 @@ class Project:
         return [migrations_folder() if self._is_library(name) else self.root / name for name in self.migrations]
 
     @property
+    def own_server_migrations(self) -> list[Path]:
+        return [self.root / name for name in self.server_migrations if not self._is_library(name)]
+
+    @property
     def server_migration_folders(self) -> list[Path]:
         library = migrations_folder("postgresql")
         return [library if self._is_library(name) else self.root / name for name in self.server_migrations]
