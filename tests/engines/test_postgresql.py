@@ -154,6 +154,7 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
                 "message counts",
                 "branches",
                 "job counts",
+                "job groups",
                 "tags",
                 "searchable rows",
             ]

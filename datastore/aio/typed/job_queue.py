@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from datastore.aio.threads import Threads
-    from datastore.records.job_queue import BatchCounts, Job, JobAttempt, JobCount, JobLimit, JobPause, JobStatus, NewJob
+    from datastore.records.job_queue import (
+        BatchCounts,
+        Job,
+        JobAttempt,
+        JobCount,
+        JobLimit,
+        JobPause,
+        JobStatus,
+        NewJob,
+    )
     from datastore.records.pages import Page
     from datastore.repositories.job_queue import JobQueueRepository
 
