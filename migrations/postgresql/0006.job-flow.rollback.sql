@@ -1,4 +1,8 @@
 -- LOSES DATA: the limits and the schedules. Jobs that waited for their turn can be claimed.
+--
+-- Locks: readers and writers of these tables wait until the rollback ends, for milliseconds.
+LOCK TABLE job_queue, job_limits, job_groups, schedules IN ACCESS EXCLUSIVE MODE;
+
 DROP TRIGGER job_queue_notify_place ON job_queue;
 
 DROP TRIGGER job_queue_notify_turn ON job_queue;

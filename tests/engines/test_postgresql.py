@@ -154,6 +154,7 @@ def test_a_step_down_and_up_keeps_the_rows() -> None:
                 "message counts",
                 "branches",
                 "job counts",
+                "job groups",
                 "tags",
                 "searchable rows",
                 "vectors",
@@ -720,7 +721,7 @@ def test_everything_in_the_schema_has_a_comment() -> None:
             ).fetchone()
     assert bare == [], "write a comment above the column, table or function in its step"
     assert position is not None
-    assert position[0].startswith("Position in ")
+    assert position[0].startswith("Position ")
 
 
 def test_both_engines_say_the_same_of_a_table_and_a_column() -> None:
