@@ -131,7 +131,7 @@ if TYPE_CHECKING:
     from datastore.store import Datastore
     from datastore.upkeep.backups import Restored
     from datastore.upkeep.maintenance import Condition, Thresholds, Upkeep
-    from datastore.upkeep.vectors import Embedded, EmbedTask
+    from datastore.upkeep.vectors import Embedded, EmbeddingTask
     from datastore.upkeep.verify import Mark
     from datastore.values import new_id, utc_now
     from datastore.worker import AsyncTask, Handler, PermanentError, Snooze, Stopped, Task, Worker
@@ -164,7 +164,7 @@ __all__ = [
     "Condition",
     "Thresholds",
     "Embedded",
-    "EmbedTask",
+    "EmbeddingTask",
     # What a store reports: docs/observing.md.
     "Event",
     "Listener",
@@ -311,7 +311,7 @@ _homes = {
     "TransactionStarted": "datastore.events",
     "SubjectData": "datastore.retention.subjects",
     "Embedded": "datastore.upkeep.vectors",
-    "EmbedTask": "datastore.upkeep.vectors",
+    "EmbeddingTask": "datastore.upkeep.vectors",
     "Mark": "datastore.upkeep.verify",
     "LearningFilters": "datastore.search.filters",
     "MessageFilters": "datastore.search.filters",

@@ -253,7 +253,8 @@ def is_stream(path: Path) -> bool:
         pass
     hop = path.absolute()
     while True:
-        if Path(os.path.realpath(hop.parent)).parts[:2] in (("/", "proc"), ("/", "dev")):
+        folder = Path(os.path.realpath(hop.parent)).parts
+        if folder[:2] == ("/", "proc") or folder == ("/", "dev"):  # not /dev/shm, whose files are regular
             return True
         if not hop.is_symlink():
             return False

@@ -194,7 +194,7 @@ class _Names:
                 return name, ""
         return module, name  # defined there
 
-    def lines(self, of: Mapping[str, set[str]]) -> Iterator[str]:
+    def lines(self, of: Mapping[str, set[str]], width: int = 120) -> Iterator[str]:
         """Import lines, in two groups: the standard library and this package."""
         own = {module: names for module, names in of.items() if module.startswith("datastore")}
         others = {module: names for module, names in of.items() if module not in own}
@@ -203,7 +203,7 @@ class _Names:
                 if "" in group[module]:
                     yield f"import {module}"
                 elif group[module]:
-                    yield _lines(f"from {module} import ", sorted(group[module], key=_import_order), "", "")
+                    yield _lines(f"from {module} import ", sorted(group[module], key=_import_order), "", "", width)
             if group is others and any(others.values()) and any(own.values()):
                 yield ""
 
@@ -252,13 +252,13 @@ _quotes = re.compile(r"'([^'\"\\]*)'")
 _double = r'"\1"'
 
 
-def _lines(start: str, parts: list[str], end: str, indent: str) -> str:
+def _lines(start: str, parts: list[str], end: str, indent: str, width: int = 120) -> str:
     """A list of parts in parentheses, as ruff formats it."""
     if start.endswith("import "):
         one = f"{indent}{start}{', '.join(parts)}"
     else:
         one = f"{indent}{start}({', '.join(parts)}){end}"
-    if len(one) <= 120 and (len(parts) < 3 or not start.lstrip().startswith(("def", "async"))):
+    if len(one) <= width and (len(parts) < 3 or not start.lstrip().startswith(("def", "async"))):
         return one
     return "\n".join([f"{indent}{start}(", *(f"{indent}    {part}," for part in parts), f"{indent}){end}"])
 
@@ -315,7 +315,7 @@ def module(name: str, writing: frozenset[str]) -> str:
     of = " and ".join(f"`{part.__module__}.{part.__name__}`" for part in MODULES[name])
     lines = [f'"""{of} for asyncio.', "", MARK, '"""', "", "from __future__ import annotations", ""]
     lines += [*names.lines(names.runtime), "", "if TYPE_CHECKING:"]
-    lines += [f"    {line}".rstrip() for line in names.lines(names.types)]
+    lines += [textwrap.indent(line, "    ") for line in names.lines(names.types, 116)]
     return "\n".join(lines) + "\n\n\n" + "\n\n\n".join(classes) + "\n"
 
 

@@ -50,11 +50,11 @@ FROM (VALUES
     ('job_queue', 'SELECT, INSERT, UPDATE, DELETE'),
     ('job_attempts', 'SELECT, INSERT, UPDATE, DELETE'),
     ('job_pauses', 'SELECT, INSERT, DELETE'),
-    -- Counts are written by triggers and by `datastore reindex`. A function with the owner's rights deletes those of erased types.
-    ('job_counts', 'SELECT, INSERT, UPDATE'),
     ('job_limits', 'SELECT, INSERT, UPDATE, DELETE'),
     ('job_groups', 'SELECT, INSERT, UPDATE, DELETE'),
     ('schedules', 'SELECT, INSERT, UPDATE, DELETE'),
+    -- Counts are written by triggers and by `datastore reindex`. A function with the owner's rights deletes those of erased types.
+    ('job_counts', 'SELECT, INSERT, UPDATE'),
     ('retention_policies', 'SELECT, INSERT, UPDATE, DELETE'),
     ('maintenance_tasks', 'SELECT'),
     ('backups', 'SELECT'),

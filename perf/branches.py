@@ -28,7 +28,7 @@ FORKS = 5
 PAGE = 100
 COPIES = 20
 
-#: Runs in a process of its own per commit: fills a store, then times what each line of its input names.
+#: Runs in a process of its own per commit: fills a store, then takes the processor time of what each line of its input names.
 WORKER = """
 import json, sys, time
 from datastore import Datastore, NewMessage
@@ -47,10 +47,10 @@ calls = {
 print("ready", flush=True)
 for line in sys.stdin:
     name, count = json.loads(line)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for n in range(count):
         calls[name](n)
-    print((time.perf_counter() - begun) / count * 1e6, flush=True)
+    print((time.process_time() - begun) / count * 1e6, flush=True)
 """
 LINEAR = {
     "append": (60, 1.03),

@@ -56,6 +56,18 @@ SPECIAL: dict[str, Any] = {
     "before_seq": 2**62,
     "patch": '{"reviewed": true}',
     "from_position": 1,
+    "branch": 0,
+    "update_branch.branch": 1,
+    "delete_branch.branch": 1,
+    "count_branch_uses.branch": 1,
+    "set_branch_last_position.branch": 1,
+    "last_branch": 1,
+    "set_branch_last_position.last_position": 9,
+    "active_branch": 0,
+    "parent_branch": 0,
+    "restore_branch.branch": 2**40,
+    "fork_position": 1,
+    "read_length": 0,
     "file_bytes": 1_000_000,
     "pages": 64,
     "removed_at": LAST,
@@ -279,4 +291,4 @@ def _new_learning(conversation_id: str) -> list[Any]:
 
 
 def _new_message() -> list[Any]:
-    return [f"new-{next(_numbers)}", "user", "a new message of some length", "0" * 64, 7, "{}", FIRST]
+    return [f"new-{next(_numbers)}", "user", "a new message of some length", "0" * 64, 7, None, "{}", FIRST, None, 0]

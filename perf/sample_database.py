@@ -176,6 +176,10 @@ class Life:
         insert(connection, "conversations", self.conversation_rows())
         marks = ", ".join("?" * (MESSAGES.count(",") + 1))
         connection.executemany(f"INSERT INTO messages ({MESSAGES}) VALUES ({marks})", self.message_rows())
+        insert(connection, "branches", self.branch_rows())
+        connection.execute(
+            "UPDATE conversations SET last_branch = 1 WHERE id IN (SELECT conversation_id FROM branches)"
+        )
         insert(connection, "learnings", self.learning_rows())
         insert(connection, "learning_tags", self.tag_rows())
         insert(connection, "learning_messages", self.source_rows())
@@ -217,6 +221,13 @@ class Life:
                 "completed_at": stamp(began(number) + 60) if number % 5 < 3 else None,
                 "deleted_at": self.deleted(number),
             }
+
+    def branch_rows(self) -> Iterator[Row]:
+        """A fork of every tenth conversation, after its first message."""
+        for conversation in range(0, len(self.sizes), 10):
+            places = {"parent_branch": 0, "fork_position": 1, "last_position": 1}
+            at = {"created_at": stamp(began(conversation)), "label": "again"}
+            yield {"conversation_id": uid(1, conversation), "branch": 1, **places, **at}
 
     def message_rows(self) -> Iterator[tuple[Any, ...]]:
         """Tuples, in the order of MESSAGES: most of all rows are these."""

@@ -108,7 +108,7 @@ class Postgresql:
         from datastore.statements.optional import by_name
 
         self.connection = psycopg.connect(url, autocommit=True)
-        set_up(self.connection, synchronous_commit="on", lock_timeout=5.0)
+        set_up(self.connection, synchronous_commit="on", lock_timeout=5.0, read_only=False)
         self.refused: type[Exception] = psycopg.DatabaseError  # what a trigger raises is no IntegrityError
         self.error: type[Exception] = psycopg.Error
         self.statements = read_statements(sql_folder(), "postgresql")

@@ -39,6 +39,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if memory := in_memory():
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)  # of tmp_path
     share()
+    if not hasattr(config, "workerinput") and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        _end_in_order_at_sigterm()
+
+
+def _end_in_order_at_sigterm() -> None:
+    """As at Ctrl-C: what ends a run, `timeout` for one, must not leave a server in memory."""
+    me = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() == me:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)  # a fork of this process
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

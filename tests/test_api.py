@@ -253,7 +253,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "export": [datastore.export, datastore.Datastore.disclose],
     "copy": [copy],
     "search": [PARTS["learnings"].search, PARTS["messages"].search],
-    "show": [PARTS["conversations"].get],
+    "show": [PARTS["conversations"].get, PARTS["messages"].iterate],
     "jobs": [],
     "jobs list": [PARTS["jobs"].list],
     "jobs show": [PARTS["jobs"].get],

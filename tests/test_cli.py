@@ -207,6 +207,22 @@ def test_reindex_says_how_far_it_is(sample: Path) -> None:
     assert run("verify", database=sample).exit_code == 0
 
 
+def test_show_names_the_branches(sample: Path) -> None:
+    with Datastore.open(sample) as store:
+        first, second, *_ = store.messages.list("sample-001")
+        store.branches.fork("sample-001", position=1, label="an\x1bother")
+        store.messages.begin("sample-001", content="said instead")
+    shown = run("show", "sample-001", database=sample).stdout
+    assert "branch 0\nbranch 1 (active), after 1 of branch 0: an" in shown
+    assert "2 assistant (partial)\nsaid instead" in shown
+    assert "\x1b" not in shown
+    assert second.content not in shown
+    document = json.loads(run("show", "sample-001", "--branch", "0", "--json", database=sample).stdout)
+    assert [one["label"] for one in document["branches"]] == [None, "an\x1bother"]
+    assert [one["id"] for one in document["messages"]][:2] == [first.id, second.id]
+    assert run("show", "sample-001", "--branch", "2", database=sample).exit_code == 1
+
+
 def test_show(sample: Path) -> None:
     shown = run("show", "sample-001", database=sample).stdout
     assert "sample-001" in shown

@@ -475,3 +475,16 @@ def test_any_sequence_of_imports_keeps_what_the_source_had(store: Datastore, tmp
 @pytest.mark.long
 def test_any_of_many_sequences_of_imports_keeps_what_the_source_had(store: Datastore, tmp_path: Path) -> None:
     run_trees(store, tmp_path, 10_000)
+
+
+def test_an_unfinished_message_comes_back_unfinished(store: Datastore, tmp_path: Path) -> None:
+    store.conversations.add(id="a", sanitization_version="1")
+    store.messages.begin("a", role="assistant")
+    file = tmp_path / "export.jsonl"
+    file.write_text("\n".join(dump(store)) + "\n", encoding="utf-8")
+    with Datastore.open(tmp_path / "other.db", migrate=True) as other:
+        for messages in (1, 0):
+            report = import_file(other, file, sanitization_version="1")
+            assert (report.messages, report.bad) == (messages, [])
+        assert dump(other) == dump(store)
+        assert [message.partial for message in other.messages.iterate("a")] == [True]

@@ -136,9 +136,10 @@ def _encoded(target: BinaryIO, name: str) -> Iterator[TextIO]:
 
 @click.command("show", short_help="Print a conversation or a learning.")
 @click.argument("id")
+@click.option("--branch", type=int, help="The branch of the conversation; without it, the active one.")
 @json_option
 @database_option
-def show_command(id: str, as_json: bool, database: str) -> None:
+def show_command(id: str, branch: int | None, as_json: bool, database: str) -> None:
     """Print a conversation with its messages, or a learning, by its id."""
     from datastore.errors import NotFoundError
 
@@ -147,10 +148,13 @@ def show_command(id: str, as_json: bool, database: str) -> None:
         learning = None if conversation else store.learnings.find(id)
         if conversation is None and learning is None:
             raise NotFoundError("conversation or learning")
-        messages = list(store.messages.iterate(id) if conversation else store.messages.iterate_by_learning(id))
+        branches = list(store.branches.iterate(id)) if conversation and conversation.last_branch else []
+        messages = list(
+            store.messages.iterate(id, branch=branch) if conversation else store.messages.iterate_by_learning(id)
+        )
     if as_json:
         if conversation is not None:
-            print_json({**plain(conversation), "messages": messages})
+            print_json({**plain(conversation), "branches": branches, "messages": messages})
         else:
             print_json({**plain(learning), "messages": [message.id for message in messages]})
         return
@@ -161,9 +165,13 @@ def show_command(id: str, as_json: bool, database: str) -> None:
         )
         if conversation.deleted_at is not None:
             click.echo(f"deleted {conversation.deleted_at:%Y-%m-%d %H:%M} UTC")
+        for one in branches:
+            active = " (active)" if one.branch == conversation.active_branch else ""
+            fork = "" if one.parent_branch is None else f", after {one.fork_position} of branch {one.parent_branch}"
+            click.echo(f"branch {one.branch}{active}{fork}{f': {one_line(one.label)}' if one.label else ''}")
         for message in messages:
             click.echo()
-            click.secho(f"{message.position} {message.role}", bold=True)
+            click.secho(f"{message.position} {message.role}{' (partial)' if message.partial else ''}", bold=True)
             click.echo(clean(message.content))
     elif learning is not None:
         click.secho(one_line(learning.title), bold=True)

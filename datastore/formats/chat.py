@@ -234,20 +234,24 @@ def _own_messages(lines: list[Any], notes: Notes) -> tuple[ImportedMessage, ...]
     return tuple(messages)
 
 
+#: All keys of a message that an export has.
+_EXPORTED = _OWN_KEYS | {"id", "role", "content", "parts", "token_count", "metadata", "created_at"}
+
+
 def _own_message(data: dict[str, Any], notes: Notes) -> ImportedMessage | None:
+    exported = data.keys() <= _EXPORTED and isinstance(data.get("content"), str)
     plain = {key: value for key, value in data.items() if key not in _OWN_KEYS}
-    if isinstance(data.get("parts"), list) and all(isinstance(part, dict) and "type" in part for part in data["parts"]):
-        plain["content"] = "x"
-        del plain["parts"]
+    if exported:
+        plain.pop("parts", None)
+        plain["content"] = "x"  # the role, the times and the metadata are read as in any other message
     found = read_one(plain, notes)
-    if len(found) != 1:
+    if len(found) != 1 or (exported and not (data["content"] or data.get("parts") or data.get("partial"))):
         return None
-    parts = decode_parts(data["parts"]) if "parts" in data and "parts" not in plain else found[0].parts
-    content = found[0].content
-    if "parts" in data and "parts" not in plain:
-        given = data.get("content")
-        content = given if isinstance(given, str) and given else text_of_parts(parts)
-        values.encode_json(data["parts"])
+    content, parts = found[0].content, found[0].parts
+    if exported:
+        parts = decode_parts(data["parts"]) if data.get("parts") else ()
+        content = data["content"] or text_of_parts(parts)
+        values.encode_json(data.get("parts"))
     return attrs.evolve(
         found[0],
         content=read.check_content(content, "content", may_be_empty=bool(parts) or data.get("partial") is True),

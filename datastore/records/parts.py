@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import attrs
 
@@ -23,7 +23,7 @@ from datastore.errors import InvalidValueError
 class TextPart:
     """What somebody says."""
 
-    type: ClassVar[str] = "text"
+    type: Literal["text"] = attrs.field(default="text", init=False)
     text: str
 
 
@@ -31,7 +31,7 @@ class TextPart:
 class ThinkingPart:
     """What a model thinks before it answers."""
 
-    type: ClassVar[str] = "thinking"
+    type: Literal["thinking"] = attrs.field(default="thinking", init=False)
     text: str
     #: The provider's signature or encrypted form, which it wants back.
     signature: str | None = None
@@ -41,7 +41,7 @@ class ThinkingPart:
 class ToolCallPart:
     """A tool that the model calls."""
 
-    type: ClassVar[str] = "tool_call"
+    type: Literal["tool_call"] = attrs.field(default="tool_call", init=False)
     name: str
     #: Any JSON value: usually an object, or the text that the model wrote where that is not JSON.
     arguments: Any = None
@@ -53,7 +53,7 @@ class ToolCallPart:
 class ToolResultPart:
     """What a tool returned."""
 
-    type: ClassVar[str] = "tool_result"
+    type: Literal["tool_result"] = attrs.field(default="tool_result", init=False)
     text: str
     #: The id of the call.
     call_id: str | None = None
@@ -67,7 +67,7 @@ class ToolResultPart:
 class ImagePart:
     """An image, without its bytes."""
 
-    type: ClassVar[str] = "image"
+    type: Literal["image"] = attrs.field(default="image", init=False)
     name: str | None = None
     #: For example "image/png".
     media_type: str | None = None
@@ -83,7 +83,7 @@ class ImagePart:
 class FilePart:
     """A file of any other kind (a document, sound, a video), without its bytes."""
 
-    type: ClassVar[str] = "file"
+    type: Literal["file"] = attrs.field(default="file", init=False)
     name: str | None = None
     #: For example "application/pdf".
     media_type: str | None = None
@@ -101,7 +101,7 @@ class FilePart:
 class RefusalPart:
     """The text with which a model refuses to answer."""
 
-    type: ClassVar[str] = "refusal"
+    type: Literal["refusal"] = attrs.field(default="refusal", init=False)
     text: str
 
 
@@ -109,7 +109,7 @@ class RefusalPart:
 class OtherPart:
     """A part of a kind that this library does not know, as it came."""
 
-    type: ClassVar[str] = "other"
+    type: Literal["other"] = attrs.field(default="other", init=False)
     #: What its source calls the kind.
     kind: str
     #: Any JSON value.
@@ -121,7 +121,7 @@ class OtherPart:
 Part = TextPart | ThinkingPart | ToolCallPart | ToolResultPart | ImagePart | FilePart | RefusalPart | OtherPart
 
 _CLASSES: dict[str, type[Part]] = {
-    kind.type: kind
+    attrs.fields(kind).type.default: kind
     for kind in (TextPart, ThinkingPart, ToolCallPart, ToolResultPart, ImagePart, FilePart, RefusalPart, OtherPart)
 }
 
@@ -180,15 +180,15 @@ def encode_parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
 
 
 def _encode(part: Part) -> dict[str, Any]:
-    kind = _CLASSES.get(getattr(part, "type", ""))
-    if type(part) is not kind:
+    kind = type(part)
+    if kind not in _CLASSES.values():
         raise InvalidValueError(f"parts: expected {', '.join(one.__name__ for one in _CLASSES.values())}")
     values = {name: value for name in _names(kind) if (value := getattr(part, name)) is not None}
-    return {"type": kind.type, **values}
+    return {"type": part.type, **values}
 
 
 def _names(kind: type[Part]) -> Sequence[str]:
-    return [field.name for field in attrs.fields(kind)]
+    return [field.name for field in attrs.fields(kind) if field.init]
 
 
 def decode_parts(values: Any) -> tuple[Part, ...]:
@@ -210,10 +210,10 @@ def _decode(value: Any) -> Part:
     known = _names(kind)
     for name, one in fields.items():
         if name not in known:
-            raise InvalidValueError(f"parts: a {kind.type} part has these fields: {', '.join(known)}")
+            raise InvalidValueError(f"parts: a {value['type']} part has these fields: {', '.join(known)}")
         if name not in _JSON_FIELDS and one is not None and type(one) is not _TYPES.get(name, str):
-            raise InvalidValueError(f"parts: {name} of a {kind.type} part has another type")
+            raise InvalidValueError(f"parts: {name} of a {value['type']} part has another type")
     for field in attrs.fields(kind):
         if field.default is attrs.NOTHING and fields.get(field.name) is None:
-            raise InvalidValueError(f"parts: a {kind.type} part needs {field.name}")
+            raise InvalidValueError(f"parts: a {value['type']} part needs {field.name}")
     return kind(**fields)

@@ -160,10 +160,10 @@ class VectorIndex(Repository):
         Raises:
             InvalidValueError: A vector is wrong, or the database has the vectors of another model.
         """
+        if not texts:
+            return  # before numpy is needed: an installation without it has no vectors
         from datastore.search.vectors import packed
 
-        if not texts:
-            return
         model, do, table = self.model, self._statements, self.tables[name]
         settings = self.settings(name, lock=True)
         rows = packed(vectors, self._dimensions(name, settings))

@@ -34,7 +34,7 @@ _REFUSED = 3
 Progress = Callable[[str, int], None]
 
 
-class EmbedTask(Protocol):
+class EmbeddingTask(Protocol):
     """What `Vectors.work` needs of a worker's task."""
 
     @property
@@ -101,7 +101,7 @@ class Vectors:
         """
         return self._embed(batch, max_rows, on_progress or (lambda *_: None), lambda: False)
 
-    def work(self, task: EmbedTask) -> dict[str, int]:
+    def work(self, task: EmbeddingTask) -> dict[str, int]:
         """The handler of the jobs that `enqueue` adds: ``Worker(store, {"embed": store.vectors.work})``.
 
         Returns:

@@ -3,6 +3,7 @@
 -- Refused while a hold, a receipt or a tombstone is stored, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
 -- Locks: readers and writers of these tables wait until the rollback ends, for milliseconds.
 LOCK TABLE
+<<<<<<< HEAD
     held_learnings,
     held_conversations,
     legal_holds,
@@ -16,6 +17,10 @@ LOCK TABLE
     erasure_keys,
     tombstones,
     retention_policies
+=======
+held_learnings, held_conversations, legal_holds, redactions, learning_messages, uploads, messages, learnings, conversations,
+erasures, erasure_keys, tombstones, retention_policies
+>>>>>>> main
 IN ACCESS EXCLUSIVE MODE;
 
 DO $$

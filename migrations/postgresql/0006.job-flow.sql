@@ -5,6 +5,9 @@
 -- Rollback: LOSES DATA (the limits and the schedules); waiting jobs no longer wait.
 -- depends: 0005.retention
 
+-- Adding triggers locks the table: at once, so that no client that writes it meets this step halfway.
+LOCK TABLE job_queue IN SHARE ROW EXCLUSIVE MODE;
+
 -- Every function of this step resolves names in this schema, and among the session's temporary tables last, never first.
 DO $$
 BEGIN

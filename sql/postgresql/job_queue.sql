@@ -915,10 +915,12 @@ WITH claimed AS MATERIALIZED (
     SELECT candidates.id
     FROM job_queue AS candidates
     WHERE
-        candidates.id = ANY(ARRAY(
-            SELECT CAST(wanted.value AS BIGINT)
-            FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
-        ))
+        candidates.id = ANY(
+            ARRAY(
+                SELECT CAST(wanted.value AS BIGINT)
+                FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+            )
+        )
         AND candidates.status = 'queued'
     FOR UPDATE SKIP LOCKED
 )
@@ -979,9 +981,11 @@ WHERE
         SELECT candidates.id
         FROM job_queue AS candidates
         WHERE
-            candidates.id IN (
-                SELECT CAST(wanted.value AS BIGINT)
-                FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+            candidates.id = ANY(
+                ARRAY(
+                    SELECT CAST(wanted.value AS BIGINT)
+                    FROM json_array_elements_text(CAST(:ids AS JSON)) AS wanted
+                )
             )
             AND candidates.status = 'queued'
             AND candidates.waits_for IS NULL

@@ -32,8 +32,9 @@ def check_right(database: Database, *, workers: int, requests: int, clients: int
     assert len(outcome.acknowledged) + len(outcome.refused) == requests
 
 
-def test_fifty_clients(database: Database) -> None:
-    check_right(database, workers=1, requests=200, clients=50)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_fifty_clients(database: Database, workers: int) -> None:
+    check_right(database, workers=workers, requests=200, clients=50)
 
 
 @pytest.mark.long

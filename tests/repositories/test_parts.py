@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from datastore import (
@@ -22,6 +23,7 @@ from datastore import (
     ToolResultPart,
     text_of,
 )
+from datastore.cli.output import plain
 from datastore.records.parts import decode_parts, encode_parts
 
 BOTH_ENGINES = True
@@ -154,3 +156,8 @@ def test_bad_parts_are_refused(store: Datastore, conversation: str, arguments: d
 def test_the_form_is_closed(values: object) -> None:
     with pytest.raises(InvalidValueError, match="parts"):
         decode_parts(values)
+
+
+def test_a_part_says_its_type_wherever_it_is_shown() -> None:
+    assert [attrs.asdict(part)["type"] for part in EVERY] == [one["type"] for one in encode_parts(EVERY)]
+    assert plain(TextPart(text="a")) == {"type": "text", "text": "a"}

@@ -99,7 +99,13 @@ def test_completion_and_session_prefix(store: Datastore, clock: Clock) -> None:
         store.conversations.complete(one.id)
     clock.advance(5 * DAY)
     store.retention.policies.set(
-        "a", "conversations", age_days=3, scope="session_prefix", scope_value="team-a/", grace_days=1
+        "a",
+        "conversations",
+        age_days=3,
+        since="completion",
+        scope="session_prefix",
+        scope_value="team-a/",
+        grace_days=1,
     )
     assert store.retention.apply() == {"a": {"soft_deleted": 2}}
     assert {one.id for one in store.conversations.list().items} == {one.id for one in still + other}
@@ -365,4 +371,4 @@ def test_a_policy_counts_from_the_last_activity_unless_told_otherwise(store: Dat
     assert store.retention.policies.set("jobs", "jobs", age_days=1).since == "completion"
     clock.advance(31 * DAY)
     store.retention.apply("old")
-    assert store.conversations.get("imported").deleted_at is not None
+    assert store.conversations.find("imported") is None

@@ -657,10 +657,13 @@ def test_without_numpy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_numpy_is_imported_only_for_vectors(path: Path) -> None:
     program = (
-        "import sys; from datastore import Datastore\n"
+        "import sys; from datastore import Datastore, NewLearning, NewMessage\n"
         f"with Datastore.open({str(path)!r}) as store:\n"
         "    talk = store.conversations.add(sanitization_version='1').id\n"
         "    store.messages.append(talk, role='user', content='fox'); store.messages.search('fox')\n"
+        "    store.messages.append_many(talk, [NewMessage(role='user', content='dog')])\n"
+        "    new = NewLearning(conversation_id=talk, category='c', title='t', content='x')\n"
+        "    store.learnings.add_many([new]); store.learnings.add(conversation_id=talk, category='c', title='t', content='y')\n"
         "    store.vectors.status(); store.reindex(); store.verify(deep=True); store.erase(conversation_id=talk)\n"
         "assert 'numpy' not in sys.modules"
     )

@@ -222,6 +222,36 @@ class AsyncJobQueueRepository:
         """The paused types, sorted (the first 1000)."""
         return await self._threads.read(self._part.pauses)
 
+    async def list(
+        self,
+        *,
+        status: JobStatus | None = None,
+        type: str | None = None,
+        after: str | None = None,
+        max_rows: int = DEFAULT_ROWS,
+    ) -> Page[Job]:
+        """One page, newest first (by id).
+
+        Args:
+            status: Only jobs with this status.
+            type: Only jobs of this type.
+            after: The *next* of the previous page.
+            max_rows: 1 to 1000.
+
+        Raises:
+            CursorError: *after* is damaged or belongs to a list with other filters.
+        """
+        return await self._threads.read(self._part.list, status=status, type=type, after=after, max_rows=max_rows)
+
+    def iterate(
+        self,
+        *,
+        status: JobStatus | None = None,
+        type: str | None = None,
+    ) -> AsyncIterator[Job]:
+        """Iterate over all of them, newest first, page by page; takes the filters of `list`."""
+        return self._threads.iterate(self._part.iterate, status=status, type=type)
+
     async def limit(
         self,
         type: str,
@@ -264,36 +294,6 @@ class AsyncJobQueueRepository:
             False if it had none.
         """
         return await self._threads.write(self._part.unlimit, type)
-
-    async def list(
-        self,
-        *,
-        status: JobStatus | None = None,
-        type: str | None = None,
-        after: str | None = None,
-        max_rows: int = DEFAULT_ROWS,
-    ) -> Page[Job]:
-        """One page, newest first (by id).
-
-        Args:
-            status: Only jobs with this status.
-            type: Only jobs of this type.
-            after: The *next* of the previous page.
-            max_rows: 1 to 1000.
-
-        Raises:
-            CursorError: *after* is damaged or belongs to a list with other filters.
-        """
-        return await self._threads.read(self._part.list, status=status, type=type, after=after, max_rows=max_rows)
-
-    def iterate(
-        self,
-        *,
-        status: JobStatus | None = None,
-        type: str | None = None,
-    ) -> AsyncIterator[Job]:
-        """Iterate over all of them, newest first, page by page; takes the filters of `list`."""
-        return self._threads.iterate(self._part.iterate, status=status, type=type)
 
     async def limits(self) -> Sequence[JobLimit]:
         """The limits, sorted by type (the first 1000)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datastore.aio.threads import Threads
     from datastore.records.job_queue import Job
     from datastore.records.vectors import Embed, VectorStatus
-    from datastore.upkeep.vectors import Embedded, EmbedTask, Progress, Vectors
+    from datastore.upkeep.vectors import Embedded, EmbeddingTask, Progress, Vectors
 
 
 class AsyncVectors:
@@ -51,7 +51,7 @@ class AsyncVectors:
         """
         return await self._threads.slow(self._part.embed, batch=batch, max_rows=max_rows, on_progress=on_progress)
 
-    async def work(self, task: EmbedTask) -> dict[str, int]:
+    async def work(self, task: EmbeddingTask) -> dict[str, int]:
         """The handler of the jobs that `enqueue` adds: ``Worker(store, {"embed": store.vectors.work})``.
 
         Returns:

@@ -23,7 +23,8 @@ class HealthStatements(Protocol):
         *,
         now: datetime,
     ) -> datetime | None:
-        """When the longest waiting job that can be claimed became due; NULL if none is due.
+        """When the longest waiting job that is due became due; NULL if none is due. Jobs that wait for a place or a
+        turn are left out.
 
         Args:
             now: the current time.
