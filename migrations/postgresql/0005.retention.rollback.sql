@@ -3,24 +3,8 @@
 -- Refused while a hold, a receipt or a tombstone is stored, unless DATASTORE_ROLLBACK=destroy is set (docs/migrations.md).
 -- Locks: readers and writers of these tables wait until the rollback ends, for milliseconds.
 LOCK TABLE
-<<<<<<< HEAD
-    held_learnings,
-    held_conversations,
-    legal_holds,
-    redactions,
-    learning_messages,
-    uploads,
-    messages,
-    learnings,
-    conversations,
-    erasures,
-    erasure_keys,
-    tombstones,
-    retention_policies
-=======
 held_learnings, held_conversations, legal_holds, redactions, learning_messages, uploads, messages, learnings, conversations,
 erasures, erasure_keys, tombstones, retention_policies
->>>>>>> main
 IN ACCESS EXCLUSIVE MODE;
 
 DO $$
