@@ -248,7 +248,7 @@ def test_stop_lets_handlers_finish(store: Datastore) -> None:
     assert statuses(store) == {"succeeded": 2, "queued": 3}
 
 
-WORK = """
+WORK = r"""
 import asyncio, os, sys, time
 from datastore import Datastore, Worker
 
