@@ -272,6 +272,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "backups": [Backups.list],
     "restore": [datastore.Datastore.restore],
     "migrations": [],
+    "migrate": [datastore.Datastore.open],
     "rollback": [rollback],
     "purge": [PARTS["conversations"].purge],
     "erase": [datastore.Datastore.erase],
@@ -293,6 +294,7 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
 
 #: Options that choose what is called, or are about printing: no function has a parameter for them.
 MODES: dict[str, set[str]] = {
+    "migrate": {"dry_run"},
     "export": {"output", "everything"},
     "search": {"messages", "facets"},
     "jobs requeue": {"quarantined"},

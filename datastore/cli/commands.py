@@ -38,7 +38,8 @@ from datastore.errors import DatastoreError
 _codes = "\n".join(f"  {code:<4} {code.meaning}" for code in Exit)
 EPILOG = f"""\b
 Commands that use a database read its path or URL from --database or from the environment variable
-DATASTORE_DATABASE. Only import, copy and restore create a missing database.
+DATASTORE_DATABASE. Only migrate, import, copy and restore
+create a missing database.
 
 \b
 Exit codes:
@@ -170,6 +171,7 @@ for command in (
     backups.backups_command,
     backups.restore_command,
     migrations.migrations_command,
+    migrations.migrate_command,
     migrations.rollback_command,
     admin.purge_command,
     erasure.erase_command,
