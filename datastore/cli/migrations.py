@@ -9,7 +9,6 @@ import click
 
 from datastore.cli.output import database_option
 
-
 own_migrations = click.option(
     "--migrations",
     multiple=True,

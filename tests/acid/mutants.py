@@ -466,7 +466,7 @@ _mutants = (
     Mutant("restore without the registered SHA-256", "check", (Edit("datastore/upkeep/backups.py", "if sums is not None and sum not in sums:", "if False:"),)),
     Mutant("a backup needs its register", "engine", (Edit("datastore/upkeep/backups.py", "        except DiskFullError:\n            return None", "        except DiskFullError:\n            raise"),)),
     Mutant("a cursor's parts are believed", "check", (Edit("datastore/records/pages.py", "except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):", "except UnicodeError:"),)),
-    Mutant("padding is a part of a line", "check", (Edit("datastore/formats/sources.py", 'return _unpadded(data) if b"\\0" in data else data', "return data"),)),
+    Mutant("padding is a part of a line", "check", (Edit("datastore/formats/records.py", "\\ufffd\\0]*", "\\ufffd]*"),)),
     Mutant("stored text as it is", "check", (Edit("datastore/cli/output.py", 'return _unsafe.sub(_escape, text.replace("\\r\\n", "\\n"))', "return text"),)),
     # --- the caller ---------------------------------------------------------------------------------------------
     Mutant("read and write in two transactions", "caller", (Edit(

@@ -170,8 +170,8 @@ def _padding(folder: Path, report: Report) -> None:
     file = folder / "file.jsonl"
     line = json.dumps({"id": "c", "messages": [{"role": "user", "content": "x"}]}).encode()
     file.write_bytes(line + bytes(5000) + b"\n" + bytes(7) + line + bytes(3))
-    found = [item for _, item in read_items(file, "chat")]
-    if [type(item) for item in found] != [ImportedConversation] * 2:
+    found = [item for _, item in read_items(file, "chat") if isinstance(item, ImportedConversation)]
+    if len(found) != 2:  # the padding itself is reported
         report.found("lost rows", "a line with padding was not read")
 
 

@@ -18,7 +18,7 @@ import pytest
 from datastore import Datastore, export, import_file
 from tests.formats.samples import code, gpt, gpt_node, lines
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 IMPORT = """
 import sys
