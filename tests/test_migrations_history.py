@@ -45,6 +45,8 @@ def former_ids(folder: Path) -> None:
             (folder / f"{old}{end}").rename(folder / f"{new}{end}")
     last = folder / "0005.search.sql"
     last.write_text(last.read_text().replace("-- depends: 0004.search", "-- depends: 0004.job_queue"))
+    after = folder / "0006.job-flow.sql"
+    after.write_text(after.read_text().replace("-- depends: 0005.retention", "-- depends: 0005.search"))
 
 
 def former_text(folder: Path) -> None:
@@ -54,7 +56,7 @@ def former_text(folder: Path) -> None:
 
 
 #: What an older commit had, and the steps that the error names.
-FORMER = [(former_ids, "0004.job_queue, 0005.search"), (former_text, "0001.initial")]
+FORMER = [(former_ids, "0006.job-flow, 0004.job_queue, 0005.search"), (former_text, "0001.initial")]
 
 
 def made_by_an_older_commit(database: Any, engine: str, tmp_path: Path, change: Callable[[Path], None]) -> None:

@@ -472,9 +472,10 @@ WITH counted (type, status, job_count, oldest_run_at) AS (
 SELECT
     type,
     status,
-    job_count AS count,
-    oldest_run_at
+    CAST(sum(job_count) AS BIGINT) AS count,
+    min(oldest_run_at) AS oldest_run_at
 FROM counted
+GROUP BY type, status
 ORDER BY type, status;
 
 -- name: succeed_jobs(rows, now)

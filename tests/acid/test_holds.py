@@ -45,8 +45,9 @@ def _held(folder: Path, report: Report) -> None:
     for sql in (
         "UPDATE conversations SET title = 'another'",
         "UPDATE legal_holds SET reason = 'another'",
-        "INSERT OR REPLACE INTO messages SELECT seq, id, conversation_id, position, role, 'another', content_hash,"
-        " token_count, metadata, created_at FROM messages",
+        "INSERT OR REPLACE INTO messages (seq, id, conversation_id, position, role, content, content_hash, token_count,"
+        " created_at) SELECT seq, id, conversation_id, position, role, 'another', content_hash, token_count, created_at"
+        " FROM messages",
     ):
         with closing(sqlite3.connect(path)) as connection, connection, suppress(sqlite3.IntegrityError):
             connection.execute(sql)
@@ -61,8 +62,9 @@ def _rolled_back(folder: Path, report: Report) -> None:
         said(store)
         store.holds.place(ID, reason="case 12")
         store.conversations.soft_delete(ID)
+    later = [name for name in migrations.migration_ids(Path("migrations/sqlite")) if name > "0005"]
     with suppress(DatabaseError):
-        migrations.rollback(path)
+        migrations.rollback(path, steps=len(later))
     migrations.apply(path)
     with Datastore.open(path) as store:
         if not list(store.holds.iterate()):

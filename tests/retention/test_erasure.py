@@ -167,6 +167,7 @@ def test_a_session_a_correlation_and_a_learning(store: Datastore) -> None:
         "redactions": 0,
         "jobs": 0,
         "schedules": 0,
+        "vectors": 0,
     }
     assert store.erase(correlation_id="order 2").status == "verified"
     assert store.conversations.count() == 0
