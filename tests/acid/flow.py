@@ -32,6 +32,7 @@ def limit(store: Datastore) -> None:
 def new_jobs(rng: random.Random, count: int) -> Iterator[NewJob]:
     """*count* jobs of each kind, mixed; the last ones start after a batch."""
     options: dict[str, Any] = {"max_attempts": 1000, "backoff_seconds": 0.0}
+    wave = rng.getrandbits(32)  # a batch that has ended and begins again is another one
     jobs = []
     for n in range(count):
         key = f"key {n % 6}"
@@ -39,11 +40,11 @@ def new_jobs(rng: random.Random, count: int) -> Iterator[NewJob]:
         jobs.append(NewJob(type="keyed_async", limit_key=key, **options))
         jobs.append(NewJob(type="rated", **options))
         jobs.append(NewJob(type="ordered", sequence_key=key, priority=n % 10, **options))
-        jobs.append(NewJob(type="part", batch_id=f"batch {n % 3}", **options))
+        jobs.append(NewJob(type="part", batch_id=f"batch {wave} {n % 3}", **options))
     rng.shuffle(jobs)
     yield from jobs
     for n in range(min(3, count)):
-        yield NewJob(type="after", after_batch=f"batch {n}", **options)
+        yield NewJob(type="after", after_batch=f"batch {wave} {n}", **options)
 
 
 def exceeded(store: Datastore) -> Iterator[str]:
