@@ -22,7 +22,9 @@ from typing import Any
 
 import attrs
 from measuring import finish, folder, origin, percentiles
-from sample_database import CATEGORIES, JOB_TYPES, TEXTS, Life, seeded, uid
+from sample_database import CATEGORIES, TEXTS, Life, seeded
+from sample_jobs import DELIVERY, JOB_TYPES
+from sample_values import uid
 
 from datastore import Datastore, NewConversation, NewJob, NewUpload
 from datastore.records import Learning, NewLearning, NewMessage
@@ -271,6 +273,7 @@ def job_operations(store: Datastore, rows: Rows) -> Iterator[Operation]:
     yield "jobs.list, page in the middle (50)", lambda n: partial(q.list, after=middle)
     yield "jobs.list, one type", lambda n: partial(q.list, type=JOB_TYPES[1])
     yield "jobs.list, status and type", lambda n: partial(q.list, status="succeeded", type=JOB_TYPES[1])
+    q.unlimit(DELIVERY)  # a claim of every type would ask for its places too
     tomorrow = LATER
     for first in range(0, 10_000, 1000):  # enough for every claim below
         q.enqueue_many([NewJob(type=JOB_TYPES[n % 5], payload={"n": first + n}) for n in range(1000)])

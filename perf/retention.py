@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from measuring import folder, origin, read
-from sample_database import START, fill
+from sample_database import fill
+from sample_values import START
 
 from datastore import Datastore
 from datastore.engines.sqlite.files import copy_into

@@ -67,7 +67,6 @@ SPECIAL: dict[str, Any] = {
     "parent_branch": 0,
     "restore_branch.branch": 2**40,
     "fork_position": 1,
-    "read_length": 0,
     "file_bytes": 1_000_000,
     "pages": 64,
     "removed_at": LAST,
@@ -99,7 +98,7 @@ SPECIAL: dict[str, Any] = {
     "grace_days": 7.0,
     "set_retention_policy.name": "statement times",
     "delete_retention_policy.name": "conversations",
-    "session_from": "session-1",
+    "session_from": "session-0",
     "session_to": "session-2",
     "after_kind": "",
     "after_subject_hash": "",
@@ -107,6 +106,33 @@ SPECIAL: dict[str, Any] = {
     "finish_job.status": "succeeded",
     "finish_job.last_outcome": "succeeded",
     "retry_job.last_outcome": "failed",
+    "heartbeat_job.now": FIRST,
+    "succeed_job.now": FIRST,
+    "heartbeat_jobs.now": FIRST,
+    "succeed_jobs.now": FIRST,
+    "add_job_limit.max_running": 4,
+    "add_job_limit.max_running_per_key": 2,
+    "add_job_limit.max_starts": 100,
+    "add_job_limit.interval_seconds": 60.0,
+    "add_job_limit.burst": 10,
+    "full_keys": '["tenant-0"]',
+    "set_last_position.last_position": 1_000_000,
+    "raise_audit_high_water.id": 2**40,
+}
+
+_PARTIAL, _RUNNING = {"messages": "partial = 1"}, {"job_queue": "status = 'running'"}
+
+#: The condition of the rows of a table that a statement's values come from, where few of its rows serve.
+PICKED = {
+    "find_message_by_source": {"messages": "source_id IS NOT NULL"},
+    "extend_message": _PARTIAL,
+    "finish_message": _PARTIAL,
+    "heartbeat_job": _RUNNING,
+    "heartbeat_jobs": _RUNNING,
+    "succeed_job": _RUNNING,
+    "succeed_jobs": _RUNNING,
+    "limit_jobs": {"job_queue": "status = 'queued' AND waits_for IS NULL AND limit_key IS NOT NULL"},
+    "list_limited_jobs": {"job_queue": "waits_for = 'limit'"},
 }
 
 _affix = re.compile(r"^(?:after|before|from|to|min|max|old|new)_|_(?:from|to|before|after|any|all)$")
@@ -125,24 +151,28 @@ class Sampler:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.random = random.Random(11)
-        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._picked: dict[str, str] = {}
+        self._rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
         query = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name"
         names = [name for (name,) in connection.execute(query)]
         self.tables = [name for name in names if not name.startswith(("_yoyo", "yoyo", "sqlite"))]
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Rows from all over a table, as many of each status where it has one."""
-        if table not in self._rows:
-            self._rows[table] = list(self._pick(table))
-            self.random.shuffle(self._rows[table])
-        return self._rows[table]
+        """Rows from all over a table, as many of each status where it has one; or of those that the statement asks for."""
+        key = table, condition = table, self._picked.get(table, "1")
+        if key not in self._rows:
+            self._rows[key] = list(self._pick(table, condition))
+            self.random.shuffle(self._rows[key])
+        return self._rows[key]
 
-    def _pick(self, table: str) -> Iterator[dict[str, Any]]:
+    def _pick(self, table: str, condition: str) -> Iterator[dict[str, Any]]:
         names = [row[1] for row in self.connection.execute(f"PRAGMA table_info({table})")]
         kind = next((column for column in ("status", "deleted_at IS NULL") if column.split()[0] in names), "1")
         key = "rowid" if self._has_rowid(table) else names[0]
         by_kind: dict[Any, list[Any]] = {}
-        for place, value in self.connection.execute(f"SELECT {key}, {kind} FROM {table} ORDER BY {key}"):
+        for place, value in self.connection.execute(
+            f"SELECT {key}, {kind} FROM {table} WHERE {condition} ORDER BY {key}"
+        ):
             by_kind.setdefault(value, []).append(place)
         for places in by_kind.values():
             for place in self.random.sample(places, min(60, len(places))):
@@ -165,6 +195,7 @@ class Sampler:
         # The table of the file first: a parameter "id" of a statement in uploads.sql is an upload's.
         noun = facts.statement.file.rpartition("/")[2].removesuffix(".sql")
         tables.sort(key=lambda table: (table != inserted, table != noun))
+        self._picked = PICKED.get(facts.statement.name, {})
         base = {table: self.rows(table)[number % len(self.rows(table))] for table in tables}
         found = {}
         for parameter in facts.statement.header.parameters:
@@ -183,7 +214,8 @@ class Sampler:
             if key in SPECIAL:
                 return SPECIAL[key]
         if parameter.type == "match":
-            query = Match(((Leaf((self._word(),)),),))
+            leaf = Leaf((self._word(),))
+            query = Match(((leaf,),), weights=((leaf, 1.0),))
             return query if name == "query" else Matches([query] * 3)
         if parameter.type == "words":
             document = Document(" ".join(self._word() for _ in range(50)), "", "")
@@ -198,12 +230,15 @@ class Sampler:
             conversation = self.rows("conversations")[number % len(self.rows("conversations"))]["id"]
             return json.dumps([_new_learning(conversation) for _ in range(10)])
         if parameter.type == "rows" and facts.statement.name == "add_jobs":
-            return json.dumps([["sample", 0, FIRST, "{}", 5, 10.0, 3600.0, None]] * 10)
-        if parameter.type == "rows" and facts.statement.name == "succeed_jobs":
-            running = [row for row in self.rows("job_queue") if row["status"] == "running"]
-            return json.dumps([[row["id"], row["lease_token"], None] for row in running[:10]])
+            return json.dumps([["sample", 0, FIRST, "{}", 5, 10.0, 3600.0, *[None] * 5]] * 10)
+        if parameter.type == "rows" and facts.statement.name in ("succeed_jobs", "heartbeat_jobs"):
+            result = [None] if facts.statement.name == "succeed_jobs" else []
+            held = self.rows("job_queue")[:10]
+            return json.dumps([[row["id"], row["lease_token"], *result] for row in held])
         if parameter.type == "rows":
             return json.dumps([_new_message() for _ in range(10)])
+        if facts.statement.name == "add_learning_messages" and name == "message_ids":
+            return self._unlinked(base["learning_messages"]["learning_id"])
         if parameter.type == "json":
             return self._json(name, base, number)
         if name == "now" and number % 3 == 0:
@@ -212,6 +247,8 @@ class Sampler:
             return bound
         if number % 2 and (first := _first_page(parameter)) is not None:
             return first
+        if name == "read_length":
+            return len(base["messages"]["content"])
         column = _affix.sub("", name)
         if name.startswith("to_") and parameter.type == "integer":
             from_ = attrs.evolve(parameter, name=f"from_{column}")
@@ -264,6 +301,15 @@ class Sampler:
                     return json.dumps(sorted({rows[(number + step) % len(rows)][key] for step in range(3)}))
         return "{}"
 
+    def _unlinked(self, learning_id: str) -> str:
+        """A list of messages of a learning's conversation that it has no link to."""
+        query = """
+            SELECT messages.id FROM learnings JOIN messages USING (conversation_id)
+            WHERE learnings.id = :id AND messages.id NOT IN (SELECT message_id FROM learning_messages WHERE learning_id = :id)
+            ORDER BY messages.seq LIMIT 3
+        """
+        return json.dumps([id for (id,) in self.connection.execute(query, {"id": learning_id})])
+
     def _word(self) -> str:
         text = self.random.choice(self.rows("learnings"))["title"]
         return str(self.random.choice(text.split()))
@@ -287,7 +333,7 @@ def _first_page(parameter: Parameter) -> Any:
 
 def _new_learning(conversation_id: str) -> list[Any]:
     key = f"new-{next(_numbers)}"
-    return [key, conversation_id, "sample", "a title", "a content", 0.5, '["sample"]', key, "{}", LAST]
+    return [key, conversation_id, "sample", "a title", "a content", 0.5, '["sample"]', key, "{}", LAST, LAST]
 
 
 def _new_message() -> list[Any]:

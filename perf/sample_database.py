@@ -4,7 +4,7 @@ A tenth as many learnings and jobs as messages (a thousand at least), half as ma
 messages a conversation. Most conversations are short, a few are long, one is very long; they come in bursts. Words are
 as frequent as in the sample conversations, a tenth of them from a Zipf tail of 20,000; most messages are short, one in
 sixty has 1 to 10 KB, one in a thousand 10 to 100 KB; tags follow Zipf. A few rows are deleted, failed, running,
-redacted.
+redacted, imported, not finished.
 """
 
 from __future__ import annotations
@@ -15,24 +15,22 @@ import json
 import random
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import sample_jobs
+from sample_values import Row, share, stamp, uid
+
 from datastore import Datastore, migrations
 
-START = datetime(2026, 1, 1)  # UTC
 CATEGORIES = ("debugging", "testing", "deployment", "writing", "planning", "sql", "python", "security")
 SOURCES = ("web", "ide", "api", "import")
-JOB_TYPES = ("extract", "upload", "summarize", "purge", "export")
 DESTINATIONS = ("wiki", "search", "mail")
-#: (status, share): a queue with its history.
-JOBS = (("succeeded", 88), ("queued", 6), ("running", 2), ("failed", 2), ("quarantined", 1), ("cancelled", 1))
+#: (status, share).
 UPLOADS = (("confirmed", 70), ("uploaded", 10), ("uploading", 5), ("pending", 10), ("failed", 5))
-MESSAGES = "id, conversation_id, position, role, content, content_hash, token_count, created_at"
+MESSAGES = "id, conversation_id, position, role, content, content_hash, token_count, created_at, source_id, partial"
 TEXTS = 4000
 #: Rare words beside those of the sample, by Zipf's law.
 TAIL = 20_000
@@ -46,22 +44,10 @@ _DROPPED = "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 't
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations/sqlite"
 
-Row = dict[str, Any]
-
-
-def stamp(seconds: float) -> str:
-    """The text of an instant, *seconds* after the first one."""
-    return f"{(START + timedelta(seconds=seconds)).isoformat(timespec='microseconds')}Z"
-
 
 def began(conversation: int) -> int:
     """When a conversation began, in seconds after the first one."""
     return conversation // BURST * BURST * 60 + conversation % BURST * 15
-
-
-def uid(kind: int, number: int) -> str:
-    """The id of the n-th row of a table: ascends as a time-ordered UUID does."""
-    return f"01{kind:06x}-0000-7000-8000-{number:012x}"
 
 
 class Filled(NamedTuple):
@@ -101,7 +87,7 @@ def fill(path: Path, rows: int) -> Filled:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     begun_indexing = time.perf_counter()
     with Datastore.open(path, durability="relaxed") as store:
-        store.reindex()
+        store.reindex()  # which counts the jobs too
         pick = random.Random(5)
         store.vectors.change_model(
             lambda texts: [[pick.gauss(0, 1) for _ in range(DIMENSIONS)] for _ in texts], "sample", embed_timeout=None
@@ -183,10 +169,7 @@ class Life:
         insert(connection, "learnings", self.learning_rows())
         insert(connection, "learning_tags", self.tag_rows())
         insert(connection, "learning_messages", self.source_rows())
-        jobs = list(self.job_rows())
-        insert(connection, "job_queue", jobs)
-        insert(connection, "job_counts", self.count_rows(jobs))
-        insert(connection, "job_attempts", self.attempt_rows(jobs))
+        self.write_jobs(connection)
         insert(connection, "uploads", self.upload_rows())
         insert(connection, "audit_log", self.audit_rows())
         connection.execute("UPDATE audit_log_counter SET last_id = (SELECT count(*) FROM audit_log)")
@@ -198,9 +181,17 @@ class Life:
         insert(connection, "retention_policies", [{**policy, "created_at": stamp(0), "updated_at": stamp(0)}])
         insert(connection, "tombstones", self.tombstone_rows())
         insert(connection, "legal_holds", self.hold_rows())
-        insert(connection, "job_pauses", [{"type": f"paused-{n}", "created_at": stamp(n)} for n in range(20)])
         tasks = ("free_pages", "full_text", "checkpoint", "optimize", "vacuum")
         insert(connection, "maintenance_tasks", [{"name": name, "ran_at": stamp(0)} for name in tasks])
+
+    def write_jobs(self, connection: sqlite3.Connection) -> None:
+        """Jobs and what belongs to them; `fill` counts them."""
+        jobs = list(sample_jobs.job_rows(self.jobs))
+        insert(connection, "job_queue", jobs)
+        insert(connection, "job_attempts", sample_jobs.attempt_rows(jobs))
+        insert(connection, "job_limits", sample_jobs.limit_rows())
+        insert(connection, "schedules", sample_jobs.schedule_rows())
+        insert(connection, "job_pauses", sample_jobs.pause_rows())
 
     def deleted(self, conversation: int) -> str | None:
         return stamp(began(conversation) + 90_000) if conversation % 50 == 7 else None
@@ -230,12 +221,16 @@ class Life:
             yield {"conversation_id": uid(1, conversation), "branch": 1, **places, **at}
 
     def message_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Tuples, in the order of MESSAGES: most of all rows are these."""
+        """Tuples, in the order of MESSAGES: most of all rows are these.
+
+        A tenth of the conversations was imported; of another tenth the last message is still being written.
+        """
         number, tenths = 0, [f"{n / 10:.6f}"[1:] for n in range(10)]
         roles = ("user", "assistant", "user", "assistant", "tool")
         tokens = [len(text) // 4 for text in self.texts]
         for conversation, size in enumerate(self.sizes):
             id, begun, second = uid(1, conversation), began(conversation), ""
+            is_imported, is_open = conversation % 10 == 1, conversation % 10 == 4
             for position in range(1, size + 1):
                 text = number * 7919 % TEXTS
                 if position % 10 == 0 or not second:
@@ -243,6 +238,7 @@ class Life:
                 yield (
                     uid(2, number), id, position, roles[position % 5], self.texts[text], self.hashes[text], tokens[text],
                     f"{second}{tenths[position % 10]}Z",
+                    f"source-{position}" if is_imported else None, int(is_open and position == size),
                 )  # fmt: skip
                 number += 1
 
@@ -274,61 +270,17 @@ class Life:
                     yield {"tag": tag, "created_at": stamp(number * 30), "learning_id": uid(3, number)}
 
     def source_rows(self) -> Iterator[Row]:
+        """Two messages of a learning's own conversation, or the one that there is."""
+        firsts = [0, *itertools.accumulate(self.sizes)]
         for number in range(self.learnings):
-            for message in {number * 10 % self.rows, (number * 10 + 3) % self.rows}:
-                yield {"learning_id": uid(3, number), "message_id": uid(2, message)}
-
-    def job_rows(self) -> Iterator[Row]:
-        for number in range(self.jobs):
-            status = _share(JOBS, number)
-            live, ran = status in ("queued", "running"), status not in ("queued", "cancelled")
-            again = ran and number % 10 == 0
-            at = number * 30
-            yield {
-                "type": JOB_TYPES[number % 5],
-                "status": status,
-                "priority": number % 10,
-                "run_at": stamp(at),
-                "payload": json.dumps({"learning": uid(3, number)}),
-                "dedupe_key": f"job-{number}" if number % 4 == 0 else None,
-                "attempts": ran + again,
-                "max_attempts": 5,
-                "backoff_seconds": 10.0,
-                "backoff_cap_seconds": 3600.0,
-                "lease_token": ran + again,
-                "lease_expires_at": stamp(at + 60) if status == "running" else None,
-                "worker": "worker-1" if ran else None,
-                "last_outcome": _OUTCOMES.get(status),
-                "created_at": stamp(at),
-                "updated_at": stamp(at + 5),
-                "started_at": stamp(at + 1) if ran else None,
-                "finished_at": None if live else stamp(at + 5),
-            }
-
-    def count_rows(self, jobs: list[Row]) -> Iterator[Row]:
-        """The jobs by type, and the ended ones by status, as SQLite's triggers keep them."""
-        stored = [(job["type"], "stored") for job in jobs]
-        ended = [(job["type"], job["status"]) for job in jobs if job["finished_at"]]
-        for (kind, status), count in sorted(Counter(stored + ended).items()):
-            yield {"type": kind, "status": status, "job_count": count}
-
-    def attempt_rows(self, jobs: list[Row]) -> Iterator[Row]:
-        """Of those that ran twice the first: the last stands on the job."""
-        for number, job in enumerate(jobs):
-            if job["attempts"] > 1:
-                yield {
-                    "job_id": number + 1,
-                    "lease_token": 1,
-                    "attempt": 1,
-                    "worker": job["worker"],
-                    "started_at": job["started_at"],
-                    "finished_at": job["started_at"],
-                    "outcome": "failed",
-                }
+            conversation = number * 7 % self.conversations
+            size = self.sizes[conversation]
+            for place in sorted({number % size, (number + 3) % size}):
+                yield {"learning_id": uid(3, number), "message_id": uid(2, firsts[conversation] + place)}
 
     def upload_rows(self) -> Iterator[Row]:
         for number in range(self.uploads):
-            status = _share(UPLOADS, number)
+            status = share(UPLOADS, number)
             there = status in ("uploaded", "confirmed")
             yield {
                 "id": uid(4, number),
@@ -422,18 +374,6 @@ class Life:
                 "erasure_id": erasure["id"],
                 "created_at": erasure["created_at"],
             }
-
-
-_OUTCOMES = {"succeeded": "succeeded", "failed": "failed", "quarantined": "failed", "cancelled": "cancelled"}
-
-
-def _share(shares: tuple[tuple[str, int], ...], number: int) -> str:
-    at = number * 37 % 100
-    for name, share in shares:
-        if at < share:
-            return name
-        at -= share
-    return shares[0][0]
 
 
 def _words() -> list[str]:

@@ -22,7 +22,8 @@ from typing import Any
 
 from measuring import finish, folder, origin, percentiles
 from peers import CONTENT
-from sample_database import Life, seeded, uid
+from sample_database import Life, seeded
+from sample_values import uid
 
 from datastore import Datastore
 from datastore.values import utc_now

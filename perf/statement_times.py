@@ -33,7 +33,11 @@ from datastore.contract.facts import ProjectFacts, StatementFacts, read_facts
 from datastore.contract.project import find_project
 from datastore.contract.touches import Touch, read_touches
 from datastore.search.matching import Match, Matches, Rows, Words
+from datastore.statements.binding import Encoder
+from datastore.statements.loader import Statement
 
+#: What empties the table that a statement fills: it runs before, in the same transaction, and is not timed.
+BEFORE = {"add_job_groups": "clear_job_groups"}
 #: Calls of each choice: so many, or as many as there is time for, but never fewer than the second figure.
 CALLS, LEAST, SECONDS = 200, 5, 0.15
 #: Seconds after which even fewer are enough: the check of a whole full-text index.
@@ -50,6 +54,8 @@ class Engine(Protocol):
     refused: type[Exception]
     #: Any error of it.
     error: type[Exception]
+    #: A statement that runs before each call.
+    before: str
 
     def texts(self, one: StatementFacts) -> Iterator[tuple[str, Any]]:
         """Each choice of a statement's optional lines, by name, and what `call` takes; nothing where it has no such."""
@@ -66,6 +72,7 @@ class Sqlite:
 
     refused: type[Exception] = sqlite3.IntegrityError
     error: type[Exception] = sqlite3.Error
+    before = ""
 
     def __init__(self, path: Path) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None)
@@ -78,7 +85,7 @@ class Sqlite:
             yield variant.which or "always", variant.sql
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
-        return timed(self.connection, text, self.written(arguments))
+        return timed(self.connection, text, self.written(arguments), self.before)
 
     def plan(self, text: Any, arguments: Arguments) -> list[str]:
         return [row[3] for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}", self.written(arguments))]
@@ -98,47 +105,56 @@ class Sqlite:
 class Postgresql:
     """A session as the engine sets it up, on a database with the same rows."""
 
+    before = ""
+
     def __init__(self, url: str) -> None:
         import psycopg
 
+        from datastore.engines.postgresql.engine import DIALECT
         from datastore.engines.postgresql.settings import set_up
         from datastore.resources import sql_folder
-        from datastore.search.matching import for_postgresql
         from datastore.statements.loader import read_statements
-        from datastore.statements.optional import by_name
 
         self.connection = psycopg.connect(url, autocommit=True)
         set_up(self.connection, synchronous_commit="on", lock_timeout=5.0, read_only=False)
         self.refused: type[Exception] = psycopg.DatabaseError  # what a trigger raises is no IntegrityError
         self.error: type[Exception] = psycopg.Error
         self.statements = read_statements(sql_folder(), "postgresql")
-        self.by_name, self.for_postgresql = by_name, for_postgresql
+        self.dialect = DIALECT
 
     def texts(self, one: StatementFacts) -> Iterator[tuple[str, Any]]:
         other = self.statements.get(one.statement.name)
-        for given, text in other.variants() if other else ():
+        if other is None:
+            return
+        for given, text in other.variants():
             which = ", ".join(name for name in one.statement.optional if name in given)
-            matches = [parameter.name for parameter in other.header.parameters if parameter.type in ("match", "words")]  # type: ignore[union-attr]
-            yield which or "always", (self.by_name(text), matches)
+            yield which or "always", (self.dialect.text(text), self.encoders(other))
+
+    def encoders(self, statement: Statement) -> dict[str, Encoder]:
+        """How the values of its parameters are written, for those that psycopg does not write itself."""
+        every = self.dialect.encoders
+        return {one.name: every[one.type] for one in statement.header.parameters if one.type in every}
 
     def call(self, text: Any, arguments: Arguments) -> tuple[float, int]:
-        return timed(self.connection, text[0], self.written(text, arguments))
+        return timed(self.connection, text[0], self.written(text, arguments), self.before)
 
     def plan(self, text: Any, arguments: Arguments) -> list[str]:
         explain = f"EXPLAIN (COSTS OFF) {text[0]}".encode()
         return [row[0] for row in self.connection.execute(explain, self.written(text, arguments))]
 
     def written(self, text: Any, arguments: Arguments) -> Arguments:
-        """The arguments with queries in PostgreSQL's syntax."""
-        return {**arguments, **{name: self.for_postgresql(arguments[name]) for name in text[1]}}
+        """The arguments with queries in PostgreSQL's syntax, and marked blobs."""
+        return {**arguments, **{name: encode(arguments[name]) for name, encode in text[1].items()}}
 
     def close(self) -> None:
         self.connection.close()
 
 
-def timed(connection: Any, text: str, arguments: Arguments) -> tuple[float, int]:
+def timed(connection: Any, text: str, arguments: Arguments, first: str) -> tuple[float, int]:
     connection.execute("BEGIN")
     try:
+        if first:
+            connection.execute(first)
         before = time.perf_counter_ns()
         cursor = connection.execute(text, arguments)
         rows = cursor.fetchall() if cursor.description else ()
@@ -171,6 +187,7 @@ def times(
     for name in names or sorted(facts.statements):
         one = facts.statements[name]
         texts = dict(engine.texts(one))
+        engine.before = facts.statements[BEFORE[name]].variants[0].sql if name in BEFORE else ""
         if not texts:
             continue
         try:

@@ -8,16 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_runs(tmp_path: Path) -> None:
-    examples = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    printed = re.findall(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 1
+EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_every_example_has_its_output() -> None:
+    assert len(EXAMPLES) == README.count("```python\n") == 2
+
+
+@pytest.mark.parametrize(("example", "printed"), EXAMPLES, ids=["threads", "asyncio"])
+def test_an_example_runs(tmp_path: Path, example: str, printed: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", examples[0]],
+        [sys.executable, "-W", "error", "-c", example],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -26,7 +33,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == printed[0]
+    assert done.stdout == printed
     assert (tmp_path / "app.db").exists()
 
 

@@ -20,6 +20,26 @@ from tests.acid.invariants import COUNTS
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 600
 
+#: The live jobs of each batch and sequence, as job_groups has them.
+GROUPS = """
+SELECT 'batch', batch_id, count(*) FROM job_queue WHERE batch_id <> '' AND finished_at IS NULL GROUP BY batch_id
+UNION ALL
+SELECT 'sequence', sequence_key, count(*) FROM job_queue WHERE sequence_key <> '' AND finished_at IS NULL GROUP BY sequence_key
+"""
+
+#: How many live jobs of each sequence do not wait for another one.
+HEADS = """
+SELECT sequence_key, count(*) FROM job_queue
+WHERE sequence_key <> '' AND finished_at IS NULL AND waits_for IS NOT 'sequence' GROUP BY sequence_key
+"""
+
+#: Messages of another conversation than the learning that they are the source of.
+FOREIGN_SOURCES = """
+SELECT learning_id, message_id FROM learning_messages
+JOIN learnings ON learnings.id = learning_id JOIN messages ON messages.id = message_id
+WHERE messages.conversation_id <> learnings.conversation_id
+"""
+
 
 @pytest.fixture(scope="module")
 def perf() -> Iterator[Any]:
@@ -49,6 +69,12 @@ def test_the_database_keeps_every_rule_though_none_was_checked(database: Path) -
             connection.rollback()
         counted = connection.execute("SELECT type, status, job_count FROM job_counts ORDER BY 1, 2").fetchall()
         assert sorted(connection.execute(COUNTS)) == counted
+        grouped = connection.execute("SELECT kind, name, live FROM job_groups ORDER BY 1, 2").fetchall()
+        assert connection.execute(f"{GROUPS} ORDER BY 1, 2").fetchall() == grouped
+        assert connection.execute(f"{HEADS} ORDER BY 1").fetchall() == [
+            (name, 1) for kind, name, _ in grouped if kind == "sequence"
+        ]
+        assert connection.execute(FOREIGN_SOURCES).fetchall() == []
         counts = "SELECT count(*) FROM messages AS m WHERE m.conversation_id = c.id"
         wrong = f"SELECT id FROM conversations AS c WHERE message_count <> ({counts}) OR last_position <> message_count"
         assert connection.execute(wrong).fetchall() == []

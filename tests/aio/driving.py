@@ -31,6 +31,7 @@ PARTS = {
     "messages",
     "learnings",
     "jobs",
+    "schedules",
     "uploads",
     "redactions",
     "audit",

@@ -17,7 +17,7 @@ from tests.formats.samples import gpt, gpt_node
 
 ROOT = Path(__file__).resolve().parents[2]
 
-IMPORT = """
+IMPORT = r"""
 import re, sys
 from pathlib import Path
 from datastore import Datastore, import_file
