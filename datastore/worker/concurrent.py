@@ -128,15 +128,15 @@ class ConcurrentRunner:
 
     def _end(self) -> None:
         """Interrupt the handlers that still run, store what ends soon, release the rest, and end the loop."""
+        unwound: set[int] = set()
         if self._held:
-            interrupted = dict(self._held)
             self._threads.interrupt()
             if self._loop is not None:
                 self._loop.interrupt()
-            self._unwind(interrupted)
-        left = list(self._held.values())
+            unwound = self._unwind()
+        # Jobs of handlers that go on come last: such a handler may be in a transaction that has locked its job.
+        left = sorted(self._held.values(), key=lambda task: task.job.id not in unwound)
         self._held.clear()
-        # An interrupted handler may still be in a transaction, which a release would wait for.
         release = threading.Thread(target=self._release, args=(left,), name="datastore-release", daemon=True)
         release.start()
         release.join(_RELEASE)
@@ -150,18 +150,20 @@ class ConcurrentRunner:
         with self._store.engine.reserve():
             self._endings.release(tasks)
 
-    def _unwind(self, interrupted: Mapping[int, BaseTask]) -> None:
+    def _unwind(self) -> set[int]:
+        """Store what ends soon; return the ids of the jobs whose handlers have ended and that are to be released."""
         until, cut = time.monotonic() + _UNWIND, set[int]()
         while len(cut) < len(self._held) and (left := until - time.monotonic()) > 0:
             try:
                 one = self._ended.get(timeout=left)
             except Empty:
-                return
+                break
             if one is None or one.task.job.id not in self._held:
                 continue
-            if one.error is not None and not one.task.called_succeed:
-                cut.add(one.task.job.id)  # interrupted, in all likelihood: the job is released
+            if one.error is not None:
+                cut.add(one.task.job.id)  # interrupted, in all likelihood; a release leaves an ended job as it is
             else:
                 self._endings.store(one)
                 del self._held[one.task.job.id]
                 self.ran += 1
+        return cut

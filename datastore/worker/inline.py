@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from datastore.worker.endings import Ended, Endings
+from datastore.worker.stopping import end_frames
 from datastore.worker.tasks import BaseTask, Stopped, Task
 
 if TYPE_CHECKING:
@@ -87,5 +88,6 @@ class InlineRunner:
                 return Ended(task, self._handlers[task.job.type](task))
         except BaseException as error:
             if (interrupt := self._stop.interrupt) is not None:  # even if the handler replaced the exception
+                end_frames(error)  # the release must not join a transaction of the handler
                 raise error if isinstance(error, interrupt) else interrupt() from error
             return Ended(task, error=error)

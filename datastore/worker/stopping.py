@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,9 @@ from types import FrameType
 from typing import Any
 
 from datastore.worker.tasks import Stopped
+
+#: Seconds after a Ctrl-C in which others change nothing: a terminal and a supervisor may both send it.
+_ONE_PRESS = 1.0
 
 
 class Stop:
@@ -34,6 +38,9 @@ class Stop:
         #: The exception that a signal has raised in the handler on the main thread, and whether one may do so now.
         self.interrupt: type[BaseException] | None = None
         self.interruptible = False
+        #: The exception of a Ctrl-C that came outside a handler, and when (monotonic).
+        self._noted: BaseException | None = None
+        self._noted_at = 0.0
 
     def ask(self) -> None:
         """Claim no further job; running handlers finish."""
@@ -59,7 +66,10 @@ class Stop:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Handle SIGTERM and Ctrl-C until the block ends, on the main thread; other threads use `ask`."""
+        """Handle SIGTERM and Ctrl-C until the block ends, on the main thread; other threads use `ask`.
+
+        The exception of a Ctrl-C that came outside a handler is raised when the block has ended.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -71,6 +81,9 @@ class Stop:
         finally:
             for number, handle in before.items():
                 signal.signal(number, handle)
+            noted, self._noted = self._noted, None
+            if noted is not None:
+                raise noted
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
@@ -78,6 +91,9 @@ class Stop:
         self.interrupt = None
         self.interruptible = True
         try:
+            if self.at_once:  # the signal came just before
+                self.interrupt = Stopped
+                raise Stopped
             yield
         finally:
             self.interruptible = False
@@ -100,7 +116,24 @@ class Stop:
         except BaseException as error:
             if self.interruptible:
                 self.interrupt = type(error)
-            raise
+                raise
+            # Raised in the worker's own code, it could leave a transaction open, which the release would wait for, or lose a claim.
+            if self._noted is None:
+                self._noted, self._noted_at = error.with_traceback(None), time.monotonic()
+                self.at_once = True
+                self.ask()
+            elif time.monotonic() > self._noted_at + _ONE_PRESS:
+                raise  # the worker waits for a lock or the server
+
+
+def end_frames(error: BaseException) -> None:
+    """End the transactions that an interrupt left open: the frames of its traceback refer to them (docs/decisions/0008)."""
+    seen = set[int]()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        traceback.clear_frames(one.__traceback__)
+        seen.add(id(one))
+        one = one.__context__
 
 
 def _nothing() -> None:

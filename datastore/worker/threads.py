@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 from datastore.worker.endings import Ended
+from datastore.worker.stopping import end_frames
 from datastore.worker.tasks import Stopped, Task
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class HandlerThreads:
         self._count = 0
         #: Tasks that were started and have not ended.
         self._open = 0
+        self._interrupted = False
         #: The threads that are inside a handler.
         self._busy: set[int] = set()
 
@@ -59,6 +61,7 @@ class HandlerThreads:
     def interrupt(self) -> None:
         """Raise `Stopped` in every handler, as soon as it runs Python code; one that waits in C code goes on."""
         with self._lock:
+            self._interrupted = True
             for thread in self._busy:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Stopped))
 
@@ -85,4 +88,6 @@ class HandlerThreads:
                 with self._lock:
                     self._busy.discard(me)
         except BaseException as error:  # a handler cannot end the worker
+            if self._interrupted:
+                end_frames(error)  # the release must not wait for a transaction of the handler
             return Ended(task, error=error)
