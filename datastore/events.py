@@ -73,8 +73,8 @@ class OperationEvent(NamedTuple):
     """A longer operation ended.
 
     Attributes:
-        name: "import", "erase", "job", "checkpoint", ...
-        detail: A name that is not personal data, for example a job's type; empty if there is none.
+        name: "import", "erase", "checkpoint", ...
+        detail: A name that is not personal data, for example a retention policy's; empty if there is none.
         seconds: How long it took.
         counts: What it did, by name.
         error: The class of the error that ended it, or None.

@@ -130,10 +130,13 @@ def import_file(
         return total
 
     try:
-        if not dry_run:
-            return run()
-        with rehearsal(store):
-            done = [run()]
+        with store.engine.events.operation("import") as counts:
+            if dry_run:
+                with rehearsal(store):
+                    done = [run()]
+            else:
+                done = [run()]
+            counts |= {name: getattr(done[0], name) for name in ("conversations", "messages", "learnings")}
         return done[0]
     finally:
         if isinstance(path, TextSource):

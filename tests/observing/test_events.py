@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore import Datastore
+from datastore import Datastore, import_file
 from datastore.errors import NotFoundError
 from datastore.events import Event, OperationEvent, StatementEvent, TransactionEnded, TransactionStarted
 from datastore.observing import LogEvents
@@ -159,3 +159,14 @@ def test_nothing_that_a_person_said_is_in_an_event_or_in_the_log(
     assert SECRET not in repr(events)
     assert "slow statement append_message" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_an_import_is_an_operation(store: Datastore, tmp_path: Path) -> None:
+    file = tmp_path / "chat.jsonl"
+    file.write_text('{"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "yes"}]}\n')
+    events: list[Event] = []
+    with store.observe(events.append):
+        import_file(store, file, sanitization_version="1")
+    (done,) = (event for event in events if isinstance(event, OperationEvent) and event.name == "import")
+    assert done.counts == {"conversations": 1, "messages": 2, "learnings": 0}
+    assert done.error is None
