@@ -101,7 +101,7 @@ class Events:
     def __init__(self) -> None:
         #: Empty almost always: check it before an event is created.
         self.listeners: tuple[Listener, ...] = ()
-        #: Called when the first listener comes, and when the last one has gone.
+        #: Called whenever the listeners have changed.
         self.on_change: Callable[[], None] = lambda: None
 
     def change(self, listeners: tuple[Listener, ...]) -> None:

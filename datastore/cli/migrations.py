@@ -37,11 +37,9 @@ def migrations_command() -> None:
 @database_option
 def migrate_command(dry_run: bool, migrations: tuple[Path, ...], database: str) -> None:
     """Create a missing database, or apply the migrations that it lacks. Applying them twice is harmless."""
-    from datastore.address import is_server
     from datastore.migrations import apply, pending
-    from datastore.resources import migrations_folder
 
-    folders = (migrations_folder("postgresql" if is_server(database) else "sqlite"), *migrations)
+    folders = _folders(database, migrations)
     if not dry_run:
         done = apply(database, *folders)
         for name in done:
@@ -57,6 +55,14 @@ def migrate_command(dry_run: bool, migrations: tuple[Path, ...], database: str) 
         click.echo(f"{name}\n  locks: {locks}")
     if not names:
         click.echo("nothing to apply", err=True)
+
+
+def _folders(database: str, own: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folder of the library's migrations for the engine of *database*, then the application's."""
+    from datastore.address import is_server
+    from datastore.resources import migrations_folder
+
+    return migrations_folder("postgresql" if is_server(database) else "sqlite"), *own
 
 
 def _applied(database: str) -> list[str]:
@@ -97,11 +103,9 @@ def _applied(database: str) -> list[str]:
 @database_option
 def rollback_command(steps: int, every: bool, allow_loss: bool, migrations: tuple[Path, ...], database: str) -> None:
     """Roll back the newest migrations. This may lose data: the first line of each rollback file is printed before it runs."""
-    from datastore.address import is_server
     from datastore.migrations import rollback
-    from datastore.resources import migrations_folder
 
-    folders = (migrations_folder("postgresql" if is_server(database) else "sqlite"), *migrations)
+    folders = _folders(database, migrations)
     done = rollback(database, *folders, all=every, steps=steps, allow_loss=allow_loss)
     for name in done:
         click.echo(f"rolled back {name}")
